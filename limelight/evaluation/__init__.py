@@ -1,0 +1,1 @@
+"""Predictions over many maps and what they say about the error."""

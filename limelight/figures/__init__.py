@@ -1,0 +1,1 @@
+"""One function a figure, made from evaluation files alone."""

@@ -1,0 +1,95 @@
+"""The halo catalogue and its HDF5 file, `lightcones/{seed}.h5`.
+
+The observer stands at the origin and looks along +z. Sky positions are Peak Patch's: ra = atan2(−x, z), dec = asin(y/χ).
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.errors import problem
+from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+
+KIND = "light-cone"
+COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
+UNITS = {"position_mpc": "Mpc", "velocity_kms": "km/s", "mass_msun": "Msun", "redshift": "", "redshift_observed": ""}
+CHUNK_ROWS = 1 << 18
+
+
+@dataclass
+class HaloCatalogue:
+    """Halos on a light-cone; n rows, float32 columns.
+
+    geometry holds what the catalogue covers: field_deg (side of the square on the tangent plane), redshift_min,
+    redshift_max (of the observed redshifts that are complete), mass_min_msun.
+    """
+
+    position_mpc: np.ndarray  # (n, 3) comoving
+    velocity_kms: np.ndarray  # (n, 3) peculiar
+    mass_msun: np.ndarray  # (n,)
+    redshift: np.ndarray  # (n,) cosmological, of the comoving distance
+    redshift_observed: np.ndarray  # (n,) with the peculiar velocity along the line of sight
+    cosmology: Cosmology = field(default_factory=Cosmology)
+    geometry: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.mass_msun)
+
+
+def observed_redshift(position_mpc: np.ndarray, velocity_kms: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """z_obs = z + (1 + z) v_los / c with v_los the velocity along each halo's own line of sight; float64 (n,)."""
+    position = position_mpc.astype(np.float64)
+    distance = np.sqrt(np.einsum("ij,ij->i", position, position))
+    v_los = np.einsum("ij,ij->i", position, velocity_kms.astype(np.float64)) / distance
+    return redshift + (1 + redshift) * v_los / SPEED_OF_LIGHT_KMS
+
+
+def tangent_plane_deg(position_mpc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gnomonic (TAN) sky coordinates (x, y) in degrees, float64, about the +z axis.
+
+    x = deg(−X/Z) grows with right ascension, y = deg(Y/Z) with declination. On this plane a turn about the line of sight
+    is a plain rotation, subfields tile without gaps, and the FITS keyword pair RA---TAN / DEC--TAN describes it exactly.
+    """
+    depth = position_mpc[:, 2].astype(np.float64)
+    return np.degrees(-position_mpc[:, 0] / depth), np.degrees(position_mpc[:, 1] / depth)
+
+
+def write_catalogue(path: str | Path, halos: HaloCatalogue, attributes: dict[str, object]) -> None:
+    """Write a light-cone file: float32 columns in compressed chunks (lossless), units and geometry as attributes."""
+    attributes = {**attributes, "cosmology": asdict(halos.cosmology), "geometry": halos.geometry, "n_halos": len(halos)}
+    with write_hdf5(path, KIND, attributes) as file:
+        for name in COLUMNS:
+            values = np.ascontiguousarray(getattr(halos, name), dtype=np.float32)
+            chunks = (max(1, min(CHUNK_ROWS, len(values))), *values.shape[1:])
+            dataset = file.create_dataset(
+                name, data=values, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
+            )
+            dataset.attrs["unit"] = UNITS[name]
+
+
+def read_catalogue(path: str | Path) -> HaloCatalogue:
+    """Read a light-cone file; refuses empty, truncated, ragged, non-finite or non-physical ones with one clear line."""
+    with read_hdf5(path, KIND, COLUMNS) as file:
+        columns = {name: check_finite(file[name][...], f"{path}: {name}") for name in COLUMNS}
+        cosmology = Cosmology(**attribute(file, "cosmology"))
+        geometry = attribute(file, "geometry")
+    rows = {name: len(values) for name, values in columns.items()}
+    if (
+        len(set(rows.values())) != 1
+        or columns["position_mpc"].shape[1:] != (3,)
+        or columns["velocity_kms"].shape[1:] != (3,)
+    ):
+        raise problem(
+            path, f"columns of lengths {rows}", "equal lengths, positions and velocities (n, 3)", "make it again"
+        )
+    if not rows["mass_msun"]:
+        raise problem(
+            path, "no halos", "at least one halo", "check the field, redshift range and mass floor of its source"
+        )
+    if columns["mass_msun"].min() <= 0:
+        raise problem(
+            f"{path}: mass_msun", f"mass {columns['mass_msun'].min():g}", "masses above 0 Msun", "mend its source"
+        )
+    return HaloCatalogue(**columns, cosmology=cosmology, geometry=geometry)

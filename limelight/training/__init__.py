@@ -1,0 +1,1 @@
+"""Data on the device, losses, the loop and its checkpoints."""
