@@ -1,0 +1,31 @@
+# Two commands: `make demo` runs a whole small study to its figures, `make test` proves the code. Both make .venv themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= config/demo.yaml
+
+.PHONY: demo test test-all lint clean
+
+demo: .venv/installed
+	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml
+
+test: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
+
+test-all: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+
+# The stamp is written last, so that an interrupted installation starts again.
+.venv/installed: envs/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "limelight needs Python 3.11 or newer; say which with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake

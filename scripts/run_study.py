@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Run a whole study on this machine and write its report: what `make demo` does.
+
+Safe to interrupt in any way and to repeat: a second call goes on where the first one stopped, and does nothing when there is
+nothing to do. Arguments after -- go to snakemake as they are.
+
+example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- --keep-going
+"""
+
+import argparse
+import fcntl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from limelight.config import load_study  # noqa: E402
+from limelight.errors import LimelightError, plain_errors  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configfile", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--cores", default="all", help="cores to use (default: all)")
+    parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")
+    args = parser.parse_args()
+    configfile = args.configfile.resolve()
+    results = ROOT / "results" / load_study(configfile)["study"]
+    results.mkdir(parents=True, exist_ok=True)
+    snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
+    snakemake += ["--configfile", str(configfile)]
+    start = time.monotonic()
+    with open(ROOT / "results" / ".running", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LimelightError("results/.running: another run of this checkout is at work; wait for it") from None
+        # we hold the lock, so a lock of snakemake's own can only be left over from a killed run
+        subprocess.run([*snakemake, "--unlock", "--quiet", "all"], stderr=subprocess.DEVNULL, check=False)
+        run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs", *args.snakemake]
+        if subprocess.run(run, check=False).returncode:
+            raise LimelightError(f"{args.configfile}: a stage failed (its log is above); mend it and run this again")
+        report = results / "report.html"
+        figures = sorted((results / "figures").rglob("*.p[dn][fg]"))
+        if not report.exists() or any(figure.stat().st_mtime > report.stat().st_mtime for figure in figures):
+            part = results / ".report.part.html"
+            subprocess.run([*snakemake, "--report", str(part)], check=True)
+            part.replace(report)
+    print(
+        f"\nThe study is complete ({time.monotonic() - start:.0f} s).\n  report   {report.relative_to(ROOT)}\n  figures"
+    )
+    for figure in figures:
+        if figure.suffix == ".pdf":
+            print(f"    {figure.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

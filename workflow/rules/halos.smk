@@ -1,0 +1,44 @@
+# Light-cones of halos, and the subfields cut from them.
+
+
+rule lightcone:
+    input:
+        config=ancient(CONFIG),
+    output:
+        keep("lightcones", f"{RESULTS}/lightcones/{{lightcone}}.h5"),
+    log:
+        f"{RESULTS}/logs/lightcones/{{lightcone}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lightcones/{{lightcone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("lightcone"),
+        runtime=runtime("lightcone"),
+    params:
+        settings=settings("lightcone"),
+        code=code_hash("scripts/generate_lightcone.py"),
+    shell:
+        "{PYTHON} scripts/generate_lightcone.py --config {input.config:q} --lightcone {wildcards.lightcone}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule subfields:
+    input:
+        config=ancient(CONFIG),
+        lightcone=f"{RESULTS}/lightcones/{{lightcone}}.h5",
+    output:
+        keep("subfields", f"{RESULTS}/subfields/{{lightcone}}.h5"),
+    log:
+        f"{RESULTS}/logs/subfields/{{lightcone}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/subfields/{{lightcone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("subfields"),
+        runtime=runtime("subfields"),
+    params:
+        settings=settings("subfields"),
+        code=code_hash("scripts/make_subfields.py"),
+    shell:
+        "{PYTHON} scripts/make_subfields.py --config {input.config:q} --lightcone {input.lightcone:q}"
+        " --output {output:q} > {log:q} 2>&1"

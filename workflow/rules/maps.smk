@@ -1,0 +1,45 @@
+# Painting the line onto the halos, and pooling the maps for the networks.
+
+
+rule maps:
+    input:
+        config=ancient(CONFIG),
+        subfields=f"{RESULTS}/subfields/{{lightcone}}.h5",
+    output:
+        keep("maps", f"{RESULTS}/maps/{{line_model}}/{{lightcone}}.h5"),
+    log:
+        f"{RESULTS}/logs/maps/{{line_model}}/{{lightcone}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/maps/{{line_model}}/{{lightcone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("maps"),
+        runtime=runtime("maps"),
+    params:
+        settings=lambda wildcards: settings("maps", wildcards.line_model),
+        code=code_hash("scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"),
+    shell:
+        "{PYTHON} scripts/paint_maps.py --config {input.config:q} --line-model {wildcards.line_model}"
+        " --subfields {input.subfields:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule pooled:
+    input:
+        config=ancient(CONFIG),
+        maps=f"{RESULTS}/maps/{{line_model}}/{{lightcone}}.h5",
+    output:
+        f"{RESULTS}/pooled/{{line_model}}/{{lightcone}}.h5",
+    log:
+        f"{RESULTS}/logs/pooled/{{line_model}}/{{lightcone}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pooled/{{line_model}}/{{lightcone}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=memory("pooled"),
+        runtime=runtime("pooled"),
+    params:
+        settings=lambda wildcards: settings("pooled", wildcards.line_model),
+        code=code_hash("scripts/pool_maps.py"),
+    shell:
+        "{PYTHON} scripts/pool_maps.py --config {input.config:q} --maps {input.maps:q}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,31 @@
+# Training. The checkpoints stand in a folder that Snakemake does not know: it deletes the declared outputs of a failed
+# job, and a rerun must find them. The folder is keyed by the settings, so that another recipe never resumes this one.
+
+
+rule network:
+    input:
+        config=ancient(CONFIG),
+        train=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "train"),
+        validation=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "validation"),
+    output:
+        model=f"{RESULTS}/networks/{{network}}/model.pt",
+        history=f"{RESULTS}/networks/{{network}}/history.csv",
+    log:
+        f"{RESULTS}/logs/networks/{{network}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/networks/{{network}}.tsv"
+    retries: 2
+    threads: STUDY["resources"]["training_threads"]
+    resources:
+        mem_mb=memory("network"),
+        runtime=runtime("network"),
+        gpu=STUDY["resources"]["gpus"],
+    params:
+        settings=lambda wildcards: settings("network", wildcards.network),
+        code=code_hash("scripts/train_network.py"),
+        checkpoints=f"{RESULTS}/checkpoints/{{network}}",
+        device="auto" if STUDY["resources"]["gpus"] else "cpu",
+    shell:
+        "{PYTHON} scripts/train_network.py --config {input.config:q} --network {wildcards.network}"
+        " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q}"
+        " --device {params.device} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
