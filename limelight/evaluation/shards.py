@@ -1,0 +1,85 @@
+"""The evaluation file, `evaluation/{network}/{test}.h5`: all that the figures need, so that redrawing never retrains."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from limelight.errors import problem
+from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+
+KIND = "evaluation"
+MATRICES = ("predicted_target", "truth_target", "predicted", "truth")
+
+
+@dataclass
+class Evaluation:
+    """One network on one test: m maps, b luminosity bins.
+
+    Target space is the network's own (for example log10(1 + N), not standardised); natural space is the quantity itself.
+    """
+
+    network: str
+    test: str
+    settings: dict  # the test's line_model, noise and foregrounds, by name and in full; study seed; network settings
+    target: dict  # quantity, transform
+    grid: dict  # the map's geometry, with pooling
+    unit: str  # of the maps
+    log10_lum_edges: np.ndarray  # (b+1,)
+    predicted_target: np.ndarray  # (m, b)
+    truth_target: np.ndarray  # (m, b)
+    predicted: np.ndarray  # (m, b) natural
+    truth: np.ndarray  # (m, b) natural
+    rows: dict  # (m,) arrays that say which map each row is: lightcone, subfield, draw, volume_mpc3
+    statistics: dict  # (b,) arrays of evaluation.statistics.summarise
+    totals: dict  # numbers over all bins
+    blank: dict  # natural predictions for an empty map: clean (b,), noisy (k, b)
+    training: dict  # label statistics: mean, std (b,), percentiles (5, b) and their *_target twins
+    history: dict = field(default_factory=dict)  # columns of history.csv
+    examples: dict = field(default_factory=dict)  # slices of the first k maps: raw, pooled, noisy, each (k, x, y)
+
+    @property
+    def luminosity_lsun(self) -> np.ndarray:
+        """Luminosity at the middle (in log) of each bin, (b,)."""
+        edges = np.asarray(self.log10_lum_edges)
+        return 10 ** (0.5 * (edges[1:] + edges[:-1]))
+
+
+GROUPS = ("rows", "statistics", "blank", "training", "history", "examples")
+
+
+def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str, object]) -> None:
+    """Write an evaluation file; groups of arrays keep the names of the Evaluation's fields."""
+    header = {
+        name: getattr(result, name) for name in ("network", "test", "settings", "target", "grid", "unit", "totals")
+    }
+    with write_hdf5(path, KIND, {**attributes, **{f"evaluation_{k}": v for k, v in header.items()}}) as file:
+        file["log10_lum_edges"] = np.asarray(result.log10_lum_edges, np.float64)
+        file["log10_lum_edges"].attrs["unit"] = "log10 Lsun"
+        for name in MATRICES:
+            file[name] = check_finite(np.asarray(getattr(result, name), np.float64), f"{path}: {name}")
+        for group in GROUPS:
+            made = file.create_group(group, track_order=True)  # tables keep the order of their columns
+            for name, values in getattr(result, group).items():
+                made[name] = np.asarray(values)
+
+
+def read_evaluation(path: str | Path) -> Evaluation:
+    """Read an evaluation file; refuses files of another kind, truncated, ragged or with NaN predictions in one clear line."""
+    with read_hdf5(path, KIND, ("log10_lum_edges", *MATRICES, *GROUPS)) as file:
+        header = {
+            name: attribute(file, f"evaluation_{name}")
+            for name in ("network", "test", "settings", "target", "grid", "unit", "totals")
+        }
+        matrices = {name: check_finite(file[name][...], f"{path}: {name}") for name in MATRICES}
+        groups = {group: _columns(file[group]) for group in GROUPS}
+        edges = file["log10_lum_edges"][...]
+    shapes = {name: values.shape for name, values in matrices.items()}
+    if len(set(shapes.values())) != 1 or matrices["truth"].ndim != 2 or matrices["truth"].shape[1] != len(edges) - 1:
+        raise problem(path, f"arrays of shapes {shapes}", f"(maps, {len(edges) - 1}) each", "evaluate again")
+    return Evaluation(log10_lum_edges=edges, **header, **matrices, **groups)
+
+
+def _columns(group: h5py.Group) -> dict[str, np.ndarray]:
+    return {name: dataset[...] for name, dataset in group.items()}

@@ -1,0 +1,97 @@
+"""The statistics against errors planted with known bias, width and percentiles."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from limelight.evaluation import statistics
+
+
+def planted(bias: float, sigma: float, n: int = 4001) -> tuple[np.ndarray, np.ndarray]:
+    """Truths (n, 2) and predictions whose fractional errors are exact quantiles of N(bias, sigma): no sampling noise."""
+    quantiles = (np.arange(n) + 0.5) / n
+    errors = bias + sigma * norm.ppf(quantiles)
+    truth = np.geomspace(1, 1e4, n)[:, None] * np.array([1.0, 30.0])
+    return truth * (1 + errors[:, None]), truth
+
+
+@pytest.mark.parametrize(("bias", "sigma"), [(0.0, 0.1), (0.2, 0.05), (-0.1, 0.3)])
+def test_gaussian_errors_give_back_their_bias_width_and_percentiles(bias, sigma):
+    result = statistics.fractional_statistics(*planted(bias, sigma))
+    assert result["n_used"] == pytest.approx([4001, 4001])
+    for name, expected in {
+        "bias_mean": bias,
+        "bias_median": bias,
+        "scatter": sigma,
+        "variance": sigma**2 + bias**2,  # about the truth
+        "std": np.hypot(sigma, bias),
+        "two_sigma_lower": -2 * np.hypot(sigma, bias),
+        "two_sigma_upper": 2 * np.hypot(sigma, bias),
+        "p2.5": bias - 1.959964 * sigma,
+        "p16": bias - 0.994458 * sigma,
+        "p84": bias + 0.994458 * sigma,
+        "p97.5": bias + 1.959964 * sigma,
+    }.items():
+        assert result[name] == pytest.approx(np.full(2, expected), abs=3e-3 * sigma), name
+
+
+def test_bins_without_sources_are_left_out_and_counted():
+    truth = np.array([[10.0, 0.0, 0.0], [20.0, 4.0, 0.0], [40.0, 0.0, 0.0]])
+    predicted = np.array([[11.0, 5.0, 1.0], [18.0, 5.0, 0.0], [40.0, 1.0, 2.0]])
+    result = statistics.fractional_statistics(predicted, truth)
+    assert result["n_used"].tolist() == [3, 1, 0]
+    assert result["bias_mean"][:2] == pytest.approx([0.0, 0.25])
+    assert result["bias_median"][0] == 0.0
+    assert result["std"][0] == pytest.approx(np.sqrt(0.02 / 3))
+    assert np.isnan([values[2] for name, values in result.items() if name != "n_used"]).all()
+
+
+def test_spread_ratio_and_r_squared_of_known_predictors():
+    truth = np.random.default_rng(1).normal(3, 0.5, (200, 4))
+    constant = np.tile(truth.mean(axis=0), (200, 1))
+    assert statistics.spread_ratio(truth, truth) == pytest.approx(np.ones(4))
+    assert statistics.r_squared(truth, truth) == pytest.approx(np.ones(4))
+    assert statistics.spread_ratio(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
+    assert statistics.r_squared(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
+    shrunk = constant + 0.3 * (truth - constant)
+    assert statistics.spread_ratio(shrunk, truth) == pytest.approx(np.full(4, 0.3))
+    assert statistics.r_squared(shrunk, truth) == pytest.approx(np.full(4, 1 - 0.7**2))
+    shuffled = truth[::-1]  # the right spread, the wrong maps
+    assert statistics.spread_ratio(shuffled, truth) == pytest.approx(np.ones(4))
+    assert (statistics.r_squared(shuffled, truth) < -0.5).all()
+    assert np.isnan(statistics.spread_ratio(truth, np.ones_like(truth))).all()
+
+
+def test_gain_over_the_training_mean():
+    rng = np.random.default_rng(2)
+    truth = rng.normal(0, 1, (50_000, 3))
+    predicted = truth + rng.normal(0, 0.1, truth.shape)
+    bins, totals = statistics.squared_statistics(predicted, truth, np.zeros(3), "target")
+    assert bins["mse_target"] == pytest.approx(np.full(3, 0.01), rel=0.05)
+    assert bins["gain_target"] == pytest.approx(np.full(3, 100), rel=0.05)
+    assert totals["gain_target"] == pytest.approx(100, rel=0.03)
+    mean_itself = np.zeros_like(truth)
+    assert statistics.squared_statistics(mean_itself, truth, np.zeros(3), "target")[1]["gain_target"] == 1.0
+
+
+def test_the_two_dex_scales_by_hand():
+    assert statistics.log10_1p([0, 9, 99, -3]) == pytest.approx([0, 1, 2, 0])
+    assert statistics.log10_or_zero([0, 0.5, 1, 10, 1000, -3]) == pytest.approx([0, 0, 0, 1, 3, 0])
+    counts, truth = np.array([[9.0, 99.0]]), np.array([[99.0, 99.0]])
+    spaces = [{"target": x, "natural": x, "counts": x} for x in (counts, truth, np.array([999.0, 0.0]))]
+    bins, totals = statistics.summarise(*spaces)
+    assert bins["mse_dex"] == pytest.approx([1, 0])
+    assert bins["mse_dex_notes"] == pytest.approx([np.log10(11) ** 2, 0])
+    assert totals["mse_dex"] == pytest.approx(0.5)
+    assert totals["mse_mean_dex"] == pytest.approx((1 + 4) / 2)
+    assert totals["gain_dex"] == pytest.approx(5)
+    assert np.isnan(totals["lowest_spread_ratio_100"])
+
+
+def test_lowest_spread_ratio_counts_well_filled_bins_only():
+    truth = np.array([[90.0, 1.0], [110.0, 3.0]])  # means 100 and 2
+    predicted = np.array([[95.0, 2.0], [105.0, 2.0]])
+    spaces = [{"target": x, "natural": x, "counts": x} for x in (predicted, truth, truth.mean(axis=0))]
+    bins, totals = statistics.summarise(*spaces)
+    assert bins["spread_ratio"] == pytest.approx([0.5, 0.0])
+    assert totals["lowest_spread_ratio_100"] == pytest.approx(0.5)
