@@ -10,16 +10,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def code_hash(script: str, *data: str) -> str:
-    """Hash of a script, of every limelight module it imports (directly or not), and of data files it reads.
+def code_hash(*files: str) -> str:
+    """Hash of stage scripts, of every limelight module they import (directly or not), and of the data files named.
 
-    Paths are relative to the repository. Comments and blank lines do not count: rewording one must not retrain a network.
+    Paths are relative to the repository; what ends in .py is code. Comments and blank lines do not count: rewording one
+    must not retrain a network.
     """
     digest = hashlib.sha256()
-    for path in sorted(_closure(ROOT / script)):
+    scripts = [ROOT / name for name in files if name.endswith(".py")]
+    for path in sorted(set().union(*map(_closure, scripts))):
         digest.update(str(path.relative_to(ROOT)).encode() + _tokens(path))
-    for name in data:
-        digest.update(name.encode() + (ROOT / name).read_bytes())
+    for name in files:
+        if not name.endswith(".py"):
+            digest.update(name.encode() + (ROOT / name).read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from limelight.config import load_study  # noqa: E402
-from limelight.errors import LimelightError, plain_errors  # noqa: E402
+from limelight.config import load_study
+from limelight.errors import LimelightError, plain_errors
 
 
 def main() -> None:

@@ -2,13 +2,21 @@
 import json
 import shlex
 
+import yaml
+
 from limelight import resources as estimate
 from limelight.codehash import code_hash
+from limelight.files import settings_hash, write_text
 
 RESULTS = f"results/{STUDY['study']}"
 PYTHON = shlex.quote(sys.executable)
-CONFIG = f"{RESULTS}/study.yaml"
-LIGHTCONES = sorted(set(sum((STUDY["lightcones"][split] for split in ("train", "validation", "test")), [])))
+
+# Every stage reads the resolved study from this file. It is named by its content and never changes, so no run can pull it
+# from under another; and it is no input: a stage reruns when the part of the study that it uses changes, which is its
+# `settings` parameter. (A rule that wrote it would hide those reasons: Snakemake ignores them below a job that must run.)
+CONFIG = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml"
+if not Path(CONFIG).exists():
+    write_text(CONFIG, yaml.safe_dump(STUDY, sort_keys=False))
 
 
 wildcard_constraints:
@@ -20,21 +28,13 @@ wildcard_constraints:
 
 localrules:
     all,
-    study,
 
 
-# The resolved study, read by every stage. It is `ancient` to all of them: a stage reruns when the part of the study that
-# it uses changes (its `settings` parameter), not when this file is written again.
-rule study:
-    output:
-        CONFIG,
-    log:
-        f"{RESULTS}/logs/study.log",
-    params:
-        study=json.dumps(STUDY),
-    shell:
-        "{PYTHON} -c 'import sys; from pathlib import Path; from limelight.files import write_text;"
-        " write_text(Path(sys.argv[2]), sys.argv[1])' {params.study:q} {output:q} > {log:q} 2>&1"
+# Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
+HALO_CODE = ["scripts/generate_lightcone.py"]
+FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
+MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
+POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
 
 
 def keep(kind, path):

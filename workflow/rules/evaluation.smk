@@ -3,7 +3,6 @@
 
 rule evaluation:
     input:
-        config=ancient(CONFIG),
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",
         maps=lambda wildcards: pooled([STUDY["tests"][wildcards.test]["line_model"]], "test"),
@@ -21,5 +20,5 @@ rule evaluation:
         settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
         code=code_hash("scripts/evaluate_network.py"),
     shell:
-        "{PYTHON} scripts/evaluate_network.py --config {input.config:q} --test {wildcards.test}"
+        "{PYTHON} scripts/evaluate_network.py --config {CONFIG:q} --test {wildcards.test}"
         " --network {input.model:q} --history {input.history:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"

@@ -2,8 +2,6 @@
 
 
 rule lightcone:
-    input:
-        config=ancient(CONFIG),
     output:
         keep("lightcones", f"{RESULTS}/lightcones/{{lightcone}}.h5"),
     log:
@@ -16,15 +14,14 @@ rule lightcone:
         runtime=runtime("lightcone"),
     params:
         settings=settings("lightcone"),
-        code=code_hash("scripts/generate_lightcone.py"),
+        code=code_hash(*HALO_CODE),
     shell:
-        "{PYTHON} scripts/generate_lightcone.py --config {input.config:q} --lightcone {wildcards.lightcone}"
+        "{PYTHON} scripts/generate_lightcone.py --config {CONFIG:q} --lightcone {wildcards.lightcone}"
         " --output {output:q} > {log:q} 2>&1"
 
 
 rule subfields:
     input:
-        config=ancient(CONFIG),
         lightcone=f"{RESULTS}/lightcones/{{lightcone}}.h5",
     output:
         keep("subfields", f"{RESULTS}/subfields/{{lightcone}}.h5"),
@@ -38,7 +35,7 @@ rule subfields:
         runtime=runtime("subfields"),
     params:
         settings=settings("subfields"),
-        code=code_hash("scripts/make_subfields.py"),
+        code=code_hash(*FIELD_CODE),
     shell:
-        "{PYTHON} scripts/make_subfields.py --config {input.config:q} --lightcone {input.lightcone:q}"
+        "{PYTHON} scripts/make_subfields.py --config {CONFIG:q} --lightcone {input.lightcone:q}"
         " --output {output:q} > {log:q} 2>&1"

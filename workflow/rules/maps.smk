@@ -3,7 +3,6 @@
 
 rule maps:
     input:
-        config=ancient(CONFIG),
         subfields=f"{RESULTS}/subfields/{{lightcone}}.h5",
     output:
         keep("maps", f"{RESULTS}/maps/{{line_model}}/{{lightcone}}.h5"),
@@ -17,15 +16,14 @@ rule maps:
         runtime=runtime("maps"),
     params:
         settings=lambda wildcards: settings("maps", wildcards.line_model),
-        code=code_hash("scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"),
+        code=code_hash(*MAP_CODE),
     shell:
-        "{PYTHON} scripts/paint_maps.py --config {input.config:q} --line-model {wildcards.line_model}"
+        "{PYTHON} scripts/paint_maps.py --config {CONFIG:q} --line-model {wildcards.line_model}"
         " --subfields {input.subfields:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule pooled:
     input:
-        config=ancient(CONFIG),
         maps=f"{RESULTS}/maps/{{line_model}}/{{lightcone}}.h5",
     output:
         f"{RESULTS}/pooled/{{line_model}}/{{lightcone}}.h5",
@@ -39,7 +37,6 @@ rule pooled:
         runtime=runtime("pooled"),
     params:
         settings=lambda wildcards: settings("pooled", wildcards.line_model),
-        code=code_hash("scripts/pool_maps.py"),
+        code=code_hash(*POOL_CODE),
     shell:
-        "{PYTHON} scripts/pool_maps.py --config {input.config:q} --maps {input.maps:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "{PYTHON} scripts/pool_maps.py --config {CONFIG:q} --maps {input.maps:q}" " --output {output:q} > {log:q} 2>&1"

@@ -4,7 +4,6 @@
 
 rule network:
     input:
-        config=ancient(CONFIG),
         train=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "train"),
         validation=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "validation"),
     output:
@@ -26,6 +25,6 @@ rule network:
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
         device="auto" if STUDY["resources"]["gpus"] else "cpu",
     shell:
-        "{PYTHON} scripts/train_network.py --config {input.config:q} --network {wildcards.network}"
+        "{PYTHON} scripts/train_network.py --config {CONFIG:q} --network {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q}"
         " --device {params.device} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"

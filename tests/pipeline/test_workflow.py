@@ -1,0 +1,158 @@
+"""The workflow as a user meets it: end to end, repeated, changed, killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+import yaml
+from conftest import Checkout, environment
+
+from limelight.config import ROOT, load_study
+
+TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
+
+
+def variant(checkout: Checkout, name: str, change) -> str:
+    """Write a changed copy of the tiny config into the checkout; returns its path."""
+    raw = yaml.safe_load(yaml.safe_dump(TINY))
+    change(raw)
+    path = checkout.root / "config" / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return f"config/{name}.yaml"
+
+
+def test_the_study_is_whole(finished: Checkout):
+    results = finished.root / "results" / "tiny"
+    study = load_study(finished.root / "config" / "tiny.yaml")
+    for network in study["networks"]:
+        assert (results / "networks" / network / "history.csv").read_text().count("\n") == 1 + 3
+        for test in study["tests"]:
+            assert (results / "evaluation" / network / f"{test}.h5").stat().st_size > 0
+        pdfs = {path.stem for path in (results / "figures" / network).glob("*.pdf")}
+        assert pdfs == {path.stem for path in (results / "figures" / network).glob("*.png")}
+        assert {"map_slices", "luminosity_function", "error_bands", "loss_history", "blank_map"} <= pdfs
+    assert not (results / "maps" / "li10" / "0.h5").exists(), "full-resolution maps are temporary unless kept"
+    assert not list(results.rglob("*.part")), "no temporary file may stay behind"
+
+
+def test_no_test_map_shares_halos_with_a_training_map(finished: Checkout):
+    study = load_study(finished.root / "config" / "tiny.yaml")
+    cones = {}
+    for split in ("train", "validation", "test"):
+        for cone in study["lightcones"][split]:
+            with h5py.File(finished.root / "results" / "tiny" / "pooled" / "li10" / f"{cone}.h5") as file:
+                cones.setdefault(int(file.attrs["lightcone"]), set()).add(split)
+    assert set(cones) == {0, 1, 2, 3}
+    assert all(len(splits) == 1 for splits in cones.values())
+
+
+def test_a_second_run_has_nothing_to_do(finished: Checkout):
+    assert finished.planned() == {}
+
+
+def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkout):
+    figures = {
+        f"figure_{name}" for name in ("map_slices", "luminosity_function", "error_bands", "spread_ratio", "blank_map")
+    }
+    figures |= {"figure_loss_history", "figure_training_spread"}
+
+    def planned(name, change):
+        return finished.planned(variant(finished, name, change))
+
+    noise = planned("noise", lambda raw: raw["tests"]["observed"].update(noise="none"))
+    assert set(noise) == {"evaluation"} | figures
+    assert noise["evaluation"] == 2, "one test of two networks"
+    epochs = planned("epochs", lambda raw: raw["networks"]["cnn"].update(training={"epochs": 4}))
+    assert set(epochs) == {"network", "evaluation"} | figures
+    assert (epochs["network"], epochs["evaluation"]) == (1, 2)
+    prior = planned("prior", lambda raw: raw["line_models"]["breysse"].update(prior="10%"))
+    assert set(prior) == {"subfields", "maps", "pooled", "network", "evaluation"} | figures
+    assert (prior["pooled"], prior["network"]) == (3, 1), (
+        "the line model's train and validation maps; one network uses it"
+    )
+    seed = planned("seed", lambda raw: raw.update(seed=8))
+    assert seed["lightcone"] == 4
+    assert planned("keep", lambda raw: raw.update(keep=["lightcones", "maps"])) == {}
+
+
+def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
+    style = finished.root / "limelight" / "figures" / "style.py"
+    loop = finished.root / "limelight" / "training" / "loop.py"
+    original = {path: path.read_text() for path in (style, loop)}
+    try:
+        style.write_text(original[style] + "\n# a remark\n")
+        assert finished.planned() == {}, "a comment changes nothing"
+        style.write_text(original[style] + "\nUNUSED = 1\n")
+        assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
+        style.write_text(original[style])
+        loop.write_text(original[loop] + "\nUNUSED = 1\n")
+        assert {rule.split("_")[0] for rule in finished.planned()} == {"network", "evaluation", "figure"}
+    finally:
+        for path, text in original.items():
+            path.write_text(text)
+
+
+def test_the_report_is_one_html_with_captions(finished: Checkout):
+    finished.snakemake("--report", "results/tiny/report.html")
+    text = (finished.root / "results" / "tiny" / "report.html").read_text()
+    assert text.count("data:image/png;base64") >= 14
+    assert "http-equiv" not in text or len(text) > 100_000
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL a run with everything it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("cores", ["1"])
+def test_killed_again_and_again_on_another_number_of_cores_gives_the_same_bytes(
+    finished: Checkout, tmp_path: Path, cores: str
+):
+    checkout = Checkout(tmp_path)
+    command = [sys.executable, "scripts/run_study.py", "--configfile", "config/tiny.yaml", "--cores", cores]
+    results = checkout.root / "results" / "tiny"
+    log = open(tmp_path / "log", "w")  # noqa: SIM115
+    moments = ("subfields/1.h5", "pooled/li10/2.h5", "../../results/tiny/checkpoints")
+    for moment in moments:
+        process = subprocess.Popen(
+            command, cwd=checkout.root, start_new_session=True, stdout=log, stderr=log, env=environment()
+        )
+        deadline = time.monotonic() + 300
+        while not (results / moment).exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.7)
+        assert process.poll() is None, f"the run ended by itself:\n{(tmp_path / 'log').read_text()[-3000:]}"
+        kill(process)
+    run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    assert "report" in run.stdout
+    expected, found = finished.outputs(), checkout.outputs()
+    assert set(found) == set(expected)
+    different = [name for name in expected if found[name] != expected[name] and not name.endswith("history.csv")]
+    assert not different
+
+
+def test_a_bad_config_ends_in_one_line(finished: Checkout):
+    config = variant(finished, "bad", lambda raw: raw["grid"].update(pixel=3))
+    run = finished.snakemake("--dry-run", config=config, check=False)
+    assert run.returncode != 0
+    errors = [line for line in run.stderr.splitlines() if line.startswith("limelight: error:")]
+    assert len(errors) == 1
+    assert "did you mean 'pixels'" in errors[0]
+    assert "Traceback" not in run.stderr
+
+
+def test_the_paper_study_plans_fast_and_small(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    start = time.monotonic()
+    jobs = checkout.planned("config/paper.yaml")
+    assert jobs["lightcone"] == 161
+    assert sum(jobs.values()) <= 1050
+    # the issue of a slow plan is quadratic work in the Snakefile; a minute would show it on any machine
+    assert time.monotonic() - start < 60

@@ -1,0 +1,164 @@
+"""Networks: parameter counts against the layer arithmetic of the notes and the paper, shapes, and refused options."""
+
+import pytest
+import torch
+
+from limelight.errors import LimelightError
+from limelight.networks import REGISTRY, build
+
+PAPER_MAP = (64, 64, 10)
+
+
+def numbers(module: torch.nn.Module) -> tuple[int, int]:
+    """(trained weights, running statistics of batch norm) of a module."""
+    weights = sum(p.numel() for p in module.parameters())
+    return weights, sum(b.numel() for b in module.buffers() if b.is_floating_point())
+
+
+def on_paper(architecture: str, **options) -> torch.nn.Module:
+    with torch.device("meta"):  # shapes only: the large networks need no memory here
+        return build(architecture, options, PAPER_MAP, 49)
+
+
+def cnn_weights(dims: int, kernel: int, filters: int, layers: int, pooled: tuple[int, ...]) -> dict[str, int]:
+    """The notes' CNN counted by hand: kernels, biases, batch norm and dense layers separately."""
+    channels, kernels, biases, norms = (10 if dims == 2 else 1), 0, 0, 0
+    for layer in range(layers):
+        width = filters * 2**layer
+        kernels += channels * width * kernel**dims + width * width * 2**dims
+        biases += 2 * width
+        norms += 2 * width
+        channels = width
+    cells = 1
+    for n in pooled:
+        cells *= n
+    dense = (channels * cells * 1000 + 1000) + (1000 * 49 + 49)
+    return {"kernels": kernels, "biases": biases, "norms": norms, "dense": dense}
+
+
+def test_cnn3d_of_the_notes_has_120_million_convolution_weights():
+    net = on_paper("cnn3d")
+    kernels = sum(p.numel() for p in net.parameters() if p.dim() == 5)
+    assert kernels == 120_153_792
+    parts = cnn_weights(3, 3, 64, 6, (1, 1, 1))
+    assert parts["kernels"] == kernels
+    assert numbers(net)[0] == sum(parts.values()) == 122_267_969
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "pooled"),
+    [
+        ("cnn2d", {}, (1, 1)),
+        ("cnn2d", {"layers": 4, "kernel": 5, "filters": 32}, (4, 4)),
+        ("cnn3d", {"layers": 4, "kernel": 5, "filters": 32}, (4, 4, 1)),
+        ("cnn3d", {"layers": 5, "filters": 32}, (2, 2, 1)),
+    ],
+)
+def test_cnn_counts_follow_the_layer_arithmetic(architecture, options, pooled):
+    dims = int(architecture[3])
+    layers, kernel, filters = options.get("layers", 6), options.get("kernel", 3), options.get("filters", 64)
+    expected = cnn_weights(dims, kernel, filters, layers, pooled)
+    assert numbers(on_paper(architecture, **options))[0] == sum(expected.values())
+    without = on_paper(architecture, **options, batch_norm=False, first_bias=False)
+    assert numbers(without)[0] == sum(expected.values()) - expected["norms"] - filters
+
+
+def test_pooling_layers_have_no_weights():
+    with_conv, with_max = on_paper("cnn3d", filters=8), on_paper("cnn3d", filters=8, pool="max")
+    pooling = sum(8 * w * w + w for w in (8, 16, 32, 64, 128, 256))
+    assert numbers(with_conv)[0] - numbers(with_max)[0] == pooling
+    assert numbers(on_paper("cnn3d", filters=8, pool="avg")) == numbers(with_max)
+
+
+def test_resnet_of_the_paper_has_159_6_million_numbers():
+    kernels, biases, norms = 7**3 * 64, 64, 64  # the stem
+    channels = 64
+    for blocks, inner in ((3, 128), (4, 256), (6, 512), (3, 1024)):
+        outer = 2 * inner
+        for block in range(blocks):
+            kernels += channels * inner + 27 * inner * inner + inner * outer
+            biases += 2 * inner + outer
+            norms += 2 * inner + outer
+            if block == 0:
+                kernels, biases, norms = kernels + channels * outer, biases + outer, norms + outer
+            channels = outer
+    dense = (2048 * 1000 + 1000) + (1000 * 49 + 49)
+    norms += 1000
+    trained, running = numbers(on_paper("resnet3d"))
+    assert trained == kernels + biases + 2 * norms + dense == 159_518_929
+    assert running == 2 * norms == 70_224
+    assert trained + running == 159_589_153  # the paper's ~159.6 M
+
+
+SMALL = {
+    "limelight": {"filters": 4},
+    "cnn2d": {"filters": 4, "layers": 4},
+    "cnn3d": {"filters": 4, "layers": 6},
+    "resnet3d": {"filters": 4},
+}
+
+
+@pytest.mark.parametrize("architecture", sorted(REGISTRY))
+@pytest.mark.parametrize("shape", [(64, 64, 10), (16, 16, 5), (33, 33, 1)])
+def test_shapes_and_gradients(architecture, shape):
+    torch.manual_seed(0)
+    net = build(architecture, SMALL[architecture], shape, 7)
+    out = net(torch.randn(2, 1, *shape))
+    assert out.shape == (2, 7)
+    out.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("pool", ["conv", "max", "avg"])
+@pytest.mark.parametrize("layers", [4, 5, 6])
+def test_every_pooling_halves_rounding_up(pool, layers):
+    net = build("cnn3d", {"filters": 2, "layers": layers, "pool": pool}, (40, 40, 10), 3).eval()
+    assert net(torch.zeros(1, 1, 40, 40, 10)).shape == (1, 3)
+
+
+def test_average_pooling_averages_what_is_inside_the_map():
+    net = build("cnn3d", {"filters": 1, "layers": 1, "pool": "avg"}, (3, 3, 1), 1)
+    pooled = net.body[-1](torch.arange(9.0).reshape(1, 1, 3, 3, 1))
+    assert pooled.flatten().tolist() == [2.0, 3.5, 6.5, 8.0]
+
+
+def test_an_empty_map_without_bias_or_norm_reaches_the_head_empty():
+    net = build("cnn3d", {"filters": 2, "layers": 1, "first_bias": False, "batch_norm": False}, (8, 8, 4), 3)
+    assert torch.count_nonzero(net.body[:3](torch.zeros(1, 1, 8, 8, 4))) == 0
+
+
+def test_blank_and_constant_maps_give_finite_outputs():
+    for architecture, options in SMALL.items():
+        net = build(architecture, options, (32, 32, 10), 5).eval()
+        assert torch.isfinite(net(torch.zeros(2, 1, 32, 32, 10))).all()
+        assert torch.isfinite(net(torch.full((2, 1, 32, 32, 10), 1e6))).all()
+
+
+def test_the_default_network_sees_brightness_that_group_norm_divides_away():
+    torch.manual_seed(1)
+    net = build("limelight", {"filters": 4}, (16, 16, 4), 3).eval()
+    net.stem.bias.data.zero_()
+    x = torch.rand(1, 1, 16, 16, 4)
+    assert (net(x) - net(10 * x)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "names"),
+    [
+        ("resnet", {}, "limelight, cnn2d, cnn3d, resnet3d"),
+        ("cnn3d", {"filter": 3}, "filters"),
+        ("cnn3d", {"layers": 7}, "layers"),
+        ("cnn3d", {"kernel": 4}, "kernel"),
+        ("cnn3d", {"dropout": 1.0}, "dropout"),
+        ("cnn3d", {"pool": "mean"}, "conv, max, avg"),
+        ("cnn3d", {"batch_norm": 1}, "batch_norm"),
+        ("limelight", {"filters": 6}, "filters"),
+        ("limelight", {"filters": "8"}, "filters"),
+        ("resnet3d", {"input_shape": 3}, "filters, dropout"),
+    ],
+)
+def test_a_wrong_name_or_option_is_refused_in_one_line(architecture, options, names):
+    with pytest.raises(LimelightError) as caught:
+        build(architecture, options, PAPER_MAP, 49)
+    assert names in str(caught.value)
+    assert "\n" not in str(caught.value)
