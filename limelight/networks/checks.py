@@ -1,0 +1,24 @@
+"""Checks of network options: they come from the config, so a fault must name the option and say what may stand there."""
+
+from limelight.errors import problem
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """An int between low and high, both included."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise problem(f"networks.options.{name}", repr(value), f"a whole number from {low} to {high}", "change it")
+    return value
+
+
+def share(name: str, value: object) -> float:
+    """A number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise problem(f"networks.options.{name}", repr(value), "a number from 0 to below 1", "change it")
+    return float(value)
+
+
+def one_of(name: str, value: object, choices: tuple) -> object:
+    """One of the choices; True is not 1 and False is not 0."""
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        raise problem(f"networks.options.{name}", repr(value), f"one of {', '.join(map(str, choices))}", "change it")
+    return value
