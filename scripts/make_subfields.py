@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Turn a light-cone about the line of sight and cut it into subfields, the sky of one map each.
+
+The config's `subfields` says how: size_deg, per_side, rotations_deg, reflections. A subfield that sticks out of the turned
+light-cone is left out. The file records which subfields share sky.
+
+example: python scripts/make_subfields.py --config config/demo.yaml --lightcone lightcones/3.h5 --output subfields/3.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.files import attribute, provenance, read_hdf5  # noqa: E402
+from limelight.halos.catalogue import KIND, read_catalogue  # noqa: E402
+from limelight.halos.subfields import write_subfields  # noqa: E402
+
+
+def lightcone_number(path: Path) -> int:
+    """Which light-cone a file holds: its attribute `lightcone`, or else the number it is named by."""
+    with read_hdf5(path, KIND) as file:
+        if "lightcone" in file.attrs:
+            return int(attribute(file, "lightcone"))
+    if path.stem.isdigit():
+        return int(path.stem)
+    raise problem(path, "no light-cone number in it", "a name such as lightcones/3.h5", "rename the file")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to cut")
+    parser.add_argument("--output", type=Path, required=True, help="subfields file to write")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    number = lightcone_number(args.lightcone)
+    halos = read_catalogue(args.lightcone)
+    attributes = provenance(stage_settings(study, "subfields"), study["seed"]) | {"lightcone": number}
+    plan = write_subfields(args.output, halos, study["subfields"], attributes)
+    print(
+        f"{args.output}: {len(plan)} subfields of {plan.size_deg:g}°, {plan.offsets[-1]:,} halos out of {len(halos):,},"
+        f" {time.monotonic() - start:.1f} s",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
