@@ -66,7 +66,7 @@ def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str,
 
 
 def read_evaluation(path: str | Path) -> Evaluation:
-    """Read an evaluation file; refuses files of another kind, truncated, ragged or with NaN predictions in one clear line."""
+    """Read an evaluation file; refuses files of another kind, truncated, ragged or with NaN predictions, in one line."""
     with read_hdf5(path, KIND, ("log10_lum_edges", *MATRICES, *GROUPS)) as file:
         header = {
             name: attribute(file, f"evaluation_{name}")

@@ -57,7 +57,7 @@ def squared_statistics(
     """Mean squared error per bin and in all, of the predictions and of a constant prediction (bins,).
 
     Returns ({mse_NAME, mse_mean_NAME, gain_NAME}, the same over all bins); gain is mse_mean/mse, so 10 means that the
-    network's squared error is ten times smaller than that of predicting the training mean. Units: those of the input, squared.
+    network's squared error is ten times below that of predicting the training mean. Units: the input's, squared.
     """
     predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     mse = np.mean((predicted - truth) ** 2, axis=0)

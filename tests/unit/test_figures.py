@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from limelight import figures
-from limelight.errors import LimelightError
-from limelight.evaluation.shards import Evaluation, read_evaluation, write_evaluation
+from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import PERCENTILES, log10_1p, summarise
 from limelight.figures.style import save
 

@@ -1,0 +1,113 @@
+"""What several figures share: words for tests and quantities, colours, and published results to compare with."""
+
+import csv
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from limelight.evaluation.shards import Evaluation
+from limelight.figures.style import COLOURS, MARKERS
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+
+QUANTITIES = {
+    "dn": r"sources per bin $\mathrm{d}N$",
+    "n_above": r"sources above $L$, $N({>}L)$",
+    "phi": r"$\phi = \mathrm{d}n/\mathrm{d}L$ [Mpc$^{-3}\,L_\odot^{-1}$]",
+    "l_phi": r"$L\,\phi(L)$ [Mpc$^{-3}$]",
+}
+UNITS = {"uK": "µK", "Jy/sr": "Jy/sr"}
+
+# Fine voxel of arXiv:1905.10376, whose noise figures the published errors belong to: 1.4° / 256, 8 GHz / 100
+PAPER_VOXEL_DEG2_GHZ = (1.4 / 256) ** 2 * 0.08
+
+
+def test_name(evaluation: Evaluation, evaluations: list[Evaluation]) -> str:
+    """A test's name for a legend; with the network's when several are shown."""
+    test = evaluation.test.replace("_", " ")
+    several = len({e.network for e in evaluations}) > 1
+    return f"{evaluation.network.replace('_', ' ')}, {test}" if several else test
+
+
+def noise_words(evaluation: Evaluation) -> str:
+    """The test's noise in words: σ, and whose voxel it belongs to."""
+    sigma = evaluation.settings["noise_sigma_uk"]
+    low, high = sigma if isinstance(sigma, list) else (sigma, sigma)
+    words = "no noise"
+    if high > 0:
+        value = f"{low:.3g}" if low == high else f"{low:.3g}–{high:.3g}"
+        words = rf"$\sigma$ = {value} {UNITS[evaluation.unit]} per map voxel"
+    return f"{words}, radio sources" if evaluation.settings["foregrounds"] != "none" else words
+
+
+def test_style(index: int) -> dict[str, object]:
+    """Colour and marker of the index-th test; both differ, so that print in grey still tells them apart."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def networks_of(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """One evaluation of each network, the first given: what belongs to the network is the same in all."""
+    return list({e.network: e for e in reversed(evaluations)}.values())[::-1]
+
+
+def counts_axis(axes: Axes, evaluation: Evaluation, values: list[np.ndarray]) -> None:
+    """A logarithmic axis of the predicted quantity that holds the positive values."""
+    positive = np.concatenate([np.ravel(v)[np.ravel(v) > 0] for v in values])
+    floor = 0.5 if evaluation.target["quantity"] in ("dn", "n_above") else positive.min() / 2
+    axes.set_yscale("log")
+    axes.set_ylim(floor, positive.max() * 3 if len(positive) else 10)
+    axes.set_ylabel(QUANTITIES[evaluation.target["quantity"]])
+
+
+@functools.lru_cache(maxsize=2)
+def published_table(name: str) -> dict[str, dict[str, np.ndarray]]:
+    """A published table of resources/ as {scenario: {column: values}}; the scenario is '' where the table has one only."""
+    with open(RESOURCES / name, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    scenarios = dict.fromkeys(row.get("scenario", "") for row in rows)
+    columns = [column for column in rows[0] if column != "scenario"]
+    return {
+        s: {c: np.array([float(r[c]) for r in rows if r.get("scenario", "") == s]) for c in columns} for s in scenarios
+    }
+
+
+def paper_sigma_uk(evaluation: Evaluation) -> float:
+    """The test's (largest) noise as σ per fine voxel of arXiv:1905.10376: white noise averages down as 1/√(voxel volume)."""
+    grid, sigma = evaluation.grid, evaluation.settings["noise_sigma_uk"]
+    width_ghz = (grid["freq_max_ghz"] - grid["freq_min_ghz"]) / grid["channels"]
+    voxel = (grid["size_deg"] / grid["pixels"]) ** 2 * width_ghz
+    return float(np.max(sigma)) * math.sqrt(voxel / PAPER_VOXEL_DEG2_GHZ)
+
+
+def published_bands(evaluation: Evaluation) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Published 95 % bands of the fractional error in the scenario nearest to a test: (label, L in Lsun, lower, upper).
+
+    The label states the published noise and geometry, for these are never quite ours. None for line models other than Li,
+    other draws of its parameters, or noise more than a factor 4 away.
+    """
+    model, noise = evaluation.settings["line_model"], paper_sigma_uk(evaluation)
+    draws = {"fiducial": "li_fiducial", "10%": "li_10pct", 0.1: "li_10pct", 0: "li_fiducial"}.get(model["prior"])
+    if model["model"] != "li" or draws is None or evaluation.unit != "uK":
+        return []
+    ranged = isinstance(evaluation.settings["noise_sigma_uk"], list)
+    bands = []
+    if ranged or evaluation.settings["foregrounds"] != "none":
+        scenario, words = "random_noise_and_foregrounds", "random noise and foregrounds"
+    elif noise == 0:
+        scenario, words = "no_noise", "no noise"
+    elif 3.47 / 4 < noise < 3.47 * 4:
+        scenario, words = "noise_3.47uK", "3.47 µK on 256 × 256 × 100"
+    else:
+        scenario = ""
+    if scenario:
+        table = published_table("published_cnn_errors.csv")[f"{scenario}__{draws}"]
+        lower, upper = table["frac_err_p2.5"], table["frac_err_p97.5"]
+        bands.append((f"published CNN (1905.10376), {words}", table["luminosity_lsun"], lower, upper))
+    if not ranged and 60.6 / 2 < noise < 60.6 * 2:
+        table = published_table("ihle2018_interval.csv")[""]
+        label = "published MCMC (1808.07487), 11 µK per COMAP voxel"
+        bands.append((label, table["luminosity_lsun"], table["frac_err_lower95"], table["frac_err_upper95"]))
+    return bands

@@ -1,0 +1,77 @@
+"""The one style of every figure, and saving it so that the same data give the same bytes."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from limelight.files import atomic_path
+
+COLUMN_IN, PAGE_IN = 3.5, 7.1  # widths of one and of two columns of a journal page, inches
+
+# Okabe & Ito (2008): eight colours that all common kinds of colour vision tell apart; yellow left out, too pale in print
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+TRUTH, PUBLISHED, GUIDE = "#000000", "#8A8A8A", "#5A5A5A"
+MAP_COLOURS = "inferno"
+
+STYLE = {
+    "font.family": "STIXGeneral",  # ships with matplotlib: the same letters on every machine
+    "mathtext.fontset": "stix",
+    "font.size": 9,
+    "axes.labelsize": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.titlepad": 4,
+    "axes.linewidth": 0.7,
+    "axes.unicode_minus": True,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.5,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # TrueType: text stays text, and journals accept it
+    "svg.hashsalt": "limelight",
+    "image.interpolation": "nearest",
+    "image.origin": "lower",
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Draw and save within this: nothing of the user's own matplotlib settings leaks in, nor ours out."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write `path` (its suffix replaced) as vector PDF and as PNG, each atomically and without a date inside."""
+    path = Path(path)
+    FigureCanvasAgg(figure)
+    for kind, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": "limelight"}), ("png", {})):
+        metadata = metadata or {"Software": "limelight"}
+        with style(), atomic_path(path.with_suffix(f".{kind}")) as part:
+            figure.savefig(part, format=kind, metadata=metadata)
+
+
+def luminosity_axis(axes: Axes, edges_log10: tuple[float, float]) -> None:
+    """A logarithmic luminosity axis in Lsun over the labels' range."""
+    axes.set_xscale("log")
+    axes.set_xlim(10 ** edges_log10[0], 10 ** edges_log10[1])
+    axes.set_xlabel(r"line luminosity $L$ [$L_\odot$]")

@@ -1,0 +1,71 @@
+"""How a network was trained, and on what."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from limelight.evaluation.shards import Evaluation
+from limelight.figures.common import counts_axis, networks_of
+from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, luminosity_axis
+
+LOSSES = {
+    "mse": "mean squared error",
+    "log_cosh": "mean log-cosh of the error",
+    "msle": "mean squared log error",
+}
+
+
+def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
+    """Training and validation loss by epoch beside that of the constant "predict the training mean", a panel a network."""
+    shown = networks_of(evaluations)
+    figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 3.1))
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for panel, e in zip(axes, shown, strict=True):
+        epoch, history = e.history["epoch"], e.history
+        panel.plot(epoch, history["train_loss"], color=COLOURS[0], marker="o", label="training")
+        panel.plot(
+            epoch, history["validation_loss"], color=COLOURS[1], marker="s", ls="--", mfc="white", label="validation"
+        )
+        if e.settings["mean_predictor_loss"] is not None:
+            label = "always the training mean"
+            panel.axhline(e.settings["mean_predictor_loss"], color=GUIDE, lw=1.0, ls=":", label=label)
+        panel.set_yscale("log")
+        panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
+        panel.set_xlabel("epoch")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.xaxis.set_minor_locator(panel.xaxis.get_major_locator())
+        if len(shown) > 1:
+            panel.set_title(e.network.replace("_", " "))
+        space = "standardised target" if e.target.get("standardise", True) else "target"
+        panel.set_ylabel(f"{LOSSES[e.settings['loss']]}, {space}")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
+
+
+def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
+    """The luminosity functions of the training maps: median, 68 % and 95 % ranges, and below them over their mean."""
+    shown = networks_of(evaluations)
+    figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 4.4))
+    axes = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
+    for (top, bottom), e in zip(axes.T, shown, strict=True):
+        p, mean, lum = e.training["percentiles"], e.training["mean"], e.luminosity_lsun
+        share = np.divide(p, mean, out=np.full(p.shape, np.nan), where=mean > 0)
+        for panel, values in ((top, p), (bottom, share)):
+            panel.fill_between(
+                lum, values[0], values[4], color=COLOURS[0], alpha=0.2, lw=0, label="95 % of training maps"
+            )
+            panel.fill_between(lum, values[1], values[3], color=COLOURS[0], alpha=0.4, lw=0, label="68 %")
+            panel.plot(lum, values[2], color=COLOURS[0], label="median")
+        top.plot(lum, mean, color=COLOURS[1], ls="--", lw=1.1, label="mean")
+        bottom.axhline(1, color=COLOURS[1], ls="--", lw=1.1)
+        bottom.set_ylim(0, float(np.clip(1.15 * np.nanpercentile(share[4], 95), 1.5, 6)))
+        luminosity_axis(bottom, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+        if len(shown) > 1:
+            top.set_title(e.network.replace("_", " "))
+    counts_axis(axes[0, 0], shown[0], [e.training["percentiles"] for e in shown])
+    axes[1, 0].set_ylabel("over the mean")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    return figure
