@@ -1,0 +1,107 @@
+"""What a limelight file says of itself, in words: its kind, what made it, and what it holds."""
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from limelight.errors import problem
+from limelight.files import read_hdf5
+from limelight.training.checkpoint import load_torch
+
+PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
+KINDS = "an HDF5 file of limelight, model.pt, a checkpoint or history.csv"
+
+
+def describe(path: str | Path) -> str:
+    """Several lines on any file that limelight writes; LimelightError for a missing, damaged or foreign one."""
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", KINDS, "check the path")
+    if h5py.is_hdf5(path):
+        lines = _describe_hdf5(path)
+    elif zipfile.is_zipfile(path):
+        lines = _describe_torch(path)
+    else:
+        lines = _describe_history(path)
+    return "\n".join(lines)
+
+
+def _describe_hdf5(path: Path) -> Iterator[str]:
+    with h5py.File(path, "r") as file:
+        kind = file.attrs.get("limelight_kind")
+    if kind is None:
+        raise problem(path, "an HDF5 file that limelight did not write", KINDS, "convert it first, see docs/files.md")
+    with read_hdf5(path, kind) as file:
+        yield f"{path}: {kind}, format {file.attrs['limelight_format']}"
+        attributes = {name: _plain(value) for name, value in file.attrs.items()}
+        yield from _provenance(attributes)
+        for name in sorted(attributes):
+            if name not in PROVENANCE and not name.startswith("limelight_"):
+                yield f"  {name}: {_short(attributes[name])}"
+        found = []
+        file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+        yield "datasets:"
+        for name, item in found:
+            unit = f" [{item.attrs['unit']}]" if item.attrs.get("unit") else ""
+            yield f"  {name}: {_shape(item.shape)} {item.dtype}{unit}"
+
+
+def _describe_torch(path: Path) -> Iterator[str]:
+    kind = "checkpoint" if path.name.startswith("epoch-") else "network"
+    content = load_torch(path, kind)
+    yield f"{path}: {kind}, format {content['limelight_format']}"
+    yield from _provenance(content.get("provenance", {}))
+    for name, value in content.items():
+        if name == "state_dict":
+            weights = sum(tensor.numel() for tensor in value.values())
+            yield f"  weights: {weights:,} numbers in {len(value)} tensors"
+        elif name != "provenance" and not name.startswith("limelight_"):
+            yield f"  {name}: {_short(value)}"
+
+
+def _describe_history(path: Path) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            columns, *rows = list(csv.reader(file))
+    except (UnicodeDecodeError, ValueError, csv.Error):
+        columns, rows = [], []
+    if not columns or columns[0] != "epoch":
+        raise problem(path, "a file that limelight did not write", KINDS, "check the path")
+    yield f"{path}: training history, {len(rows)} epochs"
+    for column, *values in zip(columns, *(rows[:1] + rows[-1:]), strict=True):
+        yield f"  {column}: {' … '.join(dict.fromkeys(values))}"
+
+
+def _provenance(attributes: dict) -> Iterator[str]:
+    for name in PROVENANCE:
+        if name in attributes:
+            yield f"  {name}: {attributes[name]}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) and value[:1] in "{[":
+        return json.loads(value)
+    return value
+
+
+def _short(value: object, width: int = 400) -> str:
+    """A value on one line: arrays by their shape, long texts cut."""
+    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
+        return f"{_shape(tuple(value.shape))} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, dict):
+        text = "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(_short(item) for item in value[:20]) + (", …]" if len(value) > 20 else "]")
+    else:
+        text = str(value)
+    return text if len(text) <= width else f"{text[:width]} …"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(n) for n in shape) or "one"

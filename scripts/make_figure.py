@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Draw one figure of a study, as PDF and as PNG beside it, from evaluation files alone.
+
+figures: {figures}
+
+example: python scripts/make_figure.py --figure error_bands --evaluation evaluation/limelight/*.h5 --output error_bands.pdf
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.shards import read_evaluation  # noqa: E402
+from limelight.figures import FIGURES, draw  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+
+
+def main() -> None:
+    about = __doc__.format(figures=", ".join(FIGURES))
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figure", required=True, choices=FIGURES, metavar="NAME", help="which figure")
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
+    parser.add_argument("--maps", type=int, nargs="+", help="test maps shown one by one (default: the study's choice)")
+    parser.add_argument("--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it")
+    args = parser.parse_args()
+    if args.output.suffix != ".pdf":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
+    save(draw(args.figure, [read_evaluation(path) for path in args.evaluation], args.maps), args.output)
+    print(f"{args.output} and .png: {args.figure} of {len(args.evaluation)} evaluations", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
