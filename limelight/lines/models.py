@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from astropy import constants
+from astropy import units as u
 
 from limelight.errors import problem
 
 Parameters = dict[str, float]
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 LN10 = float(np.log(10))
+CHUNK = 1 << 16  # halos at a time, so that what is in between stays in the cache
 
-# L/Lsun of CO(1-0) per L′ in K km/s pc², as Li et al. 2016 and those after them print it. From SI constants it is
-# 8π k ν³/c³ = 3.203e-11 (ν/GHz)³ Lsun, 4.906e-5 at 115.27 GHz; their rounding is kept so that numbers compare.
+# L/Lsun of CO(1-0) per L′ in K km/s pc², as Li et al. 2016 and those after them print it. `lsun_per_lprime`
+# gives 3.203e-11 (ν/GHz)³ = 4.906e-5; their rounding is kept so that numbers compare.
 CO_LSUN_PER_LPRIME = 4.9e-5
 
 
@@ -51,40 +54,55 @@ def lognormal_scatter(sigma_dex: float, shape: int | tuple[int, ...], rng: np.ra
     return scatter
 
 
-@functools.lru_cache(maxsize=1)
-def _behroozi_table() -> tuple[np.ndarray, tuple[float, float], tuple[float, float]]:
-    """SFR in Msun/yr (masses, redshifts), 0 where there is none, and (first, step) of log10 M and of log10(1+z).
+def lsun_per_lprime(rest_freq_ghz: float) -> float:
+    """L/Lsun per L′ in K km/s pc² of a line at rest_freq_ghz: 8π k ν³/c³, for models of other lines that give L′."""
+    nu, per_k_kms_pc2 = rest_freq_ghz * u.GHz, u.K * u.km / u.s * u.pc**2
+    return float((8 * np.pi * constants.k_B * nu**3 / constants.c**3 * per_k_kms_pc2).to_value(u.L_sun))
 
-    The release's steps are equal: its printed digits stray from that by less than 2e-4 of a step, so a halo's cell is found
-    by division alone (SFR within 4e-5 of interpolation between the printed nodes).
-    """
+
+@functools.lru_cache(maxsize=1)
+def _behroozi_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log10 M (m,), log10(1+z) (z,) and the SFR in Msun/yr (m, z), 0 where there is none."""
     rows = np.loadtxt(RESOURCES / "sfr_behroozi_release.dat")
     log_mass, log_1z = np.unique(rows[:, 1]), np.log10(np.unique(rows[:, 0]))
     log_sfr = rows[:, 2].reshape(len(log_mass), len(log_1z))
-    sfr = np.where(log_sfr > -999, 10.0**log_sfr, 0.0)
-    first_and_step = [(a[0], (a[-1] - a[0]) / (len(a) - 1)) for a in (log_mass, log_1z)]
-    return sfr, *first_and_step
+    return log_mass, log_1z, np.where(log_sfr > -999, 10.0**log_sfr, 0.0)
 
 
 def behroozi_sfr(log10_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Mean star formation rate, Msun/yr, of halos (n,) in Behroozi et al. 2013 (arXiv:1207.6105).
+    """Mean star formation rate, Msun/yr, of halos (n,) in Behroozi et al. 2013 (arXiv:1207.6105); float64 (n,).
 
     Bilinear in log10 M and log10(1+z) on the SFR itself; 0 where the table has none. Outside the table the edge value holds.
     """
-    sfr, (mass_0, mass_step), (z_0, z_step) = _behroozi_table()
-    n_mass, n_z = sfr.shape
-    u = np.clip((log10_mass - mass_0) / mass_step, 0, n_mass - 1)
-    v = np.clip((np.log10(1.0 + np.asarray(redshift, np.float64)) - z_0) / z_step, 0, n_z - 1)
-    i, j = np.minimum(u.astype(np.intp), n_mass - 2), np.minimum(v.astype(np.intp), n_z - 2)
-    u -= i
-    v -= j
-    flat, corner = sfr.ravel(), i * n_z + j
-    low = flat[corner]
-    low += v * (flat[corner + 1] - low)
-    corner += n_z
-    high = flat[corner]
-    high += v * (flat[corner + 1] - high)
-    return low + u * (high - low)
+    log_mass, log_1z, table = _behroozi_table()
+    sfr, flat = np.empty(len(log10_mass)), table.ravel()
+    for start in range(0, len(sfr), CHUNK):
+        part = slice(start, start + CHUNK)
+        corner, w = _cell(log10_mass[part], log_mass)
+        column, v = _cell(np.log10(1 + redshift[part].astype(np.float64)), log_1z)
+        corner *= len(log_1z)
+        corner += column
+        low = flat[corner]
+        low += v * (flat[corner + 1] - low)
+        corner += len(log_1z)
+        high = flat[corner]
+        high += v * (flat[corner + 1] - high)
+        sfr[part] = low + w * (high - low)
+    return sfr
+
+
+def _cell(x: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index (n,) of the cell between sorted nodes that holds each x, and the place 0–1 in it.
+
+    The nodes are equally spaced but for the rounding of their printed digits (2e-4 of a step), so division finds the cell or
+    the one before it, and one comparison settles which: several times faster than a search.
+    """
+    x, last = np.clip(x, nodes[0], nodes[-1]), len(nodes) - 2
+    cell = ((x - nodes[0]) * ((last + 1) / (nodes[-1] - nodes[0])) - 1e-3).astype(np.int32)
+    np.minimum(cell, last, out=cell)
+    cell += x >= nodes[1:][cell]
+    np.minimum(cell, last, out=cell)
+    return cell, (x - nodes[cell]) / (nodes[1:] - nodes[:-1])[cell]
 
 
 def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> np.ndarray:
