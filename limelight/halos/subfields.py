@@ -100,9 +100,15 @@ def reflect(halos: HaloCatalogue) -> HaloCatalogue:
     return replace(halos, position_mpc=halos.position_mpc * mirror, velocity_kms=halos.velocity_kms * mirror)
 
 
+def tile_centers(size_deg: float, per_side: int) -> np.ndarray:
+    """Centres of the tiles along one axis, degrees (per_side,), the grid centred on the line of sight."""
+    return (np.arange(per_side) + 0.5 - per_side / 2) * size_deg
+
+
 def tile_edges(size_deg: float, per_side: int) -> np.ndarray:
-    """Edges of the tiles along one axis, degrees (per_side + 1,), centred on the line of sight."""
-    return (np.arange(per_side + 1) - per_side / 2) * size_deg
+    """Edges of the tiles along one axis, degrees (per_side + 1,); to the last bit where a map of the tile begins."""
+    centers = tile_centers(size_deg, per_side)
+    return np.append(centers - size_deg / 2, centers[-1] + size_deg / 2)
 
 
 def plan_subfields(field_deg: float, section: dict) -> Subfields:
@@ -111,11 +117,10 @@ def plan_subfields(field_deg: float, section: dict) -> Subfields:
     section: the config's `subfields`. Raises LimelightError when none fits at any rotation.
     """
     size, per_side = float(section["size_deg"]), int(section["per_side"])
-    edges = tile_edges(size, per_side)
+    middle = tile_centers(size, per_side)
     row, column = (grid.ravel() for grid in np.indices((per_side, per_side)))
-    low = np.stack([edges[column], edges[row]], axis=1)
-    center = np.stack([edges[column] + edges[column + 1], edges[row] + edges[row + 1]], axis=1) / 2
-    corners = low[:, None] + size * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # (tiles, 4, 2)
+    center = np.stack([middle[column], middle[row]], axis=1)
+    corners = center[:, None] + size / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])  # (tiles, 4, 2)
     rows, polygons = [], []
     for rotation in section.get("rotations_deg", [0]):
         for reflected in (False, True) if section.get("reflections") else (False,):
