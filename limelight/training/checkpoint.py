@@ -1,0 +1,188 @@
+"""Checkpoints and model files: whole or absent, checked when read, and never able to run code.
+
+Both are torch zip archives of tensors, numbers and strings; the zip's checksums cover every tensor, and reading goes through
+`weights_only`. A checkpoint folder belongs to one recipe: its name is the hash of settings, code and data. It keeps the last
+two checkpoints, so that a damaged newest one costs an epoch, not the run, and a lock keeps a second trainer out.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import socket
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from limelight.errors import LimelightError, problem
+from limelight.files import atomic_path
+from limelight.networks import build
+
+FORMAT_VERSION = 1
+MODEL_KEYS = (
+    "architecture",
+    "options",
+    "input_shape",
+    "state_dict",
+    "geometry",
+    "preprocessing",
+    "target",
+    "noise",
+    "foregrounds",
+    "log10_lum_edges",
+    "label_statistics",
+    "provenance",
+)
+
+
+def save_torch(path: str | Path, kind: str, content: dict) -> None:
+    """Write a dict of tensors, numbers, strings, lists and dicts atomically; the same content gives the same bytes."""
+    with atomic_path(path) as part, open(part, "wb") as file:  # a file object: torch would write a path's name into it
+        torch.save({"limelight_kind": kind, "limelight_format": FORMAT_VERSION, **content}, file)
+
+
+def save_model(path: str | Path, content: dict, provenance: dict) -> None:
+    """Write a model.pt. What is written depends on the values alone, so that a resumed run writes the same bytes."""
+    save_torch(path, "network", _plain({**content, "provenance": provenance}))
+
+
+def _plain(value: object) -> object:
+    """Copies without history: tensors contiguous on the CPU, equal strings one object (pickle writes a repeat shorter)."""
+    if isinstance(value, torch.Tensor):
+        return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return sys.intern(value) if isinstance(value, str) else value
+
+
+def load_torch(path: str | Path, kind: str) -> dict:
+    """Read a file of `save_torch` onto the CPU; LimelightError when missing, damaged, foreign or holding code."""
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", f"a {kind} file", "check the path, or run the stage that writes it")
+    fix = "delete it and make it again"
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+        except Exception as error:  # noqa: BLE001 - zipfile answers damage with many kinds of exception
+            raise problem(path, f"a truncated or foreign file ({error})", f"a {kind} file", fix) from None
+        if damaged:
+            raise problem(path, f"damaged data in {damaged}", f"a whole {kind} file", fix)
+        file.seek(0)
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - and so does torch
+            text = str(error)
+            if "weights_only" in text or "Unsupported" in text:
+                found = "a pickle that could run code (refused unread)"
+            else:
+                found = f"unreadable contents ({text.splitlines()[0][:100] if text else type(error).__name__})"
+            raise problem(path, found, f"a {kind} file", "use only files that limelight wrote") from None
+    found = content.get("limelight_kind") if isinstance(content, dict) else None
+    if found != kind:
+        raise problem(path, f"kind {found!r}", f"kind '{kind}'", "give the file of the right stage")
+    if content.get("limelight_format") != FORMAT_VERSION:
+        expected = f"format {FORMAT_VERSION}"
+        raise problem(path, f"format {content.get('limelight_format')}", expected, "make it again with this limelight")
+    return content
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict]:
+    """(network in evaluation mode on the device, everything else that the model file says) of a model.pt.
+
+    Raises LimelightError when the file is missing, truncated, damaged, foreign, or its weights do not fit its network.
+    """
+    info = load_torch(path, "network")
+    missing = [key for key in MODEL_KEYS if key not in info]
+    if missing:
+        raise problem(path, f"no {', '.join(missing)}", "a complete network file", "train it again")
+    weights = info.pop("state_dict")
+    try:
+        with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
+            module = build(info["architecture"], info["options"], info["input_shape"], len(info["log10_lum_edges"]) - 1)
+        module.load_state_dict(weights, assign=True)
+    except LimelightError as error:
+        raise LimelightError(f"{path}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - a shape, key or type that does not fit
+        first = str(error).splitlines()[0]
+        fix = "train it again, or use the limelight version in its provenance"
+        raise problem(path, f"weights that do not fit ({first})", f"those of {info['architecture']}", fix) from None
+    if not all(torch.isfinite(w).all() for w in weights.values()):
+        raise problem(path, "NaN or infinite weights", "finite weights", "train it again")
+    return module.to(device).eval(), info
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep other trainers out of a checkpoint folder while the block runs.
+
+    The kernel frees the lock when the process ends, however it ends. On NFS flock holds across hosts (Linux turns it into a
+    byte-range lock on the server); on a file system without locks the run goes on after a warning.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                fix = "wait for it, or stop it and run this again"
+                raise problem(folder, f"{owner} training here already", "one trainer a folder", fix) from None
+            print(f"limelight: {folder} has no file locks ({error.strerror}); start one trainer only", file=sys.stderr)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def checkpoint_path(folder: Path, epoch: int, step: int) -> Path:
+    """Name of the checkpoint taken after `step` steps of epoch `epoch` (both from 0); names sort by age."""
+    return folder / f"epoch-{epoch:06d}-step-{step:06d}.pt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, newest first."""
+    return sorted((p for p in folder.glob("epoch-*.pt") if re.fullmatch(r"epoch-\d+-step-\d+", p.stem)), reverse=True)
+
+
+def save_checkpoint(folder: Path, recipe: str, state: dict) -> None:
+    """Write the state of a run (with its "epoch" and "step") and delete all but the last two checkpoints."""
+    save_torch(checkpoint_path(folder, state["epoch"], state["step"]), "checkpoint", {"recipe": recipe, **state})
+    for old in checkpoints_in(folder)[2:]:
+        old.unlink()
+
+
+def load_checkpoint(folder: Path, recipe: str) -> dict | None:
+    """The newest sound checkpoint of a recipe; None where there is none yet.
+
+    A damaged or foreign one is named and the older one taken; LimelightError when none of them is sound.
+    """
+    faults = []
+    for path in checkpoints_in(folder):
+        try:
+            state = load_torch(path, "checkpoint")
+            if state.get("recipe") != recipe:
+                fix = "delete it: it comes from another config, code or data"
+                raise problem(path, f"recipe {state.get('recipe')}", f"recipe {recipe}", fix)
+        except LimelightError as error:
+            faults.append(str(error))
+            print(f"limelight: warning: {error}", file=sys.stderr)
+            continue
+        if faults:
+            print(f"limelight: going on from the older {path.name}", file=sys.stderr)
+        return state
+    if faults:
+        fix = "delete the folder to start again"
+        raise problem(folder, f"no sound checkpoint ({faults[0]})", "one to go on from", fix)
+    return None

@@ -1,0 +1,219 @@
+"""Maps on the device and how a network is shown them: labels, dimming, symmetries, foregrounds, noise, preprocessing.
+
+Maps and labels are loaded once; every presentation is made batch-wise on the device, with its own noise. Random numbers come
+from a generator that the caller keys by (seed, network, epoch, step), never from what was drawn before: a resumed run
+therefore shows the very same batches.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.errors import problem
+from limelight.lines.labels import EXTENSION_BINS, quantity, to_target
+from limelight.maps.grid import Grid
+from limelight.maps.instrument import add_noise, draw_sigma, pooled_sigma
+from limelight.maps.pooling import transform
+from limelight.seeds import generator as numpy_generator
+
+MIN_SPREAD_DEX = 0.01  # a bin that hardly varies over the training maps must not outweigh the others
+
+
+@dataclass
+class Maps:
+    """Pooled maps and their labels, as tensors.
+
+    maps (n, x, y, f) float32, block sums of µK (or Jy/sr), without noise, where they fit (see `on_device`);
+    n_above (n, bins + 1 + EXTENSION_BINS) float64, halos at or above each edge; volume_mpc3 (n,) float64.
+    """
+
+    maps: Tensor
+    n_above: Tensor
+    volume_mpc3: Tensor
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What is done to a map before a network sees it, and what the network is told to answer."""
+
+    edges: np.ndarray  # (bins + 1 + EXTENSION_BINS,) log10 Lsun
+    target: dict  # quantity, transform
+    grid: Grid
+    noise: list[tuple[float, float]]  # per named setting: range of σ, µK per fine voxel
+    foregrounds: dict | None  # a setting of observation.foregrounds
+    preprocessing: dict  # transform, scale_uk
+    augmentation: dict  # blank_fraction, dim_fraction, flips, quarter_turns
+
+    @property
+    def bins(self) -> int:
+        return len(self.edges) - 1 - EXTENSION_BINS
+
+
+def on_device(maps: np.ndarray, n_above: np.ndarray, volume_mpc3: np.ndarray, device: torch.device) -> Maps:
+    """Put maps and labels on the device; maps that would take over half of a GPU's free memory stay in the host's."""
+    where = device
+    if device.type == "cuda" and maps.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        where = torch.device("cpu")
+    labels = (torch.as_tensor(np.asarray(a, np.float64), device=device) for a in (n_above, volume_mpc3))
+    return Maps(torch.as_tensor(np.ascontiguousarray(maps, np.float32)).to(where), *labels)
+
+
+def epoch_batches(n_maps: int, batch_size: int, steps: int, seed: int, network: str, epoch: int) -> list[np.ndarray]:
+    """Rows of each batch of one epoch.
+
+    steps = 0: every map once, in batches that differ by at most one map in size (none is left a single map, which batch norm
+    could not take). Otherwise `steps` full batches from an endless deck that is shuffled anew after each pass.
+    """
+
+    def shuffled(turn: int) -> np.ndarray:
+        return numpy_generator(seed, f"order of {network}", turn).permutation(n_maps)
+
+    if steps == 0:
+        return np.array_split(shuffled(epoch), -(-n_maps // batch_size))
+    first = epoch * steps * batch_size
+    last = first + steps * batch_size
+    turns = range(first // n_maps, (last - 1) // n_maps + 1)
+    deck = np.concatenate([shuffled(turn) for turn in turns])
+    start = first - turns[0] * n_maps
+    return list(deck[start : start + steps * batch_size].reshape(steps, batch_size))
+
+
+def targets(n_above: Tensor, volume_mpc3: Tensor, how: Presentation) -> Tensor:
+    """What the network is to answer, before standardising: (b, ≥ bins + 1) counts -> (b, bins) float64."""
+    edges = how.edges[: how.bins + 1]
+    values = quantity(n_above[:, : how.bins + 1], edges, volume_mpc3, how.target["quantity"])
+    return to_target(values, how.target["transform"])
+
+
+def dim_steps(edges: np.ndarray) -> int:
+    """Largest dimming, in whole luminosity bins: a factor of 10, or what the counts above the last bin allow."""
+    width = edges[1] - edges[0]
+    return max(1, min(EXTENSION_BINS, int(1 / width + 1e-9)))
+
+
+def dimmed(maps: Tensor, n_above: Tensor, steps_down: Tensor, bin_width: float) -> tuple[Tensor, Tensor]:
+    """Maps whose every halo is fainter by whole luminosity bins, with their exact counts.
+
+    A halo at L then shines with L · 10^(−k·width), so that N(≥ edge_j) becomes N(≥ edge_(j+k)). steps_down (b,) int holds k.
+    Returns maps (b, x, y, f) and counts (b, columns − EXTENSION_BINS).
+    """
+    factor = 10 ** (-steps_down.double() * bin_width)
+    columns = torch.arange(n_above.shape[1] - EXTENSION_BINS, device=n_above.device)
+    counts = n_above.gather(1, steps_down[:, None] + columns)
+    return maps * factor.float()[:, None, None, None], counts
+
+
+def symmetry(maps: Tensor, transpose: Tensor, flip_x: Tensor, flip_y: Tensor) -> Tensor:
+    """Transpose and mirror each map (b, x, y, f) on the sky as its three (b,) booleans say.
+
+    The eight combinations are the eight symmetries of the square; a quarter turn is a transposition and one mirror.
+    """
+    for chosen, turned in (
+        (transpose, lambda m: m.transpose(1, 2)),
+        (flip_x, lambda m: m.flip(1)),
+        (flip_y, lambda m: m.flip(2)),
+    ):
+        if chosen.any():
+            maps = torch.where(chosen[:, None, None, None], turned(maps), maps)
+    return maps
+
+
+def draw_symmetry(
+    count: int, flips: bool, quarter_turns: bool, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Three (count,) booleans for `symmetry`: all eight elements, the four turns, the four mirrorings, or none."""
+    bits = torch.randint(0, 2, (3, count), generator=random, device=random.device).bool()
+    transpose, flip_x, flip_y = bits
+    if not quarter_turns:
+        transpose = torch.zeros_like(transpose)
+    if quarter_turns and not flips:  # an even number of mirrorings in all (a transposition is one)
+        flip_y = flip_x ^ transpose
+    if not quarter_turns and not flips:
+        flip_x = flip_y = transpose
+    return transpose, flip_x, flip_y
+
+
+def present(data: Maps, rows: Tensor, how: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training inputs (b, 1, x, y, f) float32 and targets (b, bins) float64 of the maps in `rows`, all drawn afresh."""
+    device, options = data.n_above.device, how.augmentation
+    maps = data.maps[rows.to(data.maps.device)].to(device, non_blocking=True)
+    rows = rows.to(device)
+    n_above, volume = data.n_above[rows], data.volume_mpc3[rows]
+    fate = torch.rand(len(rows), generator=random, device=device)
+    steps_down = torch.randint(1, dim_steps(how.edges) + 1, (len(rows),), generator=random, device=device)
+    turns = draw_symmetry(len(rows), options["flips"], options["quarter_turns"], random)
+    blank = fate < options["blank_fraction"]
+    dim = ~blank & (fate < options["blank_fraction"] + options["dim_fraction"])
+    maps, counts = dimmed(maps, n_above, steps_down * dim, how.edges[1] - how.edges[0])
+    maps = torch.where(blank[:, None, None, None], 0.0, symmetry(maps, *turns))
+    counts = torch.where(blank[:, None], 0.0, counts)
+    return observe(maps, how, random), targets(counts, volume, how)
+
+
+def observe(maps: Tensor, how: Presentation, random: torch.Generator) -> Tensor:
+    """Add foregrounds and noise to clean pooled maps (b, x, y, f) and preprocess them: network inputs (b, 1, x, y, f).
+
+    Each map draws one of the named noise settings, and its σ from that setting's range.
+    """
+    if how.foregrounds is not None:
+        from limelight.maps.foregrounds import add_foregrounds
+
+        maps = add_foregrounds(maps, how.foregrounds, how.grid, random)
+    if max(high for _, high in how.noise) > 0:
+        per_channel = torch.as_tensor(pooled_sigma(how.grid), dtype=torch.float32, device=maps.device)
+        sigma = draw_sigma(how.noise, len(maps), random)
+        maps = add_noise(maps, sigma[:, None] * per_channel, random)
+    return transform(maps, how.preprocessing["transform"], how.preprocessing["scale_uk"])[:, None]
+
+
+def standardisation(data: Maps, how: Presentation) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per bin of what the network is told to answer, (bins,) float64 each.
+
+    Over the training maps and over blanking and dimming in their shares (otherwise a blank map would lie a hundred standard
+    deviations off). Bins without spread get 1; log targets at least MIN_SPREAD_DEX.
+    """
+    blank, dim = how.augmentation["blank_fraction"], how.augmentation["dim_fraction"]
+    dim = min(dim, 1 - blank)
+    steps = dim_steps(how.edges)
+    shares = [(1 - blank - dim, 0)] + [(dim / steps, k) for k in range(1, steps + 1) if dim]
+    first = second = 0.0
+    nothing = targets(torch.zeros_like(data.n_above[:1]), data.volume_mpc3[:1], how)[0]
+    offset = targets(data.n_above, data.volume_mpc3, how).mean(dim=0)  # moments about it: no digits lost
+    for share, k in shares:
+        t = targets(data.n_above[:, k:], data.volume_mpc3, how) - offset
+        first, second = first + share * t.mean(dim=0), second + share * t.square().mean(dim=0)
+    first, second = first + blank * (nothing - offset), second + blank * (nothing - offset).square()
+    spread = (second - first.square()).clamp(min=0).sqrt()
+    if how.target["transform"] != "none":
+        spread = spread.clamp(min=MIN_SPREAD_DEX)
+    return offset + first, torch.where(spread > 0, spread, 1.0)
+
+
+def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:
+    """Mean, standard deviation and percentiles 2.5, 16, 50, 84, 97.5 of the training labels per bin, float64 on the CPU.
+
+    mean, std (bins,), percentiles (5, bins) of the quantity itself; the same with `_target` in target space. mean_target is
+    also the prediction of a network that ignores its input.
+    """
+    edges = how.edges[: how.bins + 1]
+    natural = quantity(data.n_above[:, : how.bins + 1], edges, data.volume_mpc3, how.target["quantity"]).cpu()
+    levels = torch.tensor([0.025, 0.16, 0.5, 0.84, 0.975], dtype=torch.float64)
+    found = {}
+    for ending, values in (("", natural), ("_target", to_target(natural, how.target["transform"]))):
+        found[f"mean{ending}"] = values.mean(dim=0)
+        found[f"std{ending}"] = values.std(dim=0, correction=0)
+        found[f"percentiles{ending}"] = torch.quantile(values, levels, dim=0)
+    return found
+
+
+def check_maps(where: str, maps: np.ndarray, n_above: np.ndarray, shape: tuple[int, ...], edges: np.ndarray) -> None:
+    """Refuse maps whose shape or label columns are not those of the study."""
+    if maps.ndim != 4 or maps.shape[1:] != tuple(shape) or not len(maps):
+        raise problem(where, f"maps of shape {maps.shape}", f"(maps, {', '.join(map(str, shape))})", "pool them again")
+    if n_above.shape != (len(maps), len(edges)):
+        raise problem(where, f"labels of shape {n_above.shape}", f"({len(maps)}, {len(edges)})", "pool them again")

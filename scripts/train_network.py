@@ -1,0 +1,72 @@
+"""Train one network of a study on pooled maps, or go on where an interrupted training stopped."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from limelight.codehash import code_hash
+from limelight.config import load_study, stage_settings
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance, write_text
+from limelight.maps.grid import make_grid
+from limelight.maps.shards import read_pooled
+from limelight.training.checkpoint import save_model
+from limelight.training.loop import Stopped, history_csv, train
+
+EXAMPLE = """example:
+  python scripts/train_network.py --config config/demo.yaml --network limelight \\
+      --train results/demo/pooled/li10/[0-7].h5 --validation results/demo/pooled/li10/8.h5 \\
+      --checkpoints results/demo/checkpoints/limelight --output model.pt --history history.csv
+
+Interrupt it as you like: the same command goes on from the last checkpoint. SIGTERM, SIGUSR1 and Ctrl-C write one at the
+next step; the exit code is then 75 (130 after Ctrl-C)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="the study (YAML)")
+    parser.add_argument("--network", required=True, help="name of the network in the config")
+    parser.add_argument("--train", nargs="+", required=True, metavar="POOLED.h5", help="pooled maps to train on")
+    parser.add_argument("--validation", nargs="+", required=True, metavar="POOLED.h5", help="pooled maps that choose")
+    parser.add_argument("--checkpoints", required=True, metavar="DIR", help="folder for checkpoints; kept between runs")
+    parser.add_argument("--output", required=True, metavar="MODEL.pt", help="the trained network, to be written")
+    parser.add_argument("--history", required=True, metavar="HISTORY.csv", help="losses by epoch, to be written")
+    parser.add_argument("--device", default="auto", choices=["cpu", "cuda", "auto"], help="auto: a GPU if there is one")
+    args = parser.parse_args()
+    with plain_errors():
+        study = load_study(args.config)
+        if args.network not in study["networks"]:
+            found = f"'{args.network}'"
+            raise problem("--network", found, f"one of {', '.join(study['networks'])}", "name one of the config's")
+        cuda = torch.cuda.is_available()
+        if args.device == "cuda" and not cuda:
+            raise problem("--device", "cuda", "a CUDA device that torch can use", "use cpu, or mend the driver")
+        settings = stage_settings(study, "network", args.network)
+        grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+        try:
+            content, history = train(
+                settings,
+                grid,
+                read_pooled(args.train),
+                read_pooled(args.validation),
+                args.checkpoints,
+                device="cuda" if cuda and args.device != "cpu" else "cpu",
+                code=code_hash("scripts/train_network.py"),
+            )
+        except Stopped as stopped:
+            number = signal.Signals(stopped.args[0])
+            print(f"limelight: {number.name}: checkpoint written; the same command goes on from it", file=sys.stderr)
+            sys.exit(130 if number == signal.SIGINT else 75)
+        write_text(args.history, history_csv(history))
+        save_model(args.output, content, provenance(settings, study["seed"]))
+
+
+if __name__ == "__main__":
+    main()
