@@ -12,12 +12,15 @@ import importlib.util
 from pathlib import Path
 
 import jsonschema
+import torch
 import yaml
 
 from limelight.errors import LimelightError, problem
+from limelight.halos.massfunction import mass_definition
 from limelight.lines.models import get_model
 from limelight.lines.priors import draw_parameters
 from limelight.maps.instrument import load_instrument
+from limelight.networks import build
 from limelight.seeds import generator
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,13 +218,14 @@ def _check_sense(study: dict, path: str | Path) -> None:
         if grid[axis] % grid[f"pool_{axis}"]:
             found = f"{grid[axis]} {axis} in blocks of {grid[f'pool_{axis}']}"
             raise refuse(f"grid.pool_{axis}", found, f"a divisor of {grid[axis]}", "choose one")
+    mass_definition(cones["mass_function"])
     labels = study["labels"]
     if not labels["log10_lum_min"] < labels["log10_lum_max"]:
         found = f"{labels['log10_lum_min']:g} to {labels['log10_lum_max']:g}"
         raise refuse("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
     _check_observation(study["observation"], refuse)
     _check_line_models(study["line_models"], refuse)
-    _check_references(study, refuse)
+    _check_references(study, path, refuse)
 
 
 def _check_observation(observation: dict, refuse) -> None:
@@ -254,7 +258,7 @@ def _check_line_models(line_models: dict, refuse) -> None:
             raise LimelightError(f"line_models.{name}: {error}") from None
 
 
-def _check_references(study: dict, refuse) -> None:
+def _check_references(study: dict, path: str | Path, refuse) -> None:
     """Every name that a network or test uses must be defined, and what it combines must make sense."""
     noise, foregrounds = study["observation"]["noise"], {**study["observation"]["foregrounds"], "none": None}
 
@@ -271,7 +275,14 @@ def _check_references(study: dict, refuse) -> None:
             for setting in noises:
                 known(f"{label}.{name}.noise", setting, noise, "observation.noise")
             known(f"{label}.{name}.foregrounds", entry["foregrounds"], foregrounds, "observation.foregrounds")
+    grid = study["grid"]
+    shape = (grid["pixels"] // grid["pool_pixels"],) * 2 + (grid["channels"] // grid["pool_channels"],)
     for name, network in study["networks"].items():
+        try:
+            with torch.device("meta"):  # shapes without numbers: quick, however large the network
+                build(network["architecture"], network["options"], shape, study["labels"]["bins"])
+        except LimelightError as error:
+            raise LimelightError(f"{path}: networks.{name}: {error}") from None
         if network["preprocessing"]["transform"] != "log10_offset":
             continue
         noisy = [setting for setting in network["noise"] if noise[setting].get("sigma_uk", 1)]

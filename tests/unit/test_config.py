@@ -79,7 +79,7 @@ BAD = {
     "train in test": (changed("lightcones", "test", [7]), "both train and test"),
     "validation in test": (changed("lightcones", "test", [8]), "both validation and test"),
     "empty range": (changed("lightcones", "train", "5-3"), "at least one light-cone"),
-    "bad range": (changed("lightcones", "train", "five"), "right form"),
+    "bad range": (changed("lightcones", "train", "five"), "lightcones.train: found 'five'"),
     "labels reversed": (changed("labels", "log10_lum_min", 8.0), "log10_lum_min < log10_lum_max"),
     "unknown line model name": (changed("tests", "no_noise", "line_model", "li11"), "li11"),
     "unknown model": (changed("line_models", "li10", "model", "lee"), "lee"),
@@ -108,7 +108,7 @@ def test_a_bad_config_gives_one_clear_line(name: str):
     line = str(caught.value)
     assert "\n" not in line
     assert expected in line
-    assert re.search(r"config/mine.yaml|line_models|networks|hubble", line), "the line must say where"
+    assert re.search(r"config/mine.yaml|line_models|networks|hubble|mass_function", line), "the line must say where"
 
 
 @pytest.mark.parametrize(
