@@ -3,8 +3,12 @@
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
 
 class LimelightError(Exception):
@@ -16,8 +20,8 @@ def problem(where: object, found: str, expected: str, fix: str) -> LimelightErro
 
     where: the file, config key or array; found, expected: facts; fix: an imperative.
     """
-    parts = (str(part).replace("\n", " ") for part in (found, expected, fix))
-    return LimelightError("{}: found {}; expected {}; {}".format(where, *parts))
+    parts = (" ".join(str(part).split()) for part in (where, found, expected, fix))
+    return LimelightError("{}: found {}; expected {}; {}".format(*parts))
 
 
 @contextlib.contextmanager
@@ -28,27 +32,37 @@ def plain_errors() -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()  # a reader that went away shows here, not while Python shuts down
     except LimelightError as error:
         _stop(str(error))
     except KeyboardInterrupt:
         _stop("interrupted; finished files are kept, run the same command again to go on", code=130)
     except BrokenPipeError:
-        os._exit(0)  # the reader of our output went away (`| head`): nothing to say, nobody to say it to
+        os._exit(128 + signal.SIGPIPE)  # the reader of our output went away (`| head`): nobody to say it to
     except MemoryError as error:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map, batch or light-cone")
     except OSError as error:
+        if error.errno is None:
+            raise
         where = error.filename or "a file"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            _stop(
-                f"{where}: the disk is full; free space and run the same command again (nothing half-written is kept)"
+        if error.errno in FULL:
+            limit = (
+                "it would pass the limit on the size of a file" if error.errno == errno.EFBIG else "the disk is full"
             )
+            line = f"{where}: {limit}; free space and run the same command again (nothing half-written is kept)"
+            _stop(line, at_once=True)  # at Python's end HDF5 would crash over the file that it could not finish
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             _stop(f"{where}: {error.strerror}; choose a place you may write to, or mend the permissions")
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
-            _stop(f"{where}: {error.strerror}; check the path")
-        raise
+        _stop(f"{where}: {error.strerror}; check the path and the disk, then run the same command again")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
+            raise
+        _stop(f"out of memory ({error}); give the job more memory, or a smaller map or batch")
 
 
-def _stop(line: str, code: int = 1) -> None:
-    print(f"limelight: error: {line}", file=sys.stderr)
+def _stop(line: str, code: int = 1, at_once: bool = False) -> NoReturn:
+    """Say one line on stderr and end; at_once skips what Python does at its end."""
+    print(f"limelight: error: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    if at_once:
+        os._exit(code)
     sys.exit(code)

@@ -7,13 +7,16 @@ truncated, of another kind, or lacks a dataset.
 
 import contextlib
 import functools
+import glob
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,9 +24,11 @@ import h5py
 import numpy as np
 
 from limelight import __version__
-from limelight.errors import problem
+from limelight.errors import FULL, problem
 
 FORMAT_VERSION = 1
+ORPHAN_DAYS = 7
+HDF5_FAULT = re.compile(r"(unable to|can't|couldn't|failed|invalid|bad |not found|wrong)", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -43,17 +48,38 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        if error.filename == str(part) or (error.filename is None and error.errno in FULL):
+            error.filename, error.filename2 = str(path), None  # what the user asked for, not our temporary name
+        raise
     finally:
         part.unlink(missing_ok=True)
 
 
 def _remove_orphans(path: Path) -> None:
-    """Delete the temporary files that a killed process of this host left for the same target."""
-    host = socket.gethostname()
-    for part in path.parent.glob(f".{path.name}.{host}.*.part"):
-        pid = part.name.split(".")[-2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            part.unlink(missing_ok=True)
+    """Delete the temporary files that killed processes left for the same target.
+
+    Of this host: those whose process is gone. Of other hosts, where that cannot be known: those untouched for days.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        host, _, pid = part.name[len(path.name) + 2 : -len(".part")].rpartition(".")
+        if not host or not pid.isdigit():
+            continue
+        with contextlib.suppress(FileNotFoundError):  # another process may clean up at the same time
+            days = (time.time() - part.stat().st_mtime) / 86400
+            if not _alive(int(pid)) if host == socket.gethostname() else days > ORPHAN_DAYS:
+                part.unlink()
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -103,14 +129,21 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
 @contextlib.contextmanager
 def write_hdf5(path: str | Path, kind: str, attributes: dict[str, object]) -> Iterator[h5py.File]:
     """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON."""
-    with atomic_path(path) as part, h5py.File(part, "w", libver=("v110", "v110")) as file:
-        file.attrs["limelight_kind"] = kind
-        file.attrs["limelight_format"] = FORMAT_VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = (
-                json.dumps(value, sort_keys=True) if isinstance(value, dict | list | tuple) else value
-            )
-        yield file
+    with atomic_path(path) as part:
+        part.touch()  # the system says more clearly than HDF5 why a file cannot be made
+        try:
+            with h5py.File(part, "w", libver=("v110", "v110")) as file:
+                file.attrs["limelight_kind"] = kind
+                file.attrs["limelight_format"] = FORMAT_VERSION
+                for name, value in attributes.items():
+                    is_json = isinstance(value, dict | list | tuple)
+                    file.attrs[name] = json.dumps(value, sort_keys=True) if is_json else value
+                yield file
+        except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in several ways, some only when it closes
+            failed = re.search(r"file write failed.*?errno = (\d+)", str(error), re.DOTALL)
+            if not failed:
+                raise
+            raise OSError(int(failed[1]), os.strerror(int(failed[1])), str(path)) from None
 
 
 @contextlib.contextmanager
@@ -122,48 +155,64 @@ def read_hdf5(path: str | Path, kind: str, datasets: Sequence[str] = ()) -> Iter
     path = Path(path)
     if not path.is_file():
         raise problem(path, "no such file", f"a {kind} file", f"run the stage that writes it (snakemake {path})")
+    again = "delete it and run its stage again"
     try:
         file = h5py.File(path, "r")
+    except PermissionError:
+        raise
     except OSError as error:
-        raise problem(
-            path, f"an unreadable file ({error})", f"an HDF5 {kind} file", "delete it and run its stage again"
-        ) from None
+        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", again) from None
     with file:
-        found = file.attrs.get("limelight_kind", "an HDF5 file that limelight did not write")
-        if found != kind:
-            raise problem(path, f"kind '{found}'", f"kind '{kind}'", "give the file of the right stage")
-        version = int(file.attrs.get("limelight_format", 0))
-        if version != FORMAT_VERSION:
-            raise problem(path, f"format {version}", f"format {FORMAT_VERSION}", "make it again with this limelight")
-        for name in datasets:
-            if name not in file:
-                raise problem(
-                    path, f"no dataset '{name}'", f"datasets {', '.join(datasets)}", "delete it and run its stage again"
-                )
         try:
+            _check_kind(file, path, kind, datasets)
             yield file
-        except OSError as error:  # a damaged chunk shows only when it is read
-            if error.errno is not None:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:  # damage inside shows only when it is read
+            if getattr(error, "errno", None) is not None or not _from_hdf5(error):
                 raise
-            raise problem(
-                path, f"damaged data ({error})", "a whole file", "delete it and run its stage again"
-            ) from None
+            raise problem(path, f"damaged data ({error})", "a whole file", again) from None
+
+
+def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str]) -> None:
+    """Refuse a file of another kind or format, or without the datasets."""
+    found = file.attrs.get("limelight_kind", "an HDF5 file that limelight did not write")
+    if str(found) != kind:
+        raise problem(path, f"kind '{found}'", f"kind '{kind}'", "give the file of the right stage")
+    version = file.attrs.get("limelight_format", "unknown")
+    if str(version) != str(FORMAT_VERSION):
+        raise problem(path, f"format {version}", f"format {FORMAT_VERSION}", "make it again with this limelight")
+    for name in datasets:
+        if not isinstance(file.get(name), h5py.Dataset):
+            expected = f"datasets {', '.join(datasets)}"
+            raise problem(path, f"no dataset '{name}'", expected, "delete it and run its stage again")
+
+
+def _from_hdf5(error: Exception) -> bool:
+    """Whether an exception came out of the HDF5 library (h5py's compiled part) and not of what was done with the data."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return "h5py" in Path(trace.tb_frame.f_code.co_filename).parts and HDF5_FAULT.search(str(error)) is not None
 
 
 def attribute(file: h5py.File, name: str) -> object:
-    """An attribute of a limelight file, JSON undone; LimelightError when absent."""
+    """An attribute of a limelight file, JSON undone; LimelightError when absent or unreadable."""
     if name not in file.attrs:
         raise problem(file.filename, f"no attribute '{name}'", "a complete limelight file", "make it again")
     value = file.attrs[name]
     if isinstance(value, bytes):
-        value = value.decode()
-    if isinstance(value, str) and value[:1] in "{[":
-        return json.loads(value)
+        value = value.decode(errors="replace")
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise problem(file.filename, f"attribute '{name}' damaged ({error})", "JSON", "make it again") from None
     return value.item() if isinstance(value, np.generic) else value
 
 
 def check_finite(array: np.ndarray, where: object) -> np.ndarray:
     """Return the array if it holds finite numbers only; otherwise say how many are not."""
+    if array.dtype.kind not in "fiub":
+        raise problem(where, f"values of type {array.dtype}", "numbers", "mend or remake the file")
     bad = int(array.size - np.count_nonzero(np.isfinite(array)))
     if bad:
         raise problem(

@@ -1,0 +1,481 @@
+"""Files are whole or absent, errors are one line, seeds depend on their key alone: real kills and real failing writes."""
+
+import errno
+import io
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from limelight import __version__
+from limelight.errors import LimelightError, plain_errors, problem
+from limelight.files import (
+    FORMAT_VERSION,
+    atomic_path,
+    attribute,
+    check_finite,
+    provenance,
+    read_hdf5,
+    settings_hash,
+    write_hdf5,
+    write_text,
+)
+from limelight.progress import progress
+from limelight.seeds import generator, seed_sequence, torch_seed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def script(body: str, *args: object, **options) -> subprocess.Popen:
+    """A Python process of its own that runs `body` with limelight importable."""
+    code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + textwrap.dedent(body)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def outcome(process: subprocess.Popen) -> tuple[int, str]:
+    """Exit code and stderr."""
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def good_file(path: Path, n: int = 1000) -> Path:
+    with write_hdf5(path, "thing", {"note": "x"}) as file:
+        file.create_dataset("a", data=np.arange(n, dtype=float), chunks=(100,), compression="gzip")
+        file["b"] = np.ones(3)
+    return path
+
+
+# ---- whole or absent
+
+
+def failing_write(path: Path) -> None:
+    """Write half a file, check that the target is as it was, and raise."""
+    before = path.read_bytes() if path.exists() else None
+    with write_hdf5(path, "thing", {}) as file:
+        file["a"] = np.zeros(10)
+        file.flush()
+        assert (path.read_bytes() if path.exists() else None) == before
+        raise ZeroDivisionError
+
+
+def test_a_writer_that_raises_leaves_nothing_and_keeps_the_old(tmp_path):
+    path = tmp_path / "deep" / "a.h5"
+    with pytest.raises(ZeroDivisionError):
+        failing_write(path)
+    assert names(path.parent) == []
+    before = good_file(path).read_bytes()
+    with pytest.raises(ZeroDivisionError):
+        failing_write(path)
+    assert path.read_bytes() == before
+    assert names(path.parent) == ["a.h5"]
+
+
+def test_success_replaces_at_once_and_leaves_no_temporary_name(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "first")
+    with atomic_path(path) as part:
+        part.write_text("second")
+        assert path.read_text() == "first"
+        assert part.parent == path.parent
+    assert path.read_text() == "second"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_sigkill_in_mid_write_leaves_the_old_file_and_an_orphan_that_the_next_write_removes(tmp_path):
+    path = good_file(tmp_path / "odd [1] name.h5")
+    before = path.read_bytes()
+    process = script(
+        """
+        import time, numpy as np
+        from limelight.files import write_hdf5
+        with write_hdf5(sys.argv[1], "thing", {}) as file:
+            file["a"] = np.zeros(100_000)
+            file.flush()
+            print("writing", flush=True)
+            time.sleep(60)
+        """,
+        path,
+    )
+    assert process.stdout.readline().strip() == "writing"
+    assert len(names(tmp_path)) == 2
+    part = next(name for name in names(tmp_path) if name.endswith(".part"))
+    other = tmp_path / "other.h5"
+    good_file(other)
+    good_file(path)  # the writer still lives: its file is left alone
+    assert part in names(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    outcome(process)
+    assert part in names(tmp_path)
+    assert path.read_bytes() == before
+    good_file(other)  # another target: not its orphan
+    assert part in names(tmp_path)
+    good_file(path)
+    assert names(tmp_path) == ["odd [1] name.h5", "other.h5"]
+
+
+def test_orphans_of_other_hosts_go_only_after_days(tmp_path):
+    fresh, old = tmp_path / ".a.txt.node7.example.123.part", tmp_path / ".a.txt.node8.124.part"
+    mine = tmp_path / f".a.txt.{socket.gethostname()}.{os.getpid()}.part.txt"
+    for part in (fresh, old, mine):
+        part.write_text("x")
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == sorted([fresh.name, mine.name, "a.txt"])
+
+
+# ---- a full disk (a limit on the size of files stands in for it: the write fails in the same places)
+
+WRITERS = {
+    "one large dataset": 'file["a"] = np.random.default_rng(1).random(10**6)',
+    "chunks flushed at closing": """
+            data = file.create_dataset("a", (10**5,), chunks=(20_000,), dtype="f8")
+            data[:50_000] = np.random.default_rng(1).random(50_000)""",
+    "many small chunks": """
+            data = file.create_dataset("a", (10**5,), chunks=(1000,), dtype="f8")
+            data[:50_000] = np.random.default_rng(1).random(50_000)""",
+    "groups": "[file.create_group(f'g{i}') for i in range(3000)]",
+    "a long attribute": 'file.attrs["x"] = "a" * 300_000',
+}
+
+
+def limit_file_size() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+@pytest.mark.parametrize("what", list(WRITERS))
+def test_full_disk_while_writing_hdf5_is_one_line(tmp_path, what):
+    path = tmp_path / "big.h5"
+    body = f"""
+    import numpy as np
+    from limelight.errors import plain_errors
+    from limelight.files import write_hdf5
+    with plain_errors():
+        with write_hdf5(sys.argv[1], "thing", {{"n": 1}}) as file:
+            {WRITERS[what].strip()}
+    """
+    code, err = outcome(script(body, path, preexec_fn=limit_file_size))
+    assert code == 1
+    assert err.count("\n") == 1
+    assert err.startswith(f"limelight: error: {path}: it would pass the limit on the size of a file; free space")
+    assert names(tmp_path) == []
+
+
+def test_full_disk_while_writing_text_or_a_checkpoint_is_one_line(tmp_path):
+    for writer in ('write_text(sys.argv[1], "a" * 10**6)', "binary()"):
+        body = f"""
+        from limelight.errors import plain_errors
+        from limelight.files import atomic_path, write_text
+        def binary():
+            with atomic_path(sys.argv[1]) as part, open(part, "wb") as file:
+                file.write(b"a" * 10**6)
+        with plain_errors():
+            {writer}
+        """
+        code, err = outcome(script(body, tmp_path / "a", preexec_fn=limit_file_size))
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.startswith(f"limelight: error: {tmp_path / 'a'}: it would pass the limit")
+        assert names(tmp_path) == []
+
+
+def test_no_space_left_says_so():
+    body = """
+    from limelight.errors import plain_errors
+    with plain_errors():
+        with open("/dev/full", "w") as file:
+            file.write("a" * 10**6)
+    """
+    code, err = outcome(script(body))
+    assert (code, err.count("\n")) == (1, 1)
+    assert "the disk is full; free space" in err
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.6, 0.9, 0.999])
+def test_truncated_files_are_refused(tmp_path, share):
+    path = good_file(tmp_path / "a.h5")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with (
+        pytest.raises(LimelightError, match="found .*; expected .*; delete it") as caught,
+        read_hdf5(path, "thing") as f,
+    ):
+        f["a"][...]
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_damaged_byte_range_is_refused_or_harmless(tmp_path):
+    """Overwrite stretches of a file with noise: never a traceback, never a crash."""
+    path = good_file(tmp_path / "a.h5")
+    whole = path.read_bytes()
+    noise = np.random.default_rng(1).bytes(64)
+    refusals = []
+    for start in range(0, len(whole) - 64, 64):
+        path.write_bytes(whole[:start] + noise + whole[start + 64 :])
+        try:
+            with read_hdf5(path, "thing", ("a", "b")) as file:
+                check_finite(file["a"][...], path)
+                attribute(file, "note")
+        except LimelightError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 20
+    assert not any("\n" in refusal for refusal in refusals)
+
+
+def test_wrong_files_are_refused(tmp_path):
+    path = good_file(tmp_path / "a.h5")
+    foreign, text = tmp_path / "foreign.h5", tmp_path / "text.h5"
+    with h5py.File(foreign, "w") as file:
+        file["a"] = [1]
+    text.write_text("not HDF5 at all")
+    old = tmp_path / "old.h5"
+    old.write_bytes(path.read_bytes())
+    with h5py.File(old, "r+") as file:
+        file.attrs["limelight_format"] = 99
+        file.create_group("group")
+    for target, kind, datasets, says in (
+        (tmp_path / "none.h5", "thing", (), "no such file"),
+        (tmp_path, "thing", (), "no such file"),
+        (text, "thing", (), "unreadable"),
+        (foreign, "thing", (), "did not write"),
+        (path, "maps", (), "kind 'thing'; expected kind 'maps'"),
+        (path, "thing", ("a", "c"), "no dataset 'c'"),
+        (old, "thing", (), "format 99"),
+    ):
+        with pytest.raises(LimelightError, match=says) as caught, read_hdf5(target, kind, datasets):
+            pass
+        assert str(target) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with h5py.File(old, "r+") as file:
+        file.attrs["limelight_format"] = FORMAT_VERSION
+    with pytest.raises(LimelightError, match="no dataset 'group'"), read_hdf5(old, "thing", ("group",)):
+        pass
+    with h5py.File(old, "r+") as file:
+        file.attrs["limelight_format"] = "newest"
+    with pytest.raises(LimelightError, match="format newest"), read_hdf5(old, "thing"):
+        pass
+
+
+def test_faults_of_the_caller_are_not_taken_for_damage(tmp_path):
+    path = good_file(tmp_path / "a.h5")
+    for fault in (KeyError("mine"), ValueError("failed"), RuntimeError("failed"), OSError(errno.EIO, "failed")):
+        with pytest.raises(type(fault)) as caught, read_hdf5(path, "thing"):
+            raise fault
+        assert caught.value is fault
+
+
+def test_attributes_round_trip_and_damage(tmp_path):
+    path = tmp_path / "a.h5"
+    values = {
+        "text": "µK",
+        "number": 1.5,
+        "whole": 7,
+        "flag": True,
+        "settings": {"b": [1, 2], "a": {"c": None}},
+        "l": [1, "x"],
+    }
+    with write_hdf5(path, "thing", values | {"long": {"x": "y" * 200_000}}) as file:
+        file.attrs["bad"] = '{"a": 1'
+    with read_hdf5(path, "thing") as file:
+        for name, value in values.items():
+            assert attribute(file, name) == value
+        assert attribute(file, "long") == {"x": "y" * 200_000}
+        with pytest.raises(LimelightError, match="no attribute 'missing'"):
+            attribute(file, "missing")
+        with pytest.raises(LimelightError, match="attribute 'bad' damaged"):
+            attribute(file, "bad")
+
+
+def test_provenance_says_what_made_a_file(tmp_path):
+    settings = {"z": 1, "a": {"rotations_deg": [0, 90]}}
+    with write_hdf5(tmp_path / "a.h5", "thing", provenance(settings, 42)) as file:
+        file["a"] = [1]
+    with h5py.File(tmp_path / "a.h5") as file:  # with h5py alone: for a reader without limelight
+        attrs = dict(file.attrs)
+    assert (attrs["limelight_kind"], attrs["limelight_format"], attrs["seed"]) == ("thing", FORMAT_VERSION, 42)
+    assert attrs["limelight_version"] == __version__
+    assert json.loads(attrs["settings"]) == settings
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert attrs["git_commit"] == (head or "unknown")
+    assert f"numpy {np.__version__}" in attrs["libraries"]
+    assert attrs["config_hash"] == settings_hash({"a": {"rotations_deg": [0, 90]}, "z": 1})
+    assert attrs["config_hash"] != settings_hash({"a": {"rotations_deg": [90, 0]}, "z": 1})
+
+
+def test_same_content_same_bytes(tmp_path):
+    assert good_file(tmp_path / "a.h5").read_bytes() == good_file(tmp_path / "b.h5").read_bytes()
+
+
+def test_check_finite():
+    array = np.ones((3, 4), np.float32)
+    assert check_finite(array, "x") is array
+    assert check_finite(np.empty(0), "x").size == 0
+    check_finite(np.arange(3), "x")
+    for bad in (np.nan, np.inf, -np.inf):
+        array[1, 2] = bad
+        with pytest.raises(LimelightError, match="maps.h5: t: found 1 of 12 values NaN or infinite"):
+            check_finite(array, "maps.h5: t")
+    with pytest.raises(LimelightError, match="values of type"):
+        check_finite(np.array(["a"]), "x")
+
+
+# ---- errors
+
+
+def test_problem_is_one_line_in_four_parts():
+    text = str(problem("a\nb.h5", "two\nlines", "one\tline", "mend\r\nit"))
+    assert text == "a b.h5: found two lines; expected one line; mend it"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        (problem("x.h5", "nothing", "something", "run it"), 1, "x.h5: found nothing; expected something; run it"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError("80 GiB\nfor an array"), 1, "out of memory (80 GiB for an array)"),
+        (PermissionError(errno.EACCES, "Permission denied", "/p/a.h5"), 1, "/p/a.h5: Permission denied; choose"),
+        (OSError(errno.EROFS, "Read-only file system", "/p"), 1, "/p: Read-only file system; choose"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/p/q"), 1, "/p/q: No such file or directory"),
+        (FileExistsError(errno.EEXIST, "File exists", "/p"), 1, "/p: File exists; check the path"),
+        (OSError(errno.EIO, "Input/output error", "/p"), 1, "/p: Input/output error; check the path and the disk"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory"),
+    ],
+)
+def test_plain_errors_one_line_and_exit_code(capsys, fault, code, says):
+    with pytest.raises(SystemExit) as caught, plain_errors():
+        raise fault
+    err = capsys.readouterr().err
+    assert caught.value.code == code
+    assert err.startswith("limelight: error: ")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("fault", [ValueError("ours"), RuntimeError("ours"), OSError("no errno"), KeyError("ours")])
+def test_faults_of_limelight_keep_their_traceback(fault):
+    with pytest.raises(type(fault)), plain_errors():
+        raise fault
+
+
+def test_reader_of_the_output_that_goes_away_is_no_error():
+    body = """
+    from limelight.errors import plain_errors
+    with plain_errors():
+        for i in range({n}):
+            print("line", i)
+    """
+    for n in (100_000, 10):  # while printing, and at the last flush
+        process = script(body.format(n=n))
+        process.stdout.close()
+        err = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+        assert err == ""
+
+
+def test_unwritable_target_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.h5" / "inside").mkdir(parents=True)
+    body = """
+    from limelight.errors import plain_errors
+    from limelight.files import write_hdf5
+    with plain_errors():
+        with write_hdf5(sys.argv[1], "thing", {}) as file:
+            file["a"] = [1]
+    """
+    for target in (tmp_path / "file" / "a.h5", tmp_path / "folder.h5", "/proc/a.h5", tmp_path / ("n" * 300)):
+        code, err = outcome(script(body, target))
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.startswith("limelight: error: /")
+    assert names(tmp_path) == ["file", "folder.h5"]
+
+
+# ---- seeds
+
+
+def test_streams_depend_on_their_key_alone_not_on_order():
+    keys = [("halos", 3), ("paint/li", 3, 0, 1), ("paint/li", 3, 1, 0), ("halos", 4), ("paint", 3, 0, 1), ("halos",)]
+    forward = {key: generator(5, *key).random(4).tolist() for key in keys}
+    generator(5, "other").random(1000)
+    np.random.default_rng().random(3)
+    backward = {key: generator(5, *key).random(4).tolist() for key in reversed(keys)}
+    assert forward == backward
+    assert len({tuple(values) for values in forward.values()}) == len(keys)
+    assert generator(6, *keys[0]).random(4).tolist() != forward[keys[0]]
+    assert generator(5, "halos", np.int64(3)).random(4).tolist() == forward["halos", 3]
+
+
+def test_streams_in_another_process_are_the_same():
+    """Hash randomisation and the process must not matter."""
+    body = """
+    from limelight.seeds import generator, torch_seed
+    print(generator(20190524, "halos", 3).integers(0, 2**62, 3).tolist(), torch_seed(1, "train", 2))
+    """
+    expected = [generator(20190524, "halos", 3).integers(0, 2**62, 3).tolist(), torch_seed(1, "train", 2)]
+    for hash_seed in ("0", "77"):
+        out, _ = script(body, env={**os.environ, "PYTHONHASHSEED": hash_seed}).communicate(timeout=60)
+        assert out.strip() == " ".join(map(str, expected))
+
+
+def test_streams_are_independent():
+    streams = np.array([generator(1, "halos", i).standard_normal(2000) for i in range(40)])
+    correlation = np.corrcoef(streams)[np.triu_indices(40, 1)]
+    assert np.abs(correlation).max() < 6 / np.sqrt(2000)
+    assert correlation.std() == pytest.approx(1 / np.sqrt(2000), rel=0.15)
+
+
+def test_torch_seeds_fit_torch():
+    import torch
+
+    seeds = [torch_seed(1, "noise", i) for i in range(100)]
+    assert len(set(seeds)) == 100
+    assert min(seeds) >= 0
+    assert max(seeds) < 2**63
+    torch.Generator().manual_seed(max(seeds))
+    assert seed_sequence(1, "noise", 2).entropy == 1
+
+
+# ---- progress
+
+
+def test_progress_passes_everything_on_and_stays_short_in_a_log(capsys):
+    assert list(progress(range(1000), "painting", every_s=100)) == list(range(1000))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith("painting: 1000 done in ")
+    assert list(progress((i for i in range(3)), "of unknown length", every_s=0)) == [0, 1, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines[:3]] == [f"of unknown length: {i}/?" for i in (1, 2, 3)]
+    assert list(progress([], "nothing")) == []
+    assert "nothing: 0 done" in capsys.readouterr().err
+
+
+def test_progress_draws_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert list(progress([1, 2, 3], "training")) == [1, 2, 3]
+    assert "training: 100%" in sys.stderr.getvalue()
