@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Paint the line of a model onto the halos of every subfield of a light-cone: maps and labels, row for row.
+
+The config's `line_models` entry says which model, which prior and how many draws a subfield; `grid` the voxels and the unit.
+
+example: python scripts/paint_maps.py --config config/demo.yaml --line-model li10 --subfields subfields/3.h5 --output maps/3.h5
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
+from limelight.maps.grid import make_grid  # noqa: E402
+from limelight.maps.paint import paint_subfields  # noqa: E402
+from limelight.maps.shards import write_maps  # noqa: E402
+from limelight.progress import progress  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--line-model", required=True, help="a name in the config's line_models")
+    parser.add_argument("--subfields", type=Path, required=True, help="subfields file to paint")
+    parser.add_argument("--output", type=Path, required=True, help="maps file to write")
+    args = parser.parse_args()
+    study = load_study(args.config)
+    name, known = args.line_model, study["line_models"]
+    if name not in known:
+        raise problem("--line-model", f"'{name}'", f"one of {', '.join(known)}", "choose one or add it to line_models")
+    subfields = read_subfields(args.subfields)
+    grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+    if subfields.size_deg != grid.size_deg:
+        found = f"subfields of {subfields.size_deg:g}°"
+        raise problem(args.subfields, found, f"the config's {grid.size_deg:g}°", "cut the light-cone again")
+    halos = read_subfield_halos(args.subfields)
+    painted = paint_subfields(subfields, halos, name, known[name], study["labels"], grid, study["seed"])
+    painted = progress(
+        painted, f"paint {name} on light-cone {subfields.lightcone}", len(subfields) * known[name]["draws"]
+    )
+    attributes = provenance(stage_settings(study, "maps", name), study["seed"])
+    write_maps(args.output, painted, subfields, grid, name, known[name], study["labels"], attributes)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
