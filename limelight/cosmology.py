@@ -4,13 +4,20 @@ astropy gives the distances, CAMB the linear power. Lengths are comoving Mpc wit
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.cosmology import FlatLambdaCDM
 from scipy.interpolate import CubicSpline
+from scipy.special import hyp2f1
+
+from limelight.errors import problem
 
 SPEED_OF_LIGHT_KMS = 299792.458
+CRITICAL_DENSITY_H2 = 2.77536627e11  # 3 H0² / (8 π G) in Msun/Mpc³ for h = 1
+COLLAPSE_THRESHOLD = 1.686  # linear overdensity of spherical collapse, as the barrier and the bias fits use it
+CAMB_K_MAX = 70.0  # 1/Mpc; beyond it the spectrum goes on as k^(ns - 4) ln² k, smooth in both
 
 
 @dataclass(frozen=True)
@@ -46,3 +53,115 @@ class Cosmology:
     def hubble(self, redshift: np.ndarray | float) -> np.ndarray:
         """H(z) in km/s/Mpc."""
         return 100 * self.h * np.sqrt(self.omega_m * (1 + np.asarray(redshift)) ** 3 + 1 - self.omega_m)
+
+    @property
+    def matter_density(self) -> float:
+        """Mean comoving matter density in Msun/Mpc³."""
+        return CRITICAL_DENSITY_H2 * self.h**2 * self.omega_m
+
+    def omega_m_at(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Ωm(z)."""
+        matter = self.omega_m * (1 + np.asarray(redshift, dtype=np.float64)) ** 3
+        return matter / (matter + 1 - self.omega_m)
+
+    def growth(self, redshift: np.ndarray | float) -> np.ndarray:
+        """Linear growth factor D(z) of matter and Λ, 1 today (closed form, e.g. Silveira & Waga 1994)."""
+        a = 1 / (1 + np.asarray(redshift, dtype=np.float64))
+        ratio = (1 - self.omega_m) / self.omega_m
+        return a * hyp2f1(1, 1 / 3, 11 / 6, -ratio * a**3) / hyp2f1(1, 1 / 3, 11 / 6, -ratio)
+
+    def growth_rate(self, redshift: np.ndarray | float) -> np.ndarray:
+        """f = dlnD/dlna ≈ Ωm(z)^(5/9)."""
+        return self.omega_m_at(redshift) ** (5 / 9)
+
+    @functools.cached_property
+    def _log_power_spline(self) -> CubicSpline:
+        """ln P against ln k today from CAMB, before the scaling to sigma8; massless neutrinos, k in 1/Mpc, P in Mpc³."""
+        import camb  # a second of import that most stages never need
+
+        if self.omega_b >= self.omega_m:
+            raise problem(
+                "cosmology: omega_b", f"{self.omega_b:g}", f"less than omega_m ({self.omega_m:g})", "lower omega_b"
+            )
+        h2 = self.h**2
+        settings = camb.CAMBparams()
+        settings.set_cosmology(
+            H0=100 * self.h,
+            ombh2=self.omega_b * h2,
+            omch2=(self.omega_m - self.omega_b) * h2,
+            mnu=0,
+            num_massive_neutrinos=0,
+            omk=0,
+        )
+        settings.InitPower.set_params(ns=self.ns, As=2e-9)
+        settings.WantCls = False
+        settings.NonLinear = camb.model.NonLinear_none
+        settings.set_matter_power(redshifts=[0.0], kmax=CAMB_K_MAX)
+        results = camb.get_results(settings)
+        k, _, power = results.get_linear_matter_power_spectrum(hubble_units=False, k_hunit=False)
+        return CubicSpline(np.log(k), np.log(power[0]))
+
+    def linear_power(self, k: np.ndarray) -> np.ndarray:
+        """Linear matter power P(k) in Mpc³ at z = 0 for k in 1/Mpc (0 at k = 0): CAMB, scaled to sigma8."""
+        return self._power_scale * self._unscaled_power(k)
+
+    @functools.cached_property
+    def _power_scale(self) -> float:
+        """What brings the top-hat σ at 8 Mpc/h to sigma8 (CAMB's own integral differs by 2e-4)."""
+        return float((self.sigma8 / _top_hat_rms(self._unscaled_power, 8 / self.h)) ** 2)
+
+    def _unscaled_power(self, k: np.ndarray) -> np.ndarray:
+        """CAMB's P(k), continued as k^ns below its table and as k^(ns - 4) ln²(k) above."""
+        k = np.asarray(k, dtype=np.float64)
+        spline = self._log_power_spline
+        low, high = np.exp(spline.x[0]), np.exp(spline.x[-1])
+        inside = np.clip(k, low, high)
+        power = np.exp(spline(np.log(inside))) * (np.minimum(k, low) / low) ** self.ns
+        above = np.maximum(k, high) / high
+        return power * above ** (self.ns - 4) * (1 + np.log(above) / np.log(high / 0.01)) ** 2
+
+    def sigma(self, mass_msun: np.ndarray) -> np.ndarray:
+        """RMS linear overdensity today in top-hat spheres that hold mass_msun at the mean density."""
+        return np.exp(self._log_sigma_spline(np.log(mass_msun)))
+
+    def log_sigma_slope(self, mass_msun: np.ndarray) -> np.ndarray:
+        """dlnσ/dlnM."""
+        return self._log_sigma_spline(np.log(mass_msun), 1)
+
+    def sigma_radius(self, radius_mpc: np.ndarray) -> np.ndarray:
+        """RMS linear overdensity today in top-hat spheres of comoving radius radius_mpc."""
+        radii = np.atleast_1d(np.asarray(radius_mpc, dtype=np.float64))
+        return np.array([_top_hat_rms(self.linear_power, radius) for radius in radii])
+
+    @functools.cached_property
+    def _log_sigma_spline(self) -> CubicSpline:
+        """ln σ against ln M, 10^7 to 10^17 Msun."""
+        log_mass = np.linspace(np.log(1e7), np.log(1e17), 121)
+        radius = (3 * np.exp(log_mass) / (4 * np.pi * self.matter_density)) ** (1 / 3)
+        return CubicSpline(log_mass, np.log(self.sigma_radius(radius)))
+
+    @functools.cached_property
+    def displacement_rms(self) -> float:
+        """RMS linear displacement along one axis today, Mpc: σ² = ∫ P dk / (6 π²)."""
+        log_k = np.linspace(np.log(1e-5), np.log(1e2), 6000)
+        k = np.exp(log_k)
+        return float(np.sqrt(np.sum(self.linear_power(k) * k) * (log_k[1] - log_k[0]) / (6 * np.pi**2)))
+
+    def velocity_rms(self, redshift: np.ndarray | float) -> np.ndarray:
+        """RMS linear peculiar velocity along one axis, km/s: a H f D σ_ψ."""
+        z = np.asarray(redshift, dtype=np.float64)
+        return self.hubble(z) / (1 + z) * self.growth_rate(z) * self.growth(z) * self.displacement_rms
+
+
+def _top_hat_rms(power: Callable[[np.ndarray], np.ndarray], radius: float) -> float:
+    """RMS of the field with spectrum power(k) in top-hat spheres: σ² = ∫ P W²(kR) k³ dlnk / (2 π²)."""
+    log_k = np.linspace(np.log(1e-5), np.log(3e3), 12000)
+    k = np.exp(log_k)
+    weight = power(k) * k**3 / (2 * np.pi**2) * (log_k[1] - log_k[0])
+    return float(np.sqrt(np.sum(weight * _top_hat(k * radius) ** 2)))
+
+
+def _top_hat(x: np.ndarray) -> np.ndarray:
+    """Fourier transform of a top-hat sphere, 3 (sin x − x cos x) / x³; the series below x = 0.01 avoids cancellation."""
+    safe = np.maximum(x, 0.01)
+    return np.where(x < 0.01, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
