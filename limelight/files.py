@@ -173,7 +173,7 @@ def read_hdf5(path: str | Path, kind: str, datasets: Sequence[str] = ()) -> Iter
 
 
 def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str]) -> None:
-    """Refuse a file of another kind or format, or without the datasets."""
+    """Refuse a file of another kind or format, or without the datasets (or groups)."""
     found = file.attrs.get("limelight_kind", "an HDF5 file that limelight did not write")
     if str(found) != kind:
         raise problem(path, f"kind '{found}'", f"kind '{kind}'", "give the file of the right stage")
@@ -181,7 +181,7 @@ def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str])
     if str(version) != str(FORMAT_VERSION):
         raise problem(path, f"format {version}", f"format {FORMAT_VERSION}", "make it again with this limelight")
     for name in datasets:
-        if not isinstance(file.get(name), h5py.Dataset):
+        if name not in file:
             expected = f"datasets {', '.join(datasets)}"
             raise problem(path, f"no dataset '{name}'", expected, "delete it and run its stage again")
 
