@@ -3,7 +3,7 @@
 
 The config's `line_models` entry says which model, which prior and how many draws a subfield; `grid` the voxels and the unit.
 
-example: python scripts/paint_maps.py --config config/demo.yaml --line-model li10 --subfields subfields/3.h5 --output maps/3.h5
+example: python scripts/paint_maps.py --config config/demo.yaml --line-model li10 --subfields subfields/3.h5 --output maps.h5
 """
 
 import argparse
