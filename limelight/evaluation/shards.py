@@ -1,5 +1,6 @@
 """The evaluation file, `evaluation/{network}/{test}.h5`: all that the figures need, so that redrawing never retrains."""
 
+import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,7 +68,10 @@ def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str,
 
 def read_evaluation(path: str | Path) -> Evaluation:
     """Read an evaluation file; refuses files of another kind, truncated, ragged or with NaN predictions, in one line."""
-    with read_hdf5(path, KIND, ("log10_lum_edges", *MATRICES, *GROUPS)) as file:
+    with read_hdf5(path, KIND, ("log10_lum_edges", *MATRICES)) as file:
+        for group in GROUPS:
+            if group not in file:
+                raise problem(path, f"no group '{group}'", f"groups {', '.join(GROUPS)}", "evaluate again")
         header = {
             name: attribute(file, f"evaluation_{name}")
             for name in ("network", "test", "settings", "target", "grid", "unit", "totals")
@@ -83,3 +87,19 @@ def read_evaluation(path: str | Path) -> Evaluation:
 
 def _columns(group: h5py.Group) -> dict[str, np.ndarray]:
     return {name: dataset[...] for name, dataset in group.items()}
+
+
+def read_history(path: str | Path) -> dict[str, np.ndarray]:
+    """The columns of a training history, history.csv, as float64 arrays; LimelightError when it is not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", "a training history (history.csv)", "check the path")
+    try:
+        names, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        columns = np.array(rows, np.float64).reshape(len(rows), len(names)).T
+    except ValueError as error:  # not text, no lines, ragged rows, or words among the numbers
+        expected = "a training history: names, then a row of numbers an epoch"
+        raise problem(path, f"something else ({error})", expected, "train the network again") from None
+    if names[0] != "epoch" or not rows:
+        raise problem(path, f"columns {', '.join(names)}, {len(rows)} rows", "a training history", "check the path")
+    return dict(zip(names, columns, strict=True))

@@ -39,7 +39,7 @@ def noise_words(evaluation: Evaluation) -> str:
     words = "no noise"
     if high > 0:
         value = f"{low:.3g}" if low == high else f"{low:.3g}–{high:.3g}"
-        words = rf"$\sigma$ = {value} {UNITS[evaluation.unit]} per map voxel"
+        words = rf"$\sigma$ = {value} µK per map voxel"
     return f"{words}, radio sources" if evaluation.settings["foregrounds"] != "none" else words
 
 

@@ -99,7 +99,9 @@ def error_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
         tops.append(np.nan_to_num(np.r_[high, two_sigma[1]]))
         panel.axhline(0, color=GUIDE, lw=0.6)
         luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
-        panel.set_title(f"{test_name(e, evaluations)}, {len(e.truth)} maps\n{_noise_beside_paper(e)}", fontsize=8.5)
+        name, noise = test_name(e, evaluations), _noise_beside_paper(e)
+        title = f"{name}, {len(e.truth)} maps" + (f"\n{noise}" if noise != name else "")
+        panel.set_title(title, fontsize=8.5)
     axes[0, 0].set_ylim(-1.05, float(np.clip(1.1 * np.percentile(tops, 98), 1.2, 3.0)))
     for panel in axes.flat[len(evaluations) :]:
         panel.set_axis_off()

@@ -4,42 +4,39 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from limelight.evaluation.shards import Evaluation
 from limelight.figures.common import counts_axis, networks_of
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, luminosity_axis
 
-LOSSES = {
-    "mse": "mean squared error",
-    "log_cosh": "mean log-cosh of the error",
-    "msle": "mean squared log error",
-}
+LOSSES = {"mse": "mean square", "log_cosh": "mean log-cosh", "msle": "mean squared log"}
 
 
 def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Training and validation loss by epoch beside that of the constant "predict the training mean", a panel a network."""
+    """Loss and squared error by epoch, training and validation, beside "always the training mean"; a row a network."""
     shown = networks_of(evaluations)
-    figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 3.1))
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for panel, e in zip(axes, shown, strict=True):
-        epoch, history = e.history["epoch"], e.history
-        panel.plot(epoch, history["train_loss"], color=COLOURS[0], marker="o", label="training")
-        panel.plot(
-            epoch, history["validation_loss"], color=COLOURS[1], marker="s", ls="--", mfc="white", label="validation"
-        )
-        if e.settings["mean_predictor_loss"] is not None:
-            label = "always the training mean"
-            panel.axhline(e.settings["mean_predictor_loss"], color=GUIDE, lw=1.0, ls=":", label=label)
-        panel.set_yscale("log")
-        panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
-        panel.set_xlabel("epoch")
-        panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.xaxis.set_minor_locator(panel.xaxis.get_major_locator())
-        if len(shown) > 1:
-            panel.set_title(e.network.replace("_", " "))
-        space = "standardised target" if e.target.get("standardise", True) else "target"
-        panel.set_ylabel(f"{LOSSES[e.settings['loss']]}, {space}")
-    handles, labels = axes[0].get_legend_handles_labels()
+    figure = Figure(figsize=(PAGE_IN, 0.4 + 2.6 * len(shown)))
+    axes = figure.subplots(len(shown), 2, squeeze=False, sharex="row")
+    for row, e in zip(axes, shown, strict=True):
+        history, epoch = e.history, e.history["epoch"]
+        for panel, name in zip(row, ("loss", "mse"), strict=True):
+            panel.plot(epoch, history[f"train_{name}"], color=COLOURS[0], marker="o", label="training")
+            kind = {"color": COLOURS[1], "marker": "s", "ls": "--", "mfc": "white"}
+            panel.plot(epoch, history[f"validation_{name}"], **kind, label="validation")
+            panel.axhline(history[f"mean_predictor_{name}"][-1], color=GUIDE, ls=":", label="always the training mean")
+            panel.set_yscale("log")
+            panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
+            panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xlabel("epoch")
+            if len(shown) > 1:
+                panel.set_title(e.network.replace("_", " "))
+        standardised = ", standardised target" if e.target["standardise"] else ""
+        row[0].set_ylabel(f"loss: {LOSSES[e.settings['loss']]}{standardised}")
+        dex = e.target["transform"] != "none"
+        row[1].set_ylabel(f"mean squared error [{'dex$^2$' if dex else 'target units squared'}]")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 

@@ -42,14 +42,15 @@ def sample(test: str, sigma_uk: float, error_dex: float, maps: int = 128, seed: 
         "epoch": epochs,
         "train_loss": 0.9 * np.exp(-epochs / 3) + 0.02,
         "validation_loss": np.exp(-epochs / 3) * (1 + 0.2 * rng.random(12)) + 0.03,
+        "mean_predictor_loss": np.ones(12),
     }
+    history |= {name.replace("loss", "mse"): 0.05 * values for name, values in history.items() if name != "epoch"}
     settings = {
         "line_model": {"name": "li10", "model": "li", "prior": "10%"},
         "noise": test,
         "noise_sigma_uk": sigma_uk,
         "foregrounds": "none",
         "loss": "mse",
-        "mean_predictor_loss": 1.0,
         "maps": [0, 1, 2],
     }
     return Evaluation(

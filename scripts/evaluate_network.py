@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Run a trained network over all maps of one test and write its errors, with all that the figures need.
+
+The config's `tests` says which maps and which noise; the noise of each map is fixed by the study's seed.
+
+example: python scripts/evaluate_network.py --config config/demo.yaml --test no_noise --network networks/limelight/model.pt \
+    --history networks/limelight/history.csv --maps pooled/li10/9.h5 pooled/li10/10.h5 --output evaluation/no_noise.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch  # noqa: E402
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.predict import evaluate  # noqa: E402
+from limelight.evaluation.shards import read_history, write_evaluation  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.maps.shards import read_pooled  # noqa: E402
+from limelight.training import load_model  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--test", required=True, help="name of one of the config's tests")
+    parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
+    parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
+    parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
+    parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="evaluation file to write")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    if args.test not in study["tests"]:
+        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
+    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    module, info = load_model(args.network, device)
+    if info["network"] not in study["networks"]:
+        raise problem(
+            args.network, f"network '{info['network']}'", f"one of {', '.join(study['networks'])}", "choose one"
+        )
+    settings = stage_settings(study, "evaluation", info["network"], args.test)
+    torch.set_num_threads(settings["threads"])
+    result = evaluate(module, info, settings, read_pooled(args.maps), read_history(args.history), device)
+    write_evaluation(args.output, result, provenance(settings, study["seed"]))
+    totals = result.totals
+    print(
+        f"{args.output}: {len(result.truth)} maps; mse {totals['mse_dex']:.4g} dex², {totals['gain_dex']:.3g} times below"
+        f" always the training mean; least spread ratio of well-filled bins {totals['lowest_spread_ratio_100']:.3g};"
+        f" {time.monotonic() - start:.1f} s",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,234 @@
+"""Evaluation of networks whose answers are known beforehand, and the evaluation file."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from limelight.errors import LimelightError
+from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, test_presentation
+from limelight.evaluation.shards import GROUPS, read_evaluation, read_history, write_evaluation
+from limelight.files import provenance
+from limelight.lines.labels import quantity
+
+test_presentation.__test__ = False  # a function of the package, not a test
+
+BINS = 6
+EDGES = np.linspace(4, 7, BINS + 1)
+GRID = {"size_deg": 1.0, "pixels": 8, "channels": 4, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0}
+GRID |= {"rest_freq_ghz": 115.27, "unit": "uK", "pool_pixels": 2, "pool_channels": 2}
+LINE_MODEL = {"name": "li10", "model": "li", "prior": "10%"}
+
+
+class Oracle(torch.nn.Module):
+    """Reads log10(1 + N) of bin i off pixel (i, 0, 0): the tests write it there. `gain` scales what it says."""
+
+    def __init__(self, gain: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.gain, self.offset, self.seen = gain, offset, []
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.seen.append(inputs.clone())
+        return self.gain * inputs[:, 0].flatten(1)[:, :BINS] + self.offset
+
+
+def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity_name: str = "dn"):
+    """(info, settings, data, history) of a test of 50 maps whose voxels hold the answer."""
+    rng = np.random.default_rng(0)
+    dn = rng.poisson(np.geomspace(1000, 0.5, BINS) * rng.lognormal(0, 0.3, (50, 1)))
+    n_above = np.c_[np.cumsum(dn[:, ::-1], axis=1)[:, ::-1], np.zeros(50, int)]
+    maps = np.zeros((50, 4, 4, 2), np.float32)
+    maps.reshape(50, -1)[:, :BINS] = np.log10(1 + dn)
+    target = torch.as_tensor(np.log10(1 + dn))
+    info = {
+        "network": "oracle",
+        "geometry": {**GRID, "beam_fwhm_arcmin": 0.0},
+        "log10_lum_edges": torch.as_tensor(EDGES),
+        "preprocessing": {"transform": transform, "scale_uk": 1.0},
+        "target": {
+            "quantity": quantity_name,
+            "transform": "log10_1p",
+            "standardise": True,
+            "mean": torch.zeros(BINS, dtype=torch.float64),
+            "std": torch.ones(BINS, dtype=torch.float64),
+        },
+        "label_statistics": {
+            "mean": torch.as_tensor(dn.mean(axis=0)),
+            "mean_target": target.mean(dim=0),
+            "percentiles": torch.zeros(5, BINS),
+        },
+    }
+    settings = {
+        "seed": 11,
+        "instrument": None,
+        "examples": [0, 1],
+        "network": {"training": {"loss": "mse"}},
+        "test": {"name": "t", "line_model": LINE_MODEL, "noise": {"sigma_uk": sigma_uk}, "foregrounds": None},
+    }
+    data = SimpleNamespace(
+        maps=maps,
+        n_above=n_above,
+        volume_mpc3=np.linspace(1e6, 2e6, 50),
+        geometry={**GRID, "beam_fwhm_arcmin": 0.0},
+        rows={"lightcone": np.repeat([9, 10], 25), "subfield": np.arange(50)},
+        examples=np.zeros((2, 8, 8), np.float32),
+    )
+    return info, settings, data, {"epoch": np.array([1.0]), "train_loss": np.array([0.5])}
+
+
+def test_a_network_that_knows_the_answer_has_no_error():
+    info, settings, data, history = study()
+    result = evaluate(Oracle(), info, settings, data, history)
+    assert result.predicted == pytest.approx(result.truth, abs=1e-3)
+    assert result.truth == pytest.approx(data.n_above[:, :-1] - data.n_above[:, 1:])
+    assert result.totals["mse_dex"] < 1e-12
+    assert result.totals["gain_dex"] > 1e6
+    assert result.statistics["spread_ratio"] == pytest.approx(np.ones(BINS), abs=1e-5)
+    assert result.statistics["n_used"].tolist() == (result.truth > 0).sum(axis=0).tolist()
+    assert result.statistics["n_used"][-1] < 50
+    assert np.allclose(result.blank["clean"], 0)
+    assert result.settings["noise_sigma_uk"] == 0
+
+
+def test_a_network_that_ignores_the_map_has_no_spread_and_gains_nothing():
+    info, settings, data, history = study()
+    info["target"]["mean"] = info["label_statistics"]["mean_target"]
+    result = evaluate(Oracle(gain=0.0), info, settings, data, history)
+    assert result.statistics["spread_ratio"] == pytest.approx(np.zeros(BINS))
+    assert result.totals["gain_target"] == pytest.approx(1)
+    assert result.totals["gain_dex"] == pytest.approx(1)
+    expected = 10 ** info["label_statistics"]["mean_target"].numpy() - 1
+    assert result.blank["clean"] == pytest.approx(expected)  # an empty map gives the memorised answer
+
+
+def test_standardisation_is_undone():
+    info, settings, data, history = study()
+    info["target"]["mean"], info["target"]["std"] = torch.full((BINS,), 2.0), torch.full((BINS,), 0.5)
+    halves = Oracle(gain=2.0, offset=-4.0)  # (t - 2) / 0.5
+    assert evaluate(halves, info, settings, data, history).predicted == pytest.approx(
+        evaluate(Oracle(), *study()[:1], settings, data, history).predicted, rel=1e-5
+    )
+
+
+def test_noise_has_the_pooled_sigma_and_hangs_on_the_map_not_on_the_batch():
+    info, settings, data, history = study(sigma_uk=3.0)
+    oracle = Oracle()
+    evaluate(oracle, info, settings, data, history)
+    noisy = torch.cat(oracle.seen)[:50, 0].numpy() - data.maps
+    assert noisy.std() == pytest.approx(3 * np.sqrt(8), rel=0.05)  # 2 x 2 x 2 voxels a block
+    assert abs(noisy.mean()) < 4 * 3 * np.sqrt(8 / noisy.size)
+    assert not np.allclose(noisy[0], noisy[1])
+    how = test_presentation(info, settings)
+    alone = next(observed(data.maps[:3], how, 11, "noise of test t"))
+    assert torch.equal(alone, torch.cat(oracle.seen)[:3])
+    other = next(observed(data.maps[:3], how, 11, "noise of test u"))
+    assert not torch.equal(other, alone)
+
+
+def test_random_noise_strength_differs_from_map_to_map():
+    info, settings, data, history = study(sigma_uk=[1.0, 100.0])
+    data.maps[:] = 0
+    quiet = Oracle(gain=1e-3)
+    how = test_presentation(info, settings)
+    spread = torch.cat(list(observed(data.maps, how, 11, "s"))).flatten(1).std(dim=1).numpy() / np.sqrt(8)
+    assert spread.min() < 20 < 80 < spread.max()
+    assert evaluate(quiet, info, settings, data, history).settings["noise_sigma_uk"] == [1.0, 100.0]
+
+
+@pytest.mark.parametrize("name", ["dn", "n_above", "phi", "l_phi"])
+def test_counts_undo_the_quantity(name):
+    n_above = np.array([[100, 40, 10, 3, 1, 1, 0], [7, 7, 0, 0, 0, 0, 0]])
+    volume = np.array([1e6, 3e6])
+    found = counts(quantity(n_above, EDGES, volume, name), EDGES, volume, name)
+    expected = n_above[:, :-1] if name == "n_above" else n_above[:, :-1] - n_above[:, 1:]
+    assert found == pytest.approx(expected)
+
+
+def test_predictions_below_nothing_are_nothing():
+    assert natural(np.array([-0.3, 0.0, 1.0]), "log10_1p") == pytest.approx([0, 0, 9])
+
+
+def test_evaluation_file_gives_back_what_was_written(tmp_path):
+    result = evaluate(Oracle(), *study(sigma_uk=2.0))
+    write_evaluation(tmp_path / "e.h5", result, provenance({"a": 1}, 11))
+    back = read_evaluation(tmp_path / "e.h5")
+    for field in dataclasses.fields(result):
+        was, found = getattr(result, field.name), getattr(back, field.name)
+        if field.name in GROUPS:
+            assert list(was) == list(found)
+            assert all(np.array_equal(found[key], was[key], equal_nan=True) for key in was)
+        else:
+            assert np.all(was == found), field.name
+    write_evaluation(tmp_path / "again.h5", evaluate(Oracle(), *study(sigma_uk=2.0)), provenance({"a": 1}, 11))
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "e.h5").read_bytes()
+
+
+def spoil(path, how: str) -> None:
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+        return
+    with h5py.File(path, "r+") as file:
+        if how == "NaN":
+            file["predicted"][3, 2] = np.nan
+        elif how == "ragged":
+            del file["truth"]
+            file["truth"] = np.zeros((4, BINS))
+        elif how == "lacking":
+            del file["statistics"]
+        elif how == "kind":
+            file.attrs["limelight_kind"] = "maps"
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("truncated", "unreadable"),
+        ("NaN", "NaN"),
+        ("ragged", "shapes"),
+        ("lacking", "statistics"),
+        ("kind", "kind 'maps'"),
+    ],
+)
+def test_bad_evaluation_files_are_refused_in_one_line(how, says, tmp_path):
+    path = tmp_path / "e.h5"
+    write_evaluation(path, evaluate(Oracle(), *study()), provenance({}, 0))
+    spoil(path, how)
+    with pytest.raises(LimelightError, match=says) as error:
+        read_evaluation(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("pixels", 16), ("freq_min_ghz", 27.0), ("unit", "Jy/sr"), ("beam_fwhm_arcmin", 4.0)]
+)
+def test_maps_of_another_geometry_are_refused(key, value):
+    info, settings, data, history = study()
+    data.geometry[key] = value
+    with pytest.raises(LimelightError, match=key):
+        evaluate(Oracle(), info, settings, data, history)
+    check_geometry(info["geometry"] | {"size_deg": 1.0 + 1e-9}, info["geometry"], "rounding is forgiven")
+
+
+def test_noise_on_a_network_that_cannot_read_negative_values_is_refused():
+    with pytest.raises(LimelightError, match="log10_offset"):
+        evaluate(Oracle(), *study(sigma_uk=1.0, transform="log10_offset"))
+
+
+def test_a_network_gone_wild_is_refused():
+    with pytest.raises(LimelightError, match="not finite"):
+        evaluate(Oracle(gain=float("nan")), *study())
+
+
+def test_history_is_read_or_refused(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,train_loss\n1,0.5\n2,0.25\n")
+    found = read_history(path)
+    assert found["train_loss"].tolist() == [0.5, 0.25]
+    for text in ("", "epoch,train_loss\n", "epoch,train_loss\n1,much\n", "epoch,a\n1\n", "time,a\n1,2\n"):
+        path.write_text(text)
+        with pytest.raises(LimelightError, match="history"):
+            read_history(path)
