@@ -1,0 +1,252 @@
+"""From anybody's halo catalogue to a light-cone: read, check, turn, place, compare with the mass function."""
+
+import glob
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.halos.abundance import check_abundance
+from limelight.halos.catalogue import HaloCatalogue, observed_redshift
+from limelight.halos.formats import FORMATS
+from limelight.halos.formats.common import Foreign, check, combined_cosmology
+from limelight.halos.tiling import (
+    check_coverage,
+    check_snapshots,
+    field_center,
+    in_cone,
+    padded_redshifts,
+    place_boxes,
+    turn_to_axis,
+)
+
+COSMOLOGY_TOLERANCE = {"omega_m": 1e-3, "omega_b": 1e-3, "h": 1e-3, "ns": 5e-3, "sigma8": 5e-3}
+SAME_SNAPSHOT = 1e-3  # files whose redshifts differ by less are pieces of one snapshot
+ZHALO_TOLERANCE = 0.01  # between a file's own observed redshifts and ours, median
+
+
+def input_files(cones: dict, lightcone: int) -> list[Path]:
+    """The foreign files of one light-cone: lightcones.files with {lightcone} filled in and * expanded, in sorted order."""
+    patterns = cones.get("files") or []
+    paths = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        try:
+            name = pattern.format(lightcone=lightcone)
+        except (KeyError, IndexError, ValueError) as error:
+            expected = "a path in which {lightcone} stands for the light-cone's number"
+            raise problem("lightcones.files", f"'{pattern}' ({error!r})", expected, "double other braces") from None
+        matches = sorted(glob.glob(name)) if glob.has_magic(name) else [name]
+        if not matches:
+            raise problem("lightcones.files", f"no file matches {name}", "at least one", "check the path")
+        paths.extend(Path(match) for match in matches)
+    if not paths:
+        source = cones["source"]
+        raise problem("lightcones.files", "nothing", f"the {source} file(s) to read", "add lightcones.files")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise problem(missing[0], "no such file", f"a {cones['source']} file", "check lightcones.files")
+    return paths
+
+
+def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
+    """The light-cone that the study's foreign files make, and the attributes that say how it was made.
+
+    study: the resolved config. The field is field_deg wide; halos above mass_min_msun whose observed redshift may fall in
+    the map's band are kept.
+    """
+    cones, grid = study["lightcones"], study["grid"]
+    options, where = cones["catalogue"], "lightcones.files"
+    if cones["source"] not in FORMATS:
+        raise problem("lightcones.source", f"'{cones['source']}'", f"one of {', '.join(FORMATS)}", "choose one")
+    config = Cosmology(**study["cosmology"])
+    paths = input_files(cones, lightcone)
+    pieces = read_files(paths, cones["source"], options, config)
+    cosmology = agreed_cosmology(pieces, config, adopt=options["cosmology"] == "adopt")
+    band = grid["rest_freq_ghz"] / grid["freq_max_ghz"] - 1, grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1
+    floor = max(cones["mass_min_msun"], min(float(piece.mass_msun.min()) for piece in pieces))
+    pieces = [_above(piece, cones["mass_min_msun"]) for piece in pieces]
+    if pieces[0].box_mpc is None:
+        if "{lightcone" not in str(cones["files"]) and len(_all_lightcones(cones)) > 1:
+            found = f"one light-cone for light-cones {', '.join(map(str, _all_lightcones(cones)))}"
+            expected = "{lightcone} in the path: a network must be tested on halos it has never seen"
+            raise problem(where, found, expected, "give one file a light-cone")
+        halos = _cut_lightcone(pieces[0], cosmology, cones["field_deg"], band, options)
+        shells = _cone_shells(cosmology, cones["field_deg"], band)
+        seen = halos.mass_msun[(halos.redshift >= band[0]) & (halos.redshift < band[1])]
+        tests = [(pieces[0].path, seen, shells)]
+    else:
+        near, far = padded_redshifts(*band)
+        check_snapshots(pieces, near, far, options["redshift_reach"], where)
+        columns = place_boxes(pieces, cosmology, cones["field_deg"], near, far, study["seed"], lightcone)
+        halos = _catalogue(*columns, cosmology)
+        tests = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
+    if not len(halos):
+        found = f"no halos above {floor:g} Msun in {cones['field_deg']:g}° and z = {band[0]:.3f} to {band[1]:.3f}"
+        raise problem(where, found, "at least one", "check the field, the band, line_of_sight and the mass floor")
+    compared = []
+    if not options["abundance_unchecked"]:
+        for path, mass, shells in tests:
+            model, factor = cones["mass_function"], options["abundance_factor"]
+            compared += check_abundance(mass, shells, _judged_floor(floor, cones), cosmology, model, factor, path)
+    halos.geometry = {
+        "field_deg": cones["field_deg"],
+        "redshift_min": band[0],
+        "redshift_max": band[1],
+        "mass_min_msun": floor,
+    }
+    attributes = {
+        "lightcone": lightcone,
+        "source": cones["source"],
+        "source_files": [str(path) for path in paths],
+        "conversions": [piece.notes for piece in pieces],
+        "source_cosmology": pieces[0].cosmology,
+        "abundance": compared or f"not compared: {options['abundance_unchecked']}",
+    }
+    return halos, attributes
+
+
+def _all_lightcones(cones: dict) -> list[int]:
+    return [number for split in ("train", "validation", "test") for number in cones[split]]
+
+
+def _judged_floor(floor: float, cones: dict) -> float:
+    """Where the comparison starts: above the resolution limit, if the file's lightest halo lies above the study's floor."""
+    return floor if floor <= cones["mass_min_msun"] else 1.5 * floor
+
+
+def read_files(paths: list[Path], source: str, options: dict, cosmology: Cosmology) -> list[Foreign]:
+    """Read and check files; pieces of one snapshot (or of one light-cone) are joined. Sorted by redshift."""
+    redshifts = options.get("redshift")
+    if isinstance(redshifts, list) and len(redshifts) != len(paths):
+        found = f"{len(redshifts)} redshifts for {len(paths)} files"
+        raise problem(
+            "lightcones.catalogue.redshift", found, "one a file, in the order of the files", "make them match"
+        )
+    pieces = []
+    for n, path in enumerate(paths):
+        own = {**options, "redshift": redshifts[n] if isinstance(redshifts, list) else redshifts}
+        pieces.append(replace(check(FORMATS[source](path, own, cosmology), path), path=path))
+    if len({piece.box_mpc is None for piece in pieces}) > 1:
+        raise problem(paths[0], "light-cones and boxes together", "one kind", "give files of one kind")
+    groups: list[list[Foreign]] = []
+    for piece in sorted(pieces, key=lambda piece: piece.redshift or 0.0):
+        if groups and abs((groups[-1][0].redshift or 0.0) - (piece.redshift or 0.0)) < SAME_SNAPSHOT:
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return [_join(group) for group in groups]
+
+
+def _join(group: list[Foreign]) -> Foreign:
+    """The pieces of one snapshot or light-cone as one; refuses an incomplete or empty set."""
+    path = group[0].path
+    if all(piece.rows for piece in group):
+        here, total = sum(piece.rows[0] for piece in group), group[0].rows[1]
+        if here != total:
+            found = f"{here} of {total} groups in {len(group)} file(s) of z = {group[0].redshift:.3f}"
+            raise problem(
+                path, found, "all pieces of the snapshot", "list every piece in lightcones.files (a * may stand)"
+            )
+    if not sum(map(len, group)):
+        raise problem(path, "no halos", "at least one halo", "check the file; satellites need catalogue.subhalos: true")
+    columns = {
+        name: np.concatenate([getattr(piece, name) for piece in group])
+        for name in ("position_mpc", "velocity_kms", "mass_msun")
+    }
+    observed = [piece.redshift_observed for piece in group]
+    columns["redshift_observed"] = None if any(o is None for o in observed) else np.concatenate(observed)
+    return replace(group[0], **columns)
+
+
+def agreed_cosmology(pieces: list[Foreign], config: Cosmology, adopt: bool) -> Cosmology:
+    """The config's cosmology if the files agree with it, the files' if the study adopts it; refuses anything but flat."""
+    for piece in pieces:
+        found = piece.cosmology
+        if "omega_l" in found and "omega_m" in found and abs(found["omega_l"] + found["omega_m"] - 1) > 2e-3:
+            text = f"Ωm {found['omega_m']:g} and ΩΛ {found['omega_l']:g}"
+            raise problem(piece.path, text, "a flat universe, Ωm + ΩΛ = 1", "use a flat simulation")
+        theirs = combined_cosmology(config, found)
+        other = combined_cosmology(config, pieces[0].cosmology)
+        if theirs != other:
+            raise problem(
+                piece.path, f"files of two cosmologies ({theirs} and {other})", "one", "give one simulation's files"
+            )
+        differing = [
+            name
+            for name, limit in COSMOLOGY_TOLERANCE.items()
+            if abs(getattr(theirs, name) - getattr(config, name)) > limit
+        ]
+        if differing and not adopt:
+            text = ", ".join(f"{name} {getattr(theirs, name):.5g}" for name in differing)
+            wanted = (
+                ", ".join(f"{name} {getattr(config, name):.5g}" for name in differing) + " as in the config's cosmology"
+            )
+            fix = "change the config's cosmology, or set lightcones.catalogue.cosmology: adopt"
+            raise problem(piece.path, f"a header with {text}", wanted, fix)
+    return combined_cosmology(config, pieces[0].cosmology) if adopt else config
+
+
+def _above(piece: Foreign, floor: float) -> Foreign:
+    """Only halos above the study's mass floor."""
+    keep = piece.mass_msun >= floor
+    if not keep.any():
+        found = f"no halo above {floor:g} Msun (the heaviest has {piece.mass_msun.max():.3g})"
+        raise problem(piece.path, found, "halos above lightcones.mass_min_msun", "lower it, or check the mass unit")
+    observed = piece.redshift_observed
+    return replace(
+        piece,
+        position_mpc=piece.position_mpc[keep],
+        velocity_kms=piece.velocity_kms[keep],
+        mass_msun=piece.mass_msun[keep],
+        redshift_observed=None if observed is None else observed[keep],
+    )
+
+
+def _catalogue(position: np.ndarray, velocity: np.ndarray, mass: np.ndarray, cosmology: Cosmology) -> HaloCatalogue:
+    """Light-cone halos with both redshifts, float32."""
+    redshift = cosmology.redshift_at(np.linalg.norm(position, axis=1))
+    observed = observed_redshift(position, velocity, redshift)
+    columns = (position, velocity, mass, redshift, observed)
+    return HaloCatalogue(*(np.asarray(column, dtype=np.float32) for column in columns), cosmology=cosmology)
+
+
+def _cut_lightcone(
+    cone: Foreign, cosmology: Cosmology, field_deg: float, band: tuple[float, float], options: dict
+) -> HaloCatalogue:
+    """A foreign light-cone turned so that its field looks along +z, cut to our footprint and band."""
+    path = cone.path
+    half_width = np.radians(field_deg / 2)
+    near, far = (float(cosmology.comoving_distance(z)) for z in padded_redshifts(*band))
+    direction = np.asarray(options["line_of_sight"], dtype=np.float64)
+    if not np.any(direction):
+        raise problem("lightcones.catalogue.line_of_sight", "[0, 0, 0]", "a direction", "give one, such as [0, 0, 1]")
+    turn = turn_to_axis(direction) if cone.center_deg == (0.0, 0.0) else turn_to_axis(field_center(cone.center_deg))
+    position = (cone.position_mpc - np.asarray(options["observer_mpc"], dtype=np.float64)) @ turn.T
+    keep = in_cone(position, half_width, near, far)
+    position, velocity = position[keep], (cone.velocity_kms[keep] @ turn.T)
+    if not len(position):
+        distance = np.linalg.norm(cone.position_mpc, axis=1)
+        found = f"no halos within ±{field_deg / 2:g}° (catalogue: χ {distance.min():.0f} to {distance.max():.0f} Mpc)"
+        expected = f"halos at χ {near:.0f} to {far:.0f} Mpc ahead"
+        raise problem(path, found, expected, "check the band, field_deg, line_of_sight and units")
+    check_coverage(position, half_width, *(float(cosmology.comoving_distance(z)) for z in band), path)
+    halos = _catalogue(position, velocity, cone.mass_msun[keep], cosmology)
+    if cone.redshift_observed is not None:
+        own = cone.redshift_observed[keep]
+        off = float(np.median(np.abs(own - halos.redshift_observed)))
+        if off > ZHALO_TOLERANCE:
+            found = f"observed redshifts that differ by {off:.3g} (median) from those of its positions and velocities"
+            raise problem(path, found, f"at most {ZHALO_TOLERANCE:g}", "check the cosmology and the units of the file")
+        halos.redshift_observed = np.asarray(own, dtype=np.float32)
+    return halos
+
+
+def _cone_shells(cosmology: Cosmology, field_deg: float, band: tuple[float, float]) -> list[tuple[float, float]]:
+    """(redshift, volume) of 8 shells of the footprint; its solid angle is 4 atan(t² / √(1 + 2 t²)), t the half width."""
+    t = np.radians(field_deg / 2)
+    solid_angle = 4 * np.arctan(t**2 / np.sqrt(1 + 2 * t**2))
+    edges = np.linspace(*band, 9)
+    cubes = cosmology.comoving_distance(edges) ** 3
+    return list(zip(((edges[1:] + edges[:-1]) / 2).tolist(), (solid_angle * np.diff(cubes) / 3).tolist(), strict=True))

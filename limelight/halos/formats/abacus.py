@@ -1,0 +1,117 @@
+"""AbacusSummit CompaSO halo catalogues in ASDF (arXiv:2110.11408): halo_info boxes and light-cones (arXiv:2110.11413).
+
+Boxes store positions in units of the box (−½ to ½) and velocities as redshift-space displacements in units of the box;
+light-cones store pos_interp in Mpc/h and vel_interp in km/s. A halo's mass is its particle number times the particle mass.
+The blocks are compressed with Blosc, which asdf leaves to the `blosc` package.
+"""
+
+import struct
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.halos.formats.common import Foreign, need_column
+
+HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")
+MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particles
+
+
+def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+    """Read one halo_info file; a light-cone is told from a box by its pos_interp."""
+    header, data = _load(path, options)
+    h = float(header["H0"]) / 100
+    if abs(float(header.get("w0", -1.0)) + 1) > 1e-6 or abs(float(header.get("wa", 0.0))) > 1e-6:
+        found = f"w0 = {header.get('w0')}, wa = {header.get('wa')}"
+        raise problem(path, found, "a flat ΛCDM universe (w0 = −1, wa = 0)", "use a simulation of base cosmology")
+    found = {"omega_m": float(header["Omega_M"]), "h": h}
+    if "Omega_DE" in header:
+        found["omega_l"] = float(header["Omega_DE"])
+    if "omega_b" in header:
+        found["omega_b"] = float(header["omega_b"]) / h**2
+    if "n_s" in header:
+        found["ns"] = float(header["n_s"])
+    particles = data["particles"]
+    keep = particles >= MIN_PARTICLES
+    mass = particles[keep] * (float(header["ParticleMassHMsun"]) / h)
+    notes = {"merged away": f"{int(np.count_nonzero(~keep))} halos without particles left out"}
+    position, velocity = data["position"][keep].astype(np.float64), data["velocity"][keep]
+    box = float(header["BoxSizeHMpc"])
+    if data["lightcone"]:
+        origin = np.asarray(header["LightConeOrigins"], dtype=np.float64).reshape(-1, 3)[0]
+        notes["units"] = f"Mpc/h → Mpc with h = {h:g}, positions from the observer at {origin.tolist()} Mpc/h"
+        return Foreign((position - origin) / h, velocity, mass, cosmology=found, notes=notes)
+    notes["units"] = f"box units × {box:g} Mpc/h → Mpc with h = {h:g}; velocities × VelZSpace_to_kms"
+    return Foreign(
+        position_mpc=position * (box / h),
+        velocity_kms=velocity * float(header["VelZSpace_to_kms"]),
+        mass_msun=mass,
+        redshift=float(header["Redshift"]),
+        box_mpc=box / h,
+        cosmology=found,
+        notes=notes,
+    )
+
+
+def _load(path: Path, options: dict) -> tuple[dict, dict]:
+    """The header and the columns we need, decompressed."""
+    import asdf  # only this format needs it
+
+    if not path.is_file():
+        raise problem(path, "no such file", "an AbacusSummit ASDF file", "check lightcones.files")
+    try:
+        with asdf.config_context() as config, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # asdf warns that abacusutils is not installed; it is not needed
+            config.add_extension(_extension(path))
+            with asdf.open(path, memmap=False) as file:
+                if "header" not in file or "data" not in file:
+                    raise problem(path, "no 'header' and 'data'", "a CompaSO halo_info file", "check lightcones.source")
+                header, columns = dict(file["header"]), file["data"]
+                for name in HEADER:
+                    if name not in header:
+                        raise problem(path, f"no header entry '{name}'", "a CompaSO header", "check lightcones.source")
+                cone = "pos_interp" in columns
+                names = ("pos_interp", "vel_interp", "N_interp") if cone else ("x_L2com", "v_L2com", "N")
+                names = (*names[:2], options.get("mass_column") or names[2])
+                for name in names:
+                    need_column(path, name, sorted(columns))
+                position, velocity, particles = (np.array(columns[name]) for name in names)
+    except (ValueError, OSError, EOFError, RuntimeError, struct.error) as error:
+        raise problem(path, f"a damaged file ({error})", "a whole ASDF file", "copy or make it again") from None
+    return header, {"position": position, "velocity": velocity, "particles": particles, "lightcone": cone}
+
+
+def _extension(path: Path) -> object:
+    """An asdf extension that undoes Blosc: each block is a run of (big-endian uint32 length, Blosc chunk)."""
+    from asdf.extension import Compressor, Extension
+
+    class Blosc(Compressor):
+        label = b"blsc"
+
+        def decompress(self, blocks: Iterable[bytes], out: memoryview, **options) -> int:
+            try:
+                import blosc
+            except ImportError:
+                fix = "pip install blosc"
+                raise problem(path, "blocks compressed with Blosc", "the package blosc to undo it", fix) from None
+            data, out = memoryview(b"".join(bytes(block) for block in blocks)), memoryview(out).cast("B")
+            start, written = 0, 0
+            while start < len(data):
+                (length,) = struct.unpack_from("!I", data, start)
+                chunk = blosc.decompress(bytes(data[start + 4 : start + 4 + length]))
+                if written + len(chunk) > len(out):
+                    raise ValueError("a block longer than its header says")
+                out[written : written + len(chunk)] = chunk
+                start, written = start + 4 + length, written + len(chunk)
+            if written != len(out):
+                raise ValueError("a block shorter than its header says")
+            return written
+
+    class BloscExtension(Extension):
+        extension_uri = "asdf://limelight/extensions/blosc-1.0.0"
+        compressors = [Blosc()]
+
+    return BloscExtension()

@@ -1,0 +1,57 @@
+"""Rockstar and consistent-trees text catalogues (arXiv:1110.4372): out_*.list, *.ascii lists with a header, hlist_*.list.
+
+Published units: Mpc/h comoving, Msun/h, km/s peculiar; h, Ωm, a and the box in the comment header.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.halos.formats.common import Foreign, need_box, need_column, need_redshift
+from limelight.halos.formats.text import column_names, number_after, read_columns, read_head
+
+POSITION, VELOCITY = ("x", "y", "z"), ("vx", "vy", "vz")
+PARENTS = ("pid", "upid")
+
+
+def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+    """Read one Rockstar text file; columns are found by their names in the header, in any order and case."""
+    comments, _ = read_head(path)
+    names = column_names(comments, POSITION)
+    if names is None:
+        expected = "a comment line with column names (#ID DescID Mvir … X Y Z VX VY VZ …)"
+        raise problem(path, "no column names", expected, "give Rockstar's own file, or use source: table")
+    mass = (options.get("mass_column") or "mvir").lower()
+    for name in (*POSITION, *VELOCITY):
+        need_column(path, name, names)
+    need_column(path, mass, names, "name the mass in lightcones.catalogue.mass_column")
+    parent = next((name for name in PARENTS if name in names), None)
+    wanted = [*POSITION, *VELOCITY, mass, *([parent] if parent else []), *(["scale"] if "scale" in names else [])]
+    rows = read_columns(path, [names.index(name) for name in wanted])
+    h = number_after(r"\bh0?", comments) or cosmology.h
+    found = {"h": number_after(r"\bh0?", comments), "omega_m": number_after(r"\b(?:Om|Omega_M)", comments)}
+    found["omega_l"] = number_after(r"\b(?:Ol|Omega_L)", comments)
+    scale = number_after(r"^a", comments)
+    if scale is None and "scale" in wanted and len(rows):
+        scale = float(rows[0, wanted.index("scale")])
+    redshift = 1 / scale - 1 if scale else need_redshift(path, options, "the header's '#a = …'")
+    box = number_after(r"(?:Box size|Full box size)", comments)
+    notes = {"units": f"Mpc/h → Mpc and Msun/h → Msun with h = {h:g}; mass is {mass}"}
+    keep = np.ones(len(rows), dtype=bool)
+    if parent and not options.get("subhalos"):
+        keep = rows[:, wanted.index(parent)] == -1
+        notes["subhalos"] = f"{int(np.count_nonzero(~keep))} rows with a parent ({parent}) left out"
+    elif not parent:
+        notes["subhalos"] = "the file has no pid column: subhalos, if any, are kept as halos"
+    rows = rows[keep]
+    return Foreign(
+        position_mpc=rows[:, 0:3] / h,
+        velocity_kms=rows[:, 3:6],
+        mass_msun=rows[:, 6] / h,
+        redshift=redshift,
+        box_mpc=box / h if box else need_box(path, options, "the header's '#Box size: …'"),
+        cosmology={name: value for name, value in found.items() if value is not None},
+        notes=notes,
+    )

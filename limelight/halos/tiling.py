@@ -1,0 +1,161 @@
+"""Periodic boxes onto a light-cone, and a foreign light-cone into the field.
+
+Space around the observer is tiled with copies of the box. Each tile has its own random translation, permutation of axes and
+reflections (Blaizot et al. 2005, astro-ph/0309305), so that no structure is seen twice from the same side; structures end at
+tile faces. Each distance shell takes the snapshot nearest in redshift, with the tile's same turn, so that the web goes on
+through the change of snapshot.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.errors import problem
+from limelight.halos.formats.common import Foreign
+from limelight.seeds import generator
+
+PAD_KMS = 3000.0  # halos beyond the observed band that peculiar velocities may bring into it
+TILES_MAX = 200_000
+TILE_SHIFT = 1 << 20  # makes tile numbers positive, as seeds want them
+BOX_RANGE_MPC = (5.0, 20000.0)
+
+
+def padded_redshifts(redshift_min: float, redshift_max: float) -> tuple[float, float]:
+    """The cosmological redshifts from which halos can be observed between redshift_min and redshift_max."""
+    pad = PAD_KMS / SPEED_OF_LIGHT_KMS
+    return max(redshift_min - (1 + redshift_min) * pad, 0.0), redshift_max + (1 + redshift_max) * pad
+
+
+def in_cone(position_mpc: np.ndarray, half_width: float, near_mpc: float, far_mpc: float) -> np.ndarray:
+    """Which of (n, 3) positions lie in the square |X/Z|, |Y/Z| ≤ half_width ahead of the observer, near ≤ χ < far."""
+    reach = half_width * position_mpc[:, 2]
+    inside = (np.abs(position_mpc[:, 0]) <= reach) & (np.abs(position_mpc[:, 1]) <= reach) & (position_mpc[:, 2] > 0)
+    distance2 = np.einsum("ij,ij->i", position_mpc, position_mpc)
+    return inside & (distance2 >= near_mpc**2) & (distance2 < far_mpc**2)
+
+
+def tiles_of_cone(box_mpc: float, half_width: float, near_mpc: float, far_mpc: float) -> Iterator[tuple[int, int, int]]:
+    """Tiles (i, j, k) that the cone may touch; tile (i, j, k) spans [i − ½, i + ½), [j − ½, j + ½), [k, k + 1) boxes."""
+    nearest = near_mpc / np.sqrt(1 + 2 * half_width**2)  # the near shell meets the corner ray at this depth
+    for k in range(int(nearest // box_mpc), int(far_mpc // box_mpc) + 1):
+        widest = half_width * min((k + 1) * box_mpc, far_mpc)
+        side = int(np.floor(widest / box_mpc + 0.5))
+        for i, j in itertools.product(range(-side, side + 1), repeat=2):
+            low = box_mpc * np.array([i - 0.5, j - 0.5, k])
+            closest = np.maximum(np.maximum(low, -(low + box_mpc)), 0)
+            farthest = np.maximum(np.abs(low), np.abs(low + box_mpc))
+            if np.linalg.norm(closest) < far_mpc and np.linalg.norm(farthest) >= near_mpc:
+                yield i, j, k
+
+
+def snapshot_shells(redshifts: list[float], near_z: float, far_z: float) -> list[tuple[float, float]]:
+    """The redshift range of each snapshot (sorted): halfway to its neighbours, cut to the cone; empty where low ≥ high."""
+    edges = [near_z, *((a + b) / 2 for a, b in itertools.pairwise(redshifts)), far_z]
+    return [
+        (max(low, near_z), min(high, far_z)) if n else (near_z, min(high, far_z))
+        for n, (low, high) in enumerate(itertools.pairwise(edges))
+    ]
+
+
+def check_snapshots(snapshots: list[Foreign], near_z: float, far_z: float, reach: float, where: object) -> None:
+    """Refuse boxes of different sides, senseless sides, and snapshots too far in redshift from where they would stand in."""
+    sides = sorted({round(snapshot.box_mpc, 3) for snapshot in snapshots})
+    if sides[-1] - sides[0] > 1e-3 * sides[-1]:
+        raise problem(
+            where, f"boxes of {sides[0]:g} and {sides[-1]:g} Mpc", "one box side", "give one simulation's files"
+        )
+    if not BOX_RANGE_MPC[0] <= sides[0] <= BOX_RANGE_MPC[1]:
+        expected = f"{BOX_RANGE_MPC[0]:g} to {BOX_RANGE_MPC[1]:g} Mpc"
+        raise problem(where, f"a box of {sides[0]:g} Mpc", expected, "check box_mpc and its unit (Mpc, without h)")
+    redshifts = [snapshot.redshift for snapshot in snapshots]
+    shells = snapshot_shells(redshifts, near_z, far_z)
+    gaps = [max(abs(low - z), abs(high - z)) for z, (low, high) in zip(redshifts, shells, strict=True) if low < high]
+    if max(gaps) > reach:
+        found = f"snapshots at z = {', '.join(f'{z:.3f}' for z in redshifts)} for z = {near_z:.3f} to {far_z:.3f}"
+        expected = f"a snapshot within {reach:g} of every redshift"
+        raise problem(where, found, expected, "add snapshots, or raise catalogue.redshift_reach if you accept that")
+
+
+def place_boxes(
+    snapshots: list[Foreign],
+    cosmology: Cosmology,
+    field_deg: float,
+    near_z: float,
+    far_z: float,
+    seed: int,
+    lightcone: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (n, 3) Mpc, velocities (n, 3) km/s and masses (n,) of a light-cone cut out of tiled snapshots.
+
+    snapshots: sorted by redshift, one box side. field_deg: side of the square on the tangent plane. The tile (i, j, k) of
+    a light-cone draws from its own stream of the study seed, so the halos do not depend on field, range or order.
+    """
+    box, half_width = snapshots[0].box_mpc, np.radians(field_deg / 2)
+    shells = snapshot_shells([snapshot.redshift for snapshot in snapshots], near_z, far_z)
+    edges_mpc = [(cosmology.comoving_distance(low), cosmology.comoving_distance(high)) for low, high in shells]
+    near, far = float(cosmology.comoving_distance(near_z)), float(cosmology.comoving_distance(far_z))
+    tiles = list(itertools.islice(tiles_of_cone(box, half_width, near, far), TILES_MAX + 1))
+    if len(tiles) > TILES_MAX:
+        found = f"a box of {box:g} Mpc, more than {TILES_MAX} copies of it"
+        raise problem(
+            "lightcones", found, "a box that fills the field with fewer", "use a larger box or a smaller field"
+        )
+    units = [np.mod(snapshot.position_mpc / box, 1.0) for snapshot in snapshots]
+    kept = [], [], []
+    for tile in tiles:
+        rng = generator(seed, "tiling", lightcone, *(number + TILE_SHIFT for number in tile))
+        axes, signs, shift = rng.permutation(3), rng.choice([-1.0, 1.0], 3), rng.random(3)
+        corner = np.array([tile[0] - 0.5, tile[1] - 0.5, tile[2]])
+        low, high = corner * box, (corner + 1) * box
+        closest = np.linalg.norm(np.maximum(np.maximum(low, -high), 0))
+        farthest = np.linalg.norm(np.maximum(np.abs(low), np.abs(high)))
+        for snapshot, place, (shell_near, shell_far) in zip(snapshots, units, edges_mpc, strict=True):
+            if shell_near >= shell_far or closest >= shell_far or farthest < shell_near:
+                continue
+            position = (np.mod(place[:, axes] * signs + shift, 1.0) + corner) * box
+            chosen = np.flatnonzero(in_cone(position, half_width, shell_near, shell_far))
+            kept[0].append(position[chosen])
+            kept[1].append(snapshot.velocity_kms[chosen][:, axes] * signs)
+            kept[2].append(snapshot.mass_msun[chosen])
+    return np.concatenate(kept[0]), np.concatenate(kept[1]), np.concatenate(kept[2])
+
+
+def turn_to_axis(direction: np.ndarray) -> np.ndarray:
+    """The rotation matrix (3, 3) that turns a direction onto +z by the shortest way (Rodrigues' formula)."""
+    x, y, z = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
+    if z < -1 + 1e-12:
+        return np.diag([1.0, -1.0, -1.0])  # half a turn about x
+    cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + z)
+
+
+def field_center(center_deg: tuple[float, float]) -> np.ndarray:
+    """The direction of Peak Patch's (cen_x_fov, cen_y_fov): ra = atan2(−x, z), dec = asin(y/χ)."""
+    ra, dec = np.radians(center_deg)
+    return np.array([-np.sin(ra) * np.cos(dec), np.sin(dec), np.cos(ra) * np.cos(dec)])
+
+
+def check_coverage(position_mpc: np.ndarray, half_width: float, near_mpc: float, far_mpc: float, where: object) -> None:
+    """Refuse a light-cone that leaves part of the field or of its depth empty.
+
+    The field is cut in 4 × 4 squares and 8 shells of equal volume, 128 cells; one is missed when it is empty although the
+    mean is 20 halos or more (Poisson: 2e-9).
+    """
+    edges = np.linspace(near_mpc**3, far_mpc**3, 9) ** (1 / 3)
+    distance = np.linalg.norm(position_mpc.astype(np.float64), axis=1)
+    plane = [position_mpc[:, axis].astype(np.float64) / position_mpc[:, 2] for axis in (0, 1)]
+    sides = np.linspace(-half_width, half_width, 5)
+    counts, _ = np.histogramdd([*plane, distance], bins=[sides, sides, edges])
+    if counts.sum() < 20 * counts.size or counts.min() > 0:
+        return
+    depth = edges[np.flatnonzero(counts.sum(axis=(0, 1)) == 0)]
+    extent = np.degrees([np.abs(plane[0]).max(), np.abs(plane[1]).max()])
+    empty = int(np.count_nonzero(counts == 0))
+    found = (
+        f"no halos in {empty} of {counts.size} parts of the field (they reach x ±{extent[0]:.2f}°, y ±{extent[1]:.2f}°,"
+    )
+    found += f" χ {distance.min():.0f} to {distance.max():.0f} Mpc{', whole shells empty' if len(depth) else ''})"
+    expected = f"±{np.degrees(half_width):.2f}°, χ {near_mpc:.0f} to {far_mpc:.0f} Mpc covered"
+    raise problem(where, found, expected, "lower field_deg, narrow the band, or check line_of_sight and units")

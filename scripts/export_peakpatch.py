@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Write a light-cone as a Peak Patch .npz, the catalogue that limlam_mocker reads.
+
+Positions Mpc, velocities km/s, M in Msun, zhalo with the peculiar velocity, ra = atan2(-x, z), dec = asin(y/chi).
+zform is the median formation redshift (half the mass in one progenitor) of the fit of Giocoli et al. 2012.
+
+example: python scripts/export_peakpatch.py --lightcone results/demo/lightcones/3.h5 --output peakpatch_3.npz
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.halos.catalogue import read_catalogue  # noqa: E402
+from limelight.halos.formation import formation_redshift  # noqa: E402
+from limelight.halos.formats.peakpatch import write_peakpatch_npz  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to read")
+    parser.add_argument("--output", type=Path, required=True, help=".npz file to write")
+    args = parser.parse_args()
+    if args.output.suffix != ".npz":
+        raise problem(args.output, f"ending '{args.output.suffix}'", ".npz", "name the output so")
+    halos = read_catalogue(args.lightcone)
+    formed = formation_redshift(halos.mass_msun, halos.redshift, halos.cosmology)
+    write_peakpatch_npz(args.output, halos, formed)
+    print(f"{args.output}: {len(halos):,} halos", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

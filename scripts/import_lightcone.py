@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Make a light-cone from halo catalogues of another code: Peak Patch, Rockstar, UniverseMachine, Subfind, Abacus, a table.
+
+The config says which: lightcones.source (the format), lightcones.files (the path; {lightcone} stands for the number) and,
+where the files are silent, lightcones.catalogue. Boxes are tiled onto the light-cone. See docs/catalogues.md.
+
+example: python scripts/import_lightcone.py --config config/demo.yaml --lightcone 3 --output lightcones/3.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.halos.catalogue import write_catalogue  # noqa: E402
+from limelight.halos.foreign import import_lightcone  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone")
+    parser.add_argument("--output", type=Path, required=True, help="light-cone file to write")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    halos, attributes = import_lightcone(study, args.lightcone)
+    attributes |= provenance(stage_settings(study, "lightcone"), study["seed"])
+    write_catalogue(args.output, halos, attributes)
+    for notes in attributes["conversions"]:
+        for name, text in notes.items():
+            print(f"{name}: {text}", file=sys.stderr)
+    if halos.geometry["mass_min_msun"] > study["lightcones"]["mass_min_msun"]:
+        floor, wanted = halos.geometry["mass_min_msun"], study["lightcones"]["mass_min_msun"]
+        print(f"note: the lightest halo has {floor:.3g} Msun, above mass_min_msun ({wanted:.3g})", file=sys.stderr)
+    print(f"{args.output}: {len(halos):,} halos, {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
