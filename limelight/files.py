@@ -161,7 +161,8 @@ def read_hdf5(path: str | Path, kind: str, datasets: Sequence[str] = ()) -> Iter
     except PermissionError:
         raise
     except OSError as error:
-        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", again) from None
+        fix = again if path.suffix == ".h5" else "give the right file"
+        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", fix) from None
     with file:
         try:
             _check_kind(file, path, kind, datasets)

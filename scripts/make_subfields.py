@@ -43,9 +43,11 @@ def main() -> None:
     halos = read_catalogue(args.lightcone)
     attributes = provenance(stage_settings(study, "subfields"), study["seed"]) | {"lightcone": number}
     plan = write_subfields(args.output, halos, study["subfields"], attributes)
+    turns = len(study["subfields"]["rotations_deg"]) * (1 + study["subfields"]["reflections"])
+    left_out = turns * study["subfields"]["per_side"] ** 2 - len(plan)
     print(
-        f"{args.output}: {len(plan)} subfields of {plan.size_deg:g}°, {plan.offsets[-1]:,} halos out of {len(halos):,},"
-        f" {time.monotonic() - start:.1f} s",
+        f"{args.output}: {len(plan)} subfields of {plan.size_deg:g}° ({left_out} that stick out of the light-cone are"
+        f" left out), {plan.offsets[-1]:,} halos out of {len(halos):,}, {time.monotonic() - start:.1f} s",
         file=sys.stderr,
     )
 

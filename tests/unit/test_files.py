@@ -386,7 +386,7 @@ def test_reader_of_the_output_that_goes_away_is_no_error():
             print("line", i)
     """
     for n in (100_000, 10):  # while printing, and at the last flush
-        process = script(body.format(n=n))
+        process = script(body.format(n=n), env={**os.environ, "PYTHONUNBUFFERED": ""})
         process.stdout.close()
         err = process.stderr.read()
         process.stderr.close()
