@@ -1,5 +1,9 @@
 """Rotation, reflection and cutting against rotation matrices, astropy and squares drawn by hand."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import astropy.units as u
 import h5py
 import numpy as np
@@ -11,7 +15,7 @@ from astropy.wcs import WCS
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.files import provenance
-from limelight.halos.catalogue import HaloCatalogue, observed_redshift, tangent_plane_deg
+from limelight.halos.catalogue import HaloCatalogue, observed_redshift, tangent_plane_deg, write_catalogue
 from limelight.halos.subfields import (
     cut_subfields,
     plan_subfields,
@@ -23,6 +27,7 @@ from limelight.halos.subfields import (
     write_subfields,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 LIGHT_KMS = 299792.458
 
 
@@ -172,6 +177,20 @@ def test_random_halos_in_exactly_one_tile_and_in_the_right_one():
     assert plan.center_deg[1] == pytest.approx([0, -4 / 3])
 
 
+def test_a_quarter_turn_is_exact_to_the_bit():
+    halos = catalogue(20000)
+    plan = plan_subfields(4.0, section(1.0, 2, [0, 90, 360]))
+    parts = dict(cut_subfields(halos, plan))
+    for index in range(4):
+        row, column = plan.row[index], plan.column[index]
+        # counter-clockwise, (x, y) → (−y, x): tile (row, column) comes to stand at (column, 1 − row)
+        turned = next(i for i in range(4, 8) if (plan.row[i], plan.column[i]) == (column, 1 - row))
+        expected = np.stack([-parts[index].sky_deg[:, 1], parts[index].sky_deg[:, 0]], axis=1)
+        assert np.array_equal(parts[turned].sky_deg, expected)
+        assert np.array_equal(parts[turned].redshift_observed, parts[index].redshift_observed)
+        assert np.array_equal(parts[8 + index].sky_deg, parts[index].sky_deg)
+
+
 def test_halos_behind_the_observer_are_on_no_tile():
     halos = catalogue(2000)
     halos.position_mpc[:1000] *= -1
@@ -287,3 +306,22 @@ def test_file_round_trip_and_its_refusals(tmp_path):
             list(read_subfield_halos(bad))
         assert str(bad) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_script_by_hand(tmp_path):
+    config, script = ROOT / "tests" / "pipeline" / "tiny.yaml", ROOT / "scripts" / "make_subfields.py"
+    cone = tmp_path / "12.h5"
+    write_catalogue(cone, catalogue(3000, 0.8), provenance({}, 7))
+
+    def run(lightcone, output):
+        command = [sys.executable, script, "--config", config, "--lightcone", lightcone, "--output", output]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    first = run(cone, tmp_path / "a" / "s.h5")
+    assert first.returncode == 0, first.stderr
+    assert read_subfields(tmp_path / "a" / "s.h5").lightcone == 12  # by the name of the file
+    cone.rename(tmp_path / "cone.h5")
+    bad = run(tmp_path / "cone.h5", tmp_path / "b.h5")
+    assert (bad.returncode, bad.stderr.count("\n")) == (1, 1)
+    assert "no light-cone number" in bad.stderr
+    assert not (tmp_path / "b.h5").exists()
