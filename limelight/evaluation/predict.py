@@ -88,9 +88,13 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
         raise problem(f"tests.{test}.noise", found, "no noise", "use another test, or train with asinh or signed_log")
     name, transform, edges = how.target["quantity"], how.target["transform"], how.edges
     check_geometry(data.geometry, info["geometry"], "test maps")
-    if data.n_above.shape[1] < len(edges):
-        found, expected = f"counts above {data.n_above.shape[1]} edges", f"at least the network's {len(edges)}"
-        raise problem("test maps", found, expected, "use maps and network of the same study")
+    if not np.allclose(data.log10_lum_edges[: len(edges)], edges, rtol=0, atol=1e-9):
+        found, fix = f"luminosity edges {data.log10_lum_edges[0]:g}, …", "use maps and network of the same study"
+        raise problem("test maps", found, f"the network's {edges[0]:g} to {edges[-1]:g} in {len(edges) - 1} bins", fix)
+    seen = sorted(set(np.asarray(data.lightcone).tolist()) & set(settings["splits"]["train"]))
+    if seen:
+        fix = "test on others: a network knows the halos it was trained on"
+        raise problem("test maps", f"light-cones {seen}, which training saw", "light-cones it has never seen", fix)
 
     # Truth and prediction, in target space, natural space and counts.
     truth = quantity(np.asarray(data.n_above)[:, : len(edges)], edges, np.asarray(data.volume_mpc3), name)
@@ -136,16 +140,20 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
             "foregrounds": settings["test"]["foregrounds"] or "none",
             "loss": settings["network"]["training"]["loss"],
             "maps": settings["examples"],
+            "parameter_names": list(data.parameter_names),
         },
         target={**how.target, "standardise": info["target"]["standardise"]},
-        grid=data.geometry,
+        grid=info["geometry"],
         unit=how.grid.unit,
         log10_lum_edges=edges,
         predicted_target=predicted_target,
         truth_target=to_target(truth, transform),
         predicted=predicted,
         truth=truth,
-        rows={**data.rows, "volume_mpc3": np.asarray(data.volume_mpc3)},
+        rows={
+            name: np.asarray(getattr(data, name))
+            for name in ("lightcone", "subfield", "draw", "center_deg", "volume_mpc3", "parameters")
+        },
         statistics=per_bin,
         totals=totals,
         blank={key: natural(value, transform) for key, value in blank.items()},

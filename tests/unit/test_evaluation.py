@@ -63,6 +63,7 @@ def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity
     }
     settings = {
         "seed": 11,
+        "splits": {"train": [0, 1, 2], "validation": [3], "test": [9, 10]},
         "instrument": None,
         "examples": [0, 1],
         "network": {"training": {"loss": "mse"}},
@@ -73,7 +74,13 @@ def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity
         n_above=n_above,
         volume_mpc3=np.linspace(1e6, 2e6, 50),
         geometry={**GRID, "beam_fwhm_arcmin": 0.0},
-        rows={"lightcone": np.repeat([9, 10], 25), "subfield": np.arange(50)},
+        log10_lum_edges=np.r_[EDGES, 7.5, 8.0],
+        lightcone=np.repeat([9, 10], 25),
+        subfield=np.arange(50),
+        draw=np.zeros(50, int),
+        center_deg=np.zeros((50, 2)),
+        parameters=np.zeros((50, 1)),
+        parameter_names=["alpha"],
         examples=np.zeros((2, 8, 8), np.float32),
     )
     return info, settings, data, {"epoch": np.array([1.0]), "train_loss": np.array([0.5])}
@@ -211,6 +218,17 @@ def test_maps_of_another_geometry_are_refused(key, value):
     with pytest.raises(LimelightError, match=key):
         evaluate(Oracle(), info, settings, data, history)
     check_geometry(info["geometry"] | {"size_deg": 1.0 + 1e-9}, info["geometry"], "rounding is forgiven")
+
+
+def test_maps_that_training_saw_and_other_bins_are_refused():
+    info, settings, data, history = study()
+    data.lightcone[30:] = 2
+    with pytest.raises(LimelightError, match=r"light-cones \[2\]"):
+        evaluate(Oracle(), info, settings, data, history)
+    info, settings, data, history = study()
+    data.log10_lum_edges = data.log10_lum_edges + 0.1
+    with pytest.raises(LimelightError, match="luminosity edges"):
+        evaluate(Oracle(), info, settings, data, history)
 
 
 def test_noise_on_a_network_that_cannot_read_negative_values_is_refused():
