@@ -16,6 +16,7 @@ from limelight.files import provenance, write_text
 from limelight.maps.grid import make_grid
 from limelight.maps.shards import read_pooled
 from limelight.training.checkpoint import save_model
+from limelight.training.data import check_study
 from limelight.training.loop import Stopped, history_csv, train
 
 EXAMPLE = """example:
@@ -50,12 +51,14 @@ def main() -> None:
             raise problem("--device", "cuda", "a CUDA device that torch can use", "use cpu, or mend the driver")
         settings = stage_settings(study, "network", args.network)
         grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+        training, validation = read_pooled(args.train), read_pooled(args.validation)
+        check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"])
         try:
             content, history = train(
                 settings,
                 grid,
-                read_pooled(args.train),
-                read_pooled(args.validation),
+                training,
+                validation,
                 args.checkpoints,
                 device="cuda" if cuda and args.device != "cpu" else "cpu",
                 code=code_hash("scripts/train_network.py"),

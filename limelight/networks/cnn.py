@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limelight.networks.checks import one_of, share, whole
+from limelight.networks.layers import Conv2d, Conv3d
 
 
 def cnn2d(
@@ -64,7 +65,7 @@ class CNN(nn.Module):
         one_of("first_bias", first_bias, (True, False))
         one_of("pool", pool, ("conv", "max", "avg"))
         self.dims = dims
-        convolution = (nn.Conv2d, nn.Conv3d)[dims - 2]
+        convolution = (Conv2d, Conv3d)[dims - 2]
         norm = (nn.BatchNorm2d, nn.BatchNorm3d)[dims - 2]
         shape = list(input_shape[:dims])
         channels = 1 if dims == 3 else input_shape[2]
@@ -109,7 +110,7 @@ class StridedConvolution(nn.Module):
 
     def __init__(self, width: int, dims: int):
         super().__init__()
-        self.convolution = (nn.Conv2d, nn.Conv3d)[dims - 2](width, width, 2, stride=2)
+        self.convolution = (Conv2d, Conv3d)[dims - 2](width, width, 2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         padding = [pad for n in reversed(x.shape[2:]) for pad in (0, n % 2)]  # F.pad starts from the last axis

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limelight.networks.checks import one_of
+from limelight.networks.layers import Conv3d
 
 
 def limelight(input_shape: tuple[int, int, int], n_outputs: int, filters: int = 8) -> nn.Module:
@@ -23,7 +24,7 @@ class Limelight(nn.Module):
 
     def __init__(self, n_outputs: int, filters: int):
         super().__init__()
-        self.stem = nn.Conv3d(1, filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
+        self.stem = Conv3d(1, filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
         self.stem_norm = nn.GroupNorm(filters // 4, filters)
         widths = [filters, filters, 2 * filters, 4 * filters, 8 * filters]
         self.blocks = nn.ModuleList(
@@ -47,13 +48,13 @@ class Block(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()
-        self.first = nn.Conv3d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.first = Conv3d(before, after, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.GroupNorm(after // 4, after)
-        self.second = nn.Conv3d(after, after, 3, padding=1, bias=False)
+        self.second = Conv3d(after, after, 3, padding=1, bias=False)
         self.second_norm = nn.GroupNorm(after // 4, after)
         self.project = before != after or stride > 1
         if self.project:
-            self.shortcut = nn.Conv3d(before, after, 1, stride=stride)
+            self.shortcut = Conv3d(before, after, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.first_norm(self.first(x)))

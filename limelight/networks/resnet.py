@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limelight.networks.checks import share, whole
+from limelight.networks.layers import Conv3d
 
 STAGES = ((3, 1), (4, 2), (6, 4), (3, 8))  # bottlenecks, width in units of the first stage's
 
@@ -27,7 +28,7 @@ class ResNet(nn.Module):
     def __init__(self, n_outputs: int, filters: int, dropout: float):
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv3d(1, filters, 7, stride=2, padding=3),
+            Conv3d(1, filters, 7, stride=2, padding=3),
             nn.BatchNorm3d(filters),
             nn.LeakyReLU(),
             nn.MaxPool3d(3, stride=2, padding=1),
@@ -55,18 +56,18 @@ class Bottleneck(nn.Module):
     def __init__(self, channels: int, inner: int, outer: int, stride: int, project: bool):
         super().__init__()
         self.residual = nn.Sequential(
-            nn.Conv3d(channels, inner, 1),
+            Conv3d(channels, inner, 1),
             nn.BatchNorm3d(inner),
             nn.LeakyReLU(),
-            nn.Conv3d(inner, inner, 3, stride=stride, padding=1),
+            Conv3d(inner, inner, 3, stride=stride, padding=1),
             nn.BatchNorm3d(inner),
             nn.LeakyReLU(),
-            nn.Conv3d(inner, outer, 1),
+            Conv3d(inner, outer, 1),
             nn.BatchNorm3d(outer),
         )
         self.shortcut = nn.Identity()
         if project:
-            self.shortcut = nn.Sequential(nn.Conv3d(channels, outer, 1, stride=stride), nn.BatchNorm3d(outer))
+            self.shortcut = nn.Sequential(Conv3d(channels, outer, 1, stride=stride), nn.BatchNorm3d(outer))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.shortcut(x) + self.residual(x))

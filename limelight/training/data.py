@@ -5,7 +5,7 @@ from a generator that the caller keys by (seed, network, epoch, step), never fro
 therefore shows the very same batches.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from limelight.errors import problem
 from limelight.lines.labels import EXTENSION_BINS, quantity, to_target
+from limelight.maps.foregrounds import add_foregrounds
 from limelight.maps.grid import Grid
 from limelight.maps.instrument import add_noise, draw_sigma, pooled_sigma
 from limelight.maps.pooling import transform
+from limelight.maps.shards import PooledMaps
 from limelight.seeds import generator as numpy_generator
 
 MIN_SPREAD_DEX = 0.01  # a bin that hardly varies over the training maps must not outweigh the others
@@ -48,6 +50,7 @@ class Presentation:
     foregrounds: dict | None  # a setting of observation.foregrounds
     preprocessing: dict  # transform, scale_uk
     augmentation: dict  # blank_fraction, dim_fraction, flips, quarter_turns
+    beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
 
     @property
     def bins(self) -> int:
@@ -161,9 +164,7 @@ def observe(maps: Tensor, how: Presentation, random: torch.Generator) -> Tensor:
     Each map draws one of the named noise settings, and its σ from that setting's range.
     """
     if how.foregrounds is not None:
-        from limelight.maps.foregrounds import add_foregrounds
-
-        maps = add_foregrounds(maps, how.foregrounds, how.grid, random)
+        maps = add_foregrounds(maps, how.foregrounds, how.grid, random, how.beam_fwhm_arcmin)
     if max(high for _, high in how.noise) > 0:
         per_channel = torch.as_tensor(pooled_sigma(how.grid), dtype=torch.float32, device=maps.device)
         sigma = draw_sigma(how.noise, len(maps), random)
@@ -209,6 +210,23 @@ def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:
         found[f"std{ending}"] = values.std(dim=0, correction=0)
         found[f"percentiles{ending}"] = torch.quantile(values, levels, dim=0)
     return found
+
+
+def check_study(
+    training: PooledMaps, validation: PooledMaps, grid: Grid, beam_fwhm_arcmin: float, labels: dict
+) -> None:
+    """Refuse pooled files of another geometry or other bins than the study's, and validation halos that training sees."""
+    study = {**asdict(grid), "beam_fwhm_arcmin": beam_fwhm_arcmin, **labels}
+    for where, data in (("--train", training), ("--validation", validation)):
+        found = {**data.geometry, **data.labels}
+        differ = [key for key in study if found.get(key) != study[key]]
+        if differ:
+            theirs, ours = (", ".join(f"{key} {d.get(key)}" for key in differ) for d in (found, study))
+            raise problem(where, f"maps with {theirs}", f"the config's {ours}", "make the maps again from this config")
+    shared = sorted({int(cone) for cone in training.lightcone} & {int(cone) for cone in validation.lightcone})
+    if shared:
+        fix = "give --validation other light-cones"
+        raise problem("--validation", f"light-cones {shared} of --train", "halos that training never sees", fix)
 
 
 def check_maps(where: str, maps: np.ndarray, n_above: np.ndarray, shape: tuple[int, ...], edges: np.ndarray) -> None:

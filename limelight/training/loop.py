@@ -211,6 +211,7 @@ def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
         foregrounds=settings["foregrounds"],
         preprocessing=network["preprocessing"],
         augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
+        beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
     )
 
 

@@ -5,6 +5,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
+from limelight.networks.layers import Conv3d
 
 PAPER_MAP = (64, 64, 10)
 
@@ -125,6 +126,31 @@ def test_average_pooling_averages_what_is_inside_the_map():
 def test_an_empty_map_without_bias_or_norm_reaches_the_head_empty():
     net = build("cnn3d", {"filters": 2, "layers": 1, "first_bias": False, "batch_norm": False}, (8, 8, 4), 3)
     assert torch.count_nonzero(net.body[:3](torch.zeros(1, 1, 8, 8, 4))) == 0
+
+
+@pytest.mark.parametrize("architecture", sorted(REGISTRY))
+def test_bfloat16_gradients_are_finite_and_repeatable(architecture):
+    """Deep in a net axes grow shorter than the kernel, where torch's own bfloat16 gradient is uninitialised memory."""
+    x = torch.randn(4, 1, 16, 16, 4, generator=torch.Generator().manual_seed(0))
+    options = SMALL[architecture] | ({"dropout": 0.0} if architecture != "limelight" else {})
+    found = []
+    for _ in range(6):
+        junk = [torch.full((20_000,), float("nan")) for _ in range(40)]
+        del junk  # what uninitialised memory will hold
+        torch.manual_seed(0)
+        net = build(architecture, options, (16, 16, 4), 3)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = net(x).float()
+        out.square().mean().backward()
+        found.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
+    assert all(torch.isfinite(grad).all() and torch.equal(grad, found[0]) for grad in found)
+
+
+def test_padding_written_out_changes_nothing():
+    layer = Conv3d(2, 3, 3, stride=(2, 1, 1), padding=1)
+    x = torch.randn(2, 2, 5, 2, 1)
+    expected = torch.nn.functional.conv3d(x, layer.weight, layer.bias, (2, 1, 1), 1)
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_blank_and_constant_maps_give_finite_outputs():

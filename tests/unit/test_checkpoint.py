@@ -1,0 +1,404 @@
+"""Checkpoints and model files: resuming gives the same bytes, and what is damaged, foreign or hostile is refused."""
+
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training_toys import GRID, SHAPE, settings, toys
+
+from limelight.errors import LimelightError
+from limelight.training import checkpoint, data, load_model, loop
+from limelight.training.checkpoint import (
+    checkpoints_in,
+    load_checkpoint,
+    load_torch,
+    lock,
+    save_checkpoint,
+    save_model,
+    save_torch,
+)
+from limelight.training.loop import Stopped, history_csv, train
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+# Resuming
+
+WANTED = {
+    "epochs": 4,
+    "batch_size": 4,
+    "blank_fraction": 0.1,
+    "dim_fraction": 0.2,
+    "schedule": "one_cycle",
+    "network__architecture": "cnn3d",  # with batch norm and dropout
+    "network__options": {"filters": 4, "layers": 3},
+    "network__noise": ["some"],
+    "whole__noise": {"some": {"sigma_uk": [1, 3]}},
+}
+STEPS = 6  # an epoch: 24 maps in batches of 4
+
+
+def run(folder: Path) -> tuple[bytes, bytes]:
+    """Train (or go on) in a folder; the bytes of model file and history."""
+    content, history = train(settings(**WANTED), GRID, toys(24), toys(6, 1), folder / "checkpoints")
+    save_model(folder / "model.pt", content, {"seed": 7})
+    return (folder / "model.pt").read_bytes(), history_csv(history).encode()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unbroken"))
+
+
+def test_a_run_killed_in_mid_epoch_and_resumed_writes_the_same_bytes(tmp_path, unbroken, capsys):
+    text = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
+from pathlib import Path
+import test_checkpoint
+from limelight.training import loop
+loop.CHECKPOINT_EVERY_S = 0.0  # a checkpoint after each step
+test_checkpoint.run(Path({str(tmp_path)!r}))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(STEPS * int(p.stem[6:12]) + int(p.stem[-6:]) >= STEPS + 1 for p in tmp_path.glob("*/*/epoch-*.pt")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "model.pt").exists()
+    assert 1 <= len(list(tmp_path.glob("*/*/epoch-*.pt"))) <= 3  # killed between writing and deleting, perhaps
+    assert run(tmp_path) == unbroken
+    assert "going on from epoch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("at", [2, STEPS - 1, STEPS, 4 * STEPS - 2])
+def test_a_signal_checkpoints_at_the_next_step_and_loses_nothing(tmp_path, unbroken, monkeypatch, number, at):
+    calls = []
+
+    def present(*arguments):
+        calls.append(None)
+        if len(calls) == at + 1:
+            os.kill(os.getpid(), number)
+        return data.present(*arguments)
+
+    monkeypatch.setattr(loop, "present", present)
+    with pytest.raises(Stopped) as stopped:
+        run(tmp_path)
+    assert stopped.value.args == (number,)
+    assert len(calls) == at + 1  # stopped after the step in which the signal came
+    assert run(tmp_path) == unbroken
+    assert len(calls) == 4 * STEPS  # no step done twice
+
+
+def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path, unbroken, monkeypatch):
+    calls = []
+
+    def present(*arguments):
+        calls.append(None)
+        if len(calls) == 4 * STEPS:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return data.present(*arguments)
+
+    monkeypatch.setattr(loop, "present", present)
+    assert run(tmp_path) == unbroken
+
+
+def test_a_finished_run_started_again_gives_the_same_bytes_at_once(tmp_path):
+    found, held_out, written = toys(8), toys(4, 1), []
+    for i in range(2):
+        content, history = train(settings(), GRID, found, held_out, tmp_path / "run")
+        save_model(tmp_path / f"{i}.pt", content, {"seed": 7})
+        written.append((tmp_path / f"{i}.pt").read_bytes() + history_csv(history).encode())
+    assert written[0] == written[1]
+
+
+def test_other_settings_code_or_data_start_afresh(tmp_path):
+    def run(found, code="", **changes):
+        train(settings(epochs=1, **changes), GRID, found, toys(4, 1), tmp_path, code=code)
+        return {p.name for p in tmp_path.iterdir()}
+
+    first = run(toys(8))
+    assert run(toys(8)) == first
+    assert len(run(toys(8), learning_rate=1e-4)) == 2
+    assert len(run(toys(8), code="edited")) == 3
+    assert len(run(toys(8, seed=5))) == 4
+
+
+# The checkpoint folder
+
+
+def state(step: int) -> dict:
+    return {"epoch": 0, "step": step, "weights": torch.arange(1000.0) + step}
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path):
+    for step in range(5):
+        save_checkpoint(tmp_path, "r", state(step))
+    assert [p.name for p in checkpoints_in(tmp_path)] == ["epoch-000000-step-000004.pt", "epoch-000000-step-000003.pt"]
+    assert load_checkpoint(tmp_path, "r")["step"] == 4
+    assert load_checkpoint(tmp_path / "nothing", "r") is None
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "text", "foreign", "missing tail"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_older_and_says_so(tmp_path, capsys, damage):
+    save_checkpoint(tmp_path, "r", state(1))
+    save_checkpoint(tmp_path, "r", state(2))
+    spoil(checkpoints_in(tmp_path)[0], damage)
+    assert load_checkpoint(tmp_path, "r")["step"] == 1
+    said = capsys.readouterr().err
+    assert "step-000002.pt" in said
+    assert "going on from the older epoch-000000-step-000001.pt" in said
+
+
+def test_no_sound_checkpoint_is_an_error_in_one_line(tmp_path):
+    for step, damage in ((1, "truncated"), (2, "text")):
+        save_checkpoint(tmp_path, "r", state(step))
+        spoil(checkpoints_in(tmp_path)[0], damage)
+    with pytest.raises(LimelightError, match="no sound checkpoint.*delete the folder to start again") as caught:
+        load_checkpoint(tmp_path, "r")
+    assert "\n" not in str(caught.value)
+
+
+def spoil(path: Path, damage: str) -> None:
+    data = bytearray(path.read_bytes())
+    if damage == "truncated":
+        data = data[: len(data) // 2]
+    elif damage == "missing tail":
+        data = data[:-10]
+    elif damage == "empty":
+        data = bytearray()
+    elif damage == "text":
+        data = bytearray(b"not a checkpoint\n" * 50)
+    elif damage == "flipped":
+        place = data.index(torch.arange(3.0, 200.0).numpy().tobytes())  # inside the weights
+        data[place + 100] ^= 1
+    elif damage == "foreign":
+        content = load_torch(path, "checkpoint")
+        content["recipe"] = "another"
+        save_torch(path, "checkpoint", {k: v for k, v in content.items() if not k.startswith("limelight")})
+        return
+    path.write_bytes(bytes(data))
+
+
+def test_every_single_byte_flip_is_refused_or_harmless(tmp_path):
+    save_checkpoint(tmp_path, "r", state(3))
+    path = checkpoints_in(tmp_path)[0]
+    data, refused = path.read_bytes(), 0
+    for place in range(0, len(data), 37):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        try:
+            found = load_torch(path, "checkpoint")
+        except LimelightError:
+            refused += 1
+        else:
+            assert torch.equal(found["weights"], state(3)["weights"])
+            assert (found["epoch"], found["step"], found["recipe"]) == (0, 3, "r")
+    assert refused > 0.8 * len(range(0, len(data), 37))
+
+
+def test_a_second_trainer_is_kept_out_while_the_first_runs_and_let_in_after(tmp_path):
+    text = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path\nfrom limelight.training.checkpoint import lock\n"
+        f"with lock(Path({str(tmp_path)!r})):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
+    try:
+        assert owner.stdout.readline() == "held\n"
+        with pytest.raises(LimelightError, match=f"process {owner.pid} on .* training here already"), lock(tmp_path):
+            pass
+    finally:
+        owner.kill()
+        owner.wait()
+    with lock(tmp_path):  # the kernel freed it
+        pass
+
+
+def test_a_lock_keeps_out_training_itself(tmp_path):
+    train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+    folder = next(tmp_path.iterdir())
+    with lock(folder), pytest.raises(LimelightError, match="one trainer a folder"):
+        train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+
+
+def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(checkpoint.fcntl, "flock", refuse)
+    with lock(tmp_path):
+        pass
+    assert "start one trainer only" in capsys.readouterr().err
+
+
+def test_signals_have_their_handlers_back_after_training(tmp_path):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, "r", state(1))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "weights")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, "r", state(2))
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["epoch-000000-step-000001.pt"]
+    assert load_checkpoint(tmp_path, "r")["step"] == 1
+
+
+# Model files
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    content, _ = train(settings(epochs=1), GRID, toys(8), toys(4, 1), folder / "checkpoints")
+    save_model(folder / "model.pt", content, {"seed": 7})
+    return content, (folder / "model.pt").read_bytes()
+
+
+def write(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "model.pt"
+    path.write_bytes(data)
+    return path
+
+
+def altered(tmp_path: Path, trained, change) -> Path:
+    """A well-formed model file whose content was changed."""
+    path = write(tmp_path, trained[1])
+    content = load_torch(path, "network")
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+def test_load_model_gives_back_network_and_all_it_needs(tmp_path, trained):
+    module, info = load_model(write(tmp_path, trained[1]))
+    assert not module.training
+    for key, value in module.state_dict().items():
+        assert torch.equal(value, trained[0]["state_dict"][key])
+    assert module(torch.zeros(2, 1, *SHAPE)).shape == (2, 10)
+    assert info["geometry"]["size_deg"] == GRID.size_deg
+    assert info["input_shape"] == list(SHAPE)
+    assert info["target"]["mean"].shape == info["target"]["std"].shape == (10,)
+    assert info["log10_lum_edges"].shape == (11,)
+    assert info["label_statistics"]["percentiles"].shape == (5, 10)
+    assert info["provenance"] == {"seed": 7}
+    assert info["noise"] == {"none": {"sigma_uk": 0}}
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch hostile-was-here",)
+
+
+def test_pickles_with_code_are_refused_unrun(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain, zipped = tmp_path / "plain.pt", tmp_path / "zipped.pt"
+    plain.write_bytes(pickle.dumps(Hostile()))
+    torch.save({"limelight_kind": "network", "limelight_format": 1, "state_dict": Hostile()}, zipped)
+    for path in (plain, zipped):
+        with pytest.raises(LimelightError) as caught:
+            load_model(path)
+        assert "\n" not in str(caught.value)
+    assert "could run code" in str(caught.value)
+    assert not (tmp_path / "hostile-was-here").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "missing tail"])
+def test_damaged_model_files_are_refused(tmp_path, trained, damage):
+    path = write(tmp_path, trained[1])
+    spoil(path, damage)
+    with pytest.raises(LimelightError, match="model.pt: found a truncated or foreign file"):
+        load_model(path)
+
+
+def test_a_flipped_weight_is_noticed(tmp_path, trained):
+    weights = trained[0]["state_dict"]["dense.weight"].contiguous().numpy().tobytes()[:64]
+    data = bytearray(trained[1])
+    data[data.index(weights) + 5] ^= 1
+    with pytest.raises(LimelightError, match="damaged data in"):
+        load_model(write(tmp_path, bytes(data)))
+
+
+def _nan(content):
+    content["state_dict"]["output.bias"][0] = float("nan")
+
+
+def _other_shape(content):
+    content["options"] = {"filters": 8}
+
+
+def _lacks_weight(content):
+    del content["state_dict"]["output.bias"]
+
+
+def _not_tensors(content):
+    content["state_dict"] = {"output.bias": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.pop("target"), "no target"),
+        (lambda c: c.update(limelight_kind="checkpoint"), "kind 'checkpoint'"),
+        (lambda c: c.update(limelight_format=99), "format 99"),
+        (lambda c: c.update(architecture="transformer"), "'transformer'"),
+        (lambda c: c.update(options={"filter": 4}), "'filter'"),
+        (lambda c: c.update(log10_lum_edges=7), "weights that do not fit"),
+        (_other_shape, "weights that do not fit"),
+        (_lacks_weight, "weights that do not fit"),
+        (_not_tensors, "weights that do not fit"),
+        (_nan, "NaN or infinite weights"),
+    ],
+)
+def test_model_files_with_wrong_content_are_refused(tmp_path, trained, change, says):
+    with pytest.raises(LimelightError, match=says) as caught:
+        load_model(altered(tmp_path, trained, change))
+    assert "model.pt" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_torch_files_and_missing_ones_are_refused(tmp_path):
+    with pytest.raises(LimelightError, match="no such file"):
+        load_model(tmp_path / "none.pt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    with pytest.raises(LimelightError, match="kind None"):
+        load_model(tmp_path / "tensor.pt")
+    buffer = io.BytesIO()
+    torch.save({"a": 1}, buffer, _use_new_zipfile_serialization=False)
+    (tmp_path / "old.pt").write_bytes(buffer.getvalue())
+    with pytest.raises(LimelightError, match="foreign"):
+        load_model(tmp_path / "old.pt")
+
+
+def test_the_bytes_depend_on_values_alone(tmp_path):
+    weights = torch.arange(24.0).reshape(2, 3, 4)
+    view = torch.arange(48.0).reshape(2, 2, 3, 4)[0].clone(memory_format=torch.preserve_format).transpose(0, 1)
+    name = "".join(["na", "me"])
+    save_model(tmp_path / "a.pt", {"name": "name", "w": weights, "x": ("name", 1.5)}, {"name": 1})
+    save_model(tmp_path / "b.pt", {name: "".join(["na", "me"]), "w": weights.clone(), "x": ["name", 1.5]}, {name: 1})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    save_model(tmp_path / "c.pt", {"w": view}, {})
+    save_model(tmp_path / "d.pt", {"w": view.contiguous()}, {})
+    assert (tmp_path / "c.pt").read_bytes() == (tmp_path / "d.pt").read_bytes()
