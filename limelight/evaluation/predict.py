@@ -37,6 +37,7 @@ def test_presentation(info: dict, settings: dict) -> Presentation:
         foregrounds=settings["test"]["foregrounds"],
         preprocessing=info["preprocessing"],
         augmentation={},
+        beam_fwhm_arcmin=info["geometry"]["beam_fwhm_arcmin"],
     )
 
 
@@ -167,16 +168,16 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
     )
 
 
-def check_geometry(found: dict, trained: dict, where: object) -> None:
+def check_geometry(found: dict, trained: dict, where: object, tolerance: float = 1e-6) -> None:
     """Refuse maps whose grid, pooling, unit or beam is not the one the network was trained on.
 
-    Lengths and frequencies may differ by rounding (1e-6 of themselves); LimelightError names the first key that differs.
+    Lengths and frequencies may differ by the tolerance, relative; LimelightError names the first key that differs.
     """
     for key, expected in trained.items():
         value = found.get(key)
         same = value == expected
         if isinstance(expected, float) and isinstance(value, int | float):
-            same = abs(value - expected) <= 1e-6 * abs(expected)
+            same = abs(value - expected) <= tolerance * abs(expected)
         if not same:
             fix = "give maps of that geometry, or train a network on this one"
             raise problem(f"{where}: {key}", value, f"{expected}, as the network was trained", fix)
