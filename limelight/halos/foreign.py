@@ -15,6 +15,7 @@ from limelight.halos.formats.common import Foreign, check, combined_cosmology
 from limelight.halos.tiling import (
     check_coverage,
     check_snapshots,
+    cone_volume,
     field_center,
     in_cone,
     padded_redshifts,
@@ -81,6 +82,11 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
         check_snapshots(pieces, near, far, options["redshift_reach"], where)
         columns = place_boxes(pieces, cosmology, cones["field_deg"], near, far, study["seed"], lightcone)
         halos = _catalogue(*columns, cosmology)
+        if "{lightcone" not in str(cones["files"]):
+            shared = (
+                "one simulation for all light-cones, differently turned: training and test halos share its structures"
+            )
+            pieces[0].notes["shared"] = shared
         tests = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
     if not len(halos):
         found = f"no halos above {floor:g} Msun in {cones['field_deg']:g}° and z = {band[0]:.3f} to {band[1]:.3f}"
@@ -244,9 +250,9 @@ def _cut_lightcone(
 
 
 def _cone_shells(cosmology: Cosmology, field_deg: float, band: tuple[float, float]) -> list[tuple[float, float]]:
-    """(redshift, volume) of 8 shells of the footprint; its solid angle is 4 atan(t² / √(1 + 2 t²)), t the half width."""
-    t = np.radians(field_deg / 2)
-    solid_angle = 4 * np.arctan(t**2 / np.sqrt(1 + 2 * t**2))
-    edges = np.linspace(*band, 9)
-    cubes = cosmology.comoving_distance(edges) ** 3
-    return list(zip(((edges[1:] + edges[:-1]) / 2).tolist(), (solid_angle * np.diff(cubes) / 3).tolist(), strict=True))
+    """(redshift, volume) of 8 shells of the footprint."""
+    redshifts = np.linspace(*band, 9)
+    edges = cosmology.comoving_distance(redshifts)
+    half_width = np.radians(field_deg / 2)
+    volumes = [cone_volume(half_width, near, far) for near, far in zip(edges[:-1], edges[1:], strict=True)]
+    return list(zip(((redshifts[1:] + redshifts[:-1]) / 2).tolist(), map(float, volumes), strict=True))

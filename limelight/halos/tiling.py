@@ -17,7 +17,7 @@ from limelight.halos.formats.common import Foreign
 from limelight.seeds import generator
 
 PAD_KMS = 3000.0  # halos beyond the observed band that peculiar velocities may bring into it
-TILES_MAX = 200_000
+TILES_MAX = 100_000
 TILE_SHIFT = 1 << 20  # makes tile numbers positive, as seeds want them
 BOX_RANGE_MPC = (5.0, 20000.0)
 
@@ -42,12 +42,22 @@ def tiles_of_cone(box_mpc: float, half_width: float, near_mpc: float, far_mpc: f
     for k in range(int(nearest // box_mpc), int(far_mpc // box_mpc) + 1):
         widest = half_width * min((k + 1) * box_mpc, far_mpc)
         side = int(np.floor(widest / box_mpc + 0.5))
-        for i, j in itertools.product(range(-side, side + 1), repeat=2):
-            low = box_mpc * np.array([i - 0.5, j - 0.5, k])
-            closest = np.maximum(np.maximum(low, -(low + box_mpc)), 0)
-            farthest = np.maximum(np.abs(low), np.abs(low + box_mpc))
-            if np.linalg.norm(closest) < far_mpc and np.linalg.norm(farthest) >= near_mpc:
-                yield i, j, k
+        columns = np.array(list(itertools.product(range(-side, side + 1), repeat=2)))
+        low = box_mpc * np.concatenate([columns - 0.5, np.full((len(columns), 1), k)], axis=1)
+        closest, farthest = distance_range(low, low + box_mpc)
+        for i, j in columns[(closest < far_mpc) & (farthest >= near_mpc)].tolist():
+            yield i, j, k
+
+
+def distance_range(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and largest distance from the observer within cubes given by opposite corners (..., 3)."""
+    closest = np.linalg.norm(np.maximum(np.maximum(low, -high), 0), axis=-1)
+    return closest, np.linalg.norm(np.maximum(np.abs(low), np.abs(high)), axis=-1)
+
+
+def cone_volume(half_width: float, near_mpc: float, far_mpc: float) -> float:
+    """Volume of the cone in Mpc³; the square |x|, |y| ≤ t on the tangent plane subtends 4 atan(t² / √(1 + 2 t²))."""
+    return 4 * np.arctan(half_width**2 / np.sqrt(1 + 2 * half_width**2)) * (far_mpc**3 - near_mpc**3) / 3
 
 
 def snapshot_shells(redshifts: list[float], near_z: float, far_z: float) -> list[tuple[float, float]]:
@@ -96,21 +106,17 @@ def place_boxes(
     shells = snapshot_shells([snapshot.redshift for snapshot in snapshots], near_z, far_z)
     edges_mpc = [(cosmology.comoving_distance(low), cosmology.comoving_distance(high)) for low, high in shells]
     near, far = float(cosmology.comoving_distance(near_z)), float(cosmology.comoving_distance(far_z))
-    tiles = list(itertools.islice(tiles_of_cone(box, half_width, near, far), TILES_MAX + 1))
-    if len(tiles) > TILES_MAX:
-        found = f"a box of {box:g} Mpc, more than {TILES_MAX} copies of it"
-        raise problem(
-            "lightcones", found, "a box that fills the field with fewer", "use a larger box or a smaller field"
-        )
+    copies = cone_volume(half_width, near, far) / box**3
+    if copies > TILES_MAX:
+        found = f"a box of {box:g} Mpc, {copies:.0f} copies of it in the light-cone"
+        raise problem("lightcones", found, f"at most {TILES_MAX} copies", "use a larger box or a smaller field")
     units = [np.mod(snapshot.position_mpc / box, 1.0) for snapshot in snapshots]
     kept = [], [], []
-    for tile in tiles:
+    for tile in tiles_of_cone(box, half_width, near, far):
         rng = generator(seed, "tiling", lightcone, *(number + TILE_SHIFT for number in tile))
         axes, signs, shift = rng.permutation(3), rng.choice([-1.0, 1.0], 3), rng.random(3)
         corner = np.array([tile[0] - 0.5, tile[1] - 0.5, tile[2]])
-        low, high = corner * box, (corner + 1) * box
-        closest = np.linalg.norm(np.maximum(np.maximum(low, -high), 0))
-        farthest = np.linalg.norm(np.maximum(np.abs(low), np.abs(high)))
+        closest, farthest = distance_range(corner * box, (corner + 1) * box)
         for snapshot, place, (shell_near, shell_far) in zip(snapshots, units, edges_mpc, strict=True):
             if shell_near >= shell_far or closest >= shell_far or farthest < shell_near:
                 continue
@@ -140,22 +146,36 @@ def field_center(center_deg: tuple[float, float]) -> np.ndarray:
 def check_coverage(position_mpc: np.ndarray, half_width: float, near_mpc: float, far_mpc: float, where: object) -> None:
     """Refuse a light-cone that leaves part of the field or of its depth empty.
 
-    The field is cut in 4 × 4 squares and 8 shells of equal volume, 128 cells; one is missed when it is empty although the
-    mean is 20 halos or more (Poisson: 2e-9).
+    The field is cut in strips along x, along y and in shells of equal volume (up to 64 each), and in 4 × 4 × 8 cells; a
+    part is missed when it is empty although the mean part holds 20 halos or more (Poisson: 2e-9).
     """
-    edges = np.linspace(near_mpc**3, far_mpc**3, 9) ** (1 / 3)
-    distance = np.linalg.norm(position_mpc.astype(np.float64), axis=1)
-    plane = [position_mpc[:, axis].astype(np.float64) / position_mpc[:, 2] for axis in (0, 1)]
-    sides = np.linspace(-half_width, half_width, 5)
-    counts, _ = np.histogramdd([*plane, distance], bins=[sides, sides, edges])
-    if counts.sum() < 20 * counts.size or counts.min() > 0:
-        return
-    depth = edges[np.flatnonzero(counts.sum(axis=(0, 1)) == 0)]
-    extent = np.degrees([np.abs(plane[0]).max(), np.abs(plane[1]).max()])
-    empty = int(np.count_nonzero(counts == 0))
-    found = (
-        f"no halos in {empty} of {counts.size} parts of the field (they reach x ±{extent[0]:.2f}°, y ±{extent[1]:.2f}°,"
+    position = position_mpc.astype(np.float64)
+    distance = np.linalg.norm(position, axis=1)
+    inside = (distance >= near_mpc) & (distance < far_mpc)
+    plane = position[inside, :2] / position[inside, 2:]
+    coordinates = np.stack(
+        [*(plane.T / half_width + 1) / 2, (distance[inside] ** 3 - near_mpc**3) / (far_mpc**3 - near_mpc**3)]
     )
-    found += f" χ {distance.min():.0f} to {distance.max():.0f} Mpc{', whole shells empty' if len(depth) else ''})"
+    parts = max(1, min(64, int(inside.sum()) // 20))
+    empty = [
+        name
+        for name, values in zip(("x", "y", "distance"), coordinates, strict=True)
+        if _holes(values[:, None], (parts,))
+    ]
+    if not empty and _holes(coordinates.T, (4, 4, 8)):
+        empty = ["x, y and distance together"]
+    if not empty:
+        return
+    extent = np.degrees(np.abs(plane).max(axis=0))
+    found = f"stretches without halos along {' and '.join(empty)} (they reach x ±{extent[0]:.2f}°, y ±{extent[1]:.2f}°,"
+    found += f" χ {distance[inside].min():.0f} to {distance[inside].max():.0f} Mpc)"
     expected = f"±{np.degrees(half_width):.2f}°, χ {near_mpc:.0f} to {far_mpc:.0f} Mpc covered"
     raise problem(where, found, expected, "lower field_deg, narrow the band, or check line_of_sight and units")
+
+
+def _holes(values: np.ndarray, parts: tuple[int, ...]) -> bool:
+    """Whether some part of the unit cube is empty although the mean part holds 20 of the values (n, d) or more."""
+    if len(values) < 20 * np.prod(parts) or not len(values):
+        return False
+    counts, _ = np.histogramdd(values, bins=parts, range=[(0.0, 1.0)] * len(parts))
+    return bool(counts.min() == 0)
