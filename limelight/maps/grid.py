@@ -75,14 +75,14 @@ class Grid:
         All in float64: float32 coordinates would move halos across voxel edges.
         """
         low = center_deg[0] - self.size_deg / 2, center_deg[1] - self.size_deg / 2, self.freq_min_ghz
-        width = self.size_deg, self.size_deg, self.freq_max_ghz - self.freq_min_ghz
+        high = center_deg[0] + self.size_deg / 2, center_deg[1] + self.size_deg / 2, self.freq_max_ghz
         index, outside = None, None
-        for values, start, extent, n in zip((x_deg, y_deg, freq_ghz), low, width, self.shape, strict=True):
+        for values, start, stop, n in zip((x_deg, y_deg, freq_ghz), low, high, self.shape, strict=True):
             place = np.subtract(values, start, dtype=np.float64)
-            place *= n / extent
-            if len(place) and not (place.min() >= 0 and place.max() < n):  # rarely: halos were cut to the square before
-                beyond = ~((place >= 0) & (place < n))
-                place[beyond] = 0
+            place *= n / (stop - start)
+            if len(place) and not (place.min() >= 0 and place.max() < n - 1e-9):  # rarely: halos were cut before
+                beyond = ~((values >= start) & (values < stop))
+                np.clip(place, 0, n - 1, out=place, where=beyond | (place >= n))  # rounding reaches n below the edge
                 outside = beyond if outside is None else outside | beyond
             whole = place.astype(np.int64)  # truncation is the floor: no place is negative
             if index is None:

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Write one map of a maps or pooled file as a FITS cube with a world coordinate system (RA, Dec, frequency).
+
+example: python scripts/export_fits.py --input results/demo/pooled/li10/9.h5 --map 0 --output cube.fits
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors  # noqa: E402
+from limelight.maps.fits import export_map  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", type=Path, required=True, help="maps or pooled file")
+    parser.add_argument("--map", type=int, default=0, help="which of its maps, counted from 0 (default: 0)")
+    parser.add_argument("--output", type=Path, required=True, help="FITS file to write")
+    args = parser.parse_args()
+    export_map(args.input, args.map, args.output)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
