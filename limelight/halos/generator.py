@@ -9,10 +9,8 @@ Random numbers come from streams keyed by (seed, band, slab), drawn on the CPU: 
 number of threads. Memory: about 45 bytes a cell and 90 bytes a halo.
 """
 
-import functools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from limelight import seeds
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.catalogue import HaloCatalogue
+from limelight.halos.chunks import chunk_runner
 from limelight.halos.conditional import Rate, calibrate
 from limelight.halos.initial import (
     Box,
@@ -102,11 +101,8 @@ def generate_lightcone(
     cone = place_cone(lightcones["field_deg"], redshift_min, redshift_max, cosmology, lightcones["cell_mpc"])
     slabs = cut_slabs(cone)
     bands = prepare_bands(lightcones, cone, slabs, cosmology)
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads if device == "cpu" else 1) as pool:
-        # Each chunk of work runs on one thread: its sums then do not depend on how many threads there are.
-        run = functools.partial(_run, pool, threads)
-        field = linear_field(cone.box, cosmology, seed, device, pool)
+    with chunk_runner(device) as run:
+        field = linear_field(cone.box, cosmology, seed, device, run)
         halos = draw_lightcone(field, cone, slabs, bands, seed, run)
         psi = displacements(field, run)
         del field
@@ -129,15 +125,6 @@ def generate_lightcone(
         "box_cells": list(cone.box.shape),
     }
     return HaloCatalogue(**columns, cosmology=cosmology, geometry=geometry)
-
-
-def _run(pool: ThreadPoolExecutor, threads: int, work: Callable, items: Sequence) -> None:
-    """Run the items in parallel, each with torch on one thread."""
-    torch.set_num_threads(1)
-    try:
-        list(pool.map(work, items))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def place_cone(
@@ -202,17 +189,27 @@ def cut_slabs(cone: Cone) -> list[Slab]:
 
 def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
     """Mass bands and their calibrated rates at every slab's redshift."""
-    model = lightcones["mass_function"]
     redshifts = cosmology.redshift_at(np.array([slab.distance_mpc for slab in slabs]))
-    masses = band_masses(lightcones["mass_min_msun"], cone.box.volume, redshifts.min(), cosmology, model)
+    variances = field_variances(cone.box, cosmology)
+    bands = calibrate_bands(lightcones, cone.box.volume, redshifts, variances, cosmology)
+    step, model = 0.02, lightcones["mass_function"]
+    below, above = (band_abundance(bands.masses, redshifts + dz, cosmology, model)[0][..., -1] for dz in (-step, step))
+    per_redshift = np.log(above / below) / (2 * step)
+    per_mpc = per_redshift * (cosmology.hubble(redshifts) / SPEED_OF_LIGHT_KMS)[:, None]
+    return replace(bands, evolution=per_mpc)
+
+
+def calibrate_bands(
+    lightcones: dict, volume_mpc3: float, redshifts: np.ndarray, variances: tuple, cosmology: Cosmology
+) -> Bands:
+    """Mass bands and rates at given redshifts, without evolution inside a slab."""
+    model = lightcones["mass_function"]
+    masses = band_masses(lightcones["mass_min_msun"], volume_mpc3, redshifts.min(), cosmology, model)
     cumulative, bias = band_abundance(masses, redshifts, cosmology, model)
     s = cosmology.sigma(np.exp(np.log(masses).mean(axis=1))) ** 2
-    radii, variance = smoothing_radii(VARIANCE_SHARE * s, *field_variances(cone.box, cosmology))
-    step = 0.02
-    below, above = (band_abundance(masses, redshifts + dz, cosmology, model)[0][..., -1] for dz in (-step, step))
-    per_redshift = np.log(above / below) / (2 * step)
-    evolution = per_redshift * (cosmology.hubble(redshifts) / SPEED_OF_LIGHT_KMS)[:, None]
-    return Bands(masses, cumulative, calibrate(s, variance, cosmology.growth(redshifts), bias), radii, evolution)
+    radii, variance = smoothing_radii(VARIANCE_SHARE * s, *variances)
+    rate = calibrate(s, variance, cosmology.growth(redshifts), bias)
+    return Bands(masses, cumulative, rate, radii, np.zeros_like(bias))
 
 
 def draw_lightcone(
@@ -225,8 +222,9 @@ def draw_lightcone(
 
         def draw(slab: Slab, band: int = band, short: torch.Tensor = short, coarse: torch.Tensor = coarse) -> None:
             key = slab.index, band
-            density = long_block(field, coarse, slab.z, slab.y, slab.x)
-            density += short[slice(*slab.z), slice(*slab.y), slice(*slab.x)]
+            density = short[slice(*slab.z), slice(*slab.y), slice(*slab.x)].clone()
+            if coarse is not None:
+                density += long_block(field, coarse, slab.z, slab.y, slab.x)
             rates = cell_rates(slab, cone, density, bands, key)
             rates *= float(bands.cumulative[key][-1]) * cone.box.cell_mpc**3
             rng = seeds.generator(seed, "halos", band, slab.index)
@@ -297,7 +295,8 @@ def move_halos(
     """Displace one slab's halos, give them velocities and redshifts, and keep those inside the light-cone."""
     place = torch.cat(halos.place)
     mass = torch.cat(halos.mass).numpy()
-    fields = interpolate(psi, slab, place)
+    (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
+    fields = interpolate(psi[z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1], place)
     corner = [
         start + span[0] * cone.box.cell_mpc
         for start, span in zip(cone.origin_mpc, (slab.x, slab.y, slab.z), strict=True)
@@ -329,14 +328,19 @@ def move_halos(
     }
 
 
-def interpolate(psi: torch.Tensor, slab: Slab, place: torch.Tensor) -> torch.Tensor:
-    """The six displacement components at places (n, 3) in cells of the slab, trilinear between cell centres; (n, 6)."""
-    (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
-    block = psi[z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(3, 0, 1, 2)[None]
-    size = torch.tensor([block.shape[4], block.shape[3], block.shape[2]], device=place.device)
+def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """Six displacement components at places (n, 3) in cells as x, y, z, trilinear between cell centres; (n, 6).
+
+    block (z, y, x, 6) begins one cell before place 0 on every axis.
+    """
+    size = torch.tensor([block.shape[2], block.shape[1], block.shape[0]], device=place.device)
     where = (place + 1) * (2 / (size - 1)) - 1
     sampled = torch.nn.functional.grid_sample(
-        block, where[None, None, None], mode="bilinear", padding_mode="border", align_corners=True
+        block.permute(3, 0, 1, 2)[None],
+        where[None, None, None],
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
     )
     return sampled[0, :, 0, 0].T.contiguous()
 
@@ -344,15 +348,15 @@ def interpolate(psi: torch.Tensor, slab: Slab, place: torch.Tensor) -> torch.Ten
 def growth_coefficients(distance: torch.Tensor, cosmology: Cosmology) -> list[torch.Tensor]:
     """Factors of ψ1 and ψ2 in the displacement (Mpc) and in the velocity (km/s) at a comoving distance."""
 
-    def at(distance_mpc: np.ndarray) -> np.ndarray:
-        z = cosmology.redshift_at(distance_mpc)
-        omega = cosmology.omega_m_at(z)
-        first = cosmology.growth(z)
-        second = 3 / 7 * first**2 * omega ** (-1 / 143)
-        speed = cosmology.hubble(z) / (1 + z)
-        return np.stack([first, second, speed * omega ** (5 / 9) * first, speed * 2 * omega ** (6 / 11) * second])
+    return list(polynomial(distance, lambda chi: lpt_factors(cosmology.redshift_at(chi), cosmology)))
 
-    return list(polynomial(distance, at))
+
+def lpt_factors(z: np.ndarray | float, cosmology: Cosmology) -> np.ndarray:
+    """Factors of ψ1 and ψ2 in the displacement, then in the velocity (km/s/Mpc), at redshift z; (4, ...)."""
+    omega, first = cosmology.omega_m_at(z), cosmology.growth(z)
+    second = 3 / 7 * first**2 * omega ** (-1 / 143)
+    speed = cosmology.hubble(z) / (1 + z)
+    return np.stack([first, second, speed * omega ** (5 / 9) * first, speed * 2 * omega ** (6 / 11) * second])
 
 
 def polynomial(distance: torch.Tensor, function) -> torch.Tensor:

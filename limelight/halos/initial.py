@@ -10,7 +10,6 @@ each plane from its own stream, so that a seed gives the same universe on any de
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,8 @@ from limelight import seeds
 from limelight.cosmology import Cosmology
 
 TABLE_PER_E_FOLD = 200  # of the power-spectrum table; linear interpolation in it is good to 1e-5
-LONG_BOX_MPC = 2000.0  # least side of the box of long waves; the displacement missing beyond it is 0.3 % of the rms
+LONG_BOX_MPC = 1600.0  # least side of the box of long waves; beyond it lies 0.4 % of the rms displacement
+LONG_BOX_FACTOR = 1.4  # and at least so many times the longest side of the fine box
 LONG_CELLS_PER_RADIUS = 1.5  # coarse cells per smoothing radius of the long waves
 PLANES = 8  # a chunk of work
 
@@ -49,20 +49,24 @@ class Box:
 class LinearField:
     """Fourier modes of the short waves in the box and of the long waves in theirs, and how long ones reach the box.
 
-    split_mpc: the long waves are those that survive a Gaussian of this radius, in amplitude.
+    A periodic field has no long waves: long_modes is None and all its waves fit the box.
     weights: (cells of the box, coarse cells) interpolation matrices along z, y, x; spans: the coarse cells they use.
     """
 
     box: Box
     modes: torch.Tensor
-    long_box: Box
-    long_modes: torch.Tensor
-    split_mpc: float
-    weights: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    spans: tuple[slice, slice, slice]
+    long_box: Box | None = None
+    long_modes: torch.Tensor | None = None
+    weights: tuple[torch.Tensor, ...] = ()
+    spans: tuple[slice, ...] = ()
 
 
-def linear_field(box: Box, cosmology: Cosmology, seed: int, device: str, pool: ThreadPoolExecutor) -> LinearField:
+def periodic_field(box: Box, cosmology: Cosmology, seed: int, device: str, run: Callable) -> LinearField:
+    """Draw the linear density of a periodic box that stands for itself. run: of chunks.chunk_runner."""
+    return LinearField(box, _gaussian_modes(box, cosmology.linear_power, seed, "short waves", device, run))
+
+
+def linear_field(box: Box, cosmology: Cosmology, seed: int, device: str, run: Callable) -> LinearField:
     """Draw the linear density of a box and of the long waves around it."""
     split, long_box = long_waves_of(box)
 
@@ -80,10 +84,9 @@ def linear_field(box: Box, cosmology: Cosmology, seed: int, device: str, pool: T
         weights.append(torch.from_numpy(matrix[:, spans[-1]].astype(np.float32)).to(device))
     return LinearField(
         box=box,
-        modes=_gaussian_modes(box, short_power, seed, "short waves", device, pool),
+        modes=_gaussian_modes(box, short_power, seed, "short waves", device, run),
         long_box=long_box,
-        long_modes=_gaussian_modes(long_box, long_power, seed, "long waves", device, pool),
-        split_mpc=split,
+        long_modes=_gaussian_modes(long_box, long_power, seed, "long waves", device, run),
         weights=tuple(weights),
         spans=tuple(spans),
     )
@@ -92,7 +95,7 @@ def linear_field(box: Box, cosmology: Cosmology, seed: int, device: str, pool: T
 def long_waves_of(box: Box) -> tuple[float, Box]:
     """The splitting radius (half the narrowest side's 1/k) and the coarse box of the long waves."""
     split = min(box.shape) * box.cell_mpc / (4 * np.pi)
-    side = max(LONG_BOX_MPC, 2 * max(box.shape) * box.cell_mpc)
+    side = max(LONG_BOX_MPC, LONG_BOX_FACTOR * max(box.shape) * box.cell_mpc)
     cells = good_size(side / split * LONG_CELLS_PER_RADIUS)
     return split, Box((cells, cells, cells), side / cells)
 
@@ -118,11 +121,9 @@ def good_size(n: float) -> int:
         size += 2
 
 
-def _gaussian_modes(
-    box: Box, power: Callable, seed: int, stage: str, device: str, pool: ThreadPoolExecutor
-) -> torch.Tensor:
+def _gaussian_modes(box: Box, power: Callable, seed: int, stage: str, device: str, run: Callable) -> torch.Tensor:
     """Fourier modes (rfftn, complex64) of a Gaussian field: white noise times √(P / cell volume)."""
-    modes = torch.fft.rfftn(_white_noise(box, seed, stage, pool).to(device))
+    modes = torch.fft.rfftn(_white_noise(box, seed, stage, run).to(device))
     kz, ky, kx = box.wavenumbers()
     low = np.log(2 * np.pi / (max(box.shape) * box.cell_mpc)) - 0.01
     high = np.log(np.sqrt(3) * np.pi / box.cell_mpc) + 0.01
@@ -137,25 +138,27 @@ def _gaussian_modes(
         index = place.long()
         modes[plane].mul_(torch.lerp(table[index], table[index + 1], (place - index).float()))
 
-    list(pool.map(scale, range(box.shape[0])))
+    run(scale, range(box.shape[0]))
     modes[0, 0, 0] = 0
     return modes
 
 
-def _white_noise(box: Box, seed: int, stage: str, pool: ThreadPoolExecutor) -> torch.Tensor:
+def _white_noise(box: Box, seed: int, stage: str, run: Callable) -> torch.Tensor:
     noise = torch.empty(box.shape, dtype=torch.float32)
 
     def draw(plane: int) -> None:
         seeds.generator(seed, stage, plane).standard_normal(out=noise[plane].numpy(), dtype=np.float32)
 
-    list(pool.map(draw, range(box.shape[0])))
+    run(draw, range(box.shape[0]))
     return noise
 
 
-def field_variances(box: Box, cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
+def field_variances(box: Box, cosmology: Cosmology, periodic: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Squared wavenumbers of all waves of a LinearField and their shares of the variance."""
-    split, long_box = long_waves_of(box)
     k2, variance = _mode_variances(box, cosmology)
+    if periodic:
+        return k2, variance
+    split, long_box = long_waves_of(box)
     long_k2, long_variance = _mode_variances(long_box, cosmology)
     shares = variance * -np.expm1(-k2 * split**2), long_variance * np.exp(-long_k2 * split**2)
     return np.concatenate([k2, long_k2]), np.concatenate(shares)
@@ -201,12 +204,12 @@ def smoothing_radii(wanted: np.ndarray, squared_k: np.ndarray, variances: np.nda
     return radii, np.array([np.sum(variances * np.exp(-squared_k * r**2)) for r in radii])
 
 
-def smoothed(field: LinearField, radius_mpc: float) -> tuple[torch.Tensor, torch.Tensor]:
+def smoothed(field: LinearField, radius_mpc: float) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The field smoothed with a Gaussian of this radius: short waves on the box, long waves on their coarse grid."""
-    return (
-        torch.fft.irfftn(_damped(field.modes, field.box, radius_mpc), s=field.box.shape),
-        torch.fft.irfftn(_damped(field.long_modes, field.long_box, radius_mpc), s=field.long_box.shape),
-    )
+    short = torch.fft.irfftn(_damped(field.modes, field.box, radius_mpc), s=field.box.shape)
+    if field.long_modes is None:
+        return short, None
+    return short, torch.fft.irfftn(_damped(field.long_modes, field.long_box, radius_mpc), s=field.long_box.shape)
 
 
 def _damped(modes: torch.Tensor, box: Box, radius_mpc: float) -> torch.Tensor:
@@ -231,7 +234,8 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
     """
     box = field.box
     potential, k, inverse = _potential(field.modes, box)
-    long_potential, long_k, _ = _potential(field.long_modes, field.long_box)
+    periodic = field.long_modes is None
+    long_potential, long_k, _ = (None, None, None) if periodic else _potential(field.long_modes, field.long_box)
 
     def complete(values: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Add the long waves to the short."""
@@ -244,7 +248,13 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
 
     def tide(i: int, j: int) -> torch.Tensor:
         short = torch.fft.irfftn(potential * (k[i] * k[j]), s=box.shape)
+        if periodic:
+            return short
         return complete(short, torch.fft.irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
+
+    def pull(axis: int) -> torch.Tensor:
+        short = _gradient(potential, k, box, axis)
+        return short if periodic else complete(short, _gradient(long_potential, long_k, field.long_box, axis))
 
     source, other = tide(0, 0), tide(1, 1)
     trace = source + other
@@ -257,8 +267,7 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
     del values
     psi = torch.empty((*box.shape, 6), dtype=torch.float32, device=potential.device)
     for axis in range(3):
-        coarse = _gradient(long_potential, long_k, field.long_box, axis)
-        psi[..., 2 - axis] = complete(_gradient(potential, k, box, axis), coarse)
+        psi[..., 2 - axis] = pull(axis)
     potential = torch.fft.rfftn(source).div_(inverse)
     del source, inverse
     for axis in range(3):

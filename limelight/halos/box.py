@@ -1,0 +1,91 @@
+"""The generator in box mode: a periodic cube at one redshift, where clustering is measured against theory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from limelight.cosmology import Cosmology
+from limelight.halos.chunks import chunk_runner
+from limelight.halos.generator import (
+    Cone,
+    LagrangianHalos,
+    Slab,
+    calibrate_bands,
+    draw_lightcone,
+    interpolate,
+    lpt_factors,
+)
+from limelight.halos.initial import PLANES, Box, displacements, field_variances, periodic_field
+
+
+@dataclass
+class HaloBox:
+    """Halos of a periodic cube; positions in [0, side). matter: the displaced cells, equal shares of all mass."""
+
+    side_mpc: float
+    redshift: float
+    position_mpc: np.ndarray  # (n, 3) comoving, float32
+    velocity_kms: np.ndarray  # (n, 3)
+    mass_msun: np.ndarray  # (n,)
+    matter_mpc: np.ndarray  # (cells, 3)
+    matter_kms: np.ndarray  # (cells, 3)
+
+
+def generate_box(
+    lightcones: dict, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu"
+) -> HaloBox:
+    """Halos of a periodic cube of side_mpc (rounded to an even number of cells) at one redshift.
+
+    lightcones: the config section, as for generate_lightcone.
+    """
+    cell = lightcones["cell_mpc"]
+    cells = 2 * round(side_mpc / cell / 2)
+    box = Box((cells, cells, cells), cell)
+    cone = Cone(box, (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0), (redshift, redshift))
+    slabs = [
+        Slab(i, (z, min(z + PLANES, cells)), (0, cells), (0, cells), 0.0) for i, z in enumerate(range(0, cells, PLANES))
+    ]
+    variances = field_variances(box, cosmology, periodic=True)
+    bands = calibrate_bands(lightcones, box.volume, np.full(len(slabs), redshift), variances, cosmology)
+    with chunk_runner(device) as run:
+        field = periodic_field(box, cosmology, seed, device, run)
+        halos = draw_lightcone(field, cone, slabs, bands, seed, run)
+        psi = displacements(field, run)
+    moved = [_move(slab, halos[slab.index], psi, cell, redshift, cosmology) for slab in slabs]
+    masses = torch.cat([torch.cat(slab.mass) for slab in halos]).cpu().numpy()
+    first, second, first_speed, second_speed = lpt_factors(redshift, cosmology)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(cells, dtype=torch.float32) * cell] * 3, indexing="ij")[::-1], -1)
+    psi = psi.cpu()
+    matter = (grid + psi[..., :3] * float(first) + psi[..., 3:] * float(second)).reshape(-1, 3).numpy()
+    matter_kms = (psi[..., :3] * float(first_speed) + psi[..., 3:] * float(second_speed)).reshape(-1, 3).numpy()
+    side = cells * cell
+    return HaloBox(
+        side_mpc=side,
+        redshift=redshift,
+        position_mpc=_wrapped(np.concatenate([m[0] for m in moved]), side),
+        velocity_kms=np.concatenate([m[1] for m in moved]),
+        mass_msun=masses,
+        matter_mpc=_wrapped(matter, side),
+        matter_kms=matter_kms,
+    )
+
+
+def _move(
+    slab: Slab, halos: LagrangianHalos, psi: torch.Tensor, cell: float, redshift: float, cosmology: Cosmology
+) -> tuple[np.ndarray, np.ndarray]:
+    place = torch.cat(halos.place)
+    block = psi[torch.arange(slab.z[0] - 1, slab.z[1] + 1, device=psi.device) % psi.shape[0]]
+    around = torch.arange(-1, psi.shape[1] + 1, device=psi.device) % psi.shape[1]
+    fields = interpolate(block[:, around][:, :, around], place)
+    first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift, cosmology))
+    start = torch.tensor([0.0, 0.0, slab.z[0] * cell], device=psi.device)
+    position = place * cell + start + fields[:, :3] * first + fields[:, 3:] * second
+    velocity = fields[:, :3] * first_speed + fields[:, 3:] * second_speed
+    return position.cpu().numpy(), velocity.cpu().numpy()
+
+
+def _wrapped(position: np.ndarray, side: float) -> np.ndarray:
+    inside = np.mod(position, np.float32(side))
+    inside[inside >= side] = 0  # a hair below 0 rounds up to the side itself
+    return inside

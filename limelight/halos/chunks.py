@@ -1,0 +1,28 @@
+"""Work in chunks on several threads, with results that do not depend on how many."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+@contextlib.contextmanager
+def chunk_runner(device: str = "cpu") -> Iterator[Callable[[Callable, Sequence], None]]:
+    """Yield run(work, items), which calls work on every item, on as many threads as torch has (one on a GPU).
+
+    Inside a chunk torch itself uses one thread: how it splits a sum or a vectorised loop over threads changes the last
+    bit. OpenMP's thread number belongs to each thread (set by the initializer), MKL's to the process (set by run).
+    """
+    threads = torch.get_num_threads()
+    workers = threads if device == "cpu" else 1
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def run(work: Callable, items: Sequence) -> None:
+            torch.set_num_threads(1)
+            try:
+                list(pool.map(work, items))
+            finally:
+                torch.set_num_threads(threads)
+
+        yield run
