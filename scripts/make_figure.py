@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--figure", required=True, choices=FIGURES, metavar="NAME", help="which figure")
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
     parser.add_argument("--maps", type=int, nargs="+", help="test maps shown one by one (default: the study's choice)")
-    parser.add_argument("--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it"
+    )
     args = parser.parse_args()
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")

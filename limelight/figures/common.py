@@ -53,13 +53,13 @@ def networks_of(evaluations: list[Evaluation]) -> list[Evaluation]:
     return list({e.network: e for e in reversed(evaluations)}.values())[::-1]
 
 
-def counts_axis(axes: Axes, evaluation: Evaluation, values: list[np.ndarray]) -> None:
-    """A logarithmic axis of the predicted quantity that holds the positive values."""
+def counts_axis(axes: Axes, quantity: str, values: list[np.ndarray]) -> None:
+    """A logarithmic axis of the predicted quantity that holds the positive values; half a source is its foot."""
     positive = np.concatenate([np.ravel(v)[np.ravel(v) > 0] for v in values])
-    floor = 0.5 if evaluation.target["quantity"] in ("dn", "n_above") else positive.min() / 2
+    top = positive.max() if len(positive) else 1.0
     axes.set_yscale("log")
-    axes.set_ylim(floor, positive.max() * 3 if len(positive) else 10)
-    axes.set_ylabel(QUANTITIES[evaluation.target["quantity"]])
+    axes.set_ylim(0.5 if quantity in ("dn", "n_above") else positive.min(initial=top) / 2, 3 * top)
+    axes.set_ylabel(QUANTITIES[quantity])
 
 
 @functools.lru_cache(maxsize=2)

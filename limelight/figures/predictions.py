@@ -21,7 +21,7 @@ from limelight.figures.common import (
     test_name,
     test_style,
 )
-from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis
+from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
 
 
 def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
@@ -51,7 +51,11 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
         bottom.set_ylim(0, 2)
         luminosity_axis(bottom, (first.log10_lum_edges[0], first.log10_lum_edges[-1]))
         top.set_title(f"test map {i}")
-    counts_axis(axes[0, 0], first, [e.truth[shown] for e in evaluations] + [e.predicted[shown] for e in evaluations])
+    counts_axis(
+        axes[0, 0],
+        first.target["quantity"],
+        [e.truth[shown] for e in evaluations] + [e.predicted[shown] for e in evaluations],
+    )
     axes[1, 0].set_ylabel("predicted / true")
     handles = [Line2D([], [], color=TRUTH, lw=1.2, label="true")]
     handles += [
@@ -180,4 +184,19 @@ def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure
         luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
     axes[0].set_ylabel(QUANTITIES[shown[0].target["quantity"]])
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=2 if len(shown) > 1 else 1)
+    return figure
+
+
+def prediction(table: dict[str, np.ndarray], quantity: str, percentiles: np.ndarray, title: str) -> Figure:
+    """The luminosity function read off one cube, over the range of the training maps' (percentiles (5, bins))."""
+    with style():
+        figure = Figure(figsize=(COLUMN_IN * 1.25, 3.2))
+        panel = figure.subplots()
+        lum, edges = table["luminosity_lsun"], np.append(table["log10_lum_lower"], table["log10_lum_upper"][-1])
+        panel.fill_between(lum, percentiles[0], percentiles[4], color="0.87", lw=0, label="95 % of training maps")
+        panel.stairs(table[quantity], 10**edges, baseline=None, color=COLOURS[0], lw=1.4, label="read off the cube")
+        counts_axis(panel, quantity, [percentiles, table[quantity]])
+        luminosity_axis(panel, (edges[0], edges[-1]))
+        panel.set_title(title)
+        figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -61,7 +61,7 @@ def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> 
         luminosity_axis(bottom, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
         if len(shown) > 1:
             top.set_title(e.network.replace("_", " "))
-    counts_axis(axes[0, 0], shown[0], [e.training["percentiles"] for e in shown])
+    counts_axis(axes[0, 0], shown[0].target["quantity"], [e.training["percentiles"] for e in shown])
     axes[1, 0].set_ylabel("over the mean")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)

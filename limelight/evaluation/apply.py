@@ -1,0 +1,99 @@
+"""A trained network on a user's own cube: the luminosity function as a table."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.evaluation.predict import check_geometry, counts, natural, predict_targets
+from limelight.files import write_text
+from limelight.lines.labels import quantity
+from limelight.maps.fits import pool_as_trained
+from limelight.maps.grid import Grid
+from limelight.maps.instrument import smooth
+from limelight.maps.pooling import TRANSFORMS, transform
+
+TOLERANCE = 1e-3  # of lengths and frequencies: less than half a fine voxel at one end of 256
+COLUMNS = {
+    "log10_lum_lower": "lower edge of the bin, log10 Lsun",
+    "log10_lum_upper": "upper edge of the bin, log10 Lsun",
+    "luminosity_lsun": "middle of the bin in log, Lsun",
+    "dn": "sources in the bin",
+    "n_above": "sources above the lower edge (up to the last bin's upper edge unless N(>L) was predicted itself)",
+    "phi": "dN/dL per volume, Lsun^-1 Mpc^-3",
+    "l_phi": "L dN/dL per volume, Mpc^-3",
+    "volume_mpc3": "comoving volume of the cube, Mpc^3",
+}
+
+
+def prepare_cube(cube: np.ndarray, geometry: dict, info: dict, where: object) -> np.ndarray:
+    """A cube as read by limelight.maps.fits.read_cube, brought to the form of the network's training maps: (x, y, f).
+
+    A fine cube is summed in blocks; a simulated one, whose file says that it has no beam, is smoothed first where training
+    maps were. Whatever then differs from the training geometry raises LimelightError.
+    """
+    trained = info["geometry"]
+    beam = trained["beam_fwhm_arcmin"]
+    if beam > 0 and geometry.get("beam_fwhm_arcmin") == 0 and geometry["pool_pixels"] == 1:
+        cube = smooth(cube, beam, geometry["size_deg"] / geometry["pixels"])
+        geometry = {**geometry, "beam_fwhm_arcmin": beam}
+    cube, geometry = pool_as_trained(cube, geometry, trained)
+    check_geometry(geometry, trained, where, TOLERANCE)
+    if tuple(cube.shape) != tuple(info["input_shape"]):
+        expected = f"{tuple(info['input_shape'])}, as the network was trained"
+        raise problem(where, f"a cube of shape {cube.shape}", expected, "regrid it")
+    name = info["preprocessing"]["transform"]
+    if cube.min() < 0 and not TRANSFORMS[name].negative:
+        fix = "use a network trained with asinh or signed_log"
+        raise problem(where, "negative values", f"none: the network reads {name} of its maps", fix)
+    return cube
+
+
+@torch.no_grad()
+def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device: str = "cpu") -> dict[str, np.ndarray]:
+    """The luminosity function that a network reads off a prepared cube (x, y, f): the columns of COLUMNS, (bins,) each.
+
+    The cube is taken as it is, noise and all. dn is NaN where it does not follow: in the last bin of a predicted N(>L).
+    """
+    edges = np.asarray(info["log10_lum_edges"], np.float64)
+    name, how = info["target"]["quantity"], info["preprocessing"]
+    inputs = transform(torch.as_tensor(cube, dtype=torch.float32), how["transform"], how["scale_uk"])
+    target = predict_targets(module, info, iter([inputs[None, None]]), device)
+    if not np.isfinite(target).all():
+        raise problem("the network", "a prediction that is not finite", "numbers", "check the cube's unit and values")
+    volume = cube_volume_mpc3(info)
+    found = counts(natural(target, info["target"]["transform"]), edges, volume, name)[0]
+    if name == "n_above":
+        n_above, dn = found, np.append(found[:-1] - found[1:], np.nan)
+    else:
+        n_above, dn = np.cumsum(found[::-1])[::-1], found
+    one_each = np.arange(len(dn), -1, -1.0)[None]
+    phi, l_phi = (dn * quantity(one_each, edges, volume, key)[0] for key in ("phi", "l_phi"))
+    values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
+    return dict(zip(COLUMNS, [*values, np.full(len(dn), volume)], strict=True))
+
+
+def cube_volume_mpc3(info: dict) -> float:
+    """Comoving volume of a cube of the network's geometry about its own axis, in the cosmology it was trained in."""
+    grid = Grid(**{key: value for key, value in info["geometry"].items() if key != "beam_fwhm_arcmin"})
+    cosmology = Cosmology(**json.loads(info["provenance"]["settings"])["cosmology"])
+    return grid.volume_mpc3(cosmology, (0.0, 0.0))
+
+
+def bins_outside_training(table: dict[str, np.ndarray], info: dict) -> int:
+    """In how many bins the prediction lies outside the middle 95 % of the training labels: one in twenty is usual."""
+    predicted = table[info["target"]["quantity"]]
+    percentiles = np.asarray(info["label_statistics"]["percentiles"])
+    return int(np.sum((predicted < percentiles[0]) | (predicted > percentiles[-1])))
+
+
+def write_table(path: str | Path, table: dict[str, np.ndarray]) -> None:
+    """Write the columns as CSV, atomically; NaN as an empty field."""
+    rows = [",".join(table)]
+    for values in zip(*table.values(), strict=True):
+        rows.append(",".join("" if np.isnan(value) else f"{value:.8g}" for value in values))
+    write_text(path, "\n".join(rows) + "\n")

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Read the luminosity function off your own cube with a trained network: a CSV table, and a figure beside it.
+
+The cube is FITS (axes RA, Dec, frequency; BUNIT uK, K, Jy/sr …) or a limelight maps or pooled file. Field, pixels,
+channels, frequencies and unit must be those the network was trained on (`python scripts/describe.py model.pt` shows them);
+a fine cube is summed in blocks as the training maps were. Nothing is added to the cube: its noise should be of a kind that
+the network knows.
+
+columns: {columns}
+
+example: python scripts/predict.py --network results/demo/networks/limelight/model.pt --cube my_map.fits --output lf.csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.apply import (  # noqa: E402
+    COLUMNS,
+    bins_outside_training,
+    luminosity_function,
+    prepare_cube,
+    write_table,
+)
+from limelight.figures.predictions import prediction  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+from limelight.maps.fits import read_cube  # noqa: E402
+from limelight.training import load_model  # noqa: E402
+
+
+def main() -> None:
+    about = __doc__.format(columns="; ".join(f"{name} ({words})" for name, words in COLUMNS.items()))
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
+    parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
+    parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
+    parser.add_argument("--output", type=Path, required=True, metavar="LF.csv", help="table; figures stand beside it")
+    args = parser.parse_args()
+    if args.output.suffix != ".csv":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
+    module, info = load_model(args.network)
+    cube, geometry = read_cube(args.cube, args.map)
+    table = luminosity_function(module, info, prepare_cube(cube, geometry, info, args.cube))
+    outside, bins = bins_outside_training(table, info), len(table["dn"])
+    if outside > bins / 5:
+        print(
+            f"limelight: warning: in {outside} of {bins} bins the prediction lies outside the middle 95 % of the training"
+            " maps: the network extrapolates, do not trust it",
+            file=sys.stderr,
+        )
+    percentiles = info["label_statistics"]["percentiles"].numpy()
+    save(prediction(table, info["target"]["quantity"], percentiles, args.cube.name), args.output)
+    write_table(args.output, table)
+    print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
