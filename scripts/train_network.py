@@ -63,6 +63,10 @@ def main() -> None:
                 device="cuda" if cuda and args.device != "cpu" else "cpu",
                 code=code_hash("scripts/train_network.py"),
             )
+        except torch.OutOfMemoryError as error:
+            found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
+            fix = "lower training.batch_size, or set training.precision: bf16"
+            raise problem(f"networks.{args.network}", found, "a network and batch that fit", fix) from None
         except Stopped as stopped:
             number = signal.Signals(stopped.args[0])
             print(f"limelight: {number.name}: checkpoint written; the same command goes on from it", file=sys.stderr)

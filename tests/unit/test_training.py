@@ -1,6 +1,7 @@
 """Training: losses against formulas, presentations against arithmetic on the halos, and networks that learn or must not."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, settings, toys
 from limelight.errors import LimelightError
 from limelight.lines.labels import EXTENSION_BINS, count_above
 from limelight.maps.instrument import noise_sigma
+from limelight.maps.shards import PooledMaps
 from limelight.networks import build
 from limelight.training.data import (
+    check_study,
     dim_steps,
     dimmed,
     draw_symmetry,
@@ -382,6 +385,70 @@ def test_maps_of_another_geometry_are_refused(what, tmp_path):
         found.maps = found.maps[:0]
     with pytest.raises(LimelightError, match="training maps: found"):
         train(settings(), GRID, found, toys(2), tmp_path)
+
+
+def test_batch_norm_refuses_batches_of_one_map(tmp_path):
+    wanted = settings(batch_size=1, network__architecture="cnn3d", network__options={"filters": 4, "layers": 4})
+    with pytest.raises(LimelightError, match="networks.toy.training.batch_size: found batches of one map"):
+        train(wanted, GRID, toys(3), toys(2, 1), tmp_path)
+    train(settings(batch_size=1, epochs=1), GRID, toys(3), toys(2, 1), tmp_path)  # group norm takes them
+
+
+def pooled(cone: int, **changes) -> PooledMaps:
+    """A pooled file's content on one light-cone, with the toys' geometry."""
+    found, empty = toys(2), np.zeros(2)
+    given = {"grid": GRID, "beam_fwhm_arcmin": 0.0, "labels": LABELS, "cosmology": {}, **changes}
+    rows = dict.fromkeys(("subfield", "draw", "center_deg", "line_model", "parameters"), empty)
+    return PooledMaps(
+        found.maps,
+        found.n_above,
+        log10_lum_edges=EDGES,
+        volume_mpc3=found.volume_mpc3,
+        lightcone=np.full(2, cone),
+        parameter_names=[],
+        examples=empty,
+        **rows,
+        **given,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"grid": replace(GRID, size_deg=0.7)}, "--validation: found maps with size_deg 0.7; expected .* 0.35"),
+        ({"grid": replace(GRID, unit="Jy/sr")}, "unit Jy/sr"),
+        ({"beam_fwhm_arcmin": 4.0}, "beam_fwhm_arcmin 4.0"),
+        ({"labels": {**LABELS, "log10_lum_max": 7.0}}, "log10_lum_max 7.0"),
+    ],
+)
+def test_pooled_files_of_another_study_are_refused(change, says):
+    check_study(pooled(0), pooled(1), GRID, 0.0, LABELS)
+    with pytest.raises(LimelightError, match=says):
+        check_study(pooled(0), pooled(1, **change), GRID, 0.0, LABELS)
+
+
+def test_validation_on_halos_of_training_is_refused():
+    with pytest.raises(LimelightError, match=r"light-cones \[0\] of --train"):
+        check_study(pooled(0), pooled(0), GRID, 0.0, LABELS)
+
+
+def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
+    sources = {
+        "sources_per_deg2": 320.0,
+        "sources_per_deg2_sigma": 0.0,
+        "slope": 2.18,
+        "slope_sigma": 0.0,
+        "flux_min_mjy": 1.0,
+        "flux_max_mjy": 316.0,
+        "spectral_index": 0.39,
+        "spectral_index_sigma": 0.0,
+    }
+    changes = {"network__preprocessing": {"transform": "none"}, "whole__foregrounds": sources}
+    data, how = shown(toys(3), flips=False, quarter_turns=False, **changes)
+    rows = torch.arange(3).repeat(20)
+    added = [present(data, rows, how, generator(seed))[0][:, 0] - data.maps[rows] for seed in (1, 2)]
+    assert all(extra.min() > -1e-3 and extra.mean() > 1 for extra in added)
+    assert not torch.equal(*added)
 
 
 def test_noise_ranges_reach_the_presentation():
