@@ -76,6 +76,7 @@ class Grid:
         """
         low = center_deg[0] - self.size_deg / 2, center_deg[1] - self.size_deg / 2, self.freq_min_ghz
         high = center_deg[0] + self.size_deg / 2, center_deg[1] + self.size_deg / 2, self.freq_max_ghz
+        integer = np.int32 if self.voxels < 2**31 else np.int64  # the smaller is converted and multiplied faster
         index, outside = None, None
         for values, start, stop, n in zip((x_deg, y_deg, freq_ghz), low, high, self.shape, strict=True):
             place = np.subtract(values, start, dtype=np.float64)
@@ -84,12 +85,13 @@ class Grid:
                 beyond = ~((values >= start) & (values < stop))
                 np.clip(place, 0, n - 1, out=place, where=beyond | (place >= n))  # rounding reaches n below the edge
                 outside = beyond if outside is None else outside | beyond
-            whole = place.astype(np.int64)  # truncation is the floor: no place is negative
+            whole = place.astype(integer)  # truncation is the floor: no place is negative
             if index is None:
                 index = whole
             else:
-                index *= n
+                index *= integer(n)
                 index += whole
+        index = index.astype(np.int64)
         if outside is not None:
             index[outside] = self.voxels
         return index
