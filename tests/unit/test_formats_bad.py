@@ -1,5 +1,8 @@
 """Bad catalogues: each gives one clear line that names the file, what was found, what was expected and what to do."""
 
+import contextlib
+import pickle
+import re
 import subprocess
 import sys
 
@@ -23,8 +26,11 @@ from catalogue_files import (
     write_subfind,
 )
 
+from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.foreign import import_lightcone
+from limelight.halos.formats import FORMATS
+from limelight.halos.formats.common import check
 
 UNCHECKED = {"abundance_unchecked": "a toy catalogue"}
 TABLE = {"columns": {"x": "x", "y": "y", "z": "z", "mass": "m"}, "box_mpc": 100.0, "redshift": 3.0}
@@ -237,7 +243,7 @@ CASES = {
         "mass_column",
     ),
     "subfind without a header": (lambda t: subfind_without(t, "Header"), "no group 'Header'", "lightcones.source"),
-    "subfind without h": (lambda t: subfind(t, HubbleParam=None), "no Header attribute 'HubbleParam'", "made"),
+    "subfind without h": (lambda t: subfind(t, HubbleParam=None), "no header entry 'HubbleParam'", "source"),
     "subfind piece missing": (lambda t: subfind(t, total=900), "300 of 900 groups in 1 file", "every piece"),
     "subfind rows missing": (lambda t: subfind(t, Ngroups_ThisFile=301), "300 rows of GroupPos", "again"),
     "subfind empty": (lambda t: subfind(t, [values[:0] for values in box_halos()]), "no halos", "check the file"),
@@ -326,8 +332,6 @@ CASES = {
 @pytest.mark.filterwarnings("error")  # a warning would be a second line
 @pytest.mark.parametrize("name", CASES)
 def test_one_clear_line(tmp_path, name):
-    import re
-
     make, found, fix = CASES[name]
     source, path, options = make(tmp_path)
     field = 30.0 if "too small" in name else 1.4
@@ -343,14 +347,48 @@ def test_one_clear_line(tmp_path, name):
     assert str(path.name.replace("*", "")) in line or "lightcones" in line.split(": found")[0] or "none" in line
 
 
+@pytest.mark.parametrize("kind", ["npz", "pksc", "subfind", "abacus", "rockstar"])
+def test_damaged_bytes_never_give_a_traceback(tmp_path, kind):
+    """Files cut anywhere or with bytes changed are read or refused; nothing but a LimelightError comes out."""
+    make = {
+        "npz": peakpatch,
+        "pksc": pksc,
+        "subfind": subfind,
+        "rockstar": rockstar,
+        "abacus": lambda tmp: abacus_copy(tmp, 1.0),
+    }[kind]
+    source, path, options = make(tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(7)
+    for number in range(40):
+        data = bytearray(whole)
+        if number % 2:
+            for place in rng.integers(0, min(len(data), 4000), 4):
+                data[place] = rng.integers(256)
+        else:
+            data = data[: rng.integers(len(data))]
+        path.write_bytes(data)
+        with np.errstate(all="ignore"), contextlib.suppress(LimelightError):
+            check(FORMATS[source](path, options, Cosmology()), path)
+
+
+@pytest.mark.parametrize("package", ["blosc", "pyarrow"])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)  # what import then raises is an ImportError
+    monkeypatch.setitem(sys.modules, f"{package}.parquet", None)
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"PAR1")
+    source = "abacus" if package == "blosc" else "table"
+    path = DATA / "abacus_lc_halo_info_z2.250.asdf" if package == "blosc" else path
+    with pytest.raises(LimelightError, match=f"pip install {package}"):
+        FORMATS[source](path, TABLE, Cosmology())
+
+
 def test_there_are_more_than_twenty_cases():
     assert len(CASES) > 20
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_that_runs_code_does_not(tmp_path, protocol):
-    import pickle
-
     touched = tmp_path / "touched"
     path = write_peakpatch(tmp_path / "0.npz", *cone_halos(300))
     payload = pickle.dumps({"Omega_M": Bomb(touched)}, protocol=protocol)

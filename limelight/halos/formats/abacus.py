@@ -14,7 +14,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.halos.formats.common import Foreign, need_column
+from limelight.halos.formats.common import Foreign, check_h, header_numbers, need_column, reading
 
 HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")
 MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particles
@@ -22,66 +22,63 @@ MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particl
 
 def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     """Read one halo_info file; a light-cone is told from a box by its pos_interp."""
-    header, data = _load(path, options)
-    h = float(header["H0"]) / 100
-    if abs(float(header.get("w0", -1.0)) + 1) > 1e-6 or abs(float(header.get("wa", 0.0))) > 1e-6:
+    header, (position, velocity, particles), cone = _load(path, options)
+    known = ("Omega_DE", "omega_b", "n_s", "w0", "wa")
+    number = header_numbers(path, header, (*HEADER, *(name for name in known if name in header)))
+    h = check_h(path, number["H0"] / 100)
+    if abs(number.get("w0", -1.0) + 1) > 1e-6 or abs(number.get("wa", 0.0)) > 1e-6:
         found = f"w0 = {header.get('w0')}, wa = {header.get('wa')}"
         raise problem(path, found, "a flat ΛCDM universe (w0 = −1, wa = 0)", "use a simulation of base cosmology")
-    found = {"omega_m": float(header["Omega_M"]), "h": h}
-    if "Omega_DE" in header:
-        found["omega_l"] = float(header["Omega_DE"])
-    if "omega_b" in header:
-        found["omega_b"] = float(header["omega_b"]) / h**2
-    if "n_s" in header:
-        found["ns"] = float(header["n_s"])
-    particles = data["particles"]
+    found = {"omega_m": number["Omega_M"], "h": h}
+    found |= {ours: number[name] for ours, name in (("omega_l", "Omega_DE"), ("ns", "n_s")) if name in number}
+    if "omega_b" in number:
+        found["omega_b"] = number["omega_b"] / h**2
     keep = particles >= MIN_PARTICLES
-    mass = particles[keep] * (float(header["ParticleMassHMsun"]) / h)
+    mass = particles[keep] * (number["ParticleMassHMsun"] / h)
     notes = {"merged away": f"{int(np.count_nonzero(~keep))} halos without particles left out"}
-    position, velocity = data["position"][keep].astype(np.float64), data["velocity"][keep]
-    box = float(header["BoxSizeHMpc"])
-    if data["lightcone"]:
-        origin = np.asarray(header["LightConeOrigins"], dtype=np.float64).reshape(-1, 3)[0]
+    box = number["BoxSizeHMpc"]
+    if cone:
+        origin = header["LightConeOrigins"].ravel()[:3]
+        if origin.shape != (3,):
+            raise problem(path, "no LightConeOrigins", "a light-cone's header", "check lightcones.source")
         notes["units"] = f"Mpc/h → Mpc with h = {h:g}, positions from the observer at {origin.tolist()} Mpc/h"
-        return Foreign((position - origin) / h, velocity, mass, cosmology=found, notes=notes)
+        return Foreign((position[keep] - origin) / h, velocity[keep], mass, cosmology=found, notes=notes)
     notes["units"] = f"box units × {box:g} Mpc/h → Mpc with h = {h:g}; velocities × VelZSpace_to_kms"
     return Foreign(
-        position_mpc=position * (box / h),
-        velocity_kms=velocity * float(header["VelZSpace_to_kms"]),
+        position_mpc=position[keep] * (box / h),
+        velocity_kms=velocity[keep] * number["VelZSpace_to_kms"],
         mass_msun=mass,
-        redshift=float(header["Redshift"]),
+        redshift=number["Redshift"],
         box_mpc=box / h,
         cosmology=found,
         notes=notes,
     )
 
 
-def _load(path: Path, options: dict) -> tuple[dict, dict]:
-    """The header and the columns we need, decompressed."""
+def _load(path: Path, options: dict) -> tuple[dict, list[np.ndarray], bool]:
+    """The header, the columns we need (decompressed, float64) and whether they are a light-cone's."""
     import asdf  # only this format needs it
 
-    if not path.is_file():
-        raise problem(path, "no such file", "an AbacusSummit ASDF file", "check lightcones.files")
-    try:
-        with asdf.config_context() as config, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # asdf warns that abacusutils is not installed; it is not needed
-            config.add_extension(_extension(path))
-            with asdf.open(path, memmap=False) as file:
-                if "header" not in file or "data" not in file:
-                    raise problem(path, "no 'header' and 'data'", "a CompaSO halo_info file", "check lightcones.source")
-                header, columns = dict(file["header"]), file["data"]
-                for name in HEADER:
-                    if name not in header:
-                        raise problem(path, f"no header entry '{name}'", "a CompaSO header", "check lightcones.source")
-                cone = "pos_interp" in columns
-                names = ("pos_interp", "vel_interp", "N_interp") if cone else ("x_L2com", "v_L2com", "N")
-                names = (*names[:2], options.get("mass_column") or names[2])
-                for name in names:
-                    need_column(path, name, sorted(columns))
-                position, velocity, particles = (np.array(columns[name]) for name in names)
-    except (ValueError, OSError, EOFError, RuntimeError, struct.error) as error:
-        raise problem(path, f"a damaged file ({error})", "a whole ASDF file", "copy or make it again") from None
-    return header, {"position": position, "velocity": velocity, "particles": particles, "lightcone": cone}
+    with reading(path, "AbacusSummit ASDF"), asdf.config_context() as config, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asdf warns that abacusutils is not installed; it is not needed
+        config.add_extension(_extension(path))
+        with asdf.open(path, memmap=False) as file:
+            if "header" not in file or "data" not in file:
+                raise problem(path, "no 'header' and 'data'", "a CompaSO halo_info file", "check lightcones.source")
+            columns = file["data"]
+            cone = "pos_interp" in columns
+            names = ("pos_interp", "vel_interp", "N_interp") if cone else ("x_L2com", "v_L2com", "N")
+            names = (*names[:2], options.get("mass_column") or names[2])
+            for name in names:
+                need_column(path, name, sorted(columns))
+            arrays = [np.array(columns[name]).astype(np.float64) for name in names]
+            header = dict(file["header"])
+            header["LightConeOrigins"] = np.array(header.get("LightConeOrigins", []), dtype=np.float64)
+    rows = arrays[2].shape[:1]
+    if [values.shape for values in arrays] != [(*rows, 3), (*rows, 3), rows]:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in zip(names, arrays, strict=True))
+        raise problem(path, f"columns of shapes {shapes}", "(n, 3), (n, 3) and (n,)", "copy or make the file again")
+    return header, arrays, cone
 
 
 def _extension(path: Path) -> object:

@@ -1,12 +1,14 @@
 """What every reader of a foreign catalogue hands on, the units they may come in, and the checks they all pass."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from limelight.cosmology import Cosmology
-from limelight.errors import problem
+from limelight.errors import LimelightError, problem
 
 # Each unit: (factor, power of h): value in our unit = value × factor × h^power. Lengths are comoving.
 LENGTH_UNITS = {"Mpc": (1.0, 0), "Mpc/h": (1.0, -1), "kpc": (1e-3, 0), "kpc/h": (1e-3, -1)}
@@ -47,6 +49,46 @@ class Foreign:
 
     def __len__(self) -> int:
         return len(self.mass_msun)
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Around the calls of a library that reads a file: what it raises on a damaged one becomes one clear line.
+
+    HDF5, ASDF and Parquet libraries raise almost anything on damaged bytes (KeyError, RuntimeError, TypeError, ...).
+    """
+    if not path.is_file():
+        raise problem(path, "no such file", f"a {kind} file", "check lightcones.files")
+    try:
+        yield
+    except (LimelightError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        found = f"a damaged file ({type(error).__name__}: {text})"
+        raise problem(
+            path, found, f"a whole {kind} file", "copy or make it again, or check lightcones.source"
+        ) from None
+
+
+def header_numbers(path: Path, header: dict, names: tuple[str, ...]) -> dict[str, float]:
+    """Some numbers of a header as floats; LimelightError names the one that is missing or no number."""
+    numbers = {}
+    for name in names:
+        if name not in header:
+            raise problem(path, f"no header entry '{name}'", f"{', '.join(names)}", "check lightcones.source")
+        try:
+            numbers[name] = float(header[name])
+        except (TypeError, ValueError):
+            raise problem(path, f"{name} = {header[name]!r}", "a number", "mend the header") from None
+    return numbers
+
+
+def check_h(path: Path, h: float) -> float:
+    """A Hubble constant over 100 km/s/Mpc that can be one."""
+    if not 0.1 < h < 2:
+        raise problem(path, f"h = {h:g} in the header", "0.1 to 2", "mend the header")
+    return h
 
 
 def unit(where: object, name: str, units: dict) -> float | tuple[float, int]:

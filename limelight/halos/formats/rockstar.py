@@ -9,7 +9,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.halos.formats.common import Foreign, need_box, need_column, need_redshift
+from limelight.halos.formats.common import Foreign, check_h, need_box, need_column, need_redshift
 from limelight.halos.formats.text import column_names, number_after, read_columns, read_head
 
 POSITION, VELOCITY = ("x", "y", "z"), ("vx", "vy", "vz")
@@ -30,13 +30,14 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     parent = next((name for name in PARENTS if name in names), None)
     wanted = [*POSITION, *VELOCITY, mass, *([parent] if parent else []), *(["scale"] if "scale" in names else [])]
     rows = read_columns(path, [names.index(name) for name in wanted])
-    h = number_after(r"\bh0?", comments) or cosmology.h
-    found = {"h": number_after(r"\bh0?", comments), "omega_m": number_after(r"\b(?:Om|Omega_M)", comments)}
+    in_header = number_after(r"\bh0?", comments)
+    h = check_h(path, cosmology.h if in_header is None else in_header)
+    found = {"h": in_header, "omega_m": number_after(r"\b(?:Om|Omega_M)", comments)}
     found["omega_l"] = number_after(r"\b(?:Ol|Omega_L)", comments)
     scale = number_after(r"^a", comments)
     if scale is None and "scale" in wanted and len(rows):
         scale = float(rows[0, wanted.index("scale")])
-    redshift = 1 / scale - 1 if scale else need_redshift(path, options, "the header's '#a = …'")
+    redshift = 1 / scale - 1 if scale and scale > 0 else need_redshift(path, options, "the header's '#a = …'")
     box = number_after(r"(?:Box size|Full box size)", comments)
     notes = {"units": f"Mpc/h → Mpc and Msun/h → Msun with h = {h:g}; mass is {mass}"}
     keep = np.ones(len(rows), dtype=bool)

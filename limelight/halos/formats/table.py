@@ -14,7 +14,7 @@ import numpy as np
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.formats import npz
-from limelight.halos.formats.common import Foreign, need_column, need_redshift, to_kms, to_mpc, to_msun
+from limelight.halos.formats.common import Foreign, need_column, need_redshift, reading, to_kms, to_mpc, to_msun
 from limelight.halos.formats.text import read_columns, read_head
 
 KEY = "lightcones.catalogue.columns"
@@ -39,8 +39,6 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     if moving and (on_sky or len(moving) != 3):
         expected = "none of vx, vy, vz beside ra and dec (give redshift_observed)" if on_sky else "all of vx, vy, vz"
         raise problem(KEY, f"only {', '.join(moving)}", expected, "add or remove columns")
-    if not path.is_file():
-        raise problem(path, "no such file", "a table of halos", "check lightcones.files")
     readers = {
         ".npz": _npz,
         ".h5": _hdf5,
@@ -118,32 +116,26 @@ def _npz(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
 
 
 def _hdf5(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
-    try:
-        with h5py.File(path, "r") as file:
-            there = []
-            file.visititems(lambda name, item: there.append(name) if isinstance(item, h5py.Dataset) else None)
-            for name in wanted:
-                need_column(path, name, there, f"mend {KEY}")
-            return {name: np.asarray(file[name]) for name in wanted}
-    except OSError as error:
-        raise problem(path, f"a damaged file ({error})", "a whole HDF5 file", "copy or make it again") from None
+    with reading(path, "HDF5"), h5py.File(path, "r") as file:
+        there = []
+        file.visititems(lambda name, item: there.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name in wanted:
+            need_column(path, name, there, f"mend {KEY}")
+        return {name: np.asarray(file[name]) for name in wanted}
 
 
 def _parquet(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     try:
-        import pyarrow
         import pyarrow.parquet
     except ImportError:
         fix = "pip install pyarrow, or save the table as CSV or HDF5"
         raise problem(path, "a Parquet file", "the package pyarrow to read it", fix) from None
-    try:
+    with reading(path, "Parquet"):
         there = pyarrow.parquet.read_schema(path).names
         for name in wanted:
             need_column(path, name, there, f"mend {KEY}")
         table = pyarrow.parquet.read_table(path, columns=wanted)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise problem(path, f"a damaged file ({error})", "a whole Parquet file", "copy or make it again") from None
-    return {name: table[name].to_numpy() for name in wanted}
+        return {name: table[name].to_numpy() for name in wanted}
 
 
 def _text(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
