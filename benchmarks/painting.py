@@ -24,14 +24,15 @@ from limelight.maps.paint import bin_points, fill_cube, paint, paint_draw, prepa
 from limelight.seeds import generator  # noqa: E402
 
 
-def timed(work, repeats: int) -> tuple[float, float, object]:
-    """(fastest, median) milliseconds of work(), and its last result."""
-    times = []
+def timed(repeats: int, *works) -> list[tuple[float, float, object]]:
+    """(fastest, median) milliseconds and last result of each work; they take turns, so that all see the same machine."""
+    times, results = [[] for _ in works], [None] * len(works)
     for _ in range(repeats):
-        start = time.perf_counter()
-        result = work()
-        times.append(1e3 * (time.perf_counter() - start))
-    return min(times), float(np.median(times)), result
+        for i, work in enumerate(works):
+            start = time.perf_counter()
+            results[i] = work()
+            times[i].append(1e3 * (time.perf_counter() - start))
+    return [(min(t), float(np.median(t)), result) for t, result in zip(times, results, strict=True)]
 
 
 def main() -> None:
@@ -54,50 +55,52 @@ def main() -> None:
     values = rng.lognormal(size=n)
     ranges = [(-0.7, 0.7), (-0.7, 0.7), (grid.freq_min_ghz, grid.freq_max_ghz)]
 
-    sums = np.zeros(grid.voxels + 1)
+    cosmology, log10_lum = Cosmology(), np.log10(values)
+    halos = SubfieldHalos(sky, redshift, redshift, rng.uniform(1e11, 1e12, n).astype(np.float32))
+    field = prepare_field(halos, grid, center, cosmology)
+    order = np.argsort(grid.voxel_index(x, y, freq, center) // (grid.pixels * grid.channels), kind="stable")
+    ordered = values[order]
+    sums, spare = np.zeros(grid.voxels + 1), np.zeros(grid.voxels + 1)
+
+    def histogramdd() -> np.ndarray:
+        return np.histogramdd((x, y, freq), bins=grid.shape, range=ranges, weights=values)[0]
 
     def limelight() -> np.ndarray:
         sums.fill(0)
         return bin_points(x, y, freq, values, grid, center, sums)[:-1].reshape(grid.shape)
 
-    def histogramdd() -> np.ndarray:
-        return np.histogramdd((x, y, freq), bins=grid.shape, range=ranges, weights=values)[0]
+    def further_draw() -> np.ndarray:
+        return fill_cube(field, ordered, grid)
 
-    def bandwidth() -> np.ndarray:  # the least that must move: four columns in, one cube out
-        return float(x.sum() + y.sum() + freq.sum() + values.sum()), sums.fill(0)
+    def bandwidth() -> None:  # the least that must move: four columns in, one cube out
+        for column in (x, y, freq, values):
+            column.sum()
+        spare.fill(0)
 
-    print(f"{platform.processor() or platform.machine()}, one core; {n:,} halos into {grid.shape}, float64 sums")
-    theirs, ours = timed(histogramdd, args.repeats), timed(limelight, 2 * args.repeats)
-    same = np.array_equal(theirs[2], ours[2])
-    bound = timed(bandwidth, args.repeats)
-    print(f"np.histogramdd    min {theirs[0]:8.2f} ms  median {theirs[1]:8.2f} ms")
-    print(f"limelight         min {ours[0]:8.2f} ms  median {ours[1]:8.2f} ms  (workspace reused)")
-    print(f"bandwidth bound   min {bound[0]:8.2f} ms  median {bound[1]:8.2f} ms  (read the columns, clear the cube)")
-    print(f"ratio histogramdd/limelight: min {theirs[0] / ours[0]:.1f}x, median {theirs[1] / ours[1]:.1f}x")
-
-    cosmology, log10_lum = Cosmology(), np.log10(values)
-    whole = timed(lambda: paint(sky, redshift, redshift, log10_lum, grid, center, cosmology), 3)
-    halos = SubfieldHalos(sky, redshift, redshift, rng.uniform(1e11, 1e12, n).astype(np.float32))
-    once = timed(lambda: prepare_field(halos, grid, center, cosmology), 3)
-    field = once[2]
-    order = np.argsort(grid.voxel_index(x, y, freq, center) // (grid.pixels * grid.channels), kind="stable")
-    ordered = values[order]
-    again = timed(lambda: fill_cube(field, ordered, grid), 2 * args.repeats)
-    same = same and np.array_equal(again[2], theirs[2].astype(np.float32))
-    print(
-        f"a further draw    min {again[0]:8.2f} ms  median {again[1]:8.2f} ms  (voxels known and sorted, float32 out)"
-    )
-    print(f"ratio histogramdd/further draw: min {theirs[0] / again[0]:.1f}x, median {theirs[1] / again[1]:.1f}x")
+    theirs, ours, again, bound = timed(args.repeats, histogramdd, limelight, further_draw, bandwidth)
+    same = np.array_equal(theirs[2], ours[2]) and np.array_equal(again[2], theirs[2].astype(np.float32))
+    print(f"{platform.processor() or platform.machine()}, one core; {n:,} halos into {grid.shape}, sums in float64")
+    for name, (fastest, median, _), what in (
+        ("np.histogramdd", theirs, "float64 cube"),
+        ("limelight", ours, "float64 cube, its memory used again"),
+        ("a further draw", again, "float32 cube of halos whose voxels are known and sorted, as in paint_subfields"),
+        ("bandwidth bound", bound, "read the four columns, clear the float64 cube"),
+    ):
+        print(f"{name:16s} min {fastest:8.2f} ms  median {median:8.2f} ms  {what}")
+    print(f"histogramdd / limelight: min {theirs[0] / ours[0]:.1f}x, median {theirs[1] / ours[1]:.1f}x")
+    print(f"histogramdd / a further draw: min {theirs[0] / again[0]:.1f}x, median {theirs[1] / again[1]:.1f}x")
+    print(f"limelight / bandwidth bound: min {ours[0] / bound[0]:.1f}x")
     print(f"results exactly equal: {same}")
-    settings = {"prior": "10%"}
+
     labels = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
     edges, model = log10_lum_edges(labels, EXTENSION_BINS), get_model("li")
-    draw = timed(lambda: paint_draw(field, model, settings, grid, edges, rng, "benchmark"), 5)
-    light = timed(
-        lambda: model.log10_luminosity(
-            field.mass_msun, field.redshift, {k: v for k, (v, _) in model.parameters.items()}, rng
-        ),
+    fiducial = {name: mean for name, (mean, _) in model.parameters.items()}
+    whole, once, draw, light = timed(
         5,
+        lambda: paint(sky, redshift, redshift, log10_lum, grid, center, cosmology),
+        lambda: prepare_field(halos, grid, center, cosmology),
+        lambda: paint_draw(field, model, {"prior": "10%"}, grid, edges, rng, "benchmark"),
+        lambda: model.log10_luminosity(field.mass_msun, field.redshift, fiducial, rng),
     )
     print(f"paint(), luminosities given, to float32:  min {whole[0]:.1f} ms")
     print(f"a subfield's geometry, once:              min {once[0]:.1f} ms")
