@@ -1,12 +1,16 @@
 """Every figure from made-up but realistic evaluations: it draws, shows what was planted, and gives the same bytes twice."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from limelight import figures
+from limelight.errors import LimelightError
 from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import PERCENTILES, log10_1p, summarise
+from limelight.figures.common import RESOURCES, paper_sigma_uk, published_bands
 from limelight.figures.style import save
 
 GRID = {"pixels": 128, "channels": 50, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
@@ -14,7 +18,7 @@ GRID |= {"pool_pixels": 2, "pool_channels": 5, "size_deg": 1.4}
 EDGES = np.linspace(3.5, 7, 50)
 
 
-def sample(test: str, sigma_uk: float, error_dex: float, maps: int = 128, seed: int = 3) -> Evaluation:
+def sample(test: str, sigma_uk: float | list[float], error_dex: float, maps: int = 128, seed: int = 3) -> Evaluation:
     """A study's evaluation as it might be: Schechter-like counts of varying height and knee, errors growing with L."""
     rng = np.random.default_rng(seed)
     centre = 0.5 * (EDGES[1:] + EDGES[:-1])
@@ -34,7 +38,7 @@ def sample(test: str, sigma_uk: float, error_dex: float, maps: int = 128, seed: 
     statistics, totals = summarise(*spaces)
     fine = np.where(rng.random((3, 128, 128)) < 0.2, rng.lognormal(0, 1.5, (3, 128, 128)), 0).astype(np.float32)
     pooled = 5 * fine.reshape(3, 64, 2, 64, 2).sum(axis=(2, 4))
-    noise = rng.normal(0, max(sigma_uk, 1e-9), pooled.shape) * np.sqrt(20)
+    noise = rng.normal(0, max(np.max(sigma_uk), 1e-9), pooled.shape) * np.sqrt(20)
     training = {"mean": counts.mean(axis=0), "std": counts.std(axis=0), "mean_target": mean}
     training |= {"std_target": target.std(axis=0), "percentiles": np.percentile(counts, PERCENTILES, axis=0)}
     epochs = np.arange(1, 13)
@@ -68,7 +72,7 @@ def sample(test: str, sigma_uk: float, error_dex: float, maps: int = 128, seed: 
         rows={"lightcone": np.zeros(maps, int)},
         statistics=statistics,
         totals=totals,
-        blank={"clean": np.full(49, 0.02), "noisy": np.abs(rng.normal(0.5, 0.2, (8, 49))) * sigma_uk},
+        blank={"clean": np.full(49, 0.02), "noisy": np.abs(rng.normal(0.5, 0.2, (8, 49))) * np.max(sigma_uk)},
         training=training,
         history=history,
         examples={"raw": fine, "pooled": pooled, "noisy": pooled + noise},
@@ -90,3 +94,82 @@ def test_figure_draws_and_saves_the_same_bytes_twice(name, evaluations, tmp_path
     assert b"/FontFile2" in pdf  # letters embedded
     assert b"CreationDate" not in pdf
     assert np.asarray(Image.open(tmp_path / "a.png")).std() > 5
+
+
+def legend_words(figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_luminosity_function_shows_the_planted_ratio(evaluations):
+    e = evaluations[0]
+    planted = dataclasses.replace(e, predicted=1.25 * e.truth)
+    figure = figures.draw("luminosity_function", [planted], [4])
+    bottom = figure.axes[1]
+    ratio = next(line for line in bottom.lines if len(line.get_xdata()) == 49).get_ydata()
+    assert np.isnan(ratio[e.truth[4] == 0]).all()
+    assert ratio[e.truth[4] > 0] == pytest.approx(1.25)
+    assert bottom.get_xlabel() == r"line luminosity $L$ [$L_\odot$]"
+
+
+def test_published_bands_stand_beside_their_scenario_only(evaluations):
+    clean, quiet, loud = (published_bands(e) for e in evaluations)
+    assert [label for label, *_ in clean] == ["published CNN (1905.10376), no noise"]
+    assert "3.47" in quiet[0][0]
+    assert "MCMC" in loud[0][0]
+    assert len(clean) == len(quiet) == len(loud) == 1
+    table = np.genfromtxt(
+        RESOURCES / "published_cnn_errors.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
+    )
+    row = table[(table["scenario"] == "no_noise__li_10pct")][3]
+    assert (clean[0][1][3], clean[0][2][3]) == (row["luminosity_lsun"], row["frac_err_p25"])
+    other = dataclasses.replace(
+        evaluations[0],
+        settings=evaluations[0].settings | {"line_model": {"name": "p", "model": "padmanabhan", "prior": "10%"}},
+    )
+    assert published_bands(other) == []
+    assert not any("published" in words for words in legend_words(figures.draw("error_bands", [other])))
+
+
+def test_noise_on_the_published_voxel_by_hand(evaluations):
+    # 1.4 deg / 128 and 8 GHz / 50 against 1.4 deg / 256 and 8 GHz / 100: eight times the volume, sigma times sqrt(8)
+    assert paper_sigma_uk(evaluations[1]) == pytest.approx(3.47 * np.sqrt(8))
+
+
+def test_two_networks_are_told_apart(evaluations):
+    other = dataclasses.replace(evaluations[1], network="rival")
+    words = legend_words(figures.draw("spread_ratio", [evaluations[0], other]))
+    assert words[0].startswith("limelight, ")
+    assert words[1].startswith("rival, ")
+    for name in ("loss_history", "training_spread", "blank_map"):
+        titles = {axes.get_title() for axes in figures.draw(name, [evaluations[0], other]).axes}
+        assert {"limelight", "rival"} <= titles
+
+
+@pytest.mark.parametrize("name", list(figures.FIGURES))
+def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_path, recwarn):
+    e = sample("few", [1.0, 5.0], 0.1, maps=2)
+    save(
+        figures.draw(name, [dataclasses.replace(e, settings=e.settings | {"foregrounds": {"slope": 2}})]),
+        tmp_path / "f.pdf",
+    )
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
+
+
+@pytest.mark.parametrize(
+    ("name", "maps", "says"),
+    [("pie", None, "one of map_slices"), ("luminosity_function", [999], "below 128"), ("map_slices", [3], "below 3")],
+)
+def test_wrong_requests_are_refused(name, maps, says, evaluations):
+    with pytest.raises(LimelightError, match=says):
+        figures.draw(name, evaluations, maps)
+
+
+def test_other_bins_are_not_drawn_together(evaluations):
+    other = dataclasses.replace(evaluations[1], log10_lum_edges=EDGES + 0.1)
+    with pytest.raises(LimelightError, match="other bins"):
+        figures.draw("error_bands", [evaluations[0], other])
+
+
+def test_every_figure_has_its_caption():
+    for kind in figures.FIGURES.values():
+        assert len((RESOURCES.parent / "workflow" / "report" / kind.caption).read_text(encoding="utf-8")) > 100

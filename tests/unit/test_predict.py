@@ -1,0 +1,256 @@
+"""A trained network on a user's own cube, and files describing themselves."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from astropy.cosmology import FlatLambdaCDM
+from astropy.io import fits
+
+from limelight.describe import describe
+from limelight.errors import LimelightError
+from limelight.evaluation.apply import (
+    COLUMNS,
+    bins_outside_training,
+    cube_volume_mpc3,
+    luminosity_function,
+    prepare_cube,
+    write_table,
+)
+from limelight.files import provenance, write_hdf5
+from limelight.maps.fits import read_cube, wcs_header
+from limelight.maps.grid import Grid
+from limelight.networks import build
+from limelight.training import load_model
+from limelight.training.checkpoint import save_model
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
+EDGES = np.linspace(4, 7, 7)
+COSMOLOGY = {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82}
+
+
+def model_content(beam: float = 0.0, transform: str = "asinh", quantity: str = "dn") -> dict:
+    """What a model file of an untrained but sound network holds."""
+    torch.manual_seed(0)
+    geometry = {field: getattr(GRID, field) for field in GRID.__dataclass_fields__}
+    module = build("limelight", {"filters": 4}, GRID.pooled_shape, 6)
+    return {
+        "network": "mine",
+        "architecture": "limelight",
+        "options": {"filters": 4},
+        "input_shape": list(GRID.pooled_shape),
+        "state_dict": module.state_dict(),
+        "geometry": {**geometry, "beam_fwhm_arcmin": beam},
+        "preprocessing": {"transform": transform, "scale_uk": 3.0},
+        "target": {
+            "quantity": quantity,
+            "transform": "log10_1p",
+            "standardise": True,
+            "mean": torch.linspace(3, 0.5, 6, dtype=torch.float64),
+            "std": torch.full((6,), 0.1, dtype=torch.float64),
+        },
+        "noise": {"none": {"sigma_uk": 0}},
+        "foregrounds": None,
+        "log10_lum_edges": torch.as_tensor(EDGES),
+        "label_statistics": {"percentiles": torch.tensor([[0.0], [1], [2], [3], [1e9]]).repeat(1, 6)},
+    }
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    save_model(tmp_path / "model.pt", model_content(), provenance({"cosmology": COSMOLOGY}, 1))
+    return tmp_path / "model.pt"
+
+
+@pytest.fixture
+def cube() -> np.ndarray:
+    return np.random.default_rng(5).lognormal(0, 2, GRID.shape).astype(np.float32)
+
+
+def write_fits(path: Path, cube: np.ndarray, pooled: bool = False, **changes) -> Path:
+    header = wcs_header(GRID, np.zeros(2), pooled)
+    header.update(changes)
+    fits.PrimaryHDU(np.ascontiguousarray(cube.T), header).writeto(path)
+    return path
+
+
+def block_sums(cube: np.ndarray) -> np.ndarray:
+    return sum(cube[i::2, j::2, k::2].astype(np.float64) for i in (0, 1) for j in (0, 1) for k in (0, 1))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+class Says(torch.nn.Module):
+    """Answers the same standardised numbers to everything."""
+
+    def __init__(self, answer: list[float]) -> None:
+        super().__init__()
+        self.answer = torch.tensor([answer])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.answer
+
+
+def info_of(**changes) -> dict:
+    info = {**model_content(**changes), "provenance": {"settings": json.dumps({"cosmology": COSMOLOGY})}}
+    info["target"]["mean"], info["target"]["std"] = torch.zeros(6), torch.ones(6)
+    return info
+
+
+def test_volume_is_that_of_astropy():
+    near, far = 115.27 / 34 - 1, 115.27 / 26 - 1
+    volume = FlatLambdaCDM(70, 0.286, Tcmb0=0).comoving_volume
+    half = np.radians(0.7)
+    solid_angle = 4 * np.arctan(half * half / np.sqrt(1 + 2 * half**2))
+    expected = (volume(far) - volume(near)).value * solid_angle / (4 * np.pi)
+    assert cube_volume_mpc3(info_of()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_columns_follow_from_counts_by_hand():
+    counts = np.array([1000.0, 300, 100, 20, 5, 0])
+    table = luminosity_function(Says(list(np.log10(1 + counts))), info_of(), np.zeros(GRID.pooled_shape))
+    assert list(table) == list(COLUMNS)
+    assert table["dn"] == pytest.approx(counts, rel=1e-5, abs=1e-6)
+    assert table["n_above"] == pytest.approx([1425, 425, 125, 25, 5, 0], rel=1e-5, abs=1e-5)
+    width = 10 ** EDGES[1:] - 10 ** EDGES[:-1]
+    assert table["phi"] == pytest.approx(counts / width / table["volume_mpc3"][0], rel=1e-5, abs=1e-20)
+    assert table["l_phi"] == pytest.approx(table["phi"] * 10 ** ((EDGES[1:] + EDGES[:-1]) / 2), rel=1e-9)
+    assert np.allclose(table["luminosity_lsun"], 10 ** (EDGES[:-1] + 0.25))
+
+
+def test_counts_above_give_all_but_the_last_bin(tmp_path):
+    above = np.array([1425.0, 425, 125, 25, 5, 2])
+    info = info_of(quantity="n_above")
+    table = luminosity_function(Says(list(np.log10(1 + above))), info, np.zeros(GRID.pooled_shape))
+    assert table["n_above"] == pytest.approx(above, rel=1e-5)
+    assert table["dn"][:-1] == pytest.approx([1000, 300, 100, 20, 3], rel=1e-4)
+    assert np.isnan(table["dn"][-1])
+    assert np.isfinite(table["phi"][:-1]).all()
+    write_table(tmp_path / "lf.csv", table)
+    last = read_csv(tmp_path / "lf.csv")[-1]
+    assert last["dn"] == ""
+    assert float(last["n_above"]) == pytest.approx(2, rel=1e-4)
+
+
+def test_a_fine_cube_is_summed_and_a_pooled_one_taken_as_it_is(cube, tmp_path):
+    info = info_of()
+    fine = prepare_cube(*read_cube(write_fits(tmp_path / "fine.fits", cube)), info, "fine")
+    assert fine == pytest.approx(block_sums(cube), rel=1e-5)
+    pooled = prepare_cube(*read_cube(write_fits(tmp_path / "p.fits", fine, pooled=True)), info, "pooled")
+    assert np.array_equal(pooled, fine)
+
+
+def test_a_beam_is_applied_to_simulated_maps_that_have_none(tmp_path):
+    info = info_of(beam=8.0)
+    point = np.zeros(GRID.shape, np.float32)
+    point[16, 16, 3] = 100
+    bare = write_fits(tmp_path / "bare.fits", point, LLBEAM=0.0)
+    smoothed = prepare_cube(*read_cube(bare), info, "bare")
+    assert smoothed.sum() == pytest.approx(100, rel=1e-3)
+    assert smoothed.max() < 50
+    measured = write_fits(tmp_path / "measured.fits", point)  # says nothing of its beam: it has its own
+    assert prepare_cube(*read_cube(measured), info, "measured").max() == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"CDELT1": 0.05, "CDELT2": 0.05}, "size_deg"),
+        ({"CRVAL3": 31e9}, "freq_min_ghz"),
+        ({"CDELT3": 2e9}, "freq"),
+        ({"RESTFRQ": 230.538e9}, "rest_freq_ghz"),
+        ({"BUNIT": "Jy/sr"}, "unit"),
+        ({"BUNIT": "erg"}, "BUNIT"),
+        ({"CTYPE3": "VRAD", "CUNIT3": "m/s"}, "VRAD"),
+        ({"LLBEAM": 4.0}, "beam_fwhm_arcmin"),
+    ],
+)
+def test_cubes_of_another_kind_are_refused_in_one_line(changes, says, cube, tmp_path):
+    path = write_fits(tmp_path / "cube.fits", cube, **changes)
+    with pytest.raises(LimelightError, match=says) as error:
+        prepare_cube(*read_cube(path), info_of(), path)
+    assert "\n" not in str(error.value)
+
+
+def test_other_shapes_nan_and_negative_values_are_refused(cube, tmp_path):
+    path = write_fits(tmp_path / "few.fits", cube[:, :, :6])
+    with pytest.raises(LimelightError, match="channels"):
+        prepare_cube(*read_cube(path), info_of(), path)
+    with pytest.raises(LimelightError, match="negative values"):
+        prepare_cube(-cube, read_cube(write_fits(tmp_path / "c.fits", cube))[1], info_of(transform="log10_offset"), "c")
+    cube[3, 3, 3] = np.nan
+    path = write_fits(tmp_path / "nan.fits", cube)
+    with pytest.raises(LimelightError, match="NaN"):
+        read_cube(path)
+
+
+def test_predictions_beyond_the_training_maps_are_counted():
+    info = info_of()
+    info["label_statistics"]["percentiles"] = torch.tensor([[10.0], [11], [12], [13], [14]]).repeat(1, 6)
+    table = luminosity_function(
+        Says(list(np.log10(1 + np.array([9.0, 12, 12, 15, 12, 10.5])))), info, np.zeros(GRID.pooled_shape)
+    )
+    assert bins_outside_training(table, info) == 2
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/")
+
+
+def test_the_script_by_hand(model, cube, tmp_path):
+    path = write_fits(tmp_path / "my.fits", cube)
+    done = run("predict.py", "--network", model, "--cube", path, "--output", tmp_path / "out" / "lf.csv")
+    assert done.returncode == 0, done.stderr
+    rows = read_csv(tmp_path / "out" / "lf.csv")
+    assert list(rows[0]) == list(COLUMNS)
+    module, info = load_model(model)
+    with torch.no_grad():
+        answer = module(torch.asinh(torch.as_tensor(block_sums(cube)).float() / 3)[None, None]).double()[0]
+    expected = 10 ** (answer * info["target"]["std"] + info["target"]["mean"]).numpy() - 1
+    assert [float(row["dn"]) for row in rows] == pytest.approx(expected, rel=1e-3)
+    assert (tmp_path / "out" / "lf.png").stat().st_size > 5000
+    assert (tmp_path / "out" / "lf.pdf").read_bytes().startswith(b"%PDF")
+
+    wrong = write_fits(tmp_path / "wrong.fits", cube[:16, :16])
+    done = run("predict.py", "--network", model, "--cube", wrong, "--output", tmp_path / "x.csv")
+    assert done.returncode == 1
+    assert done.stderr.startswith("limelight: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "as the network was trained" in done.stderr
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_describe_knows_its_own_files_and_refuses_others(model, tmp_path):
+    text = describe(model)
+    assert "network, format 1" in text
+    assert "weights:" in text
+    assert "seed: 1" in text
+    with write_hdf5(tmp_path / "m.h5", "maps", {**provenance({"grid": 1}, 3), "unit": "uK"}) as file:
+        file["maps"] = np.zeros((2, 3), np.float32)
+        file["maps"].attrs["unit"] = "uK"
+    text = describe(tmp_path / "m.h5")
+    assert "maps: 2 × 3 float32 [uK]" in text
+    assert "unit: uK" in text
+    (tmp_path / "history.csv").write_text("epoch,train_loss\n1,0.5\n2,0.25\n")
+    assert "2 epochs" in describe(tmp_path / "history.csv")
+    assert "train_loss: 0.5 … 0.25" in describe(tmp_path / "history.csv")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "empty").write_bytes(b"")
+    torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
+    (tmp_path / "cut.pt").write_bytes(model.read_bytes()[:20000])
+    for name in ("foreign.h5", "notes.txt", "empty", "other.pt", "cut.pt", "absent.h5"):
+        with pytest.raises(LimelightError) as error:
+            describe(tmp_path / name)
+        assert str(tmp_path / name) in str(error.value)
