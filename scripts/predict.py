@@ -6,7 +6,8 @@ channels, frequencies and unit must be those the network was trained on (`python
 a fine cube is summed in blocks as the training maps were. Nothing is added to the cube: its noise should be of a kind that
 the network knows.
 
-columns: {columns}
+columns:
+{columns}
 
 example: python scripts/predict.py --network results/demo/networks/limelight/model.pt --cube my_map.fits --output lf.csv
 """
@@ -32,7 +33,7 @@ from limelight.training import load_model  # noqa: E402
 
 
 def main() -> None:
-    about = __doc__.format(columns="; ".join(f"{name} ({words})" for name, words in COLUMNS.items()))
+    about = __doc__.format(columns="\n".join(f"  {name:16} {words}" for name, words in COLUMNS.items()))
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")

@@ -23,7 +23,7 @@ COLUMNS = {
     "log10_lum_upper": "upper edge of the bin, log10 Lsun",
     "luminosity_lsun": "middle of the bin in log, Lsun",
     "dn": "sources in the bin",
-    "n_above": "sources above the lower edge (up to the last bin's upper edge unless N(>L) was predicted itself)",
+    "n_above": "sources above the lower edge; up to the last upper edge unless N(>L) itself was predicted",
     "phi": "dN/dL per volume, Lsun^-1 Mpc^-3",
     "l_phi": "L dN/dL per volume, Mpc^-3",
     "volume_mpc3": "comoving volume of the cube, Mpc^3",

@@ -43,6 +43,11 @@ def noise_words(evaluation: Evaluation) -> str:
     return f"{words}, radio sources" if evaluation.settings["foregrounds"] != "none" else words
 
 
+def adds_to_maps(evaluation: Evaluation) -> bool:
+    """Whether the test adds noise or radio sources to its maps."""
+    return bool(np.max(evaluation.settings["noise_sigma_uk"]) > 0 or evaluation.settings["foregrounds"] != "none")
+
+
 def test_style(index: int) -> dict[str, object]:
     """Colour and marker of the index-th test; both differ, so that print in grey still tells them apart."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from limelight.errors import problem
 from limelight.evaluation.shards import Evaluation
-from limelight.figures.common import UNITS, noise_words, test_name
+from limelight.figures.common import UNITS, adds_to_maps, noise_words, test_name
 from limelight.figures.style import MAP_COLOURS, PAGE_IN
 
 
@@ -18,7 +18,7 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     Each column has its own colour scale, shared by its rows. Raises LimelightError when none of the maps has slices stored.
     """
     rows = _rows(evaluations, maps)
-    noisy = [e for e in evaluations if np.max(e.settings["noise_sigma_uk"]) > 0 or e.settings["foregrounds"] != "none"]
+    noisy = [e for e in evaluations if adds_to_maps(e)]
     grid = evaluations[0].grid
     unit = UNITS[evaluations[0].unit]
     titles = [_block("one channel", 1, 1), _block("pooled", grid["pool_pixels"], grid["pool_channels"])]

@@ -13,6 +13,7 @@ from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import fractional_errors
 from limelight.figures.common import (
     QUANTITIES,
+    adds_to_maps,
     counts_axis,
     networks_of,
     noise_words,
@@ -171,7 +172,7 @@ def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure
         (blank,) = panel.plot(e.luminosity_lsun, e.blank["clean"], color=TRUTH, lw=1.4)
         handles |= {"95 % of training maps": band, "their median": middle, "empty map, no noise": blank}
         for k, other in enumerate(evaluations):
-            if other.network == e.network and np.max(other.settings["noise_sigma_uk"]) > 0:
+            if other.network == e.network and adds_to_maps(other):
                 median = np.median(other.blank["noisy"], axis=0)
                 (line,) = panel.plot(other.luminosity_lsun, median, **test_style(k), markevery=(k, 3), lw=1.1)
                 handles[f"empty map, {noise_words(other)}"] = line

@@ -37,7 +37,9 @@ for figure, category in FIGURES.items():
             runtime=runtime("figure"),
         params:
             figure=figure,
-            code=code_hash("scripts/make_figure.py"),
+            code=code_hash(
+                "scripts/make_figure.py", "resources/published_cnn_errors.csv", "resources/ihle2018_interval.csv"
+            ),
         shell:
             "{PYTHON} scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
             " --output {output.pdf:q} > {log:q} 2>&1"
