@@ -7,16 +7,10 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.halos.chunks import chunk_runner
-from limelight.halos.generator import (
-    Cone,
-    LagrangianHalos,
-    Slab,
-    calibrate_bands,
-    draw_lightcone,
-    interpolate,
-    lpt_factors,
-)
-from limelight.halos.initial import PLANES, Box, displacements, field_variances, periodic_field
+from limelight.halos.cone import Cone, Slab
+from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
+from limelight.halos.generator import interpolate, lpt_factors
+from limelight.halos.initial import PLANES, Box, LinearField, displacements, field_variances, periodic_field, resampled
 
 
 @dataclass
@@ -33,11 +27,13 @@ class HaloBox:
 
 
 def generate_box(
-    lightcones: dict, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu"
-) -> HaloBox:
+    lightcones: dict, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu",
+    modes: torch.Tensor | None = None
+) -> HaloBox:  # fmt: skip
     """Halos of a periodic cube of side_mpc (rounded to an even number of cells) at one redshift.
 
-    lightcones: the config section, as for generate_lightcone.
+    lightcones: the config section, as for generate_lightcone. modes: those of an earlier run (rfftn of its density) to be
+    used instead of drawing the density: the same universe on another grid.
     """
     cell = lightcones["cell_mpc"]
     cells = 2 * round(side_mpc / cell / 2)
@@ -49,8 +45,11 @@ def generate_box(
     variances = field_variances(box, cosmology, periodic=True)
     bands = calibrate_bands(lightcones, box.volume, np.full(len(slabs), redshift), variances, cosmology)
     with chunk_runner(device) as run:
-        field = periodic_field(box, cosmology, seed, device, run)
-        halos = draw_lightcone(field, cone, slabs, bands, seed, run)
+        if modes is None:
+            field = periodic_field(box, cosmology, seed, device, run)
+        else:
+            field = LinearField(box, resampled(modes, cells).to(device))
+        halos = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run)
         psi = displacements(field, run)
     moved = [_move(slab, halos[slab.index], psi, cell, redshift, cosmology) for slab in slabs]
     masses = torch.cat([torch.cat(slab.mass) for slab in halos]).cpu().numpy()

@@ -46,10 +46,19 @@ def moving_barrier(s: np.ndarray, variance: np.ndarray, growth: np.ndarray) -> t
     return barrier, turn
 
 
-def calibrate(s: np.ndarray, variance: np.ndarray, growth: np.ndarray, bias: np.ndarray) -> Rate:
+def density_nodes() -> np.ndarray:
+    """The standardised densities δ/√S at which the calibration evaluates w."""
+    return np.polynomial.hermite_e.hermegauss(NODES)[0]
+
+
+def calibrate(
+    s: np.ndarray, variance: np.ndarray, growth: np.ndarray, bias: np.ndarray, free: np.ndarray | float = 1.0
+) -> Rate:
     """Solve C and α for every redshift g and band b.
 
     s, variance (b,): σ²(M) and S today; growth (g,); bias (g, b) wanted. Bands whose bias no α reaches get the nearest.
+    free: mean share of a cell's mass that heavier halos leave at density √S x, (g, b, nodes) at x = density_nodes(); C
+    restores the abundance that it costs.
     """
     x, weight = np.polynomial.hermite_e.hermegauss(NODES)
     weight = weight / weight.sum()
@@ -59,22 +68,25 @@ def calibrate(s: np.ndarray, variance: np.ndarray, growth: np.ndarray, bias: np.
     spread = np.sqrt(variance)
     wanted = growth * (bias - 1)
 
-    def moments(alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """⟨w⟩ without C, and the response ⟨wδ⟩ / (S ⟨w⟩)."""
+    def weights(alpha: np.ndarray) -> np.ndarray:
         shift = (alpha * spread)[..., None] * x
-        w = np.maximum(turn[..., None] - shift, 0) * np.exp(-((barrier[..., None] - shift) ** 2) * width[..., None])
-        mean = w @ weight
-        return mean, w @ (weight * x) / (mean * spread)
+        return np.maximum(turn[..., None] - shift, 0) * np.exp(-((barrier[..., None] - shift) ** 2) * width[..., None])
+
+    def response(alpha: np.ndarray) -> np.ndarray:
+        """⟨wδ⟩ / (S ⟨w⟩)."""
+        w = weights(alpha)
+        return w @ (weight * x) / (w @ weight * spread)
 
     # The response grows with α up to a maximum near α² S = s − S; bracket the root below it, then bisect.
-    responses = np.stack([moments(np.full_like(barrier, a))[1] for a in ALPHA])
+    responses = np.stack([response(np.full_like(barrier, a)) for a in ALPHA])
     best = np.argmax(responses, axis=0)
     reached = (responses >= wanted) & (np.arange(len(ALPHA))[:, None, None] <= best)
-    upper_index = np.where(reached.any(axis=0), np.argmax(reached, axis=0), best)
-    high, low = ALPHA[upper_index], ALPHA[np.maximum(upper_index - 1, 0)]
+    upper = np.where(reached.any(axis=0), np.argmax(reached, axis=0), best)
+    low, high = ALPHA[np.maximum(upper - 1, 0)], ALPHA[upper]
     for _ in range(40):
         middle = 0.5 * (low + high)
-        too_low = moments(middle)[1] < wanted
+        too_low = response(middle) < wanted
         low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
-    mean, response = moments(high)
-    return Rate(1 / mean, turn, barrier, high, np.ascontiguousarray(width), (response - wanted) / (growth * bias))
+    factor = 1 / ((weights(high) * free) @ weight)
+    error = (response(high) - wanted) / (growth * bias)
+    return Rate(factor, turn, barrier, high, np.ascontiguousarray(width), error)

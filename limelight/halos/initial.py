@@ -66,6 +66,17 @@ def periodic_field(box: Box, cosmology: Cosmology, seed: int, device: str, run: 
     return LinearField(box, _gaussian_modes(box, cosmology.linear_power, seed, "short waves", device, run))
 
 
+def resampled(modes: torch.Tensor, cells: int) -> torch.Tensor:
+    """Modes (rfftn) of a cubic grid cut down to a coarser grid of cells³; waves beyond its Nyquist are dropped."""
+    old, half = modes.shape[0], cells // 2
+    if cells > old:
+        raise ValueError("a grid can only be resampled to a coarser one")
+    keep = torch.cat([torch.arange(half), torch.arange(old - half, old)])
+    coarse = modes[keep][:, keep][:, :, : half + 1] * (cells / old) ** 3
+    coarse[half], coarse[:, half], coarse[:, :, half] = 0, 0, 0  # the Nyquist planes would have to be made real
+    return coarse
+
+
 def linear_field(box: Box, cosmology: Cosmology, seed: int, device: str, run: Callable) -> LinearField:
     """Draw the linear density of a box and of the long waves around it."""
     split, long_box = long_waves_of(box)

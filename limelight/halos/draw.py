@@ -1,0 +1,225 @@
+"""Where halos are born: Poisson halos in Lagrangian cells, band by band and slab by slab."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from limelight import seeds
+from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.halos.conditional import Rate, calibrate, density_nodes
+from limelight.halos.cone import Cone, Slab
+from limelight.halos.exclusion import (
+    APART_FROM_MSUN,
+    BINS,
+    LARGE_SCALE_MPC,
+    REDRAWS,
+    colliding,
+    free_share_sums,
+    lagrangian_radius,
+    mean_free_share,
+    response_change,
+    response_sums,
+    take_mass,
+)
+from limelight.halos.initial import LinearField, field_variances, long_block, smoothed, smoothing_radii
+from limelight.halos.massfunction import band_abundance, band_masses
+
+VARIANCE_SHARE = {False: 0.4, True: 0.8}  # κ without and with exclusion: a band's field has the variance κ σ²(M)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Mass bands b at the redshifts of the slabs g."""
+
+    masses: np.ndarray  # (b, t) Msun, at which each band is tabulated, edges included
+    cumulative: np.ndarray  # (g, b, t) abundance between a band's lower edge and each of its masses, 1/Mpc³
+    s: np.ndarray  # (b,) σ²(M) today
+    variance: np.ndarray  # (b,) of the smoothed density on the grid, today
+    growth: np.ndarray  # (g,)
+    bias: np.ndarray  # (g, b) wanted
+    rate: Rate  # (g, b)
+    radii: np.ndarray  # (b,) smoothing of the density, Mpc
+    evolution: np.ndarray  # (g, b) change of ln abundance per Mpc of distance
+    exclusion: bool
+
+
+@dataclass
+class LagrangianHalos:
+    """Halos of one slab before they move: places in cells of the slab, (n, 3) as x, y, z, and masses in Msun."""
+
+    place: list[torch.Tensor]
+    mass: list[torch.Tensor]
+
+
+def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
+    """Mass bands and their calibrated rates at every slab's redshift."""
+    redshifts = cosmology.redshift_at(np.array([slab.distance_mpc for slab in slabs]))
+    variances = field_variances(cone.box, cosmology)
+    bands = calibrate_bands(lightcones, cone.box.volume, redshifts, variances, cosmology)
+    step, model = 0.02, lightcones["mass_function"]
+    below, above = (band_abundance(bands.masses, redshifts + dz, cosmology, model)[0][..., -1] for dz in (-step, step))
+    per_redshift = np.log(above / below) / (2 * step)
+    per_mpc = per_redshift * (cosmology.hubble(redshifts) / SPEED_OF_LIGHT_KMS)[:, None]
+    return replace(bands, evolution=per_mpc)
+
+
+def calibrate_bands(
+    lightcones: dict, volume_mpc3: float, redshifts: np.ndarray, variances: tuple, cosmology: Cosmology
+) -> Bands:
+    """Mass bands and rates at given redshifts, without evolution inside a slab."""
+    model = lightcones["mass_function"]
+    masses = band_masses(lightcones["mass_min_msun"], volume_mpc3, redshifts.min(), cosmology, model)
+    cumulative, bias = band_abundance(masses, redshifts, cosmology, model)
+    s = cosmology.sigma(np.exp(np.log(masses).mean(axis=1))) ** 2
+    exclusion = lightcones["exclusion"]
+    radii, variance = smoothing_radii(VARIANCE_SHARE[exclusion] * s, *variances)
+    growth = cosmology.growth(redshifts)
+    rate = calibrate(s, variance, growth, bias)
+    return Bands(masses, cumulative, s, variance, growth, bias, rate, radii, np.zeros_like(bias), exclusion)
+
+
+def draw_lightcone(
+    field: LinearField, cone: Cone, slabs: list[Slab], bands: Bands, cosmology: Cosmology, seed: int, run: Callable
+) -> list[LagrangianHalos]:
+    """The halos of every slab where they are born, band by band, the heaviest first."""
+    halos = [LagrangianHalos([], []) for _ in slabs]
+    used = torch.zeros(cone.box.shape, device=field.modes.device) if bands.exclusion else None
+    large = smoothed(field, LARGE_SCALE_MPC) if bands.exclusion else None
+    for band in reversed(range(len(bands.radii))):
+        fields = smoothed(field, bands.radii[band])
+        if bands.exclusion:
+            bands = _recalibrate(field, fields, large, used, cone, slabs, bands, band, run)
+
+        def draw(slab: Slab, band: int = band, fields: tuple = fields, bands: Bands = bands) -> None:
+            key = slab.index, band
+            rates = cell_rates(slab, cone, density_block(field, fields, slab), bands, key)
+            if used is not None:
+                rates *= (1 - used[slab.cells]).clamp_(min=0)
+            rates *= float(bands.cumulative[key][-1]) * cone.box.cell_mpc**3
+            rng = seeds.generator(seed, "halos", band, slab.index)
+            place, mass, running = draw_halos(rates, bands.masses[band], bands.cumulative[key], rng)
+            if used is not None and bands.masses[band][-1] > APART_FROM_MSUN:
+                keep_apart(halos[slab.index], place, mass, running, rates.shape, cone.box.cell_mpc, cosmology, rng)
+            halos[slab.index].place.append(place)
+            halos[slab.index].mass.append(mass)
+
+        def take(slab: Slab) -> None:
+            place, mass = halos[slab.index].place[-1], halos[slab.index].mass[-1]
+            corner = (slab.x[0], slab.y[0], slab.z[0])
+            take_mass(used, corner, place, mass, cone.box.cell_mpc, cosmology, field.long_modes is None)
+
+        run(draw, slabs)
+        if used is not None and band > 0:
+            # Spheres reach into the next slab, never to the one after it: every other slab, then the rest.
+            run(take, slabs[::2])
+            run(take, slabs[1::2])
+    return halos
+
+
+def keep_apart(
+    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, shape: tuple,
+    cell_mpc: float, cosmology: Cosmology, rng: np.random.Generator
+) -> None:  # fmt: skip
+    """Redraw, in place, halos whose centre lies inside a heavier one's Lagrangian sphere; after some tries they stay."""
+    sizes = [lagrangian_radius(m, cosmology) / cell_mpc for m in heavier.mass]
+    own = lagrangian_radius(mass, cosmology) / cell_mpc
+    for _ in range(REDRAWS):
+        bad = colliding(place, own, heavier.place, sizes)
+        if not len(bad):
+            break
+        place[bad] = draw_places(running, shape, rng.random(len(bad)), rng)
+
+
+def density_block(field: LinearField, fields: tuple[torch.Tensor, torch.Tensor | None], slab: Slab) -> torch.Tensor:
+    """A slab of a smoothed field, long waves added."""
+    short, coarse = fields
+    density = short[slab.cells].clone()
+    if coarse is not None:
+        density += long_block(field, coarse, slab.z, slab.y, slab.x)
+    return density
+
+
+def _recalibrate(
+    field: LinearField, fields: tuple, large: tuple, used: torch.Tensor, cone: Cone, slabs: list[Slab], bands: Bands,
+    band: int, run: Callable
+) -> Bands:  # fmt: skip
+    """Bands with one band's rate calibrated for what the heavier ones have taken.
+
+    The mean free share at each density restores the abundance. The bias is lowered by the mask in a way that depends on
+    more than the local density: it is measured as the change of the rate's response to large-scale density, and α is
+    solved for the wanted bias less that change.
+    """
+    spread = float(np.sqrt(bands.variance[band]))
+    shares = np.zeros((len(slabs), 2, len(BINS) - 1))
+    responses = np.zeros((len(slabs), 6))
+
+    def measure(slab: Slab) -> None:
+        density, around = density_block(field, fields, slab), density_block(field, large, slab)
+        free = (1 - used[slab.cells]).clamp_(min=0)
+        shares[slab.index] = free_share_sums(density, free, spread)
+        covariance = (density * around).mean(dtype=torch.float64)
+        rates = cell_rates(slab, cone, density, bands, (slab.index, band))
+        responses[slab.index] = response_sums(rates, free, around, covariance)
+
+    run(measure, slabs)
+    change = response_change(responses)
+    distance = np.array([slab.distance_mpc for slab in slabs])
+    free = mean_free_share(shares, distance, density_nodes())
+    one = slice(band, band + 1)
+    bias = bands.bias[:, one] - change / bands.growth[:, None]
+    rate = calibrate(bands.s[one], bands.variance[one], bands.growth, bias, free[:, None])
+    columns = {}
+    for name in ("factor", "turn", "barrier", "slope", "width", "bias_error"):
+        values = getattr(bands.rate, name).copy()
+        values[:, one] = getattr(rate, name)
+        columns[name] = values
+    return replace(bands, rate=Rate(**columns))
+
+
+def cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key: tuple[int, int]) -> torch.Tensor:
+    """Relative rates (z, y, x) of one band, 1 on average at the slab's distance; the density block is overwritten.
+
+    Cells nearer or farther than that follow the abundance's own slope with distance.
+    """
+    rate, evolution = bands.rate, float(bands.evolution[key])
+    density *= -float(rate.slope[key])
+    exponent = (density + float(rate.barrier[key])).square_().mul_(-float(rate.width[key]))
+    z, y, x = (
+        torch.arange(*span, device=density.device, dtype=torch.float64) * cone.box.cell_mpc + start
+        for span, start in zip((slab.z, slab.y, slab.x), cone.origin_mpc[::-1], strict=True)
+    )
+    exponent += (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
+    exponent += (evolution * (z - slab.distance_mpc)).float()[:, None, None]
+    return density.add_(float(rate.turn[key])).clamp_(min=0).mul_(exponent.exp_()).mul_(float(rate.factor[key]))
+
+
+def draw_halos(
+    rates: torch.Tensor, masses: np.ndarray, cumulative: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Poisson halos of one band in one slab: places in cells (n, 3) as x, y, z, masses (n,) in Msun, and running rates.
+
+    rates (z, y, x): expected numbers; cumulative (t,): abundance between the band's lower edge and each of masses (t,).
+    """
+    running = torch.cumsum(rates.flatten(), 0, dtype=torch.float64)
+    number = int(rng.poisson(float(running[-1])))
+    gaps = np.cumsum(rng.standard_exponential(number + 1))  # over the last, the order statistics of uniform numbers
+    place = draw_places(running, rates.shape, gaps[:-1] / gaps[-1], rng)
+    mass = np.exp(np.interp(rng.random(number) * cumulative[-1], cumulative, np.log(masses)))
+    return place, torch.from_numpy(mass.astype(np.float32)).to(rates.device), running
+
+
+def draw_places(
+    running: torch.Tensor, shape: tuple[int, int, int], uniform: np.ndarray, rng: np.random.Generator
+) -> torch.Tensor:
+    """Places (n, 3) as x, y, z in cells, drawn by the running sum of the rates at uniform numbers (n,)."""
+    _, ny, nx = shape
+    chosen = torch.searchsorted(running, torch.from_numpy(uniform).to(running.device) * running[-1], right=True)
+    chosen.clamp_(max=len(running) - 1)
+    place = torch.from_numpy(rng.random((len(uniform), 3), dtype=np.float32)).to(running.device) - 0.5
+    row = torch.div(chosen, nx, rounding_mode="floor")
+    place[:, 0] += chosen - row * nx
+    place[:, 1] += row % ny
+    place[:, 2] += torch.div(row, ny, rounding_mode="floor")
+    return place

@@ -1,0 +1,209 @@
+"""What halos must match: abundance, clustering, velocities, redshift-space distortion, counts in cells.
+
+Every measurement returns plain arrays; `rows` turns them into lines of one table (quantity, case, measured, expected,
+error), where error is the statistical 1 σ of the measured value.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.halos.catalogue import HaloCatalogue
+from limelight.halos.massfunction import halo_bias, mass_function
+
+COLUMNS = ("quantity", "case", "measured", "expected", "error")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the validation table."""
+
+    quantity: str
+    case: str
+    measured: float
+    expected: float
+    error: float
+
+
+def table_text(rows: list[Row]) -> str:
+    """The table as CSV, ratios to what is expected in a last column."""
+    lines = [",".join((*COLUMNS, "ratio"))]
+    for row in rows:
+        values = asdict(row)
+        ratio = row.measured / row.expected if row.expected else float("nan")
+        lines.append(
+            ",".join([values["quantity"], values["case"], *(f"{values[c]:.6g}" for c in COLUMNS[2:]), f"{ratio:.4f}"])
+        )
+    return "\n".join(lines) + "\n"
+
+
+def square_solid_angle(field_deg: float) -> float:
+    """Solid angle in sr of the square |x|, |y| ≤ field_deg/2 on the tangent plane."""
+    half = np.radians(field_deg / 2)
+    return float(4 * np.arctan(half**2 / np.sqrt(1 + 2 * half**2)))
+
+
+def expected_number(
+    mass_low: float, mass_high: float, redshift: np.ndarray, solid_angle: float, cosmology: Cosmology, model: str
+) -> float:
+    """Halos that the mass function puts on a light-cone between two masses and the ends of a redshift grid."""
+    mass = np.geomspace(mass_low, mass_high, 41)
+    shell = cosmology.comoving_distance(redshift) ** 2 * SPEED_OF_LIGHT_KMS / cosmology.hubble(redshift)
+    density = [np.trapezoid(mass_function(mass, z, cosmology, model), np.log(mass)) for z in redshift]
+    return float(solid_angle * np.trapezoid(shell * density, redshift))
+
+
+def abundance_rows(halos: HaloCatalogue, model: str, slices: int = 3, dex: float = 0.5) -> list[Row]:
+    """Numbers per redshift slice and mass band against the mass function; the error is Poisson's alone."""
+    geometry = halos.geometry
+    solid_angle = square_solid_angle(geometry["field_deg"])
+    edges = np.linspace(geometry["redshift_min"], geometry["redshift_max"], slices + 1)
+    rows = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (halos.redshift >= low) & (halos.redshift < high)
+        log_mass = np.log10(halos.mass_msun[inside])
+        grid = np.linspace(low, high, 13)
+        for first in np.arange(np.log10(geometry["mass_min_msun"]), 13.9, dex):
+            found = int(np.count_nonzero((log_mass >= first) & (log_mass < first + dex)))
+            expected = expected_number(10**first, 10 ** (first + dex), grid, solid_angle, halos.cosmology, model)
+            if expected < 10:
+                break
+            case = f"z {low:.2f}-{high:.2f} log10 M {first:.2f}-{first + dex:.2f}"
+            rows.append(Row("mass function (halos)", case, found, expected, np.sqrt(expected)))
+    return rows
+
+
+def cell_counts(position_mpc: np.ndarray, side_mpc: float, cells: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Numbers (or summed weights) in cells³ of a periodic cube, nearest grid point, axes (x, y, z)."""
+    place = np.minimum((position_mpc.astype(np.float64) * (cells / side_mpc)).astype(np.int64), cells - 1)
+    flat = (place[:, 0] * cells + place[:, 1]) * cells + place[:, 2]
+    return np.bincount(flat, weights, minlength=cells**3).reshape((cells,) * 3)
+
+
+def overdensity_modes(position_mpc: np.ndarray, side_mpc: float, cells: int) -> np.ndarray:
+    """rfftn of the overdensity with the nearest-grid-point window divided out."""
+    counts = cell_counts(position_mpc, side_mpc, cells)
+    modes = np.fft.rfftn(counts / counts.mean() - 1)
+    full, half = np.sinc(np.fft.fftfreq(cells)), np.sinc(np.fft.rfftfreq(cells))
+    return modes / (full[:, None, None] * full[:, None] * half)
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Band powers in Mpc³ (k bins), shot noise subtracted from auto spectra, and the numbers of modes."""
+
+    k: np.ndarray
+    modes: np.ndarray
+    monopole: np.ndarray
+    quadrupole: np.ndarray
+
+
+def power_spectrum(
+    first: np.ndarray, second: np.ndarray, side_mpc: float, edges: np.ndarray, shot_noise: float = 0.0
+) -> Spectra:
+    """Monopole and quadrupole (about z) of two sets of overdensity modes, (cells, cells, cells//2 + 1)."""
+    cells = first.shape[0]
+    step = 2 * np.pi / side_mpc
+    axis, half = np.fft.fftfreq(cells) * cells * step, np.arange(cells // 2 + 1) * step
+    k = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + half**2)
+    mu2 = np.divide(half**2, k**2, out=np.zeros_like(k), where=k > 0)
+    power = (first * second.conj()).real * side_mpc**3 / cells**6 - shot_noise
+    weight = np.broadcast_to(np.where((half == 0) | (half == half.max()), 1.0, 2.0), k.shape)
+    index = np.digitize(k.ravel(), edges)
+    number = np.bincount(index, weight.ravel(), len(edges) + 1)[1:-1]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(index, (values * weight).ravel(), len(edges) + 1)[1:-1] / np.maximum(number, 1)
+
+    return Spectra(mean(k), number, mean(power), mean(power * 2.5 * (3 * mu2 - 1)))
+
+
+def bias_rows(
+    position: np.ndarray, mass: np.ndarray, matter: np.ndarray, side_mpc: float, redshift: float, cosmology: Cosmology,
+    model: str, k_max: float = 0.2, cells: int = 128
+) -> list[Row]:  # fmt: skip
+    """Large-scale bias per mass band from the halo-matter and halo-halo spectra against Tinker et al. 2010.
+
+    Halos and matter share their phases, which cancels most cosmic variance; the error is that of the shot noise.
+    """
+    edges = np.array([1e-6, k_max])
+    matter_modes = overdensity_modes(matter, side_mpc, cells)
+    matter_power = power_spectrum(matter_modes, matter_modes, side_mpc, edges)
+    rows = []
+    for low in np.arange(np.log10(mass.min()), 13.4, 0.5):
+        chosen = (mass >= 10**low) & (mass < 10 ** (low + 0.5))
+        number = int(chosen.sum())
+        if number < 200:
+            break
+        masses = np.logspace(low, low + 0.5, 41)
+        weight = mass_function(masses, redshift, cosmology, model)
+        expected = float(np.average(halo_bias(masses, redshift, cosmology), weights=weight))
+        modes = overdensity_modes(position[chosen], side_mpc, cells)
+        shot = side_mpc**3 / number
+        cross = power_spectrum(modes, matter_modes, side_mpc, edges).monopole[0] / matter_power.monopole[0]
+        auto = power_spectrum(modes, modes, side_mpc, edges, shot).monopole[0] / matter_power.monopole[0]
+        noise = np.sqrt(shot / matter_power.monopole[0] / (matter_power.modes[0] / 2))
+        case = f"log10 M {low:.2f}-{low + 0.5:.2f} k < {k_max:g}/Mpc"
+        rows.append(Row("bias (halo-matter)", case, cross, expected, noise))
+        auto_error = shot / matter_power.monopole[0] / np.sqrt(matter_power.modes[0] / 2) / (2 * expected)
+        rows.append(Row("bias (halo-halo)", case, np.sqrt(max(auto, 0)), expected, auto_error + noise))
+    return rows
+
+
+def kaiser_rows(
+    position: np.ndarray, velocity: np.ndarray, side_mpc: float, redshift: float, cosmology: Cosmology, bias: float,
+    k_max: float = 0.15, cells: int = 64
+) -> list[Row]:  # fmt: skip
+    """Redshift-space quadrupole over monopole on large scales against Kaiser (1987) with the halos' real-space bias.
+
+    The real-space quadrupole of the same modes is subtracted: in a small box it is the largest part of the noise.
+    """
+    beta = float(cosmology.growth_rate(redshift)) / bias
+    edges = np.array([1e-6, k_max])
+    shot = side_mpc**3 / len(position)
+    shifted = position.astype(np.float64)
+    shifted[:, 2] = np.mod(
+        shifted[:, 2] + velocity[:, 2] * (1 + redshift) / float(cosmology.hubble(redshift)), side_mpc
+    )
+    real, seen = (overdensity_modes(p, side_mpc, cells) for p in (position, shifted))
+    real, seen = (power_spectrum(m, m, side_mpc, edges, shot) for m in (real, seen))
+    measured = (seen.quadrupole[0] - real.quadrupole[0] * (1 + beta) ** 2) / seen.monopole[0]
+    expected = (4 / 3 * beta + 4 / 7 * beta**2) / (1 + 2 / 3 * beta + beta**2 / 5)
+    error = np.sqrt(5 / (seen.modes[0] / 2)) * (1 + shot / seen.monopole[0]) * beta
+    boost = 1 + 2 / 3 * beta + beta**2 / 5
+    return [
+        Row("quadrupole / monopole", f"k < {k_max:g}/Mpc", measured, expected, error),
+        Row(
+            "redshift-space / real monopole",
+            f"k < {k_max:g}/Mpc",
+            seen.monopole[0] / real.monopole[0],
+            boost,
+            error / 2,
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """Counts in cubic cells: σ² and skewness ⟨δ³⟩/⟨δ²⟩² with Poisson's part removed, and the empty share."""
+
+    variance: float
+    skewness: float
+    empty: float
+
+
+def counts_in_cells(position: np.ndarray, side_mpc: float, cell_mpc: float) -> CellStatistics:
+    """Statistics of the counts in cells of about cell_mpc (the side is cut into whole cells)."""
+    n = cell_counts(position, side_mpc, max(1, round(side_mpc / cell_mpc))).ravel().astype(np.float64)
+    mean = n.mean()
+    factorial2, factorial3 = (n * (n - 1)).mean() / mean**2, (n * (n - 1) * (n - 2)).mean() / mean**3
+    variance = factorial2 - 1
+    third = factorial3 - 3 * factorial2 + 2
+    return CellStatistics(variance, third / variance**2, float(np.mean(n == 0)))
+
+
+def velocity_row(velocity: np.ndarray, expected_kms: float, case: str) -> Row:
+    """RMS velocity along one axis."""
+    squares = (velocity.astype(np.float64) ** 2).mean(axis=0)
+    return Row("rms velocity (km/s)", case, float(np.sqrt(squares.mean())), expected_kms, 0.0)
