@@ -224,7 +224,7 @@ def _check_sense(study: dict, path: str | Path) -> None:
         found = f"{labels['log10_lum_min']:g} to {labels['log10_lum_max']:g}"
         raise refuse("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
     _check_observation(study["observation"], refuse)
-    _check_line_models(study["line_models"], refuse)
+    _check_line_models(study["line_models"], grid["rest_freq_ghz"], refuse)
     _check_references(study, path, refuse)
 
 
@@ -246,7 +246,7 @@ def _check_observation(observation: dict, refuse) -> None:
         raise refuse("observation.foregrounds.none", "a setting", "no such name: 'none' means no sources", "rename it")
 
 
-def _check_line_models(line_models: dict, refuse) -> None:
+def _check_line_models(line_models: dict, rest_freq_ghz: float, refuse) -> None:
     for name, settings in line_models.items():
         limits = settings.get("mean_temperature_uk")
         if limits and not limits[0] < limits[1]:
@@ -256,6 +256,11 @@ def _check_line_models(line_models: dict, refuse) -> None:
             draw_parameters(model, settings["prior"], settings["parameters"], generator(0, "check"))
         except LimelightError as error:
             raise LimelightError(f"line_models.{name}: {error}") from None
+        fitted = model.rest_freq_ghz
+        if fitted and not settings["parameters"] and abs(rest_freq_ghz / fitted - 1) > 0.005:
+            expected = f"{fitted:g} GHz, the line that {settings['model']} was fitted to"
+            fix = "mend it, or give the model parameters of your line"
+            raise refuse("grid.rest_freq_ghz", f"{rest_freq_ghz:g} GHz", expected, fix)
 
 
 def _check_references(study: dict, path: str | Path, refuse) -> None:

@@ -27,6 +27,7 @@ CHUNK = 1 << 16  # halos at a time, so that what is in between stays in the cach
 # L/Lsun of CO(1-0) per L′ in K km/s pc², as Li et al. 2016 and those after them print it. `lsun_per_lprime`
 # gives 3.203e-11 (ν/GHz)³ = 4.906e-5; their rounding is kept so that numbers compare.
 CO_LSUN_PER_LPRIME = 4.9e-5
+CO_REST_FREQ_GHZ = 115.27  # the line that the models below were fitted to: the config must not paint them as another
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LineModel:
 
     parameters: {name: (mean, sigma)}, the full published prior; positive: those that a draw must leave above 0 (names that
     start with "sigma" never fall below 0 anyway); priors: further named priors, {name: (means, covariance)} with both in the
-    order of `parameters`; log10_luminosity(mass_msun (n,), redshift (n,), {name: value}, rng) -> float64 (n,).
+    order of `parameters`; rest_freq_ghz: of the line it was fitted to, None where it serves any; log10_luminosity(mass_msun (n,), redshift (n,), {name: value}, rng) -> float64 (n,).
     """
 
     name: str
@@ -44,6 +45,7 @@ class LineModel:
     log10_luminosity: Callable[[np.ndarray, np.ndarray, Parameters, np.random.Generator], np.ndarray]
     positive: tuple[str, ...] = ()
     priors: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    rest_freq_ghz: float | None = None
 
 
 def lognormal_scatter(sigma_dex: float, shape: int | tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -188,6 +190,7 @@ MODELS = {
             "sigma_lco": (0.3, 0.1),
         },
         log10_luminosity=li,
+        rest_freq_ghz=CO_REST_FREQ_GHZ,
         positive=("alpha",),
         # the same widths about the (α, β) of Ihle et al. 2019
         priors={
@@ -208,6 +211,7 @@ MODELS = {
             "y11": (-0.33, 0.24),
         },
         log10_luminosity=padmanabhan,
+        rest_freq_ghz=CO_REST_FREQ_GHZ,
         positive=("M10", "N10", "N11"),  # else the luminosity would be negative at some redshift
     ),
     "breysse": LineModel(
@@ -215,6 +219,7 @@ MODELS = {
         source="Breysse, Kovetz & Kamionkowski 2014, arXiv:1405.0489",
         parameters={"A": (2e-6, 5e-7), "b": (1.0, 0.125)},
         log10_luminosity=breysse,
+        rest_freq_ghz=CO_REST_FREQ_GHZ,
         positive=("A",),
     ),
     "comap": LineModel(
@@ -228,6 +233,7 @@ MODELS = {
             "sigma": (0.42, 0.1),
         },
         log10_luminosity=comap,
+        rest_freq_ghz=CO_REST_FREQ_GHZ,
         priors={
             "um": (_COMAP_UM, np.diag(_COMAP_UM_SIGMA**2)),
             "data_driven": (_COMAP_DATA_MEAN, _COMAP_DATA_COVARIANCE),

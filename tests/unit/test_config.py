@@ -76,6 +76,7 @@ BAD = {
     "subfields stick out": (changed("subfields", "per_side", 3), "inside the light-cone"),
     "frequencies reversed": (changed("grid", "freq_min_ghz", 36.0), "freq_min_ghz < freq_max_ghz"),
     "blueshifted line": (changed("grid", "rest_freq_ghz", 30.0), "rest_freq_ghz"),
+    "a model of another line": (changed("grid", "rest_freq_ghz", 230.54), "fitted to"),
     "train in test": (changed("lightcones", "test", [7]), "both train and test"),
     "validation in test": (changed("lightcones", "test", [8]), "both validation and test"),
     "empty range": (changed("lightcones", "train", "5-3"), "at least one light-cone"),

@@ -8,6 +8,7 @@ from limelight import resources as estimate
 from limelight.codehash import code_hash
 from limelight.files import settings_hash, write_text
 
+DEVICE = "auto" if STUDY["resources"]["gpus"] else "cpu"
 RESULTS = f"results/{STUDY['study']}"
 PYTHON = shlex.quote(sys.executable)
 
@@ -31,7 +32,7 @@ localrules:
 
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
-HALO_CODE = ["scripts/generate_lightcone.py"]
+HALO_CODE = [f"scripts/{'generate' if STUDY['lightcones']['source'] == 'generate' else 'import'}_lightcone.py"]
 FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
 MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
 POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]

@@ -12,13 +12,15 @@ rule evaluation:
         f"{RESULTS}/logs/evaluation/{{network}}/{{test}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/{{network}}/{{test}}.tsv"
-    threads: 1
+    threads: STUDY["resources"]["training_threads"]
     resources:
         mem_mb=memory("evaluation"),
         runtime=runtime("evaluation"),
+        gpu=STUDY["resources"]["gpus"],
     params:
         settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
         code=code_hash("scripts/evaluate_network.py"),
     shell:
         "{PYTHON} scripts/evaluate_network.py --config {CONFIG:q} --test {wildcards.test}"
-        " --network {input.model:q} --history {input.history:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"
+        " --network {input.model:q} --history {input.history:q} --maps {input.maps:q} --device {DEVICE}"
+        " --output {output:q} > {log:q} 2>&1"

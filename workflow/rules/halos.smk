@@ -1,7 +1,18 @@
 # Light-cones of halos, and the subfields cut from them.
+import glob
+
+
+def foreign_files(wildcards):
+    """The files a foreign light-cone is read from; none for a generated one. A {lightcone} in a path is its number."""
+    files = STUDY["lightcones"].get("files", [])
+    patterns = [files] if isinstance(files, str) else files
+    named = [pattern.replace("{lightcone}", wildcards.lightcone) for pattern in patterns]
+    return [path for pattern in named for path in (sorted(glob.glob(pattern)) or [pattern])]
 
 
 rule lightcone:
+    input:
+        foreign_files,
     output:
         keep("lightcones", f"{RESULTS}/lightcones/{{lightcone}}.h5"),
     log:
@@ -14,9 +25,10 @@ rule lightcone:
         runtime=runtime("lightcone"),
     params:
         settings=settings("lightcone"),
+        script=HALO_CODE[0],
         code=code_hash(*HALO_CODE),
     shell:
-        "{PYTHON} scripts/generate_lightcone.py --config {CONFIG:q} --lightcone {wildcards.lightcone}"
+        "{PYTHON} {params.script} --config {CONFIG:q} --lightcone {wildcards.lightcone}"
         " --output {output:q} > {log:q} 2>&1"
 
 

@@ -23,8 +23,7 @@ rule network:
         settings=lambda wildcards: settings("network", wildcards.network),
         code=code_hash("scripts/train_network.py"),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
-        device="auto" if STUDY["resources"]["gpus"] else "cpu",
     shell:
         "{PYTHON} scripts/train_network.py --config {CONFIG:q} --network {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q}"
-        " --device {params.device} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
+        " --device {DEVICE} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
