@@ -33,9 +33,21 @@ class Limelight(nn.Module):
         )
         self.dense = nn.Linear(2 * widths[-1] + 4, 256)
         self.output = nn.Linear(256, n_outputs)
+        self.register_buffer("moment_mean", torch.zeros(4))
+        self.register_buffer("moment_std", torch.ones(4))
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Take the scale of the moments from a first batch of inputs, (b, 1, x, y, f).
+
+        They differ between maps by a tenth of themselves; brought to unit spread, the head sees them from the first step.
+        """
+        m = moments(x)
+        self.moment_mean.copy_(m.mean(dim=0))
+        self.moment_std.copy_(m.std(dim=0).clamp(min=1e-3))
 
     def forward(self, x: Tensor) -> Tensor:
-        m = moments(x)
+        m = (moments(x) - self.moment_mean) / self.moment_std
         x = F.relu(self.stem_norm(self.stem(x)))
         for block in self.blocks:
             x = block(x)

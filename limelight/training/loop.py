@@ -43,6 +43,7 @@ from limelight.training.data import (
 from limelight.training.losses import LOSSES
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
+CALIBRATION_MAPS = 128  # shown, before the first step, to a network that takes a scale from its inputs
 CHECK_LOSS_EVERY = 10  # steps; asking a GPU for the loss makes it wait
 HISTORY_COLUMNS = (
     "epoch",
@@ -101,6 +102,10 @@ def train(
     std = torch.ones_like(mean)
     if network["target"]["standardise"]:
         mean, std = standardisation(training, how)
+    if hasattr(module, "calibrate"):
+        rows = torch.arange(len(training))[:: max(1, len(training) // CALIBRATION_MAPS)]
+        random = torch.Generator(device).manual_seed(torch_seed(seed, f"calibration of {name}"))
+        module.calibrate(present(training, rows, how, random)[0])
     optimizer = make_optimizer(module, options)
     loss_function = LOSSES[options["loss"]]
     statistics = label_statistics(training, how)

@@ -1,11 +1,14 @@
 """Networks: parameter counts against the layer arithmetic of the notes and the paper, shapes, and refused options."""
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
 from limelight.networks.layers import Conv3d
+from limelight.networks.residual import moments
 
 PAPER_MAP = (64, 64, 10)
 
@@ -158,6 +161,25 @@ def test_blank_and_constant_maps_give_finite_outputs():
         net = build(architecture, options, (32, 32, 10), 5).eval()
         assert torch.isfinite(net(torch.zeros(2, 1, 32, 32, 10))).all()
         assert torch.isfinite(net(torch.full((2, 1, 32, 32, 10), 1e6))).all()
+
+
+def test_calibration_brings_the_moments_to_unit_spread():
+    net = build("limelight", {"filters": 4}, (16, 16, 4), 3)
+    x = 4 + torch.rand(50, 1, 1, 1, 1) + 0.5 * torch.randn(50, 1, 16, 16, 4)
+    net.calibrate(x)
+    scaled = (moments(x) - net.moment_mean) / net.moment_std
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled.std(0), torch.ones(4), atol=1e-3, rtol=0)
+    net.calibrate(torch.zeros(2, 1, 16, 16, 4))  # no spread to divide by
+    assert torch.isfinite(net(x)).all()
+
+
+def test_moments_are_those_of_numpy_and_scipy():
+    x = torch.randn(3, 1, 5, 5, 4, generator=torch.Generator().manual_seed(0)).exp()
+    flat = x.double().flatten(1).numpy()
+    central = [scipy.stats.moment(flat, order, axis=1) for order in (2, 3, 4)]
+    expected = np.stack([flat.mean(1), central[0] ** 0.5, np.cbrt(central[1]), central[2] ** 0.25], axis=1)
+    np.testing.assert_allclose(moments(x), expected, rtol=1e-4)
 
 
 def test_the_default_network_sees_brightness_that_group_norm_divides_away():
