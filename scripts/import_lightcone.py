@@ -32,8 +32,9 @@ def main() -> None:
     halos, attributes = import_lightcone(study, args.lightcone)
     attributes |= provenance(stage_settings(study, "lightcone"), study["seed"])
     write_catalogue(args.output, halos, attributes)
-    for notes in attributes["conversions"]:
-        for name, text in notes.items():
+    for notes, left_out in zip(attributes["conversions"], attributes["left_out"], strict=True):
+        counts = {why: f"{count:,} left out" for why, count in left_out.items() if count}
+        for name, text in {**notes, **counts}.items():
             print(f"{name}: {text}", file=sys.stderr)
     if halos.geometry["mass_min_msun"] > study["lightcones"]["mass_min_msun"]:
         floor, wanted = halos.geometry["mass_min_msun"], study["lightcones"]["mass_min_msun"]

@@ -1,6 +1,5 @@
 """From anybody's halo catalogue to a light-cone: read, check, turn, place, compare with the mass function."""
 
-import glob
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from limelight.halos.abundance import check_abundance
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
 from limelight.halos.formats import FORMATS
 from limelight.halos.formats.common import Foreign, check, combined_cosmology
+from limelight.halos.inputs import input_files
 from limelight.halos.tiling import (
     check_coverage,
     check_snapshots,
@@ -20,35 +20,13 @@ from limelight.halos.tiling import (
     in_cone,
     padded_redshifts,
     place_boxes,
+    snapshot_shells,
     turn_to_axis,
 )
 
 COSMOLOGY_TOLERANCE = {"omega_m": 1e-3, "omega_b": 1e-3, "h": 1e-3, "ns": 5e-3, "sigma8": 5e-3}
 SAME_SNAPSHOT = 1e-3  # files whose redshifts differ by less are pieces of one snapshot
 ZHALO_TOLERANCE = 0.01  # between a file's own observed redshifts and ours, median
-
-
-def input_files(cones: dict, lightcone: int) -> list[Path]:
-    """The foreign files of one light-cone: lightcones.files with {lightcone} filled in and * expanded, in sorted order."""
-    patterns = cones.get("files") or []
-    paths = []
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        try:
-            name = pattern.format(lightcone=lightcone)
-        except (KeyError, IndexError, ValueError) as error:
-            expected = "a path in which {lightcone} stands for the light-cone's number"
-            raise problem("lightcones.files", f"'{pattern}' ({error!r})", expected, "double other braces") from None
-        matches = sorted(glob.glob(name)) if glob.has_magic(name) else [name]
-        if not matches:
-            raise problem("lightcones.files", f"no file matches {name}", "at least one", "check the path")
-        paths.extend(Path(match) for match in matches)
-    if not paths:
-        source = cones["source"]
-        raise problem("lightcones.files", "nothing", f"the {source} file(s) to read", "add lightcones.files")
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise problem(missing[0], "no such file", f"a {cones['source']} file", "check lightcones.files")
-    return paths
 
 
 def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
@@ -58,7 +36,7 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
     the map's band are kept.
     """
     cones, grid = study["lightcones"], study["grid"]
-    options, where = cones["catalogue"], "lightcones.files"
+    options, field_deg = cones["catalogue"], cones["field_deg"]
     if cones["source"] not in FORMATS:
         raise problem("lightcones.source", f"'{cones['source']}'", f"one of {', '.join(FORMATS)}", "choose one")
     config = Cosmology(**study["cosmology"])
@@ -66,60 +44,75 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
     pieces = read_files(paths, cones["source"], options, config)
     cosmology = agreed_cosmology(pieces, config, adopt=options["cosmology"] == "adopt")
     band = grid["rest_freq_ghz"] / grid["freq_max_ghz"] - 1, grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1
+    near, far = padded_redshifts(*band)
+    is_box, shared = pieces[0].box_mpc is not None, "{lightcone" not in str(cones["files"])
+    if is_box:
+        pieces = _snapshots_in_range(pieces, near, far, options["redshift_reach"])
+    elif shared:
+        _refuse_one_lightcone_for_many(cones)
+    for piece in pieces:
+        if not len(piece):
+            fix = "check the file; satellites need catalogue.subhalos: true"
+            raise problem(piece.path, "no halos", "at least one halo", fix)
     floor = max(cones["mass_min_msun"], min(float(piece.mass_msun.min()) for piece in pieces))
     pieces = [_above(piece, cones["mass_min_msun"]) for piece in pieces]
-    if pieces[0].box_mpc is None:
-        if "{lightcone" not in str(cones["files"]) and len(_all_lightcones(cones)) > 1:
-            found = f"one light-cone for light-cones {', '.join(map(str, _all_lightcones(cones)))}"
-            expected = "{lightcone} in the path: a network must be tested on halos it has never seen"
-            raise problem(where, found, expected, "give one file a light-cone")
-        halos = _cut_lightcone(pieces[0], cosmology, cones["field_deg"], band, options)
-        shells = _cone_shells(cosmology, cones["field_deg"], band)
-        seen = halos.mass_msun[(halos.redshift >= band[0]) & (halos.redshift < band[1])]
-        tests = [(pieces[0].path, seen, shells)]
-    else:
-        near, far = padded_redshifts(*band)
-        check_snapshots(pieces, near, far, options["redshift_reach"], where)
-        columns = place_boxes(pieces, cosmology, cones["field_deg"], near, far, study["seed"], lightcone)
+    if is_box:
+        judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
+        abundance = _judge(judged, floor, cones, cosmology)
+        columns = place_boxes(pieces, cosmology, field_deg, near, far, study["seed"], lightcone)
         halos = _catalogue(*columns, cosmology)
-        if "{lightcone" not in str(cones["files"]):
-            shared = (
-                "one simulation for all light-cones, differently turned: training and test halos share its structures"
-            )
-            pieces[0].notes["shared"] = shared
-        tests = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
+        if shared:
+            text = "one simulation for all light-cones, differently turned: training and test share its structures"
+            pieces[0].notes["shared"] = text
+    else:
+        halos = _cut_lightcone(pieces[0], cosmology, field_deg, band, options)
+        seen = halos.mass_msun[(halos.redshift >= band[0]) & (halos.redshift < band[1])]
+        judged = [(pieces[0].path, seen, _cone_shells(cosmology, field_deg, band))]
+        abundance = _judge(judged, floor, cones, cosmology)
     if not len(halos):
-        found = f"no halos above {floor:g} Msun in {cones['field_deg']:g}° and z = {band[0]:.3f} to {band[1]:.3f}"
-        raise problem(where, found, "at least one", "check the field, the band, line_of_sight and the mass floor")
-    compared = []
-    if not options["abundance_unchecked"]:
-        for path, mass, shells in tests:
-            model, factor = cones["mass_function"], options["abundance_factor"]
-            compared += check_abundance(mass, shells, _judged_floor(floor, cones), cosmology, model, factor, path)
-    halos.geometry = {
-        "field_deg": cones["field_deg"],
-        "redshift_min": band[0],
-        "redshift_max": band[1],
-        "mass_min_msun": floor,
-    }
+        found = f"no halos above {floor:g} Msun in {field_deg:g}° and z = {band[0]:.3f} to {band[1]:.3f}"
+        raise problem("lightcones.files", found, "at least one", "check the field, the band and the mass floor")
+    halos.geometry = dict(zip(("redshift_min", "redshift_max"), band, strict=True))
+    halos.geometry |= {"field_deg": field_deg, "mass_min_msun": floor}
     attributes = {
         "lightcone": lightcone,
         "source": cones["source"],
         "source_files": [str(path) for path in paths],
         "conversions": [piece.notes for piece in pieces],
+        "left_out": [piece.left_out for piece in pieces],
         "source_cosmology": pieces[0].cosmology,
-        "abundance": compared or f"not compared: {options['abundance_unchecked']}",
+        "abundance": abundance or f"not compared: {options['abundance_unchecked']}",
     }
     return halos, attributes
 
 
-def _all_lightcones(cones: dict) -> list[int]:
-    return [number for split in ("train", "validation", "test") for number in cones[split]]
+def _snapshots_in_range(pieces: list[Foreign], near: float, far: float, reach: float) -> list[Foreign]:
+    """The snapshots that are the nearest in redshift somewhere between near and far."""
+    check_snapshots(pieces, near, far, reach, "lightcones.files")
+    shells = snapshot_shells([piece.redshift for piece in pieces], near, far)
+    return [piece for piece, (low, high) in zip(pieces, shells, strict=True) if low < high]
 
 
-def _judged_floor(floor: float, cones: dict) -> float:
-    """Where the comparison starts: above the resolution limit, if the file's lightest halo lies above the study's floor."""
-    return floor if floor <= cones["mass_min_msun"] else 1.5 * floor
+def _refuse_one_lightcone_for_many(cones: dict) -> None:
+    numbers = [number for split in ("train", "validation", "test") for number in cones[split]]
+    if len(numbers) > 1:
+        found = f"one light-cone for light-cones {', '.join(map(str, numbers))}"
+        expected = "{lightcone} in the path: a network must be tested on halos it has never seen"
+        raise problem("lightcones.files", found, expected, "give one file a light-cone")
+
+
+def _judge(judged: list[tuple], floor: float, cones: dict, cosmology: Cosmology) -> list[dict]:
+    """Compare the halos of (path, masses, shells) with the mass function, unless the config gives a reason not to."""
+    if cones["catalogue"]["abundance_unchecked"]:
+        return []
+    # above a file's own resolution limit, if that lies above the study's floor: finders are incomplete at their limit
+    floor = floor if floor <= cones["mass_min_msun"] else 1.5 * floor
+    model, factor = cones["mass_function"], cones["catalogue"]["abundance_factor"]
+    return [
+        row
+        for path, mass, shells in judged
+        for row in check_abundance(mass, shells, floor, cosmology, model, factor, path)
+    ]
 
 
 def read_files(paths: list[Path], source: str, options: dict, cosmology: Cosmology) -> list[Foreign]:
@@ -146,7 +139,7 @@ def read_files(paths: list[Path], source: str, options: dict, cosmology: Cosmolo
 
 
 def _join(group: list[Foreign]) -> Foreign:
-    """The pieces of one snapshot or light-cone as one; refuses an incomplete or empty set."""
+    """The pieces of one snapshot or light-cone as one; refuses an incomplete set."""
     path = group[0].path
     if all(piece.rows for piece in group):
         here, total = sum(piece.rows[0] for piece in group), group[0].rows[1]
@@ -155,15 +148,14 @@ def _join(group: list[Foreign]) -> Foreign:
             raise problem(
                 path, found, "all pieces of the snapshot", "list every piece in lightcones.files (a * may stand)"
             )
-    if not sum(map(len, group)):
-        raise problem(path, "no halos", "at least one halo", "check the file; satellites need catalogue.subhalos: true")
     columns = {
         name: np.concatenate([getattr(piece, name) for piece in group])
         for name in ("position_mpc", "velocity_kms", "mass_msun")
     }
     observed = [piece.redshift_observed for piece in group]
     columns["redshift_observed"] = None if any(o is None for o in observed) else np.concatenate(observed)
-    return replace(group[0], **columns)
+    left_out = {why: sum(piece.left_out.get(why, 0) for piece in group) for why in group[0].left_out}
+    return replace(group[0], **columns, left_out=left_out)
 
 
 def agreed_cosmology(pieces: list[Foreign], config: Cosmology, adopt: bool) -> Cosmology:

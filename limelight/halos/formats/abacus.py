@@ -35,15 +35,16 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         found["omega_b"] = number["omega_b"] / h**2
     keep = particles >= MIN_PARTICLES
     mass = particles[keep] * (number["ParticleMassHMsun"] / h)
-    notes = {"merged away": f"{int(np.count_nonzero(~keep))} halos without particles left out"}
+    left_out = {"halos without particles (merged away)": int(np.count_nonzero(~keep))}
     box = number["BoxSizeHMpc"]
     if cone:
         origin = header["LightConeOrigins"].ravel()[:3]
         if origin.shape != (3,):
             raise problem(path, "no LightConeOrigins", "a light-cone's header", "check lightcones.source")
-        notes["units"] = f"Mpc/h → Mpc with h = {h:g}, positions from the observer at {origin.tolist()} Mpc/h"
-        return Foreign((position[keep] - origin) / h, velocity[keep], mass, cosmology=found, notes=notes)
-    notes["units"] = f"box units × {box:g} Mpc/h → Mpc with h = {h:g}; velocities × VelZSpace_to_kms"
+        notes = {"units": f"Mpc/h → Mpc with h = {h:g}, positions from the observer at {origin.tolist()} Mpc/h"}
+        position = (position[keep] - origin) / h
+        return Foreign(position, velocity[keep], mass, cosmology=found, notes=notes, left_out=left_out)
+    notes = {"units": f"box units × {box:g} Mpc/h → Mpc with h = {h:g}; velocities × VelZSpace_to_kms"}
     return Foreign(
         position_mpc=position[keep] * (box / h),
         velocity_kms=velocity[keep] * number["VelZSpace_to_kms"],
@@ -52,6 +53,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         box_mpc=box / h,
         cosmology=found,
         notes=notes,
+        left_out=left_out,
     )
 
 

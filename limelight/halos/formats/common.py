@@ -44,7 +44,8 @@ class Foreign:
     cosmology: dict = field(default_factory=dict)  # what the file says of omega_m, omega_b, h, ns, sigma8, omega_l
     center_deg: tuple[float, float] = (0.0, 0.0)  # where a light-cone's field lies: Peak Patch's cen_x_fov, cen_y_fov
     rows: tuple[int, int] | None = None  # (in this piece, in all pieces) where the file says so
-    notes: dict = field(default_factory=dict)  # what was converted or left out, for the light-cone file
+    notes: dict = field(default_factory=dict)  # what was converted, for the light-cone file
+    left_out: dict = field(default_factory=dict)  # {why: how many rows of the file}
     path: Path | None = None  # the file, or the first of those that were joined
 
     def __len__(self) -> int:

@@ -43,9 +43,9 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     keep = np.ones(len(rows), dtype=bool)
     if parent and not options.get("subhalos"):
         keep = rows[:, wanted.index(parent)] == -1
-        notes["subhalos"] = f"{int(np.count_nonzero(~keep))} rows with a parent ({parent}) left out"
     elif not parent:
         notes["subhalos"] = "the file has no pid column: subhalos, if any, are kept as halos"
+    left_out = {"subhalos": int(np.count_nonzero(~keep))}
     rows = rows[keep]
     return Foreign(
         position_mpc=rows[:, 0:3] / h,
@@ -55,4 +55,5 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         box_mpc=box / h if box else need_box(path, options, "the header's '#Box size: …'"),
         cosmology={name: value for name, value in found.items() if value is not None},
         notes=notes,
+        left_out=left_out,
     )

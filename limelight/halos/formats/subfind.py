@@ -48,7 +48,6 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     notes = {
         "units": f"{length_mpc * 1000:.4g} kpc/h → Mpc, {mass_msun:.3g} Msun/h → Msun with h = {h:g};"
         f" GroupVel × (1 + z); mass is {mass_name}",
-        "without mass": f"{int(np.count_nonzero(~keep))} groups with {mass_name} = 0 left out",
     }
     return Foreign(
         position_mpc=position[keep] * (length_mpc / h),
@@ -59,4 +58,5 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         cosmology={"omega_m": header["Omega0"], "omega_l": header["OmegaLambda"], "h": h},
         rows=(here, total),
         notes=notes,
+        left_out={f"groups with {mass_name} = 0": int(np.count_nonzero(~keep))},
     )

@@ -42,10 +42,9 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         else need_redshift(path, options, "in the name sfr_catalog_<a>.txt")
     )
     notes = {"units": f"positions Mpc/h → Mpc with the config's h = {cosmology.h:g}; mass is {mass}, in Msun already"}
-    if not options.get("subhalos"):
-        host = rows[:, 7] < 0
-        notes["subhalos"] = f"{int(np.count_nonzero(~host))} satellites (upid ≥ 0) left out"
-        rows = rows[host]
+    keep = (rows[:, 7] < 0) | bool(options.get("subhalos"))
+    left_out = {"satellites": int(np.count_nonzero(~keep))}
+    rows = rows[keep]
     return Foreign(
         position_mpc=rows[:, 0:3] / cosmology.h,
         velocity_kms=rows[:, 3:6],
@@ -53,4 +52,5 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         redshift=redshift,
         box_mpc=need_box(path, options, "a UniverseMachine file does not hold it"),
         notes=notes,
+        left_out=left_out,
     )

@@ -1,0 +1,29 @@
+"""Which foreign files a light-cone is made of. Light enough for the workflow to import."""
+
+import glob
+from pathlib import Path
+
+from limelight.errors import problem
+
+
+def input_files(cones: dict, lightcone: int) -> list[Path]:
+    """The foreign files of one light-cone: lightcones.files with {lightcone} filled in and * expanded, in sorted order."""
+    patterns = cones.get("files") or []
+    paths = []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        try:
+            name = pattern.format(lightcone=lightcone)
+        except (KeyError, IndexError, ValueError) as error:
+            expected = "a path in which {lightcone} stands for the light-cone's number"
+            raise problem("lightcones.files", f"'{pattern}' ({error!r})", expected, "double other braces") from None
+        matches = sorted(glob.glob(name)) if glob.has_magic(name) else [name]
+        if not matches:
+            raise problem("lightcones.files", f"no file matches {name}", "at least one", "check the path")
+        paths.extend(Path(match) for match in matches)
+    if not paths:
+        source = cones["source"]
+        raise problem("lightcones.files", "nothing", f"the {source} file(s) to read", "add lightcones.files")
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise problem(missing[0], "no such file", f"a {cones['source']} file", "check lightcones.files")
+    return paths
