@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import h5py
 import numpy as np
@@ -101,6 +102,9 @@ def test_export_has_what_limlam_mocker_reads(tmp_path):
     read = np.load(tmp_path / "out.npz", allow_pickle=True)  # our own file: what limlam_mocker does
     header = read["cosmo_header"][()]
     assert read["cosmo_header"].shape == ()
+    assert b"_core" not in zipfile.ZipFile(tmp_path / "out.npz").read(
+        "cosmo_header.npy"
+    )  # numpy 1 and Python 2 read it
     assert read["cosmo_header"].dtype == object
     assert set(header) >= {"Omega_M", "Omega_B", "Omega_L", "h", "ns", "sigma8"}
     assert header["Omega_M"] + header["Omega_L"] == 1.0

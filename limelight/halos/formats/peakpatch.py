@@ -4,8 +4,10 @@ Published layouts: limlam_mocker (github.com/georgestein/limlam_mocker, arXiv:18
 (arXiv:1810.07727). The observer is at the origin and looks along +z; ra = atan2(−x, z), dec = asin(y/χ).
 """
 
+import pickle
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -130,13 +132,25 @@ def write_peakpatch_npz(path: str | Path, halos: HaloCatalogue, formation_redshi
         "zform": formation_redshift,
     }
     with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
-        _write_member(archive, "cosmo_header", np.array(header, dtype=object))
+        with _member(archive, "cosmo_header") as member:
+            described = {"descr": "|O", "fortran_order": False, "shape": ()}
+            np.lib.format.write_array_header_1_0(member, described)
+            member.write(_old_pickle(header))
         for name, values in columns.items():
-            _write_member(archive, name, np.ascontiguousarray(values, dtype=np.float32))
+            with _member(archive, name) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(values, dtype=np.float32))
 
 
-def _write_member(archive: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     # a fixed date: the same light-cone gives the same bytes
     entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-    with archive.open(entry, "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, values)
+    return archive.open(entry, "w", force_zip64=True)
+
+
+def _old_pickle(header: dict) -> bytes:
+    """The pickle of a 0-d object array that every numpy and Python can read: limlam_mocker ran on Python 2.
+
+    In protocol 2 module names stand as plain lines; numpy 2 alone knows its own as numpy._core.
+    """
+    data = pickle.dumps(np.array(header, dtype=object), protocol=2)
+    return data.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
