@@ -7,17 +7,34 @@ import yaml
 from limelight import resources as estimate
 from limelight.codehash import code_hash
 from limelight.files import settings_hash, write_text
+from limelight.halos.inputs import input_files
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-DEVICE = "auto" if STUDY["resources"]["gpus"] else "cpu"
 RESULTS = f"results/{STUDY['study']}"
-PYTHON = shlex.quote(sys.executable)
 
 # Every stage reads the resolved study from this file. It is named by its content and never changes, so no run can pull it
 # from under another; and it is no input: a stage reruns when the part of the study that it uses changes, which is its
-# `settings` parameter. (A rule that wrote it would hide those reasons: Snakemake ignores them below a job that must run.)
+# `settings` parameter. (Were it written by a job, Snakemake would overlook those reasons: it ignores them below a job that runs.)
 CONFIG = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml"
 if not Path(CONFIG).exists():
     write_text(CONFIG, yaml.safe_dump(STUDY, sort_keys=False))
+
+# What every job's shell knows: the study's file, and `python` as the interpreter that runs Snakemake, whatever the node's PATH
+# says, unless Snakemake itself was asked to deploy conda environments.
+shell.prefix(f"export STUDY={shlex.quote(CONFIG)}; ")
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export STUDY={shlex.quote(CONFIG)} PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+
+# Figures of each network, and the chapter of the report each stands in.
+FIGURES = {
+    "map_slices": "Maps",
+    "luminosity_function": "Predictions",
+    "error_bands": "Error bars",
+    "spread_ratio": "Does it read the map?",
+    "blank_map": "Does it read the map?",
+    "loss_history": "Training",
+    "training_spread": "Training",
+}
 
 
 wildcard_constraints:
@@ -41,6 +58,22 @@ POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
 def keep(kind, path):
     """A large intermediate file is deleted once used, unless the study keeps its kind."""
     return path if kind in STUDY["keep"] else temp(path)
+
+
+def foreign_files(wildcards):
+    """The catalogues that a foreign light-cone is read from; none for a generated one."""
+    cones = STUDY["lightcones"]
+    with plain_errors():
+        return (
+            []
+            if cones["source"] == "generate"
+            else [str(path) for path in input_files(cones, int(wildcards.lightcone))]
+        )
+
+
+def all_figures():
+    """Every figure of every network."""
+    return expand(f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["networks"], figure=FIGURES)
 
 
 def settings(stage, *names):

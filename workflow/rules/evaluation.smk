@@ -12,6 +12,8 @@ rule evaluation:
         f"{RESULTS}/logs/evaluation/{{network}}/{{test}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/{{network}}/{{test}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: STUDY["resources"]["training_threads"]
     resources:
         mem_mb=memory("evaluation"),
@@ -21,6 +23,6 @@ rule evaluation:
         settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
         code=code_hash("scripts/evaluate_network.py"),
     shell:
-        "{PYTHON} scripts/evaluate_network.py --config {CONFIG:q} --test {wildcards.test}"
-        " --network {input.model:q} --history {input.history:q} --maps {input.maps:q} --device {DEVICE}"
+        "python scripts/evaluate_network.py --config $STUDY --test {wildcards.test}"
+        " --network {input.model:q} --history {input.history:q} --maps {input.maps:q}"
         " --output {output:q} > {log:q} 2>&1"

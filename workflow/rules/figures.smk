@@ -1,17 +1,4 @@
 # One rule a figure, from the evaluation files of one network alone: remaking one never retrains.
-FIGURES = {
-    "map_slices": "Maps",
-    "luminosity_function": "Predictions",
-    "error_bands": "Error bars",
-    "spread_ratio": "Does it read the map?",
-    "blank_map": "Does it read the map?",
-    "loss_history": "Training",
-    "training_spread": "Training",
-}
-
-
-def all_figures():
-    return expand(f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["networks"], figure=FIGURES)
 
 
 for figure, category in FIGURES.items():
@@ -31,6 +18,8 @@ for figure, category in FIGURES.items():
             ),
         log:
             f"{RESULTS}/logs/figures/{{network}}/{figure}.log",
+        conda:
+            "../../envs/environment.yaml"
         threads: 1
         resources:
             mem_mb=memory("figure"),
@@ -41,5 +30,5 @@ for figure, category in FIGURES.items():
                 "scripts/make_figure.py", "resources/published_cnn_errors.csv", "resources/ihle2018_interval.csv"
             ),
         shell:
-            "{PYTHON} scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
+            "python scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
             " --output {output.pdf:q} > {log:q} 2>&1"

@@ -1,13 +1,4 @@
 # Light-cones of halos, and the subfields cut from them.
-import glob
-
-
-def foreign_files(wildcards):
-    """The files a foreign light-cone is read from; none for a generated one. A {lightcone} in a path is its number."""
-    files = STUDY["lightcones"].get("files", [])
-    patterns = [files] if isinstance(files, str) else files
-    named = [pattern.replace("{lightcone}", wildcards.lightcone) for pattern in patterns]
-    return [path for pattern in named for path in (sorted(glob.glob(pattern)) or [pattern])]
 
 
 rule lightcone:
@@ -19,6 +10,8 @@ rule lightcone:
         f"{RESULTS}/logs/lightcones/{{lightcone}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/lightcones/{{lightcone}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=memory("lightcone"),
@@ -28,8 +21,7 @@ rule lightcone:
         script=HALO_CODE[0],
         code=code_hash(*HALO_CODE),
     shell:
-        "{PYTHON} {params.script} --config {CONFIG:q} --lightcone {wildcards.lightcone}"
-        " --output {output:q} > {log:q} 2>&1"
+        "python {params.script} --config $STUDY --lightcone {wildcards.lightcone}" " --output {output:q} > {log:q} 2>&1"
 
 
 rule subfields:
@@ -41,6 +33,8 @@ rule subfields:
         f"{RESULTS}/logs/subfields/{{lightcone}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/subfields/{{lightcone}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=memory("subfields"),
@@ -49,5 +43,5 @@ rule subfields:
         settings=settings("subfields"),
         code=code_hash(*FIELD_CODE),
     shell:
-        "{PYTHON} scripts/make_subfields.py --config {CONFIG:q} --lightcone {input.lightcone:q}"
+        "python scripts/make_subfields.py --config $STUDY --lightcone {input.lightcone:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -10,6 +10,8 @@ rule maps:
         f"{RESULTS}/logs/maps/{{line_model}}/{{lightcone}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/maps/{{line_model}}/{{lightcone}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=memory("maps"),
@@ -18,7 +20,7 @@ rule maps:
         settings=lambda wildcards: settings("maps", wildcards.line_model),
         code=code_hash(*MAP_CODE),
     shell:
-        "{PYTHON} scripts/paint_maps.py --config {CONFIG:q} --line-model {wildcards.line_model}"
+        "python scripts/paint_maps.py --config $STUDY --line-model {wildcards.line_model}"
         " --subfields {input.subfields:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -31,6 +33,8 @@ rule pooled:
         f"{RESULTS}/logs/pooled/{{line_model}}/{{lightcone}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/pooled/{{line_model}}/{{lightcone}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=memory("pooled"),
@@ -39,4 +43,4 @@ rule pooled:
         settings=lambda wildcards: settings("pooled", wildcards.line_model),
         code=code_hash(*POOL_CODE),
     shell:
-        "{PYTHON} scripts/pool_maps.py --config {CONFIG:q} --maps {input.maps:q}" " --output {output:q} > {log:q} 2>&1"
+        "python scripts/pool_maps.py --config $STUDY --maps {input.maps:q}" " --output {output:q} > {log:q} 2>&1"

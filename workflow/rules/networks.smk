@@ -14,6 +14,8 @@ rule network:
     benchmark:
         f"{RESULTS}/benchmarks/networks/{{network}}.tsv"
     retries: 2
+    conda:
+        "../../envs/environment.yaml"
     threads: STUDY["resources"]["training_threads"]
     resources:
         mem_mb=memory("network"),
@@ -24,6 +26,6 @@ rule network:
         code=code_hash("scripts/train_network.py"),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
     shell:
-        "{PYTHON} scripts/train_network.py --config {CONFIG:q} --network {wildcards.network}"
+        "python scripts/train_network.py --config $STUDY --network {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q}"
-        " --device {DEVICE} --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
+        " --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
