@@ -1,12 +1,19 @@
-"""Where halos form: the conditional mass function of the ellipsoidal-collapse barrier, calibrated per mass band.
+"""Where halos form: the rate of each mass band as a function of the linear density, calibrated in closed terms.
 
-A band of mass M sees the linear density δ (today's amplitude) smoothed until its variance on the grid is S. Its rate per
-cell is n V w(δ), with the moving barrier of Sheth & Tormen (2002, MNRAS 329, 61, eqs. 4 and 7)
+A band of mass M sees the linear density δ (today's amplitude), smoothed and filtered to a field y. Its rate per cell is
+n V w(y) with ⟨w⟩ = 1, so that the mass function is exact, and ⟨wδ⟩ on large scales = D (b − 1), so that the bias is.
+
+Contrast (the default): halos sit where y = (1 − c∇²) δ_R, the density against its surroundings as in peak theory
+(Bardeen et al. 1986; Desjacques 2013), has a certain height, w ∝ exp(−(y/σ_y − x0)² / 2t²). The spread t and the boost of
+the contrast over the large-scale bias were read off the Lagrangian places of friends-of-friends halos in a particle-mesh
+run (docs/halos.md): y/σ_y of halos has a standard deviation near 0.42 at every mass, and δ_R stands
+BOOST − BOOST_SLOPE (ν − 1.8) times as high as the large-scale bias alone would have it, ν = 1.686/(σ D).
+
+Barrier: the conditional mass function of Sheth & Tormen (2002, MNRAS 329, 61, eqs. 4 and 7) in the smoothed density,
 
     w = C max(T − αδ, 0) exp(−(B − αδ)² / 2(s − S)),   B = √a δc [1 + β (s / a δc²)^γ],   T = Σ_{n≤5} (S − s)ⁿ/n! ∂ⁿB/∂sⁿ,
 
-s = σ²(M), δc = 1.686/D(z). C makes ⟨w⟩ = 1, so that the mass function is exact; α makes ⟨wδ⟩/S = D (b − 1), so that the
-large-scale bias is.
+s = σ²(M), S the variance of the field, δc = 1.686/D(z); C and α are solved for by Gauss–Hermite quadrature.
 """
 
 from dataclasses import dataclass
@@ -19,18 +26,50 @@ from limelight.cosmology import COLLAPSE_THRESHOLD
 BARRIER = (0.707, 0.485, 0.615)  # a, β, γ
 NODES = 96  # of the Gauss–Hermite quadrature: reaches 13 σ, past the peak of w of the rarest halos
 ALPHA = np.linspace(-2.0, 2.0, 81)
+SPREAD = 0.42  # standard deviation of y/σ_y at the places of halos
+BOOST, BOOST_SLOPE, BOOST_MAX = 1.52, 0.4, 1.8
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Coefficients of w(δ) = factor · max(turn − slope·δ, 0) · exp(−(barrier − slope·δ)² · width); arrays (g, b)."""
+    """Coefficients of w(y) = factor · max(turn − tilt·y, 0) · exp(−(barrier − slope·y)² · width); arrays (g, b)."""
 
     factor: np.ndarray
     turn: np.ndarray
+    tilt: np.ndarray
     barrier: np.ndarray
     slope: np.ndarray
     width: np.ndarray
     bias_error: np.ndarray  # (achieved − wanted) ⟨wδ⟩/S over the wanted b D; 0 where the calibration succeeds
+
+
+def contrast_curvature(
+    height: np.ndarray, radii: np.ndarray, squared_k: np.ndarray, variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """c (Mpc²) of y = (1 − c∇²) δ_R per band and the variance of y.
+
+    height (b,): ν of the bands; radii (b,): R; squared_k, variances: the waves of the field and their shares.
+    """
+    boost = np.clip(BOOST - BOOST_SLOPE * (height - 1.8), 1.0, BOOST_MAX)
+    curvature, variance = np.empty(len(radii)), np.empty(len(radii))
+    for j, radius in enumerate(radii):
+        share = variances * np.exp(-squared_k * radius**2)
+        curvature[j] = (boost[j] - 1) * share.sum() / np.sum(share * squared_k)
+        variance[j] = np.sum(share * (1 + curvature[j] * squared_k) ** 2)
+    return curvature, variance
+
+
+def calibrate_contrast(variance: np.ndarray, growth: np.ndarray, bias: np.ndarray) -> Rate:
+    """w(y) with ⟨w⟩ = 1 and ⟨wδ⟩ = D (b − 1) on large scales, where y is δ: a Gaussian in y/σ_y, of y's variance (b,).
+
+    growth (g,), bias (g, b). The product with y's own Gaussian has mean m = σ_y D (b − 1) and variance SPREAD².
+    """
+    width2 = SPREAD**2 / (1 - SPREAD**2)  # t²
+    mean = np.sqrt(variance) * growth[:, None] * (bias - 1)
+    centre = mean * (1 + width2)
+    one = np.ones_like(mean)
+    factor = np.sqrt((1 + width2) / width2) * np.exp(centre**2 / (2 * (1 + width2)))
+    return Rate(factor, one, 0 * one, centre, one / np.sqrt(variance), one * 0.5 / width2, 0 * one)
 
 
 def moving_barrier(s: np.ndarray, variance: np.ndarray, growth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,4 +128,4 @@ def calibrate(
         low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
     factor = 1 / ((weights(high) * free) @ weight)
     error = (response(high) - wanted) / (growth * bias)
-    return Rate(factor, turn, barrier, high, np.ascontiguousarray(width), error)
+    return Rate(factor, turn, high, barrier, high, np.ascontiguousarray(width), error)

@@ -7,8 +7,14 @@ import numpy as np
 import torch
 
 from limelight import seeds
-from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
-from limelight.halos.conditional import Rate, calibrate, density_nodes
+from limelight.cosmology import COLLAPSE_THRESHOLD, SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.halos.conditional import (
+    Rate,
+    calibrate,
+    calibrate_contrast,
+    contrast_curvature,
+    density_nodes,
+)
 from limelight.halos.cone import Cone, Slab
 from limelight.halos.exclusion import (
     APART_FROM_MSUN,
@@ -26,7 +32,7 @@ from limelight.halos.exclusion import (
 from limelight.halos.initial import LinearField, field_variances, long_block, smoothed, smoothing_radii
 from limelight.halos.massfunction import band_abundance, band_masses
 
-VARIANCE_SHARE = {False: 0.4, True: 0.8}  # κ without and with exclusion: a band's field has the variance κ σ²(M)
+VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Bands:
     bias: np.ndarray  # (g, b) wanted
     rate: Rate  # (g, b)
     radii: np.ndarray  # (b,) smoothing of the density, Mpc
+    curvature: np.ndarray  # (b,) c of the filter 1 − c∇², Mpc²
     evolution: np.ndarray  # (g, b) change of ln abundance per Mpc of distance
     exclusion: bool
 
@@ -73,11 +80,18 @@ def calibrate_bands(
     masses = band_masses(lightcones["mass_min_msun"], volume_mpc3, redshifts.min(), cosmology, model)
     cumulative, bias = band_abundance(masses, redshifts, cosmology, model)
     s = cosmology.sigma(np.exp(np.log(masses).mean(axis=1))) ** 2
-    exclusion = lightcones["exclusion"]
-    radii, variance = smoothing_radii(VARIANCE_SHARE[exclusion] * s, *variances)
+    method = lightcones["method"]
+    radii, variance = smoothing_radii(VARIANCE_SHARE[method] * s, *variances)
     growth = cosmology.growth(redshifts)
-    rate = calibrate(s, variance, growth, bias)
-    return Bands(masses, cumulative, s, variance, growth, bias, rate, radii, np.zeros_like(bias), exclusion)
+    curvature = np.zeros_like(radii)
+    if method == "contrast":
+        height = COLLAPSE_THRESHOLD / (np.sqrt(s) * growth.mean())
+        curvature, variance = contrast_curvature(height, radii, *variances)
+        rate = calibrate_contrast(variance, growth, bias)
+    else:
+        rate = calibrate(s, variance, growth, bias)
+    still = np.zeros_like(bias)
+    return Bands(masses, cumulative, s, variance, growth, bias, rate, radii, curvature, still, method == "exclusion")
 
 
 def draw_lightcone(
@@ -88,7 +102,7 @@ def draw_lightcone(
     used = torch.zeros(cone.box.shape, device=field.modes.device) if bands.exclusion else None
     large = smoothed(field, LARGE_SCALE_MPC) if bands.exclusion else None
     for band in reversed(range(len(bands.radii))):
-        fields = smoothed(field, bands.radii[band])
+        fields = smoothed(field, bands.radii[band], bands.curvature[band])
         if bands.exclusion:
             bands = _recalibrate(field, fields, large, used, cone, slabs, bands, band, run)
 
@@ -171,7 +185,7 @@ def _recalibrate(
     bias = bands.bias[:, one] - change / bands.growth[:, None]
     rate = calibrate(bands.s[one], bands.variance[one], bands.growth, bias, free[:, None])
     columns = {}
-    for name in ("factor", "turn", "barrier", "slope", "width", "bias_error"):
+    for name in ("factor", "turn", "tilt", "barrier", "slope", "width", "bias_error"):
         values = getattr(bands.rate, name).copy()
         values[:, one] = getattr(rate, name)
         columns[name] = values
@@ -184,15 +198,16 @@ def cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key:
     Cells nearer or farther than that follow the abundance's own slope with distance.
     """
     rate, evolution = bands.rate, float(bands.evolution[key])
-    density *= -float(rate.slope[key])
-    exponent = (density + float(rate.barrier[key])).square_().mul_(-float(rate.width[key]))
+    exponent = (density * -float(rate.slope[key])).add_(float(rate.barrier[key])).square_()
+    exponent.mul_(-float(rate.width[key]))
     z, y, x = (
         torch.arange(*span, device=density.device, dtype=torch.float64) * cone.box.cell_mpc + start
         for span, start in zip((slab.z, slab.y, slab.x), cone.origin_mpc[::-1], strict=True)
     )
     exponent += (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
     exponent += (evolution * (z - slab.distance_mpc)).float()[:, None, None]
-    return density.add_(float(rate.turn[key])).clamp_(min=0).mul_(exponent.exp_()).mul_(float(rate.factor[key]))
+    density.mul_(-float(rate.tilt[key])).add_(float(rate.turn[key]))
+    return density.clamp_(min=0).mul_(exponent.exp_()).mul_(float(rate.factor[key]))
 
 
 def draw_halos(

@@ -215,17 +215,23 @@ def smoothing_radii(wanted: np.ndarray, squared_k: np.ndarray, variances: np.nda
     return radii, np.array([np.sum(variances * np.exp(-squared_k * r**2)) for r in radii])
 
 
-def smoothed(field: LinearField, radius_mpc: float) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The field smoothed with a Gaussian of this radius: short waves on the box, long waves on their coarse grid."""
-    short = torch.fft.irfftn(_damped(field.modes, field.box, radius_mpc), s=field.box.shape)
+def smoothed(field: LinearField, radius_mpc: float, curvature: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(1 − curvature ∇²) of the field smoothed with a Gaussian: short waves on the box, long waves on their coarse grid."""
+    short = torch.fft.irfftn(_filtered(field.modes, field.box, radius_mpc, curvature), s=field.box.shape)
     if field.long_modes is None:
         return short, None
-    return short, torch.fft.irfftn(_damped(field.long_modes, field.long_box, radius_mpc), s=field.long_box.shape)
+    coarse = _filtered(field.long_modes, field.long_box, radius_mpc, curvature)
+    return short, torch.fft.irfftn(coarse, s=field.long_box.shape)
 
 
-def _damped(modes: torch.Tensor, box: Box, radius_mpc: float) -> torch.Tensor:
-    fz, fy, fx = (_tensor(np.exp(-0.5 * (k * radius_mpc) ** 2), modes) for k in box.wavenumbers())
-    return (modes * (fy[:, None] * fx)).mul_(fz[:, None, None])
+def _filtered(modes: torch.Tensor, box: Box, radius_mpc: float, curvature: float) -> torch.Tensor:
+    k = box.wavenumbers()
+    gz, gy, gx = (_tensor(np.exp(-0.5 * (each * radius_mpc) ** 2), modes) for each in k)
+    result = (modes * (gy[:, None] * gx)).mul_(gz[:, None, None])
+    if curvature:
+        kz, ky, kx = (_tensor(curvature * each**2, modes) for each in k)
+        result.mul_((1 + ky[:, None] + kx) + kz[:, None, None])
+    return result
 
 
 def long_block(

@@ -24,7 +24,7 @@ from limelight.halos.initial import Box, LinearField, displacements, field_varia
 from limelight.halos.massfunction import mass_function
 
 COSMOLOGY = Cosmology()
-SETTINGS = {"field_deg": 1.4, "mass_min_msun": 1e11, "mass_function": "tinker08", "cell_mpc": 4.0, "exclusion": False}
+SETTINGS = {"field_deg": 1.4, "mass_min_msun": 1e11, "mass_function": "tinker08", "cell_mpc": 4.0, "method": "contrast"}
 BAND = (2.39, 3.434)
 COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
 
