@@ -4,7 +4,8 @@ Every measurement returns plain arrays; `rows` turns them into lines of one tabl
 error), where error is the statistical 1 σ of the measured value.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,29 +13,26 @@ from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.massfunction import halo_bias, mass_function
 
-COLUMNS = ("quantity", "case", "measured", "expected", "error")
+COLUMNS = ("quantity", "case", "at", "measured", "expected", "error")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the validation table."""
+class Row(NamedTuple):
+    """One line of the validation table: a quantity, which sample it is of, where (mass, k, size), and the numbers."""
 
     quantity: str
     case: str
+    at: float
     measured: float
     expected: float
     error: float
 
 
 def table_text(rows: list[Row]) -> str:
-    """The table as CSV, ratios to what is expected in a last column."""
+    """The table as CSV, with the ratio to what is expected as a last column."""
     lines = [",".join((*COLUMNS, "ratio"))]
     for row in rows:
-        values = asdict(row)
         ratio = row.measured / row.expected if row.expected else float("nan")
-        lines.append(
-            ",".join([values["quantity"], values["case"], *(f"{values[c]:.6g}" for c in COLUMNS[2:]), f"{ratio:.4f}"])
-        )
+        lines.append(",".join([row.quantity, row.case, *(f"{value:.6g}" for value in row[2:]), f"{ratio:.4f}"]))
     return "\n".join(lines) + "\n"
 
 
@@ -69,8 +67,8 @@ def abundance_rows(halos: HaloCatalogue, model: str, slices: int = 3, dex: float
             expected = expected_number(10**first, 10 ** (first + dex), grid, solid_angle, halos.cosmology, model)
             if expected < 10:
                 break
-            case = f"z {low:.2f}-{high:.2f} log10 M {first:.2f}-{first + dex:.2f}"
-            rows.append(Row("mass function (halos)", case, found, expected, np.sqrt(expected)))
+            case = f"z {low:.2f}-{high:.2f}"
+            rows.append(Row("mass function", case, first + dex / 2, found, expected, np.sqrt(expected)))
     return rows
 
 
@@ -144,10 +142,9 @@ def bias_rows(
         cross = power_spectrum(modes, matter_modes, side_mpc, edges).monopole[0] / matter_power.monopole[0]
         auto = power_spectrum(modes, modes, side_mpc, edges, shot).monopole[0] / matter_power.monopole[0]
         noise = np.sqrt(shot / matter_power.monopole[0] / (matter_power.modes[0] / 2))
-        case = f"log10 M {low:.2f}-{low + 0.5:.2f} k < {k_max:g}/Mpc"
-        rows.append(Row("bias (halo-matter)", case, cross, expected, noise))
+        rows.append(Row("bias", "halo-matter", low + 0.25, cross, expected, noise))
         auto_error = shot / matter_power.monopole[0] / np.sqrt(matter_power.modes[0] / 2) / (2 * expected)
-        rows.append(Row("bias (halo-halo)", case, np.sqrt(max(auto, 0)), expected, auto_error + noise))
+        rows.append(Row("bias", "halo-halo", low + 0.25, np.sqrt(max(auto, 0)), expected, auto_error + noise))
     return rows
 
 
@@ -172,15 +169,10 @@ def kaiser_rows(
     expected = (4 / 3 * beta + 4 / 7 * beta**2) / (1 + 2 / 3 * beta + beta**2 / 5)
     error = np.sqrt(5 / (seen.modes[0] / 2)) * (1 + shot / seen.monopole[0]) * beta
     boost = 1 + 2 / 3 * beta + beta**2 / 5
+    ratio = seen.monopole[0] / real.monopole[0]
     return [
-        Row("quadrupole / monopole", f"k < {k_max:g}/Mpc", measured, expected, error),
-        Row(
-            "redshift-space / real monopole",
-            f"k < {k_max:g}/Mpc",
-            seen.monopole[0] / real.monopole[0],
-            boost,
-            error / 2,
-        ),
+        Row("redshift space", "quadrupole / monopole", k_max, measured, expected, error),
+        Row("redshift space", "monopole / real monopole", k_max, ratio, boost, error / 2),
     ]
 
 
@@ -203,7 +195,55 @@ def counts_in_cells(position: np.ndarray, side_mpc: float, cell_mpc: float) -> C
     return CellStatistics(variance, third / variance**2, float(np.mean(n == 0)))
 
 
-def velocity_row(velocity: np.ndarray, expected_kms: float, case: str) -> Row:
-    """RMS velocity along one axis."""
-    squares = (velocity.astype(np.float64) ** 2).mean(axis=0)
-    return Row("rms velocity (km/s)", case, float(np.sqrt(squares.mean())), expected_kms, 0.0)
+def velocity_row(velocity: np.ndarray, redshift: float, expected_kms: float, case: str) -> Row:
+    """RMS velocity along one axis, km/s; the error is the scatter between the axes."""
+    rms = np.sqrt((velocity.astype(np.float64) ** 2).mean(axis=0))
+    return Row("rms velocity", case, redshift, float(np.sqrt(np.mean(rms**2))), expected_kms, float(rms.std() / 3**0.5))
+
+
+THRESHOLDS = (2e-3 * np.array([4.0, 1.25, 0.25])).tolist()  # halos per Mpc³: about 1e11, 3e11 and 1e12 Msun at z = 2.9
+CELLS_MPC = (4.0, 8.0)
+K_EDGES = np.array([0.1, 0.2, 0.5, 1.0, 2.0])
+LIGHT_EDGES = np.array([0.01, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0])
+
+
+def clustering_statistics(position: np.ndarray, mass: np.ndarray, side_mpc: float) -> dict[tuple, float]:
+    """Statistics of the heaviest halos down to each number density: {(quantity, density, at): value}.
+
+    Cells: variance, skewness and empty share of the counts. Power: the halo power spectrum in Mpc³. Light: one-point
+    function of the box painted with light proportional to mass, as the share of 4 Mpc cells per bin of light over the mean;
+    the masses are the ranks' (M ∝ rank^−0.8), so that catalogues with other mass definitions compare.
+    """
+    order = np.argsort(-mass, kind="stable")
+    statistics = {}
+    for density in THRESHOLDS:
+        number = number_of(density, side_mpc)
+        chosen = position[order[:number]]
+        for cell in CELLS_MPC:
+            cells = counts_in_cells(chosen, side_mpc, cell)
+            statistics["cell variance", density, cell] = cells.variance
+            statistics["cell skewness", density, cell] = cells.skewness
+            statistics["empty cells", density, cell] = cells.empty
+        modes = overdensity_modes(chosen, side_mpc, 160)
+        power = power_spectrum(modes, modes, side_mpc, K_EDGES, side_mpc**3 / number)
+        for k, value in zip(np.sqrt(K_EDGES[1:] * K_EDGES[:-1]), power.monopole, strict=True):
+            statistics["halo power", density, float(k)] = float(value)
+    light = np.arange(1, number_of(THRESHOLDS[0], side_mpc) + 1.0) ** -0.8
+    painted = cell_counts(position[order[: len(light)]], side_mpc, round(side_mpc / CELLS_MPC[0]), light)
+    share = np.histogram(painted / painted.mean(), LIGHT_EDGES)[0] / painted.size
+    for at, value in zip(np.sqrt(LIGHT_EDGES[1:] * LIGHT_EDGES[:-1]), share, strict=True):
+        statistics["one-point function of light", THRESHOLDS[0], float(at)] = float(value)
+    return statistics
+
+
+def number_of(density: float, side_mpc: float) -> int:
+    """Halos of that density in the cube."""
+    return round(density * side_mpc**3)
+
+
+def reference_rows(found: dict[tuple, float], reference: dict[tuple, float]) -> list[Row]:
+    """Found statistics beside those of the N-body run of the same phases; no error is attached to one realisation."""
+    return [
+        Row(f"N-body: {quantity}", f"{density:.2g} per Mpc³", at, found[quantity, density, at], expected, 0.0)
+        for (quantity, density, at), expected in reference.items()
+    ]
