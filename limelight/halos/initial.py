@@ -225,12 +225,16 @@ def smoothed(field: LinearField, radius_mpc: float, curvature: float = 0.0) -> t
 
 
 def _filtered(modes: torch.Tensor, box: Box, radius_mpc: float, curvature: float) -> torch.Tensor:
-    k = box.wavenumbers()
-    gz, gy, gx = (_tensor(np.exp(-0.5 * (each * radius_mpc) ** 2), modes) for each in k)
-    result = (modes * (gy[:, None] * gx)).mul_(gz[:, None, None])
-    if curvature:
-        kz, ky, kx = (_tensor(curvature * each**2, modes) for each in k)
-        result.mul_((1 + ky[:, None] + kx) + kz[:, None, None])
+    """(1 + curvature k²) exp(−k² R²/2) modes, plane by plane: the factors stay in the cache."""
+    kz, ky, kx = box.wavenumbers()
+    lateral_k2 = ky[:, None] ** 2 + kx**2
+    lateral = _tensor(np.exp(-0.5 * lateral_k2 * radius_mpc**2), modes)
+    tilted = _tensor(curvature * lateral_k2 * np.exp(-0.5 * lateral_k2 * radius_mpc**2), modes)
+    result = torch.empty_like(modes)
+    for z, k in enumerate(kz):
+        height = float(np.exp(-0.5 * (k * radius_mpc) ** 2))
+        factor = torch.add(lateral * (height * (1 + curvature * k**2)), tilted, alpha=height)
+        torch.mul(modes[z], factor, out=result[z])
     return result
 
 

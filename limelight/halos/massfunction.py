@@ -12,6 +12,7 @@ from limelight.cosmology import COLLAPSE_THRESHOLD, Cosmology
 from limelight.errors import problem
 
 BAND_DEX = 0.25  # width of the mass bands; within one, all halos answer to the density in the same way
+WIDE_FROM_MSUN, WIDE_DEX = 1e13, 0.5  # the few halos above share wider bands
 TABLE_POINTS = 26  # masses at which a band's abundance is tabulated, edges included
 MASS_MAX = 1e16
 
@@ -63,7 +64,9 @@ def halo_bias(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology) -> n
     return colossus_bias.haloBiasFromNu(height, redshift, "200m", model="tinker10")
 
 
-def band_masses(mass_min_msun: float, volume_mpc3: float, redshift: float, cosmology: Cosmology, model: str):
+def band_masses(
+    mass_min_msun: float, volume_mpc3: float, redshift: float, cosmology: Cosmology, model: str
+) -> np.ndarray:
     """Masses (bands, TABLE_POINTS) in Msun at which the bands are tabulated, edges shared.
 
     The bands reach up to where fewer than 0.001 halos are expected in the volume at this (lowest) redshift.
@@ -74,7 +77,7 @@ def band_masses(mass_min_msun: float, volume_mpc3: float, redshift: float, cosmo
         above = np.trapezoid(mass_function(masses, redshift, cosmology, model), np.log(masses))
         if above * volume_mpc3 < 1e-3:
             break
-        edges.append(edges[-1] + BAND_DEX)
+        edges.append(edges[-1] + (BAND_DEX if edges[-1] < np.log10(WIDE_FROM_MSUN) else WIDE_DEX))
     if len(edges) < 2:
         raise problem(
             "lightcones: mass_min_msun",
@@ -82,8 +85,7 @@ def band_masses(mass_min_msun: float, volume_mpc3: float, redshift: float, cosmo
             "a floor that some halos pass",
             "lower it or widen the field",
         )
-    steps = np.linspace(0, BAND_DEX, TABLE_POINTS)
-    return 10.0 ** (np.array(edges[:-1])[:, None] + steps)
+    return 10.0 ** np.linspace(edges[:-1], edges[1:], TABLE_POINTS, axis=1)
 
 
 def band_abundance(
@@ -106,7 +108,7 @@ def band_abundance(
 
 
 def _cumulative(values: np.ndarray, log_mass: np.ndarray) -> np.ndarray:
-    """Running integral over each row, exact for power laws between the points (the steps are 0.01 dex)."""
+    """Running integral over each row, exact for power laws between the points (the steps are 0.01 or 0.02 dex)."""
     left, right = values[:, :-1], values[:, 1:]
     slope = np.log(right / left)
     slope = np.where(np.abs(slope) < 1e-8, 1e-8, slope)
