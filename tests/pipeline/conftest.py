@@ -16,7 +16,7 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "slurm"):
+        for name in ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "envs", "slurm"):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))

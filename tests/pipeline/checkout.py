@@ -1,0 +1,63 @@
+"""A scratch copy of the repository's working files, in which a study is run as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
+NAMES = ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "envs", "slurm")
+FINAL = ("lightcones", "pooled", "networks", "evaluation", "figures")
+
+
+class Checkout:
+    """A scratch checkout with a small study, and ways to run snakemake on it."""
+
+    def __init__(self, root: Path, study: dict = TINY) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, root / name)
+        self.config = f"config/{study['study']}.yaml"
+        self.results = root / "results" / study["study"]
+        (root / self.config).write_text(yaml.safe_dump(study))
+
+    def command(self, *arguments: str, config: str = "") -> list[str]:
+        """The snakemake command on a config, the checkout's own if none is named."""
+        return [sys.executable, "-m", "snakemake", "--configfile", config or self.config, *arguments]
+
+    def snakemake(self, *arguments: str, config: str = "", check: bool = True) -> subprocess.CompletedProcess:
+        """Run snakemake to its end; the finished process has the output as text."""
+        command = self.command(*arguments, config=config)
+        run = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=environment())
+        if check and run.returncode:
+            raise AssertionError(f"{' '.join(command)} failed:\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}")
+        return run
+
+    def planned(self, config: str = "") -> dict[str, int]:
+        """Jobs by rule that snakemake would run now."""
+        answer = self.snakemake("--dry-run", "--quiet", "rules", config=config)
+        jobs = {}
+        for line in (answer.stdout + answer.stderr).splitlines():
+            words = line.split()
+            if len(words) == 2 and words[1].isdigit() and words[0] not in ("total", "all"):
+                jobs[words[0]] = int(words[1])
+        return jobs
+
+    def outputs(self, kinds: tuple[str, ...] = FINAL) -> dict[str, bytes]:
+        """Every finished file of the study; it must be the same whenever the config is."""
+        files = sorted(path for kind in kinds for path in (self.results / kind).rglob("*") if path.is_file())
+        return {str(path.relative_to(self.results)): path.read_bytes() for path in files if path.suffix != ".part"}
+
+
+def environment() -> dict[str, str]:
+    """One thread a job: two cores oversubscribe badly."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
