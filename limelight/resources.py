@@ -16,6 +16,13 @@ def halos_per_lightcone(study: dict) -> float:
     return HALOS_PER_DEG2 * cones["field_deg"] ** 2 * (2.5e10 / cones["mass_min_msun"]) ** 1.05
 
 
+def cells_per_lightcone(study: dict) -> float:
+    """Cells of the box around one light-cone (120 Mpc a degree at z = 3), margins included."""
+    cones = study["lightcones"]
+    side = 120 * cones["field_deg"] + 45
+    return side**2 * max(1200, side) / cones["cell_mpc"] ** 3
+
+
 def maps_per_lightcone(study: dict, line_model: str = "") -> int:
     """Maps that one light-cone gives (at most) for one line model, or for the one with most draws."""
     cuts, models = study["subfields"], study["line_models"]
@@ -45,7 +52,7 @@ def memory_mb(study: dict, stage: str) -> float:
     cuts = study["subfields"]
     covers = len(cuts["rotations_deg"]) * (1 + cuts["reflections"])
     per_stage = {
-        "lightcone": 200e-6 * halos,
+        "lightcone": 80e-6 * halos + 40e-6 * cells_per_lightcone(study),
         "subfields": (60e-6 + 28e-6 * covers) * halos,
         "maps": 150e-6 * halos / cuts["per_side"] ** 2 + 6 * map_mb(study),
         "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * map_mb(study, pooled=True),

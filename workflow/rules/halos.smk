@@ -45,3 +45,29 @@ rule subfields:
     shell:
         "python scripts/make_subfields.py --config $STUDY --lightcone {input.lightcone:q}"
         " --output {output:q} > {log:q} 2>&1"
+
+
+# Not part of `all`: `snakemake validate_halos` holds the study's test light-cones, and its generator, against theory.
+rule validate_halos:
+    input:
+        expand(f"{RESULTS}/lightcones/{{lightcone}}.h5", lightcone=STUDY["lightcones"]["test"]),
+    output:
+        table=f"{RESULTS}/validation/halos.csv",
+        pdf=f"{RESULTS}/validation/halos.pdf",
+        png=report(f"{RESULTS}/validation/halos.png", caption="../report/validate_halos.rst", category="Halos"),
+    log:
+        f"{RESULTS}/logs/validation/halos.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: int(estimate.memory_mb(STUDY, "lightcone") * 2 ** (attempt - 1) + 3000),
+        runtime=runtime("lightcone"),
+    params:
+        settings=settings("lightcone"),
+        code=code_hash(
+            "scripts/validate_halos.py", "resources/halo_reference.csv", "resources/sfr_behroozi_release.dat"
+        ),
+    shell:
+        "python scripts/validate_halos.py --config $STUDY --lightcones {input:q} --output {output.table:q}"
+        " --figure {output.pdf:q} > {log:q} 2>&1"

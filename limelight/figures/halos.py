@@ -1,0 +1,56 @@
+"""One page of the halo validation: every measured number over what it should be."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from limelight.figures.style import COLOURS, GUIDE, MARKERS, PAGE_IN, style
+from limelight.halos.validation import Row
+
+AXES = {
+    "mass function": (r"$\log_{10} M$ [$M_\odot$]", False),
+    "bias": (r"$\log_{10} M$ [$M_\odot$]", False),
+    "luminosity function": (r"$\log_{10} L$ [$L_\odot$]", False),
+    "redshift space": (r"largest $k$ [Mpc$^{-1}$]", False),
+    "rms velocity": ("redshift", False),
+    "mean temperature (µK; fiducial Li)": ("redshift", False),
+    "N-body: halo power": (r"$k$ [Mpc$^{-1}$]", True),
+    "N-body: one-point function of light": ("light of a 4 Mpc cell / mean", True),
+}
+CELL = ("cell size [Mpc]", False)
+
+
+def validation_page(rows: list[Row]) -> Figure:
+    """A panel for each quantity, measured over expected with 1 σ, one colour a case; the grey band is ± 5 %."""
+    quantities = list(dict.fromkeys(row.quantity for row in rows))
+    columns = 3
+    lines = -(-len(quantities) // columns)
+    with style():
+        figure = Figure(figsize=(PAGE_IN, 2.05 * lines))
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for panel, quantity in zip(panels, quantities, strict=False):
+            _panel(panel, quantity, [row for row in rows if row.quantity == quantity and row.expected > 0])
+        for panel in panels[len(quantities) :]:
+            panel.set_axis_off()
+        figure.supylabel("measured / expected", fontsize=9.5)
+    return figure
+
+
+def _panel(panel, quantity: str, rows: list[Row]) -> None:
+    label, logarithmic = AXES.get(quantity, CELL)
+    panel.axhspan(0.95, 1.05, color="0.9", zorder=0)
+    panel.axhline(1, color=GUIDE, lw=0.7)
+    cases = list(dict.fromkeys(row.case for row in rows))
+    for i, case in enumerate(cases):
+        at, measured, expected, error = np.array([row[2:] for row in rows if row.case == case]).T
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        panel.errorbar(at, measured / expected, error / expected, color=colour, marker=marker, lw=0.9, label=case)
+    panel.set_title(quantity)
+    panel.set_xlabel(label)
+    if logarithmic:
+        panel.set_xscale("log")
+        panel.xaxis.set_minor_formatter(NullFormatter())
+    ratios = np.array([row.measured / row.expected for row in rows])
+    reach = max(0.12, min(1.0, 1.15 * np.abs(ratios - 1).max())) if len(ratios) else 0.12
+    panel.set_ylim(1 - reach, 1 + reach)
+    panel.legend(fontsize=6)
