@@ -29,7 +29,7 @@ from limelight.maps.grid import Grid  # noqa: E402
 from limelight.maps.shards import POOLED, read_pooled  # noqa: E402
 from limelight.networks import build  # noqa: E402
 from limelight.training.data import Maps, Presentation, on_device, present  # noqa: E402
-from limelight.training.loop import channels_last  # noqa: E402
+from limelight.training.optim import channels_last  # noqa: E402
 
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
 BATCH = 40

@@ -1,6 +1,7 @@
 """Train one network of a study on pooled maps, or go on where an interrupted training stopped."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,8 +17,11 @@ from limelight.files import provenance, write_text
 from limelight.maps.grid import make_grid
 from limelight.maps.shards import read_pooled
 from limelight.training.checkpoint import save_model
-from limelight.training.data import check_study
-from limelight.training.loop import Stopped, history_csv, train
+from limelight.training.checks import check_study
+from limelight.training.distributed import Lost, Team, join
+from limelight.training.launch import LOST, STOPPED, follow_launcher, launch
+from limelight.training.loop import history_csv, train
+from limelight.training.signals import Stopped
 
 EXAMPLE = """example:
   python scripts/train_network.py --config config/demo.yaml --network limelight \\
@@ -25,7 +29,10 @@ EXAMPLE = """example:
       --checkpoints results/demo/checkpoints/limelight --output model.pt --history history.csv
 
 Interrupt it as you like: the same command goes on from the last checkpoint. SIGTERM, SIGUSR1 and Ctrl-C write one at the
-next step; the exit code is then 75 (130 after Ctrl-C)."""
+next step; the exit code is then 75 (130 after Ctrl-C).
+
+With resources.gpus above 1 it starts a process a GPU, as many as there are on this machine; each takes its part of every
+batch. Over several machines: torchrun ... scripts/train_network.py ..."""
 
 
 def main() -> None:
@@ -40,6 +47,9 @@ def main() -> None:
     parser.add_argument("--output", required=True, metavar="MODEL.pt", help="the trained network, to be written")
     parser.add_argument("--history", required=True, metavar="HISTORY.csv", help="losses by epoch, to be written")
     parser.add_argument("--device", default="auto", choices=["cpu", "cuda", "auto"], help="auto: a GPU if there is one")
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
+    )
     args = parser.parse_args()
     with plain_errors():
         study = load_study(args.config)
@@ -49,28 +59,42 @@ def main() -> None:
         cuda = torch.cuda.is_available()
         if args.device == "cuda" and not cuda:
             raise problem("--device", "cuda", "a CUDA device that torch can use", "use cpu, or mend the driver")
-        settings = stage_settings(study, "network", args.network)
-        grid = make_grid(study["grid"], study["subfields"]["size_deg"])
-        training, validation = read_pooled(args.train), read_pooled(args.validation)
-        check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"])
+        device = "cuda" if cuda and args.device != "cpu" else "cpu"
+        here = torch.cuda.device_count() if device == "cuda" else 1
+        processes = args.processes or max(1, min(study["resources"]["gpus"], here))
+        if processes < 1 or (device == "cuda" and processes > here):
+            raise problem("--processes", f"{processes}", f"1 to {here}, the GPUs here", "give fewer")
+        if processes > 1 and "RANK" not in os.environ:
+            sys.exit(launch(processes))
+        launched = follow_launcher()
         try:
-            content, history = train(
-                settings,
-                grid,
-                training,
-                validation,
-                args.checkpoints,
-                device="cuda" if cuda and args.device != "cpu" else "cpu",
-                code=code_hash("scripts/train_network.py"),
-            )
-        except torch.OutOfMemoryError as error:
-            found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
-            fix = "lower training.batch_size, or set training.precision: bf16"
-            raise problem(f"networks.{args.network}", found, "a network and batch that fit", fix) from None
-        except Stopped as stopped:
-            number = signal.Signals(stopped.args[0])
+            with join(device) as team:
+                work(args, study, device, team)
+        except Lost as lost:
+            if not launched:  # the launcher says which process went, and how
+                print(f"limelight: error: {lost}", file=sys.stderr)
+            sys.exit(LOST)
+
+
+def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None:
+    """What each process does: read, train, and, the first of them, write."""
+    settings = stage_settings(study, "network", args.network)
+    grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+    training, validation = read_pooled(args.train), read_pooled(args.validation)
+    check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"])
+    code = code_hash("scripts/train_network.py")
+    try:
+        content, history = train(settings, grid, training, validation, args.checkpoints, device, code, team)
+    except torch.OutOfMemoryError as error:
+        found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
+        fix = "lower training.batch_size, or set training.precision: bf16"
+        raise problem(f"networks.{args.network}", found, "a network and batch that fit", fix) from None
+    except Stopped as stopped:
+        number = signal.Signals(stopped.args[0])
+        if team.leads:
             print(f"limelight: {number.name}: checkpoint written; the same command goes on from it", file=sys.stderr)
-            sys.exit(130 if number == signal.SIGINT else 75)
+        sys.exit(130 if number == signal.SIGINT else STOPPED)
+    if team.leads:
         write_text(args.history, history_csv(history))
         save_model(args.output, content, provenance(settings, study["seed"]))
 

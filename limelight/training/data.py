@@ -5,19 +5,18 @@ from a generator that the caller keys by (seed, network, epoch, step), never fro
 therefore shows the very same batches.
 """
 
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from limelight.errors import problem
 from limelight.lines.labels import EXTENSION_BINS, quantity, to_target
 from limelight.maps.foregrounds import add_foregrounds
 from limelight.maps.grid import Grid
-from limelight.maps.instrument import add_noise, draw_sigma, pooled_sigma
+from limelight.maps.instrument import add_noise, draw_sigma, noise_sigma, pooled_sigma
 from limelight.maps.pooling import transform
-from limelight.maps.shards import PooledMaps
 from limelight.seeds import generator as numpy_generator
 
 MIN_SPREAD_DEX = 0.01  # a bin that hardly varies over the training maps must not outweigh the others
@@ -64,6 +63,30 @@ def on_device(maps: np.ndarray, n_above: np.ndarray, volume_mpc3: np.ndarray, de
         where = torch.device("cpu")
     labels = (torch.as_tensor(np.asarray(a, np.float64), device=device) for a in (n_above, volume_mpc3))
     return Maps(torch.as_tensor(np.ascontiguousarray(maps, np.float32)).to(where), *labels)
+
+
+def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
+    """How the network of these stage settings is shown its maps."""
+    network, options = settings["network"], settings["network"]["training"]
+    return Presentation(
+        edges=edges,
+        target=network["target"],
+        grid=grid,
+        noise=[noise_sigma(settings["noise"][key], settings["instrument"], grid) for key in network["noise"]],
+        foregrounds=settings["foregrounds"],
+        preprocessing=network["preprocessing"],
+        augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
+        beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
+    )
+
+
+def training_set(found, options: dict, seed: int, name: str, device: torch.device) -> Maps:
+    """The maps to train on: the first max_maps of them, labels shuffled among them where the config asks for it."""
+    count = min(options["max_maps"] or len(found.maps), len(found.maps))
+    rows = np.arange(count)
+    if options["permute_labels"]:
+        rows = numpy_generator(seed, f"permuted labels of {name}").permutation(count)
+    return on_device(found.maps[:count], found.n_above[rows], found.volume_mpc3[rows], device)
 
 
 def epoch_batches(n_maps: int, batch_size: int, steps: int, seed: int, network: str, epoch: int) -> list[np.ndarray]:
@@ -212,26 +235,9 @@ def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:
     return found
 
 
-def check_study(
-    training: PooledMaps, validation: PooledMaps, grid: Grid, beam_fwhm_arcmin: float, labels: dict
-) -> None:
-    """Refuse pooled files of another geometry or other bins than the study's, and validation halos that training sees."""
-    study = {**asdict(grid), "beam_fwhm_arcmin": beam_fwhm_arcmin, **labels}
-    for where, data in (("--train", training), ("--validation", validation)):
-        found = {**data.geometry, **data.labels}
-        differ = [key for key in study if found.get(key) != study[key]]
-        if differ:
-            theirs, ours = (", ".join(f"{key} {d.get(key)}" for key in differ) for d in (found, study))
-            raise problem(where, f"maps with {theirs}", f"the config's {ours}", "make the maps again from this config")
-    shared = sorted({int(cone) for cone in training.lightcone} & {int(cone) for cone in validation.lightcone})
-    if shared:
-        fix = "give --validation other light-cones"
-        raise problem("--validation", f"light-cones {shared} of --train", "halos that training never sees", fix)
-
-
-def check_maps(where: str, maps: np.ndarray, n_above: np.ndarray, shape: tuple[int, ...], edges: np.ndarray) -> None:
-    """Refuse maps whose shape or label columns are not those of the study."""
-    if maps.ndim != 4 or maps.shape[1:] != tuple(shape) or not len(maps):
-        raise problem(where, f"maps of shape {maps.shape}", f"(maps, {', '.join(map(str, shape))})", "pool them again")
-    if n_above.shape != (len(maps), len(edges)):
-        raise problem(where, f"labels of shape {n_above.shape}", f"({len(maps)}, {len(edges)})", "pool them again")
+def fingerprint(maps) -> str:
+    """A hash of maps and labels: a run must not go on from a checkpoint of other data."""
+    digest = hashlib.sha256()
+    for array in (maps.maps, maps.n_above, maps.volume_mpc3):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

@@ -1,46 +1,49 @@
 """The training loop: one flat function, resumable at any step to the same bytes (on a CPU, with as many threads).
 
+Several processes (a Team) run it side by side, each on its part of every batch; they draw the same random numbers, agree on
+when to stop, and the first of them writes.
+
 Nothing random is carried from step to step: batches, noise, augmentation, dropout and first weights are keyed by (study
 seed, network, epoch, step). The position in training is thus the whole state of the random numbers, and a checkpoint
 holds weights, optimizer, position, best weights and history.
 """
 
 import contextlib
-import hashlib
+import functools
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.errors import problem
 from limelight.files import settings_hash
 from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.maps.grid import Grid
-from limelight.maps.instrument import noise_sigma
 from limelight.networks import build
-from limelight.seeds import generator, torch_seed
-from limelight.training.checkpoint import load_checkpoint, lock, save_checkpoint
+from limelight.seeds import torch_seed
+from limelight.training.checkpoint import lock, save_checkpoint
+from limelight.training.checks import check_maps, refuse_not_finite, refuse_small_batches
 from limelight.training.data import (
     Maps,
     Presentation,
-    check_maps,
     epoch_batches,
+    fingerprint,
     label_statistics,
     observe,
     on_device,
     present,
+    presentation,
     standardisation,
     targets,
+    training_set,
 )
+from limelight.training.distributed import Team, resume, share
 from limelight.training.losses import LOSSES
+from limelight.training.optim import channels_last, learning_rate, make_optimizer
+from limelight.training.signals import Stopped, stop_signals
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
 CALIBRATION_MAPS = 128  # shown, before the first step, to a network that takes a scale from its inputs
@@ -58,10 +61,6 @@ HISTORY_COLUMNS = (
 )
 
 
-class Stopped(Exception):
-    """A signal asked training to stop; a checkpoint is written. The argument is the signal's number."""
-
-
 def train(
     settings: dict,
     grid: Grid,
@@ -70,18 +69,21 @@ def train(
     checkpoints: str | Path,
     device: str = "cpu",
     code: str = "",
+    team: Team | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train one network and return (content of its model file without provenance, history, a row an epoch).
 
     settings: limelight.config.stage_settings(study, "network", name). training_maps, validation_maps: anything with maps
     (n, x, y, f), n_above (n, bins + 1 + EXTENSION_BINS) and volume_mpc3 (n,). checkpoints: folder of this network's runs;
     a run found there with the same settings, code and data goes on where it stopped. The weights returned are those of the
-    epoch with the lowest validation loss. Raises LimelightError when the loss is no longer finite, Stopped after a signal.
+    epoch with the lowest validation loss. team: the processes that train together (default:
+    this one alone). Raises LimelightError when the loss is no longer finite, Stopped after a signal.
     """
     network, options = settings["network"], settings["network"]["training"]
     seed, name = settings["seed"], settings["network"]["name"]
-    device = torch.device(device)
-    torch.set_num_threads(settings["threads"])
+    team = team or Team()
+    device = torch.device(device, team.local_rank) if device == "cuda" else torch.device(device)
+    torch.set_num_threads(max(1, settings["threads"] // team.size))
 
     # Data. The recipe names all that decides the result; its hash keys the checkpoints.
     edges = log10_lum_edges(settings["labels"], EXTENSION_BINS)
@@ -106,38 +108,41 @@ def train(
         rows = torch.arange(len(training))[:: max(1, len(training) // CALIBRATION_MAPS)]
         random = torch.Generator(device).manual_seed(torch_seed(seed, f"calibration of {name}"))
         module.calibrate(present(training, rows, how, random)[0])
+    trained = share(module, team)
     optimizer = make_optimizer(module, options)
     loss_function = LOSSES[options["loss"]]
     statistics = label_statistics(training, how)
     baseline = constant_losses(statistics["mean_target"].to(device), validation, how, loss_function, mean, std)
 
-    def forward(inputs: Tensor) -> Tensor:
+    def forward(net: nn.Module, inputs: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bf16"):
-            return module(inputs).float()
+            return net(inputs).float()
 
-    with lock(folder), stop_signals() as asked:
+    with lock(folder) if team.leads else contextlib.nullcontext(), stop_signals() as asked:
         # Where we are: the start, or what the newest checkpoint says.
         state = {"epoch": 0, "step": 0, "sums": [0.0, 0.0, 0], "history": [], "best": {"loss": math.inf, "epoch": 0}}
-        if found := load_checkpoint(folder, recipe):
+        if found := resume(folder, recipe, team):
             module.load_state_dict(found.pop("model"))
             optimizer.load_state_dict(found.pop("optimizer"))
             state = {key: found[key] for key in state}
-            say(f"{name}: going on from epoch {state['epoch'] + 1}, step {state['step']} ({folder})")
+            say(team, f"{name}: going on from epoch {state['epoch'] + 1}, step {state['step']} ({folder})")
+        elif others := len([path for path in folder.parent.iterdir() if path.is_dir()]) - 1:
+            say(team, f"{name}: {others} checkpoint folder(s) of other settings, code or data stay in {folder.parent}")
 
         def save() -> None:
             weights = module.state_dict()
-            if all(bool(torch.isfinite(w).all()) for w in weights.values()):
+            if team.leads and all(bool(torch.isfinite(w).all()) for w in weights.values()):
                 save_checkpoint(folder, recipe, {**state, "model": weights, "optimizer": optimizer.state_dict()})
 
         epochs, steps = options["epochs"], options["steps_per_epoch"]
         first = epoch_batches(len(training), options["batch_size"], steps, seed, name, 0)
         per_epoch = len(first)
-        refuse_lone_maps(module, min(len(rows) for rows in first), name)
+        refuse_small_batches(module, min(len(rows) for rows in first), name, team)
         saved = time.monotonic()
         for epoch in range(state["epoch"], epochs):
             start = time.monotonic()
             batches = epoch_batches(len(training), options["batch_size"], steps, seed, name, epoch)
-            loss_sum, mse_sum = (torch.tensor(x, dtype=torch.float64, device=device) for x in state["sums"][:2])
+            sums = torch.tensor(state["sums"][:2], dtype=torch.float64, device=device)  # of loss and squared error
             count = state["sums"][2]
             module.train()
             for step in range(state["step"], per_epoch):
@@ -147,33 +152,37 @@ def train(
                 random = torch.Generator(device).manual_seed(torch_seed(seed, f"presentations of {name}", epoch, step))
                 torch.manual_seed(torch_seed(seed, f"dropout of {name}", epoch, step))
                 inputs, truth = present(training, torch.as_tensor(batches[step]), how, random)
-                truth = ((truth - mean) / std).float()
+                batch = len(inputs)
+                mine = team.part(batch)
+                inputs, truth = inputs[mine], ((truth[mine] - mean) / std).float()
 
-                prediction = forward(inputs)
+                prediction = forward(trained, inputs)
                 loss = loss_function(prediction, truth)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                (loss * team.weight(batch)).backward()
                 if options["clip_norm"]:
                     nn.utils.clip_grad_norm_(module.parameters(), options["clip_norm"])
                 optimizer.step()
 
-                loss_sum += len(truth) * loss.detach().double()
-                mse_sum += len(truth) * ((prediction.detach() - truth) * std).square().mean()
-                count += len(truth)
+                error = ((prediction.detach() - truth) * std).square().mean()
+                sums += team.total(len(truth) * torch.stack([loss.detach().double(), error]))
+                count += batch
                 last = step == per_epoch - 1
-                due = bool(asked) or time.monotonic() - saved > CHECKPOINT_EVERY_S
+                late = time.monotonic() - saved > CHECKPOINT_EVERY_S
+                stop, due = team.agree(max(asked, default=0), bool(asked) or late)
                 if last or due or device.type == "cpu" or step % CHECK_LOSS_EVERY == 0:
-                    refuse_not_finite(loss_sum, name, epoch, step, folder)
+                    refuse_not_finite(sums[0], name, epoch, step, folder)
                 if due and not last:
-                    state |= {"epoch": epoch, "step": step + 1, "sums": [loss_sum.item(), mse_sum.item(), count]}
+                    state |= {"epoch": epoch, "step": step + 1, "sums": [*sums.tolist(), count]}
                     save()
                     saved = time.monotonic()
-                    if asked:
-                        raise Stopped(asked[0])
+                    if stop:
+                        raise Stopped(stop)
 
-            v_loss, v_mse = validate(forward, module, validation, how, loss_function, mean, std, settings)
+            predict = functools.partial(forward, module)
+            v_loss, v_mse = validate(predict, module, validation, how, loss_function, mean, std, settings, team)
             refuse_not_finite(v_loss, name, epoch, per_epoch - 1, folder)
-            done = [epoch + 1, (epoch + 1) * per_epoch, rate, loss_sum.item() / count, mse_sum.item() / count]
+            done = [epoch + 1, (epoch + 1) * per_epoch, rate, *(sums / count).tolist()]
             row = dict(zip(HISTORY_COLUMNS, [*done, v_loss, v_mse, *baseline], strict=True))
             state |= {"epoch": epoch + 1, "step": 0, "sums": [0.0, 0.0, 0], "history": [*state["history"], row]}
             if v_loss < state["best"]["loss"]:
@@ -182,11 +191,13 @@ def train(
             save()
             saved = time.monotonic()
             say(
+                team,
                 f"{name}: epoch {epoch + 1}/{epochs}: loss {row['train_loss']:.4g}, validation {v_loss:.4g}; "
-                f"mse {v_mse:.4g} (always the training mean: {baseline[1]:.4g}); {saved - start:.1f} s"
+                f"mse {v_mse:.4g} (always the training mean: {baseline[1]:.4g}); {saved - start:.1f} s",
             )
-            if asked and epoch + 1 < epochs:
-                raise Stopped(asked[0])
+            (stop,) = team.agree(max(asked, default=0))
+            if stop and epoch + 1 < epochs:
+                raise Stopped(stop)
 
     content = {
         "network": name,
@@ -207,71 +218,28 @@ def train(
     return content, state["history"]
 
 
-def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
-    """How the network of these stage settings is shown its maps."""
-    network, options = settings["network"], settings["network"]["training"]
-    return Presentation(
-        edges=edges,
-        target=network["target"],
-        grid=grid,
-        noise=[noise_sigma(settings["noise"][key], settings["instrument"], grid) for key in network["noise"]],
-        foregrounds=settings["foregrounds"],
-        preprocessing=network["preprocessing"],
-        augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
-        beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
-    )
-
-
-def training_set(found, options: dict, seed: int, name: str, device: torch.device) -> Maps:
-    """The maps to train on: the first max_maps of them, labels shuffled among them where the config asks for it."""
-    count = min(options["max_maps"] or len(found.maps), len(found.maps))
-    rows = np.arange(count)
-    if options["permute_labels"]:
-        rows = generator(seed, f"permuted labels of {name}").permutation(count)
-    return on_device(found.maps[:count], found.n_above[rows], found.volume_mpc3[rows], device)
-
-
-def make_optimizer(module: nn.Module, options: dict) -> torch.optim.Optimizer:
-    """Adam, AdamW or SGD; weights decay (AdamW, SGD), biases and norms do not."""
-    rate, decay = options["learning_rate"], options["weight_decay"]
-    if options["optimizer"] == "adam":
-        return torch.optim.Adam(module.parameters(), lr=rate)
-    matrices = [p for p in module.parameters() if p.dim() > 1]
-    others = [p for p in module.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    if options["optimizer"] == "adamw":
-        return torch.optim.AdamW(groups, lr=rate)
-    return torch.optim.SGD(groups, lr=rate, momentum=options["momentum"])
-
-
-def learning_rate(step: int, steps: int, options: dict) -> float:
-    """The rate of one of `steps` steps: constant; cosine, down to zero; one_cycle, up from 1/25 over 30 %, then down."""
-    peak = options["learning_rate"]
-    if options["schedule"] == "constant":
-        return peak
-    if options["schedule"] == "cosine":
-        return peak * 0.5 * (1 + math.cos(math.pi * step / steps))
-    top = max(1, round(0.3 * (steps - 1)))
-    if step < top:
-        return peak / 25 + (peak - peak / 25) * 0.5 * (1 - math.cos(math.pi * step / top))
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - top) / max(1, steps - top)))
-
-
 @torch.no_grad()
-def validate(forward, module: nn.Module, maps: Maps, how: Presentation, loss_function, mean, std, settings) -> tuple:
-    """(loss, mean squared error in target units) over the validation maps, with the same noise every time."""
+def validate(
+    forward, module: nn.Module, maps: Maps, how: Presentation, loss_function, mean, std, settings, team: Team
+) -> tuple[float, float]:
+    """(loss, mean squared error in target units) over the validation maps, with the same noise every time.
+
+    The processes take the batches in turns.
+    """
     seed, network = settings["seed"], settings["network"]
     module.eval()
-    sums = [0.0, 0.0]
-    for i, rows in enumerate(torch.arange(len(maps)).split(network["training"]["batch_size"])):
+    batches = torch.arange(len(maps)).split(network["training"]["batch_size"])
+    sums = mean.new_zeros(len(batches), 2)
+    for i, rows in list(enumerate(batches))[team.rank :: team.size]:
         random = torch.Generator(mean.device).manual_seed(torch_seed(seed, f"validation of {network['name']}", i))
         inputs = observe(maps.maps[rows.to(maps.maps.device)].to(mean.device), how, random)
         truth = targets(maps.n_above[rows], maps.volume_mpc3[rows], how)
         truth = ((truth - mean) / std).float()
         prediction = forward(inputs)
-        sums[0] += len(rows) * loss_function(prediction, truth).item()
-        sums[1] += len(rows) * ((prediction - truth) * std).square().mean().item()
-    return sums[0] / len(maps), sums[1] / len(maps)
+        error = ((prediction - truth) * std).square().mean()
+        sums[i] = len(rows) * torch.stack([loss_function(prediction, truth).double(), error])
+    loss, error = (sum(column) / len(maps) for column in team.total(sums).T.tolist())
+    return loss, error
 
 
 def constant_losses(constant: Tensor, maps: Maps, how: Presentation, loss_function, mean, std) -> tuple[float, float]:
@@ -282,58 +250,10 @@ def constant_losses(constant: Tensor, maps: Maps, how: Presentation, loss_functi
     return loss.item(), (guess - truth).square().mean().item()
 
 
-def refuse_not_finite(loss: Tensor | float, name: str, epoch: int, step: int, folder: Path) -> None:
-    if not math.isfinite(float(loss)):
-        raise problem(
-            f"{name}: epoch {epoch + 1}, step {step + 1}",
-            f"a loss of {float(loss)}",
-            "a finite loss",
-            f"lower training.learning_rate or set training.clip_norm (the last good checkpoint stays in {folder})",
-        )
-
-
-def refuse_lone_maps(module: nn.Module, smallest: int, name: str) -> None:
-    """Batch norm needs two maps to have a spread between them."""
-    if smallest < 2 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        where = f"networks.{name}.training.batch_size"
-        raise problem(where, "batches of one map", "two maps or more, for batch norm", "raise it, or give more maps")
-
-
-def fingerprint(maps) -> str:
-    """A hash of maps and labels: a run must not go on from a checkpoint of other data."""
-    digest = hashlib.sha256()
-    for array in (maps.maps, maps.n_above, maps.volume_mpc3):
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def channels_last(module: nn.Module) -> nn.Module:
-    """Lay convolution weights out channels last: a third faster for the default network in float32; values stay."""
-    for weight in module.parameters():
-        if weight.dim() in (4, 5):
-            layout = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
-            weight.data = weight.data.contiguous(memory_format=layout)
-    return module
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that SIGTERM, SIGUSR1 (schedulers send them before a time limit) and Ctrl-C put their number in."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread may handle signals
-        return
-    wanted = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in wanted]
-    try:
-        yield asked
-    finally:
-        for number, handler in zip(wanted, before, strict=True):
-            signal.signal(number, handler)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def say(team: Team, line: str) -> None:
+    """A line in the log, once for all processes."""
+    if team.leads:
+        print(line, file=sys.stderr, flush=True)
 
 
 def history_csv(history: list[dict]) -> str:

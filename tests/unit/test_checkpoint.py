@@ -24,7 +24,8 @@ from limelight.training.checkpoint import (
     save_model,
     save_torch,
 )
-from limelight.training.loop import Stopped, history_csv, train
+from limelight.training.loop import history_csv, train
+from limelight.training.signals import Stopped
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

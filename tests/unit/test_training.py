@@ -13,8 +13,8 @@ from limelight.lines.labels import EXTENSION_BINS, count_above
 from limelight.maps.instrument import noise_sigma
 from limelight.maps.shards import PooledMaps
 from limelight.networks import build
+from limelight.training.checks import check_study
 from limelight.training.data import (
-    check_study,
     dim_steps,
     dimmed,
     draw_symmetry,
@@ -23,20 +23,15 @@ from limelight.training.data import (
     observe,
     on_device,
     present,
+    presentation,
     standardisation,
     symmetry,
     targets,
 )
-from limelight.training.loop import (
-    HISTORY_COLUMNS,
-    history_csv,
-    learning_rate,
-    make_optimizer,
-    presentation,
-    train,
-    validate,
-)
+from limelight.training.distributed import Team
+from limelight.training.loop import HISTORY_COLUMNS, history_csv, train, validate
 from limelight.training.losses import LOSSES
+from limelight.training.optim import learning_rate, make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -197,7 +192,7 @@ def test_validation_noise_is_the_same_every_time_and_training_noise_is_not():
     data, how = shown(toys(5), **changes)
     net = build("limelight", {"filters": 4}, SHAPE, 10)
     mean, std = standardisation(data, how)
-    runs = [validate(net, net, data, how, LOSSES["mse"], mean, std, settings(**changes)) for _ in range(2)]
+    runs = [validate(net, net, data, how, LOSSES["mse"], mean, std, settings(**changes), Team()) for _ in range(2)]
     assert runs[0] == runs[1]
     assert not torch.equal(observe(data.maps, how, generator(1)), observe(data.maps, how, generator(2)))
 
