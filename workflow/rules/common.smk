@@ -19,11 +19,13 @@ CONFIG = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml"
 if not Path(CONFIG).exists():
     write_text(CONFIG, yaml.safe_dump(STUDY, sort_keys=False))
 
-# What every job's shell knows: the study's file, and `python` as the interpreter that runs Snakemake, whatever the node's PATH
-# says, unless Snakemake itself was asked to deploy conda environments.
-shell.prefix(f"export STUDY={shlex.quote(CONFIG)}; ")
+# What every job's shell knows: the study's file; `python` as the interpreter that runs Snakemake, whatever the node's PATH says,
+# unless Snakemake itself was asked to deploy conda environments; and that idle threads should sleep: spinning ones slow a
+# training with two threads tenfold as soon as anything else wants the cores.
+ENVIRONMENT = f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)}"
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
-    shell.prefix(f"export STUDY={shlex.quote(CONFIG)} PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+    ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+shell.prefix(ENVIRONMENT + "; ")
 
 # Figures of each network, and the chapter of the report each stands in.
 FIGURES = {
