@@ -33,6 +33,7 @@ from limelight.halos.initial import LinearField, field_variances, long_block, sm
 from limelight.halos.massfunction import band_abundance, band_masses
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
+STEEPEST, TINY = 8.0, 1e-12  # of the log rate across a cell; a rate that is none
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def draw_lightcone(
             rng = seeds.generator(seed, "halos", band, slab.index)
             place, mass, running = draw_halos(rates, bands.masses[band], bands.cumulative[key], rng)
             if used is not None and bands.masses[band][-1] > APART_FROM_MSUN:
-                keep_apart(halos[slab.index], place, mass, running, rates.shape, cone.box.cell_mpc, cosmology, rng)
+                keep_apart(halos[slab.index], place, mass, running, rates, cone.box.cell_mpc, cosmology, rng)
             halos[slab.index].place.append(place)
             halos[slab.index].mass.append(mass)
 
@@ -133,7 +134,7 @@ def draw_lightcone(
 
 
 def keep_apart(
-    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, shape: tuple,
+    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, rates: torch.Tensor,
     cell_mpc: float, cosmology: Cosmology, rng: np.random.Generator
 ) -> None:  # fmt: skip
     """Redraw, in place, halos whose centre lies inside a heavier one's Lagrangian sphere; after some tries they stay."""
@@ -143,7 +144,7 @@ def keep_apart(
         bad = colliding(place, own, heavier.place, sizes)
         if not len(bad):
             break
-        place[bad] = draw_places(running, shape, rng.random(len(bad)), rng)
+        place[bad] = draw_places(rates, running, rng.random(len(bad)), rng)
 
 
 def density_block(field: LinearField, fields: tuple[torch.Tensor, torch.Tensor | None], slab: Slab) -> torch.Tensor:
@@ -220,21 +221,31 @@ def draw_halos(
     running = torch.cumsum(rates.flatten(), 0, dtype=torch.float64)
     number = int(rng.poisson(float(running[-1])))
     gaps = np.cumsum(rng.standard_exponential(number + 1))  # over the last, the order statistics of uniform numbers
-    place = draw_places(running, rates.shape, gaps[:-1] / gaps[-1], rng)
+    place = draw_places(rates, running, gaps[:-1] / gaps[-1], rng)
     mass = np.exp(np.interp(rng.random(number) * cumulative[-1], cumulative, np.log(masses)))
     return place, torch.from_numpy(mass.astype(np.float32)).to(rates.device), running
 
 
 def draw_places(
-    running: torch.Tensor, shape: tuple[int, int, int], uniform: np.ndarray, rng: np.random.Generator
+    rates: torch.Tensor, running: torch.Tensor, uniform: np.ndarray, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Places (n, 3) as x, y, z in cells, drawn by the running sum of the rates at uniform numbers (n,)."""
-    _, ny, nx = shape
+    """Places (n, 3) as x, y, z in cells, drawn by the running sum of the rates at uniform numbers (n,).
+
+    Inside its cell a halo follows the slope of the log rate there (an exponential between the neighbours, by inverse
+    CDF): places uniform in cells would blur the clustering below two cells.
+    """
+    nz, ny, nx = rates.shape
     chosen = torch.searchsorted(running, torch.from_numpy(uniform).to(running.device) * running[-1], right=True)
     chosen.clamp_(max=len(running) - 1)
-    place = torch.from_numpy(rng.random((len(uniform), 3), dtype=np.float32)).to(running.device) - 0.5
     row = torch.div(chosen, nx, rounding_mode="floor")
-    place[:, 0] += chosen - row * nx
-    place[:, 1] += row % ny
-    place[:, 2] += torch.div(row, ny, rounding_mode="floor")
+    cell = (chosen - row * nx, row % ny, torch.div(row, ny, rounding_mode="floor"))
+    flat = rates.flatten()
+    place = torch.from_numpy(rng.random((len(uniform), 3), dtype=np.float32)).to(running.device)
+    for axis, (index, size, stride) in enumerate(zip(cell, (nx, ny, nz), (1, nx, nx * ny), strict=True)):
+        ahead, behind = (index < size - 1).long(), (index > 0).long()
+        slope = torch.log((flat[chosen + ahead * stride] + TINY) / (flat[chosen - behind * stride] + TINY))
+        slope = (slope / (ahead + behind).clamp(min=1)).clamp_(-STEEPEST, STEEPEST)
+        slope += torch.where(slope.abs() < 1e-3, 1e-3, 0.0)  # the limit of no slope is smooth: 1e-3 stands for it
+        part = place[:, axis]
+        place[:, axis] = torch.log1p(part * torch.expm1(slope)).div_(slope).sub_(0.5).add_(index)
     return place
