@@ -1,13 +1,29 @@
-"""What a stage asks of a scheduler, estimated from the study: memory, minutes and how they scale.
+"""What a stage asks of a scheduler and what a study costs, estimated from the config: memory, time, disk and how they scale.
 
-The constants are round upper figures of runs on one core of a 2025 server (docs/cluster.md says how to adjust them with the
-config's resources.memory_factor and runtime_factor). A retry doubles them.
+Times and memory of the CPU stages are measured on one core of a 2025 server (constants below, rounded up). Times on a GPU
+are estimated from the networks' multiplications and a rate that a 2023 GPU should reach; they are not measured. The config's
+resources.memory_factor and runtime_factor adjust all of them to a site. A retry doubles what is asked.
 """
 
+import functools
+import json
 import math
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from limelight.networks import build
+
+STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")
+FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
-BASE_MB = 800  # Python with torch, before any data
+BASE_MB = 400  # Python with its libraries, before any data
+START_S = 4.0  # to import them
+MARGIN = 3  # jobs are given this much longer than expected: one past its limit is killed
+CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
+GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7 ms a step of 40 maps in bf16
+GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, whatever the network
+SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
 
 
 def halos_per_lightcone(study: dict) -> float:
@@ -23,11 +39,16 @@ def cells_per_lightcone(study: dict) -> float:
     return side**2 * max(1200, side) / cones["cell_mpc"] ** 3
 
 
+def covers(study: dict) -> int:
+    """How often the subfields cover a light-cone."""
+    return len(study["subfields"]["rotations_deg"]) * (1 + study["subfields"]["reflections"])
+
+
 def maps_per_lightcone(study: dict, line_model: str = "") -> int:
     """Maps that one light-cone gives (at most) for one line model, or for the one with most draws."""
-    cuts, models = study["subfields"], study["line_models"]
+    models = study["line_models"]
     draws = models[line_model]["draws"] if line_model else max(model["draws"] for model in models.values())
-    return cuts["per_side"] ** 2 * len(cuts["rotations_deg"]) * (1 + cuts["reflections"]) * draws
+    return study["subfields"]["per_side"] ** 2 * covers(study) * draws
 
 
 def map_mb(study: dict, pooled: bool = False) -> float:
@@ -37,52 +58,149 @@ def map_mb(study: dict, pooled: bool = False) -> float:
     return 4e-6 * grid["pixels"] ** 2 * grid["channels"] / block
 
 
-def training_maps(study: dict) -> int:
-    """Training maps of the largest network of the study."""
-    per_cone = max(
-        sum(maps_per_lightcone(study, model) for model in network["line_models"])
-        for network in study["networks"].values()
-    )
-    return per_cone * len(study["lightcones"]["train"])
+def network_maps(study: dict, network: str, split: str) -> int:
+    """Maps of one split that a network is trained on or chosen by."""
+    per_cone = sum(maps_per_lightcone(study, model) for model in study["networks"][network]["line_models"])
+    count = per_cone * len(study["lightcones"][split])
+    return min(count, study["networks"][network]["training"]["max_maps"] or count) if split == "train" else count
 
 
-def memory_mb(study: dict, stage: str) -> float:
-    """Memory of a stage in MB."""
-    halos = halos_per_lightcone(study)
-    cuts = study["subfields"]
-    covers = len(cuts["rotations_deg"]) * (1 + cuts["reflections"])
+def training_steps(study: dict, network: str) -> int:
+    """Steps of a network's whole training."""
+    training = study["networks"][network]["training"]
+    per_epoch = training["steps_per_epoch"] or math.ceil(network_maps(study, network, "train") / training["batch_size"])
+    return training["epochs"] * per_epoch
+
+
+def network_size(study: dict, network: str) -> tuple[float, int]:
+    """(floating-point operations of one map's forward pass, weights) of a network."""
+    grid, what = study["grid"], study["networks"][network]
+    shape = (grid["pixels"] // grid["pool_pixels"],) * 2 + (grid["channels"] // grid["pool_channels"],)
+    return _network_size(what["architecture"], json.dumps(what["options"]), shape, study["labels"]["bins"])
+
+
+@functools.cache
+def _network_size(architecture: str, options: str, shape: tuple[int, int, int], outputs: int) -> tuple[float, int]:
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:  # shapes alone: no time
+        module = build(architecture, json.loads(options), shape, outputs).eval()
+        module(torch.zeros(1, 1, *shape))
+    return float(counter.get_total_flops()), sum(weight.numel() for weight in module.parameters())
+
+
+def training_seconds(study: dict, network: str) -> float:
+    """Expected time of a training with the study's GPUs, or cores where it has none. A step costs three forward passes."""
+    training, resources = study["networks"][network]["training"], study["resources"]
+    steps, flops = training_steps(study, network), network_size(study, network)[0]
+    shown = 3 * steps * training["batch_size"] + training["epochs"] * network_maps(study, network, "validation")
+    gpus = resources["gpus"]
+    if not gpus:
+        return 2 * START_S + shown * flops / (CPU_FLOPS * resources["training_threads"])
+    rate = GPU_FLOPS[training["precision"]] * gpus * (SHARED if gpus > 1 else 1)
+    return 60 + steps * GPU_STEP_S + shown * flops / rate
+
+
+def seconds(study: dict, stage: str) -> float:
+    """Expected time of one job of a stage (the longest, where they differ), without a margin."""
+    halos, maps = halos_per_lightcone(study), maps_per_lightcone(study)
+    if stage == "network":
+        return max(training_seconds(study, name) for name in study["networks"])
     per_stage = {
-        "lightcone": 80e-6 * halos + 40e-6 * cells_per_lightcone(study),
-        "subfields": (60e-6 + 28e-6 * covers) * halos,
-        "maps": 150e-6 * halos / cuts["per_side"] ** 2 + 6 * map_mb(study),
-        "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * map_mb(study, pooled=True),
-        "network": 4 * training_maps(study) * map_mb(study, pooled=True) + 4000,
-        "evaluation": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * map_mb(study, pooled=True)
-        + 2000,
-        "figure": 500,
+        "lightcone": 10 + 4e-6 * halos + 0.3e-6 * cells_per_lightcone(study),
+        "subfields": 0.5e-6 * halos * covers(study),
+        "maps": maps * (0.1e-6 * halos / study["subfields"]["per_side"] ** 2 + 0.01 * map_mb(study)),
+        "pooled": maps * 0.01 * map_mb(study),
+        "evaluation": maps * len(study["lightcones"]["test"]) * _per_prediction_s(study),
+        "figure": 10,
+    }
+    return START_S + per_stage[stage]
+
+
+def _per_prediction_s(study: dict) -> float:
+    flops = max(network_size(study, name)[0] for name in study["networks"])
+    if study["resources"]["gpus"]:
+        return 0.002 + flops / GPU_FLOPS["float32"]
+    return flops / (CPU_FLOPS * study["resources"]["training_threads"])
+
+
+def memory_mb(study: dict, stage: str) -> int:
+    """Memory of a stage in MB."""
+    halos, pooled = halos_per_lightcone(study), map_mb(study, pooled=True)
+    processes = max(1, study["resources"]["gpus"])
+    weights_mb = 4e-6 * max(network_size(study, name)[1] for name in study["networks"])
+    on_top = 4000 if study["resources"]["gpus"] else 2000  # CUDA's own; activations
+    maps = max(sum(network_maps(study, name, split) for split in ("train", "validation")) for name in study["networks"])
+    per_stage = {
+        "lightcone": 600 + 80e-6 * halos + 40e-6 * cells_per_lightcone(study),
+        "subfields": (60e-6 + 28e-6 * covers(study)) * halos,
+        "maps": 250e-6 * halos / study["subfields"]["per_side"] ** 2 + 6 * map_mb(study),
+        "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * pooled,
+        "network": processes * (4 * maps * pooled + 6 * weights_mb + on_top),
+        "evaluation": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * pooled + 2400,
+        "figure": 800,
     }
     return math.ceil((BASE_MB + per_stage[stage]) * study["resources"]["memory_factor"])
 
 
-def runtime_min(study: dict, stage: str) -> float:
-    """Runtime of a stage in minutes, with a generous margin: a job past its limit is killed."""
+def runtime_min(study: dict, stage: str) -> int:
+    """Time that a job of a stage is given, in minutes, with a generous margin."""
+    return math.ceil((5 + MARGIN * seconds(study, stage) / 60) * study["resources"]["runtime_factor"])
+
+
+def file_mb(study: dict, stage: str) -> float:
+    """Size of what one job of a stage writes (the largest, where they differ), checkpoints included."""
     halos, maps = halos_per_lightcone(study), maps_per_lightcone(study)
-    cuts = study["subfields"]
-    covers = len(cuts["rotations_deg"]) * (1 + cuts["reflections"])
-    steps = max(_steps(study, network["training"]) for network in study["networks"].values())
-    per_step_s = 0.5 if study["resources"]["gpus"] else 3.0
-    seconds = {
-        "lightcone": 10e-6 * halos,
-        "subfields": 1e-6 * halos * covers,
-        "maps": maps * (0.5e-6 * halos / cuts["per_side"] ** 2 + 0.02 * map_mb(study)),
-        "pooled": maps * 0.05 * map_mb(study),
-        "network": steps * per_step_s,
-        "evaluation": 0.5 * maps * len(study["lightcones"]["test"]),
-        "figure": 60,
-    }
-    return math.ceil((5 + 2 * seconds[stage] / 60) * study["resources"]["runtime_factor"])
+    weights_mb = 4e-6 * max(network_size(study, name)[1] for name in study["networks"])
+    return {
+        "lightcone": 27e-6 * halos,
+        "subfields": 28e-6 * halos * covers(study),
+        "maps": maps * map_mb(study),
+        "pooled": maps * map_mb(study, pooled=True) * 1.02,
+        "network": weights_mb + 2 * 4 * weights_mb,  # two checkpoints: weights, best weights, Adam's two moments
+        "evaluation": 2 * maps * len(study["lightcones"]["test"]) * 8e-6 * study["labels"]["bins"] + 4 * map_mb(study),
+        "figure": 0.5,
+    }[stage]
 
 
-def _steps(study: dict, training: dict) -> int:
-    per_epoch = training["steps_per_epoch"] or math.ceil(training_maps(study) / training["batch_size"])
-    return training["epochs"] * per_epoch
+def jobs(study: dict) -> dict[str, int]:
+    """Jobs of a whole study by stage; a line model is painted on the light-cones that networks or tests need it for."""
+    cones, networks, tests = study["lightcones"], study["networks"].values(), study["tests"].values()
+    wanted = {(m, c) for n in networks for m in n["line_models"] for s in ("train", "validation") for c in cones[s]}
+    wanted |= {(test["line_model"], cone) for test in tests for cone in cones["test"]}
+    lightcones = len({cone for _, cone in wanted})
+    count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
+    predictions = len(study["networks"]) * len(study["tests"])
+    figures = FIGURES_PER_NETWORK * len(study["networks"])
+    return {**count, "network": len(study["networks"]), "evaluation": predictions, "figure": figures}
+
+
+def costs(study: dict) -> list[dict]:
+    """A row a stage: jobs, cores, gpus, memory_gb, minutes (expected, longest job), limit_min, core_hours, gpu_hours,
+    kept_gb (disk when the study is done) and temporary_gb (of one light-cone at work, gone after).
+    """
+    kept = {"lightcone": "lightcones", "subfields": "subfields", "maps": "maps"}
+    rows = []
+    for stage, count in jobs(study).items():
+        learns = stage in ("network", "evaluation")
+        cores = study["resources"]["training_threads"] if learns else 1
+        gpus = (study["resources"]["gpus"] if stage == "network" else min(1, study["resources"]["gpus"])) * learns
+        total_s = count * seconds(study, stage)
+        if stage == "network":
+            total_s = sum(training_seconds(study, name) for name in study["networks"])
+        is_kept = stage not in kept or kept[stage] in study["keep"]
+        written = file_mb(study, stage) / 1000
+        rows.append(
+            {
+                "stage": stage,
+                "jobs": count,
+                "cores": cores,
+                "gpus": gpus,
+                "memory_gb": memory_mb(study, stage) / 1000,
+                "minutes": seconds(study, stage) / 60,
+                "limit_min": runtime_min(study, stage),
+                "core_hours": cores * total_s / 3600,
+                "gpu_hours": gpus * total_s / 3600,
+                "kept_gb": count * written * is_kept,
+                "temporary_gb": written * (count / jobs(study)["lightcone"]) * (not is_kept),
+            }
+        )
+    return rows

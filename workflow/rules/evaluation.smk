@@ -18,7 +18,7 @@ rule evaluation:
     resources:
         mem_mb=memory("evaluation"),
         runtime=runtime("evaluation"),
-        gpu=STUDY["resources"]["gpus"],
+        gpu=min(1, STUDY["resources"]["gpus"]),
     params:
         settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
         code=code_hash("scripts/evaluate_network.py"),
