@@ -17,11 +17,11 @@ FINAL = ("lightcones", "pooled", "networks", "evaluation", "figures")
 class Checkout:
     """A scratch checkout with a small study, and ways to run snakemake on it."""
 
-    def __init__(self, root: Path, study: dict = TINY) -> None:
+    def __init__(self, root: Path, study: dict = TINY, origin: Path = ROOT) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
-            source = ROOT / name
+            source = origin / name
             if source.is_dir():
                 shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:

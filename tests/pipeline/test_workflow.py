@@ -1,20 +1,17 @@
 """The workflow as a user meets it: end to end, repeated, changed, killed."""
 
-import os
-import signal
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import h5py
-import pytest
 import yaml
-from conftest import Checkout, environment
+from checkout import TINY, Checkout, environment
 
-from limelight.config import ROOT, load_study
-
-TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
+from benchmarks.kill_harness import one_round
+from limelight.config import load_study
 
 
 def variant(checkout: Checkout, name: str, change) -> str:
@@ -104,38 +101,19 @@ def test_the_report_is_one_html_with_captions(finished: Checkout):
     assert "95 %" in text, "the captions must be in it"
 
 
-def kill(process: subprocess.Popen) -> None:
-    """SIGKILL a run with everything it started."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@pytest.mark.parametrize("cores", ["1"])
-def test_killed_again_and_again_on_another_number_of_cores_gives_the_same_bytes(
-    finished: Checkout, tmp_path: Path, cores: str
-):
-    checkout = Checkout(tmp_path)
-    command = [sys.executable, "scripts/run_study.py", "--configfile", "config/tiny.yaml", "--cores", cores]
-    results = checkout.root / "results" / "tiny"
-    log = open(tmp_path / "log", "w")  # noqa: SIM115
-    moments = ("subfields/1.h5", "pooled/li10/2.h5", "../../results/tiny/checkpoints")
-    for moment in moments:
-        process = subprocess.Popen(
-            command, cwd=checkout.root, start_new_session=True, stdout=log, stderr=log, env=environment()
-        )
-        deadline = time.monotonic() + 300
-        while not (results / moment).exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.7)
-        assert process.poll() is None, f"the run ended by itself:\n{(tmp_path / 'log').read_text()[-3000:]}"
-        kill(process)
+def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_path: Path):
+    """The short form of benchmarks/kill_harness.py, against a run on two cores; then the one command that users type."""
+    checkout, expected = Checkout(tmp_path, origin=finished.root), finished.outputs()
+    kills, wrong = one_round(checkout, expected, random.Random(3), kills=4)
+    assert len(kills) == 4
+    assert [kill["damaged"] for kill in kills] == [0, 0, 0, 0]
+    assert wrong == []
+    assert set(checkout.outputs()) == set(expected)
+    command = [sys.executable, "scripts/run_study.py", "--configfile", "config/tiny.yaml", "--cores", "1"]
     run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    assert "report" in run.stdout
-    expected, found = finished.outputs(), checkout.outputs()
-    assert set(found) == set(expected)
-    different = [name for name in expected if found[name] != expected[name]]
-    assert not different
+    assert "The study is complete" in run.stdout
+    assert checkout.outputs() == expected
 
 
 def test_a_bad_config_ends_in_one_line(finished: Checkout):
