@@ -7,7 +7,7 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 
-from limelight.config import load_study, resolve_study, stage_settings
+from limelight.config import load_study, resolve_study, stage_settings, suitable_tests
 from limelight.errors import plain_errors
 
 # `snakemake --configfile config/other.yaml` names another study; the demo is the default

@@ -9,6 +9,7 @@ import difflib
 import functools
 import hashlib
 import importlib.util
+import math
 from pathlib import Path
 
 import jsonschema
@@ -20,6 +21,8 @@ from limelight.halos.massfunction import mass_definition
 from limelight.lines.models import get_model
 from limelight.lines.priors import draw_parameters
 from limelight.maps.instrument import load_instrument
+from limelight.maps.pooling import TRANSFORMS
+from limelight.maps.shards import EXAMPLES
 from limelight.networks import build
 from limelight.seeds import generator
 
@@ -42,6 +45,7 @@ def resolve_study(raw: dict, path: str | Path) -> dict:
             if isinstance(network, dict) and isinstance(network.get("training", {}), dict):
                 network["training"] = {**study.get("training", {}), **network.get("training", {})}
     _check_schema(study, path)
+    _refuse_nan(study, path)
     _fill_defaults(study, schema())
     for split in SPLITS:
         study["lightcones"][split] = _expand_seeds(study["lightcones"][split])
@@ -146,6 +150,15 @@ def _check_schema(study: dict, path: str | Path) -> None:
         raise _plain(jsonschema.exceptions.best_match(errors), path)
 
 
+def _refuse_nan(value: object, path: str | Path, key: str = "") -> None:
+    """NaN passes every comparison of a schema, and infinity half of them."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        _refuse_nan(item, path, f"{key}.{name}".lstrip("."))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise problem(f"{path}: {key}", value, "a finite number", "see docs/config.md")
+
+
 def _plain(error: jsonschema.ValidationError, path: str | Path) -> LimelightError:
     """A schema error in words: which key, what was found, what was expected, what to do."""
     key = ".".join(str(part) for part in error.absolute_path)
@@ -225,6 +238,9 @@ def _check_sense(study: dict, path: str | Path) -> None:
         raise refuse("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
     _check_observation(study["observation"], refuse)
     _check_line_models(study["line_models"], grid["rest_freq_ghz"], refuse)
+    if min(study["figures"]["maps"], default=EXAMPLES) >= EXAMPLES:
+        expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
+        raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
     _check_references(study, path, refuse)
 
 
@@ -288,12 +304,32 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
                 build(network["architecture"], network["options"], shape, study["labels"]["bins"])
         except LimelightError as error:
             raise LimelightError(f"{path}: networks.{name}: {error}") from None
-        if network["preprocessing"]["transform"] != "log10_offset":
-            continue
-        noisy = [setting for setting in network["noise"] if noise[setting].get("sigma_uk", 1)]
-        if noisy:
-            expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
+        shares = {key: network["training"][f"{key}_fraction"] for key in ("blank", "dim")}
+        if sum(shares.values()) > 1 + 1e-9:
+            found = f"blank_fraction {shares['blank']:g} and dim_fraction {shares['dim']:g}"
+            raise refuse(f"networks.{name}.training", found, "shares that add up to 1 at most", "lower one of them")
+        noisy = [setting for setting in network["noise"] if not _quiet(noise[setting])]
+        expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
+        if noisy and not _reads_negative(network):
             raise refuse(f"networks.{name}.noise", ", ".join(noisy), expected, "use signed_log or asinh")
+        if not suitable_tests(study, name):
+            raise refuse(
+                "tests", f"none that network {name} can take", f"one of {expected}", "add a test without noise"
+            )
+
+
+def suitable_tests(study: dict, network: str) -> list[str]:
+    """The tests that a network takes: all of them, or those without noise if its preprocessing needs T ≥ 0."""
+    noise, every = study["observation"]["noise"], _reads_negative(study["networks"][network])
+    return [name for name, test in study["tests"].items() if every or _quiet(noise[test["noise"]])]
+
+
+def _reads_negative(network: dict) -> bool:
+    return TRANSFORMS[network["preprocessing"]["transform"]].negative
+
+
+def _quiet(noise: dict) -> bool:
+    return noise.get("sigma_uk", 1) in (0, [0, 0])
 
 
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:

@@ -17,8 +17,8 @@ from limelight.files import write_text
 HEAD = """# The config, key by key
 
 Written by `python scripts/config_reference.py --output docs/config.md` from `workflow/schemas/config.schema.yaml`; change
-the schema, not this page. One YAML file is one study. `base: other.yaml` takes everything from another file (relative to this
-one) and changes only what is given here. Unknown keys are refused. *Required* keys have no default.
+the schema, not this page. One YAML file is one study. `base: other.yaml` takes everything from another file (relative to
+this one) and changes only what is given here. Unknown keys are refused. *Required* keys have no default.
 
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limelight.config import ROOT, load_study, resolve_study, schema, stage_settings
+from limelight.config import ROOT, load_study, resolve_study, schema, stage_settings, suitable_tests
 from limelight.errors import LimelightError
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -94,6 +94,9 @@ BAD = {
     ),
     "noise range reversed": (changed("observation", "noise", "none", {"sigma_uk": [2, 1]}), "low ≤ high"),
     "log of negative": (changed("networks", "limelight", "preprocessing", {"transform": "log10_offset"}), "signed_log"),
+    "NaN": (changed("subfields", "rotations_deg", [0, float("nan")]), "subfields.rotations_deg.1: found nan"),
+    "shares above 1": (changed("training", {"blank_fraction": 0.7, "dim_fraction": 0.4}), "add up to 1"),
+    "no map with a slice": (changed("figures", {"maps": [7]}), "figures.maps: found [7]"),
     "unknown architecture": (changed("networks", "limelight", "architecture", "transformer"), "transformer"),
     "unknown option": (changed("networks", "limelight", "options", {"filter": 8}), "filter"),
     "unknown mass function": (changed("lightcones", "mass_function", "tinker09"), "tinker09"),
@@ -126,6 +129,18 @@ def test_a_file_that_is_no_config_gives_one_clear_line(tmp_path: Path, text: str
     path.write_text(text)
     with pytest.raises(LimelightError, match=expected):
         load_study(path)
+
+
+def test_a_network_of_maps_without_noise_takes_the_tests_without_noise():
+    raw = changed("networks", "limelight", "preprocessing", {"transform": "log10_offset"})
+    raw["networks"]["limelight"]["noise"] = ["none"]
+    raw["networks"]["other"] = DEMO["networks"]["limelight"]
+    study = resolve_study(raw, "demo")
+    assert suitable_tests(study, "limelight") == ["no_noise"]
+    assert suitable_tests(study, "other") == list(DEMO["tests"])
+    del raw["tests"]["no_noise"]
+    with pytest.raises(LimelightError, match="none that network limelight can take"):
+        resolve_study(raw, "demo")
 
 
 def test_a_circle_of_bases_is_refused(tmp_path: Path):

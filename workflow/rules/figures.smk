@@ -7,7 +7,9 @@ for figure, category in FIGURES.items():
         name:
             f"figure_{figure}"
         input:
-            expand(f"{RESULTS}/evaluation/{{{{network}}}}/{{test}}.h5", test=STUDY["tests"]),
+            lambda wildcards: [
+                f"{RESULTS}/evaluation/{wildcards.network}/{test}.h5" for test in suitable_tests(STUDY, wildcards.network)
+            ],
         output:
             pdf=f"{RESULTS}/figures/{{network}}/{figure}.pdf",
             png=report(
