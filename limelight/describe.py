@@ -33,8 +33,11 @@ def describe(path: str | Path) -> str:
 
 
 def _describe_hdf5(path: Path) -> Iterator[str]:
-    with h5py.File(path, "r") as file:
-        kind = file.attrs.get("limelight_kind")
+    try:
+        with h5py.File(path, "r") as file:
+            kind = file.attrs.get("limelight_kind")
+    except OSError:
+        kind = ""  # truncated or damaged: read_hdf5 says how
     if kind is None:
         raise problem(path, "an HDF5 file that limelight did not write", KINDS, "convert it first, see docs/files.md")
     with read_hdf5(path, kind) as file:

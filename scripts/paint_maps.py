@@ -38,6 +38,10 @@ def main() -> None:
     if subfields.size_deg != grid.size_deg:
         found = f"subfields of {subfields.size_deg:g}°"
         raise problem(args.subfields, found, f"the config's {grid.size_deg:g}°", "cut the light-cone again")
+    needed, held = grid.redshift_range, [float(subfields.geometry[f"redshift_{end}"]) for end in ("min", "max")]
+    if needed[0] < held[0] - 1e-6 or needed[1] > held[1] + 1e-6:
+        found, expected = (f"halos at redshifts {low:.4g} to {high:.4g}" for low, high in (held, needed))
+        raise problem(args.subfields, found, f"{expected}, the config's band", "make the light-cone with this config")
     halos = read_subfield_halos(args.subfields)
     painted = paint_subfields(subfields, halos, name, known[name], study["labels"], grid, study["seed"])
     painted = progress(

@@ -97,6 +97,18 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
         fix = "test on others: a network knows the halos it was trained on"
         raise problem("test maps", f"light-cones {seen}, which training saw", "light-cones it has never seen", fix)
 
+    strange = sorted(set(np.asarray(data.lightcone).tolist()) - set(settings["splits"]["test"]))
+    if strange:
+        fix = "give --maps of lightcones.test"
+        raise problem(
+            "test maps", f"light-cones {strange}", f"the study's test light-cones {settings['splits']['test']}", fix
+        )
+    models, wanted = sorted(set(np.asarray(data.line_model).tolist())), settings["test"]["line_model"]["name"]
+    if models != [wanted]:
+        raise problem(
+            "test maps", f"line model {', '.join(models)}", f"{wanted}, as tests.{test} has it", "give its maps"
+        )
+
     # Truth and prediction, in target space, natural space and counts.
     truth = quantity(np.asarray(data.n_above)[:, : len(edges)], edges, np.asarray(data.volume_mpc3), name)
     stage = f"noise of test {test}"

@@ -47,7 +47,25 @@ class Evaluation:
         return 10 ** (0.5 * (edges[1:] + edges[:-1]))
 
 
-GROUPS = ("rows", "statistics", "blank", "training", "history", "examples")
+# What figures ask of each group
+COLUMNS = {
+    "rows": ("lightcone", "subfield", "draw", "volume_mpc3"),
+    "statistics": (
+        "n_used",
+        "p2.5",
+        "p50",
+        "p97.5",
+        "two_sigma_lower",
+        "two_sigma_upper",
+        "mean_counts",
+        "spread_ratio",
+    ),
+    "blank": ("clean", "noisy"),
+    "training": ("mean", "percentiles"),
+    "history": ("epoch",),
+    "examples": ("raw", "pooled", "noisy"),
+}
+GROUPS = tuple(COLUMNS)
 
 
 def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str, object]) -> None:
@@ -72,6 +90,9 @@ def read_evaluation(path: str | Path) -> Evaluation:
         for group in GROUPS:
             if group not in file:
                 raise problem(path, f"no group '{group}'", f"groups {', '.join(GROUPS)}", "evaluate again")
+            missing = [name for name in COLUMNS[group] if name not in file[group]]
+            if missing:
+                raise problem(path, f"no {', '.join(missing)} in group '{group}'", "a whole group", "evaluate again")
         header = {
             name: attribute(file, f"evaluation_{name}")
             for name in ("network", "test", "settings", "target", "grid", "unit", "totals")

@@ -42,6 +42,8 @@ def draw(name: str, evaluations: list[Evaluation], maps: Sequence[int] | None = 
         raise problem("figure", f"'{name}'", f"one of {', '.join(FIGURES)}", "choose one")
     if not evaluations:
         raise problem("figure", "no evaluations", FIGURES[name].needs, "name them")
+    if maps is not None and min(maps) < 0:
+        raise problem("maps", f"map {min(maps)}", "numbers from 0 up", "count from 0")
     first = evaluations[0]
     for e in evaluations[1:]:
         same_bins = (

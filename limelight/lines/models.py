@@ -36,7 +36,8 @@ class LineModel:
 
     parameters: {name: (mean, sigma)}, the full published prior; positive: those that a draw must leave above 0 (names that
     start with "sigma" never fall below 0 anyway); priors: further named priors, {name: (means, covariance)} with both in the
-    order of `parameters`; rest_freq_ghz: of the line it was fitted to, None where it serves any; log10_luminosity(mass_msun (n,), redshift (n,), {name: value}, rng) -> float64 (n,).
+    order of `parameters`; rest_freq_ghz: of the line it was fitted to, None where it serves any;
+    log10_luminosity(mass_msun (n,), redshift (n,), {name: value}, rng) -> float64 (n,).
     """
 
     name: str

@@ -76,6 +76,7 @@ def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity
         geometry={**GRID, "beam_fwhm_arcmin": 0.0},
         log10_lum_edges=np.r_[EDGES, 7.5, 8.0],
         lightcone=np.repeat([9, 10], 25),
+        line_model=np.repeat(LINE_MODEL["name"], 50),
         subfield=np.arange(50),
         draw=np.zeros(50, int),
         center_deg=np.zeros((50, 2)),
@@ -185,6 +186,8 @@ def spoil(path, how: str) -> None:
             file["truth"] = np.zeros((4, BINS))
         elif how == "lacking":
             del file["statistics"]
+        elif how == "lacking a column":
+            del file["statistics/p2.5"]
         elif how == "kind":
             file.attrs["limelight_kind"] = "maps"
 
@@ -196,6 +199,7 @@ def spoil(path, how: str) -> None:
         ("NaN", "NaN"),
         ("ragged", "shapes"),
         ("lacking", "statistics"),
+        ("lacking a column", "p2.5 in group 'statistics'"),
         ("kind", "kind 'maps'"),
     ],
 )
@@ -228,6 +232,17 @@ def test_maps_that_training_saw_and_other_bins_are_refused():
     info, settings, data, history = study()
     data.log10_lum_edges = data.log10_lum_edges + 0.1
     with pytest.raises(LimelightError, match="luminosity edges"):
+        evaluate(Oracle(), info, settings, data, history)
+
+
+def test_maps_of_another_line_model_or_split_are_refused():
+    info, settings, data, history = study()
+    data.line_model = np.repeat("breysse", 50)
+    with pytest.raises(LimelightError, match="breysse; expected li10"):
+        evaluate(Oracle(), info, settings, data, history)
+    info, settings, data, history = study()
+    data.lightcone[:] = 3
+    with pytest.raises(LimelightError, match="test light-cones"):
         evaluate(Oracle(), info, settings, data, history)
 
 

@@ -157,7 +157,12 @@ def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_p
 
 @pytest.mark.parametrize(
     ("name", "maps", "says"),
-    [("pie", None, "one of map_slices"), ("luminosity_function", [999], "below 128"), ("map_slices", [3], "below 3")],
+    [
+        ("pie", None, "one of map_slices"),
+        ("luminosity_function", [999], "below 128"),
+        ("luminosity_function", [-1], "from 0 up"),
+        ("map_slices", [3], "below 3"),
+    ],
 )
 def test_wrong_requests_are_refused(name, maps, says, evaluations):
     with pytest.raises(LimelightError, match=says):

@@ -250,7 +250,8 @@ def test_describe_knows_its_own_files_and_refuses_others(model, tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
     (tmp_path / "cut.pt").write_bytes(model.read_bytes()[:20000])
-    for name in ("foreign.h5", "notes.txt", "empty", "other.pt", "cut.pt", "absent.h5"):
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "m.h5").read_bytes()[:3000])
+    for name in ("cut.h5", "foreign.h5", "notes.txt", "empty", "other.pt", "cut.pt", "absent.h5"):
         with pytest.raises(LimelightError) as error:
             describe(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
