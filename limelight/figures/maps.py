@@ -22,11 +22,13 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     grid = evaluations[0].grid
     unit = UNITS[evaluations[0].unit]
     titles = [_block("one channel", 1, 1), _block("pooled", grid["pool_pixels"], grid["pool_channels"])]
-    titles += [f"{test_name(e, evaluations)}\n{noise_words(e)}" for e in noisy]
+    titles += ["\n".join([test_name(e, evaluations), *noise_words(e).split(", ")]) for e in noisy]
+    lines = max(title.count("\n") for title in titles)
+    titles = ["\n" * (lines - title.count("\n")) + title for title in titles]
     columns = [[e.examples["raw"][i] for e, i in rows], [e.examples["pooled"][i] for e, i in rows]]
     columns += [[_slice_under(e, first, i) for first, i in rows] for e in noisy]
     shape = (len(rows), len(columns))
-    figure = Figure(figsize=(PAGE_IN, 0.75 + shape[0] * PAGE_IN / max(shape[1], 3)))
+    figure = Figure(figsize=(PAGE_IN, 0.6 + 0.15 * lines + shape[0] * PAGE_IN / max(shape[1], 3)))
     axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False)
     half = grid["size_deg"] / 2
     tick = float(f"{0.7 * half:.1g}")
@@ -48,7 +50,7 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
             bar.set_ticks(_decades(norm))
         bar.ax.minorticks_off()
         bar.ax.tick_params(labelsize=7.5)
-        bar.set_label(f"{title}\n{'T' if unit == 'µK' else 'I'} [{unit}]", fontsize=8.5)
+        bar.set_label(f"{title}\n{'T' if unit == 'µK' else 'I'} [{unit}]", fontsize=8.5 if len(titles) < 4 else 7.5)
     for panel in axes[-1]:
         panel.set_xlabel(r"$\Delta$RA [deg]")
     for panel, (e, i) in zip(axes[:, 0], rows, strict=True):

@@ -181,6 +181,7 @@ def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure
         counts = e.target["quantity"] in ("dn", "n_above")
         smallest = e.training["mean"][e.training["mean"] > 0].min()
         panel.set_yscale("symlog", linthresh=1 if counts else smallest, linscale=0.5)
+        panel.set_ylim(bottom=-0.1 * (1 if counts else smallest))
         panel.axhline(0, color=GUIDE, lw=0.6)
         luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
     axes[0].set_ylabel(QUANTITIES[shown[0].target["quantity"]])
