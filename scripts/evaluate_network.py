@@ -20,6 +20,7 @@ from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.predict import evaluate  # noqa: E402
 from limelight.evaluation.shards import read_history, write_evaluation  # noqa: E402
+from limelight.evaluation.statistics import in_words  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.maps.shards import read_pooled  # noqa: E402
 from limelight.training import load_model  # noqa: E402
@@ -49,13 +50,8 @@ def main() -> None:
     torch.set_num_threads(settings["threads"])
     result = evaluate(module, info, settings, read_pooled(args.maps), read_history(args.history), device)
     write_evaluation(args.output, result, provenance(settings, study["seed"]))
-    totals = result.totals
-    print(
-        f"{args.output}: {len(result.truth)} maps; mse {totals['mse_dex']:.4g} dex², {totals['gain_dex']:.3g} times below"
-        f" always the training mean; least spread ratio of well-filled bins {totals['lowest_spread_ratio_100']:.3g};"
-        f" {time.monotonic() - start:.1f} s",
-        file=sys.stderr,
-    )
+    seconds = time.monotonic() - start
+    print(f"{args.output}: {len(result.truth)} maps; {in_words(result.totals)}; {seconds:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

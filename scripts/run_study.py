@@ -17,8 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from limelight.config import load_study
+from limelight.config import load_study, suitable_tests
 from limelight.errors import LimelightError, plain_errors
+from limelight.evaluation.shards import read_evaluation
+from limelight.evaluation.statistics import READS_GAIN, READS_SPREAD, in_words, reads_the_map
+from limelight.figures.common import adds_to_maps
 
 
 def main() -> None:
@@ -28,7 +31,8 @@ def main() -> None:
     parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")
     args = parser.parse_args()
     configfile = args.configfile.resolve()
-    results = ROOT / "results" / load_study(configfile)["study"]
+    study = load_study(configfile)
+    results = ROOT / "results" / study["study"]
     results.mkdir(parents=True, exist_ok=True)
     snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
     snakemake += ["--configfile", str(configfile)]
@@ -55,6 +59,19 @@ def main() -> None:
     for figure in figures:
         if figure.suffix == ".pdf":
             print(f"    {figure.relative_to(ROOT)}")
+    for line in verdicts(study, results / "evaluation"):
+        print(line)
+
+
+def verdicts(study: dict, evaluations: Path) -> list[str]:
+    """What the evaluation files say of every network under every test, and whether it reads maps without noise."""
+    lines = [f"  test maps (wanted without noise: at least {READS_GAIN:g} × and a spread ratio above {READS_SPREAD:g})"]
+    for network in study["networks"]:
+        for test in suitable_tests(study, network):
+            found = read_evaluation(evaluations / network / f"{test}.h5")
+            answer = "" if adds_to_maps(found) else f" -> {'yes' if reads_the_map(found.totals) else 'NO'}"
+            lines.append(f"    {network}, {test}: {in_words(found.totals)}{answer}")
+    return lines
 
 
 if __name__ == "__main__":

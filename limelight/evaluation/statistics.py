@@ -11,6 +11,7 @@ not read its maps.
 
 import numpy as np
 
+READS_GAIN, READS_SPREAD = 10.0, 0.8  # what is asked of a network on maps without noise
 PERCENTILES = (2.5, 16.0, 50.0, 84.0, 97.5)  # of a Gaussian: about 2σ and 1σ either side of the median
 
 
@@ -118,3 +119,17 @@ def summarise(
     ratios = bins["spread_ratio"][well_filled]
     totals["lowest_spread_ratio_100"] = float(ratios.min()) if len(ratios) else float("nan")
     return bins, totals
+
+
+def in_words(totals: dict[str, float]) -> str:
+    """The totals of `summarise` in one line."""
+    spread = totals["lowest_spread_ratio_100"]
+    words = f"lowest spread ratio {spread:.2f} in bins of 100 sources or more"
+    return f"mse {totals['mse_dex']:.3g} dex², {totals['gain_dex']:.3g} × below always the training mean; " + (
+        words if np.isfinite(spread) else "no bin holds 100 sources"
+    )
+
+
+def reads_the_map(totals: dict[str, float]) -> bool:
+    """Whether a network does what is asked of one on maps without noise; False where no bin is filled well enough."""
+    return totals["gain_dex"] >= READS_GAIN and totals["lowest_spread_ratio_100"] > READS_SPREAD

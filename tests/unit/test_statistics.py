@@ -95,3 +95,16 @@ def test_lowest_spread_ratio_counts_well_filled_bins_only():
     bins, totals = statistics.summarise(*spaces)
     assert bins["spread_ratio"] == pytest.approx([0.5, 0.0])
     assert totals["lowest_spread_ratio_100"] == pytest.approx(0.5)
+
+
+def test_a_network_reads_the_map_when_both_gain_and_spread_say_so():
+    def totals(gain: float, spread: float) -> dict[str, float]:
+        return {"mse_dex": 0.002, "gain_dex": gain, "lowest_spread_ratio_100": spread}
+
+    assert statistics.reads_the_map(totals(10.0, 0.81))
+    for gain, spread in ((9.9, 0.9), (40.0, 0.8), (40.0, float("nan"))):
+        assert not statistics.reads_the_map(totals(gain, spread))
+    assert "0.002 dex², 40 × below always the training mean; lowest spread ratio 0.90" in statistics.in_words(
+        totals(40.0, 0.9)
+    )
+    assert "no bin holds 100 sources" in statistics.in_words(totals(40.0, float("nan")))
