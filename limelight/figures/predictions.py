@@ -24,6 +24,8 @@ from limelight.figures.common import (
 )
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
 
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.")  # of the truths, where tests have maps of several line models
+
 
 def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     """Predicted and true luminosity function of chosen test maps, and below each their ratio, under every test."""
@@ -37,8 +39,8 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
     figure = Figure(figsize=(width, 3.9))
     axes = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=(2.2, 1))
     for (top, bottom), i in zip(axes.T, shown, strict=True):
-        for truth in _distinct([e.truth[i] for e in evaluations]):
-            top.stairs(truth, edges, color=TRUTH, lw=1.2, baseline=None)
+        for truth, dashes in zip(_distinct([e.truth[i] for e in evaluations]), DASHES, strict=False):
+            top.stairs(truth, edges, color=TRUTH, lw=1.2, ls=dashes, baseline=None)
         if first.target["quantity"] in ("dn", "n_above"):  # the least any reader of one map could err by
             poisson = np.divide(
                 1, np.sqrt(first.truth[i]), out=np.full(len(edges) - 1, np.nan), where=first.truth[i] > 0
@@ -58,7 +60,11 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
         [e.truth[shown] for e in evaluations] + [e.predicted[shown] for e in evaluations],
     )
     axes[1, 0].set_ylabel("predicted / true")
-    handles = [Line2D([], [], color=TRUTH, lw=1.2, label="true")]
+    models = list(dict.fromkeys(e.settings["line_model"]["name"] for e in evaluations))
+    handles = [
+        Line2D([], [], color=TRUTH, lw=1.2, ls=dashes, label="true" + (f", {model}" if len(models) > 1 else ""))
+        for model, dashes in zip(models, DASHES, strict=False)
+    ]
     handles += [
         Line2D([], [], **test_style(k), lw=1.0, label=test_name(e, evaluations)) for k, e in enumerate(evaluations)
     ]
