@@ -8,7 +8,8 @@ for figure, category in FIGURES.items():
             f"figure_{figure}"
         input:
             lambda wildcards: [
-                f"{RESULTS}/evaluation/{wildcards.network}/{test}.h5" for test in suitable_tests(STUDY, wildcards.network)
+                f"{RESULTS}/evaluation/{wildcards.network}/{test}.h5"
+                for test in suitable_tests(STUDY, wildcards.network)
             ],
         output:
             pdf=f"{RESULTS}/figures/{{network}}/{figure}.pdf",
