@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/demo.yaml
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-cluster test-all kill-harness lint clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml
@@ -11,8 +11,17 @@ demo: .venv/installed
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
 
+# A real one-node SLURM; needs root and Debian's slurm-wlm and munge.
+test-cluster: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Half an hour: a study killed at random 42 times, also under SLURM (root), every file compared with an unbroken run's.
+kill-harness: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill_harness.py --kills 30 --slurm-kills 12 \
+	    --output docs/results/kill_harness.csv
 
 lint: .venv/installed
 	$(BIN)/ruff check .

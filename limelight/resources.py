@@ -17,7 +17,7 @@ from limelight.networks import build
 STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")
 FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
-BASE_MB = 400  # Python with its libraries, before any data
+BASE_MB = 1400  # Python with its libraries, before any data (400), and the two Snakemakes around it in a SLURM job (1000)
 START_S = 4.0  # to import them
 MARGIN = 3  # jobs are given this much longer than expected: one past its limit is killed
 CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
