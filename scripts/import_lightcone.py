@@ -4,7 +4,7 @@
 The config says which: lightcones.source (the format), lightcones.files (the path; {lightcone} stands for the number) and,
 where the files are silent, lightcones.catalogue. Boxes are tiled onto the light-cone. See docs/catalogues.md.
 
-example: python scripts/import_lightcone.py --config config/demo.yaml --lightcone 3 --output lightcones/3.h5
+example: python scripts/import_lightcone.py --config config/mine.yaml --lightcone 3 --output lightcones/3.h5
 """
 
 import argparse
