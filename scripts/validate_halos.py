@@ -99,7 +99,7 @@ def generator_rows(study: dict, side_mpc: float, redshift: float, seed: int) -> 
     values, density = expected_luminosities(line, parameters, settings["mass_min_msun"], redshift, cosmology, model)
     expected = np.histogram(values, LUM_EDGES, weights=density)[0] * box.side_mpc**3
     for low, n, e in zip(LUM_EDGES[:-1], found, expected, strict=True):
-        if e > 10:
+        if e > 10:  # errors are of Poisson alone
             rows.append(Row("luminosity function", "fiducial Li", low + 0.25, float(n), float(e), float(np.sqrt(e))))
     same = box_of_reference(settings, cosmology)
     statistics = clustering_statistics(same.position_mpc, same.mass_msun, same.side_mpc)
