@@ -3,8 +3,9 @@
 
 The config's `tests` says which maps and which noise; the noise of each map is fixed by the study's seed.
 
-example: python scripts/evaluate_network.py --config config/demo.yaml --test no_noise --network networks/limelight/model.pt \\
-    --history networks/limelight/history.csv --maps pooled/li10/9.h5 pooled/li10/10.h5 --output evaluation/no_noise.h5
+example: python scripts/evaluate_network.py --config config/demo.yaml --test no_noise \\
+    --network networks/limelight/model.pt --history networks/limelight/history.csv \\
+    --maps pooled/li10/9.h5 pooled/li10/10.h5 --output evaluation/no_noise.h5
 """
 
 import argparse
