@@ -20,6 +20,9 @@ with plain_errors():
     STUDY = resolve_study(config, Path(workflow.configfiles[-1]))
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/halos.smk"
 include: "workflow/rules/maps.smk"

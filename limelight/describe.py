@@ -1,6 +1,7 @@
 """What a limelight file says of itself, in words: its kind, what made it, and what it holds."""
 
 import csv
+import html
 import json
 import zipfile
 from collections.abc import Iterator
@@ -32,16 +33,42 @@ def describe(path: str | Path) -> str:
     return "\n".join(lines)
 
 
+def provenance_of(path: str | Path) -> dict[str, str]:
+    """Kind and provenance (version, commit, libraries, config hash, seed) that an HDF5 file or model.pt carries."""
+    path = Path(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        content = load_torch(path, "network")
+        attributes = {"limelight_kind": "network", **content.get("provenance", {})}
+    else:
+        with read_hdf5(path, _kind(path)) as file:
+            attributes = dict(file.attrs)
+    return {name: str(attributes.get(name, "unknown")) for name in ("limelight_kind", *PROVENANCE)}
+
+
+def provenance_table(paths: list[str | Path], title: str) -> str:
+    """An HTML page with a row for each set of files that were made alike: same kind, config hash, version, commit, ..."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        alike.setdefault(tuple(provenance_of(path).values()), []).append(str(path))
+    headings = ("kind", "limelight", "git commit", "libraries", "config hash", "seed", "files")
+    rows = []
+    for values, files in alike.items():
+        shown = files if len(files) <= 3 else [files[0], f"… {len(files)} files …", files[-1]]
+        rows.append("".join(f"<td>{html.escape(value)}</td>" for value in (*values, ", ".join(shown))))
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
+    style = (
+        "table{border-collapse:collapse;font:13px sans-serif}td,th{border:1px solid #bbb;padding:4px;text-align:left}"
+    )
+    return (
+        f"<!DOCTYPE html>\n<html><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+        f"<style>{style}</style></head><body>\n<h3>{html.escape(title)}</h3>\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n</body></html>\n"
+    )
+
+
 def _describe_hdf5(path: Path) -> Iterator[str]:
-    try:
-        with h5py.File(path, "r") as file:
-            kind = file.attrs.get("limelight_kind")
-    except OSError:
-        kind = ""  # truncated or damaged: read_hdf5 says how
-    if kind is None:
-        raise problem(path, "an HDF5 file that limelight did not write", KINDS, "convert it first, see docs/files.md")
-    with read_hdf5(path, kind) as file:
-        yield f"{path}: {kind}, format {file.attrs['limelight_format']}"
+    with read_hdf5(path, _kind(path)) as file:
+        yield f"{path}: {file.attrs['limelight_kind']}, format {file.attrs['limelight_format']}"
         attributes = {name: _plain(value) for name, value in file.attrs.items()}
         yield from _provenance(attributes)
         for name in sorted(attributes):
@@ -53,6 +80,18 @@ def _describe_hdf5(path: Path) -> Iterator[str]:
         for name, item in found:
             unit = f" [{item.attrs['unit']}]" if item.attrs.get("unit") else ""
             yield f"  {name}: {_shape(item.shape)} {item.dtype}{unit}"
+
+
+def _kind(path: Path) -> str:
+    """The kind that an HDF5 file says it is; of a damaged one nothing, for read_hdf5 says best what is wrong."""
+    try:
+        with h5py.File(path, "r") as file:
+            kind = file.attrs.get("limelight_kind")
+    except OSError:
+        return ""
+    if kind is None:
+        raise problem(path, "an HDF5 file that limelight did not write", KINDS, "convert it first, see docs/files.md")
+    return kind
 
 
 def _describe_torch(path: Path) -> Iterator[str]:

@@ -12,12 +12,13 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from limelight.config import suitable_tests
 from limelight.networks import build
 
 STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")
 FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
-BASE_MB = 1400  # Python with its libraries, before any data (400), and the two Snakemakes around it in a SLURM job (1000)
+BASE_MB = 1400  # before any data: Python with its libraries (400), the two Snakemakes around it in a SLURM job
 START_S = 4.0  # to import them
 MARGIN = 3  # jobs are given this much longer than expected: one past its limit is killed
 CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
@@ -163,13 +164,14 @@ def file_mb(study: dict, stage: str) -> float:
 
 def jobs(study: dict) -> dict[str, int]:
     """Jobs of a whole study by stage; a line model is painted on the light-cones that networks or tests need it for."""
-    cones, networks, tests = study["lightcones"], study["networks"].values(), study["tests"].values()
+    cones, networks = study["lightcones"], study["networks"].values()
+    tests = [study["tests"][test] for name in study["networks"] for test in suitable_tests(study, name)]
     wanted = {(m, c) for n in networks for m in n["line_models"] for s in ("train", "validation") for c in cones[s]}
     wanted |= {(test["line_model"], cone) for test in tests for cone in cones["test"]}
     lightcones = len({cone for _, cone in wanted})
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
-    predictions = len(study["networks"]) * len(study["tests"])
-    figures = FIGURES_PER_NETWORK * len(study["networks"])
+    predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
+    figures = FIGURES_PER_NETWORK * len(study["networks"]) + 1  # and the page of provenance
     return {**count, "network": len(study["networks"]), "evaluation": predictions, "figure": figures}
 
 

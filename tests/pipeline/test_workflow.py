@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import h5py
+import torch
 import yaml
 from checkout import TINY, Checkout, environment
 
+import limelight
 from benchmarks.kill_harness import one_round
 from limelight.config import load_study
 
@@ -56,7 +58,7 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
     figures = {
         f"figure_{name}" for name in ("map_slices", "luminosity_function", "error_bands", "spread_ratio", "blank_map")
     }
-    figures |= {"figure_loss_history", "figure_training_spread"}
+    figures |= {"figure_loss_history", "figure_training_spread", "provenance"}
 
     def planned(name, change):
         return finished.planned(variant(finished, name, change))
@@ -88,7 +90,7 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
         style.write_text(original[style])
         loop.write_text(original[loop] + "\nUNUSED = 1\n")
-        assert {rule.split("_")[0] for rule in finished.planned()} == {"network", "evaluation", "figure"}
+        assert {rule.split("_")[0] for rule in finished.planned()} == {"network", "evaluation", "figure", "provenance"}
     finally:
         for path, text in original.items():
             path.write_text(text)
@@ -99,6 +101,12 @@ def test_the_report_is_one_html_with_captions(finished: Checkout):
     text = (finished.root / "results" / "tiny" / "report.html").read_text()
     assert text.count("data:image/png") == 14, "seven figures of two networks"
     assert "95 %" in text, "the captions must be in it"
+    page = (finished.root / "results" / "tiny" / "provenance.html").read_text()
+    for kind, count in (("pooled", 7), ("network", 2), ("evaluation", 4)):
+        assert page.count(f"<td>{kind}</td>") in range(1, count + 1)
+    for words in (limelight.__version__, f"torch {torch.__version__}", "<td>7</td>", "networks/cnn/model.pt"):
+        assert words in page
+    assert "provenance.html" in text
 
 
 def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_path: Path):

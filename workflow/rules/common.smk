@@ -74,8 +74,10 @@ def foreign_files(wildcards):
 
 
 def all_figures():
-    """Every figure of every network."""
-    return expand(f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["networks"], figure=FIGURES)
+    """Every figure of every network, and the page of what made the files behind them."""
+    return [f"{RESULTS}/provenance.html"] + expand(
+        f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["networks"], figure=FIGURES
+    )
 
 
 def settings(stage, *names):
@@ -86,6 +88,19 @@ def settings(stage, *names):
 def pooled(line_models, split):
     """The pooled shards of some line models on the light-cones of one split."""
     return [f"{RESULTS}/pooled/{model}/{cone}.h5" for model in line_models for cone in STUDY["lightcones"][split]]
+
+
+# Line models and the splits whose pooled maps the study's networks and tests use.
+POOLED_USED = {
+    (model, split)
+    for network in STUDY["networks"].values()
+    for model in network["line_models"]
+    for split in ("train", "validation")
+} | {
+    (STUDY["tests"][test]["line_model"], "test")
+    for network in STUDY["networks"]
+    for test in suitable_tests(STUDY, network)
+}
 
 
 def memory(stage):

@@ -35,3 +35,30 @@ for figure, category in FIGURES.items():
         shell:
             "python scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
             " --output {output.pdf:q} > {log:q} 2>&1"
+
+
+# What made the files behind the figures, as they say themselves.
+rule provenance:
+    input:
+        sorted({path for model, split in POOLED_USED for path in pooled([model], split)}),
+        expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY["networks"]),
+        [
+            f"{RESULTS}/evaluation/{network}/{test}.h5"
+            for network in STUDY["networks"]
+            for test in suitable_tests(STUDY, network)
+        ],
+    output:
+        report(f"{RESULTS}/provenance.html", caption="../report/provenance.rst", category="Provenance"),
+    log:
+        f"{RESULTS}/logs/provenance.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=runtime("figure"),
+    params:
+        title=f"What made the files of study {STUDY['study']}",
+        code=code_hash("scripts/list_provenance.py"),
+    shell:
+        "python scripts/list_provenance.py --title {params.title:q} --output {output:q} {input:q} > {log:q} 2>&1"

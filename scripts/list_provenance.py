@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""List what made the files of a study (version, commit, libraries, config hash, seed) as a page of its report.
+
+example: python scripts/list_provenance.py --output provenance.html results/demo/networks/*/model.pt
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.describe import provenance_table  # noqa: E402
+from limelight.errors import plain_errors  # noqa: E402
+from limelight.files import write_text  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="HDF5 files of limelight and model.pt files")
+    parser.add_argument("--output", type=Path, required=True, help="HTML page to write")
+    parser.add_argument("--title", default="What made the files of this study", help="heading of the page")
+    args = parser.parse_args()
+    write_text(args.output, provenance_table(args.files, args.title))
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
