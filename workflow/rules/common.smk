@@ -25,7 +25,7 @@ if not Path(CONFIG).exists():
 ENVIRONMENT = f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)}"
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-shell.prefix(ENVIRONMENT + "; ")
+shell.prefix(f"{ENVIRONMENT}; ")
 
 # Figures of each network, and the chapter of the report each stands in.
 FIGURES = {
