@@ -10,6 +10,7 @@ from limelight.halos.initial import Box, good_size
 
 SLAB_MPC = 20.0  # thickness of a slab; abundances evolve log-linearly with distance inside one
 MARGIN_SIGMAS = 4.5  # displacements and velocities provided for beyond the edges, in σ of linear theory
+MIN_WIDTH_MPC = 200.0  # of the box: a narrower one would need many more coarse cells for its long waves
 MAX_FIELD_DEG = 20.0  # beyond, distances inside one slab differ too much for one set of rates
 
 
@@ -70,7 +71,7 @@ def place_cone(
     nearest, farthest = cosmology.comoving_distance(np.array([low, high]))
     front = nearest / np.sqrt(1 + 2 * half_width**2) - margin
     depth = good_size((farthest + margin - front) / cell_mpc + 4)
-    width = good_size(2 * (half_width * farthest + margin) / cell_mpc + 4)
+    width = good_size(max(2 * (half_width * farthest + margin), MIN_WIDTH_MPC) / cell_mpc + 4)
     lateral = -0.5 * (width - 1) * cell_mpc
     return Cone(
         box=Box((depth, width, width), cell_mpc),

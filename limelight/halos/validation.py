@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
+from limelight.errors import problem
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.massfunction import halo_bias, mass_function
 
@@ -230,6 +231,9 @@ def clustering_statistics(position: np.ndarray, mass: np.ndarray, side_mpc: floa
     function of the box painted with light proportional to mass, as the share of 4 Mpc cells per bin of light over the mean;
     the masses are the ranks' (M ∝ rank^−0.8), so that catalogues with other mass definitions compare.
     """
+    needed = number_of(THRESHOLDS[0], side_mpc)
+    if len(mass) < needed:
+        raise problem("halos", f"{len(mass)} in {side_mpc:g} Mpc", f"at least {needed}", "lower their mass floor")
     order = np.argsort(-mass, kind="stable")
     statistics = {}
     for density in THRESHOLDS:

@@ -230,5 +230,7 @@ def test_tables_and_reference_files(tmp_path):
     assert table_text(rows).splitlines()[1] == "N-body: cell variance,0.008 per Mpc³,4,3,1.5,0,2.0000"
     with pytest.raises(LimelightError, match="make_halo_reference"):
         read_reference(values, tmp_path / "none.csv")
+    with pytest.raises(LimelightError, match="10 in 128 Mpc.*mass floor"):
+        clustering_statistics(np.zeros((10, 3)), np.ones(10), 128.0)
     with pytest.raises(LimelightError, match="another set"):
         read_reference({("halo power", 0.008, 4.0): 1.0}, tmp_path / "r.csv")
