@@ -121,6 +121,7 @@ def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Check
     run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     assert "The study is complete" in run.stdout
+    assert "limelight, clean: mse" in run.stdout, "what the evaluation files say of the network closes the run"
     assert checkout.outputs() == expected
 
 
