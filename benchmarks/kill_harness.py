@@ -115,15 +115,22 @@ def strike(checkout: Checkout, dice: random.Random) -> dict | None:
 
 
 def one_round(
-    checkout: Checkout, expected: dict[str, bytes], dice: random.Random, kills: int, slurm: bool = False
+    checkout: Checkout,
+    expected: dict[str, bytes],
+    dice: random.Random,
+    kills: int,
+    spacing_s: float,
+    slurm: bool = False,
 ) -> tuple[list[dict], list[str]]:
-    """Run a study to its end through at most `kills` kills; (a row a kill, the final outputs that are not as expected)."""
+    """Run a study to its end through at most `kills` kills, each up to spacing_s after the one before or the rerun's start.
+
+    Returns a row a kill, and the final outputs that are missing or not as expected.
+    """
     rows, reruns, refused = [], 0, 0
     finals = {name for name in expected if name.split("/")[0] in FINAL}
     log = open(checkout.root / "harness.log", "a")  # noqa: SIM115 - outlives this function in orphans
     command = checkout.command(*(SLURM if slurm else LOCAL))
     start, run = time.monotonic(), None
-    moment = dice.uniform(1, 20)
     while True:
         if run is None or run.poll() is not None:
             if run is not None and run.returncode == 0:
@@ -137,6 +144,7 @@ def one_round(
                 unlock = checkout.command("--unlock")
                 subprocess.run(unlock, cwd=checkout.root, stdout=log, stderr=log, env=environment(), check=False)
             run = subprocess.Popen(command, cwd=checkout.root, stdout=log, stderr=log, env=environment())
+            moment = time.monotonic() - start + dice.uniform(1, spacing_s)
         time.sleep(0.2)
         if len(rows) < kills and time.monotonic() - start > moment:
             row = strike(checkout, dice)
@@ -145,7 +153,7 @@ def one_round(
                 time.sleep(0.1)
                 rows.append(row | {"damaged": len(damaged(checkout, expected))})
                 print(" ".join(f"{key}={value}" for key, value in rows[-1].items()), flush=True)
-            moment = time.monotonic() - start + dice.uniform(1, 20)
+            moment = time.monotonic() - start + dice.uniform(1, spacing_s)
     deadline = time.monotonic() + 120
     while processes(checkout.root) and time.monotonic() < deadline:  # orphans may still write: wait and look then
         time.sleep(0.5)
@@ -179,12 +187,13 @@ def main() -> None:
                 while done < wanted:
                     number = len(walls)
                     checkout = Checkout(Path(scratch) / f"round{number}", STUDY, unbroken.root)
-                    start = time.monotonic()
+                    start, dice = time.monotonic(), random.Random(args.seed * 1000 + number)
                     found, wrong = one_round(
                         checkout,
                         expected,
-                        random.Random(args.seed * 1000 + number),
+                        dice,
                         wanted - done,
+                        walls["unbroken"] / 4,
                         scheduler == "slurm",
                     )
                     walls[f"round {number}"] = time.monotonic() - start

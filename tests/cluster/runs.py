@@ -19,7 +19,7 @@ STUDY = {
     "line_models": {"li10": TINY["line_models"]["li10"]},
     "networks": {"limelight": {**TINY["networks"]["limelight"], "line_models": ["li10"]}},
     "tests": {"observed": TINY["tests"]["observed"]},
-    "training": {"epochs": 12, "batch_size": 4, "steps_per_epoch": 40},
+    "training": {"epochs": 40, "batch_size": 4, "steps_per_epoch": 40},
     "resources": {"gpus": 1, "training_threads": 1},
 }
 MODEL = "results/cluster/networks/limelight/model.pt"

@@ -25,7 +25,7 @@ def untrained(study: Run, folder: Path, training: dict | None = None) -> Checkou
 
 def train(checkout: Checkout, *arguments: str) -> Run:
     """Start training through the scheduler."""
-    return Run(checkout, MODEL, *PROFILE, *arguments)
+    return Run(checkout, *PROFILE, *arguments, "--", MODEL)
 
 
 def newer_checkpoint(checkout: Checkout):
@@ -58,7 +58,7 @@ def test_the_study_runs_to_its_figures_with_the_same_bytes_as_without_a_schedule
 def test_training_asks_for_the_gpu_and_light_cones_do_not(study: Run):
     jobs = [line for line in study.jobs.splitlines() if "JobId=" in line]
     training = [job for job in jobs if "Comment=rule_network" in job]
-    cones = [job for job in jobs if "Comment=group_cone" in job]
+    cones = [job for job in jobs if "Comment=rule_cone" in job]
     assert (len(training), len(cones)) == (1, 3), study.jobs
     assert "gres:gpu:1" in training[0] or "gres/gpu" in training[0], training
     assert not any("gpu" in job for job in cones), cones
@@ -133,7 +133,7 @@ def test_a_job_over_its_time_limit_goes_on_by_itself(study: Run, tmp_path: Path)
     """SLURM's shortest limit is a minute, and it looks every half minute: training must take longer than both."""
     epochs = epochs_to_fill(110, (study.checkout.root / LOG).read_text())
     checkout = untrained(study, tmp_path / "limited", {"epochs": epochs})
-    reference = Run(untrained(study, tmp_path / "unlimited", {"epochs": epochs}), MODEL, "--cores", "1")
+    reference = Run(untrained(study, tmp_path / "unlimited", {"epochs": epochs}), "--cores", "1", "--", MODEL)
     run = train(checkout, "--set-resources", "network:runtime=1", "network:slurm_partition=gpu")
     assert run.end() == 0, run.text()[-4000:]
     assert "TIMEOUT" in run.text()
