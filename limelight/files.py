@@ -16,6 +16,7 @@ import platform
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from limelight.errors import FULL, problem
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
+FAILED_WRITE = re.compile(r"file write failed.*?errno = (\d+)", re.DOTALL)
 HDF5_FAULT = re.compile(r"(unable to|can't|couldn't|failed|invalid|bad |not found|wrong)", re.IGNORECASE)
 
 
@@ -129,7 +131,7 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
 @contextlib.contextmanager
 def write_hdf5(path: str | Path, kind: str, attributes: dict[str, object]) -> Iterator[h5py.File]:
     """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON."""
-    with atomic_path(path) as part:
+    with atomic_path(path) as part, _one_error_is_enough():
         part.touch()  # the system says more clearly than HDF5 why a file cannot be made
         try:
             with h5py.File(part, "w", libver=("v110", "v110")) as file:
@@ -140,10 +142,30 @@ def write_hdf5(path: str | Path, kind: str, attributes: dict[str, object]) -> It
                     file.attrs[name] = json.dumps(value, sort_keys=True) if is_json else value
                 yield file
         except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in several ways, some only when it closes
-            failed = re.search(r"file write failed.*?errno = (\d+)", str(error), re.DOTALL)
+            failed = FAILED_WRITE.search(str(error))
             if not failed:
                 raise
             raise OSError(int(failed[1]), os.strerror(int(failed[1])), str(path)) from None
+
+
+@contextlib.contextmanager
+def _one_error_is_enough() -> Iterator[None]:
+    """Keep h5py from printing two tracebacks for every object that it frees after a write failed (a full disk)."""
+    uncaught, unraisable = sys.excepthook, sys.unraisablehook
+
+    def on_uncaught(kind, error, trace) -> None:
+        if not FAILED_WRITE.search(str(error)):
+            uncaught(kind, error, trace)
+
+    def on_unraisable(what) -> None:
+        if not FAILED_WRITE.search(str(what.exc_value)):
+            unraisable(what)
+
+    sys.excepthook, sys.unraisablehook = on_uncaught, on_unraisable
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = uncaught, unraisable
 
 
 @contextlib.contextmanager

@@ -28,7 +28,10 @@ STAGES = {
         "--test clean --network {networks}/cnn/model.pt --history {networks}/cnn/history.csv --maps {pooled}/li10/3.h5",
         "clean.h5",
     ),
-    "make_figure": ("--figure error_bands --evaluation {evaluation}/cnn/clean.h5", "error_bands.pdf"),
+    "make_figure": (
+        "--figure error_bands --evaluation {evaluation}/cnn/clean.h5 {evaluation}/cnn/observed.h5",
+        "error_bands.pdf",
+    ),
 }
 FULL_KB = 16  # of a full disk: less than any stage's output
 
