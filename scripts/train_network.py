@@ -81,7 +81,7 @@ def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None
     settings = stage_settings(study, "network", args.network)
     grid = make_grid(study["grid"], study["subfields"]["size_deg"])
     training, validation = read_pooled(args.train), read_pooled(args.validation)
-    check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"])
+    check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"], settings["splits"])
     code = code_hash("scripts/train_network.py")
     try:
         content, history = train(settings, grid, training, validation, args.checkpoints, device, code, team)

@@ -11,7 +11,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.evaluation.predict import check_geometry, counts, natural, predict_targets
 from limelight.files import write_text
-from limelight.lines.labels import quantity
+from limelight.lines.labels import one_source, quantity
 from limelight.maps.fits import pool_as_trained
 from limelight.maps.grid import Grid
 from limelight.maps.instrument import smooth
@@ -66,7 +66,9 @@ def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device:
     if not np.isfinite(target).all():
         raise problem("the network", "a prediction that is not finite", "numbers", "check the cube's unit and values")
     volume = cube_volume_mpc3(info)
-    found = counts(natural(target, info["target"]["transform"]), edges, volume, name)[0]
+    found = counts(
+        natural(target, info["target"]["transform"], one_source(target, edges, volume, name)), edges, volume, name
+    )[0]
     if name == "n_above":
         n_above, dn = found, np.append(found[:-1] - found[1:], np.nan)
     else:

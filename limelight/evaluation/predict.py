@@ -10,7 +10,7 @@ from torch import nn
 from limelight.errors import problem
 from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import summarise
-from limelight.lines.labels import from_target, quantity, to_target
+from limelight.lines.labels import from_target, one_source, quantity, to_target
 from limelight.maps.grid import Grid
 from limelight.maps.instrument import noise_sigma
 from limelight.maps.pooling import TRANSFORMS
@@ -62,9 +62,9 @@ def predict_targets(module: nn.Module, info: dict, batches: Iterator[torch.Tenso
     return np.concatenate(outputs) * std + mean
 
 
-def natural(target: np.ndarray, transform: str) -> np.ndarray:
+def natural(target: np.ndarray, transform: str, one: np.ndarray | float = 1.0) -> np.ndarray:
     """The quantity itself from target space; a prediction below nothing (the transforms allow it) is nothing."""
-    return np.maximum(from_target(np.asarray(target, np.float64), transform), 0.0)
+    return np.maximum(from_target(np.asarray(target, np.float64), transform, one), 0.0)
 
 
 def counts(values: np.ndarray, edges: np.ndarray, volume_mpc3: np.ndarray | float, name: str) -> np.ndarray:
@@ -115,14 +115,17 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
     predicted_target = predict_targets(module, info, observed(data.maps, how, seed, stage), device)
     if not np.isfinite(predicted_target).all():
         raise problem(f"network {info['network']}", "predictions that are not finite", "numbers", "train it again")
-    predicted = natural(predicted_target, transform)
+    volumes = np.asarray(data.volume_mpc3)
+    one = one_source(truth, edges, volumes, name)
+    one_on_average = one_source(truth, edges, float(volumes.mean()), name)
+    predicted = natural(predicted_target, transform, one)
     statistics = {key: np.asarray(value, np.float64) for key, value in info["label_statistics"].items()}
-    constant = natural(statistics["mean_target"], transform)[None]
+    constant = natural(statistics["mean_target"], transform, one_on_average)[None]
     mean_volume = float(np.mean(data.volume_mpc3))
     per_bin, totals = summarise(
         {"target": predicted_target, "natural": predicted, "counts": counts(predicted, edges, data.volume_mpc3, name)},
         {
-            "target": to_target(truth, transform),
+            "target": to_target(truth, transform, one),
             "natural": truth,
             "counts": counts(truth, edges, data.volume_mpc3, name),
         },
@@ -160,7 +163,7 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
         unit=how.grid.unit,
         log10_lum_edges=edges,
         predicted_target=predicted_target,
-        truth_target=to_target(truth, transform),
+        truth_target=to_target(truth, transform, one),
         predicted=predicted,
         truth=truth,
         rows={
@@ -169,7 +172,7 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
         },
         statistics=per_bin,
         totals=totals,
-        blank={key: natural(value, transform) for key, value in blank.items()},
+        blank={key: natural(value, transform, one_on_average) for key, value in blank.items()},
         training=statistics,
         history=history,
         examples={

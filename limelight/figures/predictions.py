@@ -142,7 +142,7 @@ def spread_ratio(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
     panel = figure.subplots()
     first = evaluations[0]
     edges = 10**first.log10_lum_edges
-    thin = first.statistics["mean_counts"] < 100
+    thin = np.all([e.statistics["mean_counts"] < 100 for e in evaluations], axis=0)
     if thin.any():
         panel.fill_between(
             edges, 0, 1, where=_steps(thin), step="post", color="0.93", lw=0, transform=panel.get_xaxis_transform()
@@ -160,7 +160,7 @@ def spread_ratio(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
     luminosity_axis(panel, (first.log10_lum_edges[0], first.log10_lum_edges[-1]))
     handles, _ = panel.get_legend_handles_labels()
     if thin.any():
-        handles.append(Patch(color="0.93", label="fewer than 100 sources a bin"))
+        handles.append(Patch(color="0.93", label="fewer than 100 sources a bin, in every test"))
     figure.legend(handles=handles, loc="outside upper center", ncols=1)
     return figure
 

@@ -55,27 +55,50 @@ def quantity(n_above, edges: np.ndarray, volume_mpc3, name: str):
     return dn * per_volume / volume
 
 
-def to_target(values, transform: str):
-    """A luminosity function as a network sees it: none, log10 (0 where a bin is empty), or log10_1p = log10(1 + x)."""
+def one_source(like, edges: np.ndarray, volume_mpc3, name: str):
+    """What a single source in a bin amounts to: 1 for counts, (..., k) for phi and l_phi; numpy or torch, as `like` is."""
+    if name in ("dn", "n_above"):
+        return 1.0
+    steps = np.arange(len(edges) - 1, -1, -1.0)
+    if not isinstance(like, np.ndarray):
+        steps = like.new_tensor(steps)
+    if getattr(volume_mpc3, "ndim", 0):
+        steps = steps + 0 * volume_mpc3[..., None]
+    return quantity(steps, edges, volume_mpc3, name)
+
+
+def to_target(values, transform: str, one=1.0):
+    """A luminosity function as a network sees it: none, log10, or log10_1p = log10(1 + x).
+
+    one: of `one_source`. It takes the place of 1 for densities per volume, which are far below 1: an empty bin looks like
+    one source in log10, and log10_1p is log10(one + x); log10(1 + x) would be flat, and 0 for an empty bin far above all.
+    """
     numpy = isinstance(values, np.ndarray)
     if transform == "none":
         return values
     if transform == "log10_1p":
-        return np.log1p(values) / LN10 if numpy else values.log1p() / LN10
+        return (np.log1p(values / one) if numpy else (values / one).log1p()) / LN10 + _log10(one)
     if transform == "log10":
-        if numpy:
-            return np.where(values > 0, np.log10(np.where(values > 0, values, 1.0)), 0.0)
-        return values.where(values > 0, values.new_ones(())).log10()
+        return (
+            np.log10(np.where(values > 0, values, one))
+            if numpy
+            else values.where(values > 0, values.new_tensor(one) if isinstance(one, float) else one).log10()
+        )
     raise ValueError(f"no transform '{transform}'; there are {', '.join(TRANSFORMS)}")
 
 
-def from_target(target, transform: str):
-    """Undo to_target. With log10, 0 comes back as 1: the notes' label cannot tell an empty bin from one halo."""
+def _log10(one):
+    return 0.0 if isinstance(one, float) else np.log10(one) if isinstance(one, np.ndarray) else one.log10()
+
+
+def from_target(target, transform: str, one=1.0):
+    """Undo to_target. With log10 an empty bin comes back as one source: the notes' label cannot tell the two apart."""
     numpy = isinstance(target, np.ndarray)
     if transform == "none":
         return target
     if transform == "log10_1p":
-        return np.expm1(target * LN10) if numpy else (target * LN10).expm1()
+        shifted = (target - _log10(one)) * LN10
+        return one * (np.expm1(shifted) if numpy else shifted.expm1())
     if transform == "log10":
         return np.power(10.0, target) if numpy else (target * LN10).exp()
     raise ValueError(f"no transform '{transform}'; there are {', '.join(TRANSFORMS)}")

@@ -14,9 +14,12 @@ from limelight.training.distributed import Team
 
 
 def check_study(
-    training: PooledMaps, validation: PooledMaps, grid: Grid, beam_fwhm_arcmin: float, labels: dict
+    training: PooledMaps, validation: PooledMaps, grid: Grid, beam_fwhm_arcmin: float, labels: dict, splits: dict
 ) -> None:
-    """Refuse pooled files of another geometry or other bins than the study's, and validation halos that training sees."""
+    """Refuse pooled files of another geometry or other bins than the study's, and light-cones that it gave another part.
+
+    splits: {"train": light-cones, "validation": light-cones}; the config has made sure that they share none.
+    """
     study = {**asdict(grid), "beam_fwhm_arcmin": beam_fwhm_arcmin, **labels}
     for where, data in (("--train", training), ("--validation", validation)):
         found = {**data.geometry, **data.labels}
@@ -24,10 +27,11 @@ def check_study(
         if differ:
             theirs, ours = (", ".join(f"{key} {d.get(key)}" for key in differ) for d in (found, study))
             raise problem(where, f"maps with {theirs}", f"the config's {ours}", "make the maps again from this config")
-    shared = sorted({int(cone) for cone in training.lightcone} & {int(cone) for cone in validation.lightcone})
-    if shared:
-        fix = "give --validation other light-cones"
-        raise problem("--validation", f"light-cones {shared} of --train", "halos that training never sees", fix)
+        split = where.removeprefix("--")
+        others = sorted({int(cone) for cone in data.lightcone} - set(splits[split]))
+        if others:
+            expected = f"those of lightcones.{split}: the others are there to choose and to judge"
+            raise problem(where, f"light-cones {others}", expected, "give the files that the config names")
 
 
 def check_maps(where: str, maps: np.ndarray, n_above: np.ndarray, shape: tuple[int, ...], edges: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limelight.lines.labels import EXTENSION_BINS, quantity, to_target
+from limelight.lines.labels import EXTENSION_BINS, one_source, quantity, to_target
 from limelight.maps.foregrounds import add_foregrounds
 from limelight.maps.grid import Grid
 from limelight.maps.instrument import add_noise, draw_sigma, noise_sigma, pooled_sigma
@@ -113,7 +113,7 @@ def targets(n_above: Tensor, volume_mpc3: Tensor, how: Presentation) -> Tensor:
     """What the network is to answer, before standardising: (b, ≥ bins + 1) counts -> (b, bins) float64."""
     edges = how.edges[: how.bins + 1]
     values = quantity(n_above[:, : how.bins + 1], edges, volume_mpc3, how.target["quantity"])
-    return to_target(values, how.target["transform"])
+    return to_target(values, how.target["transform"], one_source(values, edges, volume_mpc3, how.target["quantity"]))
 
 
 def dim_steps(edges: np.ndarray) -> int:
@@ -225,10 +225,12 @@ def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:
     also the prediction of a network that ignores its input.
     """
     edges = how.edges[: how.bins + 1]
-    natural = quantity(data.n_above[:, : how.bins + 1], edges, data.volume_mpc3, how.target["quantity"]).cpu()
+    counts = data.n_above[:, : how.bins + 1].cpu()
+    natural = quantity(counts, edges, data.volume_mpc3.cpu(), how.target["quantity"])
+    one = one_source(natural, edges, data.volume_mpc3.cpu(), how.target["quantity"])
     levels = torch.tensor([0.025, 0.16, 0.5, 0.84, 0.975], dtype=torch.float64)
     found = {}
-    for ending, values in (("", natural), ("_target", to_target(natural, how.target["transform"]))):
+    for ending, values in (("", natural), ("_target", to_target(natural, how.target["transform"], one))):
         found[f"mean{ending}"] = values.mean(dim=0)
         found[f"std{ending}"] = values.std(dim=0, correction=0)
         found[f"percentiles{ending}"] = torch.quantile(values, levels, dim=0)

@@ -112,6 +112,20 @@ def test_a_network_that_ignores_the_map_has_no_spread_and_gains_nothing():
     assert result.blank["clean"] == pytest.approx(expected)  # an empty map gives the memorised answer
 
 
+@pytest.mark.parametrize("name", ["phi", "l_phi"])
+def test_a_network_that_knows_the_density_has_no_error(name):
+    """The oracle reads log10(1 + N); log10(one source + phi) is that plus the logarithm of one source."""
+    info, settings, data, history = study(quantity_name=name)
+    data.volume_mpc3[:] = 1e6
+    one = quantity(np.arange(BINS, -1, -1), EDGES, 1e6, name)
+    info["target"]["mean"] = torch.as_tensor(np.log10(one))
+    info["label_statistics"]["mean_target"] += torch.as_tensor(np.log10(one))
+    result = evaluate(Oracle(), info, settings, data, history)
+    assert result.predicted == pytest.approx(result.truth, rel=1e-4, abs=1e-4 * one.min())
+    assert result.totals["mse_dex"] < 1e-9
+    assert result.totals["gain_dex"] > 1e4
+
+
 def test_standardisation_is_undone():
     info, settings, data, history = study()
     info["target"]["mean"], info["target"]["std"] = torch.full((BINS,), 2.0), torch.full((BINS,), 0.5)

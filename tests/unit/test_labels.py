@@ -12,6 +12,7 @@ from limelight.lines.labels import (
     count_above,
     from_target,
     log10_lum_edges,
+    one_source,
     quantity,
     to_target,
 )
@@ -133,6 +134,28 @@ def test_empty_bins_are_zero_in_every_target(transform):
         with np.errstate(all="raise"):
             assert np.array_equal(np.asarray(to_target(zero, transform)), np.zeros(5))
     assert from_target(np.zeros(1), transform).item() == (1.0 if transform == "log10" else 0.0)
+
+
+@pytest.mark.parametrize("name", ["phi", "l_phi"])
+def test_logs_of_densities_are_those_of_counts_moved_by_one_source(name):
+    """phi of N sources is N times that of one, so log10(one + phi) = log10(1 + N) + log10(one): no bin is flat."""
+    dn, volume = np.array([[0, 1, 9, 999], [5, 0, 2, 0]]), np.array([1e6, 3e6])
+    n_above = np.c_[np.cumsum(dn[:, ::-1], axis=1)[:, ::-1], np.zeros(2, int)]
+    lum = 10 ** EDGES[:5]
+    by_hand = 1 / (np.diff(lum) * volume[:, None]) * (np.sqrt(lum[1:] * lum[:-1]) if name == "l_phi" else 1)
+    for kind in (np.asarray, torch.as_tensor):
+        values = quantity(kind(n_above), EDGES[:5], kind(volume), name)
+        one = one_source(values, EDGES[:5], kind(volume), name)
+        assert type(one) is type(values)
+        np.testing.assert_allclose(np.asarray(one), by_hand, rtol=1e-12)
+        target = to_target(values, "log10_1p", one)
+        np.testing.assert_allclose(np.asarray(target), np.log10(1 + dn) + np.log10(by_hand), rtol=1e-12)
+        np.testing.assert_allclose(
+            np.asarray(from_target(target, "log10_1p", one)), dn * by_hand, atol=1e-12 * by_hand.max()
+        )
+        target = to_target(values, "log10", one)
+        np.testing.assert_allclose(np.asarray(target), np.log10(np.maximum(dn, 1)) + np.log10(by_hand), rtol=1e-12)
+    assert one_source(values, EDGES[:5], 1e6, "dn") == 1
 
 
 def test_unknown_names_are_refused():

@@ -407,6 +407,9 @@ def pooled(cone: int, **changes) -> PooledMaps:
     )
 
 
+SPLITS = {"train": [0], "validation": [1]}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -417,14 +420,17 @@ def pooled(cone: int, **changes) -> PooledMaps:
     ],
 )
 def test_pooled_files_of_another_study_are_refused(change, says):
-    check_study(pooled(0), pooled(1), GRID, 0.0, LABELS)
+    check_study(pooled(0), pooled(1), GRID, 0.0, LABELS, SPLITS)
     with pytest.raises(LimelightError, match=says):
-        check_study(pooled(0), pooled(1, **change), GRID, 0.0, LABELS)
+        check_study(pooled(0), pooled(1, **change), GRID, 0.0, LABELS, SPLITS)
 
 
-def test_validation_on_halos_of_training_is_refused():
-    with pytest.raises(LimelightError, match=r"light-cones \[0\] of --train"):
-        check_study(pooled(0), pooled(0), GRID, 0.0, LABELS)
+@pytest.mark.parametrize(
+    ("train", "validation", "says"), [(0, 0, "--validation"), (1, 1, "--train"), (2, 1, "--train")]
+)
+def test_light_cones_of_another_split_are_refused(train, validation, says):
+    with pytest.raises(LimelightError, match=rf"{says}: found light-cones \[\d\]; expected those of lightcones"):
+        check_study(pooled(train), pooled(validation), GRID, 0.0, LABELS, SPLITS)
 
 
 def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
