@@ -29,8 +29,10 @@ def train(checkout: Checkout, *arguments: str) -> Run:
 
 
 def start_at_once(run: Run, job: str) -> None:
-    """Spare a job that is back in the queue the two minutes that SLURM lets it wait."""
+    """Spare a job that is back in the queue the two minutes that SLURM lets it wait, once its node is free of it."""
+    state = ["sinfo", "-h", "-o", "%T"]
     run.until(lambda: training_jobs("PENDING") == [job], "the job back in the queue")
+    run.until(lambda: set(subprocess.check_output(state, text=True).split()) == {"idle"}, "an idle node")
     subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], check=True)
 
 
@@ -95,8 +97,11 @@ def test_requeue_and_a_lost_node_go_on_from_the_checkpoint_and_a_second_trainer_
     assert resumed_at(checkout) >= 3
 
     subprocess.run(["scontrol", "update", "nodename=localhost", "state=down", "reason=lost"], check=True)
+    run.until(lambda: training_jobs("PENDING") == [job], "the lost node's job back in the queue")
+    subprocess.run(
+        ["scontrol", "update", "nodename=localhost", "state=resume"], check=False
+    )  # it may be back by itself
     start_at_once(run, job)
-    subprocess.run(["scontrol", "update", "nodename=localhost", "state=resume"], check=True)
     assert run.end() == 0, run.text()[-4000:]
     assert run.text().count("has been submitted") == 1, "all that was one job for snakemake"
     assert resumed_at(checkout) >= 4
