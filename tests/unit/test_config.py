@@ -2,6 +2,8 @@
 
 import copy
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,13 @@ def test_settings_of_a_stage_hold_what_decides_it_and_nothing_else():
     more_tests = resolve_study(changed("lightcones", "test", [9, 10, 11]), "demo")
     assert stage_settings(study, "network", "limelight") == stage_settings(more_tests, "network", "limelight")
     assert stage_settings(study, "lightcone") != stage_settings(resolve_study(changed("seed", 1), "demo"), "lightcone")
+
+
+def test_the_config_reference_is_the_schemas(tmp_path: Path):
+    written = tmp_path / "config.md"
+    script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--output", str(written)]
+    subprocess.run(script, check=True, capture_output=True)
+    assert written.read_text() == (ROOT / "docs" / "config.md").read_text(), "write docs/config.md again"
 
 
 def test_conda_and_pip_agree():
