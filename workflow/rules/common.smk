@@ -48,6 +48,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    provenance,
 
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
