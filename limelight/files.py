@@ -10,6 +10,7 @@ import functools
 import glob
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -129,18 +130,27 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def write_hdf5(path: str | Path, kind: str, attributes: dict[str, object]) -> Iterator[h5py.File]:
-    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON."""
+def write_hdf5(
+    path: str | Path, kind: str, attributes: dict[str, object], in_memory: bool = False
+) -> Iterator[h5py.File]:
+    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON.
+
+    in_memory: build the file in memory and write it at once. For small files of many objects: HDF5 may crash when the disk
+    fills up between them.
+    """
     with atomic_path(path) as part, _one_error_is_enough():
         part.touch()  # the system says more clearly than HDF5 why a file cannot be made
+        target = io.BytesIO() if in_memory else part
         try:
-            with h5py.File(part, "w", libver=("v110", "v110")) as file:
+            with h5py.File(target, "w", libver=("v110", "v110")) as file:
                 file.attrs["limelight_kind"] = kind
                 file.attrs["limelight_format"] = FORMAT_VERSION
                 for name, value in attributes.items():
                     is_json = isinstance(value, dict | list | tuple)
                     file.attrs[name] = json.dumps(value, sort_keys=True) if is_json else value
                 yield file
+            if in_memory:
+                part.write_bytes(target.getvalue())
         except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in several ways, some only when it closes
             failed = FAILED_WRITE.search(str(error))
             if not failed:

@@ -73,7 +73,8 @@ def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str,
     header = {
         name: getattr(result, name) for name in ("network", "test", "settings", "target", "grid", "unit", "totals")
     }
-    with write_hdf5(path, KIND, {**attributes, **{f"evaluation_{k}": v for k, v in header.items()}}) as file:
+    attributes = {**attributes, **{f"evaluation_{key}": value for key, value in header.items()}}
+    with write_hdf5(path, KIND, attributes, in_memory=True) as file:
         file["log10_lum_edges"] = np.asarray(result.log10_lum_edges, np.float64)
         file["log10_lum_edges"].attrs["unit"] = "log10 Lsun"
         for name in MATRICES:

@@ -1,6 +1,7 @@
 """The one style of every figure, and saving it so that the same data give the same bytes."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,8 +67,11 @@ def save(figure: Figure, path: str | Path) -> None:
     FigureCanvasAgg(figure)
     for kind, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": "limelight"}), ("png", {})):
         metadata = metadata or {"Software": "limelight"}
-        with style(), atomic_path(path.with_suffix(f".{kind}")) as part:
-            figure.savefig(part, format=kind, metadata=metadata)
+        drawn = io.BytesIO()  # so that a full disk fails in one plain write, not within matplotlib's PDF streams
+        with style():
+            figure.savefig(drawn, format=kind, metadata=metadata)
+        with atomic_path(path.with_suffix(f".{kind}")) as part:
+            part.write_bytes(drawn.getvalue())
 
 
 def luminosity_axis(axes: Axes, edges_log10: tuple[float, float]) -> None:
