@@ -13,7 +13,6 @@ rule network:
         f"{RESULTS}/logs/networks/{{network}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/networks/{{network}}.tsv"
-    retries: 2
     conda:
         "../../envs/environment.yaml"
     threads: STUDY["resources"]["training_threads"]
