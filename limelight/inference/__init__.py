@@ -1,0 +1,1 @@
+"""From a map to a probability: neural posteriors, their calibration, and the classical rival."""

@@ -1,0 +1,116 @@
+"""The intervals file: what any method, network or MCMC, says of the luminosity function of each map of a test.
+
+One form for all, so that calibration and the money plot treat them alike. Counts are dN, sources per luminosity bin.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from limelight.errors import problem
+from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+
+KIND = "intervals"
+LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)  # of the quantiles: the middle 95 and 68 %, and the median
+ROWS = ("lightcone", "subfield", "draw")
+
+
+@dataclass
+class Intervals:
+    """One method on one test: m maps, b luminosity bins, s samples, p line-model parameters.
+
+    settings: what the reader of a table wants to know: at least line_model and noise (the study's entries) and
+    noise_sigma_uk (µK per fine voxel); beyond that what belongs to the method. seconds: time that each map's posterior
+    took, by the clock; 0 where it was not taken (a clock's reading would differ from run to run).
+    """
+
+    method: str  # as the legend of a figure has it
+    test: str
+    settings: dict
+    log10_lum_edges: np.ndarray  # (b+1,)
+    truth: np.ndarray  # (m, b) sources per bin
+    quantiles: np.ndarray  # (m, b, 5) of dN at LEVELS
+    rows: dict  # lightcone, subfield, draw: (m,) int each
+    seconds: np.ndarray  # (m,)
+    samples: np.ndarray | None = None  # (m, s, b) float32
+    parameter_samples: np.ndarray | None = None  # (m, s, p) float32
+    parameters: np.ndarray | None = None  # (m, p) true values
+    parameter_names: list = field(default_factory=list)
+    extra: dict = field(default_factory=dict)  # further arrays, a row a map, such as log-scores or p-values
+
+    @property
+    def luminosity_lsun(self) -> np.ndarray:
+        """Luminosity at the middle (in log) of each bin, (b,)."""
+        edges = np.asarray(self.log10_lum_edges)
+        return 10 ** (0.5 * (edges[1:] + edges[:-1]))
+
+
+def quantiles_of(samples: np.ndarray) -> np.ndarray:
+    """Quantiles (m, b, 5) at LEVELS of samples (m, s, b), linear between order statistics (float64)."""
+    return np.moveaxis(np.quantile(np.asarray(samples, np.float64), LEVELS, axis=1), 0, -1)
+
+
+def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, object]) -> None:
+    """Write an intervals file; attributes: provenance. Refuses arrays of the wrong shape and numbers that are not finite."""
+    _check_shapes(result, path)
+    header = {"method": result.method, "test": result.test, "intervals_settings": result.settings}
+    if result.parameter_names:
+        header["parameter_names"] = list(result.parameter_names)
+    with write_hdf5(path, KIND, {**attributes, **header}, in_memory=True) as file:
+        file["log10_lum_edges"] = np.asarray(result.log10_lum_edges, np.float64)
+        file["log10_lum_edges"].attrs["unit"] = "log10 Lsun"
+        for name in ("truth", "quantiles", "seconds"):
+            file[name] = check_finite(np.asarray(getattr(result, name), np.float64), f"{path}: {name}")
+        file["quantiles"].attrs["levels"] = LEVELS
+        file["seconds"].attrs["unit"] = "s"
+        for name in ("samples", "parameter_samples", "parameters"):
+            values = getattr(result, name)
+            if values is not None:
+                kind = np.float64 if name == "parameters" else np.float32
+                file[name] = check_finite(np.asarray(values, kind), f"{path}: {name}")
+        for group, columns in (("rows", result.rows), ("extra", result.extra)):
+            made = file.create_group(group, track_order=True)
+            for name, values in columns.items():
+                made[name] = np.asarray(values)
+
+
+def read_intervals(path: str | Path) -> Intervals:
+    """Read an intervals file; one that is missing, foreign, damaged, ragged or not finite is refused with one line."""
+    with read_hdf5(path, KIND, ("log10_lum_edges", "truth", "quantiles", "seconds", "rows", "extra")) as file:
+        arrays = {
+            name: check_finite(file[name][...], f"{path}: {name}")
+            for name in ("log10_lum_edges", "truth", "quantiles", "seconds")
+        }
+        further = ("samples", "parameter_samples", "parameters")
+        arrays |= {name: check_finite(file[name][...], f"{path}: {name}") for name in further if name in file}
+        groups = {group: {name: item[...] for name, item in file[group].items()} for group in ("rows", "extra")}
+        header = {name: attribute(file, name) for name in ("method", "test")}
+        names = attribute(file, "parameter_names") if "parameter_names" in file.attrs else []
+        result = Intervals(
+            **header, settings=attribute(file, "intervals_settings"), parameter_names=names, **arrays, **groups
+        )
+    _check_shapes(result, path)
+    return result
+
+
+def _check_shapes(result: Intervals, path: str | Path) -> None:
+    m, b, fix = len(result.truth), len(result.log10_lum_edges) - 1, "make it again"
+    expected = {"truth": (m, b), "quantiles": (m, b, len(LEVELS)), "seconds": (m,)}
+    if result.samples is not None:
+        expected["samples"] = (m, np.shape(result.samples)[1], b)
+    p = len(result.parameter_names)
+    if result.parameters is not None:
+        expected["parameters"] = (m, p)
+    if result.parameter_samples is not None:
+        expected["parameter_samples"] = (m, np.shape(result.parameter_samples)[1], p)
+    for name, shape in expected.items():
+        if np.shape(getattr(result, name)) != shape:
+            raise problem(f"{path}: {name}", f"shape {np.shape(getattr(result, name))}", f"{shape}", fix)
+    for name in ROWS:
+        if np.shape(result.rows.get(name)) != (m,):
+            raise problem(f"{path}: rows", f"{name} of shape {np.shape(result.rows.get(name))}", f"({m},)", fix)
+    if m == 0:
+        raise problem(path, "no maps", "at least one", fix)
+    if (np.diff(result.quantiles, axis=-1) < 0).any():
+        raise problem(f"{path}: quantiles", "quantiles that fall with their level", "rising ones", fix)
