@@ -1,8 +1,6 @@
-"""Checkpoints and model files: resuming gives the same bytes, and what is damaged, foreign or hostile is refused."""
+"""Checkpoints: resuming gives the same bytes, a damaged newest one costs little, and there is one writer."""
 
-import io
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -11,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_toys import GRID, SHAPE, settings, toys
+from damaged_files import spoil
+from training_toys import GRID, settings, toys
 
 from limelight.errors import LimelightError
-from limelight.training import checkpoint, data, load_model, loop
+from limelight.training import checkpoint, data, loop
 from limelight.training.checkpoint import (
     checkpoints_in,
     load_checkpoint,
@@ -22,7 +21,6 @@ from limelight.training.checkpoint import (
     lock,
     save_checkpoint,
     save_model,
-    save_torch,
 )
 from limelight.training.loop import history_csv, train
 from limelight.training.signals import Stopped
@@ -175,27 +173,6 @@ def test_no_sound_checkpoint_is_an_error_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def spoil(path: Path, damage: str) -> None:
-    data = bytearray(path.read_bytes())
-    if damage == "truncated":
-        data = data[: len(data) // 2]
-    elif damage == "missing tail":
-        data = data[:-10]
-    elif damage == "empty":
-        data = bytearray()
-    elif damage == "text":
-        data = bytearray(b"not a checkpoint\n" * 50)
-    elif damage == "flipped":
-        place = data.index(torch.arange(3.0, 200.0).numpy().tobytes())  # inside the weights
-        data[place + 100] ^= 1
-    elif damage == "foreign":
-        content = load_torch(path, "checkpoint")
-        content["recipe"] = "another"
-        save_torch(path, "checkpoint", {k: v for k, v in content.items() if not k.startswith("limelight")})
-        return
-    path.write_bytes(bytes(data))
-
-
 def test_every_single_byte_flip_is_refused_or_harmless(tmp_path):
     save_checkpoint(tmp_path, "r", state(3))
     path = checkpoints_in(tmp_path)[0]
@@ -265,141 +242,3 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["epoch-000000-step-000001.pt"]
     assert load_checkpoint(tmp_path, "r")["step"] == 1
-
-
-# Model files
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    content, _ = train(settings(epochs=1), GRID, toys(8), toys(4, 1), folder / "checkpoints")
-    save_model(folder / "model.pt", content, {"seed": 7})
-    return content, (folder / "model.pt").read_bytes()
-
-
-def write(tmp_path: Path, data: bytes) -> Path:
-    path = tmp_path / "model.pt"
-    path.write_bytes(data)
-    return path
-
-
-def altered(tmp_path: Path, trained, change) -> Path:
-    """A well-formed model file whose content was changed."""
-    path = write(tmp_path, trained[1])
-    content = load_torch(path, "network")
-    change(content)
-    torch.save(content, path)
-    return path
-
-
-def test_load_model_gives_back_network_and_all_it_needs(tmp_path, trained):
-    module, info = load_model(write(tmp_path, trained[1]))
-    assert not module.training
-    for key, value in module.state_dict().items():
-        assert torch.equal(value, trained[0]["state_dict"][key])
-    assert module(torch.zeros(2, 1, *SHAPE)).shape == (2, 10)
-    assert info["geometry"]["size_deg"] == GRID.size_deg
-    assert info["input_shape"] == list(SHAPE)
-    assert info["target"]["mean"].shape == info["target"]["std"].shape == (10,)
-    assert info["log10_lum_edges"].shape == (11,)
-    assert info["label_statistics"]["percentiles"].shape == (5, 10)
-    assert info["provenance"] == {"seed": 7}
-    assert info["noise"] == {"none": {"sigma_uk": 0}}
-
-
-class Hostile:
-    def __reduce__(self):
-        return os.system, ("touch hostile-was-here",)
-
-
-def test_pickles_with_code_are_refused_unrun(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plain, zipped = tmp_path / "plain.pt", tmp_path / "zipped.pt"
-    plain.write_bytes(pickle.dumps(Hostile()))
-    torch.save({"limelight_kind": "network", "limelight_format": 1, "state_dict": Hostile()}, zipped)
-    for path in (plain, zipped):
-        with pytest.raises(LimelightError) as caught:
-            load_model(path)
-        assert "\n" not in str(caught.value)
-    assert "could run code" in str(caught.value)
-    assert not (tmp_path / "hostile-was-here").exists()
-
-
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "missing tail"])
-def test_damaged_model_files_are_refused(tmp_path, trained, damage):
-    path = write(tmp_path, trained[1])
-    spoil(path, damage)
-    with pytest.raises(LimelightError, match="model.pt: found a truncated or foreign file"):
-        load_model(path)
-
-
-def test_a_flipped_weight_is_noticed(tmp_path, trained):
-    weights = trained[0]["state_dict"]["dense.weight"].contiguous().numpy().tobytes()[:64]
-    data = bytearray(trained[1])
-    data[data.index(weights) + 5] ^= 1
-    with pytest.raises(LimelightError, match="damaged data in"):
-        load_model(write(tmp_path, bytes(data)))
-
-
-def _nan(content):
-    content["state_dict"]["output.bias"][0] = float("nan")
-
-
-def _other_shape(content):
-    content["options"] = {"filters": 8}
-
-
-def _lacks_weight(content):
-    del content["state_dict"]["output.bias"]
-
-
-def _not_tensors(content):
-    content["state_dict"] = {"output.bias": 3}
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda c: c.pop("target"), "no target"),
-        (lambda c: c.update(limelight_kind="checkpoint"), "kind 'checkpoint'"),
-        (lambda c: c.update(limelight_format=99), "format 99"),
-        (lambda c: c.update(architecture="transformer"), "'transformer'"),
-        (lambda c: c.update(options={"filter": 4}), "'filter'"),
-        (lambda c: c.update(log10_lum_edges=7), "weights that do not fit"),
-        (_other_shape, "weights that do not fit"),
-        (_lacks_weight, "weights that do not fit"),
-        (_not_tensors, "weights that do not fit"),
-        (_nan, "NaN or infinite weights"),
-    ],
-)
-def test_model_files_with_wrong_content_are_refused(tmp_path, trained, change, says):
-    with pytest.raises(LimelightError, match=says) as caught:
-        load_model(altered(tmp_path, trained, change))
-    assert "model.pt" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_other_torch_files_and_missing_ones_are_refused(tmp_path):
-    with pytest.raises(LimelightError, match="no such file"):
-        load_model(tmp_path / "none.pt")
-    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    with pytest.raises(LimelightError, match="kind None"):
-        load_model(tmp_path / "tensor.pt")
-    buffer = io.BytesIO()
-    torch.save({"a": 1}, buffer, _use_new_zipfile_serialization=False)
-    (tmp_path / "old.pt").write_bytes(buffer.getvalue())
-    with pytest.raises(LimelightError, match="foreign"):
-        load_model(tmp_path / "old.pt")
-
-
-def test_the_bytes_depend_on_values_alone(tmp_path):
-    weights = torch.arange(24.0).reshape(2, 3, 4)
-    view = torch.arange(48.0).reshape(2, 2, 3, 4)[0].clone(memory_format=torch.preserve_format).transpose(0, 1)
-    name = "".join(["na", "me"])
-    save_model(tmp_path / "a.pt", {"name": "name", "w": weights, "x": ("name", 1.5)}, {"name": 1})
-    save_model(tmp_path / "b.pt", {name: "".join(["na", "me"]), "w": weights.clone(), "x": ["name", 1.5]}, {name: 1})
-    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    save_model(tmp_path / "c.pt", {"w": view}, {})
-    save_model(tmp_path / "d.pt", {"w": view.contiguous()}, {})
-    assert (tmp_path / "c.pt").read_bytes() == (tmp_path / "d.pt").read_bytes()

@@ -6,9 +6,11 @@ A map is the sum of its halos' light, so that brightness and counts belong toget
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from limelight.lines.labels import EXTENSION_BINS, count_above, log10_lum_edges
 from limelight.maps.grid import Grid
+from limelight.training.data import on_device, presentation
 
 SHAPE = (16, 16, 4)
 LABELS = {"log10_lum_min": 4.0, "log10_lum_max": 6.0, "bins": 10}
@@ -87,3 +89,13 @@ def settings(**changes) -> dict:
             whole[inner] = value
     network["training"] = training
     return whole
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shown(found: Toys, **changes):
+    """(data on the CPU, presentation) of toys under changed settings."""
+    data = on_device(found.maps, found.n_above, found.volume_mpc3, torch.device("cpu"))
+    return data, presentation(settings(**changes), GRID, EDGES)

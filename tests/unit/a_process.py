@@ -1,0 +1,30 @@
+"""Python processes of their own, for the tests that kill them or let their writes fail."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def script(body: str, *args: object, **options) -> subprocess.Popen:
+    """A Python process of its own that runs `body` with limelight importable."""
+    code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + textwrap.dedent(body)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def outcome(process: subprocess.Popen) -> tuple[int, str]:
+    """Exit code and stderr."""
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())

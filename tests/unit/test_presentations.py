@@ -1,0 +1,216 @@
+"""What training is shown: order, targets, dimming, symmetries, noise and scale of maps, against arithmetic on the halos."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
+
+from limelight.lines.labels import EXTENSION_BINS, count_above
+from limelight.maps.instrument import noise_sigma
+from limelight.networks import build
+from limelight.training.data import (
+    dim_steps,
+    dimmed,
+    draw_symmetry,
+    epoch_batches,
+    label_statistics,
+    observe,
+    present,
+    presentation,
+    standardisation,
+    symmetry,
+    targets,
+)
+from limelight.training.distributed import Team
+from limelight.training.loop import validate
+from limelight.training.losses import LOSSES
+
+# Order of maps
+
+
+def test_every_map_once_an_epoch_in_batches_of_even_size():
+    batches = epoch_batches(41, 40, 0, 1, "a", 3)
+    assert [len(b) for b in batches] == [21, 20]
+    assert sorted(np.concatenate(batches)) == list(range(41))
+    assert not np.array_equal(np.concatenate(batches), np.concatenate(epoch_batches(41, 40, 0, 1, "a", 4)))
+
+
+def test_a_fixed_number_of_steps_deals_from_one_endless_deck():
+    dealt = np.concatenate([np.concatenate(epoch_batches(10, 4, 3, 1, "a", epoch)) for epoch in range(5)])
+    assert dealt.shape == (60,)
+    assert all(sorted(dealt[i : i + 10]) == list(range(10)) for i in range(0, 60, 10))
+
+
+# Presentations
+
+
+def test_targets_are_log_counts_of_the_halos():
+    log10_lum = np.array([4.05, 4.1, 4.75, 5.999, 6.3, 3.0])  # bins of 0.2 dex from 4 to 6
+    found = Toys(np.zeros((1, *SHAPE), np.float32), count_above(log10_lum, EDGES)[None], np.ones(1))
+    data, how = shown(found)
+    expected = np.log10(1 + np.array([2, 0, 0, 1, 0, 0, 0, 0, 0, 1.0]))
+    np.testing.assert_allclose(targets(data.n_above, data.volume_mpc3, how)[0], expected, atol=1e-12)
+
+
+def test_dimming_moves_map_and_label_as_dimmer_halos_would():
+    rng = np.random.default_rng(3)
+    log10_lum = 4 + 0.013 + 0.05 * rng.integers(0, 50, 500)  # never on an edge
+    n_above = torch.as_tensor(np.stack([count_above(log10_lum, EDGES)] * (EXTENSION_BINS + 1)), dtype=torch.float64)
+    steps = torch.arange(EXTENSION_BINS + 1)
+    maps, counts = dimmed(torch.ones(len(steps), *SHAPE), n_above, steps, 0.2)
+    for k in steps.tolist():
+        np.testing.assert_array_equal(counts[k], count_above(log10_lum - 0.2 * k, EDGES)[: LABELS["bins"] + 1])
+        assert maps[k].unique().item() == pytest.approx(10 ** (-0.2 * k), rel=1e-6)
+
+
+def test_dimming_spans_a_factor_of_ten_and_no_more():
+    assert dim_steps(EDGES) == 5  # of 0.2 dex
+    assert dim_steps(np.linspace(3.5, 7.0, 50)) == 14
+    assert dim_steps(np.linspace(3.5, 7.0, 500)) == EXTENSION_BINS
+    assert dim_steps(np.array([3.0, 5.0])) == 1
+
+
+def test_shares_of_blank_and_dimmed_maps_and_their_labels():
+    found = toys(1)
+    rows = torch.zeros(4000, dtype=torch.long)
+    data, how = shown(found, blank_fraction=0.1, dim_fraction=0.2, network__preprocessing={"transform": "none"})
+    inputs, truth = present(data, rows, how, generator())
+    total, full = inputs.sum(dim=(1, 2, 3, 4)), found.maps.sum()
+    blank, dim = total == 0, (total > 0) & (total < 0.9 * full)
+    assert blank.float().mean().item() == pytest.approx(0.1, abs=0.02)  # 4 standard deviations
+    assert dim.float().mean().item() == pytest.approx(0.2, abs=0.026)
+    assert torch.count_nonzero(truth[blank]) == 0
+    steps = torch.round(-torch.log10(total[dim] / full) / 0.2).long()
+    assert sorted(steps.unique().tolist()) == [1, 2, 3, 4, 5]
+    counts = torch.as_tensor(found.n_above[0], dtype=torch.float64)
+    for k, label in zip(steps.tolist(), truth[dim], strict=True):
+        torch.testing.assert_close(label, torch.log10(1 + counts[k : k + 10] - counts[k + 1 : k + 11]))
+    whole = ~blank & ~dim
+    torch.testing.assert_close(truth[whole], torch.log10(1 + counts[:10] - counts[1:11]).expand(int(whole.sum()), 10))
+
+
+def test_symmetries_are_the_eight_of_the_square_and_touch_only_the_sky():
+    cube = np.random.default_rng(0).random((5, 5, 3)).astype(np.float32)
+    eight = {np.rot90(c, k, (0, 1)).tobytes() for c in (cube, cube[::-1]) for k in range(4)}
+    turns = {np.rot90(cube, k, (0, 1)).tobytes() for k in range(4)}
+    mirrors = {c.tobytes() for c in (cube, cube[::-1], cube[:, ::-1], cube[::-1, ::-1])}
+    assert len(eight) == 8
+    batch = torch.as_tensor(cube).expand(400, *cube.shape)
+    for flips, quarter_turns, expected in (
+        (True, True, eight),
+        (False, True, turns),
+        (True, False, mirrors),
+        (False, False, {cube.tobytes()}),
+    ):
+        turned = symmetry(batch, *draw_symmetry(400, flips, quarter_turns, generator()))
+        kinds = [np.ascontiguousarray(m).tobytes() for m in turned.numpy()]
+        assert set(kinds) == expected
+        assert min(kinds.count(kind) for kind in expected) > 0.5 * 400 / len(expected)  # each about as often
+
+
+def test_symmetries_leave_labels_alone():
+    data, how = shown(toys(8))
+    _, truth = present(data, torch.arange(8), how, generator())
+    torch.testing.assert_close(truth, targets(data.n_above, data.volume_mpc3, how))
+
+
+def test_noise_has_the_asked_variance_per_pooled_voxel_and_is_fresh():
+    """A pooled voxel of n fine ones has √n σ; COMAP's voxel is larger than the map's by its sky area times bandwidth."""
+    noise = {"comap": {"sigma_uk": 11, "per_voxel_of": "instrument"}}
+    changes = {"network__noise": ["comap"], "network__preprocessing": {"transform": "none"}, "whole__noise": noise}
+    data, how = shown(toys(4), flips=False, quarter_turns=False, **changes)
+    rows = torch.arange(4).repeat(100)
+    first, _ = present(data, rows, how, generator(1))
+    second, _ = present(data, rows, how, generator(2))
+    fine = 11 * math.sqrt((1.5 / 22) ** 2 * 0.015625 / ((0.35 / 32) ** 2 * 8 / 20))
+    residual = first[:, 0] - data.maps[rows]
+    assert residual.std().item() == pytest.approx(math.sqrt(2 * 2 * 5) * fine, rel=0.01)
+    assert abs(residual.mean().item()) < 5 * residual.std().item() / math.sqrt(residual.numel())
+    again = (second[:, 0] - data.maps[rows]).flatten()
+    assert abs(torch.corrcoef(torch.stack([residual.flatten(), again]))[0, 1]) < 0.01
+    assert abs(torch.corrcoef(residual.flatten(1))[0, 4]) < 0.2  # two presentations of one map in one batch
+
+
+def test_each_presentation_draws_one_noise_setting_and_a_sigma_from_its_range():
+    noise = {"none": {"sigma_uk": 0}, "some": {"sigma_uk": [1, 3]}}
+    changes = {
+        "network__noise": ["none", "some"],
+        "network__preprocessing": {"transform": "none"},
+        "whole__noise": noise,
+    }
+    data, how = shown(toys(1), flips=False, quarter_turns=False, **changes)
+    inputs, _ = present(data, torch.zeros(600, dtype=torch.long), how, generator())
+    spread = (inputs[:, 0] - data.maps[:1]).std(dim=(1, 2, 3)) / math.sqrt(20)
+    silent = spread < 1e-6
+    assert silent.float().mean().item() == pytest.approx(0.5, abs=0.09)
+    assert 0.9 < spread[~silent].min() < 1.2
+    assert 2.8 < spread[~silent].max() < 3.3
+    assert spread[~silent].mean().item() == pytest.approx(2.0, abs=0.15)
+
+
+def test_validation_noise_is_the_same_every_time_and_training_noise_is_not():
+    changes = {"network__noise": ["some"], "whole__noise": {"some": {"sigma_uk": 5}}}
+    data, how = shown(toys(5), **changes)
+    net = build("limelight", {"filters": 4}, SHAPE, 10)
+    mean, std = standardisation(data, how)
+    runs = [validate(net, net, data, how, LOSSES["mse"], mean, std, settings(**changes), Team()) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert not torch.equal(observe(data.maps, how, generator(1)), observe(data.maps, how, generator(2)))
+
+
+def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
+    sources = {
+        "sources_per_deg2": 320.0,
+        "sources_per_deg2_sigma": 0.0,
+        "slope": 2.18,
+        "slope_sigma": 0.0,
+        "flux_min_mjy": 1.0,
+        "flux_max_mjy": 316.0,
+        "spectral_index": 0.39,
+        "spectral_index_sigma": 0.0,
+    }
+    changes = {"network__preprocessing": {"transform": "none"}, "whole__foregrounds": sources}
+    data, how = shown(toys(3), flips=False, quarter_turns=False, **changes)
+    rows = torch.arange(3).repeat(20)
+    added = [present(data, rows, how, generator(seed))[0][:, 0] - data.maps[rows] for seed in (1, 2)]
+    assert all(extra.min() > -1e-3 and extra.mean() > 1 for extra in added)
+    assert not torch.equal(*added)
+
+
+def test_noise_ranges_reach_the_presentation():
+    how = presentation(settings(network__noise=["a"], whole__noise={"a": {"sigma_uk": [2, 4]}}), GRID, EDGES)
+    assert how.noise == [(2.0, 4.0)] == [noise_sigma({"sigma_uk": [2, 4]}, {}, GRID)]
+
+
+# Target scale
+
+
+def test_standardisation_centres_what_is_presented():
+    data, how = shown(toys(60), blank_fraction=0.15, dim_fraction=0.3)
+    mean, std = standardisation(data, how)
+    seen = torch.cat([present(data, torch.arange(60), how, generator(i))[1] for i in range(60)])
+    np.testing.assert_allclose(mean, seen.mean(dim=0), atol=0.05)
+    np.testing.assert_allclose(std, seen.std(dim=0), rtol=0.06, atol=0.01)
+
+
+def test_bins_without_spread_are_guarded():
+    found = toys(6)
+    found.n_above[:] = found.n_above[0]  # every map the same label
+    data, how = shown(found)
+    assert standardisation(data, how)[1].min() == 0.01
+    data, how = shown(found, network__target={"transform": "none"})
+    assert standardisation(data, how)[1].unique().tolist() == [1.0]
+
+
+def test_label_statistics_are_those_of_the_counts():
+    found = toys(30)
+    data, how = shown(found, blank_fraction=0.5)  # augmentation does not enter
+    dn = (found.n_above[:, :10] - found.n_above[:, 1:11]).astype(float)
+    got = label_statistics(data, how)
+    np.testing.assert_allclose(got["mean"], dn.mean(0))
+    np.testing.assert_allclose(got["std"], dn.std(0))
+    np.testing.assert_allclose(got["percentiles"], np.percentile(dn, [2.5, 16, 50, 84, 97.5], axis=0))
+    np.testing.assert_allclose(got["mean_target"], np.log10(1 + dn).mean(0))
+    assert got["percentiles_target"].shape == (5, 10)
