@@ -22,7 +22,7 @@ from limelight.maps.grid import Grid
 from limelight.maps.units import JY_PER_LSUN, intensity_per_kelvin
 from limelight.seeds import generator
 
-BLOCK = 1 << 15  # halos handled at a time, so that what lies between stays in the cache
+BLOCK = 1 << 16  # halos handled at a time, so that what lies between stays in the cache
 MAX_TRIES = 200  # parameter draws for one map before its mean_temperature_uk is called out of reach
 
 
