@@ -1,0 +1,139 @@
+"""Power spectra of maps in comoving units, for batches on the CPU or a GPU.
+
+P(k) = V_voxel / N_voxels · |Σ T e^(−ikx)|², in (unit of T)² Mpc³, averaged over the modes of a shell of |k|. Voxels may be
+anisotropic. The light-cone is taken as a box of straight, equal voxels: across the line of sight every voxel has the size
+that it has at the mean redshift (the middle of the band in frequency), along it the band's comoving depth over the number of
+channels. For 26–34 GHz the true transverse size runs from −8 to +9 % about that, the radial one from −7 to +8 %: the same
+stretch of k in every map of one geometry, so comparisons of maps with maps stand; comparison with a theory's P(k) at one
+redshift is only so good. Maps are not periodic, but taken so, without a taper.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.maps.grid import DEGREE, Grid
+from limelight.maps.instrument import FWHM_PER_SIGMA
+
+
+@dataclass(frozen=True)
+class PowerBins:
+    """Which mode of a map's real Fourier transform belongs to which shell of |k|."""
+
+    shape: tuple[int, int, int]  # of the maps (x, y, f)
+    voxel_mpc: tuple[float, float, float]
+    k_edges: np.ndarray  # (bins + 1,) 1/Mpc, half-open shells [lower, upper)
+    index: Tensor  # (nx · ny · (nf // 2 + 1),) int64; `bins` for a mode in no shell and for k = 0
+    weight: Tensor  # same shape, float64: 2 for a mode whose conjugate the real transform leaves out, else 1
+    mu2: Tensor  # same shape, float64: (k_z / k)²
+    modes: np.ndarray  # (bins,) modes of each shell, k and −k counted both: Gaussian P has variance 2 P² / modes
+    k_mean: np.ndarray  # (bins,) 1/Mpc, mean |k| of the shell's modes; NaN for an empty one
+
+    def to(self, device: str | torch.device) -> "PowerBins":
+        """The same bins on a device."""
+        tensors = {name: getattr(self, name).to(device) for name in ("index", "weight", "mu2")}
+        return PowerBins(**{**self.__dict__, **tensors})
+
+
+def mean_redshift(grid: Grid) -> float:
+    """Redshift of the line at the middle of the band in frequency."""
+    return grid.rest_freq_ghz / (0.5 * (grid.freq_min_ghz + grid.freq_max_ghz)) - 1
+
+
+def voxel_size_mpc(grid: Grid, cosmology: Cosmology) -> tuple[float, float, float]:
+    """Comoving sides (x, y, line of sight) of one pooled voxel, Mpc; transverse at the mean redshift."""
+    across = float(cosmology.comoving_distance(mean_redshift(grid))) * grid.pixel_deg * DEGREE * grid.pool_pixels
+    near, far = (float(cosmology.comoving_distance(z)) for z in grid.redshift_range)
+    return across, across, (far - near) / grid.pooled_shape[2]
+
+
+def wave_numbers(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float]) -> list[np.ndarray]:
+    """k_x (nx, 1, 1), k_y (1, ny, 1), k_z (1, 1, nf // 2 + 1) of a real transform over the last axis, 1/Mpc."""
+    full = [2 * math.pi * np.fft.fftfreq(n, d) for n, d in zip(shape[:2], voxel_mpc[:2], strict=True)]
+    half = 2 * math.pi * np.fft.rfftfreq(shape[2], voxel_mpc[2])
+    return [full[0][:, None, None], full[1][None, :, None], half[None, None, :]]
+
+
+def power_bins(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float], k_edges: np.ndarray) -> PowerBins:
+    """The shells of |k| between edges (1/Mpc, rising) for maps of a shape with voxels of these sides."""
+    k_edges = np.asarray(k_edges, np.float64)
+    if k_edges.ndim != 1 or len(k_edges) < 2 or np.any(np.diff(k_edges) <= 0) or k_edges[0] < 0:
+        raise problem("power spectrum: k_edges", k_edges.tolist(), "rising wave numbers ≥ 0", "mend the bins")
+    kx, ky, kz = wave_numbers(shape, voxel_mpc)
+    k = np.sqrt(kx**2 + ky**2 + kz**2)
+    bins = len(k_edges) - 1
+    index = np.searchsorted(k_edges, k, side="right") - 1
+    index[(index < 0) | (index >= bins) | (k == 0)] = bins
+    weight = np.full(k.shape, 2.0)
+    weight[..., 0] = 1
+    if shape[2] % 2 == 0:
+        weight[..., -1] = 1
+    mu2 = np.divide(kz**2, k**2, out=np.zeros_like(k), where=k > 0)
+    modes = np.bincount(index.ravel(), weight.ravel(), bins + 1)[:bins]
+    with np.errstate(invalid="ignore"):
+        k_mean = np.bincount(index.ravel(), (weight * k).ravel(), bins + 1)[:bins] / modes
+    flat = (torch.from_numpy(np.ascontiguousarray(a).reshape(-1)) for a in (index.astype(np.int64), weight, mu2))
+    return PowerBins(tuple(shape), tuple(map(float, voxel_mpc)), k_edges, *flat, modes, k_mean)
+
+
+def power_spectrum(maps: Tensor, bins: PowerBins, multipoles: tuple[int, ...] = (0,)) -> Tensor:
+    """Power of maps (b, x, y, f) in each shell, float64 (b, multipoles, bins); NaN in a shell without modes.
+
+    Multipole ℓ about the line of sight (the last axis): (2ℓ + 1) ⟨P(k, μ) L_ℓ(μ)⟩ over the shell's modes. With few modes
+    in a shell the L_ℓ are not orthogonal on them, and a monopole leaks into ℓ = 2, 4: measure that on an isotropic field.
+    The map's mean plays no part (k = 0 is in no shell). The noise bias is not taken off: see noise_power.
+    """
+    volume, count = math.prod(bins.voxel_mpc), math.prod(bins.shape)
+    power = torch.fft.rfftn(maps, dim=(1, 2, 3)).abs().square().double().reshape(len(maps), -1)
+    power = power * (bins.weight * (volume / count))
+    n = len(bins.k_edges) - 1
+    found = []
+    for ell in multipoles:
+        sums = power.new_zeros(len(maps), n + 1)
+        sums.index_add_(1, bins.index, power if ell == 0 else power * ((2 * ell + 1) * legendre(ell, bins.mu2)))
+        found.append(sums[:, :n])
+    return torch.stack(found, 1) / torch.as_tensor(bins.modes, device=power.device)
+
+
+def legendre(ell: int, mu2: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    """L_ℓ(μ) of even ℓ up to 4 from μ²."""
+    if ell == 0:
+        return 1 + 0 * mu2
+    if ell == 2:
+        return (3 * mu2 - 1) / 2
+    if ell == 4:
+        return (35 * mu2**2 - 30 * mu2 + 3) / 8
+    raise problem("power spectrum: multipoles", ell, "0, 2 or 4", "mend the list")
+
+
+def noise_power(sigma: float, voxel_mpc: tuple[float, float, float]) -> float:
+    """Power of white noise of σ per voxel: σ² V_voxel, the same at every k (the noise bias of the monopole)."""
+    return sigma**2 * math.prod(voxel_mpc)
+
+
+def transfer(bins: PowerBins, beam_sigma_mpc: float = 0.0, pixel_window: bool = True) -> np.ndarray:
+    """What share of the sky's power a shell of the map keeps, (bins,): the mean of W² over its modes.
+
+    A Gaussian beam of comoving σ takes exp(−k_⊥² σ²) (see beam_sigma_mpc); voxels that average the sky take
+    Π sinc²(k_i d_i/2). Measured P / transfer is the sky's as far as P hardly changes within a shell and little power is
+    aliased into it from beyond the Nyquist wave number (shot noise is: there the pixel window takes away nothing, and
+    should be left out).
+    """
+    kx, ky, kz = wave_numbers(bins.shape, bins.voxel_mpc)
+    window = np.exp(-(kx**2 + ky**2 + 0 * kz) * beam_sigma_mpc**2)
+    if pixel_window:
+        for k, side in zip((kx, ky, kz), bins.voxel_mpc, strict=True):
+            window = window * np.sinc(k * side / (2 * math.pi)) ** 2
+    index, weight, n = bins.index.cpu().numpy(), bins.weight.cpu().numpy(), len(bins.modes)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(index, weight * window.ravel(), n + 1)[:n] / bins.modes
+
+
+def beam_sigma_mpc(fwhm_arcmin: float, grid: Grid, cosmology: Cosmology) -> float:
+    """Comoving σ of a Gaussian beam at the mean redshift, Mpc."""
+    return float(cosmology.comoving_distance(mean_redshift(grid))) * fwhm_arcmin / 60 * DEGREE / FWHM_PER_SIGMA
