@@ -21,7 +21,7 @@ def draw_parameters(
     names = list(model.parameters)
     if not names:
         return {}
-    mean, covariance = _gaussian(model, prior)
+    mean, covariance = prior_gaussian(model, prior)
     if not covariance.any():
         return dict(zip(names, mean.tolist(), strict=True))
     root = _square_root(covariance)
@@ -40,7 +40,7 @@ def draw_parameters(
     )
 
 
-def _gaussian(model: LineModel, prior: str | float) -> tuple[np.ndarray, np.ndarray]:
+def prior_gaussian(model: LineModel, prior: str | float) -> tuple[np.ndarray, np.ndarray]:
     """Mean (p,) and covariance (p, p) of a prior."""
     if isinstance(prior, str) and prior in model.priors:
         return model.priors[prior]
