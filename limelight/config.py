@@ -13,22 +13,17 @@ import math
 from pathlib import Path
 
 import jsonschema
-import torch
 import yaml
 
 from limelight.errors import LimelightError, problem
-from limelight.halos.massfunction import mass_definition
-from limelight.lines.models import get_model
-from limelight.lines.priors import draw_parameters
 from limelight.maps.instrument import load_instrument
-from limelight.maps.pooling import TRANSFORMS
-from limelight.maps.shards import EXAMPLES
-from limelight.networks import build
-from limelight.seeds import generator
+from limelight.sense import SPLITS, check_sense
+from limelight.studies import comparison_pairs as comparison_pairs  # for all who read a study
+from limelight.studies import expand, grid_section, merge, painted_as, with_beam
+from limelight.studies import suitable_tests as suitable_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-SPLITS = ("train", "validation", "test")
 
 
 def load_study(path: str | Path) -> dict:
@@ -38,8 +33,8 @@ def load_study(path: str | Path) -> dict:
 
 
 def resolve_study(raw: dict, path: str | Path) -> dict:
-    """The study in a raw config (as read by Snakemake, say): `base` merged in, defaults filled, everything checked."""
-    study = _coerce_numbers(_with_base(copy.deepcopy(dict(raw)), Path(path)), schema())
+    """The study in a raw config (as read by Snakemake, say): `base` merged in, expanded, defaults filled, checked."""
+    study = _coerce_numbers(expand(_with_base(copy.deepcopy(dict(raw)), Path(path)), path), schema())
     if isinstance(study.get("networks"), dict) and isinstance(study.get("training", {}), dict):
         for network in study["networks"].values():  # the study's training is the default of every network's
             if isinstance(network, dict) and isinstance(network.get("training", {}), dict):
@@ -49,7 +44,7 @@ def resolve_study(raw: dict, path: str | Path) -> dict:
     _fill_defaults(study, schema())
     for split in SPLITS:
         study["lightcones"][split] = _expand_seeds(study["lightcones"][split])
-    _check_sense(study, path)
+    check_sense(study, path)
     return study
 
 
@@ -103,15 +98,7 @@ def _with_base(raw: dict, path: Path, seen: tuple[Path, ...] = ()) -> dict:
     base = (path.parent / str(raw.pop("base"))).resolve()
     if base in seen:
         raise problem(f"{path}: base", f"a circle of bases at {base.name}", "a base that ends", "remove one `base`")
-    return _merge(_with_base(read_yaml(base), base, (*seen, base)), raw)
-
-
-def _merge(under: dict, over: dict) -> dict:
-    merged = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
+    return merge(_with_base(read_yaml(base), base, (*seen, base)), raw)
 
 
 def _property_schema(node: dict, key: str) -> dict | None:
@@ -201,137 +188,6 @@ def _expand_seeds(seeds: str | list[int]) -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
-def _check_sense(study: dict, path: str | Path) -> None:
-    """Checks that span keys: geometry that fits, names that exist, splits that share nothing."""
-    cones, cuts, grid = study["lightcones"], study["subfields"], study["grid"]
-
-    def refuse(key: str, found: object, expected: str, fix: str) -> LimelightError:
-        return problem(f"{path}: {key}", str(found), expected, fix)
-
-    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        shared = sorted(set(cones[first]) & set(cones[second]))
-        if shared:
-            expected = "light-cones of one split only: a network must be tested on halos it has never seen"
-            raise refuse("lightcones", f"light-cones {shared} in both {first} and {second}", expected, "split them")
-    for split in SPLITS:
-        if not cones[split]:
-            raise refuse(
-                f"lightcones.{split}", "an empty range", "at least one light-cone", "give first-last with first ≤ last"
-            )
-    needed = cuts["size_deg"] * cuts["per_side"]
-    if needed > cones["field_deg"] * (1 + 1e-9):
-        found = f"{cuts['per_side']} × {cuts['size_deg']}° = {needed:g}° in a light-cone of {cones['field_deg']:g}°"
-        raise refuse(
-            "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
-        )
-    if not grid["freq_min_ghz"] < grid["freq_max_ghz"] < grid["rest_freq_ghz"]:
-        found = f"{grid['freq_min_ghz']:g}, {grid['freq_max_ghz']:g}, rest {grid['rest_freq_ghz']:g} GHz"
-        raise refuse("grid", found, "freq_min_ghz < freq_max_ghz < rest_freq_ghz", "put the frequencies in order")
-    for axis in ("pixels", "channels"):
-        if grid[axis] % grid[f"pool_{axis}"]:
-            found = f"{grid[axis]} {axis} in blocks of {grid[f'pool_{axis}']}"
-            raise refuse(f"grid.pool_{axis}", found, f"a divisor of {grid[axis]}", "choose one")
-    mass_definition(cones["mass_function"])
-    labels = study["labels"]
-    if not labels["log10_lum_min"] < labels["log10_lum_max"]:
-        found = f"{labels['log10_lum_min']:g} to {labels['log10_lum_max']:g}"
-        raise refuse("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
-    _check_observation(study["observation"], refuse)
-    _check_line_models(study["line_models"], grid["rest_freq_ghz"], refuse)
-    if min(study["figures"]["maps"], default=EXAMPLES) >= EXAMPLES:
-        expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
-        raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
-    _check_references(study, path, refuse)
-
-
-def _check_observation(observation: dict, refuse) -> None:
-    load_instrument(observation["instrument"])
-    for name, noise in observation["noise"].items():
-        key = f"observation.noise.{name}"
-        if noise["radiometer"] == ("sigma_uk" in noise):
-            expected = "either sigma_uk or radiometer: true"
-            raise refuse(key, "both" if noise["radiometer"] else "neither", expected, "give one of the two")
-        sigma = noise.get("sigma_uk", 0)
-        if isinstance(sigma, list) and not sigma[0] <= sigma[1]:
-            raise refuse(f"{key}.sigma_uk", sigma, "[low, high] with low ≤ high", "swap them")
-    for name, sources in observation["foregrounds"].items():
-        if not sources["flux_min_mjy"] < sources["flux_max_mjy"]:
-            found = f"{sources['flux_min_mjy']:g} to {sources['flux_max_mjy']:g} mJy"
-            raise refuse(f"observation.foregrounds.{name}", found, "flux_min_mjy < flux_max_mjy", "put them in order")
-    if "none" in observation["foregrounds"]:
-        raise refuse("observation.foregrounds.none", "a setting", "no such name: 'none' means no sources", "rename it")
-
-
-def _check_line_models(line_models: dict, rest_freq_ghz: float, refuse) -> None:
-    for name, settings in line_models.items():
-        limits = settings.get("mean_temperature_uk")
-        if limits and not limits[0] < limits[1]:
-            raise refuse(f"line_models.{name}.mean_temperature_uk", limits, "[low, high] with low < high", "swap them")
-        try:
-            model = get_model(settings["model"], settings["parameters"])
-            draw_parameters(model, settings["prior"], settings["parameters"], generator(0, "check"))
-        except LimelightError as error:
-            raise LimelightError(f"line_models.{name}: {error}") from None
-        fitted = model.rest_freq_ghz
-        if fitted and not settings["parameters"] and abs(rest_freq_ghz / fitted - 1) > 0.005:
-            expected = f"{fitted:g} GHz, the line that {settings['model']} was fitted to"
-            fix = "mend it, or give the model parameters of your line"
-            raise refuse("grid.rest_freq_ghz", f"{rest_freq_ghz:g} GHz", expected, fix)
-
-
-def _check_references(study: dict, path: str | Path, refuse) -> None:
-    """Every name that a network or test uses must be defined, and what it combines must make sense."""
-    noise, foregrounds = study["observation"]["noise"], {**study["observation"]["foregrounds"], "none": None}
-
-    def known(key: str, name: str, defined: dict, section: str) -> None:
-        if name not in defined:
-            raise refuse(key, f"'{name}'", f"one of {', '.join(defined)} (defined in {section})", "define or rename it")
-
-    for label, user in (("networks", study["networks"]), ("tests", study["tests"])):
-        for name, entry in user.items():
-            models = entry["line_models"] if label == "networks" else [entry["line_model"]]
-            noises = entry["noise"] if label == "networks" else [entry["noise"]]
-            for model in models:
-                known(f"{label}.{name}.line_model", model, study["line_models"], "line_models")
-            for setting in noises:
-                known(f"{label}.{name}.noise", setting, noise, "observation.noise")
-            known(f"{label}.{name}.foregrounds", entry["foregrounds"], foregrounds, "observation.foregrounds")
-    grid = study["grid"]
-    shape = (grid["pixels"] // grid["pool_pixels"],) * 2 + (grid["channels"] // grid["pool_channels"],)
-    for name, network in study["networks"].items():
-        try:
-            with torch.device("meta"):  # shapes without numbers: quick, however large the network
-                build(network["architecture"], network["options"], shape, study["labels"]["bins"])
-        except LimelightError as error:
-            raise LimelightError(f"{path}: networks.{name}: {error}") from None
-        shares = {key: network["training"][f"{key}_fraction"] for key in ("blank", "dim")}
-        if sum(shares.values()) > 1 + 1e-9:
-            found = f"blank_fraction {shares['blank']:g} and dim_fraction {shares['dim']:g}"
-            raise refuse(f"networks.{name}.training", found, "shares that add up to 1 at most", "lower one of them")
-        noisy = [setting for setting in network["noise"] if not _quiet(noise[setting])]
-        expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
-        if noisy and not _reads_negative(network):
-            raise refuse(f"networks.{name}.noise", ", ".join(noisy), expected, "use signed_log or asinh")
-        if not suitable_tests(study, name):
-            raise refuse(
-                "tests", f"none that network {name} can take", f"one of {expected}", "add a test without noise"
-            )
-
-
-def suitable_tests(study: dict, network: str) -> list[str]:
-    """The tests that a network takes: all of them, or those without noise if its preprocessing needs T ≥ 0."""
-    noise, every = study["observation"]["noise"], _reads_negative(study["networks"][network])
-    return [name for name, test in study["tests"].items() if every or _quiet(noise[test["noise"]])]
-
-
-def _reads_negative(network: dict) -> bool:
-    return TRANSFORMS[network["preprocessing"]["transform"]].negative
-
-
-def _quiet(noise: dict) -> bool:
-    return noise.get("sigma_uk", 1) in (0, [0, 0])
-
-
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:
     """The part of a study that decides the output of a stage.
 
@@ -353,17 +209,22 @@ def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> d
     settings["grid"] = {key: grid[key] for key in ("pixels", "channels", "unit")}
     settings["labels"] = study["labels"]
     if stage == "maps":
-        return {**settings, "line_model": {"name": name, **_line_model_settings(study["line_models"][name])}}
+        return {**settings, "line_model": _line_model_settings(study, name)}
     observation = study["observation"]
-    settings["pooling"] = {key: grid[key] for key in ("pool_pixels", "pool_channels")}
+    dataset = (
+        name if stage == "pooled" else study["networks"][name]["line_models"][0]
+    )  # a network's share their geometry
+    section = grid_section(study, dataset)
+    settings["pooling"] = {key: section[key] for key in ("pool_pixels", "pool_channels")}
     instrument = load_instrument(observation["instrument"])
-    settings["beam_fwhm_arcmin"] = instrument["beam_fwhm_arcmin"] if observation["beam"] else 0.0
+    settings["beam_fwhm_arcmin"] = instrument["beam_fwhm_arcmin"] if with_beam(study, dataset) else 0.0
     if stage == "pooled":
-        return {**settings, "line_model": {"name": name, **_line_model_settings(study["line_models"][name])}}
-    network = study["networks"][name]
+        return {**settings, "line_model": _line_model_settings(study, name)}
+    network = {key: value for key, value in study["networks"][name].items() if key != "tests"}
     settings["splits"] = {split: cones[split] for split in SPLITS if split != "test"}
     settings["line_models"] = {
-        model: _line_model_settings(study["line_models"][model]) for model in network["line_models"]
+        model: {k: v for k, v in _line_model_settings(study, model).items() if k != "name"}
+        for model in network["line_models"]
     }
     settings["network"] = {"name": name, **network}
     settings["instrument"] = instrument
@@ -376,7 +237,7 @@ def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> d
     settings["splits"]["test"] = cones["test"]
     settings["test"] = {
         "name": test,
-        "line_model": {"name": entry["line_model"], **_line_model_settings(study["line_models"][entry["line_model"]])},
+        "line_model": _line_model_settings(study, entry["line_model"]),
         "noise": observation["noise"][entry["noise"]],
         "foregrounds": observation["foregrounds"].get(entry["foregrounds"]),
     }
@@ -384,8 +245,9 @@ def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> d
     return settings
 
 
-def _line_model_settings(settings: dict) -> dict:
-    """A line model's settings; of a user's own function also its code, so that an edit repaints the maps."""
+def _line_model_settings(study: dict, name: str) -> dict:
+    """What decides a dataset's fine maps; of a user's own function also its code, so that an edit repaints the maps."""
+    settings = {"name": name, **painted_as(study["line_models"][name])}
     if ":" not in settings["model"]:
         return settings
     spec = importlib.util.find_spec(settings["model"].partition(":")[0])

@@ -1,0 +1,174 @@
+"""Checks of a resolved study that span keys: geometry that fits, names that exist, splits that share nothing."""
+
+from pathlib import Path
+
+import torch
+
+from limelight.errors import LimelightError, problem
+from limelight.halos.massfunction import mass_definition
+from limelight.lines.models import get_model
+from limelight.lines.priors import draw_parameters
+from limelight.maps.instrument import load_instrument
+from limelight.maps.shards import EXAMPLES
+from limelight.networks import build
+from limelight.seeds import generator
+from limelight.studies import (
+    can_take,
+    comparison_pairs,
+    geometry,
+    grid_section,
+    pooled_shape,
+    quiet,
+    reads_negative,
+    suitable_tests,
+)
+
+SPLITS = ("train", "validation", "test")
+
+
+def check_sense(study: dict, path: str | Path) -> None:
+    """Checks that span keys: geometry that fits, names that exist, splits that share nothing."""
+    cones, cuts, grid = study["lightcones"], study["subfields"], study["grid"]
+
+    def refuse(key: str, found: object, expected: str, fix: str) -> LimelightError:
+        return problem(f"{path}: {key}", str(found), expected, fix)
+
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        shared = sorted(set(cones[first]) & set(cones[second]))
+        if shared:
+            expected = "light-cones of one split only: a network must be tested on halos it has never seen"
+            raise refuse("lightcones", f"light-cones {shared} in both {first} and {second}", expected, "split them")
+    for split in SPLITS:
+        if not cones[split]:
+            raise refuse(
+                f"lightcones.{split}", "an empty range", "at least one light-cone", "give first-last with first ≤ last"
+            )
+    needed = cuts["size_deg"] * cuts["per_side"]
+    if needed > cones["field_deg"] * (1 + 1e-9):
+        found = f"{cuts['per_side']} × {cuts['size_deg']}° = {needed:g}° in a light-cone of {cones['field_deg']:g}°"
+        raise refuse(
+            "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
+        )
+    if not grid["freq_min_ghz"] < grid["freq_max_ghz"] < grid["rest_freq_ghz"]:
+        found = f"{grid['freq_min_ghz']:g}, {grid['freq_max_ghz']:g}, rest {grid['rest_freq_ghz']:g} GHz"
+        raise refuse("grid", found, "freq_min_ghz < freq_max_ghz < rest_freq_ghz", "put the frequencies in order")
+    own = {f"line_models.{name}": grid_section(study, name) for name in study["line_models"]}
+    for key, section in [("grid", grid), *own.items()]:
+        for axis in ("pixels", "channels"):
+            if section[axis] % section[f"pool_{axis}"]:
+                found = f"{section[axis]} {axis} in blocks of {section[f'pool_{axis}']}"
+                raise refuse(f"{key}.pool_{axis}", found, f"a divisor of {section[axis]}", "choose one")
+    mass_definition(cones["mass_function"])
+    labels = study["labels"]
+    if not labels["log10_lum_min"] < labels["log10_lum_max"]:
+        found = f"{labels['log10_lum_min']:g} to {labels['log10_lum_max']:g}"
+        raise refuse("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
+    _check_observation(study["observation"], refuse)
+    _check_line_models(study["line_models"], grid["rest_freq_ghz"], refuse)
+    if min(study["figures"]["maps"], default=EXAMPLES) >= EXAMPLES:
+        expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
+        raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
+    _check_references(study, path, refuse)
+    _check_comparisons(study, refuse)
+
+
+def _check_observation(observation: dict, refuse) -> None:
+    load_instrument(observation["instrument"])
+    for name, noise in observation["noise"].items():
+        key = f"observation.noise.{name}"
+        if noise["radiometer"] == ("sigma_uk" in noise):
+            expected = "either sigma_uk or radiometer: true"
+            raise refuse(key, "both" if noise["radiometer"] else "neither", expected, "give one of the two")
+        sigma = noise.get("sigma_uk", 0)
+        if isinstance(sigma, list) and not sigma[0] <= sigma[1]:
+            raise refuse(f"{key}.sigma_uk", sigma, "[low, high] with low ≤ high", "swap them")
+    for name, sources in observation["foregrounds"].items():
+        if not sources["flux_min_mjy"] < sources["flux_max_mjy"]:
+            found = f"{sources['flux_min_mjy']:g} to {sources['flux_max_mjy']:g} mJy"
+            raise refuse(f"observation.foregrounds.{name}", found, "flux_min_mjy < flux_max_mjy", "put them in order")
+    if "none" in observation["foregrounds"]:
+        raise refuse("observation.foregrounds.none", "a setting", "no such name: 'none' means no sources", "rename it")
+
+
+def _check_line_models(line_models: dict, rest_freq_ghz: float, refuse) -> None:
+    for name, settings in line_models.items():
+        limits = settings.get("mean_temperature_uk")
+        if limits and not limits[0] < limits[1]:
+            raise refuse(f"line_models.{name}.mean_temperature_uk", limits, "[low, high] with low < high", "swap them")
+        try:
+            model = get_model(settings["model"], settings["parameters"])
+            draw_parameters(model, settings["prior"], settings["parameters"], generator(0, "check"))
+        except LimelightError as error:
+            raise LimelightError(f"line_models.{name}: {error}") from None
+        fitted = model.rest_freq_ghz
+        if fitted and not settings["parameters"] and abs(rest_freq_ghz / fitted - 1) > 0.005:
+            expected = f"{fitted:g} GHz, the line that {settings['model']} was fitted to"
+            fix = "mend it, or give the model parameters of your line"
+            raise refuse("grid.rest_freq_ghz", f"{rest_freq_ghz:g} GHz", expected, fix)
+
+
+def _check_references(study: dict, path: str | Path, refuse) -> None:
+    """Every name that a network or test uses must be defined, and what it combines must make sense."""
+    noise, foregrounds = study["observation"]["noise"], {**study["observation"]["foregrounds"], "none": None}
+
+    def known(key: str, name: str, defined: dict, section: str) -> None:
+        if name not in defined:
+            raise refuse(key, f"'{name}'", f"one of {', '.join(defined)} (defined in {section})", "define or rename it")
+
+    for label, user in (("networks", study["networks"]), ("tests", study["tests"])):
+        for name, entry in user.items():
+            models = entry["line_models"] if label == "networks" else [entry["line_model"]]
+            noises = entry["noise"] if label == "networks" else [entry["noise"]]
+            for model in models:
+                known(f"{label}.{name}.line_model", model, study["line_models"], "line_models")
+            for setting in noises:
+                known(f"{label}.{name}.noise", setting, noise, "observation.noise")
+            known(f"{label}.{name}.foregrounds", entry["foregrounds"], foregrounds, "observation.foregrounds")
+    for name, network in study["networks"].items():
+        first, *others = network["line_models"]
+        shape = pooled_shape(study, first)
+        for other in others:
+            if geometry(study, other) != geometry(study, first):
+                found = f"{first} and {other}, of other pooling or beam"
+                raise refuse(f"networks.{name}.line_models", found, "datasets of one geometry", "train two networks")
+        try:
+            with torch.device("meta"):  # shapes without numbers: quick, however large the network
+                build(network["architecture"], network["options"], shape, study["labels"]["bins"])
+        except LimelightError as error:
+            raise LimelightError(f"{path}: networks.{name}: {error}") from None
+        shares = {key: network["training"][f"{key}_fraction"] for key in ("blank", "dim")}
+        if sum(shares.values()) > 1 + 1e-9:
+            found = f"blank_fraction {shares['blank']:g} and dim_fraction {shares['dim']:g}"
+            raise refuse(f"networks.{name}.training", found, "shares that add up to 1 at most", "lower one of them")
+        noisy = [setting for setting in network["noise"] if not quiet(noise[setting])]
+        expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
+        if noisy and not reads_negative(network):
+            raise refuse(f"networks.{name}.noise", ", ".join(noisy), expected, "use signed_log or asinh")
+        for test in network.get("tests", []):
+            known(f"networks.{name}.tests", test, study["tests"], "tests")
+            if not can_take(study, name, test):
+                found, fix = f"'{test}', which it cannot read", "leave it out"
+                raise refuse(
+                    f"networks.{name}.tests", found, f"tests of its own geometry and, if it reads {expected}", fix
+                )
+        if not suitable_tests(study, name):
+            fix = "add a test of its datasets' geometry, and without noise if it reads log10_offset"
+            raise refuse(
+                "tests", f"none that network {name} can take", f"one it can read (log10_offset: {expected})", fix
+            )
+
+
+def _check_comparisons(study: dict, refuse) -> None:
+    """A comparison needs something of every network and every test that it names."""
+    for name, comparison in study["comparisons"].items():
+        for key in ("networks", "tests"):
+            for item in comparison.get(key, []):
+                if item not in study[key]:
+                    defined = f"one of {', '.join(study[key])} (defined in {key})"
+                    raise refuse(f"comparisons.{name}.{key}", f"'{item}'", defined, "define or rename it")
+        pairs = comparison_pairs(study, name)
+        for key, met in (("networks", {network for network, _ in pairs}), ("tests", {test for _, test in pairs})):
+            for item in comparison.get(key, []):
+                if item not in met:
+                    found, fix = f"'{item}', which meets none of the others", "leave it out, or widen networks.*.tests"
+                    raise refuse(f"comparisons.{name}.{key}", found, "networks and the tests they take", fix)
