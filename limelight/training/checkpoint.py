@@ -46,9 +46,9 @@ def save_torch(path: str | Path, kind: str, content: dict) -> None:
         torch.save({"limelight_kind": kind, "limelight_format": FORMAT_VERSION, **content}, file)
 
 
-def save_model(path: str | Path, content: dict, provenance: dict) -> None:
+def save_model(path: str | Path, content: dict, provenance: dict, kind: str = "network") -> None:
     """Write a model.pt. What is written depends on the values alone, so that a resumed run writes the same bytes."""
-    save_torch(path, "network", _plain({**content, "provenance": provenance}))
+    save_torch(path, kind, _plain({**content, "provenance": provenance}))
 
 
 def _plain(value: object) -> object:
@@ -102,7 +102,12 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn
 
     Raises LimelightError when the file is missing, truncated, damaged, foreign, or its weights do not fit its network.
     """
-    info = load_torch(path, "network")
+    return rebuild(load_torch(path, "network"), path, device)
+
+
+def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict]:
+    """`load_model` of a model file's content that is at hand, such as the trunk within a posterior file at `path`."""
+    info = dict(info)
     missing = [key for key in MODEL_KEYS if key not in info]
     if missing:
         raise problem(path, f"no {', '.join(missing)}", "a complete network file", "train it again")

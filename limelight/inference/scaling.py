@@ -1,0 +1,69 @@
+"""What a head answers in, and back: standardised values, or a few principal components with the scatter they leave."""
+
+import torch
+from torch import Tensor
+
+from limelight.errors import problem
+
+MIN_SPREAD = 1e-3
+GROUPS = 8  # of equal size in a bin's reconstructed value, over which the scatter is followed
+
+
+def standardise(values: Tensor) -> dict[str, Tensor]:
+    """The scale {mean, std} of values (n, d)."""
+    return {"mean": values.mean(dim=0), "std": values.std(dim=0, correction=0).clamp(min=MIN_SPREAD)}
+
+
+def principal(values: Tensor, components: int) -> dict[str, Tensor]:
+    """The scale of values (n, d) as so many principal components, and the scatter of each column about them.
+
+    Counts scatter more where they are few, so a column's scatter is taken in GROUPS of equal size of its reconstructed
+    value: {mean, std, components (c, d), length (c,), at (d, g), scatter (d, g)}; standardised columns, the components' own
+    lengths taken out. The scatter of different columns counts as independent.
+    """
+    scale = standardise(values)
+    flat = (values - scale["mean"]) / scale["std"]
+    if not components <= min(flat.shape):
+        fix = "lower npe.components"
+        raise problem("npe.components", components, f"at most {min(flat.shape)}, bins or training maps", fix)
+    _, _, directions = torch.linalg.svd(flat.double(), full_matrices=False)
+    directions = directions[:components].float()
+    directions = directions * torch.sign(directions.sum(dim=1, keepdim=True) + 1e-12)  # an SVD's sign is arbitrary
+    found = flat @ directions.T
+    rebuilt = found @ directions
+    order = rebuilt.argsort(dim=0)
+    sorted_at, left = rebuilt.gather(0, order), (flat - rebuilt).gather(0, order)
+    groups = [torch.stack([part.mean(dim=0) for part in sorted_at.tensor_split(GROUPS)], dim=1)]
+    groups.append(torch.stack([part.square().mean(dim=0).sqrt() for part in left.tensor_split(GROUPS)], dim=1))
+    length = found.std(dim=0, correction=0).clamp(min=MIN_SPREAD)
+    return {**scale, "components": directions, "length": length, "at": groups[0], "scatter": groups[1]}
+
+
+def encode(scale: dict[str, Tensor], values: Tensor) -> Tensor:
+    """Values (..., d) as the head has them, (..., d or c)."""
+    flat = (values - scale["mean"]) / scale["std"]
+    return flat @ scale["components"].T / scale["length"] if "components" in scale else flat
+
+
+def decode(scale: dict[str, Tensor], answers: Tensor, random: torch.Generator) -> Tensor:
+    """Undo `encode` (..., d); of principal components with scatter drawn anew."""
+    if "components" not in scale:
+        return answers * scale["std"] + scale["mean"]
+    rebuilt = answers * scale["length"] @ scale["components"]
+    spread = torch.stack(
+        [
+            interpolate(rebuilt[..., i], at, s)
+            for i, (at, s) in enumerate(zip(scale["at"], scale["scatter"], strict=True))
+        ],
+        dim=-1,
+    )
+    drawn = torch.randn(rebuilt.shape, generator=random, dtype=rebuilt.dtype, device=rebuilt.device)
+    return (rebuilt + spread * drawn) * scale["std"] + scale["mean"]
+
+
+def interpolate(x: Tensor, at: Tensor, values: Tensor) -> Tensor:
+    """Linear interpolation between (at, values), both (g,) with `at` rising; constant beyond the ends."""
+    right = torch.searchsorted(at, x.contiguous()).clamp(1, len(at) - 1)
+    low, high = at[right - 1], at[right]
+    share = ((x - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    return values[right - 1] + share * (values[right] - values[right - 1])
