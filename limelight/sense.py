@@ -22,6 +22,7 @@ from limelight.studies import (
     reads_negative,
     suitable_tests,
 )
+from limelight.training.losses import LIKELIHOODS
 
 SPLITS = ("train", "validation", "test")
 
@@ -140,6 +141,10 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
         if sum(shares.values()) > 1 + 1e-9:
             found = f"blank_fraction {shares['blank']:g} and dim_fraction {shares['dim']:g}"
             raise refuse(f"networks.{name}.training", found, "shares that add up to 1 at most", "lower one of them")
+        target, loss = network["target"], network["training"]["loss"]
+        if loss in LIKELIHOODS and (target["quantity"], target["transform"]) != ("dn", "log10_1p"):
+            found = f"{target['quantity']}, {target['transform']} with the loss {loss}"
+            raise refuse(f"networks.{name}.target", found, "dn, log10_1p: a likelihood is one of counts", "change one")
         noisy = [setting for setting in network["noise"] if not quiet(noise[setting])]
         expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
         if noisy and not reads_negative(network):

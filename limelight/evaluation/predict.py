@@ -10,7 +10,7 @@ from torch import nn
 from limelight.errors import problem
 from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import summarise
-from limelight.lines.labels import from_target, one_source, quantity, to_target
+from limelight.lines.labels import from_target, log_mean_to_target, one_source, quantity, to_target
 from limelight.maps.grid import Grid
 from limelight.maps.instrument import noise_sigma
 from limelight.maps.pooling import TRANSFORMS
@@ -58,8 +58,8 @@ def observed(maps: np.ndarray, how: Presentation, seed: int, stage: str) -> Iter
 def predict_targets(module: nn.Module, info: dict, batches: Iterator[torch.Tensor], device: str) -> np.ndarray:
     """Predictions in target space, standardisation undone: float64 (n, bins). The module is in evaluation mode."""
     mean, std = (info["target"][key].double().cpu().numpy() for key in ("mean", "std"))
-    outputs = [module(inputs.to(device)).double().cpu().numpy() for inputs in batches]
-    return np.concatenate(outputs) * std + mean
+    outputs = np.concatenate([module(inputs.to(device)).double().cpu().numpy() for inputs in batches]) * std + mean
+    return log_mean_to_target(outputs) if info["target"].get("outputs") == "log10_mean" else outputs
 
 
 def natural(target: np.ndarray, transform: str, one: np.ndarray | float = 1.0) -> np.ndarray:

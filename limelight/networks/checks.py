@@ -22,3 +22,11 @@ def one_of(name: str, value: object, choices: tuple) -> object:
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         raise problem(f"networks.options.{name}", repr(value), f"one of {', '.join(map(str, choices))}", "change it")
     return value
+
+
+def ratios(name: str, value: object) -> list[float]:
+    """A list of numbers above 0, at least one."""
+    numbers = isinstance(value, list | tuple) and all(isinstance(v, int | float) and v > 0 for v in value)
+    if not numbers or not value or any(isinstance(v, bool) for v in value):
+        raise problem(f"networks.options.{name}", repr(value), "a list of numbers above 0", "change it")
+    return [float(v) for v in value]

@@ -1,40 +1,71 @@
 """`limelight`, the default network: small, normalised per map, and able to see a map's overall brightness.
 
+Its options are the choices that docs/training.md compares.
+
 Group norm keeps no memory between maps, so that validation behaves as training does (batch norm made the paper's
 validation loss spike). But it also divides each map's own brightness away, the first thing that a luminosity function
 shows in; four moments of the input therefore go around the convolutions straight to the head.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.networks.checks import one_of
+from limelight.networks.checks import one_of, ratios
 from limelight.networks.layers import Conv3d
 
+MOMENTS = 4
+MAX_INPUT = 85.0  # asinh(T/s) of 10^36 s: its sinh is still a float32
 
-def limelight(input_shape: tuple[int, int, int], n_outputs: int, filters: int = 8) -> nn.Module:
-    """The default network. filters: of the stem and first block; the later blocks double it up to 8 × filters."""
+
+def limelight(
+    input_shape: tuple[int, int, int],
+    n_outputs: int,
+    filters: int = 8,
+    norm: str = "group",
+    pool: str = "mean_max",
+    moments: bool = True,
+    scales: list[float] | tuple[float, ...] = (1.0,),
+) -> nn.Module:
+    """The default network. filters: of the stem and first block; the later blocks double it up to 8 × filters.
+
+    norm: "group", "batch" or "none"; pool: what is kept of the last block's maps, "mean", "max" or "mean_max"; moments:
+    whether four moments of the input go straight to the head; scales: see `rescaled`, one input channel each.
+    """
     one_of("filters", filters, (4, 8, 16, 32, 64, 128))  # group norm takes them in fours
-    return Limelight(n_outputs, filters)
+    one_of("norm", norm, tuple(NORMS))
+    one_of("pool", pool, ("mean", "max", "mean_max"))
+    one_of("moments", moments, (True, False))
+    return Limelight(n_outputs, filters, NORMS[norm], pool, moments, ratios("scales", scales))
+
+
+NORMS = {
+    "group": lambda width: nn.GroupNorm(width // 4, width),
+    "batch": nn.BatchNorm3d,
+    "none": lambda width: nn.Identity(),
+}
 
 
 class Limelight(nn.Module):
     """Stem 5 × 5 × 3, four residual blocks, global mean and max, moments of the map, dense 256, output."""
 
-    def __init__(self, n_outputs: int, filters: int):
+    def __init__(self, n_outputs: int, filters: int, norm: Callable, pool: str, moments: bool, scales: list[float]):
         super().__init__()
-        self.stem = Conv3d(1, filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
-        self.stem_norm = nn.GroupNorm(filters // 4, filters)
+        self.scales, self.pool = scales, pool
+        self.stem = Conv3d(len(scales), filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
+        self.stem_norm = norm(filters)
         widths = [filters, filters, 2 * filters, 4 * filters, 8 * filters]
         self.blocks = nn.ModuleList(
-            Block(before, after, stride=1 if i == 0 else 2)
+            Block(before, after, norm, stride=1 if i == 0 else 2)
             for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         )
-        self.dense = nn.Linear(2 * widths[-1] + 4, 256)
+        self.moments = MOMENTS * len(scales) if moments else 0
+        self.dense = nn.Linear((2 if pool == "mean_max" else 1) * widths[-1] + self.moments, 256)
         self.output = nn.Linear(256, n_outputs)
-        self.register_buffer("moment_mean", torch.zeros(4))
-        self.register_buffer("moment_std", torch.ones(4))
+        self.register_buffer("moment_mean", torch.zeros(self.moments))
+        self.register_buffer("moment_std", torch.ones(self.moments))
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
@@ -42,28 +73,43 @@ class Limelight(nn.Module):
 
         They differ between maps by a tenth of themselves; brought to unit spread, the head sees them from the first step.
         """
-        m = moments(x)
+        if not self.moments:
+            return
+        m = moments(rescaled(x, self.scales))
         self.moment_mean.copy_(m.mean(dim=0))
         self.moment_std.copy_(m.std(dim=0).clamp(min=1e-3))
 
     def forward(self, x: Tensor) -> Tensor:
-        m = (moments(x) - self.moment_mean) / self.moment_std
+        x = rescaled(x, self.scales)
+        m = (moments(x) - self.moment_mean) / self.moment_std if self.moments else x.new_zeros(len(x), 0)
         x = F.relu(self.stem_norm(self.stem(x)))
         for block in self.blocks:
             x = block(x)
-        features = torch.cat([x.mean(dim=(2, 3, 4)), x.amax(dim=(2, 3, 4)), m.to(x.dtype)], dim=1)
+        kept = {"mean": x.mean(dim=(2, 3, 4)), "max": x.amax(dim=(2, 3, 4))}
+        features = torch.cat([*(kept[name] for name in self.pool.split("_")), m.to(x.dtype)], dim=1)
         return self.output(F.relu(self.dense(features)))
 
 
-class Block(nn.Module):
-    """Two 3³ convolutions with group norm, added to a 1³ projection of the input."""
+def rescaled(x: Tensor, scales: list[float]) -> Tensor:
+    """asinh(T/s) seen at several scales: x (b, 1, x, y, f) -> (b, scales, x, y, f), channel i being asinh(T/(scales[i] s)).
 
-    def __init__(self, before: int, after: int, stride: int):
+    One scale of 1 leaves the input as it is, whatever it is.
+    """
+    if scales == [1.0]:
+        return x
+    linear = torch.sinh(x.float().clamp(-MAX_INPUT, MAX_INPUT))
+    return torch.cat([torch.asinh(linear / scale) for scale in scales], dim=1)
+
+
+class Block(nn.Module):
+    """Two 3³ convolutions, normalised, added to a 1³ projection of the input."""
+
+    def __init__(self, before: int, after: int, norm: Callable, stride: int):
         super().__init__()
         self.first = Conv3d(before, after, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.GroupNorm(after // 4, after)
+        self.first_norm = norm(after)
         self.second = Conv3d(after, after, 3, padding=1, bias=False)
-        self.second_norm = nn.GroupNorm(after // 4, after)
+        self.second_norm = norm(after)
         self.project = before != after or stride > 1
         if self.project:
             self.shortcut = Conv3d(before, after, 1, stride=stride)
@@ -75,11 +121,11 @@ class Block(nn.Module):
 
 
 def moments(x: Tensor) -> Tensor:
-    """Mean and the roots of the second to fourth central moments of each map: (b, 1, x, y, f) -> (b, 4), units of x."""
-    flat = x.float().flatten(1)
-    mean = flat.mean(dim=1)
-    d = flat - mean[:, None]
-    second = d.square().mean(dim=1).sqrt()
-    third = d.pow(3).mean(dim=1)
-    fourth = d.pow(4).mean(dim=1).pow(0.25)
-    return torch.stack([mean, second, third.sign() * third.abs().pow(1 / 3), fourth], dim=1)
+    """Mean and the roots of the second to fourth central moments of channels, in units of x: (b, c, x, y, f) -> (b, 4 c)."""
+    flat = x.float().flatten(2)
+    mean = flat.mean(dim=2)
+    d = flat - mean[..., None]
+    second = d.square().mean(dim=2).sqrt()
+    third = d.pow(3).mean(dim=2)
+    fourth = d.pow(4).mean(dim=2).pow(0.25)
+    return torch.cat([mean, second, third.sign() * third.abs().pow(1 / 3), fourth], dim=1)

@@ -20,6 +20,7 @@ from limelight.maps.pooling import transform
 from limelight.seeds import generator as numpy_generator
 
 MIN_SPREAD_DEX = 0.01  # a bin that hardly varies over the training maps must not outweigh the others
+MIN_MEAN_SPREAD_DEX = 0.3  # of the expected count in a bin: it varies also where hardly a map has a source
 
 
 @dataclass
@@ -216,6 +217,19 @@ def standardisation(data: Maps, how: Presentation) -> tuple[Tensor, Tensor]:
     if how.target["transform"] != "none":
         spread = spread.clamp(min=MIN_SPREAD_DEX)
     return offset + first, torch.where(spread > 0, spread, 1.0)
+
+
+def count_scale(data: Maps, how: Presentation) -> tuple[Tensor, Tensor, Tensor]:
+    """(log10 of the mean count, spread in dex, dispersion) per bin, (bins,) float64 each, for a likelihood's outputs.
+
+    At outputs of 0 each bin is a negative binomial of the training counts' mean and (within limits) variance. A bin that no
+    training map fills counts as half a source in all of them.
+    """
+    counts = quantity(data.n_above[:, : how.bins + 1], how.edges[: how.bins + 1], data.volume_mpc3, "dn")
+    mean = counts.mean(dim=0).clamp(min=0.5 / len(counts))
+    dispersion = (counts.var(dim=0, correction=0) - mean) / mean.square()
+    spread = standardisation(data, how)[1].clamp(min=MIN_MEAN_SPREAD_DEX)
+    return mean.log10(), spread, dispersion.clamp(1e-2, 1.0)
 
 
 def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:

@@ -5,10 +5,11 @@ when to stop, and the first of them writes.
 
 Nothing random is carried from step to step: batches, noise, augmentation, dropout and first weights are keyed by (study
 seed, network, epoch, step). The position in training is thus the whole state of the random numbers, and a checkpoint
-holds weights, optimizer, position, best weights and history.
+holds weights (and their average), optimizer, position, best weights and history.
 """
 
 import contextlib
+import copy
 import functools
 import math
 import sys
@@ -29,6 +30,7 @@ from limelight.training.checks import check_maps, refuse_not_finite, refuse_smal
 from limelight.training.data import (
     Maps,
     Presentation,
+    count_scale,
     epoch_batches,
     fingerprint,
     label_statistics,
@@ -41,8 +43,8 @@ from limelight.training.data import (
     training_set,
 )
 from limelight.training.distributed import Team, resume, share
-from limelight.training.losses import LOSSES
-from limelight.training.optim import channels_last, learning_rate, make_optimizer
+from limelight.training.losses import LIKELIHOODS, Loss
+from limelight.training.optim import channels_last, follow, learning_rate, make_optimizer
 from limelight.training.signals import Stopped, stop_signals
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
@@ -100,30 +102,32 @@ def train(
     torch.manual_seed(torch_seed(seed, f"weights of {name}"))
     module = build(network["architecture"], network["options"], grid.pooled_shape, how.bins)
     module = channels_last(module).to(device)
-    mean = torch.zeros(how.bins, dtype=torch.float64, device=device)
-    std = torch.ones_like(mean)
-    if network["target"]["standardise"]:
-        mean, std = standardisation(training, how)
+    loss_function = make_loss(options["loss"], network["target"]["standardise"], training, how)
     if hasattr(module, "calibrate"):
         rows = torch.arange(len(training))[:: max(1, len(training) // CALIBRATION_MAPS)]
         random = torch.Generator(device).manual_seed(torch_seed(seed, f"calibration of {name}"))
         module.calibrate(present(training, rows, how, random)[0])
+    decay = options["ema_decay"]
+    average = copy.deepcopy(module) if decay else module  # whose weights validation judges and the model file gets
     trained = share(module, team)
-    optimizer = make_optimizer(module, options)
-    loss_function = LOSSES[options["loss"]]
+    optimizer = make_optimizer(module, options, loss_function.parameters())
     statistics = label_statistics(training, how)
-    baseline = constant_losses(statistics["mean_target"].to(device), validation, how, loss_function, mean, std)
+    baseline = constant_losses(statistics["mean_target"].to(device), validation, how, loss_function)
 
     def forward(net: nn.Module, inputs: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bf16"):
             return net(inputs).float()
 
+    parts = {"model": module, "loss": loss_function, "optimizer": optimizer}
+    if decay:
+        parts["average"] = average
+
     with lock(folder) if team.leads else contextlib.nullcontext(), stop_signals() as asked:
         # Where we are: the start, or what the newest checkpoint says.
         state = {"epoch": 0, "step": 0, "sums": [0.0, 0.0, 0], "history": [], "best": {"loss": math.inf, "epoch": 0}}
         if found := resume(folder, recipe, team):
-            module.load_state_dict(found.pop("model"))
-            optimizer.load_state_dict(found.pop("optimizer"))
+            for key, part in parts.items():
+                part.load_state_dict(found.pop(key))
             state = {key: found[key] for key in state}
             say(team, f"{name}: going on from epoch {state['epoch'] + 1}, step {state['step']} ({folder})")
         elif others := len([path for path in folder.parent.iterdir() if path.is_dir()]) - 1:
@@ -132,7 +136,7 @@ def train(
         def save() -> None:
             weights = module.state_dict()
             if team.leads and all(bool(torch.isfinite(w).all()) for w in weights.values()):
-                save_checkpoint(folder, recipe, {**state, "model": weights, "optimizer": optimizer.state_dict()})
+                save_checkpoint(folder, recipe, {**state, **{key: part.state_dict() for key, part in parts.items()}})
 
         epochs, steps = options["epochs"], options["steps_per_epoch"]
         first = epoch_batches(len(training), options["batch_size"], steps, seed, name, 0)
@@ -154,17 +158,21 @@ def train(
                 inputs, truth = present(training, torch.as_tensor(batches[step]), how, random)
                 batch = len(inputs)
                 mine = team.part(batch)
-                inputs, truth = inputs[mine], ((truth[mine] - mean) / std).float()
+                inputs, truth = inputs[mine], truth[mine]
 
                 prediction = forward(trained, inputs)
                 loss = loss_function(prediction, truth)
                 optimizer.zero_grad(set_to_none=True)
                 (loss * team.weight(batch)).backward()
+                for parameter in loss_function.parameters():  # those of the network are averaged by `share`
+                    parameter.grad = team.total(parameter.grad) / team.size
                 if options["clip_norm"]:
                     nn.utils.clip_grad_norm_(module.parameters(), options["clip_norm"])
                 optimizer.step()
+                if decay:
+                    follow(average, module, decay, epoch * per_epoch + step)
 
-                error = ((prediction.detach() - truth) * std).square().mean()
+                error = (loss_function.targets(prediction.detach()) - truth).square().mean()
                 sums += team.total(len(truth) * torch.stack([loss.detach().double(), error]))
                 count += batch
                 last = step == per_epoch - 1
@@ -179,14 +187,14 @@ def train(
                     if stop:
                         raise Stopped(stop)
 
-            predict = functools.partial(forward, module)
-            v_loss, v_mse = validate(predict, module, validation, how, loss_function, mean, std, settings, team)
+            predict = functools.partial(forward, average)
+            v_loss, v_mse = validate(predict, average, validation, how, loss_function, settings, team)
             refuse_not_finite(v_loss, name, epoch, per_epoch - 1, folder)
             done = [epoch + 1, (epoch + 1) * per_epoch, rate, *(sums / count).tolist()]
             row = dict(zip(HISTORY_COLUMNS, [*done, v_loss, v_mse, *baseline], strict=True))
             state |= {"epoch": epoch + 1, "step": 0, "sums": [0.0, 0.0, 0], "history": [*state["history"], row]}
             if v_loss < state["best"]["loss"]:
-                weights = {key: value.detach().clone() for key, value in module.state_dict().items()}
+                weights = {key: value.detach().clone() for key, value in average.state_dict().items()}
                 state["best"] = {"loss": v_loss, "epoch": epoch + 1, "model": weights}
             save()
             saved = time.monotonic()
@@ -207,7 +215,7 @@ def train(
         "state_dict": state["best"]["model"],
         "geometry": {**asdict(grid), "beam_fwhm_arcmin": settings["beam_fwhm_arcmin"]},
         "preprocessing": network["preprocessing"],
-        "target": {**network["target"], "mean": mean, "std": std},
+        "target": {**network["target"], **loss_function.scale()},
         "noise": settings["noise"],
         "foregrounds": settings["foregrounds"],
         "instrument": settings["instrument"],
@@ -218,9 +226,19 @@ def train(
     return content, state["history"]
 
 
+def make_loss(name: str, standardise: bool, training: Maps, how: Presentation) -> Loss:
+    """The loss of a name, with the scale of outputs that the training maps call for."""
+    if name in LIKELIHOODS:
+        return Loss(name, *count_scale(training, how))
+    if standardise:
+        return Loss(name, *standardisation(training, how))
+    zeros = training.volume_mpc3.new_zeros(how.bins)
+    return Loss(name, zeros, torch.ones_like(zeros))
+
+
 @torch.no_grad()
 def validate(
-    forward, module: nn.Module, maps: Maps, how: Presentation, loss_function, mean, std, settings, team: Team
+    forward, module: nn.Module, maps: Maps, how: Presentation, loss_function: Loss, settings, team: Team
 ) -> tuple[float, float]:
     """(loss, mean squared error in target units) over the validation maps, with the same noise every time.
 
@@ -229,25 +247,25 @@ def validate(
     seed, network = settings["seed"], settings["network"]
     module.eval()
     batches = torch.arange(len(maps)).split(network["training"]["batch_size"])
-    sums = mean.new_zeros(len(batches), 2)
+    device = maps.volume_mpc3.device
+    sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=device)
     for i, rows in list(enumerate(batches))[team.rank :: team.size]:
-        random = torch.Generator(mean.device).manual_seed(torch_seed(seed, f"validation of {network['name']}", i))
-        inputs = observe(maps.maps[rows.to(maps.maps.device)].to(mean.device), how, random)
+        random = torch.Generator(device).manual_seed(torch_seed(seed, f"validation of {network['name']}", i))
+        inputs = observe(maps.maps[rows.to(maps.maps.device)].to(device), how, random)
         truth = targets(maps.n_above[rows], maps.volume_mpc3[rows], how)
-        truth = ((truth - mean) / std).float()
         prediction = forward(inputs)
-        error = ((prediction - truth) * std).square().mean()
+        error = (loss_function.targets(prediction) - truth).square().mean()
         sums[i] = len(rows) * torch.stack([loss_function(prediction, truth).double(), error])
     loss, error = (sum(column) / len(maps) for column in team.total(sums).T.tolist())
     return loss, error
 
 
-def constant_losses(constant: Tensor, maps: Maps, how: Presentation, loss_function, mean, std) -> tuple[float, float]:
+@torch.no_grad()
+def constant_losses(mean_target: Tensor, maps: Maps, how: Presentation, loss_function: Loss) -> tuple[float, float]:
     """(loss, mean squared error in target units) on validation of always answering the training mean: what to beat."""
     truth = targets(maps.n_above, maps.volume_mpc3, how)
-    guess = constant.expand_as(truth)
-    loss = loss_function((guess - mean) / std, (truth - mean) / std)
-    return loss.item(), (guess - truth).square().mean().item()
+    loss = loss_function(loss_function.constant(mean_target).expand_as(truth), truth)
+    return loss.item(), (mean_target - truth).square().mean().item()
 
 
 def say(team: Team, line: str) -> None:

@@ -25,7 +25,7 @@ from limelight.training.data import (
 )
 from limelight.training.distributed import Team
 from limelight.training.loop import validate
-from limelight.training.losses import LOSSES
+from limelight.training.losses import Loss
 
 # Order of maps
 
@@ -155,7 +155,7 @@ def test_validation_noise_is_the_same_every_time_and_training_noise_is_not():
     data, how = shown(toys(5), **changes)
     net = build("limelight", {"filters": 4}, SHAPE, 10)
     mean, std = standardisation(data, how)
-    runs = [validate(net, net, data, how, LOSSES["mse"], mean, std, settings(**changes), Team()) for _ in range(2)]
+    runs = [validate(net, net, data, how, Loss("mse", mean, std), settings(**changes), Team()) for _ in range(2)]
     assert runs[0] == runs[1]
     assert not torch.equal(observe(data.maps, how, generator(1)), observe(data.maps, how, generator(2)))
 

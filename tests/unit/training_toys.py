@@ -48,6 +48,8 @@ def settings(**changes) -> dict:
         "momentum": 0.0,
         "weight_decay": 0.0,
         "schedule": "constant",
+        "warmup": 0.0,
+        "ema_decay": 0.0,
         "batch_size": 6,
         "epochs": 2,
         "steps_per_epoch": 0,
