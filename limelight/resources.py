@@ -12,8 +12,8 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from limelight.config import suitable_tests
 from limelight.networks import build
+from limelight.studies import grid_section, pooled_shape, suitable_tests
 
 STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")
 FIGURES_PER_NETWORK = 7
@@ -53,10 +53,10 @@ def maps_per_lightcone(study: dict, line_model: str = "") -> int:
 
 
 def map_mb(study: dict, pooled: bool = False) -> float:
-    """Size of one float32 map in MB, at full resolution or pooled."""
-    grid = study["grid"]
-    block = grid["pool_pixels"] ** 2 * grid["pool_channels"] if pooled else 1
-    return 4e-6 * grid["pixels"] ** 2 * grid["channels"] / block
+    """Size of one float32 map in MB, at full resolution, or pooled by the dataset that pools least."""
+    grids = [grid_section(study, name) for name in study["line_models"]]
+    block = min(grid["pool_pixels"] ** 2 * grid["pool_channels"] for grid in grids) if pooled else 1
+    return 4e-6 * grids[0]["pixels"] ** 2 * grids[0]["channels"] / block
 
 
 def network_maps(study: dict, network: str, split: str) -> int:
@@ -75,8 +75,8 @@ def training_steps(study: dict, network: str) -> int:
 
 def network_size(study: dict, network: str) -> tuple[float, int]:
     """(floating-point operations of one map's forward pass, weights) of a network."""
-    grid, what = study["grid"], study["networks"][network]
-    shape = (grid["pixels"] // grid["pool_pixels"],) * 2 + (grid["channels"] // grid["pool_channels"],)
+    what = study["networks"][network]
+    shape = pooled_shape(study, what["line_models"][0])
     return _network_size(what["architecture"], json.dumps(what["options"]), shape, study["labels"]["bins"])
 
 
@@ -171,7 +171,8 @@ def jobs(study: dict) -> dict[str, int]:
     lightcones = len({cone for _, cone in wanted})
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
     predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
-    figures = FIGURES_PER_NETWORK * len(study["networks"]) + 1  # and the page of provenance
+    each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
+    figures = each * len(study["networks"]) + len(study["comparisons"]) + 2  # the page of provenance and the summary
     return {**count, "network": len(study["networks"]), "evaluation": predictions, "figure": figures}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.config import grid_section, load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import attribute, provenance  # noqa: E402
 from limelight.maps.grid import make_grid  # noqa: E402
@@ -31,7 +31,7 @@ def main() -> None:
     if name not in study["line_models"]:
         known = ", ".join(study["line_models"])
         raise problem(args.maps, f"maps of line model '{name}'", f"one of the config's: {known}", "use its own config")
-    grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+    grid = make_grid(grid_section(study, name), study["subfields"]["size_deg"])
     settings = stage_settings(study, "pooled", name)
     show = functools.partial(progress, what=f"pool {name} of light-cone {lightcone}")
     attributes = provenance(settings, study["seed"])

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from limelight.codehash import code_hash
-from limelight.config import load_study, stage_settings
+from limelight.config import grid_section, load_study, stage_settings
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.maps.grid import make_grid
@@ -79,7 +79,8 @@ def main() -> None:
 def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None:
     """What each process does: read, train, and, the first of them, write."""
     settings = stage_settings(study, "network", args.network)
-    grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+    dataset = study["networks"][args.network]["line_models"][0]  # they share their geometry
+    grid = make_grid(grid_section(study, dataset), study["subfields"]["size_deg"])
     training, validation = read_pooled(args.train), read_pooled(args.validation)
     check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"], settings["splits"])
     code = code_hash("scripts/train_network.py")

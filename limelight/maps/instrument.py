@@ -77,6 +77,23 @@ def noise_sigma(setting: dict, instrument: dict, grid: Grid) -> tuple[float, flo
     return float(low), float(high)
 
 
+def noise_pattern(setting: dict, grid: Grid) -> np.ndarray | None:
+    """How the σ of each pooled pixel compares with white noise of the same observing time: (x, y) float64; None if flat.
+
+    With edge_ratio R, σ grows from the field's centre as R^(r²), r in units of half a side: pixels near the edge are seen
+    for shorter, as the scan of a telescope sweeps them, t ∝ R^(-2 r²), a Gaussian. The time in all is that of flat noise,
+    so that the mean of 1/σ² over the fine pixels is 1.
+    """
+    ratio = setting.get("edge_ratio", 1)
+    if ratio == 1:
+        return None
+    r2 = ((np.arange(grid.pixels) + 0.5) / grid.pixels * 2 - 1) ** 2
+    variance = ratio ** (2 * (r2[:, None] + r2))
+    variance *= np.mean(1 / variance)
+    block = grid.pool_pixels
+    return np.sqrt(variance.reshape(grid.pixels // block, block, -1, block).mean((1, 3)))
+
+
 def pooled_sigma(grid: Grid) -> np.ndarray:
     """Noise of each pooled channel, in the map's unit, for 1 µK of noise per fine voxel: float64 (pooled channels,).
 
@@ -90,16 +107,25 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
 
 def draw_sigma(ranges: list[tuple[float, float]], n: int, generator: torch.Generator) -> torch.Tensor:
     """A σ (µK per fine voxel) for each of n presentations: one of the (low, high) at random, then uniform; float32 (n,)."""
+    return draw_setting(ranges, n, generator)[0]
+
+
+def draw_setting(
+    ranges: list[tuple[float, float]], n: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """draw_sigma's σ (n,), and which of the ranges each was drawn from, int64 (n,)."""
     device = generator.device
     low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
     pick = torch.randint(len(ranges), (n,), generator=generator, device=device)
-    return low[pick] + (high - low)[pick] * torch.rand(n, generator=generator, device=device)
+    return low[pick] + (high - low)[pick] * torch.rand(n, generator=generator, device=device), pick
 
 
 def add_noise(maps: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Maps (b, x, y, f) plus fresh white noise; sigma in the maps' unit per voxel, (b,) or (b, f). On the maps' device."""
+    """Maps (b, x, y, f) plus fresh noise, on their device; sigma in their unit per voxel: (b,), (b, f) or (b, x, y, f)."""
     noise = torch.randn(maps.shape, generator=generator, device=maps.device, dtype=maps.dtype)
-    return maps + noise * (sigma[:, None, None, None] if sigma.ndim == 1 else sigma[:, None, None, :])
+    if sigma.ndim < 4:
+        sigma = sigma[:, None, None, None] if sigma.ndim == 1 else sigma[:, None, None, :]
+    return maps + noise * sigma
 
 
 def beam_kernel(fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:

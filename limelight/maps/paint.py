@@ -165,6 +165,8 @@ def paint_draw(
     while len(means) < MAX_TRIES:
         parameters = draw_parameters(model, settings["prior"], settings.get("parameters"), rng)
         log10_lum = model.log10_luminosity(field.mass_msun, field.redshift, parameters, rng)
+        if "log10_lum_cut" in settings:  # a test of what networks do where the brightest sources are missing
+            log10_lum = np.where(log10_lum < settings["log10_lum_cut"], log10_lum, -np.inf)
         with np.errstate(over="ignore"):
             lum = 10.0**log10_lum
             means.append(float(lum @ field.uk_per_lsun) / grid.voxels)
