@@ -12,7 +12,7 @@ from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import summarise
 from limelight.lines.labels import from_target, log_mean_to_target, one_source, quantity, to_target
 from limelight.maps.grid import Grid
-from limelight.maps.instrument import noise_sigma
+from limelight.maps.instrument import noise_pattern, noise_sigma
 from limelight.maps.pooling import TRANSFORMS
 from limelight.seeds import torch_seed
 from limelight.training.data import Presentation, observe
@@ -38,6 +38,7 @@ def test_presentation(info: dict, settings: dict) -> Presentation:
         preprocessing=info["preprocessing"],
         augmentation={},
         beam_fwhm_arcmin=info["geometry"]["beam_fwhm_arcmin"],
+        patterns=(noise_pattern(settings["test"]["noise"], grid),),
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from limelight.lines.labels import EXTENSION_BINS, one_source, quantity, to_target
 from limelight.maps.foregrounds import add_foregrounds
 from limelight.maps.grid import Grid
-from limelight.maps.instrument import add_noise, draw_sigma, noise_sigma, pooled_sigma
+from limelight.maps.instrument import add_noise, draw_setting, noise_pattern, noise_sigma, pooled_sigma
 from limelight.maps.pooling import transform
 from limelight.seeds import generator as numpy_generator
 
@@ -51,6 +51,7 @@ class Presentation:
     preprocessing: dict  # transform, scale_uk
     augmentation: dict  # blank_fraction, dim_fraction, flips, quarter_turns
     beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
+    patterns: tuple = ()  # per named setting: how σ varies over the field, (x, y), or None; empty: nowhere
 
     @property
     def bins(self) -> int:
@@ -78,6 +79,7 @@ def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
         preprocessing=network["preprocessing"],
         augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
         beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
+        patterns=tuple(noise_pattern(settings["noise"][key], grid) for key in network["noise"]),
     )
 
 
@@ -191,8 +193,14 @@ def observe(maps: Tensor, how: Presentation, random: torch.Generator) -> Tensor:
         maps = add_foregrounds(maps, how.foregrounds, how.grid, random, how.beam_fwhm_arcmin)
     if max(high for _, high in how.noise) > 0:
         per_channel = torch.as_tensor(pooled_sigma(how.grid), dtype=torch.float32, device=maps.device)
-        sigma = draw_sigma(how.noise, len(maps), random)
-        maps = add_noise(maps, sigma[:, None] * per_channel, random)
+        sigma, setting = draw_setting(how.noise, len(maps), random)
+        sigma = sigma[:, None] * per_channel
+        if any(pattern is not None for pattern in how.patterns):
+            flat = np.ones(how.grid.pooled_shape[:2])
+            patterns = np.stack([flat if pattern is None else pattern for pattern in how.patterns])
+            over_field = torch.as_tensor(patterns, dtype=torch.float32, device=maps.device)[setting]
+            sigma = sigma[:, None, None] * over_field[..., None]
+        maps = add_noise(maps, sigma, random)
     return transform(maps, how.preprocessing["transform"], how.preprocessing["scale_uk"])[:, None]
 
 
