@@ -191,9 +191,12 @@ def _expand_seeds(seeds: str | list[int]) -> list[int]:
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:
     """The part of a study that decides the output of a stage.
 
-    stage: lightcone, subfields, maps or pooled (name: a line model), network or evaluation (name: a network).
+    stage: lightcone, subfields, maps or pooled (name: a line model), network or evaluation (name: a network), posterior or
+    intervals (name: a posterior).
     Each stage includes what it inherits from the stages before it, so that one hash identifies a file's whole ancestry.
     """
+    if stage in ("posterior", "intervals"):
+        return _posterior_settings(study, stage, name, test)
     grid, cones = study["grid"], study["lightcones"]
     settings = {
         "seed": study["seed"],
@@ -253,3 +256,13 @@ def _line_model_settings(study: dict, name: str) -> dict:
     spec = importlib.util.find_spec(settings["model"].partition(":")[0])
     code = Path(spec.origin).read_bytes() if spec and spec.origin else b""
     return {**settings, "code": hashlib.sha256(code).hexdigest()[:16]}
+
+
+def _posterior_settings(study: dict, stage: str, name: str, test: str) -> dict:
+    """What decides a posterior, and what its intervals on a test: its network's settings, and its own kind's alone."""
+    entry = study["posteriors"][name]
+    below = stage_settings(study, "network" if stage == "posterior" else "evaluation", entry["network"], test)
+    below.pop("examples", None)
+    common = ("kind", "of", "presentations", "fine_tune", "recalibrate", "training", entry["kind"])
+    settings = {**below, "posterior": {"name": name, **{key: entry[key] for key in common}}}
+    return settings if stage == "posterior" else {**settings, "samples": entry["samples"]}

@@ -70,6 +70,7 @@ def check_sense(study: dict, path: str | Path) -> None:
         expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
         raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
     _check_references(study, path, refuse)
+    _check_posteriors(study, refuse)
     _check_comparisons(study, refuse)
 
 
@@ -161,6 +162,31 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
             raise refuse(
                 "tests", f"none that network {name} can take", f"one it can read (log10_offset: {expected})", fix
             )
+
+
+def _check_posteriors(study: dict, refuse) -> None:
+    """A posterior needs a network, tests that this one takes, and line models that its kind can answer."""
+    for name, entry in study["posteriors"].items():
+        where, network = f"posteriors.{name}", entry["network"]
+        if network not in study["networks"]:
+            defined = f"one of {', '.join(study['networks'])} (defined in networks)"
+            raise refuse(f"{where}.network", f"'{network}'", defined, "define or rename it")
+        takes = suitable_tests(study, network)
+        for test in entry.get("tests", []):
+            if test not in takes:
+                raise refuse(f"{where}.tests", f"'{test}'", f"some of {', '.join(takes)}, its network's", "mend it")
+        if entry["kind"] == "mdn" and entry["mdn"]["loss"] == "crps" and entry["mdn"]["rank"]:
+            expected = "rank 0 with crps, which sees each bin by itself and would leave correlations untrained"
+            raise refuse(f"{where}.mdn.rank", entry["mdn"]["rank"], expected, "set rank: 0, or loss: log_likelihood")
+        if entry["kind"] == "imnn" or entry["of"] == "parameters":
+            models = study["networks"][network]["line_models"]
+            one = study["line_models"][models[0]]
+            varies = one["prior"] not in ("fiducial", 0) and get_model(one["model"], one["parameters"]).parameters
+            if len(models) > 1 or not varies:
+                found, fix = f"{network}, trained on {', '.join(models)}", "use of: bins (mdn, npe), or another network"
+                raise refuse(f"{where}.network", found, "one line model with parameters that vary", fix)
+        if entry["kind"] == "imnn" and "subfields" not in study["keep"]:
+            raise refuse("keep", "no subfields", "subfields, which imnn paints about the prior's mean", "add it")
 
 
 def _check_comparisons(study: dict, refuse) -> None:

@@ -155,6 +155,12 @@ def suitable_tests(study: dict, network: str) -> list[str]:
     return list(own) if own else [test for test in study["tests"] if can_take(study, network, test)]
 
 
+def posterior_tests(study: dict, posterior: str) -> list[str]:
+    """The tests that a posterior draws intervals for: those it lists itself, or all of its network's."""
+    entry = study["posteriors"][posterior]
+    return list(entry.get("tests", suitable_tests(study, entry["network"])))
+
+
 def can_take(study: dict, network: str, test: str) -> bool:
     """Whether a network can read a test's maps: of its own geometry, and without noise if its preprocessing needs T ≥ 0."""
     entry, what = study["tests"][test], study["networks"][network]
