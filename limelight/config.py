@@ -18,8 +18,17 @@ import yaml
 from limelight.errors import LimelightError, problem
 from limelight.maps.instrument import load_instrument
 from limelight.sense import SPLITS, check_sense
+from limelight.studies import (
+    audit_datasets,
+    audit_test,
+    expand,
+    grid_section,
+    merge,
+    painted_as,
+    with_beam,
+    with_controls,
+)
 from limelight.studies import comparison_pairs as comparison_pairs  # for all who read a study
-from limelight.studies import expand, grid_section, merge, painted_as, with_beam
 from limelight.studies import suitable_tests as suitable_tests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,12 +200,20 @@ def _expand_seeds(seeds: str | list[int]) -> list[int]:
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:
     """The part of a study that decides the output of a stage.
 
-    stage: lightcone, subfields, maps or pooled (name: a line model), network or evaluation (name: a network), posterior or
-    intervals (name: a posterior).
+    stage: lightcone, subfields, maps or pooled (name: a line model), network, evaluation or audit (name: a network),
+    posterior or intervals (name: a posterior).
     Each stage includes what it inherits from the stages before it, so that one hash identifies a file's whole ancestry.
     """
     if stage in ("posterior", "intervals"):
         return _posterior_settings(study, stage, name, test)
+    if stage == "audit":
+        below = stage_settings(study, "evaluation", name, audit_test(study, name))
+        below.pop("examples")
+        on, every = audit_datasets(study, name)
+        datasets = {model: _line_model_settings(study, model) for model in every}
+        options = {key: value for key, value in study["audit"].items() if key != "networks"}
+        return {**below, "audit": options, "audited_on": on, "datasets": datasets}
+    study = with_controls(study)
     grid, cones = study["grid"], study["lightcones"]
     settings = {
         "seed": study["seed"],

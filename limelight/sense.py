@@ -70,6 +70,7 @@ def check_sense(study: dict, path: str | Path) -> None:
         expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
         raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
     _check_references(study, path, refuse)
+    _check_audit(study, refuse)
     _check_posteriors(study, refuse)
     _check_comparisons(study, refuse)
 
@@ -162,6 +163,16 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
             raise refuse(
                 "tests", f"none that network {name} can take", f"one it can read (log10_offset: {expected})", fix
             )
+
+
+def _check_audit(study: dict, refuse) -> None:
+    """An audit needs networks that exist, and a range about 1 that a right answer lies in."""
+    asked, response = study["audit"]["networks"], study["audit"]["thresholds"]["response"]
+    for name in asked if isinstance(asked, list) else []:
+        if name not in study["networks"]:
+            raise refuse("audit.networks", f"'{name}'", f"one of {', '.join(study['networks'])}", "define or rename it")
+    if not response[0] < 1 < response[1]:
+        raise refuse("audit.thresholds.response", response, "[low, high] with low < 1 < high", "1 is the right answer")
 
 
 def _check_posteriors(study: dict, refuse) -> None:

@@ -26,6 +26,7 @@ def merge(under: dict, over: dict) -> dict:
 def expand(raw: dict, path: object) -> dict:
     """A raw study with sweeps turned into networks and every `like` resolved; wrong types are left to the schema.
 
+    An entry whose name begins with _ is there for others to be like, and is not made itself.
     Raises LimelightError, in one line, for unknown names, circles, clashes and sweeps that are none.
     """
     study = dict(raw)
@@ -43,7 +44,9 @@ def expand(raw: dict, path: object) -> dict:
         study["networks"] = networks
     for section in SECTIONS:
         if isinstance(study.get(section), dict):
-            study[section] = {name: _like(study[section], section, name, path, ()) for name in study[section]}
+            entries = study[section]
+            made = [name for name in entries if not str(name).startswith("_")]
+            study[section] = {name: _like(entries, section, name, path, ()) for name in made}
     if isinstance(study.get("comparisons"), dict):
         study["comparisons"] = {name: _with_products(entry, products) for name, entry in study["comparisons"].items()}
     return study
@@ -68,12 +71,13 @@ def _like(entries: dict, section: str, name: str, path: object, seen: tuple[str,
 def _products(table: object, where: str) -> dict[str, dict]:
     """The networks of a sweep, {name: {like, …}}: every combination of what it goes over.
 
-    Names: `<like>_<key><value>_…`, key being the last part of the dotted path; labels of a mapping stand for key and value.
+    Names: `<name>_<key><value>_…`; name is that of `like` unless given, key the last part of the dotted path; the labels of
+    a mapping stand for key and value. The key "." is the whole entry.
     """
-    if not isinstance(table, dict) or set(table) != {"like", "over"} or not isinstance(table["over"], dict):
-        raise problem(
-            where, repr(table)[:80], "{like: NETWORK, over: {a.dotted.key: [values], …}}", "see docs/config.md"
-        )
+    form = "{like: NETWORK, over: {a.dotted.key: [values], …}}"
+    sound = isinstance(table, dict) and {"like", "over"} <= set(table) <= {"like", "over", "name"}
+    if not sound or not isinstance(table["over"], dict):
+        raise problem(where, repr(table)[:80], form, "see docs/config.md")
     axes = []
     for key, values in table["over"].items():
         if isinstance(values, dict):
@@ -85,17 +89,20 @@ def _products(table: object, where: str) -> dict[str, dict]:
         if not choices:
             expected = "a list of values, or a mapping from labels to values"
             raise problem(f"{where}.over.{key}", repr(values), expected, "give at least one value")
-        axes.append([(label, str(key).split("."), value) for label, value in choices])
+        keys = [] if key == "." else str(key).split(".")
+        axes.append([(label, keys, value) for label, value in choices])
     if not axes:
         raise problem(f"{where}.over", "nothing", "at least one key to go over", "see docs/config.md")
     made = {}
     for combination in itertools.product(*axes):
-        name, entry = str(table["like"]), {"like": table["like"]}
+        name, entry = str(table.get("name", table["like"])).lstrip("_"), {"like": table["like"]}
         for label, keys, value in combination:
             name = f"{name}_{label}"
             nested = copy.deepcopy(value)
             for key in reversed(keys):
                 nested = {key: nested}
+            if not isinstance(nested, dict):
+                raise problem(f"{where}.over", repr(nested), 'for the key ".": labels, each of a mapping', "mend it")
             entry = merge(entry, nested)
         if name in made:
             raise problem(
@@ -186,3 +193,49 @@ def comparison_pairs(study: dict, name: str) -> list[tuple[str, str]]:
         takes = suitable_tests(study, network)
         pairs += [(network, test) for test in comparison.get("tests", takes) if test in takes]
     return pairs
+
+
+def with_controls(study: dict) -> dict:
+    """The study with the control of every audited network among its networks: the same recipe on permuted labels."""
+    entry, networks = study["audit"], dict(study["networks"])
+    for name in audited_networks(study) if entry["control"] else []:
+        network = study["networks"][name]
+        control = {**network, "training": {**network["training"], "permute_labels": True}}
+        networks.setdefault(control_name(name), control)
+    return {**study, "networks": networks}
+
+
+def control_name(network: str) -> str:
+    """The name of an audited network's control."""
+    return f"{network}-permuted"
+
+
+def audited_networks(study: dict) -> list[str]:
+    """The networks that `audit.networks` asks for; "all" leaves out those trained on permuted labels."""
+    asked = study["audit"]["networks"]
+    if asked == "none":
+        return []
+    every = [name for name, entry in study["networks"].items() if not entry["training"]["permute_labels"]]
+    return every if asked == "all" else list(asked)
+
+
+def audit_test(study: dict, network: str) -> str:
+    """The test whose noise and foregrounds an audit shows its maps with: the first whose dataset and noise it knows."""
+    entry, tests = study["networks"][network], study["tests"]
+
+    def knows(test: str) -> tuple[bool, bool]:
+        return tests[test]["line_model"] in entry["line_models"], tests[test]["noise"] in entry["noise"]
+
+    return max(suitable_tests(study, network), key=knows)
+
+
+def audit_datasets(study: dict, network: str) -> tuple[list[str], list[str]]:
+    """Datasets of an audit: (those that the verdict is from, all). Their maps are those that the study's tests use anyway.
+
+    The verdict is from the datasets that the network was trained on, or if no test has one, from its own test's.
+    """
+    used = {study["tests"][test]["line_model"] for name in study["networks"] for test in suitable_tests(study, name)}
+    own = study["networks"][network]["line_models"]
+    every = [m for m in study["line_models"] if m in used and geometry(study, m) == geometry(study, own[0])]
+    on = [model for model in own if model in every] or [study["tests"][audit_test(study, network)]["line_model"]]
+    return on, [*on, *(model for model in every if model not in on)]

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Audit a trained network: does it read its maps, or repeat what it remembers? A verdict for every luminosity bin.
+
+Writes an audit file and, beside it, the verdict table as CSV. docs/audit.md explains the tests and the thresholds.
+
+example: python scripts/audit_network.py --config config/demo.yaml --network networks/limelight/model.pt \\
+    --maps pooled/li10/9.h5 pooled/li10/10.h5 --control networks/limelight-permuted/model.pt --output audit/limelight.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch  # noqa: E402
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.audit import audit, in_words  # noqa: E402
+from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.maps.shards import read_pooled  # noqa: E402
+from limelight.training import load_model  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
+    parser.add_argument(
+        "--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps, in folders by line model"
+    )
+    parser.add_argument("--control", type=Path, metavar="model.pt", help="its recipe trained on permuted labels")
+    parser.add_argument("--output", type=Path, required=True, metavar="A.h5", help="audit file; A.csv stands beside it")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    args = parser.parse_args()
+    if args.output.suffix != ".h5":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .h5", "the table is written beside it")
+    start = time.monotonic()
+    study = load_study(args.config)
+    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    network = load_model(args.network, device)
+    name = network[1]["network"]
+    if name not in study["networks"]:
+        raise problem(args.network, f"network '{name}'", f"one of {', '.join(study['networks'])}", "choose one")
+    control = load_model(args.control, device) if args.control else None
+    settings = stage_settings(study, "audit", name)
+    torch.set_num_threads(settings["threads"])
+    files: dict[str, list[Path]] = {model: [] for model in settings["datasets"]}
+    for path in args.maps:
+        if path.parent.name not in files:
+            raise problem(path, f"maps of '{path.parent.name}'", f"those of {', '.join(files)}", "leave it out")
+        files[path.parent.name].append(path)
+    missing = [model for model in settings["audited_on"] if not files[model]]
+    if missing:
+        raise problem("--maps", f"none of {', '.join(missing)}", "the datasets that the verdict is from", "add them")
+    datasets = {model: read_pooled(paths) for model, paths in files.items() if paths}
+    result = audit(*network, settings, datasets, control, device)
+    attributes = provenance(settings, study["seed"])
+    write_audit(args.output, result, {**attributes, "network_config_hash": network[1]["provenance"]["config_hash"]})
+    write_table(args.output.with_suffix(".csv"), result)
+    print(f"{args.output}: {in_words(result)}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
