@@ -13,9 +13,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from limelight.networks import build
-from limelight.studies import grid_section, pooled_shape, suitable_tests
+from limelight.studies import grid_section, pooled_shape, posterior_tests, suitable_tests
 
-STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")
+STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")  # of every study
 FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
 BASE_MB = 1400  # before any data: Python with its libraries (400), the two Snakemakes around it in a SLURM job
@@ -24,6 +24,8 @@ MARGIN = 3  # jobs are given this much longer than expected: one past its limit 
 CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
 GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7 ms a step of 40 maps in bf16
 GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, whatever the network
+PER_POSTERIOR_S = 0.2  # to draw 500 samples of one map's posterior, of the slowest kind, and to check it
+HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
 
 
@@ -105,15 +107,31 @@ def seconds(study: dict, stage: str) -> float:
     halos, maps = halos_per_lightcone(study), maps_per_lightcone(study)
     if stage == "network":
         return max(training_seconds(study, name) for name in study["networks"])
+    if stage == "posterior":
+        return START_S + max((posterior_seconds(study, name) for name in study["posteriors"]), default=0)
     per_stage = {
         "lightcone": 10 + 4e-6 * halos + 0.3e-6 * cells_per_lightcone(study),
         "subfields": 0.5e-6 * halos * covers(study),
         "maps": maps * (0.1e-6 * halos / study["subfields"]["per_side"] ** 2 + 0.01 * map_mb(study)),
         "pooled": maps * 0.01 * map_mb(study),
         "evaluation": maps * len(study["lightcones"]["test"]) * _per_prediction_s(study),
+        "intervals": maps * len(study["lightcones"]["test"]) * (_per_prediction_s(study) + PER_POSTERIOR_S),
         "figure": 10,
     }
     return START_S + per_stage[stage]
+
+
+def posterior_seconds(study: dict, name: str) -> float:
+    """Expected time of training a posterior: its table, its fine tuning, the head's epochs, and the maps an IMNN paints."""
+    entry = study["posteriors"][name]
+    network = entry["network"]
+    shown = entry["presentations"] * sum(network_maps(study, network, split) for split in ("train", "validation"))
+    per_epoch = training_seconds(study, network) / study["networks"][network]["training"]["epochs"]
+    total = shown * (_per_prediction_s(study) + HEAD_S * entry["training"]["epochs"]) + entry["fine_tune"] * per_epoch
+    if entry["kind"] == "imnn":
+        maps = entry["imnn"]["simulations"] + 10 * entry["imnn"]["derivatives"]  # of five parameters
+        total += maps * seconds(study, "maps") / maps_per_lightcone(study)
+    return total
 
 
 def _per_prediction_s(study: dict) -> float:
@@ -137,9 +155,17 @@ def memory_mb(study: dict, stage: str) -> int:
         "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * pooled,
         "network": processes * (4 * maps * pooled + 6 * weights_mb + on_top),
         "evaluation": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * pooled + 2400,
+        "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
+        "intervals": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * (pooled + _draws_mb(study))
+        + 2400,
         "figure": 800,
     }
     return math.ceil((BASE_MB + per_stage[stage]) * study["resources"]["memory_factor"])
+
+
+def _draws_mb(study: dict) -> float:
+    """Size of the draws kept of one map's posterior, in MB."""
+    return 4e-6 * study["labels"]["bins"] * max((p["samples"] for p in study["posteriors"].values()), default=0)
 
 
 def runtime_min(study: dict, stage: str) -> int:
@@ -158,6 +184,8 @@ def file_mb(study: dict, stage: str) -> float:
         "pooled": maps * map_mb(study, pooled=True) * 1.02,
         "network": weights_mb + 2 * 4 * weights_mb,  # two checkpoints: weights, best weights, Adam's two moments
         "evaluation": 2 * maps * len(study["lightcones"]["test"]) * 8e-6 * study["labels"]["bins"] + 4 * map_mb(study),
+        "posterior": weights_mb + 10,
+        "intervals": maps * len(study["lightcones"]["test"]) * _draws_mb(study),
         "figure": 0.5,
     }[stage]
 
@@ -173,7 +201,11 @@ def jobs(study: dict) -> dict[str, int]:
     predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
     figures = each * len(study["networks"]) + len(study["comparisons"]) + 2  # the page of provenance and the summary
-    return {**count, "network": len(study["networks"]), "evaluation": predictions, "figure": figures}
+    count |= {"network": len(study["networks"]), "evaluation": predictions}
+    if study["posteriors"]:
+        drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
+        count |= {"posterior": len(study["posteriors"]), "intervals": drawn}
+    return {**count, "figure": figures}
 
 
 def costs(study: dict) -> list[dict]:
@@ -183,7 +215,7 @@ def costs(study: dict) -> list[dict]:
     kept = {"lightcone": "lightcones", "subfields": "subfields", "maps": "maps"}
     rows = []
     for stage, count in jobs(study).items():
-        learns = stage in ("network", "evaluation")
+        learns = stage in ("network", "evaluation", "posterior", "intervals")
         cores = study["resources"]["training_threads"] if learns else 1
         gpus = (study["resources"]["gpus"] if stage == "network" else min(1, study["resources"]["gpus"])) * learns
         total_s = count * seconds(study, stage)

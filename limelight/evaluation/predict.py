@@ -89,26 +89,7 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
         found = f"noise for a network that reads {info['preprocessing']['transform']} of maps without noise"
         raise problem(f"tests.{test}.noise", found, "no noise", "use another test, or train with asinh or signed_log")
     name, transform, edges = how.target["quantity"], how.target["transform"], how.edges
-    check_geometry(data.geometry, info["geometry"], "test maps")
-    if not np.allclose(data.log10_lum_edges[: len(edges)], edges, rtol=0, atol=1e-9):
-        found, fix = f"luminosity edges {data.log10_lum_edges[0]:g}, …", "use maps and network of the same study"
-        raise problem("test maps", found, f"the network's {edges[0]:g} to {edges[-1]:g} in {len(edges) - 1} bins", fix)
-    seen = sorted(set(np.asarray(data.lightcone).tolist()) & set(settings["splits"]["train"]))
-    if seen:
-        fix = "test on others: a network knows the halos it was trained on"
-        raise problem("test maps", f"light-cones {seen}, which training saw", "light-cones it has never seen", fix)
-
-    strange = sorted(set(np.asarray(data.lightcone).tolist()) - set(settings["splits"]["test"]))
-    if strange:
-        fix = "give --maps of lightcones.test"
-        raise problem(
-            "test maps", f"light-cones {strange}", f"the study's test light-cones {settings['splits']['test']}", fix
-        )
-    models, wanted = sorted(set(np.asarray(data.line_model).tolist())), settings["test"]["line_model"]["name"]
-    if models != [wanted]:
-        raise problem(
-            "test maps", f"line model {', '.join(models)}", f"{wanted}, as tests.{test} has it", "give its maps"
-        )
+    check_test_maps(info, settings, data)
 
     # Truth and prediction, in target space, natural space and counts.
     truth = quantity(np.asarray(data.n_above)[:, : len(edges)], edges, np.asarray(data.volume_mpc3), name)
@@ -156,6 +137,7 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
             "noise_sigma_uk": list(how.noise[0]) if how.noise[0][0] != how.noise[0][1] else how.noise[0][0],
             "foregrounds": settings["test"]["foregrounds"] or "none",
             "loss": settings["network"]["training"]["loss"],
+            "training_maps": info.get("training", {}).get("maps", 0),
             "maps": settings["examples"],
             "parameter_names": list(data.parameter_names),
         },
@@ -182,6 +164,30 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
             "noisy": noisy[:, 0, :, :, middle].numpy(),
         },
     )
+
+
+def check_test_maps(info: dict, settings: dict, data) -> None:
+    """Refuse maps that are not those of the test, or that training saw; see `evaluate`."""
+    edges = np.asarray(info["log10_lum_edges"], np.float64)
+    check_geometry(data.geometry, info["geometry"], "test maps")
+    if not np.allclose(data.log10_lum_edges[: len(edges)], edges, rtol=0, atol=1e-9):
+        found, fix = f"luminosity edges {data.log10_lum_edges[0]:g}, …", "use maps and network of the same study"
+        raise problem("test maps", found, f"the network's {edges[0]:g} to {edges[-1]:g} in {len(edges) - 1} bins", fix)
+    seen = sorted(set(np.asarray(data.lightcone).tolist()) & set(settings["splits"]["train"]))
+    if seen:
+        fix = "test on others: a network knows the halos it was trained on"
+        raise problem("test maps", f"light-cones {seen}, which training saw", "light-cones it has never seen", fix)
+
+    strange = sorted(set(np.asarray(data.lightcone).tolist()) - set(settings["splits"]["test"]))
+    if strange:
+        fix = "give --maps of lightcones.test"
+        raise problem(
+            "test maps", f"light-cones {strange}", f"the study's test light-cones {settings['splits']['test']}", fix
+        )
+    models, wanted = sorted(set(np.asarray(data.line_model).tolist())), settings["test"]["line_model"]["name"]
+    if models != [wanted]:
+        expected = f"{wanted}, as tests.{settings['test']['name']} has it"
+        raise problem("test maps", f"line model {', '.join(models)}", expected, "give its maps")
 
 
 def check_geometry(found: dict, trained: dict, where: object, tolerance: float = 1e-6) -> None:

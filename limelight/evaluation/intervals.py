@@ -1,0 +1,99 @@
+"""A posterior over all maps of a test: the intervals file that calibration and the money plot read."""
+
+import time
+
+import numpy as np
+import torch
+
+from limelight.evaluation.predict import check_test_maps, observed, test_presentation
+from limelight.inference.draw import draw, log_score, replicated
+from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.inference.misspecification import p_values
+from limelight.inference.posterior import Posterior, views
+from limelight.lines.labels import quantity
+from limelight.maps.instrument import noise_sigma
+from limelight.seeds import torch_seed
+
+KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC"}
+REPLICATES = 100  # draws of the posterior predictive check
+
+
+def test_words(settings: dict, grid) -> dict:
+    """What an intervals file says of its test: line model, noise and σ per fine voxel."""
+    low, high = noise_sigma(settings["test"]["noise"], settings["instrument"], grid)
+    return {
+        "line_model": settings["test"]["line_model"],
+        "noise": settings["test"]["noise"],
+        "noise_sigma_uk": low if low == high else [low, high],
+        "foregrounds": settings["test"]["foregrounds"] or "none",
+    }
+
+
+@torch.no_grad()
+def posterior_intervals(posterior: Posterior, settings: dict, data, timed: bool = False) -> Intervals:
+    """Draw the posterior of every test map; its noise is the one that the network's evaluation sees.
+
+    settings: limelight.config.stage_settings(study, "intervals", posterior, test); data: PooledMaps of the test. extra holds
+    p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each of
+    tables.map_statistics, and of mixture densities over the bins log_score (m,), ln q of all bins together. timed: store
+    the seconds that each map took (another number in every run).
+    """
+    content, info = posterior.content, posterior.info
+    how, device = test_presentation(info, settings), next(posterior.trunk.parameters()).device
+    check_test_maps(info, settings, data)
+    seed, test = settings["seed"], settings["test"]["name"]
+    stage = f"draws of posterior {content['posterior']} on {test}"
+    truth = quantity(np.asarray(data.n_above)[:, : len(how.edges)], how.edges, np.asarray(data.volume_mpc3), "dn")
+    found = {"counts": [], "parameters": [], "p_value": [], "predictive_p": [], "log_score": [], "seconds": []}
+    first = 0
+    for batch in observed(data.maps, how, seed, f"noise of test {test}"):
+        for i, one in enumerate(batch, first):
+            start = time.perf_counter()
+            seen = views(posterior, one[None].to(device))
+            counts, parameters = draw(posterior, seen["features"], settings["samples"], seed, f"{stage}, map {i}")
+            found["seconds"].append(time.perf_counter() - start)
+            random = torch.Generator(device).manual_seed(torch_seed(seed, f"replicates of {stage}", i))
+            twins = replicated(posterior, counts[0, :REPLICATES], random)
+            above = (twins > seen["statistics"]).float().mean(dim=0)
+            found["predictive_p"].append(2 * torch.minimum(above, 1 - above).clamp(min=0.5 / REPLICATES))
+            found["p_value"].append(p_values(content["check"], seen))
+            known = torch.as_tensor(truth[i][None], dtype=torch.float32, device=device)
+            score = log_score(posterior, seen["features"], known, seed, f"truth of {test}, map {i}")
+            if score is not None:
+                found["log_score"].append(score)
+            found["counts"].append(counts)
+            if parameters is not None:
+                found["parameters"].append(parameters)
+        first += len(batch)
+    samples = torch.cat(found["counts"]).cpu().numpy()
+    extra = {"p_value": torch.cat(found["p_value"]), "predictive_p": torch.stack(found["predictive_p"])}
+    if found["log_score"]:
+        extra["log_score"] = torch.cat(found["log_score"])
+    with_parameters = {}
+    if found["parameters"]:
+        with_parameters = {
+            "parameter_samples": torch.cat(found["parameters"]).cpu().numpy(),
+            "parameters": np.asarray(data.parameters),
+            "parameter_names": list(content["parameter_names"]),
+        }
+    kind = KINDS[content["kind"]] + (
+        ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
+    )
+    return Intervals(
+        method=kind + (", recalibrated" if content["recalibration"] is not None else ""),
+        test=test,
+        settings={
+            **test_words(settings, how.grid),
+            "posterior": content["posterior"],
+            "network": info["network"],
+            "recalibrated": content["recalibration"] is not None,
+        },
+        log10_lum_edges=how.edges,
+        truth=truth,
+        quantiles=quantiles_of(samples),
+        rows={name: np.asarray(getattr(data, name)) for name in ("lightcone", "subfield", "draw")},
+        seconds=np.array(found["seconds"]) * timed,
+        samples=samples,
+        extra={name: values.double().cpu().numpy() for name, values in extra.items()},
+        **with_parameters,
+    )

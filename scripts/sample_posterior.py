@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""Draw a posterior for every map of a test and write quantiles and samples: an intervals file (docs/files.md).
+
+The noise of each map is the one its network was evaluated with.
+
+example: python scripts/sample_posterior.py --config config/money.yaml --test prior_comap \\
+    --posterior results/money/posteriors/mdn_comap/posterior.pt --maps results/money/pooled/li_full/19.h5 --output i.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.intervals import posterior_intervals  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.inference.intervals import write_intervals  # noqa: E402
+from limelight.inference.posterior import load_posterior  # noqa: E402
+from limelight.maps.shards import read_pooled  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--test", required=True, help="name of one of the config's tests")
+    parser.add_argument("--posterior", type=Path, required=True, metavar="posterior.pt", help="trained posterior")
+    parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
+    parser.add_argument("--output", type=Path, required=True, metavar="I.h5", help="intervals file to write")
+    parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    if args.test not in study["tests"]:
+        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
+    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    posterior = load_posterior(args.posterior, device)
+    name = posterior.content["posterior"]
+    if name not in study["posteriors"]:
+        known = ", ".join(study["posteriors"]) or "none"
+        raise problem(args.posterior, f"posterior '{name}'", f"one of the config's: {known}", "choose one")
+    settings = stage_settings(study, "intervals", name, args.test)
+    torch.set_num_threads(settings["threads"])
+    result = posterior_intervals(posterior, settings, read_pooled(args.maps), args.timed)
+    write_intervals(args.output, result, provenance(settings, study["seed"]))
+    inside = (result.quantiles[..., 0] <= result.truth) & (result.truth <= result.quantiles[..., -1])
+    filled = result.truth.mean(axis=0) >= 1
+    words = f"{100 * np.mean(inside[:, filled]):.1f} % of truths in the 95 % intervals of bins with a source or more"
+    print(f"{args.output}: {len(result.truth)} maps; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
