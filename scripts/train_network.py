@@ -97,6 +97,7 @@ def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None
         sys.exit(130 if number == signal.SIGINT else STOPPED)
     if team.leads:
         write_text(args.history, history_csv(history))
+        content["cosmology"] = training.cosmology  # of the maps: that of foreign halos where the study adopts it
         save_model(args.output, content, provenance(settings, study["seed"]))
 
 

@@ -80,9 +80,12 @@ def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device:
 
 
 def cube_volume_mpc3(info: dict) -> float:
-    """Comoving volume of a cube of the network's geometry about its own axis, in the cosmology it was trained in."""
+    """Comoving volume of a cube of the network's geometry about its own axis, in the cosmology it was trained in.
+
+    That of its maps, which differs from the study's where foreign halos brought their own (cosmology: adopt).
+    """
     grid = Grid(**{key: value for key, value in info["geometry"].items() if key != "beam_fwhm_arcmin"})
-    cosmology = Cosmology(**json.loads(info["provenance"]["settings"])["cosmology"])
+    cosmology = Cosmology(**info.get("cosmology") or json.loads(info["provenance"]["settings"])["cosmology"])
     return grid.volume_mpc3(cosmology, (0.0, 0.0))
 
 

@@ -113,6 +113,10 @@ def test_volume_is_that_of_astropy():
     solid_angle = 4 * np.arctan(half * half / np.sqrt(1 + 2 * half**2))
     expected = (volume(far) - volume(near)).value * solid_angle / (4 * np.pi)
     assert cube_volume_mpc3(info_of()) == pytest.approx(expected, rel=1e-5)
+    adopted = COSMOLOGY | {"omega_m": 0.3089, "h": 0.6774}  # of foreign halos, not of the study's config
+    volume = FlatLambdaCDM(67.74, 0.3089, Tcmb0=0).comoving_volume
+    expected = (volume(far) - volume(near)).value * solid_angle / (4 * np.pi)
+    assert cube_volume_mpc3(info_of() | {"cosmology": adopted}) == pytest.approx(expected, rel=1e-5)
 
 
 def test_columns_follow_from_counts_by_hand():
