@@ -7,13 +7,19 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 
-from limelight.config import load_study, resolve_study, stage_settings, suitable_tests
+from limelight.config import comparison_pairs, load_study, resolve_study, stage_settings, suitable_tests
 from limelight.errors import plain_errors
+from limelight.studies import audit_datasets, audited_networks, control_name, with_controls
 
-# `snakemake --configfile config/other.yaml` names another study; the demo is the default
+# `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
+# bench scale, and everything else the demo.
 if not workflow.configfiles:
+    chosen = "config/bench.yaml" if "notes_bench" in sys.argv else "config/demo.yaml"
 
-    configfile: "config/demo.yaml"
+    configfile: chosen
+
+    # jobs on other machines are not told the target: for them it is as if we had been called with --configfile
+    workflow.config_settings.configfiles.append(Path(chosen).absolute())
 
 
 with plain_errors():
@@ -28,10 +34,23 @@ include: "workflow/rules/halos.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/inference.smk"
 include: "workflow/rules/figures.smk"
 
 
 rule all:
     default_target: True
     input:
-        all_figures(),
+        everything(),
+
+
+# The same by another name, which also chooses the study: see above.
+rule notes_bench:
+    input:
+        everything(),
+
+
+# Whether the networks read their maps: the pages and verdicts of the audit alone.
+rule audit:
+    input:
+        audits(),

@@ -1,5 +1,7 @@
 """Checks of a resolved study that span keys: geometry that fits, names that exist, splits that share nothing."""
 
+import functools
+import json
 from pathlib import Path
 
 import torch
@@ -110,6 +112,12 @@ def _check_line_models(line_models: dict, rest_freq_ghz: float, refuse) -> None:
             raise refuse("grid.rest_freq_ghz", f"{rest_freq_ghz:g} GHz", expected, fix)
 
 
+@functools.cache  # studies are tables of networks that differ in their data
+def _try_network(architecture: str, options: str, shape: tuple[int, int, int], bins: int) -> None:
+    with torch.device("meta"):  # shapes without numbers: quick, however large the network
+        build(architecture, json.loads(options), shape, bins)
+
+
 def _check_references(study: dict, path: str | Path, refuse) -> None:
     """Every name that a network or test uses must be defined, and what it combines must make sense."""
     noise, foregrounds = study["observation"]["noise"], {**study["observation"]["foregrounds"], "none": None}
@@ -135,8 +143,7 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
                 found = f"{first} and {other}, of other pooling or beam"
                 raise refuse(f"networks.{name}.line_models", found, "datasets of one geometry", "train two networks")
         try:
-            with torch.device("meta"):  # shapes without numbers: quick, however large the network
-                build(network["architecture"], network["options"], shape, study["labels"]["bins"])
+            _try_network(network["architecture"], json.dumps(network["options"]), shape, study["labels"]["bins"])
         except LimelightError as error:
             raise LimelightError(f"{path}: networks.{name}: {error}") from None
         shares = {key: network["training"][f"{key}_fraction"] for key in ("blank", "dim")}

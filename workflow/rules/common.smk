@@ -6,6 +6,7 @@ import yaml
 
 from limelight import resources as estimate
 from limelight.codehash import code_hash
+from limelight.figures import check_figures
 from limelight.files import settings_hash, write_text
 from limelight.halos.inputs import input_files
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -37,17 +38,27 @@ FIGURES = {
     "loss_history": "Training",
     "training_spread": "Training",
 }
+with plain_errors():
+    check_figures(STUDY, FIGURES)
+
+# Networks to train: the study's, and the controls of those that it audits.
+TRAINED = with_controls(STUDY)["networks"]
+AUDITED = audited_networks(STUDY)
 
 
 wildcard_constraints:
     lightcone=r"\d+",
     line_model="|".join(STUDY["line_models"]),
-    network="|".join(STUDY["networks"]),
+    network="|".join(TRAINED),
     test="|".join(STUDY["tests"]),
+    comparison="|".join(STUDY["comparisons"]) or "none",
+    posterior="|".join(STUDY["posteriors"]) or "none",
 
 
 localrules:
     all,
+    audit,
+    notes_bench,
     provenance,
 
 
@@ -74,11 +85,33 @@ def foreign_files(wildcards):
         )
 
 
-def all_figures():
-    """Every figure of every network, and the page of what made the files behind them."""
-    return [f"{RESULTS}/provenance.html"] + expand(
-        f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["networks"], figure=FIGURES
-    )
+def everything():
+    """Every figure of every network, the comparisons, the table of all errors, and the page of what made the files."""
+    return [
+        f"{RESULTS}/provenance.html",
+        f"{RESULTS}/summary.csv",
+        *expand(
+            f"{RESULTS}/figures/{{network}}/{{figure}}.pdf",
+            network=STUDY["networks"],
+            figure=STUDY["figures"].get("each_network", FIGURES),
+        ),
+        *expand(f"{RESULTS}/figures/comparisons/{{comparison}}.pdf", comparison=STUDY["comparisons"]),
+        *audits(),
+    ]
+
+
+def audits():
+    """The page of every audited network."""
+    return expand(f"{RESULTS}/figures/{{network}}/audit.pdf", network=AUDITED)
+
+
+def evaluations(pairs):
+    """The evaluation files of (network, test) pairs."""
+    return [f"{RESULTS}/evaluation/{network}/{test}.h5" for network, test in pairs]
+
+
+# Every network on every test that it takes.
+JUDGED = [(network, test) for network in STUDY["networks"] for test in suitable_tests(STUDY, network)]
 
 
 def settings(stage, *names):
@@ -97,11 +130,7 @@ POOLED_USED = {
     for network in STUDY["networks"].values()
     for model in network["line_models"]
     for split in ("train", "validation")
-} | {
-    (STUDY["tests"][test]["line_model"], "test")
-    for network in STUDY["networks"]
-    for test in suitable_tests(STUDY, network)
-}
+} | {(STUDY["tests"][test]["line_model"], "test") for _, test in JUDGED}
 
 
 def memory(stage):

@@ -7,10 +7,7 @@ for figure, category in FIGURES.items():
         name:
             f"figure_{figure}"
         input:
-            lambda wildcards: [
-                f"{RESULTS}/evaluation/{wildcards.network}/{test}.h5"
-                for test in suitable_tests(STUDY, wildcards.network)
-            ],
+            lambda wildcards: evaluations(pair for pair in JUDGED if pair[0] == wildcards.network),
         output:
             pdf=f"{RESULTS}/figures/{{network}}/{figure}.pdf",
             png=report(
@@ -37,16 +34,69 @@ for figure, category in FIGURES.items():
             " --output {output.pdf:q} > {log:q} 2>&1"
 
 
+# Figures of several networks or tests at once, as the study's `comparisons` ask for them.
+rule comparison:
+    input:
+        lambda wildcards: evaluations(comparison_pairs(STUDY, wildcards.comparison)),
+    output:
+        pdf=f"{RESULTS}/figures/comparisons/{{comparison}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/comparisons/{{comparison}}.png",
+            caption="../report/comparison.rst",
+            category="Comparisons",
+            labels={"comparison": "{comparison}"},
+        ),
+    log:
+        f"{RESULTS}/logs/figures/comparisons/{{comparison}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=runtime("figure"),
+    params:
+        figure=lambda wildcards: STUDY["comparisons"][wildcards.comparison]["figure"],
+        caption=lambda wildcards: STUDY["comparisons"][wildcards.comparison]["caption"],
+        code=code_hash(
+            "scripts/make_figure.py", "resources/published_cnn_errors.csv", "resources/ihle2018_interval.csv"
+        ),
+    shell:
+        "python scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
+        " --output {output.pdf:q} > {log:q} 2>&1"
+
+
+# The page of an audit.
+rule figure_audit:
+    input:
+        f"{RESULTS}/audit/{{network}}.h5",
+    output:
+        pdf=f"{RESULTS}/figures/{{network}}/audit.pdf",
+        png=report(
+            f"{RESULTS}/figures/{{network}}/audit.png",
+            caption="../report/audit.rst",
+            category="Does it read the map?",
+            labels={"network": "{network}", "figure": "audit"},
+        ),
+    log:
+        f"{RESULTS}/logs/figures/{{network}}/audit.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=runtime("figure"),
+    params:
+        code=code_hash("scripts/make_audit_page.py"),
+    shell:
+        "python scripts/make_audit_page.py --audit {input:q} --output {output.pdf:q} > {log:q} 2>&1"
+
+
 # What made the files behind the figures, as they say themselves.
 rule provenance:
     input:
         sorted({path for model, split in POOLED_USED for path in pooled([model], split)}),
         expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY["networks"]),
-        [
-            f"{RESULTS}/evaluation/{network}/{test}.h5"
-            for network in STUDY["networks"]
-            for test in suitable_tests(STUDY, network)
-        ],
+        evaluations(JUDGED),
     output:
         report(f"{RESULTS}/provenance.html", caption="../report/provenance.rst", category="Provenance"),
     log:

@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Write the tidy table of a study, CSV: a row a network, test and luminosity bin, from evaluation files alone.
+
+example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5 --output summary.csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors  # noqa: E402
+from limelight.evaluation.shards import read_evaluation  # noqa: E402
+from limelight.evaluation.summary import summary_csv  # noqa: E402
+from limelight.files import write_text  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
+    parser.add_argument("--output", type=Path, required=True, metavar="S.csv", help="the table to write")
+    args = parser.parse_args()
+    table = summary_csv(read_evaluation(path) for path in args.evaluation)
+    write_text(args.output, table)
+    rows = table.count("\n") - 1
+    print(f"{args.output}: {rows} rows of {len(args.evaluation)} evaluations", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
