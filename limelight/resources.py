@@ -5,6 +5,7 @@ are estimated from the networks' multiplications and a rate that a 2023 GPU shou
 resources.memory_factor and runtime_factor adjust all of them to a site. A retry doubles what is asked.
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -12,6 +13,8 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from limelight.errors import LimelightError
+from limelight.halos.inputs import input_files
 from limelight.networks import build
 from limelight.studies import grid_section, pooled_shape, posterior_tests, suitable_tests
 
@@ -20,6 +23,8 @@ FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
 BASE_MB = 1400  # before any data: Python with its libraries (400), the two Snakemakes around it in a SLURM job
 START_S = 4.0  # to import them
+FOREIGN_MEMORY = 8.0  # bytes held for a byte of foreign catalogues: group catalogues take 4, compressed ones more
+FOREIGN_S_PER_MB = 0.05  # to read, check and place them: 0.01 measured, for disks slower than ours
 MARGIN = 3  # jobs are given this much longer than expected: one past its limit is killed
 CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
 GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7 ms a step of 40 maps in bf16
@@ -40,6 +45,20 @@ def cells_per_lightcone(study: dict) -> float:
     cones = study["lightcones"]
     side = 120 * cones["field_deg"] + 45
     return side**2 * max(1200, side) / cones["cell_mpc"] ** 3
+
+
+def foreign_mb(study: dict) -> float:
+    """Size of the foreign files of the light-cone that has most; 0 where halos are generated or the files are not here."""
+    cones = study["lightcones"]
+    if cones["source"] == "generate":
+        return 0.0
+    own = "{lightcone" in str(cones["files"])
+    numbers = [n for split in ("train", "validation", "test") for n in cones[split]]
+    sizes = [0]
+    for number in numbers if own else numbers[:1]:
+        with contextlib.suppress(LimelightError):
+            sizes.append(sum(path.stat().st_size for path in input_files(cones, number)))
+    return max(sizes) / 1e6
 
 
 def covers(study: dict) -> int:
@@ -110,7 +129,7 @@ def seconds(study: dict, stage: str) -> float:
     if stage == "posterior":
         return START_S + max((posterior_seconds(study, name) for name in study["posteriors"]), default=0)
     per_stage = {
-        "lightcone": 10 + 4e-6 * halos + 0.3e-6 * cells_per_lightcone(study),
+        "lightcone": 10 + 4e-6 * halos + 0.3e-6 * cells_per_lightcone(study) + FOREIGN_S_PER_MB * foreign_mb(study),
         "subfields": 0.5e-6 * halos * covers(study),
         "maps": maps * (0.1e-6 * halos / study["subfields"]["per_side"] ** 2 + 0.01 * map_mb(study)),
         "pooled": maps * 0.01 * map_mb(study),
@@ -149,7 +168,7 @@ def memory_mb(study: dict, stage: str) -> int:
     on_top = 4000 if study["resources"]["gpus"] else 2000  # CUDA's own; activations
     maps = max(sum(network_maps(study, name, split) for split in ("train", "validation")) for name in study["networks"])
     per_stage = {
-        "lightcone": 600 + 80e-6 * halos + 40e-6 * cells_per_lightcone(study),
+        "lightcone": 600 + 80e-6 * halos + 40e-6 * cells_per_lightcone(study) + FOREIGN_MEMORY * foreign_mb(study),
         "subfields": (60e-6 + 28e-6 * covers(study)) * halos,
         "maps": 250e-6 * halos / study["subfields"]["per_side"] ** 2 + 6 * map_mb(study),
         "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * pooled,

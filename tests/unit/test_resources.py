@@ -106,3 +106,18 @@ def test_the_script_prints_a_row_a_stage_and_says_how_it_estimated():
     assert [line.split()[0] for line in said.splitlines()[1:8]] == list(STAGES)
     for words in ("core-hours", "GPU-hours", "disk:", "not measured", "network resnet: 159.5 M"):
         assert words in said
+
+
+def test_foreign_files_count_by_their_size(studies, tmp_path):
+    """A light-cone read from 400 MB asks for memory and time for them, whatever its field; files not here count nothing."""
+    for number, megabytes in enumerate((100, 400)):
+        with open(tmp_path / f"{number}.list", "wb") as file:
+            file.truncate(megabytes * 10**6)  # sparse
+    cones = {"source": "rockstar", "train": [0], "validation": [1], "test": [7], "catalogue": {}}
+    foreign = changed(studies["tiny"], "lightcones", **cones, files=str(tmp_path / "{lightcone}.list"))
+    absent = changed(foreign, "lightcones", files=str(tmp_path / "none" / "{lightcone}.list"))
+    shared = changed(foreign, "lightcones", files=[str(tmp_path / "0.list"), str(tmp_path / "1.list")])
+    needs = [memory_mb(study, "lightcone") for study in (absent, foreign, shared)]
+    assert 3 * 400 < needs[1] - needs[0] < 20 * 400
+    assert needs[2] - needs[0] == pytest.approx((needs[1] - needs[0]) * 500 / 400, rel=0.01)
+    assert seconds(foreign, "lightcone") > seconds(absent, "lightcone") + 4
