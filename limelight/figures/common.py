@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from limelight.evaluation.shards import Evaluation
 from limelight.figures.style import COLOURS, MARKERS
+from limelight.lines.labels import quantity as in_bins
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources"
 
@@ -30,6 +32,33 @@ def test_name(evaluation: Evaluation, evaluations: list[Evaluation]) -> str:
     test = evaluation.test.replace("_", " ")
     several = len({e.network for e in evaluations}) > 1
     return f"{evaluation.network.replace('_', ' ')}, {test}" if several else test
+
+
+def short_names(evaluations: list[Evaluation]) -> list[str]:
+    """What tells each evaluation from the others: its network, its test, or both; plain words."""
+    several_networks, several_tests = (len({getattr(e, key) for e in evaluations}) > 1 for key in ("network", "test"))
+    parts = [(e.network,) * (several_networks or not several_tests) + (e.test,) * several_tests for e in evaluations]
+    return [", ".join(part).replace("_", " ") for part in parts]
+
+
+def in_quantity(evaluation: Evaluation, values: np.ndarray, name: str) -> np.ndarray:
+    """Values (m, bins) of an evaluation's own quantity as another one, float64 (m, bins).
+
+    N(>L) from bins counts up to the last upper edge; from N(>L), bins are its differences and NaN in the last.
+    """
+    values, own = np.asarray(values, np.float64), evaluation.target["quantity"]
+    if own == name:
+        return values
+    volume = np.asarray(evaluation.rows["volume_mpc3"])
+    one_each = np.broadcast_to(np.arange(values.shape[1], -1, -1.0), (len(values), values.shape[1] + 1))
+    if own == "n_above":
+        dn = np.full(values.shape, np.nan)
+        dn[:, :-1] = values[:, :-1] - values[:, 1:]
+    else:
+        dn = values / in_bins(one_each, evaluation.log10_lum_edges, volume, own)
+    if name == "n_above":
+        return np.cumsum(dn[:, ::-1], axis=1)[:, ::-1]
+    return dn * in_bins(one_each, evaluation.log10_lum_edges, volume, name)
 
 
 def noise_words(evaluation: Evaluation) -> str:
@@ -53,6 +82,11 @@ def test_style(index: int) -> dict[str, object]:
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
+def line_style(index: int) -> dict[str, object]:
+    """As test_style, for any number of lines: from the eighth on they are dashed."""
+    return {**test_style(index), "ls": ("-", (0, (4, 1.5)), (0, (1, 1)))[index // len(COLOURS) % 3]}
+
+
 def networks_of(evaluations: list[Evaluation]) -> list[Evaluation]:
     """One evaluation of each network, the first given: what belongs to the network is the same in all."""
     return list({e.network: e for e in reversed(evaluations)}.values())[::-1]
@@ -65,6 +99,15 @@ def counts_axis(axes: Axes, quantity: str, values: list[np.ndarray]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(0.5 if quantity in ("dn", "n_above") else positive.min(initial=top) / 2, 3 * top)
     axes.set_ylabel(QUANTITIES[quantity])
+
+
+def panel_grid(figure: Figure, count: int, columns: int = 3, **share) -> list[Axes]:
+    """`count` panels in rows of at most `columns`; the unused are hidden."""
+    columns = min(count, columns)
+    panels = list(figure.subplots(-(-count // columns), columns, squeeze=False, **share).flat)
+    for panel in panels[count:]:
+        panel.set_axis_off()
+    return panels[:count]
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -10,7 +11,13 @@ from limelight.evaluation.shards import Evaluation
 from limelight.figures.common import counts_axis, networks_of
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, luminosity_axis
 
-LOSSES = {"mse": "mean square", "log_cosh": "mean log-cosh", "msle": "mean squared log"}
+LOSSES = {
+    "mse": "mean square",
+    "log_cosh": "mean log-cosh",
+    "msle": "mean squared log",
+    "poisson": "−ln Poisson likelihood a bin",
+    "negative_binomial": "−ln negative binomial likelihood a bin",
+}
 
 
 def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
@@ -19,26 +26,58 @@ def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
     figure = Figure(figsize=(PAGE_IN, 0.4 + 2.6 * len(shown)))
     axes = figure.subplots(len(shown), 2, squeeze=False, sharex="row")
     for row, e in zip(axes, shown, strict=True):
-        history, epoch = e.history, e.history["epoch"]
         for panel, name in zip(row, ("loss", "mse"), strict=True):
-            panel.plot(epoch, history[f"train_{name}"], color=COLOURS[0], marker="o", label="training")
-            kind = {"color": COLOURS[1], "marker": "s", "ls": "--", "mfc": "white"}
-            panel.plot(epoch, history[f"validation_{name}"], **kind, label="validation")
-            panel.axhline(history[f"mean_predictor_{name}"][-1], color=GUIDE, ls=":", label="always the training mean")
-            panel.set_yscale("log")
-            panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
-            panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-            panel.xaxis.set_minor_locator(NullLocator())
+            _history(panel, e, name)
             panel.set_xlabel("epoch")
             if len(shown) > 1:
                 panel.set_title(e.network.replace("_", " "))
         standardised = ", standardised target" if e.target["standardise"] else ""
-        row[0].set_ylabel(f"loss: {LOSSES[e.settings['loss']]}{standardised}")
-        dex = e.target["transform"] != "none"
-        row[1].set_ylabel(f"mean squared error [{'dex$^2$' if dex else 'target units squared'}]")
+        row[0].set_ylabel(f"loss: {LOSSES.get(e.settings['loss'], e.settings['loss'])}{standardised}")
+        row[1].set_ylabel(f"mean squared error [{_squared_unit(e)}]")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
+
+
+def training_histories(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
+    """Loss and squared error by epoch of several networks, a column each; the curves carry their names."""
+    shown = networks_of(evaluations)
+    figure = Figure(figsize=(PAGE_IN, 0.4 + 3.9 * -(-len(shown) // 3)))
+    blocks = figure.subfigures(-(-len(shown) // 3), 1, squeeze=False)[:, 0]
+    for block, start in zip(blocks, range(0, len(shown), 3), strict=True):
+        axes = block.subplots(2, min(3, len(shown)), squeeze=False, sharex="col")
+        for column in axes.T[len(shown) - start :]:
+            for panel in column:
+                panel.set_axis_off()
+        for column, e in zip(axes.T, shown[start : start + 3], strict=False):
+            for panel, name in zip(column, ("loss", "mse"), strict=True):
+                _history(panel, e, name)
+            column[0].set_title(e.network.replace("_", " "))
+            column[1].set_xlabel("epoch")
+            column[0].set_ylabel(f"loss: {LOSSES.get(e.settings['loss'], e.settings['loss'])}", fontsize=8.5)
+            column[1].set_ylabel(f"mean squared error [{_squared_unit(e)}]", fontsize=8.5)
+    handles, labels = blocks[0].axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _history(panel: Axes, e: Evaluation, name: str) -> None:
+    """One quantity by epoch: training filled and solid, validation open and dashed, so that no legend can swap them."""
+    history, epoch = e.history, e.history["epoch"]
+    every = max(1, len(epoch) // 12)
+    panel.plot(epoch, history[f"train_{name}"], color=COLOURS[0], marker="o", markevery=every, label="training")
+    kind = {"color": COLOURS[1], "marker": "s", "ls": "--", "mfc": "white", "markevery": every}
+    panel.plot(epoch, history[f"validation_{name}"], **kind, label="validation")
+    panel.axhline(float(history[f"mean_predictor_{name}"][-1]), color=GUIDE, ls=":", label="always the training mean")
+    if all(np.min(line.get_ydata()) > 0 for line in panel.lines):  # a likelihood's loss may fall below zero
+        panel.set_yscale("log")
+    panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    panel.xaxis.set_minor_locator(NullLocator())
+
+
+def _squared_unit(e: Evaluation) -> str:
+    return "dex$^2$" if e.target["transform"] != "none" else "target units squared"
 
 
 def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
