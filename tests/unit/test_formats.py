@@ -239,6 +239,52 @@ def test_abacus_box_units(tmp_path):
     assert (halos.redshift, halos.box_mpc) == (3.0, pytest.approx(100 / 0.7))
 
 
+def abacus_shell(path, low_mpc: float, high_mpc: float, n: int, seed: int, h: float = 0.7, half: float = 0.04):
+    """A light-cone shell as AbacusSummit publishes it: n halos around +z of an observer at (−50, −50, −50) Mpc/h."""
+    import asdf
+
+    rng = np.random.default_rng(seed)
+    distance = rng.uniform(low_mpc**3, high_mpc**3, n) ** (1 / 3)
+    direction = np.concatenate([rng.uniform(-half, half, (n, 2)), np.ones((n, 1))], axis=1)
+    position = distance[:, None] * direction / np.linalg.norm(direction, axis=1)[:, None]
+    header = {"BoxSizeHMpc": 2000.0, "H0": 100 * h, "Omega_M": 0.286, "Redshift": seed / 10, "ParticleMassHMsun": 2e9}
+    header |= {"VelZSpace_to_kms": 20000.0, "LightConeOrigins": np.full((1, 3), -50.0)}
+    data = {
+        "pos_interp": (position * h - 50.0).astype(np.float32),
+        "vel_interp": rng.normal(0, 200, (n, 3)).astype(np.float32),
+        "N_interp": rng.integers(20, 5000, n).astype(np.uint32),
+    }
+    asdf.AsdfFile({"header": header, "data": data}).write_to(path)
+    return position
+
+
+def test_abacus_lightcone_of_several_shells(tmp_path):
+    """AbacusSummit publishes a light-cone as one file a redshift: together they fill the band, and one alone does not."""
+    pytest.importorskip("asdf")
+    universe = FlatLambdaCDM(H0=70, Om0=0.286, Tcmb0=0)
+    edges = universe.comoving_distance([2.85, 2.95, 3.04, 3.15]).value
+    sizes = (2600, 2400, 2800)
+    shells = []
+    for n, (low, high, size) in enumerate(zip(edges[:-1], edges[1:], sizes, strict=True)):
+        shells.append(abacus_shell(tmp_path / f"7_z{n}.asdf", low, high, size, 29 + n))
+    grid = {"freq_min_ghz": 115.27 / 4.1, "freq_max_ghz": 115.27 / 3.9}  # z = 2.9 to 3.1
+    given = {"source": "abacus", "field_deg": 4.0, "mass_min_msun": 5e10, "train": [7], "grid": grid}
+    settings = study(tmp_path, **given, files=str(tmp_path / "{lightcone}_z*.asdf"), catalogue=NO_CHECK)
+    halos, attributes = import_lightcone(settings, 7)
+    assert [path[-9:] for path in attributes["source_files"]] == ["7_z0.asdf", "7_z1.asdf", "7_z2.asdf"]
+    everything = np.concatenate(shells)
+    inside = np.all(np.abs(everything[:, :2] / everything[:, 2:]) < np.radians(2.0), axis=1)
+    distance = np.linalg.norm(everything, axis=1)
+    near, far = universe.comoving_distance([2.9, 3.1]).value
+    expected = np.sort(distance[inside & (distance > near + 1) & (distance < far - 1)])
+    found = np.linalg.norm(halos.position_mpc.astype(float), axis=1)
+    found = np.sort(found[(found > near + 1) & (found < far - 1)])
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    (tmp_path / "7_z1.asdf").unlink()
+    with pytest.raises(LimelightError, match="stretches without halos along.*distance"):
+        import_lightcone(settings, 7)
+
+
 def table_columns(tmp_path, suffix: str):
     """The same halos as a table in each kind of file; Mpc/h, Gadget snapshot velocities, log10 Msun/h."""
     position, velocity, mass = box_halos()
