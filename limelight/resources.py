@@ -16,9 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from limelight.errors import LimelightError
 from limelight.halos.inputs import input_files
 from limelight.networks import build
-from limelight.studies import grid_section, pooled_shape, posterior_tests, suitable_tests
+from limelight.studies import (
+    audited_networks,
+    grid_section,
+    pooled_shape,
+    posterior_tests,
+    suitable_tests,
+    with_controls,
+)
 
-STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "figure")  # of every study
+STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "audit", "figure")  # of every study
 FIGURES_PER_NETWORK = 7
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
 BASE_MB = 1400  # before any data: Python with its libraries (400), the two Snakemakes around it in a SLURM job
@@ -135,6 +142,7 @@ def seconds(study: dict, stage: str) -> float:
         "pooled": maps * 0.01 * map_mb(study),
         "evaluation": maps * len(study["lightcones"]["test"]) * _per_prediction_s(study),
         "intervals": maps * len(study["lightcones"]["test"]) * (_per_prediction_s(study) + PER_POSTERIOR_S),
+        "audit": audit_predictions(study) * _per_prediction_s(study),
         "figure": 10,
     }
     return START_S + per_stage[stage]
@@ -153,6 +161,14 @@ def posterior_seconds(study: dict, name: str) -> float:
     return total
 
 
+def audit_predictions(study: dict) -> int:
+    """Predictions that the longest audit asks of its network: of all datasets, of the noise sweep, of changed maps."""
+    options, tested = study["audit"], maps_per_lightcone(study) * len(study["lightcones"]["test"])
+    maps = min(tested, options["maps"] or tested) * len(study["line_models"])
+    changed = options["response_maps"] * (2 + study["labels"]["bins"] + len(options["dim_bins"]))
+    return maps * (2 + len(options["noise_sigma_uk"])) + changed
+
+
 def _per_prediction_s(study: dict) -> float:
     flops = max(network_size(study, name)[0] for name in study["networks"])
     if study["resources"]["gpus"]:
@@ -167,6 +183,7 @@ def memory_mb(study: dict, stage: str) -> int:
     weights_mb = 4e-6 * max(network_size(study, name)[1] for name in study["networks"])
     on_top = 4000 if study["resources"]["gpus"] else 2000  # CUDA's own; activations
     maps = max(sum(network_maps(study, name, split) for split in ("train", "validation")) for name in study["networks"])
+    tested = maps_per_lightcone(study) * len(study["lightcones"]["test"])
     per_stage = {
         "lightcone": 600 + 80e-6 * halos + 40e-6 * cells_per_lightcone(study) + FOREIGN_MEMORY * foreign_mb(study),
         "subfields": (60e-6 + 28e-6 * covers(study)) * halos,
@@ -174,6 +191,7 @@ def memory_mb(study: dict, stage: str) -> int:
         "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * pooled,
         "network": processes * (4 * maps * pooled + 6 * weights_mb + on_top),
         "evaluation": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * pooled + 2400,
+        "audit": 4 * len(study["line_models"]) * tested * pooled + 2400,
         "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
         "intervals": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * (pooled + _draws_mb(study))
         + 2400,
@@ -205,6 +223,7 @@ def file_mb(study: dict, stage: str) -> float:
         "evaluation": 2 * maps * len(study["lightcones"]["test"]) * 8e-6 * study["labels"]["bins"] + 4 * map_mb(study),
         "posterior": weights_mb + 10,
         "intervals": maps * len(study["lightcones"]["test"]) * _draws_mb(study),
+        "audit": 8e-6 * study["labels"]["bins"] ** 2 + 0.1 + 16e-6 * study["labels"]["bins"] * audit_predictions(study),
         "figure": 0.5,
     }[stage]
 
@@ -219,8 +238,10 @@ def jobs(study: dict) -> dict[str, int]:
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
     predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
-    figures = each * len(study["networks"]) + len(study["comparisons"]) + 2  # the page of provenance and the summary
-    count |= {"network": len(study["networks"]), "evaluation": predictions}
+    figures = each * len(study["networks"]) + len(study["comparisons"]) + len(audited_networks(study))
+    figures += 2  # the page of provenance and the summary
+    audits = len(audited_networks(study))
+    count |= {"network": len(with_controls(study)["networks"]), "evaluation": predictions, "audit": audits}
     if study["posteriors"]:
         drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
         count |= {"posterior": len(study["posteriors"]), "intervals": drawn}
@@ -234,12 +255,13 @@ def costs(study: dict) -> list[dict]:
     kept = {"lightcone": "lightcones", "subfields": "subfields", "maps": "maps"}
     rows = []
     for stage, count in jobs(study).items():
-        learns = stage in ("network", "evaluation", "posterior", "intervals")
+        learns = stage in ("network", "evaluation", "audit", "posterior", "intervals")
         cores = study["resources"]["training_threads"] if learns else 1
         gpus = (study["resources"]["gpus"] if stage == "network" else min(1, study["resources"]["gpus"])) * learns
         total_s = count * seconds(study, stage)
         if stage == "network":
-            total_s = sum(training_seconds(study, name) for name in study["networks"])
+            trained = with_controls(study)
+            total_s = sum(training_seconds(trained, name) for name in trained["networks"])
         is_kept = stage not in kept or kept[stage] in study["keep"]
         written = file_mb(study, stage) / 1000
         rows.append(

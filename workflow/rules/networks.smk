@@ -4,8 +4,8 @@
 
 rule network:
     input:
-        train=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "train"),
-        validation=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "validation"),
+        train=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "train"),
+        validation=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "validation"),
     output:
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",

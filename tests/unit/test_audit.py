@@ -1,0 +1,321 @@
+"""The audit condemns what must be condemned, clears what reads, and its parts are right in themselves.
+
+The four networks are trained here, on small maps painted with the package's own constants.
+"""
+
+import csv
+import dataclasses
+import functools
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from astropy import constants
+from astropy import units as u
+from astropy.cosmology import FlatLambdaCDM
+from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, settings
+
+from limelight.cosmology import Cosmology
+from limelight.describe import describe
+from limelight.errors import LimelightError
+from limelight.evaluation.audit import (
+    PARTLY,
+    READS,
+    REMEMBERS,
+    TOO_FEW,
+    audit,
+    condemned_bins,
+    in_words,
+    pick,
+    r_squared_within,
+    response,
+    verdicts,
+)
+from limelight.evaluation.audit_file import read_audit, write_audit, write_table
+from limelight.evaluation.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.figures.audit import audit_page
+from limelight.figures.style import save
+from limelight.files import provenance
+from limelight.lines.labels import count_above
+from limelight.maps.grid import Grid
+from limelight.maps.paint import paint
+from limelight.maps.pooling import pool
+from limelight.networks import build
+from limelight.training.loop import train
+
+LIMITS = {
+    "min_sources": 10,
+    "min_maps": 20,
+    "partly_r_squared": 0.1,
+    "reads_r_squared": 0.5,
+    "partly_gain": 1.1,
+    "reads_gain": 1.5,
+    "response": [0.5, 1.5],
+    "blank_share": 0.9,
+}
+OPTIONS = {
+    "maps": 0,
+    "response_maps": 16,
+    "noise_sigma_uk": [0.0, 1.0],
+    "dim_bins": [1, 2],
+    "add_fraction": 0.5,
+    "thresholds": LIMITS,
+}
+
+
+COSMOLOGY = {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82}
+
+
+@functools.cache
+def sky(count: int, seed: int) -> Toys:
+    """`count` painted and pooled maps, each with its own number of sources and its own brightness (its "line model")."""
+    rng = np.random.default_rng(seed)
+    maps, labels = [], []
+    for _ in range(count):
+        n = rng.poisson(3000 * 10 ** rng.uniform(-0.3, 0.3))
+        log10_lum = 3.9 + rng.exponential(0.2, n) + rng.uniform(-0.3, 0.3)
+        place = GRID.size_deg * (rng.random((n, 2)) - 0.5)
+        redshift = GRID.rest_freq_ghz / rng.uniform(GRID.freq_min_ghz, GRID.freq_max_ghz, n) - 1
+        cube = paint(place, redshift, redshift, log10_lum, GRID, np.zeros(2), Cosmology(**COSMOLOGY))
+        maps.append(pool(cube, GRID.pool_pixels, GRID.pool_channels))
+        labels.append(count_above(log10_lum, EDGES))
+    return Toys(np.array(maps), np.array(labels), np.full(count, 1e6))
+
+
+def trained(folder, **changes):
+    """A network trained on 120 such maps, as load_model gives it."""
+    how = settings(network__preprocessing={"scale_uk": 1.0}, network__options={"filters": 8}, **changes)
+    content, _ = train(how, GRID, sky(120, 0), sky(24, 1), folder)
+    module = build(content["architecture"], content["options"], SHAPE, len(content["log10_lum_edges"]) - 1)
+    module.load_state_dict(content["state_dict"])
+    return module.eval(), content
+
+
+def examined(network, control=None, maps: int = 64):
+    """The audit of a network on maps that it has not seen."""
+    geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
+    data = SimpleNamespace(
+        **vars(sky(maps, 2)),
+        center_deg=np.zeros((maps, 2)),
+        geometry=geometry,
+        lightcone=np.full(maps, 9),
+        cosmology=COSMOLOGY,
+    )
+    how = settings() | {
+        "audit": OPTIONS,
+        "audited_on": ["toy"],
+        "splits": {"test": [9]},
+        "test": {"name": "t", "noise": {"sigma_uk": 0}, "foregrounds": None},
+    }
+    return audit(*network, how, {"toy": data}, control)
+
+
+GOOD = {"epochs": 40, "learning_rate": 4e-3, "schedule": "one_cycle", "batch_size": 12}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("good"), **GOOD)
+
+
+@pytest.fixture(scope="module")
+def permuted(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("permuted"), **GOOD, permute_labels=True)
+
+
+class Constant(torch.nn.Module):
+    """Answers the training mean (nothing, standardised) to whatever it is shown."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.new_zeros(len(inputs), LABELS["bins"])
+
+
+def test_a_network_that_reads_is_cleared_in_every_bin_with_sources(good, permuted):
+    result = examined(good, permuted)
+    told = result.verdict != TOO_FEW
+    assert told.sum() >= 6
+    assert (result.verdict[told] == READS).all()
+
+
+def test_permuted_labels_are_condemned(good, permuted):
+    result = examined(permuted)
+    assert set(result.verdict) == {REMEMBERS, TOO_FEW}
+    assert "CONDEMNED" in in_words(result)
+
+
+def test_a_constant_network_is_condemned(good):
+    result = examined((Constant(), good[1]))
+    assert set(result.verdict) == {REMEMBERS, TOO_FEW}
+    assert (result.bins["spread_ratio"] == 0).all()
+
+
+def test_a_network_that_plain_sgd_left_standing_is_condemned(tmp_path):
+    network = trained(tmp_path, epochs=3, optimizer="sgd", learning_rate=1e-5)
+    result = examined(network)
+    assert set(result.verdict) == {REMEMBERS, TOO_FEW}
+
+
+def test_the_parts_of_the_good_audit_are_as_they_must_be(good, permuted):
+    """What a reader does to each test: it follows, beats both constants, and says little of an empty map."""
+    result = examined(good, permuted)
+    told = result.verdict != TOO_FEW
+    assert (result.bins["gain_over_control"][told] > 1.5).all()
+    assert result.control == "toy"
+    assert result.blank["clean"][0] < 0.5 * sky(120, 0).n_above[:, 0].mean()
+    clean, noisy = result.noise["r_squared"]
+    assert clean == pytest.approx(result.bins["r_squared"]), "the sweep starts at the test's own noise"
+    assert (noisy[told] < clean[told]).all(), "noise that training never showed"
+    assert result.adding["response"].shape == (10, 10)
+
+
+# The verdict
+
+
+def columns(**changes) -> dict[str, np.ndarray]:
+    """One bin that is read, with changes."""
+    values = {"mean_sources": 100, "r_squared": 0.9, "gain_over_mean": 10, "gain_over_control": 10, "blank_share": 0.1}
+    values |= {"dimming_response": 1, "adding_all_response": 1} | changes
+    return {name: np.array([float(value)]) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, READS),
+        ({"mean_sources": 9.9}, TOO_FEW),
+        ({"r_squared": np.nan}, TOO_FEW),
+        ({"r_squared": 0.49}, PARTLY),
+        ({"r_squared": 0.09}, REMEMBERS),
+        ({"gain_over_mean": 1.0}, REMEMBERS),
+        ({"gain_over_control": 1.05}, REMEMBERS),
+        ({"gain_over_control": 1.3}, PARTLY),
+        ({"gain_over_control": np.nan}, READS),
+        ({"dimming_response": 0.0}, PARTLY),
+        ({"dimming_response": -1.0}, PARTLY),
+        ({"dimming_response": np.nan}, READS),
+        ({"adding_all_response": 2.0}, PARTLY),
+        ({"blank_share": 1.0}, PARTLY),
+    ],
+)
+def test_each_test_has_its_say_in_the_verdict(changes, verdict):
+    assert verdicts(columns(**changes), 50, LIMITS).tolist() == [verdict]
+
+
+def test_few_maps_give_no_verdict():
+    assert verdicts(columns(), 19, LIMITS).tolist() == [TOO_FEW]
+
+
+def test_telling_line_models_apart_explains_nothing_within_them():
+    rng = np.random.default_rng(0)
+    group = np.repeat([0, 1], 500)
+    truth = np.array([0.0, 5.0])[group][:, None] + rng.normal(0, 1, (1000, 3))
+    classifier = np.array([0.0, 5.0])[group][:, None] + np.zeros((1000, 3))
+    assert r_squared_within(classifier, truth, group) == pytest.approx(0, abs=0.02)
+    assert r_squared_within(classifier, truth, np.zeros(1000)) == pytest.approx(1 - 1 / (1 + 2.5**2), abs=0.03)
+    assert r_squared_within(truth, truth, group) == pytest.approx(1)
+
+
+def test_a_response_is_the_slope_through_zero():
+    true = np.array([[1.0, 0.001], [2.0, 0.001], [-1.0, 0.001]])
+    assert response(0.5 * true, true)[0] == pytest.approx(0.5)
+    assert response(-true, true, smallest=0.01)[0] == pytest.approx(-1)
+    assert np.isnan(response(true, true, smallest=0.01)[1])
+
+
+def test_rows_are_picked_evenly():
+    assert pick(10, 0).tolist() == list(range(10))
+    assert pick(10, 20).tolist() == list(range(10))
+    assert pick(101, 5).tolist() == [0, 25, 50, 75, 100]
+
+
+# Interventions
+
+
+def test_dimming_moves_light_and_counts_together():
+    log10_lum = np.random.default_rng(1).uniform(4, 8, 1000)
+    n_above = count_above(log10_lum, EDGES)[None]
+    width = EDGES[1] - EDGES[0]
+    maps, counts = dim(np.ones((1, 2, 2, 2), np.float32), n_above, 3, width)
+    assert maps == pytest.approx(10 ** (-3 * width))
+    assert counts[0] == pytest.approx(count_above(log10_lum - 3 * width, EDGES[: counts.shape[1]]))
+    assert undimmed(n_above).shape == counts.shape
+
+
+def test_added_sources_are_counted_above_every_edge_below_them():
+    n_above = np.array([[10, 5, 2, 1]])
+    assert count_extra(n_above, np.array([[0, 3, 0]])).tolist() == [[13, 8, 2, 1]]
+    assert count_extra(n_above, np.array([[1, 2, 4]])).tolist() == [[17, 11, 6, 1]]
+
+
+@pytest.mark.parametrize("beam_fwhm_arcmin", [0.0, 4.0])
+def test_added_sources_shine_as_bright_as_physics_has_it(beam_fwhm_arcmin):
+    """The map's sum against L / (4π D_L² Δν Ω) in Rayleigh-Jeans µK, from astropy's constants and distances."""
+    grid = Grid(0.7, 32, 20, 29.9, 30.1, 115.27, "uK", 2, 5)  # a narrow band: one redshift for all
+    edges = np.array([5.0, 5.0 + 1e-9, 6.0])
+    cosmology = Cosmology(**COSMOLOGY)
+    rng = np.random.default_rng(2)
+    found = light_of_extra(np.array([20000, 0]), edges, grid, beam_fwhm_arcmin, np.zeros(2), cosmology, rng)
+    assert found.shape == grid.pooled_shape
+    distance = FlatLambdaCDM(H0=70, Om0=0.286, Tcmb0=0).luminosity_distance(115.27 / 30 - 1)
+    solid_angle = (0.7 / 32 * u.deg).to_value(u.rad) ** 2
+    intensity = 1e5 * constants.L_sun / (4 * np.pi * distance**2 * 0.01 * u.GHz * solid_angle)
+    one = (intensity * constants.c**2 / (2 * constants.k_B * (30 * u.GHz) ** 2)).to_value(u.uK)
+    sigma_deg = beam_fwhm_arcmin / 60 / np.sqrt(8 * np.log(2))
+    kept = (1 - 2 * sigma_deg / np.sqrt(2 * np.pi) / 0.7) ** 2  # some light goes over the edges
+    assert found.sum() == pytest.approx(20000 * one * kept, rel=0.005)
+    places = (found > 0).sum()
+    assert places > 0.9 * found.size, "at random places, everywhere"
+
+
+# Files
+
+
+def test_the_audit_file_and_table_hold_what_was_found(good, tmp_path):
+    result = examined(good)
+    write_audit(tmp_path / "a.h5", result, provenance({"a": 1}, 7))
+    back = read_audit(tmp_path / "a.h5")
+    assert back.verdict.tolist() == result.verdict.tolist()
+    assert in_words(back) == in_words(result)
+    for group in ("bins", "scatter", "blank", "dimming", "adding", "noise", "models"):
+        for name, values in getattr(result, group).items():
+            np.testing.assert_array_equal(getattr(back, group)[name], values)
+    assert "audit_summary: audit of toy: reads" in describe(tmp_path / "a.h5")
+    write_table(tmp_path / "a.csv", result)
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    assert [row["verdict"] for row in rows] == result.verdict.tolist()
+    assert [float(row["r_squared"]) for row in rows] == pytest.approx(result.bins["r_squared"], rel=1e-5)
+    assert {row["gain_over_control"] for row in rows} == {""}, "no control, no number"
+    save(audit_page(back), tmp_path / "a.pdf")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_an_incomplete_audit_file_is_refused_in_one_line(good, tmp_path):
+    write_audit(tmp_path / "a.h5", examined(good), provenance({}, 7))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["bins/r_squared"]
+    with pytest.raises(LimelightError, match="no r_squared in 'bins'"):
+        read_audit(tmp_path / "a.h5")
+
+
+def test_condemned_bins_are_named_by_their_luminosity(good):
+    result = examined((Constant(), good[1]))
+    assert condemned_bins(result) == ["10^4.00 to 10^5.20 Lsun"]
+    result.verdict[2] = READS
+    assert condemned_bins(result) == ["10^4.00 to 10^4.40 Lsun", "10^4.60 to 10^5.20 Lsun"]
+
+
+def test_maps_of_training_are_refused(good):
+    geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
+    data = SimpleNamespace(
+        **vars(sky(64, 2)),
+        center_deg=np.zeros((64, 2)),
+        geometry=geometry,
+        lightcone=np.full(64, 3),
+        cosmology=COSMOLOGY,
+    )
+    how = settings() | {"audit": OPTIONS, "audited_on": ["toy"], "splits": {"test": [9]}}
+    how |= {"test": {"name": "t", "noise": {"sigma_uk": 0}, "foregrounds": None}}
+    with pytest.raises(LimelightError, match=r"light-cones \[3\]"):
+        audit(*good, how, {"toy": data})
