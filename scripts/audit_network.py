@@ -58,8 +58,7 @@ def main() -> None:
         raise problem("--maps", f"none of {', '.join(missing)}", "the datasets that the verdict is from", "add them")
     datasets = {model: read_pooled(paths) for model, paths in files.items() if paths}
     result = audit(*network, settings, datasets, control, device)
-    attributes = provenance(settings, study["seed"])
-    write_audit(args.output, result, {**attributes, "network_config_hash": network[1]["provenance"]["config_hash"]})
+    write_audit(args.output, result, provenance(settings, study["seed"]))
     write_table(args.output.with_suffix(".csv"), result)
     print(f"{args.output}: {in_words(result)}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 

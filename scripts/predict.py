@@ -26,6 +26,8 @@ from limelight.evaluation.apply import (  # noqa: E402
     prepare_cube,
     write_table,
 )
+from limelight.evaluation.audit import warning  # noqa: E402
+from limelight.evaluation.audit_file import read_audit  # noqa: E402
 from limelight.figures.predictions import prediction  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
 from limelight.maps.fits import read_cube  # noqa: E402
@@ -38,11 +40,15 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
     parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
+    parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
     parser.add_argument("--output", type=Path, required=True, metavar="LF.csv", help="table; figures stand beside it")
     args = parser.parse_args()
     if args.output.suffix != ".csv":
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     module, info = load_model(args.network)
+    condemned = warning(read_audit(args.audit), info, args.audit) if args.audit else ""
+    if condemned:
+        print(f"limelight: warning: {condemned}", file=sys.stderr)
     cube, geometry = read_cube(args.cube, args.map)
     table = luminosity_function(module, info, prepare_cube(cube, geometry, info, args.cube))
     outside, bins = bins_outside_training(table, info), len(table["dn"])

@@ -168,7 +168,13 @@ def audit(
         models["gain"].append(mean_dex / models["mse_dex"][-1] if models["mse_dex"][-1] > 0 else np.inf)
     return Audit(
         network=info["network"],
-        settings={**options, "test": settings["test"], "audited_on": settings["audited_on"], "test_maps": len(truth)},
+        settings={
+            **options,
+            "network_config_hash": config_hash(info),
+            "test": settings["test"],
+            "audited_on": settings["audited_on"],
+            "test_maps": len(truth),
+        },
         target=dict(how.target),
         log10_lum_edges=edges,
         verdict=verdicts(bins, len(truth), options["thresholds"]),
@@ -234,6 +240,25 @@ def condemned_bins(result: Audit) -> list[str]:
         else:
             ranges.append([i, i + 1])
     return [f"10^{edges[first]:.2f} to 10^{edges[last]:.2f} Lsun" for first, last in ranges]
+
+
+def config_hash(info: dict) -> str:
+    """What a network's file says it was made from: an audit belongs to that network alone."""
+    return info.get("provenance", {}).get("config_hash", "")
+
+
+def warning(result: Audit, info: dict, where: object) -> str:
+    """A line on the bins of a network's answer that its audit condemns; empty when there are none.
+
+    info: of load_model. Raises LimelightError when the audit is of another network.
+    """
+    if (result.network, result.settings["network_config_hash"]) != (info["network"], config_hash(info)):
+        found = f"an audit of '{result.network}' made from {result.settings['network_config_hash']}"
+        raise problem(where, found, f"'{info['network']}' made from {config_hash(info)}", "audit this network")
+    ranges = condemned_bins(result)
+    if not ranges:
+        return ""
+    return f"its audit says that this network answers from memory, whatever the map, at {', '.join(ranges)}"
 
 
 # Measures

@@ -32,6 +32,7 @@ from limelight.evaluation.audit import (
     r_squared_within,
     response,
     verdicts,
+    warning,
 )
 from limelight.evaluation.audit_file import read_audit, write_audit, write_table
 from limelight.evaluation.interventions import count_extra, dim, light_of_extra, undimmed
@@ -304,6 +305,17 @@ def test_condemned_bins_are_named_by_their_luminosity(good):
     assert condemned_bins(result) == ["10^4.00 to 10^5.20 Lsun"]
     result.verdict[2] = READS
     assert condemned_bins(result) == ["10^4.00 to 10^4.40 Lsun", "10^4.60 to 10^5.20 Lsun"]
+
+
+def test_a_prediction_is_warned_of_condemned_bins_by_its_own_audit_alone(good):
+    info = good[1] | {"provenance": {"config_hash": "abc"}}
+    condemned = examined((Constant(), info))
+    assert "10^4.00 to 10^5.20 Lsun" in warning(condemned, info, "a.h5")
+    assert warning(examined((good[0], info)), info, "a.h5") == ""
+    with pytest.raises(
+        LimelightError, match=r"a\.h5: found an audit of 'toy' made from abc; expected 'toy' made from xyz"
+    ):
+        warning(condemned, good[1] | {"provenance": {"config_hash": "xyz"}}, "a.h5")
 
 
 def test_maps_of_training_are_refused(good):
