@@ -68,3 +68,97 @@ rule intervals:
     shell:
         "python scripts/sample_posterior.py --config $STUDY --test {wildcards.test} --posterior {input.posterior:q}"
         " --maps {input.maps:q} --device {params.device} --output {output:q} > {log:q} 2>&1"
+
+
+# Are the intervals honest? Not part of `all`: `snakemake calibration` judges every posterior on every test of its own.
+rule calibrate:
+    input:
+        intervals=f"{RESULTS}/posteriors/{{posterior}}/{{test}}.h5",
+        prior=posterior_maps("train"),
+    output:
+        table=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.csv",
+        pdf=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.pdf",
+        png=report(
+            f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.png",
+            caption="../report/calibration.rst",
+            category="Calibration",
+            labels={"posterior": "{posterior}", "test": "{test}"},
+        ),
+    log:
+        f"{RESULTS}/logs/posteriors/{{posterior}}/calibration_{{test}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("intervals"),
+        runtime=runtime("figure"),
+    params:
+        code=code_hash("scripts/calibrate_posterior.py"),
+    shell:
+        "python scripts/calibrate_posterior.py --config $STUDY --intervals {input.intervals:q} --prior {input.prior:q}"
+        " --output {output.table:q} > {log:q} 2>&1"
+
+
+DRAWN = [(posterior, test) for posterior in STUDY["posteriors"] for test in posterior_tests(STUDY, posterior)]
+
+
+rule calibration:
+    input:
+        [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],
+
+
+# The least that any method leaves unknown: the scatter of the halos' own luminosities.
+rule ideal:
+    input:
+        subfields=[f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["test"]],
+        maps=lambda wildcards: pooled([wildcards.line_model], "test"),
+    output:
+        f"{RESULTS}/money/ideal/{{line_model}}.h5",
+    log:
+        f"{RESULTS}/logs/money/ideal/{{line_model}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("maps"),
+        runtime=runtime("maps"),
+    params:
+        settings=lambda wildcards: settings("pooled", wildcards.line_model),
+        code=code_hash("scripts/ideal_intervals.py"),
+    shell:
+        "python scripts/ideal_intervals.py --config $STUDY --line-model {wildcards.line_model}"
+        " --subfields {input.subfields:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Every method's intervals on every test that has some: `snakemake money_plot --configfile config/money.yaml`.
+rule money_table:
+    input:
+        evaluation=evaluations([(n, t) for n, t in JUDGED if t in {test for _, test in DRAWN}]),
+        intervals=[f"{RESULTS}/posteriors/{posterior}/{test}.h5" for posterior, test in DRAWN],
+        ideal=[
+            f"{RESULTS}/money/ideal/{model}.h5"
+            for model in dict.fromkeys(STUDY["tests"][test]["line_model"] for _, test in DRAWN)
+        ],
+    output:
+        table=f"{RESULTS}/money/money_plot.csv",
+        pdf=f"{RESULTS}/money/money_plot.pdf",
+        png=report(f"{RESULTS}/money/money_plot.png", caption="../report/money_plot.rst", category="Error bars"),
+    log:
+        f"{RESULTS}/logs/money/money_plot.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("intervals"),
+        runtime=runtime("figure"),
+    params:
+        code=code_hash("scripts/money_plot.py", "resources/ihle2018_interval.csv"),
+    shell:
+        "python scripts/money_plot.py --intervals {input.intervals:q} {input.ideal:q}"
+        " --evaluation {input.evaluation:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+rule money_plot:
+    input:
+        f"{RESULTS}/money/money_plot.csv",
+        [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],

@@ -1,0 +1,134 @@
+"""Are the intervals honest, and are they worth having? Coverage, ranks, TARP, and the information gained over the prior.
+
+All functions take draws of m maps' posteriors, (m, s, d), and truths (m, d): counts per bin, or parameters. Counts repeat,
+so that a truth may lie on an interval's edge: `spread_out` first gives counts and draws alike a uniform u in [0, 1), and the
+truth's rank among the draws is then uniform if the posterior is honest, however few the sources.
+"""
+
+import numpy as np
+from scipy import stats
+
+LEVELS = (0.68, 0.95)
+
+
+def spread_out(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """log10(1 + N + u) of counts N, u uniform in [0, 1)."""
+    return np.log10(1 + counts + rng.random(np.shape(counts)))
+
+
+def ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Share of the draws below the truth, (m, d): (number + ½)/(s + 1), uniform in (0, 1) for an honest posterior.
+
+    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788) looks at the same numbers.
+    """
+    return ((draws < truth[:, None]).sum(axis=1) + 0.5) / (draws.shape[1] + 1)
+
+
+def coverage(rank: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """(share of truths within the middle `level` of their posterior, its binomial error), each (d,), from ranks (m, d).
+
+    The error is that of the nominal level, √(p(1 − p)/m): what an honest posterior would scatter by.
+    """
+    inside = np.abs(rank - 0.5) <= level / 2
+    return inside.mean(axis=0), np.full(rank.shape[1:], np.sqrt(level * (1 - level) / len(rank)))
+
+
+def interval_coverage(quantiles: np.ndarray, truth: np.ndarray) -> dict[float, np.ndarray]:
+    """Share of truths (m, d) within the intervals of `quantiles` (m, d, 5), edges included, {level: (d,)}.
+
+    For methods that give intervals alone. Where counts are few the edges hold much, and it lies above the level.
+    """
+    pairs = dict(zip(LEVELS, ((1, 3), (0, 4)), strict=True))
+    return {
+        level: ((quantiles[..., low] <= truth) & (truth <= quantiles[..., high])).mean(axis=0)
+        for level, (low, high) in pairs.items()
+    }
+
+
+def rank_p_value(rank: np.ndarray) -> np.ndarray:
+    """p (d,) of a Kolmogorov-Smirnov test that ranks (m, d) are uniform. Maps of one light-cone are not independent."""
+    return np.array([stats.kstest(column, "uniform").pvalue for column in rank.T])
+
+
+def joint_ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Share of a map's draws that lie further out than the truth, all dimensions together, (m,).
+
+    Out is the Mahalanobis distance in the draws' own mean and covariance (ridge: 1e-4 of its mean variance), so that the
+    region of a level is an ellipsoid; any fixed way to order the draws makes an honest posterior's shares uniform.
+    """
+    found = np.empty(len(draws))
+    for i, (sample, one) in enumerate(zip(draws.astype(np.float64), truth, strict=True)):
+        mean, covariance = sample.mean(axis=0), np.cov(sample.T).reshape(sample.shape[1], -1)
+        ridge = 1e-4 * np.trace(covariance) / len(covariance) + 1e-12
+        root = np.linalg.cholesky(covariance + ridge * np.eye(len(covariance)))
+        out, here = (np.square(np.linalg.solve(root, (x - mean).T)).sum(axis=0) for x in (sample, one[None]))
+        found[i] = ((out > here).sum() + 0.5) / (len(sample) + 1)
+    return found
+
+
+def joint_coverage(rank: np.ndarray, level: float) -> tuple[float, float]:
+    """(share of truths within the `level` region, binomial error) from joint ranks (m,)."""
+    return float(np.mean(rank >= 1 - level)), float(np.sqrt(level * (1 - level) / len(rank)))
+
+
+def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator, references: int = 20) -> np.ndarray:
+    """Shares (m · references,) of draws nearer to a random point than the truth is: uniform for the true posterior.
+
+    TARP (Lemos et al. 2023, arXiv:2302.03026): unlike ranks of single dimensions it sees them all together. Reference
+    points are uniform in the box of all truths; dimensions are brought to the truths' spread, those without any left out.
+    """
+    low, high = truth.min(axis=0), truth.max(axis=0)
+    varies = high > low
+    low, width = low[varies], (high - low)[varies]
+    scaled_truth, scaled_draws = (truth[:, varies] - low) / width, (draws[..., varies] - low) / width
+    found = []
+    for _ in range(references):
+        point = rng.random(scaled_truth.shape)
+        here = np.square(scaled_truth - point).sum(axis=1)
+        there = np.square(scaled_draws - point[:, None]).sum(axis=2)
+        found.append(((there < here[:, None]).sum(axis=1) + 0.5) / (draws.shape[1] + 1))
+    return np.concatenate(found)
+
+
+def tarp_coverage(shares: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Expected coverage at credibility levels (k,): the share of `tarp` below each."""
+    return np.searchsorted(np.sort(shares), levels) / len(shares)
+
+
+def information_gain(draws: np.ndarray, truth: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """ln q(truth) − ln p(truth) in nats, (m, d): what each map's posterior knows beyond the prior, by the log score.
+
+    q and p are Gaussian kernel estimates (Silverman's width) of the draws and of the prior's draws (n, d); q holds one more
+    draw, from the prior, so that a truth far from all draws costs a finite ln(s + 1). An honest posterior gains, on
+    average, the mutual information of map and luminosity function, and nothing gains more; a prior gains 0, less the few
+    hundredths of a nat that kernel estimates cost.
+    """
+    gain = np.zeros(truth.shape)
+    for j in range(truth.shape[1]):
+        if np.ptp(prior[:, j]) == 0:
+            continue
+        p = _kernel_density(prior[:, j][None], truth[:, j][:, None])[:, 0]
+        q = _kernel_density(draws[:, :, j], truth[:, j][:, None])[:, 0]
+        s = draws.shape[1]
+        gain[:, j] = np.log((s * q + p) / (s + 1)) - np.log(p)
+    return gain
+
+
+def _kernel_density(draws: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density of draws (m or 1, s) at points (m, k)."""
+    s = draws.shape[1]
+    middle = np.diff(np.percentile(draws, [25, 75], axis=1), axis=0)[0] / 1.34
+    spread = draws.std(axis=1)
+    width = 0.9 * np.where(middle > 0, np.minimum(middle, spread), spread) * s**-0.2
+    width = np.maximum(width, 1e-9)[:, None, None]
+    z = (at[:, :, None] - draws[:, None, :]) / width
+    return np.exp(-0.5 * np.minimum(z**2, 1400)).mean(axis=2) / (width[..., 0] * np.sqrt(2 * np.pi)) + 1e-300
+
+
+def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Continuous ranked probability score of draws, (m, d), in their units: E|X − t| − ½ E|X − X'|, 0 at best."""
+    ordered = np.sort(draws, axis=1)
+    s = draws.shape[1]
+    weights = (2 * np.arange(1, s + 1) - s - 1) / (s * (s - 1))
+    pairs = np.einsum("s,msd->md", weights, ordered)  # ½ E|X − X'| over different draws
+    return np.abs(draws - truth[:, None]).mean(axis=1) - pairs

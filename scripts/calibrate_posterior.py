@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Are a method's intervals honest, and what do they know beyond the prior? A table, and a figure (docs/inference.md).
+
+example: python scripts/calibrate_posterior.py --config config/money.yaml --prior results/money/pooled/li_full/[0-9].h5 \\
+    --intervals results/money/posteriors/mdn_comap/prior_comap.h5 --output calibration.csv
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.config import load_study  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.calibrate import COLUMNS, calibrate, prior_counts, write_rows  # noqa: E402
+from limelight.figures.inference import calibration_figure  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+from limelight.inference.intervals import read_intervals  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--config", type=Path, required=True, help="YAML of the study (its seed spreads out the counts)"
+    )
+    parser.add_argument("--intervals", type=Path, required=True, metavar="I.h5", help="what a method says of a test")
+    parser.add_argument("--prior", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled training maps")
+    parser.add_argument("--output", type=Path, required=True, metavar="C.csv", help="table; figures stand beside it")
+    args = parser.parse_args()
+    if args.output.suffix != ".csv":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
+    result = read_intervals(args.intervals)
+    rows, arrays = calibrate(result, prior_counts(args.prior, result.truth.shape[1]), load_study(args.config)["seed"])
+    title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} maps"
+    save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output)
+    write_rows(args.output, rows, COLUMNS)
+    joint = next((row for row in rows if row["bin"] == "joint"), {})
+    words = ", ".join(
+        f"{name} {joint[name]:.3f}" for name in ("covered_68", "covered_95", "gain_nats") if name in joint
+    )
+    print(f"{args.output}: {len(result.truth)} maps; all bins together: {words or 'no draws'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""The 95 % intervals of all methods on the same maps with the same noise: a table, and a figure (docs/inference.md).
+
+example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h5 \\
+    --evaluation results/money/evaluation/*/*.h5 --output results/money/money/table.csv
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.calibrate import write_rows  # noqa: E402
+from limelight.evaluation.money import COLUMNS, money_table, point_intervals, verdicts  # noqa: E402
+from limelight.evaluation.shards import read_evaluation  # noqa: E402
+from limelight.figures.inference import money_figure  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+from limelight.inference.intervals import read_intervals  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--intervals", type=Path, nargs="+", required=True, metavar="I.h5", help="of any methods and tests"
+    )
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="of the networks")
+    parser.add_argument("--output", type=Path, required=True, metavar="T.csv", help="table; figures stand beside it")
+    args = parser.parse_args()
+    if args.output.suffix != ".csv":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
+    evaluations = [read_evaluation(path) for path in args.evaluation]
+    grid, edges = evaluations[0].grid, evaluations[0].log10_lum_edges
+    # the draws are of no use here, and large
+    results = [point_intervals(e) for e in evaluations]
+    results += [replace(read_intervals(path), samples=None) for path in args.intervals]
+    rows = money_table(results, grid)
+    save(money_figure(rows, edges), args.output)
+    write_rows(args.output, rows, COLUMNS)
+    print("\n".join(verdicts(rows)), file=sys.stderr)
+    print(f"{args.output}: {len(rows)} rows of {len(results)} results", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,137 @@
+"""Mixture heads and flows against problems whose posterior is known, and scores against numerical integrals."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from limelight.inference import mdn, scaling
+from limelight.inference.fit import fit
+from limelight.inference.npe import build_flow, flow_loss, flow_sample
+
+OPTIONS = {"epochs": 12, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
+A = torch.tensor([[1.0, 0.5], [0.0, 0.8], [0.3, -0.4]])  # x = A θ + noise
+NOISE = 0.5
+
+
+def linear_gaussian(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """θ ~ N(0, 1) in two dimensions, x = A θ + 0.5 n in three."""
+    random = torch.Generator().manual_seed(seed)
+    theta = torch.randn(count, 2, generator=random)
+    return theta, theta @ A.T + NOISE * torch.randn(count, 3, generator=random)
+
+
+def exact(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (b, 2) and covariance (2, 2) of p(θ|x)."""
+    covariance = torch.linalg.inv(torch.eye(2) + A.T @ A / NOISE**2)
+    return x @ A @ covariance.T / NOISE**2, covariance
+
+
+def trained(module, loss, count: int = 20_000):
+    torch.set_num_threads(1)
+    (theta, x), (held_theta, held_x) = linear_gaussian(count, 1), linear_gaussian(4000, 2)
+    fit(module, lambda rows, r: loss(module, x[rows], theta[rows]), lambda: loss(module, held_x, held_theta), count,
+        OPTIONS, 5, "linear")  # fmt: skip
+    return module
+
+
+@pytest.mark.parametrize("loss", ["log_likelihood", "crps"])
+def test_a_mixture_head_recovers_mean_and_width(loss):
+    torch.manual_seed(0)
+    rank = 2 if loss == "log_likelihood" else 0
+    head = mdn.MixtureHead(3, 2, components=2, rank=rank, hidden=32, layers=1, dropout=0.0)
+    trained(head, lambda m, x, y: mdn.LOSSES[loss](m(x), y))
+    x = linear_gaussian(400, 3)[1]
+    mean, covariance = exact(x)
+    with torch.no_grad():
+        drawn = mdn.sample(head(x), 4000, torch.Generator().manual_seed(4))
+    width = covariance.diagonal().sqrt()
+    gap = (drawn.mean(dim=1) - mean) / width
+    assert gap.square().mean().sqrt() < 0.06  # 0.03 in the mean over dimensions, and 0.016 of it is the draws' own
+    assert abs(gap.mean()) < 0.03
+    ratio = drawn.std(dim=1) / width
+    assert (ratio.mean(dim=0) - 1).abs().max() < 0.03
+    if rank:
+        found = torch.stack([torch.corrcoef(d.T)[0, 1] for d in drawn]).mean()
+        assert abs(found - covariance[0, 1] / (width[0] * width[1])) < 0.03
+
+
+def test_a_flow_recovers_mean_and_width():
+    torch.manual_seed(0)
+    flow = build_flow(3, 2, "nsf", transforms=2, hidden=24, embedding=4, dropout=0.0)
+    trained(flow, flow_loss, 12_000)
+    x = linear_gaussian(200, 3)[1]
+    mean, covariance = exact(x)
+    drawn = flow_sample(flow, x, 1000, torch.Generator().manual_seed(4))
+    width = covariance.diagonal().sqrt()
+    assert ((drawn.mean(dim=1) - mean) / width).square().mean().sqrt() < 0.12
+    assert (drawn.std(dim=1) / width).mean(dim=0).sub(1).abs().max() < 0.06
+    again = flow_sample(flow, x, 1000, torch.Generator().manual_seed(4))
+    assert torch.equal(drawn, again)
+
+
+def mixture(seed: int, b: int = 3, k: int = 3, d: int = 4, r: int = 2) -> mdn.Mixture:
+    random = torch.Generator().manual_seed(seed)
+    draw = [
+        torch.randn(*s, generator=random, dtype=torch.float64) for s in ((b, k), (b, k, d), (b, k, d), (b, k, d, r))
+    ]
+    return mdn.Mixture(draw[0].log_softmax(dim=1), 2 * draw[1], 0.2 + draw[2].abs(), 0.7 * draw[3])
+
+
+def test_the_density_is_that_of_full_covariances():
+    m, y = mixture(1), torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    for row in range(3):
+        total = 0.0
+        for k in range(3):
+            covariance = torch.diag(m.widths[row, k] ** 2) + m.factors[row, k] @ m.factors[row, k].T
+            total += m.log_weights[row, k].exp() * stats.multivariate_normal.pdf(y[row], m.means[row, k], covariance)
+        assert mdn.log_density(m, y)[row] == pytest.approx(float(np.log(total)), rel=1e-10)
+
+
+def test_crps_is_the_integral_it_stands_for():
+    m, y = mixture(3), torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    found, widths = mdn.crps(m, y), mdn.marginal_widths(m)
+    for row, d in ((0, 0), (1, 2), (2, 3)):
+        weights, means, width = (v[row].numpy() for v in (m.log_weights.exp(), m.means[..., d], widths[..., d]))
+
+        def square(t, y=float(y[row, d]), weights=weights, means=means, width=width):
+            return (np.sum(weights * stats.norm.cdf((t - means) / width)) - (t >= y)) ** 2
+
+        value = integrate.quad(square, -40, float(y[row, d]), limit=400)[0]
+        value += integrate.quad(square, float(y[row, d]), 40, limit=400)[0]
+        assert float(found[row, d]) == pytest.approx(value, abs=1e-6)
+
+
+def test_draws_have_the_mixtures_moments():
+    m = mixture(5, b=1)
+    drawn = mdn.sample(m, 200_000, torch.Generator().manual_seed(6))[0].numpy()
+    weights = m.log_weights.exp()[0].numpy()
+    mean = weights @ m.means[0].numpy()
+    second = sum(
+        w * (np.diag(s**2) + f @ f.T + np.outer(mu - mean, mu - mean))
+        for w, s, f, mu in zip(weights, m.widths[0].numpy(), m.factors[0].numpy(), m.means[0].numpy(), strict=True)
+    )
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.02)
+    np.testing.assert_allclose(np.cov(drawn.T), second, atol=0.06)
+
+
+def test_principal_components_come_back_with_the_scatter_they_leave():
+    rng = torch.Generator().manual_seed(7)
+    hidden = torch.randn(20_000, 2, generator=rng)
+    noise = torch.where(hidden[:, :1] > 0, 0.3, 0.1) * torch.randn(20_000, 6, generator=rng)
+    values = hidden @ torch.randn(2, 6, generator=rng) + noise + 3
+    scale = scaling.principal(values, 2)
+    answers = scaling.encode(scale, values)
+    np.testing.assert_allclose(answers.std(dim=0), [1, 1], rtol=1e-3)
+    back = scaling.decode(scale, answers, torch.Generator().manual_seed(8))
+    np.testing.assert_allclose(back.mean(dim=0), values.mean(dim=0), atol=0.02)
+    np.testing.assert_allclose(back.std(dim=0), values.std(dim=0), rtol=0.03)
+    left = (back - values).square().mean().sqrt()  # the scatter that was lost and the one drawn anew, independent
+    lost = (scaling.decode({**scale, "scatter": 0 * scale["scatter"]}, answers, rng) - values).square().mean().sqrt()
+    assert float(left / lost) == pytest.approx(2**0.5, rel=0.05)
+
+
+def test_standardised_values_come_back_exactly():
+    values = torch.randn(50, 3, dtype=torch.float64)
+    scale = scaling.standardise(values)
+    np.testing.assert_allclose(scaling.decode(scale, scaling.encode(scale, values), torch.Generator()), values)
