@@ -239,6 +239,7 @@ def jobs(study: dict) -> dict[str, int]:
     predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
     figures = each * len(study["networks"]) + len(study["comparisons"]) + len(audited_networks(study))
+    figures += 3 * len(study["figures"]["layers"])  # their file and two drawings of it
     figures += 2  # the page of provenance and the summary
     audits = len(audited_networks(study))
     count |= {"network": len(with_controls(study)["networks"]), "evaluation": predictions, "audit": audits}

@@ -71,6 +71,9 @@ def check_sense(study: dict, path: str | Path) -> None:
     if min(study["figures"]["maps"], default=EXAMPLES) >= EXAMPLES:
         expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
         raise refuse("figures.maps", study["figures"]["maps"], expected, "add one")
+    for network in study["figures"]["layers"]:
+        if network not in study["networks"]:
+            raise refuse("figures.layers", f"'{network}'", f"one of {', '.join(study['networks'])}", "name a network")
     _check_references(study, path, refuse)
     _check_audit(study, refuse)
     _check_posteriors(study, refuse)

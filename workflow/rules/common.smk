@@ -6,7 +6,7 @@ import yaml
 
 from limelight import resources as estimate
 from limelight.codehash import code_hash
-from limelight.figures import check_figures
+from limelight.figures import FIGURES as KINDS, check_figures
 from limelight.files import settings_hash, write_text
 from limelight.halos.inputs import input_files
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
@@ -38,6 +38,7 @@ FIGURES = {
     "loss_history": "Training",
     "training_spread": "Training",
 }
+LAYER_FIGURES = ("filters", "feature_maps")  # of the networks that the study names in figures.layers
 with plain_errors():
     check_figures(STUDY, FIGURES)
 
@@ -58,6 +59,8 @@ wildcard_constraints:
 localrules:
     all,
     audit,
+    calibration,
+    money_plot,
     notes_bench,
     provenance,
 
@@ -96,6 +99,9 @@ def everything():
             figure=STUDY["figures"].get("each_network", FIGURES),
         ),
         *expand(f"{RESULTS}/figures/comparisons/{{comparison}}.pdf", comparison=STUDY["comparisons"]),
+        *expand(
+            f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["figures"]["layers"], figure=LAYER_FIGURES
+        ),
         *audits(),
     ]
 
@@ -103,6 +109,11 @@ def everything():
 def audits():
     """The page of every audited network."""
     return expand(f"{RESULTS}/figures/{{network}}/audit.pdf", network=AUDITED)
+
+
+def reading(figure):
+    """How to read a figure: the words that stand in the report below every one of its kind."""
+    return Path(workflow.basedir, "workflow", "report", KINDS[figure].caption).read_text(encoding="utf-8")
 
 
 def evaluations(pairs):

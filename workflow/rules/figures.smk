@@ -57,12 +57,73 @@ rule comparison:
     params:
         figure=lambda wildcards: STUDY["comparisons"][wildcards.comparison]["figure"],
         caption=lambda wildcards: STUDY["comparisons"][wildcards.comparison]["caption"],
+        reading=lambda wildcards: reading(STUDY["comparisons"][wildcards.comparison]["figure"]),
         code=code_hash(
             "scripts/make_figure.py", "resources/published_cnn_errors.csv", "resources/ihle2018_interval.csv"
         ),
     shell:
         "python scripts/make_figure.py --figure {params.figure} --evaluation {input:q}"
         " --output {output.pdf:q} > {log:q} 2>&1"
+
+
+# What a network's layers make of one test map; its first filters beside it.
+rule layers:
+    input:
+        model=f"{RESULTS}/networks/{{network}}/model.pt",
+        maps=lambda wildcards: pooled(
+            [STUDY["tests"][suitable_tests(STUDY, wildcards.network)[0]]["line_model"]], "test"
+        )[0],
+    output:
+        f"{RESULTS}/layers/{{network}}.h5",
+    log:
+        f"{RESULTS}/logs/layers/{{network}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY["resources"]["training_threads"]
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=runtime("figure"),
+    params:
+        test=lambda wildcards: suitable_tests(STUDY, wildcards.network)[0],
+        map=STUDY["figures"]["maps"][0],
+        settings=lambda wildcards: settings(
+            "evaluation", wildcards.network, suitable_tests(STUDY, wildcards.network)[0]
+        ),
+        code=code_hash("scripts/show_layers.py"),
+    shell:
+        "python scripts/show_layers.py --config $STUDY --test {params.test} --network {input.model:q}"
+        " --maps {input.maps:q} --map {params.map} --output {output:q} > {log:q} 2>&1"
+
+
+for figure in LAYER_FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure}"
+        input:
+            f"{RESULTS}/layers/{{network}}.h5",
+        output:
+            pdf=f"{RESULTS}/figures/{{network}}/{figure}.pdf",
+            png=report(
+                f"{RESULTS}/figures/{{network}}/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category="Inside the network",
+                labels={"network": "{network}", "figure": figure.replace("_", " ")},
+            ),
+        log:
+            f"{RESULTS}/logs/figures/{{network}}/{figure}.log",
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory("figure"),
+            runtime=runtime("figure"),
+        params:
+            figure=figure,
+            code=code_hash("scripts/draw_layers.py"),
+        shell:
+            "python scripts/draw_layers.py --figure {params.figure} --layers {input:q}"
+            " --output {output.pdf:q} > {log:q} 2>&1"
 
 
 # The page of an audit.
