@@ -30,6 +30,7 @@ from limelight.studies import (
 )
 from limelight.studies import comparison_pairs as comparison_pairs  # for all who read a study
 from limelight.studies import posterior_tests as posterior_tests
+from limelight.studies import rival_tests as rival_tests
 from limelight.studies import suitable_tests as suitable_tests
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -201,12 +202,14 @@ def _expand_seeds(seeds: str | list[int]) -> list[int]:
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:
     """The part of a study that decides the output of a stage.
 
-    stage: lightcone, subfields, maps or pooled (name: a line model), network, evaluation or audit (name: a network),
-    posterior or intervals (name: a posterior).
+    stage: lightcone, subfields, maps or pooled (name: a line model), network, evaluation, audit or classification (name: a
+    network), posterior or intervals (name: a posterior).
     Each stage includes what it inherits from the stages before it, so that one hash identifies a file's whole ancestry.
     """
     if stage in ("posterior", "intervals"):
         return _posterior_settings(study, stage, name, test)
+    if stage in ("rival_emulator", "rival"):
+        return _rival_settings(study, stage, name, test)
     if stage == "audit":
         below = stage_settings(study, "evaluation", name, audit_test(study, name))
         below.pop("examples")
@@ -252,7 +255,11 @@ def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> d
     settings["noise"] = {key: observation["noise"][key] for key in network["noise"]}
     settings["foregrounds"] = observation["foregrounds"].get(network["foregrounds"])
     settings["threads"] = study["resources"]["training_threads"]
-    if stage == "network":
+    if "initialise_from" in network:
+        settings["initialise_from"] = stage_settings(study, "network", network["initialise_from"])
+    if stage == "classification":
+        settings["splits"]["test"] = cones["test"]
+    if stage in ("network", "classification"):
         return settings
     entry = study["tests"][test]
     settings["splits"]["test"] = cones["test"]
@@ -284,3 +291,37 @@ def _posterior_settings(study: dict, stage: str, name: str, test: str) -> dict:
     common = ("kind", "of", "presentations", "fine_tune", "recalibrate", "training", entry["kind"])
     settings = {**below, "posterior": {"name": name, **{key: entry[key] for key in common}}}
     return settings if stage == "posterior" else {**settings, "samples": entry["samples"]}
+
+
+def _rival_settings(study: dict, stage: str, name: str, test: str) -> dict:
+    """What decides a rival's emulator, and what its posteriors on a test."""
+    entry, observation = study["rival"][name], study["observation"]
+    sampling = ("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps")
+    options = {key: value for key, value in entry.items() if key not in (*sampling, "tests")}
+    used = dict.fromkeys(study["tests"][test]["noise"] for test in rival_tests(study, name))
+    line_model = {k: v for k, v in _line_model_settings(study, entry["line_model"]).items() if k != "draws"}
+    settings = {
+        **stage_settings(study, "subfields"),
+        "grid": {key: study["grid"][key] for key in ("pixels", "channels", "unit")},
+        "splits": {"train": study["lightcones"]["train"]},
+        "instrument": load_instrument(observation["instrument"]),
+        "noise": {noise: observation["noise"][noise] for noise in used},
+        "line_model": line_model,
+        "rival": options,
+        "name": name,
+    }
+    beam = settings["instrument"]["beam_fwhm_arcmin"]
+    settings["beam_fwhm_arcmin"] = beam if with_beam(study, entry["line_model"]) else 0.0
+    if stage == "rival_emulator":
+        return settings
+    asked = study["tests"][test]
+    settings["splits"] = {**settings["splits"], "test": study["lightcones"]["test"]}
+    settings["labels"] = study["labels"]
+    settings["rival"] = {**options, **{key: entry[key] for key in sampling}}
+    settings["test"] = {
+        "name": test,
+        "line_model": _line_model_settings(study, asked["line_model"]),
+        "noise": observation["noise"][asked["noise"]],
+        "noise_name": asked["noise"],
+    }
+    return settings

@@ -8,6 +8,7 @@ import torch
 
 from limelight.errors import LimelightError, problem
 from limelight.halos.massfunction import mass_definition
+from limelight.inference.shapes import get_shape
 from limelight.lines.models import get_model
 from limelight.lines.priors import draw_parameters
 from limelight.maps.instrument import load_instrument
@@ -16,12 +17,14 @@ from limelight.networks import build
 from limelight.seeds import generator
 from limelight.studies import (
     can_take,
+    classifies,
     comparison_pairs,
     geometry,
     grid_section,
     pooled_shape,
     quiet,
     reads_negative,
+    rival_can_take,
     suitable_tests,
 )
 from limelight.training.losses import LIKELIHOODS
@@ -77,6 +80,7 @@ def check_sense(study: dict, path: str | Path) -> None:
     _check_references(study, path, refuse)
     _check_audit(study, refuse)
     _check_posteriors(study, refuse)
+    _check_rivals(study, refuse)
     _check_comparisons(study, refuse)
 
 
@@ -146,7 +150,8 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
                 found = f"{first} and {other}, of other pooling or beam"
                 raise refuse(f"networks.{name}.line_models", found, "datasets of one geometry", "train two networks")
         try:
-            _try_network(network["architecture"], json.dumps(network["options"]), shape, study["labels"]["bins"])
+            outputs = len(network["line_models"]) if classifies(network) else study["labels"]["bins"]
+            _try_network(network["architecture"], json.dumps(network["options"]), shape, outputs)
         except LimelightError as error:
             raise LimelightError(f"{path}: networks.{name}: {error}") from None
         shares = {key: network["training"][f"{key}_fraction"] for key in ("blank", "dim")}
@@ -157,6 +162,8 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
         if loss in LIKELIHOODS and (target["quantity"], target["transform"]) != ("dn", "log10_1p"):
             found = f"{target['quantity']}, {target['transform']} with the loss {loss}"
             raise refuse(f"networks.{name}.target", found, "dn, log10_1p: a likelihood is one of counts", "change one")
+        _check_classifier(name, network, refuse)
+        _check_start(study, name, refuse)
         noisy = [setting for setting in network["noise"] if not quiet(noise[setting])]
         expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
         if noisy and not reads_negative(network):
@@ -168,11 +175,44 @@ def _check_references(study: dict, path: str | Path, refuse) -> None:
                 raise refuse(
                     f"networks.{name}.tests", found, f"tests of its own geometry and, if it reads {expected}", fix
                 )
-        if not suitable_tests(study, name):
+        if not (suitable_tests(study, name) or classifies(network)):
             fix = "add a test of its datasets' geometry, and without noise if it reads log10_offset"
             raise refuse(
                 "tests", f"none that network {name} can take", f"one it can read (log10_offset: {expected})", fix
             )
+
+
+def _check_classifier(name: str, network: dict, refuse) -> None:
+    """A classifier has classes, its own loss, maps that all have one, and no tests of luminosity functions."""
+    where, training = f"networks.{name}", network["training"]
+    if classifies(network) != (training["loss"] == "cross_entropy"):
+        found = f"target.quantity {network['target']['quantity']} with the loss {training['loss']}"
+        raise refuse(where, found, "line_model with cross_entropy, or neither", "change one")
+    if not classifies(network):
+        return
+    if len(network["line_models"]) < 2:
+        raise refuse(f"{where}.line_models", "one", "two line models or more to tell apart", "add another")
+    if training["blank_fraction"] > 0:
+        raise refuse(
+            f"{where}.training.blank_fraction", "empty maps", "none: no line model painted them", "set it to 0"
+        )
+    if "tests" in network:
+        raise refuse(f"{where}.tests", "tests", "none: it answers no luminosity function", "leave them out")
+
+
+def _check_start(study: dict, name: str, refuse) -> None:
+    """A network begins with the weights of one that exists, that is built alike, and that does not begin with its own."""
+    where, seen, network = f"networks.{name}.initialise_from", [name], study["networks"][name]
+    while "initialise_from" in network:
+        other = network["initialise_from"]
+        if other not in study["networks"]:
+            raise refuse(where, f"'{other}'", f"one of {', '.join(study['networks'])}", "define or rename it")
+        if other in seen:
+            raise refuse(where, f"a circle: {' → '.join([*seen, other])}", "a start", "remove one initialise_from")
+        seen.append(other)
+        before, network = network, study["networks"][other]
+        if any(before[key] != network[key] for key in ("architecture", "options")):
+            raise refuse(where, f"{other}, built otherwise", "one of the same architecture and options", "match them")
 
 
 def _check_audit(study: dict, refuse) -> None:
@@ -181,6 +221,10 @@ def _check_audit(study: dict, refuse) -> None:
     for name in asked if isinstance(asked, list) else []:
         if name not in study["networks"]:
             raise refuse("audit.networks", f"'{name}'", f"one of {', '.join(study['networks'])}", "define or rename it")
+        if classifies(study["networks"][name]):
+            raise refuse(
+                "audit.networks", f"'{name}', a classifier", "networks of luminosity functions", "leave it out"
+            )
     if not response[0] < 1 < response[1]:
         raise refuse("audit.thresholds.response", response, "[low, high] with low < 1 < high", "1 is the right answer")
 
@@ -208,6 +252,35 @@ def _check_posteriors(study: dict, refuse) -> None:
                 raise refuse(f"{where}.network", found, "one line model with parameters that vary", fix)
         if entry["kind"] == "imnn" and "subfields" not in study["keep"]:
             raise refuse("keep", "no subfields", "subfields, which imnn paints about the prior's mean", "add it")
+
+
+def _check_rivals(study: dict, refuse) -> None:
+    """A rival needs a prior that it can sample, tests that its likelihood knows, and bins that fit the grid."""
+    for name, entry in study["rival"].items():
+        where, line_model = f"rival.{name}", entry["line_model"]
+        if line_model not in study["line_models"]:
+            defined = f"one of {', '.join(study['line_models'])} (defined in line_models)"
+            raise refuse(f"{where}.line_model", f"'{line_model}'", defined, "define or rename it")
+        model = study["line_models"][line_model]
+        get_shape(model["model"])
+        if model["prior"] in ("fiducial", 0, "0", "0%"):
+            expected = "a line model whose parameters vary: its prior is what the MCMC samples under"
+            raise refuse(f"{where}.line_model", f"'{line_model}' of prior {model['prior']}", expected, "name another")
+        for test in entry.get("tests", []):
+            if test not in study["tests"]:
+                raise refuse(f"{where}.tests", f"'{test}'", f"some of {', '.join(study['tests'])}", "mend it")
+            if not rival_can_take(study, test):
+                expected = "tests of one white noise and no foregrounds: its likelihood knows no other"
+                raise refuse(f"{where}.tests", f"'{test}'", expected, "leave it out")
+        for axis in ("pixels", "channels"):
+            if study["grid"][axis] % entry[f"pool_{axis}"]:
+                found, expected = f"{study['grid'][axis]} {axis} in blocks of {entry[f'pool_{axis}']}", "a divisor"
+                raise refuse(f"{where}.pool_{axis}", found, expected, "choose one")
+        for key in ("log10_k", "temperature_uk"):
+            if not entry[key][0] < entry[key][1]:
+                raise refuse(f"{where}.{key}", entry[key], "[low, high] with low < high", "swap them")
+        if study["grid"]["unit"] != "uK":
+            raise refuse("grid.unit", study["grid"]["unit"], "uK: a rival bins temperatures", "paint in µK")
 
 
 def _check_comparisons(study: dict, refuse) -> None:

@@ -157,15 +157,42 @@ def painted_as(settings: dict) -> dict:
 
 
 def suitable_tests(study: dict, network: str) -> list[str]:
-    """The tests that a network takes: those it lists itself, or all whose maps it can read (see `can_take`)."""
+    """The tests that a network takes: those it lists itself, or all that it can read (`can_take`); a classifier none."""
+    if classifies(study["networks"][network]):
+        return []
     own = study["networks"][network].get("tests")
     return list(own) if own else [test for test in study["tests"] if can_take(study, network, test)]
+
+
+def classifies(network: dict) -> bool:
+    """Whether a network tells line models apart, and so answers no luminosity function."""
+    return network["target"]["quantity"] == "line_model"
+
+
+def classifiers(study: dict) -> list[str]:
+    """The networks that tell line models apart."""
+    return [name for name, network in study["networks"].items() if classifies(network)]
 
 
 def posterior_tests(study: dict, posterior: str) -> list[str]:
     """The tests that a posterior draws intervals for: those it lists itself, or all of its network's."""
     entry = study["posteriors"][posterior]
     return list(entry.get("tests", suitable_tests(study, entry["network"])))
+
+
+def rival_tests(study: dict, rival: str) -> list[str]:
+    """The tests that a rival takes: those it lists itself, or all of one white noise and no foregrounds."""
+    own = study["rival"][rival].get("tests")
+    return list(own) if own else [test for test in study["tests"] if rival_can_take(study, test)]
+
+
+def rival_can_take(study: dict, test: str) -> bool:
+    """Whether a test's noise is one σ everywhere and nothing stands before the line: what the rival's likelihood knows."""
+    entry = study["tests"][test]
+    noise = study["observation"]["noise"][entry["noise"]]
+    sigma = noise.get("sigma_uk", 0)
+    fixed = not isinstance(sigma, list) or sigma[0] == sigma[1]
+    return fixed and noise.get("edge_ratio", 1) == 1 and entry["foregrounds"] == "none"
 
 
 def can_take(study: dict, network: str, test: str) -> bool:
@@ -211,11 +238,12 @@ def control_name(network: str) -> str:
 
 
 def audited_networks(study: dict) -> list[str]:
-    """The networks that `audit.networks` asks for; "all" leaves out those trained on permuted labels."""
+    """The networks that `audit.networks` asks for; "all" leaves out classifiers and those trained on permuted labels."""
     asked = study["audit"]["networks"]
     if asked == "none":
         return []
-    every = [name for name, entry in study["networks"].items() if not entry["training"]["permute_labels"]]
+    networks = study["networks"].items()
+    every = [name for name, n in networks if not (n["training"]["permute_labels"] or classifies(n))]
     return every if asked == "all" else list(asked)
 
 

@@ -16,7 +16,8 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.maps.grid import make_grid
 from limelight.maps.shards import read_pooled
-from limelight.training.checkpoint import save_model
+from limelight.studies import with_controls
+from limelight.training.checkpoint import load_model, save_model
 from limelight.training.checks import check_study
 from limelight.training.distributed import Lost, Team, join
 from limelight.training.launch import LOST, STOPPED, follow_launcher, launch
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument("--checkpoints", required=True, metavar="DIR", help="folder for checkpoints; kept between runs")
     parser.add_argument("--output", required=True, metavar="MODEL.pt", help="the trained network, to be written")
     parser.add_argument("--history", required=True, metavar="HISTORY.csv", help="losses by epoch, to be written")
+    parser.add_argument(
+        "--start", metavar="MODEL.pt", help="trained network to begin with (the config's initialise_from)"
+    )
     parser.add_argument("--device", default="auto", choices=["cpu", "cuda", "auto"], help="auto: a GPU if there is one")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
@@ -53,9 +57,12 @@ def main() -> None:
     args = parser.parse_args()
     with plain_errors():
         study = load_study(args.config)
-        if args.network not in study["networks"]:
+        networks = with_controls(study)["networks"]
+        if args.network not in networks:
             found = f"'{args.network}'"
-            raise problem("--network", found, f"one of {', '.join(study['networks'])}", "name one of the config's")
+            raise problem("--network", found, f"one of {', '.join(networks)}", "name one of the config's")
+        if bool(args.start) != ("initialise_from" in networks[args.network]):
+            raise problem("--start", repr(args.start), "what the config's initialise_from says", "give both or neither")
         cuda = torch.cuda.is_available()
         if args.device == "cuda" and not cuda:
             raise problem("--device", "cuda", "a CUDA device that torch can use", "use cpu, or mend the driver")
@@ -85,7 +92,8 @@ def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None
     check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"], settings["splits"])
     code = code_hash("scripts/train_network.py")
     try:
-        content, history = train(settings, grid, training, validation, args.checkpoints, device, code, team)
+        found = settings, grid, training, validation, args.checkpoints, device, code, team
+        content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)
     except torch.OutOfMemoryError as error:
         found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
         fix = "lower training.batch_size, or set training.precision: bf16"

@@ -8,6 +8,7 @@ two checkpoints, so that a damaged newest one costs an epoch, not the run, and a
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import socket
@@ -22,6 +23,7 @@ from torch import nn
 from limelight.errors import LimelightError, problem
 from limelight.files import atomic_path
 from limelight.networks import build
+from limelight.networks.features import last_linear
 
 FORMAT_VERSION = 1
 MODEL_KEYS = (
@@ -114,7 +116,7 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     weights = info.pop("state_dict")
     try:
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
-            module = build(info["architecture"], info["options"], info["input_shape"], len(info["log10_lum_edges"]) - 1)
+            module = build(info["architecture"], info["options"], info["input_shape"], len(info["target"]["mean"]))
         module.load_state_dict(weights, assign=True)
     except LimelightError as error:
         raise LimelightError(f"{path}: {error}") from None
@@ -125,6 +127,31 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     if not all(torch.isfinite(w).all() for w in weights.values()):
         raise problem(path, "NaN or infinite weights", "finite weights", "train it again")
     return module.to(device).eval(), info
+
+
+def adopt(module: nn.Module, weights: dict[str, torch.Tensor], name: str) -> None:
+    """Give a new network the weights of a trained one wherever they fit; only the last layer may keep its own.
+
+    Raises LimelightError when any other layer differs.
+    """
+    own = module.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    last = [key for key, layer in module.named_modules() if layer is last_linear(module)][0]
+    strange = sorted(key for key in set(own) ^ set(fitting) if key.rpartition(".")[0] != last)
+    if strange:
+        expected = "the same network but for its last layer"
+        raise problem(
+            f"networks.{name}.initialise_from", f"other weights ({strange[0]})", expected, "match its options"
+        )
+    module.load_state_dict({**own, **fitting})
+
+
+def fingerprint_weights(weights: dict[str, torch.Tensor]) -> str:
+    """A hash of weights, for the recipe of what starts from them."""
+    digest = hashlib.sha256()
+    for value in weights.values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ class Maps:
     maps: Tensor
     n_above: Tensor
     volume_mpc3: Tensor
+    classes: Tensor | None = None  # (n, k) float64: 1 for the line model that painted the map; for classifiers alone
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -52,18 +53,31 @@ class Presentation:
     augmentation: dict  # blank_fraction, dim_fraction, flips, quarter_turns
     beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
     patterns: tuple = ()  # per named setting: how σ varies over the field, (x, y), or None; empty: nowhere
+    classes: tuple = ()  # of a classifier: the line models that it tells apart
 
     @property
     def bins(self) -> int:
         return len(self.edges) - 1 - EXTENSION_BINS
 
+    @property
+    def outputs(self) -> int:
+        return len(self.classes) or self.bins
 
-def on_device(maps: np.ndarray, n_above: np.ndarray, volume_mpc3: np.ndarray, device: torch.device) -> Maps:
+
+def on_device(
+    maps: np.ndarray,
+    n_above: np.ndarray,
+    volume_mpc3: np.ndarray,
+    device: torch.device,
+    classes: np.ndarray | None = None,
+) -> Maps:
     """Put maps and labels on the device; maps that would take over half of a GPU's free memory stay in the host's."""
     where = device
     if device.type == "cuda" and maps.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         where = torch.device("cpu")
-    labels = (torch.as_tensor(np.asarray(a, np.float64), device=device) for a in (n_above, volume_mpc3))
+    labels = [torch.as_tensor(np.asarray(a, np.float64), device=device) for a in (n_above, volume_mpc3)]
+    if classes is not None:
+        labels.append(torch.as_tensor(classes, device=device))
     return Maps(torch.as_tensor(np.ascontiguousarray(maps, np.float32)).to(where), *labels)
 
 
@@ -80,16 +94,26 @@ def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
         augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
         beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
         patterns=tuple(noise_pattern(settings["noise"][key], grid) for key in network["noise"]),
+        classes=tuple(network["line_models"]) if network["target"]["quantity"] == "line_model" else (),
     )
 
 
-def training_set(found, options: dict, seed: int, name: str, device: torch.device) -> Maps:
+def painted_by(found, how: Presentation) -> np.ndarray | None:
+    """Which line model painted each map, (n, k) float64 of zeros and ones, for a classifier; otherwise None."""
+    if not how.classes:
+        return None
+    return (np.asarray(found.line_model)[:, None] == np.array(how.classes)).astype(np.float64)
+
+
+def training_set(found, options: dict, seed: int, name: str, device: torch.device, how: Presentation) -> Maps:
     """The maps to train on: the first max_maps of them, labels shuffled among them where the config asks for it."""
     count = min(options["max_maps"] or len(found.maps), len(found.maps))
     rows = np.arange(count)
     if options["permute_labels"]:
         rows = numpy_generator(seed, f"permuted labels of {name}").permutation(count)
-    return on_device(found.maps[:count], found.n_above[rows], found.volume_mpc3[rows], device)
+    classes = painted_by(found, how)
+    labels = found.n_above[rows], found.volume_mpc3[rows]
+    return on_device(found.maps[:count], *labels, device, None if classes is None else classes[rows])
 
 
 def epoch_batches(n_maps: int, batch_size: int, steps: int, seed: int, network: str, epoch: int) -> list[np.ndarray]:
@@ -117,6 +141,11 @@ def targets(n_above: Tensor, volume_mpc3: Tensor, how: Presentation) -> Tensor:
     edges = how.edges[: how.bins + 1]
     values = quantity(n_above[:, : how.bins + 1], edges, volume_mpc3, how.target["quantity"])
     return to_target(values, how.target["transform"], one_source(values, edges, volume_mpc3, how.target["quantity"]))
+
+
+def answers(data: Maps, how: Presentation) -> Tensor:
+    """What the network is to answer to every map as it is, (n, outputs) float64."""
+    return targets(data.n_above, data.volume_mpc3, how) if data.classes is None else data.classes
 
 
 def dim_steps(edges: np.ndarray) -> int:
@@ -181,7 +210,8 @@ def present(data: Maps, rows: Tensor, how: Presentation, random: torch.Generator
     maps, counts = dimmed(maps, n_above, steps_down * dim, how.edges[1] - how.edges[0])
     maps = torch.where(blank[:, None, None, None], 0.0, symmetry(maps, *turns))
     counts = torch.where(blank[:, None], 0.0, counts)
-    return observe(maps, how, random), targets(counts, volume, how)
+    truth = targets(counts, volume, how) if data.classes is None else data.classes[rows]
+    return observe(maps, how, random), truth
 
 
 def observe(maps: Tensor, how: Presentation, random: torch.Generator) -> Tensor:
@@ -244,8 +274,10 @@ def label_statistics(data: Maps, how: Presentation) -> dict[str, Tensor]:
     """Mean, standard deviation and percentiles 2.5, 16, 50, 84, 97.5 of the training labels per bin, float64 on the CPU.
 
     mean, std (bins,), percentiles (5, bins) of the quantity itself; the same with `_target` in target space. mean_target is
-    also the prediction of a network that ignores its input.
+    also the prediction of a network that ignores its input. Of a classifier: the share of each line model, as both means.
     """
+    if data.classes is not None:
+        return {"mean": data.classes.mean(dim=0).cpu(), "mean_target": data.classes.mean(dim=0).cpu()}
     edges = how.edges[: how.bins + 1]
     counts = data.n_above[:, : how.bins + 1].cpu()
     natural = quantity(counts, edges, data.volume_mpc3.cpu(), how.target["quantity"])

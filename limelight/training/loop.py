@@ -25,21 +25,22 @@ from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.maps.grid import Grid
 from limelight.networks import build
 from limelight.seeds import torch_seed
-from limelight.training.checkpoint import lock, save_checkpoint
+from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import check_maps, refuse_not_finite, refuse_small_batches
 from limelight.training.data import (
     Maps,
     Presentation,
+    answers,
     count_scale,
     epoch_batches,
     fingerprint,
     label_statistics,
     observe,
     on_device,
+    painted_by,
     present,
     presentation,
     standardisation,
-    targets,
     training_set,
 )
 from limelight.training.distributed import Team, resume, share
@@ -72,6 +73,7 @@ def train(
     device: str = "cpu",
     code: str = "",
     team: Team | None = None,
+    start: dict[str, Tensor] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train one network and return (content of its model file without provenance, history, a row an epoch).
 
@@ -79,7 +81,8 @@ def train(
     (n, x, y, f), n_above (n, bins + 1 + EXTENSION_BINS) and volume_mpc3 (n,). checkpoints: folder of this network's runs;
     a run found there with the same settings, code and data goes on where it stopped. The weights returned are those of the
     epoch with the lowest validation loss. team: the processes that train together (default:
-    this one alone). Raises LimelightError when the loss is no longer finite, Stopped after a signal.
+    this one alone). start: weights of a trained network to begin with, all but the last layer's. Raises LimelightError when
+    the loss is no longer finite, Stopped after a signal.
     """
     network, options = settings["network"], settings["network"]["training"]
     seed, name = settings["seed"], settings["network"]["name"]
@@ -91,22 +94,25 @@ def train(
     edges = log10_lum_edges(settings["labels"], EXTENSION_BINS)
     for what, found in (("training maps", training_maps), ("validation maps", validation_maps)):
         check_maps(what, found.maps, found.n_above, grid.pooled_shape, edges)
-    training = training_set(training_maps, options, seed, name, device)
-    validation = on_device(validation_maps.maps, validation_maps.n_above, validation_maps.volume_mpc3, device)
     how = presentation(settings, grid, edges)
-    data = [fingerprint(training_maps), fingerprint(validation_maps)]
+    training = training_set(training_maps, options, seed, name, device, how)
+    judges, classes = validation_maps, painted_by(validation_maps, how)
+    validation = on_device(judges.maps, judges.n_above, judges.volume_mpc3, device, classes)
+    data = [fingerprint(training_maps), fingerprint(validation_maps), *([fingerprint_weights(start)] if start else [])]
     recipe = settings_hash([settings, code, device.type, torch.__version__, *data])
     folder = Path(checkpoints) / recipe
 
     # Network, target scale and optimizer.
     torch.manual_seed(torch_seed(seed, f"weights of {name}"))
-    module = build(network["architecture"], network["options"], grid.pooled_shape, how.bins)
+    module = build(network["architecture"], network["options"], grid.pooled_shape, how.outputs)
     module = channels_last(module).to(device)
     loss_function = make_loss(options["loss"], network["target"]["standardise"], training, how)
     if hasattr(module, "calibrate"):
         rows = torch.arange(len(training))[:: max(1, len(training) // CALIBRATION_MAPS)]
         random = torch.Generator(device).manual_seed(torch_seed(seed, f"calibration of {name}"))
         module.calibrate(present(training, rows, how, random)[0])
+    if start:
+        adopt(module, start, name)
     decay = options["ema_decay"]
     average = copy.deepcopy(module) if decay else module  # whose weights validation judges and the model file gets
     trained = share(module, team)
@@ -215,7 +221,7 @@ def train(
         "state_dict": state["best"]["model"],
         "geometry": {**asdict(grid), "beam_fwhm_arcmin": settings["beam_fwhm_arcmin"]},
         "preprocessing": network["preprocessing"],
-        "target": {**network["target"], **loss_function.scale()},
+        "target": {**network["target"], **loss_function.scale(), "classes": list(how.classes)},
         "noise": settings["noise"],
         "foregrounds": settings["foregrounds"],
         "instrument": settings["instrument"],
@@ -230,9 +236,9 @@ def make_loss(name: str, standardise: bool, training: Maps, how: Presentation) -
     """The loss of a name, with the scale of outputs that the training maps call for."""
     if name in LIKELIHOODS:
         return Loss(name, *count_scale(training, how))
-    if standardise:
+    if standardise and name != "cross_entropy":
         return Loss(name, *standardisation(training, how))
-    zeros = training.volume_mpc3.new_zeros(how.bins)
+    zeros = training.volume_mpc3.new_zeros(how.outputs)
     return Loss(name, zeros, torch.ones_like(zeros))
 
 
@@ -248,11 +254,12 @@ def validate(
     module.eval()
     batches = torch.arange(len(maps)).split(network["training"]["batch_size"])
     device = maps.volume_mpc3.device
+    every = answers(maps, how)
     sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=device)
     for i, rows in list(enumerate(batches))[team.rank :: team.size]:
         random = torch.Generator(device).manual_seed(torch_seed(seed, f"validation of {network['name']}", i))
         inputs = observe(maps.maps[rows.to(maps.maps.device)].to(device), how, random)
-        truth = targets(maps.n_above[rows], maps.volume_mpc3[rows], how)
+        truth = every[rows.to(device)]
         prediction = forward(inputs)
         error = (loss_function.targets(prediction) - truth).square().mean()
         sums[i] = len(rows) * torch.stack([loss_function(prediction, truth).double(), error])
@@ -263,7 +270,7 @@ def validate(
 @torch.no_grad()
 def constant_losses(mean_target: Tensor, maps: Maps, how: Presentation, loss_function: Loss) -> tuple[float, float]:
     """(loss, mean squared error in target units) on validation of always answering the training mean: what to beat."""
-    truth = targets(maps.n_above, maps.volume_mpc3, how)
+    truth = answers(maps, how)
     loss = loss_function(loss_function.constant(mean_target).expand_as(truth), truth)
     return loss.item(), (mean_target - truth).square().mean().item()
 

@@ -15,6 +15,7 @@ from limelight.lines.labels import log_mean_to_target
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
+OUTPUTS = {**dict.fromkeys(LIKELIHOODS, "log10_mean"), "cross_entropy": "log_odds"}  # of all others: the target
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: what an untrained network says must not overflow
 DISPERSION_STEP = 10.0  # Adam moves a number by its learning rate a step; a dispersion has several e-folds to go
 
@@ -64,6 +65,7 @@ class Loss(nn.Module):
 
     mean, std (bins,) float64: of the outputs, see above. dispersion (bins,): first guess of the negative binomial's φ, which
     is then learned, one number a bin. A likelihood's targets must be log10(1 + N): the counts come back whole from them.
+    cross_entropy takes the probability of each line model for bins.
     """
 
     def __init__(self, name: str, mean: Tensor, std: Tensor, dispersion: Tensor | None = None):
@@ -74,6 +76,8 @@ class Loss(nn.Module):
             self.dispersion_steps = nn.Parameter(torch.zeros_like(mean))
 
     def forward(self, outputs: Tensor, truth: Tensor) -> Tensor:
+        if self.name == "cross_entropy":
+            return F.cross_entropy(outputs, truth.float())
         if self.name in LOSSES:
             return LOSSES[self.name](outputs, ((truth - self.mean) / self.std).float())
         counts = torch.expm1(truth * LN10).round()
@@ -88,17 +92,21 @@ class Loss(nn.Module):
         return outputs * self.std + self.mean
 
     def targets(self, outputs: Tensor) -> Tensor:
-        """The targets that the outputs predict, (b, bins) float64."""
+        """The targets that the outputs predict, (b, bins) float64; of a classifier its probabilities."""
+        if self.name == "cross_entropy":
+            return outputs.double().softmax(dim=1)
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
     def constant(self, mean_target: Tensor) -> Tensor:
         """Outputs (bins,) that always say the training mean: of the targets, or of the counts under a likelihood."""
+        if self.name == "cross_entropy":
+            return mean_target.clamp(min=1e-6).log()
         return torch.zeros_like(self.mean) if self.name in LIKELIHOODS else (mean_target - self.mean) / self.std
 
     def scale(self) -> dict:
         """What the model file says of the outputs."""
         return {
-            "outputs": "log10_mean" if self.name in LIKELIHOODS else "target",
+            "outputs": OUTPUTS.get(self.name, "target"),
             "mean": self.mean,
             "std": self.std,
         }
