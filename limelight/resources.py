@@ -21,6 +21,7 @@ from limelight.studies import (
     grid_section,
     pooled_shape,
     posterior_tests,
+    rival_tests,
     suitable_tests,
     with_controls,
 )
@@ -36,6 +37,7 @@ MARGIN = 3  # jobs are given this much longer than expected: one past its limit 
 CPU_FLOPS = 5e10  # a core in float32: the default network, 40 maps of 64 × 64 × 10, takes 0.3 s a step
 GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7 ms a step of 40 maps in bf16
 GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, whatever the network
+RIVAL_STEP_S = 0.02  # of one ensemble of emcee with 32 walkers
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one map's posterior, of the slowest kind, and to check it
 HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
@@ -143,6 +145,8 @@ def seconds(study: dict, stage: str) -> float:
         "evaluation": maps * len(study["lightcones"]["test"]) * _per_prediction_s(study),
         "intervals": maps * len(study["lightcones"]["test"]) * (_per_prediction_s(study) + PER_POSTERIOR_S),
         "audit": audit_predictions(study) * _per_prediction_s(study),
+        "rival_emulator": max((_rival_s(study, name)[0] for name in study["rival"]), default=0),
+        "rival": max((_rival_s(study, name)[1] for name in study["rival"]), default=0),
         "figure": 10,
     }
     return START_S + per_stage[stage]
@@ -167,6 +171,25 @@ def audit_predictions(study: dict) -> int:
     maps = min(tested, options["maps"] or tested) * len(study["line_models"])
     changed = options["response_maps"] * (2 + study["labels"]["bins"] + len(options["dim_bins"]))
     return maps * (2 + len(options["noise_sigma_uk"])) + changed
+
+
+def _rival_s(study: dict, name: str) -> tuple[float, float]:
+    """Seconds of a rival's emulator and of its MCMC over the maps of one test."""
+    entry, halos = study["rival"][name], halos_per_lightcone(study) / study["subfields"]["per_side"] ** 2
+    fields = _rival_fields(study)
+    one_s = 0.02e-6 * halos + 0.02 * map_mb(study) / (entry["pool_pixels"] ** 2 * entry["pool_channels"])
+    noises = len(study["observation"]["noise"])
+    further = entry["simulations"] + fields * entry["covariance_draws"]
+    painted = 1.2 * entry["nodes"] * entry["realisations"] * one_s + further * one_s * (1 + 1.5 * noises)
+    maps = maps_per_lightcone(study) * len(study["lightcones"]["test"])
+    maps = min(maps, entry["maps"] or maps)
+    mcmc_s = RIVAL_STEP_S * entry["walkers"] / 32 * entry["steps"] * entry["ensembles"]
+    return fields * 1e-6 * halos + painted, maps * (mcmc_s + 2 + 0.01 * map_mb(study))
+
+
+def _rival_fields(study: dict) -> int:
+    """Training subfields, on which rivals paint."""
+    return study["subfields"]["per_side"] ** 2 * covers(study) * len(study["lightcones"]["train"])
 
 
 def _per_prediction_s(study: dict) -> float:
@@ -195,6 +218,10 @@ def memory_mb(study: dict, stage: str) -> int:
         "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
         "intervals": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * (pooled + _draws_mb(study))
         + 2400,
+        "rival_emulator": 17e-6 * _rival_fields(study) * halos / study["subfields"]["per_side"] ** 2
+        + 1.2 * map_mb(study) * max((entry["realisations"] for entry in study["rival"].values()), default=0)
+        + 2000,
+        "rival": 250e-6 * halos / study["subfields"]["per_side"] ** 2 + 6 * map_mb(study) + 2000,
         "figure": 800,
     }
     return math.ceil((BASE_MB + per_stage[stage]) * study["resources"]["memory_factor"])
@@ -202,7 +229,11 @@ def memory_mb(study: dict, stage: str) -> int:
 
 def _draws_mb(study: dict) -> float:
     """Size of the draws kept of one map's posterior, in MB."""
-    return 4e-6 * study["labels"]["bins"] * max((p["samples"] for p in study["posteriors"].values()), default=0)
+    return (
+        4e-6
+        * study["labels"]["bins"]
+        * max((p["samples"] for key in ("posteriors", "rival") for p in study[key].values()), default=0)
+    )
 
 
 def runtime_min(study: dict, stage: str) -> int:
@@ -224,6 +255,8 @@ def file_mb(study: dict, stage: str) -> float:
         "posterior": weights_mb + 10,
         "intervals": maps * len(study["lightcones"]["test"]) * _draws_mb(study),
         "audit": 8e-6 * study["labels"]["bins"] ** 2 + 0.1 + 16e-6 * study["labels"]["bins"] * audit_predictions(study),
+        "rival_emulator": 20,
+        "rival": maps * len(study["lightcones"]["test"]) * _draws_mb(study),
         "figure": 0.5,
     }[stage]
 
@@ -246,6 +279,9 @@ def jobs(study: dict) -> dict[str, int]:
     if study["posteriors"]:
         drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
         count |= {"posterior": len(study["posteriors"]), "intervals": drawn}
+    if study["rival"]:
+        count |= {"rival_emulator": len(study["rival"])}
+        count |= {"rival": sum(len(rival_tests(study, name)) for name in study["rival"])}
     return {**count, "figure": figures}
 
 

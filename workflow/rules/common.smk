@@ -55,6 +55,7 @@ wildcard_constraints:
     comparison="|".join(STUDY["comparisons"]) or "none",
     posterior="|".join(STUDY["posteriors"]) or "none",
 
+    rival="|".join(STUDY["rival"]) or "none",
 
 localrules:
     all,

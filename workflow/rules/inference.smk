@@ -162,3 +162,54 @@ rule money_plot:
     input:
         f"{RESULTS}/money/money_plot.csv",
         [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],
+
+
+# The classical rival: one emulator of P(k) and voxel intensities over its prior, then MCMC for the maps of each test. Chains
+# stand in a folder that Snakemake does not know: they are resumed after a kill.
+rule rival_emulator:
+    input:
+        expand(f"{RESULTS}/subfields/{{lightcone}}.h5", lightcone=STUDY["lightcones"]["train"]),
+    output:
+        f"{RESULTS}/rival/{{rival}}/emulator.h5",
+    log:
+        f"{RESULTS}/logs/rival/{{rival}}/emulator.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/rival/{{rival}}/emulator.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("rival_emulator"),
+        runtime=runtime("rival_emulator"),
+    params:
+        settings=lambda wildcards: settings("rival_emulator", wildcards.rival),
+        code=code_hash("scripts/make_rival_emulator.py", "resources/sfr_behroozi_release.dat"),
+    shell:
+        "python scripts/make_rival_emulator.py --config $STUDY --rival {wildcards.rival} --subfields {input:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule rival:
+    input:
+        emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
+        subfields=expand(f"{RESULTS}/subfields/{{lightcone}}.h5", lightcone=STUDY["lightcones"]["test"]),
+    output:
+        f"{RESULTS}/rival/{{rival}}/{{test}}.h5",
+    log:
+        f"{RESULTS}/logs/rival/{{rival}}/{{test}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/rival/{{rival}}/{{test}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("rival"),
+        runtime=runtime("rival"),
+    params:
+        settings=lambda wildcards: settings("rival", wildcards.rival, wildcards.test),
+        code=code_hash("scripts/run_rival.py", "resources/sfr_behroozi_release.dat"),
+        chains=f"{RESULTS}/chains/{{rival}}",
+    shell:
+        "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
+        " --emulator {input.emulator:q} --subfields {input.subfields:q} --chains {params.chains:q}"
+        " --output {output:q} > {log:q} 2>&1"

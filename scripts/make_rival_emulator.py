@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Paint the training light-cones over a rival's prior and write its emulator of P(k) and voxel intensities.
+
+example: python scripts/make_rival_emulator.py --config config/money.yaml --rival li \\
+    --subfields results/money/subfields/0.h5 results/money/subfields/1.h5 --output emulator.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch  # noqa: E402
+
+from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.inference.emulator import write_emulator  # noqa: E402
+from limelight.inference.rival_stage import emulator_stage  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--rival", required=True, help="a name in the config's rival")
+    parser.add_argument("--subfields", nargs="+", required=True, metavar="S.h5", help="of the training light-cones")
+    parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="emulator file to write")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    if args.rival not in study["rival"]:
+        known = ", ".join(study["rival"]) or "none"
+        raise problem("--rival", f"'{args.rival}'", f"one of the config's: {known}", "name one of them")
+    torch.set_num_threads(1)
+    settings = stage_settings(study, "rival_emulator", args.rival)
+    emulator = emulator_stage(settings, args.subfields)
+    write_emulator(args.output, emulator, provenance(settings, study["seed"]))
+    words = f"{len(emulator.nodes)} shapes on {emulator.realisations} fields, {len(emulator.parameters)} further maps"
+    print(f"{args.output}: {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

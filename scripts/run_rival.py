@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Run the classical rival on the maps of a test: MCMC with P(k) and voxel intensities; writes an intervals file.
+
+Chains are kept below --chains and resumed: a killed run loses at most a step.
+
+example: python scripts/run_rival.py --config config/money.yaml --rival li --test fiducial_comap \\
+    --emulator results/money/rival/li/emulator.h5 --subfields results/money/subfields/19.h5 --chains chains --output r.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from limelight.config import load_study, rival_tests, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.files import provenance  # noqa: E402
+from limelight.inference.emulator import read_emulator  # noqa: E402
+from limelight.inference.intervals import write_intervals  # noqa: E402
+from limelight.inference.rival_stage import rival_intervals  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--rival", required=True, help="a name in the config's rival")
+    parser.add_argument("--test", required=True, help="name of one of the config's tests")
+    parser.add_argument("--emulator", type=Path, required=True, metavar="E.h5", help="of make_rival_emulator.py")
+    parser.add_argument("--subfields", nargs="+", required=True, metavar="S.h5", help="of the test light-cones")
+    parser.add_argument(
+        "--chains", type=Path, required=True, metavar="FOLDER", help="where chains are kept and resumed"
+    )
+    parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
+    parser.add_argument("--output", type=Path, required=True, metavar="R.h5", help="intervals file to write")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    if args.rival not in study["rival"]:
+        known = ", ".join(study["rival"]) or "none"
+        raise problem("--rival", f"'{args.rival}'", f"one of the config's: {known}", "name one of them")
+    if args.test not in rival_tests(study, args.rival):
+        known = ", ".join(rival_tests(study, args.rival))
+        raise problem("--test", f"'{args.test}'", f"one of those it takes: {known}", "choose one")
+    torch.set_num_threads(1)
+    settings = stage_settings(study, "rival", args.rival, args.test)
+    result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
+    write_intervals(args.output, result, provenance(settings, study["seed"]))
+    seconds, checks = time.monotonic() - start, result.extra
+    worst = f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}"
+    print(f"{args.output}: {len(result.truth)} maps; {worst}; {seconds:.1f} s", file=sys.stderr)
+    if (checks["rhat"] > 1.1).any():
+        late = np.count_nonzero((checks["rhat"] > 1.1).any(1))
+        print(f"warning: {late} maps with R-hat above 1.1: more steps would do them good", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
