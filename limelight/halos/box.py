@@ -55,7 +55,7 @@ def generate_box(
     masses = torch.cat([torch.cat(slab.mass) for slab in halos]).cpu().numpy()
     first, second, first_speed, second_speed = lpt_factors(redshift, cosmology)
     grid = torch.stack(torch.meshgrid(*[torch.arange(cells, dtype=torch.float32) * cell] * 3, indexing="ij")[::-1], -1)
-    psi = psi.cpu()
+    psi = psi.cpu().permute(1, 2, 3, 0)
     matter = (grid + psi[..., :3] * float(first) + psi[..., 3:] * float(second)).reshape(-1, 3).numpy()
     matter_kms = (psi[..., :3] * float(first_speed) + psi[..., 3:] * float(second_speed)).reshape(-1, 3).numpy()
     side = cells * cell
@@ -74,9 +74,9 @@ def _move(
     slab: Slab, halos: LagrangianHalos, psi: torch.Tensor, cell: float, redshift: float, cosmology: Cosmology
 ) -> tuple[np.ndarray, np.ndarray]:
     place = torch.cat(halos.place)
-    block = psi[torch.arange(slab.z[0] - 1, slab.z[1] + 1, device=psi.device) % psi.shape[0]]
-    around = torch.arange(-1, psi.shape[1] + 1, device=psi.device) % psi.shape[1]
-    fields = interpolate(block[:, around][:, :, around], place)
+    block = psi[:, torch.arange(slab.z[0] - 1, slab.z[1] + 1, device=psi.device) % psi.shape[1]]
+    around = torch.arange(-1, psi.shape[2] + 1, device=psi.device) % psi.shape[2]
+    fields = interpolate(block[:, :, around][..., around].permute(1, 2, 3, 0).contiguous(), place)
     first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift, cosmology))
     start = torch.tensor([0.0, 0.0, slab.z[0] * cell], device=psi.device)
     position = place * cell + start + fields[:, :3] * first + fields[:, 3:] * second

@@ -3,10 +3,13 @@
 The observer stands at the origin and looks along +z. Sky positions are Peak Patch's: ra = atan2(−x, z), dec = asin(y/χ).
 """
 
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
@@ -59,14 +62,37 @@ def tangent_plane_deg(position_mpc: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def write_catalogue(path: str | Path, halos: HaloCatalogue, attributes: dict[str, object]) -> None:
     """Write a light-cone file: float32 columns in compressed chunks (lossless), units and geometry as attributes."""
     attributes = {**attributes, "cosmology": asdict(halos.cosmology), "geometry": halos.geometry, "n_halos": len(halos)}
-    with write_hdf5(path, KIND, attributes) as file:
+    with write_hdf5(path, KIND, attributes) as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for name in COLUMNS:
             values = np.ascontiguousarray(getattr(halos, name), dtype=np.float32)
-            chunks = (max(1, min(CHUNK_ROWS, len(values))), *values.shape[1:])
+            rows = max(1, min(CHUNK_ROWS, len(values)))
             dataset = file.create_dataset(
-                name, data=values, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
+                name,
+                values.shape,
+                "<f4",
+                chunks=(rows, *values.shape[1:]),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
             )
             dataset.attrs["unit"] = UNITS[name]
+            starts = range(0, len(values), rows)
+            chunks = pool.map(lambda i, values=values, rows=rows: _compressed(values[i : i + rows], rows), starts)
+            for start, chunk in zip(starts, chunks, strict=True):
+                dataset.id.write_direct_chunk((start,) + (0,) * (values.ndim - 1), chunk)
+
+
+def _compressed(values: np.ndarray, rows: int) -> bytes:
+    """A chunk of float32 rows as HDF5's shuffle and gzip filters would leave it, for any reader.
+
+    Of shuffled floats only the bytes of sign and exponent compress, and they need no search for repeated strings:
+    Huffman codes alone are three times as fast and 2 % larger. HDF5's own filters also work on one thread only.
+    """
+    chunk = np.zeros((rows, *values.shape[1:]), dtype="<f4")  # the last one of a file is filled up
+    chunk[: len(values)] = values
+    shuffled = np.ascontiguousarray(chunk.reshape(-1).view(np.uint8).reshape(-1, 4).T)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
+    return packer.compress(shuffled) + packer.flush()
 
 
 def read_catalogue(path: str | Path) -> HaloCatalogue:

@@ -33,7 +33,11 @@ from limelight.halos.initial import LinearField, field_variances, long_block, sm
 from limelight.halos.massfunction import band_abundance, band_masses
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
-STEEPEST, TINY = 8.0, 1e-12  # of the log rate across a cell; a rate that is none
+STEEPEST, TINY = 8.0, 1e-12  # slope of the log rate across a cell; a share of a rate that is none
+CHUNK = {
+    "cpu": 1 << 15,
+    "cuda": 1 << 22,
+}  # halos placed or moved at a time: what a core's cache holds; enough for a GPU
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,14 @@ def draw_lightcone(
 
         def draw(slab: Slab, band: int = band, fields: tuple = fields, bands: Bands = bands) -> None:
             key = slab.index, band
-            rates = cell_rates(slab, cone, density_block(field, fields, slab), bands, key)
+            log_rates = log_cell_rates(slab, cone, density_block(field, fields, slab), bands, key)
             if used is not None:
-                rates *= (1 - used[slab.cells]).clamp_(min=0)
-            rates *= float(bands.cumulative[key][-1]) * cone.box.cell_mpc**3
+                log_rates += (1 - used[slab.cells]).clamp_(min=TINY).log_()
+            log_rates += float(np.log(bands.cumulative[key][-1] * cone.box.cell_mpc**3))
             rng = seeds.generator(seed, "halos", band, slab.index)
-            place, mass, running = draw_halos(rates, bands.masses[band], bands.cumulative[key], rng)
+            place, mass, running = draw_halos(log_rates, bands.masses[band], bands.cumulative[key], rng)
             if used is not None and bands.masses[band][-1] > APART_FROM_MSUN:
-                keep_apart(halos[slab.index], place, mass, running, rates, cone.box.cell_mpc, cosmology, rng)
+                keep_apart(halos[slab.index], place, mass, running, log_rates, cone.box.cell_mpc, cosmology, rng)
             halos[slab.index].place.append(place)
             halos[slab.index].mass.append(mass)
 
@@ -134,7 +138,7 @@ def draw_lightcone(
 
 
 def keep_apart(
-    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, rates: torch.Tensor,
+    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, log_rates: torch.Tensor,
     cell_mpc: float, cosmology: Cosmology, rng: np.random.Generator
 ) -> None:  # fmt: skip
     """Redraw, in place, halos whose centre lies inside a heavier one's Lagrangian sphere; after some tries they stay."""
@@ -144,7 +148,7 @@ def keep_apart(
         bad = colliding(place, own, heavier.place, sizes)
         if not len(bad):
             break
-        place[bad] = draw_places(rates, running, rng.random(len(bad)), rng)
+        place[bad] = draw_places(log_rates, running, rng.random(len(bad)), rng)
 
 
 def density_block(field: LinearField, fields: tuple[torch.Tensor, torch.Tensor | None], slab: Slab) -> torch.Tensor:
@@ -175,7 +179,7 @@ def _recalibrate(
         free = (1 - used[slab.cells]).clamp_(min=0)
         shares[slab.index] = free_share_sums(density, free, spread)
         covariance = (density * around).mean(dtype=torch.float64)
-        rates = cell_rates(slab, cone, density, bands, (slab.index, band))
+        rates = log_cell_rates(slab, cone, density, bands, (slab.index, band)).exp_()
         responses[slab.index] = response_sums(rates, free, around, covariance)
 
     run(measure, slabs)
@@ -193,59 +197,70 @@ def _recalibrate(
     return replace(bands, rate=Rate(**columns))
 
 
-def cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key: tuple[int, int]) -> torch.Tensor:
-    """Relative rates (z, y, x) of one band, 1 on average at the slab's distance; the density block is overwritten.
+def log_cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key: tuple[int, int]) -> torch.Tensor:
+    """Log of the relative rates (z, y, x) of one band, 1 on average at the slab's distance; density is left as it is.
 
     Cells nearer or farther than that follow the abundance's own slope with distance.
     """
     rate, evolution = bands.rate, float(bands.evolution[key])
     exponent = (density * -float(rate.slope[key])).add_(float(rate.barrier[key])).square_()
-    exponent.mul_(-float(rate.width[key]))
+    exponent.mul_(-float(rate.width[key])).add_(float(np.log(rate.factor[key])))
+    if rate.tilt[key]:
+        turn = (density * -float(rate.tilt[key])).add_(float(rate.turn[key]))
+        exponent += turn.clamp_(min=TINY).log_()
     z, y, x = (
         torch.arange(*span, device=density.device, dtype=torch.float64) * cone.box.cell_mpc + start
         for span, start in zip((slab.z, slab.y, slab.x), cone.origin_mpc[::-1], strict=True)
     )
     exponent += (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
     exponent += (evolution * (z - slab.distance_mpc)).float()[:, None, None]
-    density.mul_(-float(rate.tilt[key])).add_(float(rate.turn[key]))
-    return density.clamp_(min=0).mul_(exponent.exp_()).mul_(float(rate.factor[key]))
+    return exponent
 
 
 def draw_halos(
-    rates: torch.Tensor, masses: np.ndarray, cumulative: np.ndarray, rng: np.random.Generator
+    log_rates: torch.Tensor, masses: np.ndarray, cumulative: np.ndarray, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Poisson halos of one band in one slab: places in cells (n, 3) as x, y, z, masses (n,) in Msun, and running rates.
 
-    rates (z, y, x): expected numbers; cumulative (t,): abundance between the band's lower edge and each of masses (t,).
+    log_rates (z, y, x): of the expected numbers; cumulative (t,): abundance between the band's lower edge and each of
+    masses (t,).
     """
-    running = torch.cumsum(rates.flatten(), 0, dtype=torch.float64)
+    running = torch.cumsum(log_rates.exp().flatten(), 0, dtype=torch.float64)
     number = int(rng.poisson(float(running[-1])))
     gaps = np.cumsum(rng.standard_exponential(number + 1))  # over the last, the order statistics of uniform numbers
-    place = draw_places(rates, running, gaps[:-1] / gaps[-1], rng)
+    place = draw_places(log_rates, running, gaps[:-1] / gaps[-1], rng)
     mass = np.exp(np.interp(rng.random(number) * cumulative[-1], cumulative, np.log(masses)))
-    return place, torch.from_numpy(mass.astype(np.float32)).to(rates.device), running
+    return place, torch.from_numpy(mass.astype(np.float32)).to(log_rates.device), running
 
 
 def draw_places(
-    rates: torch.Tensor, running: torch.Tensor, uniform: np.ndarray, rng: np.random.Generator
+    log_rates: torch.Tensor, running: torch.Tensor, uniform: np.ndarray, rng: np.random.Generator
 ) -> torch.Tensor:
     """Places (n, 3) as x, y, z in cells, drawn by the running sum of the rates at uniform numbers (n,).
 
     Inside its cell a halo follows the slope of the log rate there (an exponential between the neighbours, by inverse
     CDF): places uniform in cells would blur the clustering below two cells.
     """
-    nz, ny, nx = rates.shape
-    chosen = torch.searchsorted(running, torch.from_numpy(uniform).to(running.device) * running[-1], right=True)
-    chosen.clamp_(max=len(running) - 1)
+    wanted = torch.from_numpy(uniform).to(running.device) * running[-1]
+    place = torch.from_numpy(rng.random((3, len(uniform)), dtype=np.float32)).to(running.device)
+    chunk = CHUNK[running.device.type]
+    for start in range(0, len(uniform), chunk):
+        part = slice(start, start + chunk)
+        chosen = torch.searchsorted(running, wanted[part], right=True).clamp_(max=len(running) - 1)
+        _place_in_cells(place[:, part], chosen, log_rates)
+    return place.T.contiguous()
+
+
+def _place_in_cells(place: torch.Tensor, chosen: torch.Tensor, log_rates: torch.Tensor) -> None:
+    """Turn uniform numbers (3, n) into places x, y, z, in place; chosen (n,): the flat indices of their cells."""
+    nz, ny, nx = log_rates.shape
+    flat = log_rates.view(-1)
     row = torch.div(chosen, nx, rounding_mode="floor")
-    cell = (chosen - row * nx, row % ny, torch.div(row, ny, rounding_mode="floor"))
-    flat = rates.flatten()
-    place = torch.from_numpy(rng.random((len(uniform), 3), dtype=np.float32)).to(running.device)
-    for axis, (index, size, stride) in enumerate(zip(cell, (nx, ny, nz), (1, nx, nx * ny), strict=True)):
-        ahead, behind = (index < size - 1).long(), (index > 0).long()
-        slope = torch.log((flat[chosen + ahead * stride] + TINY) / (flat[chosen - behind * stride] + TINY))
-        slope = (slope / (ahead + behind).clamp(min=1)).clamp_(-STEEPEST, STEEPEST)
+    layer = torch.div(row, ny, rounding_mode="floor")
+    cell = chosen - row * nx, row - layer * ny, layer
+    for part, index, size, stride in zip(place, cell, (nx, ny, nz), (1, nx, nx * ny), strict=True):
+        ahead, behind = index < size - 1, index > 0
+        slope = flat[chosen + ahead * stride] - flat[chosen - behind * stride]
+        slope = (slope / (ahead.float() + behind).clamp_(min=1)).clamp_(-STEEPEST, STEEPEST)
         slope += torch.where(slope.abs() < 1e-3, 1e-3, 0.0)  # the limit of no slope is smooth: 1e-3 stands for it
-        part = place[:, axis]
-        place[:, axis] = torch.log1p(part * torch.expm1(slope)).div_(slope).sub_(0.5).add_(index)
-    return place
+        part.mul_(torch.expm1(slope)).log1p_().div_(slope).sub_(0.5).add_(index)

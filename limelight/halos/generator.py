@@ -10,16 +10,17 @@ number of threads. Memory: about 45 bytes a cell and 40 bytes a halo.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
-from limelight.halos.catalogue import HaloCatalogue
+from limelight.halos.catalogue import COLUMNS, HaloCatalogue
 from limelight.halos.chunks import chunk_runner
 from limelight.halos.cone import Cone, Slab, cut_slabs, place_cone
-from limelight.halos.draw import LagrangianHalos, draw_lightcone, prepare_bands
+from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare_bands
 from limelight.halos.initial import displacements, linear_field
 from limelight.halos.massfunction import mass_definition
 
@@ -50,9 +51,12 @@ def generate_lightcone(
         del field
         pieces = move_lightcone(halos, psi, cone, slabs, cosmology, run)
         del psi
-    columns = {}
-    for name in ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed"):
-        columns[name] = np.concatenate([piece.pop(name) for piece in pieces])
+        columns = {}
+
+        def join(name: str) -> None:
+            columns[name] = np.concatenate([piece.pop(name) for piece in pieces])
+
+        run(join, COLUMNS)
     if not len(columns["mass_msun"]):
         raise problem(
             "lightcones", "a light-cone without halos", "at least one", "lower mass_min_msun or widen the field"
@@ -67,6 +71,33 @@ def generate_lightcone(
         "box_cells": list(cone.box.shape),
     }
     return HaloCatalogue(**columns, cosmology=cosmology, geometry=geometry)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Smooth functions of distance as quintics over a range: exact to 1e-9 over a slab, and cheap for millions."""
+
+    middle: float
+    half: float
+    coefficients: np.ndarray  # (functions, 6), the constants first
+
+    def at(self, distance: torch.Tensor) -> list[torch.Tensor]:
+        """The values of every function, in the precision of distance (n,)."""
+        x = (distance - self.middle) * (1 / self.half)
+        values = []
+        for row in self.coefficients.tolist():
+            total = torch.full_like(x, row[-1])
+            for c in row[-2::-1]:
+                total.mul_(x).add_(c)
+            values.append(total)
+        return values
+
+
+def fit_curves(low: float, high: float, functions: Callable) -> Curves:
+    """Quintics through functions(distances (6,)) → (functions, 6) between two distances."""
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    nodes = np.cos(np.pi * (np.arange(6) + 0.5) / 6)
+    return Curves(middle, half, np.polynomial.polynomial.polyfit(nodes, functions(middle + half * nodes).T, 5).T)
 
 
 def move_lightcone(
@@ -87,39 +118,57 @@ def move_halos(
     slab: Slab, cone: Cone, halos: LagrangianHalos, psi: torch.Tensor, cosmology: Cosmology
 ) -> dict[str, np.ndarray]:
     """Displace one slab's halos, give them velocities and redshifts, and keep those inside the light-cone."""
-    place = torch.cat(halos.place)
-    mass = torch.cat(halos.mass).cpu().numpy()
+    place, mass = torch.cat(halos.place), torch.cat(halos.mass)
     (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
-    fields = interpolate(psi[z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1], place)
+    block = psi[:, z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(1, 2, 3, 0).contiguous()
     corner = [
         start + span[0] * cone.box.cell_mpc
         for start, span in zip(cone.origin_mpc, (slab.x, slab.y, slab.z), strict=True)
     ]
-    position = (
-        place.double().mul_(cone.box.cell_mpc).add_(torch.tensor(corner, dtype=torch.float64, device=place.device))
-    )
-    distance = position.square().sum(1).sqrt_()
-    first, second, first_speed, second_speed = growth_coefficients(distance, cosmology)
+    corner = torch.tensor(corner, dtype=torch.float32, device=place.device)
+    near = corner[2].item() - cone.margin_mpc
+    far = corner[2].item() + (z1 - z0) * cone.box.cell_mpc + cone.margin_mpc
+    reach = near, float(np.hypot(far, np.sqrt(2) * (cone.half_width * far + cone.margin_mpc)))
+    growth = fit_curves(*reach, lambda chi: lpt_factors(cosmology.redshift_at(chi), cosmology))
+    redshift_of = fit_curves(*reach, lambda chi: cosmology.redshift_at(chi)[None])
+    pieces = [
+        move_chunk(place[i : i + chunk], mass[i : i + chunk], block, corner, growth, redshift_of, cone)
+        for chunk in (CHUNK[place.device.type],)
+        for i in range(0, max(len(place), 1), chunk)
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def move_chunk(
+    place: torch.Tensor, mass: torch.Tensor, block: torch.Tensor, corner: torch.Tensor, growth: Curves,
+    redshift_of: Curves, cone: Cone
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The columns of some halos of a slab. block: displacements around it; corner: position of its place 0, Mpc."""
+    fields = interpolate(block, place)
     psi1, psi2 = fields[:, :3], fields[:, 3:]
+    position = place * cone.box.cell_mpc + corner
+    first, second, first_speed, second_speed = growth.at(position.square().sum(1).sqrt_())
     position.addcmul_(psi1, first[:, None]).addcmul_(psi2, second[:, None])
-    velocity = (psi1 * first_speed[:, None]).addcmul_(psi2, second_speed[:, None]).float()
-    position = position.float()
     exact = position.double()  # what a reader of the float32 file will compute with
     distance = exact.square().sum(1).sqrt_()
     edge = cone.half_width * exact[:, 2]
     inside = (exact[:, 0].abs() <= edge) & (exact[:, 1].abs() <= edge)
     inside &= (distance >= cone.distance_range[0]) & (distance <= cone.distance_range[1])
-    exact, distance, velocity = exact[inside], distance[inside], velocity[inside]
-    redshift = polynomial(distance, cosmology.redshift_at)
-    along = (exact * velocity).sum(1) / distance
+    inside = torch.nonzero(inside)[:, 0]
+    distance = distance[inside]
+    velocity = psi1[inside] * first_speed[inside, None]
+    velocity.addcmul_(psi2[inside], second_speed[inside, None])
+    redshift = redshift_of.at(distance)[0]
+    along = (exact[inside] * velocity).sum(1) / distance
     observed = redshift + (1 + redshift) * along / SPEED_OF_LIGHT_KMS
-    return {
-        "position_mpc": position[inside].cpu().numpy(),
-        "velocity_kms": velocity.cpu().numpy(),
-        "mass_msun": mass[inside.cpu().numpy()],
-        "redshift": redshift.float().cpu().numpy(),
-        "redshift_observed": observed.float().cpu().numpy(),
+    columns = {
+        "position_mpc": position[inside],
+        "velocity_kms": velocity,
+        "mass_msun": mass[inside],
+        "redshift": redshift.float(),
+        "redshift_observed": observed.float(),
     }
+    return {name: values.cpu().numpy() for name, values in columns.items()}
 
 
 def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
@@ -139,33 +188,9 @@ def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     return sampled[0, :, 0, 0].T.contiguous()
 
 
-def growth_coefficients(distance: torch.Tensor, cosmology: Cosmology) -> list[torch.Tensor]:
-    """Factors of ψ1 and ψ2 in the displacement (Mpc) and in the velocity (km/s) at a comoving distance."""
-
-    return list(polynomial(distance, lambda chi: lpt_factors(cosmology.redshift_at(chi), cosmology)))
-
-
 def lpt_factors(z: np.ndarray | float, cosmology: Cosmology) -> np.ndarray:
     """Factors of ψ1 and ψ2 in the displacement, then in the velocity (km/s/Mpc), at redshift z; (4, ...)."""
     omega, first = cosmology.omega_m_at(z), cosmology.growth(z)
     second = 3 / 7 * first**2 * omega ** (-1 / 143)
     speed = cosmology.hubble(z) / (1 + z)
     return np.stack([first, second, speed * omega ** (5 / 9) * first, speed * 2 * omega ** (6 / 11) * second])
-
-
-def polynomial(distance: torch.Tensor, function) -> torch.Tensor:
-    """A smooth function of distance by a quintic through its range: exact to 1e-9 over a slab, and cheap for millions."""
-    if not len(distance):
-        return torch.from_numpy(np.atleast_1d(function(np.array([1.0])))[..., :0]).to(distance.device)
-    low, high = float(distance.min()), float(distance.max()) + 1e-6
-    nodes = np.cos(np.pi * (np.arange(6) + 0.5) / 6)
-    values = function(0.5 * (low + high) + 0.5 * (high - low) * nodes)
-    coefficients = np.polynomial.polynomial.polyfit(nodes, np.atleast_2d(values).T, 5)  # (6, functions)
-    x = (distance - 0.5 * (low + high)) * (2 / (high - low))
-    rows = []
-    for column in coefficients.T:
-        total = torch.full_like(x, column[-1])
-        for c in column[-2::-1]:
-            total.mul_(x).add_(c)
-        rows.append(total)
-    return torch.stack(rows) if values.ndim > 1 else rows[0]

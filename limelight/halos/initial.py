@@ -248,7 +248,7 @@ def long_block(
 
 
 def displacements(field: LinearField, run: Callable) -> torch.Tensor:
-    """First- and second-order displacement fields in Mpc, (nz, ny, nx, 6) as ψ1 (x, y, z), ψ2 (x, y, z).
+    """First- and second-order displacement fields in Mpc, (6, nz, ny, nx) as ψ1 (x, y, z), ψ2 (x, y, z).
 
     A particle moves by D ψ1 + (3/7) D² Ωm^(−1/143) ψ2 (Bouchet et al. 1995): ∇·ψ1 = −δ and
     ∇·ψ2 = −Σ_{i<j} (φ,ii φ,jj − φ,ij²) with ∇²φ = δ. The field's modes are overwritten; run(work, items) runs chunks.
@@ -273,9 +273,10 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
             return short
         return complete(short, torch.fft.irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
 
-    def pull(axis: int) -> torch.Tensor:
-        short = _gradient(potential, k, box, axis)
-        return short if periodic else complete(short, _gradient(long_potential, long_k, field.long_box, axis))
+    def pull(axis: int, short: torch.Tensor) -> None:
+        _gradient(potential, k, box, axis, short)
+        if not periodic:
+            complete(short, _gradient(long_potential, long_k, field.long_box, axis))
 
     source, other = tide(0, 0), tide(1, 1)
     trace = source + other
@@ -286,13 +287,13 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
         values = tide(i, j)
         source.addcmul_(values, values, value=-1)
     del values
-    psi = torch.empty((*box.shape, 6), dtype=torch.float32, device=potential.device)
+    psi = torch.empty((6, *box.shape), dtype=torch.float32, device=potential.device)
     for axis in range(3):
-        psi[..., 2 - axis] = pull(axis)
+        pull(axis, psi[2 - axis])
     potential = torch.fft.rfftn(source).div_(inverse)
     del source, inverse
     for axis in range(3):
-        psi[..., 5 - axis] = _gradient(potential, k, box, axis)
+        _gradient(potential, k, box, axis, psi[5 - axis])
     return psi
 
 
@@ -305,11 +306,13 @@ def _potential(modes: torch.Tensor, box: Box) -> tuple[torch.Tensor, list[torch.
     return modes.div_(squared), k, squared
 
 
-def _gradient(potential: torch.Tensor, k: list[torch.Tensor], box: Box, axis: int) -> torch.Tensor:
+def _gradient(
+    potential: torch.Tensor, k: list[torch.Tensor], box: Box, axis: int, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """The field whose modes are i k_axis potential; the Nyquist mode has no odd derivative and is dropped."""
     odd = k[axis].clone()
     odd.view(-1)[box.shape[axis] // 2] = 0
-    return torch.fft.irfftn(potential * (1j * odd), s=box.shape)
+    return torch.fft.irfftn(potential * (1j * odd), s=box.shape, out=out)
 
 
 def _tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:

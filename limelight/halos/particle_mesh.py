@@ -38,7 +38,7 @@ def run_particle_mesh(
     with chunk_runner() as run:
         field = periodic_field(box, cosmology, seed, "cpu", run)
         start = LinearField(box, field.modes.clone())
-        psi = displacements(start, run).reshape(-1, 6)
+        psi = displacements(start, run).permute(1, 2, 3, 0).reshape(-1, 6)
     first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift_start, cosmology))
     axis = torch.arange(particles, dtype=torch.float32) * box.cell_mpc
     position = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], dim=-1).reshape(-1, 3)
