@@ -69,7 +69,7 @@ def _departure(axes: Axes, shares: list[tuple[str, np.ndarray]]) -> None:
 
 
 def money_figure(rows: list[dict], edges_log10: Sequence[float]) -> Figure:
-    """95 % intervals about the truth, and the share of truths they hold, per luminosity: columns are noises, rows line models.
+    """95 % intervals about the truth, and the share of truths they hold, per luminosity: columns noises, rows line models.
 
     rows: of evaluation.money.money_table. The ideal of a line model stands in all its panels, the published interval where
     the noise is its own.
