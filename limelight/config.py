@@ -62,7 +62,7 @@ def resolve_study(raw: dict, path: str | Path) -> dict:
 @functools.lru_cache(maxsize=1)
 def schema() -> dict:
     """The config schema, its references resolved in place."""
-    raw = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    raw = yaml.load(SCHEMA.read_text(encoding="utf-8"), Loader=_StrictLoader)
     return _inline(raw, raw["$defs"])
 
 

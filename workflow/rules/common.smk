@@ -1,4 +1,5 @@
 # Helpers of the rules: paths, what a stage depends on, and what it asks of a scheduler.
+import functools
 import json
 import shlex
 
@@ -54,8 +55,8 @@ wildcard_constraints:
     test="|".join(STUDY["tests"]),
     comparison="|".join(STUDY["comparisons"]) or "none",
     posterior="|".join(STUDY["posteriors"]) or "none",
-
     rival="|".join(STUDY["rival"]) or "none",
+
 
 localrules:
     all,
@@ -147,9 +148,11 @@ POOLED_USED = {
 
 def memory(stage):
     """mem_mb of a stage, doubled with every retry."""
-    return lambda wildcards, attempt: int(estimate.memory_mb(STUDY, stage) * 2 ** (attempt - 1))
+    needed = functools.cache(lambda: estimate.memory_mb(STUDY, stage))  # once, not once a job: it sizes every network
+    return lambda wildcards, attempt: int(needed() * 2 ** (attempt - 1))
 
 
 def runtime(stage):
     """runtime (minutes) of a stage, doubled with every retry."""
-    return lambda wildcards, attempt: int(estimate.runtime_min(STUDY, stage) * 2 ** (attempt - 1))
+    needed = functools.cache(lambda: estimate.runtime_min(STUDY, stage))
+    return lambda wildcards, attempt: int(needed() * 2 ** (attempt - 1))
