@@ -45,9 +45,10 @@ class MixtureHead(nn.Module):
     def forward(self, x: Tensor) -> Mixture:
         k, d, r = self.shape
         logits, means, raw, factors = self.output(self.body(x)).split([k, k * d, k * d, k * d * r], dim=-1)
-        means = means.reshape(-1, k, d) + self.skip(x)[:, None]
-        widths = F.softplus(raw.reshape(-1, k, d)) + WIDTH_FLOOR
-        return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(-1, k, d, r))
+        b = len(x)
+        means = means.reshape(b, k, d) + self.skip(x)[:, None]
+        widths = F.softplus(raw.reshape(b, k, d)) + WIDTH_FLOOR
+        return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(b, k, d, r))
 
 
 def log_density(mixture: Mixture, y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from limelight.inference import mdn, scaling
 from limelight.inference.fit import fit
 from limelight.inference.npe import build_flow, flow_loss, flow_sample
 
-OPTIONS = {"epochs": 12, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
+OPTIONS = {"epochs": 10, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
 A = torch.tensor([[1.0, 0.5], [0.0, 0.8], [0.3, -0.4]])  # x = A θ + noise
 NOISE = 0.5
 
@@ -27,7 +27,7 @@ def exact(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x @ A @ covariance.T / NOISE**2, covariance
 
 
-def trained(module, loss, count: int = 20_000):
+def trained(module, loss, count: int = 16_000):
     torch.set_num_threads(1)
     (theta, x), (held_theta, held_x) = linear_gaussian(count, 1), linear_gaussian(4000, 2)
     fit(module, lambda rows, r: loss(module, x[rows], theta[rows]), lambda: loss(module, held_x, held_theta), count,
@@ -56,16 +56,20 @@ def test_a_mixture_head_recovers_mean_and_width(loss):
         assert abs(found - covariance[0, 1] / (width[0] * width[1])) < 0.03
 
 
-def test_a_flow_recovers_mean_and_width():
+@pytest.mark.parametrize(
+    ("rows", "of_mean", "of_width"), [(6000, 0.3, 0.15), pytest.param(60_000, 0.08, 0.03, marks=pytest.mark.slow)]
+)
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+def test_a_flow_recovers_mean_and_width(rows, of_mean, of_width):
     torch.manual_seed(0)
     flow = build_flow(3, 2, "nsf", transforms=2, hidden=24, embedding=4, dropout=0.0)
-    trained(flow, flow_loss, 12_000)
+    trained(flow, flow_loss, rows)
     x = linear_gaussian(200, 3)[1]
     mean, covariance = exact(x)
     drawn = flow_sample(flow, x, 1000, torch.Generator().manual_seed(4))
     width = covariance.diagonal().sqrt()
-    assert ((drawn.mean(dim=1) - mean) / width).square().mean().sqrt() < 0.12
-    assert (drawn.std(dim=1) / width).mean(dim=0).sub(1).abs().max() < 0.06
+    assert ((drawn.mean(dim=1) - mean) / width).square().mean().sqrt() < of_mean
+    assert (drawn.std(dim=1) / width).mean(dim=0).sub(1).abs().max() < of_width
     again = flow_sample(flow, x, 1000, torch.Generator().manual_seed(4))
     assert torch.equal(drawn, again)
 
@@ -85,7 +89,7 @@ def test_the_density_is_that_of_full_covariances():
         for k in range(3):
             covariance = torch.diag(m.widths[row, k] ** 2) + m.factors[row, k] @ m.factors[row, k].T
             total += m.log_weights[row, k].exp() * stats.multivariate_normal.pdf(y[row], m.means[row, k], covariance)
-        assert mdn.log_density(m, y)[row] == pytest.approx(float(np.log(total)), rel=1e-10)
+        assert mdn.log_density(m, y)[row] == pytest.approx(np.log(float(total)), rel=1e-10)
 
 
 def test_crps_is_the_integral_it_stands_for():
