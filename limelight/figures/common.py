@@ -155,7 +155,12 @@ def published_bands(evaluation: Evaluation) -> list[tuple[str, np.ndarray, np.nd
         lower, upper = table["frac_err_p2.5"], table["frac_err_p97.5"]
         bands.append((f"published CNN (1905.10376), {words}", table["luminosity_lsun"], lower, upper))
     if not ranged and 60.6 / 2 < noise < 60.6 * 2:
-        table = published_table("ihle2018_interval.csv")[""]
-        label = "published MCMC (1808.07487), 11 µK per COMAP voxel"
-        bands.append((label, table["luminosity_lsun"], table["frac_err_lower95"], table["frac_err_upper95"]))
+        bands.append(published_mcmc())
     return bands
+
+
+def published_mcmc() -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+    """The 95 % interval of the MCMC on power spectrum and voxel intensities: (label, L in Lsun, lower, upper)."""
+    table = published_table("ihle2018_interval.csv")[""]
+    label = "published MCMC (1808.07487), 11 µK per COMAP voxel"
+    return label, table["luminosity_lsun"], table["frac_err_lower95"], table["frac_err_upper95"]

@@ -16,6 +16,7 @@ from limelight.figures.common import (
     noise_words,
     paper_sigma_uk,
     published_bands,
+    published_mcmc,
     short_names,
 )
 from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis
@@ -85,7 +86,8 @@ def log_ratio(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """95 % bands of several networks, a column a test: ± 2σ about the truth over 40 maps, and percentiles over all maps.
 
-    Published bands of the nearest scenario in grey. Over 40 maps or fewer only the first row is drawn.
+    In grey the published CNN's band of the nearest scenario and, with Li maps whatever their noise, the published MCMC's.
+    Over 40 maps or fewer only the first row is drawn.
     """
     tests = list(dict.fromkeys(e.test for e in evaluations))
     check_size("tests", len(tests))
@@ -111,7 +113,8 @@ def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
             if k == 0:
                 panel.fill_between(e.luminosity_lsun, low, high, color=line_style(k)["color"], alpha=0.12, lw=0)
             tops.append(high)
-            for label, luminosity, *sides in published_bands(e):
+            beside = [*published_bands(e), *([published_mcmc()] if e.settings["line_model"]["model"] == "li" else [])]
+            for label, luminosity, *sides in beside:
                 kind = published.setdefault(
                     label, {"color": PUBLISHED, "ls": ("--", "-.", (0, (1, 1.2)))[len(published) % 3]}
                 )

@@ -127,7 +127,7 @@ def noise_sweep(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
         panel.set_xlabel("test noise [µK, on voxels of 1.4°/256, 80 MHz]")
     left.set_yscale("log")
     left.set_ylabel(NUMBERS["mse_dex"])
-    right.set_ylabel("lowest spread ratio, bins of 100 sources or more")
+    right.set_ylabel("lowest spread ratio (bins ≥ 100)")
     right.axhline(1, color=GUIDE, lw=0.7)
     right.set_ylim(bottom=0)
     handles, _ = left.get_legend_handles_labels()

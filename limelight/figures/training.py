@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, NullLocator
 
 from limelight.evaluation.shards import Evaluation
 from limelight.figures.common import counts_axis, networks_of
@@ -71,6 +71,7 @@ def _history(panel: Axes, e: Evaluation, name: str) -> None:
     panel.axhline(float(history[f"mean_predictor_{name}"][-1]), color=GUIDE, ls=":", label="always the training mean")
     if all(np.min(line.get_ydata()) > 0 for line in panel.lines):  # a likelihood's loss may fall below zero
         panel.set_yscale("log")
+        panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
     panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panel.xaxis.set_minor_locator(NullLocator())
