@@ -9,7 +9,7 @@ sys.path.insert(0, workflow.basedir)
 
 from limelight.config import comparison_pairs, load_study, posterior_tests, resolve_study, stage_settings, suitable_tests
 from limelight.errors import plain_errors
-from limelight.studies import audit_datasets, audited_networks, control_name, with_controls
+from limelight.studies import audit_datasets, audited_networks, classifiers, control_name, with_controls
 
 # `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
 # bench scale, and everything else the demo.

@@ -18,6 +18,7 @@ from limelight.halos.inputs import input_files
 from limelight.networks import build
 from limelight.studies import (
     audited_networks,
+    classifiers,
     grid_section,
     pooled_shape,
     posterior_tests,
@@ -267,11 +268,13 @@ def jobs(study: dict) -> dict[str, int]:
     tests = [study["tests"][test] for name in study["networks"] for test in suitable_tests(study, name)]
     wanted = {(m, c) for n in networks for m in n["line_models"] for s in ("train", "validation") for c in cones[s]}
     wanted |= {(test["line_model"], cone) for test in tests for cone in cones["test"]}
+    told = classifiers(study)
+    wanted |= {(model, cone) for n in told for model in study["networks"][n]["line_models"] for cone in cones["test"]}
     lightcones = len({cone for _, cone in wanted})
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
-    predictions = sum(len(suitable_tests(study, name)) for name in study["networks"])
+    predictions = sum(len(suitable_tests(study, name)) for name in study["networks"]) + len(told)
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
-    figures = each * len(study["networks"]) + len(study["comparisons"]) + len(audited_networks(study))
+    figures = each * (len(networks) - len(told)) + len(told) + len(study["comparisons"]) + len(audited_networks(study))
     figures += 3 * len(study["figures"]["layers"])  # their file and two drawings of it
     figures += 2  # the page of provenance and the summary
     audits = len(audited_networks(study))

@@ -46,6 +46,7 @@ with plain_errors():
 # Networks to train: the study's, and the controls of those that it audits.
 TRAINED = with_controls(STUDY)["networks"]
 AUDITED = audited_networks(STUDY)
+CLASSIFIERS = classifiers(STUDY)
 
 
 wildcard_constraints:
@@ -97,7 +98,7 @@ def everything():
         f"{RESULTS}/summary.csv",
         *expand(
             f"{RESULTS}/figures/{{network}}/{{figure}}.pdf",
-            network=STUDY["networks"],
+            network=[name for name in STUDY["networks"] if name not in CLASSIFIERS],
             figure=STUDY["figures"].get("each_network", FIGURES),
         ),
         *expand(f"{RESULTS}/figures/comparisons/{{comparison}}.pdf", comparison=STUDY["comparisons"]),
@@ -105,6 +106,7 @@ def everything():
             f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=STUDY["figures"]["layers"], figure=LAYER_FIGURES
         ),
         *audits(),
+        *expand(f"{RESULTS}/figures/{{network}}/confusion_matrix.pdf", network=CLASSIFIERS),
     ]
 
 
@@ -144,6 +146,7 @@ POOLED_USED = {
     for model in network["line_models"]
     for split in ("train", "validation")
 } | {(STUDY["tests"][test]["line_model"], "test") for _, test in JUDGED}
+POOLED_USED |= {(model, "test") for name in CLASSIFIERS for model in STUDY["networks"][name]["line_models"]}
 
 
 def memory(stage):

@@ -63,6 +63,32 @@ rule audit_network:
         " {params.control} --output {output.h5:q} > {log:q} 2>&1"
 
 
+# Which line model a classifier takes each test map for.
+rule classification:
+    input:
+        model=f"{RESULTS}/networks/{{network}}/model.pt",
+        maps=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "test"),
+    output:
+        f"{RESULTS}/classification/{{network}}.h5",
+    log:
+        f"{RESULTS}/logs/classification/{{network}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/classification/{{network}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY["resources"]["training_threads"]
+    resources:
+        mem_mb=memory("evaluation"),
+        runtime=runtime("evaluation"),
+        gpu=min(1, STUDY["resources"]["gpus"]),
+    params:
+        settings=lambda wildcards: settings("classification", wildcards.network),
+        code=code_hash("scripts/classify_maps.py"),
+    shell:
+        "python scripts/classify_maps.py --config $STUDY --network {input.model:q} --maps {input.maps:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
 # The tidy table of the study: a row a network, test and luminosity bin.
 rule summary:
     input:

@@ -126,30 +126,38 @@ for figure in LAYER_FIGURES:
             " --output {output.pdf:q} > {log:q} 2>&1"
 
 
-# The page of an audit.
-rule figure_audit:
-    input:
-        f"{RESULTS}/audit/{{network}}.h5",
-    output:
-        pdf=f"{RESULTS}/figures/{{network}}/audit.pdf",
-        png=report(
-            f"{RESULTS}/figures/{{network}}/audit.png",
-            caption="../report/audit.rst",
-            category="Does it read the map?",
-            labels={"network": "{network}", "figure": "audit"},
-        ),
-    log:
-        f"{RESULTS}/logs/figures/{{network}}/audit.log",
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("figure"),
-        runtime=runtime("figure"),
-    params:
-        code=code_hash("scripts/make_audit_page.py"),
-    shell:
-        "python scripts/make_audit_page.py --audit {input:q} --output {output.pdf:q} > {log:q} 2>&1"
+# The page of an audit, and the confusion matrix of a classifier.
+PAGES = {
+    "audit": (f"{RESULTS}/audit/{{network}}.h5", "Does it read the map?"),
+    "confusion_matrix": (f"{RESULTS}/classification/{{network}}.h5", "Which line model?"),
+}
+for figure, (source, category) in PAGES.items():
+
+    rule:
+        name:
+            f"figure_{figure}"
+        input:
+            source,
+        output:
+            pdf=f"{RESULTS}/figures/{{network}}/{figure}.pdf",
+            png=report(
+                f"{RESULTS}/figures/{{network}}/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category=category,
+                labels={"network": "{network}", "figure": figure.replace("_", " ")},
+            ),
+        log:
+            f"{RESULTS}/logs/figures/{{network}}/{figure}.log",
+        conda:
+            "../../envs/environment.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory("figure"),
+            runtime=runtime("figure"),
+        params:
+            code=code_hash("scripts/make_page.py"),
+        shell:
+            "python scripts/make_page.py --file {input:q} --output {output.pdf:q} > {log:q} 2>&1"
 
 
 # What made the files behind the figures, as they say themselves.

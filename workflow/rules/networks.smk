@@ -2,8 +2,15 @@
 # job, and a rerun must find them. The folder is keyed by the settings, so that another recipe never resumes this one.
 
 
+def begins_with(wildcards):
+    """The trained network that one begins with, where the study says so."""
+    other = TRAINED[wildcards.network].get("initialise_from")
+    return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
+
+
 rule network:
     input:
+        unpack(begins_with),
         train=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "train"),
         validation=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "validation"),
     output:
@@ -24,7 +31,8 @@ rule network:
         settings=lambda wildcards: settings("network", wildcards.network),
         code=code_hash("scripts/train_network.py"),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
+        start=lambda wildcards, input: f"--start {shlex.quote(input.start)}" if "start" in input.keys() else "",
     shell:
         "python scripts/train_network.py --config $STUDY --network {wildcards.network}"
-        " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q}"
+        " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q} {params.start}"
         " --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Draw the page of an audit, or the confusion matrix of a classifier, as PDF and as PNG beside it.
+
+example: python scripts/make_page.py --file audit/limelight.h5 --output audit.pdf
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.describe import provenance_of  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.evaluation.audit_file import read_audit  # noqa: E402
+from limelight.evaluation.classify import read_classification  # noqa: E402
+from limelight.figures.audit import audit_page  # noqa: E402
+from limelight.figures.confusion import confusion_matrix  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+
+PAGES = {"audit": (read_audit, audit_page), "classification": (read_classification, confusion_matrix)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, required=True, metavar="F.h5", help="audit or classification file")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it"
+    )
+    args = parser.parse_args()
+    if args.output.suffix != ".pdf":
+        raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
+    kind = provenance_of(args.file)["limelight_kind"]
+    if kind not in PAGES:
+        raise problem(args.file, f"a file of kind '{kind}'", f"one of {', '.join(PAGES)}", "choose another file")
+    read, page = PAGES[kind]
+    save(page(read(args.file)), args.output)
+    print(f"{args.output} and .png: {kind}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
