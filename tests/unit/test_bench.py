@@ -1,0 +1,88 @@
+"""The notes' experiments: every figure of theirs has a place, and every place works, on maps of a few voxels."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rehearsal import rehearse, shrunk
+
+from limelight.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
+from limelight.figures import FIGURES, check_figures
+
+CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if re.match(r"\| (§|1905|here)", line)]
+
+
+@pytest.fixture(scope="module")
+def bench() -> dict:
+    return load_study(ROOT / "config" / "bench.yaml")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_asks_for_figures_that_there_are(path: Path):
+    check_figures(load_study(path), FIGURES)
+
+
+def test_every_figure_of_the_notes_has_its_place():
+    seen = set()
+    for row in ROWS:
+        for first, last in re.findall(r"Figs?\. (\d+)(?:–(\d+))?", row[0]):
+            seen |= set(range(int(first), int(last or first) + 1))
+    assert seen == set(range(1, 58))
+    assert {int(number) for row in ROWS for number in re.findall(r"§(\d+)", row[0])} == set(range(4, 13))
+
+
+def test_every_figure_named_in_the_docs_has_a_target(bench: dict):
+    named = {name for row in ROWS for name in re.findall(r"`(\w+)`", row[3])}
+    assert named == set(bench["comparisons"]), "a comparison in docs/experiments.md or config/bench.yaml alone"
+
+
+def test_every_network_named_in_the_docs_is_in_the_bench(bench: dict):
+    raw = read_yaml(ROOT / "config" / "bench.yaml")
+    known = {*bench["networks"], *bench["tests"], *raw["sweeps"]}
+    named = {name for row in ROWS for name in re.findall(r"`([A-Za-z0-9_]+)`", row[2])}
+    assert named <= known
+    shown = {network for name in bench["comparisons"] for network, _ in comparison_pairs(bench, name)}
+    assert shown == set(bench["networks"]), "a network that no figure shows"
+
+
+def test_noise_figures_belong_to_the_same_voxel_at_both_scales(bench: dict):
+    paper = load_study(ROOT / "config" / "notes_paper.yaml")
+    volumes = [s["grid"]["pixels"] ** 2 * s["grid"]["channels"] for s in (bench, paper)]
+    assert volumes[1] / volumes[0] == 32
+    for name, noise in paper["observation"]["noise"].items():
+        ours = bench["observation"]["noise"][name]
+        scale = 1 if noise.get("per_voxel_of") == "instrument" else np.sqrt(32)
+        np.testing.assert_allclose(np.multiply(ours["sigma_uk"], scale), noise["sigma_uk"], rtol=1e-4)
+
+
+def test_paper_scale_has_the_same_experiments(bench: dict):
+    paper = load_study(ROOT / "config" / "notes_paper.yaml")
+    assert list(paper["networks"]) == list(bench["networks"])
+    for name, network in paper["networks"].items():
+        assert suitable_tests(paper, name) == suitable_tests(bench, name)
+        few, many = (s["networks"][name]["options"]["filters"] for s in (bench, paper))
+        assert many == 8 * few if network["architecture"] != "limelight" else many == 4 * few
+        assert network["training"]["epochs"] * network["training"]["steps_per_epoch"] >= 10_000 or "12maps" in name
+
+
+def test_the_whole_bench_runs_on_a_few_voxels(bench: dict, tmp_path: Path):
+    study = shrunk(bench)
+    evaluations, figures = rehearse(study, tmp_path)
+    assert set(evaluations) == {(name, test) for name in study["networks"] for test in suitable_tests(study, name)}
+    assert set(figures) == set(study["comparisons"])
+    assert all(len(figure.axes) for figure in figures.values())
+    small = evaluations["stuck_small_maps", "li10_small"].grid
+    assert (small["pool_pixels"], small["beam_fwhm_arcmin"]) == (4, 0)
+    assert evaluations["resnet_beam", "li10_beam"].grid["beam_fwhm_arcmin"] == 4
+    faint = evaluations["limelight", "li10_faint"]
+    above = faint.log10_lum_edges[:-1] >= 5.5
+    assert faint.truth[:, above].sum() == 0 < evaluations["limelight", "li10"].truth[:, above].sum()
+
+
+def test_captions_say_what_they_show():
+    for name, entry in yaml.safe_load((ROOT / "config" / "bench.yaml").read_text())["comparisons"].items():
+        assert len(entry["caption"]) > 20, name
