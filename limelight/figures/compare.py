@@ -44,7 +44,7 @@ def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> F
     check_size("maps or line models", len(columns))
     figure = Figure(figsize=(COLUMN_IN * 1.25 if len(columns) == 1 else PAGE_IN, 5.4))
     axes = figure.subplots(3, len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=(2.2, 1, 1))
-    values, logs = [], []
+    values, ratios, logs = [], [], []
     for panels, (group, i) in zip(axes.T, columns, strict=True):
         truth = in_quantity(group[0], group[0].truth, name)[i]
         panels[0].stairs(truth, edges, color=TRUTH, lw=1.3, baseline=None)
@@ -54,26 +54,32 @@ def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> F
             kind = {**line_style(k), "lw": 1.0, "markevery": (k % 4, 4)}
             predicted = in_quantity(e, e.predicted, name)[i]
             panels[0].plot(e.luminosity_lsun, np.where(predicted > 0, predicted, np.nan), **kind)
-            panels[1].plot(e.luminosity_lsun, 1 + fractional_errors(predicted, truth), **kind)
-            panels[2].plot(e.luminosity_lsun, log_ratio(predicted, truth), **kind)
-            values.append(predicted)
+            ratios.append(1 + fractional_errors(predicted, truth))
             logs.append(log_ratio(predicted, truth))
+            panels[1].plot(e.luminosity_lsun, ratios[-1], **kind)
+            panels[2].plot(e.luminosity_lsun, logs[-1], **kind)
+            values.append(predicted)
         for panel in panels[1:]:
             panel.axhline(1, color=TRUTH, lw=0.8)
         luminosity_axis(panels[2], (first.log10_lum_edges[0], first.log10_lum_edges[-1]))
         model = f", {group[0].settings['line_model']['name']}" if len(groups) > 1 else ""
         panels[0].set_title(f"test map {i}{model}")
     counts_axis(axes[0, 0], name, values)
-    axes[1, 0].set_ylim(0, 2)
-    axes[1, 0].set_ylabel("ratio")
-    axes[2, 0].set_ylabel(r"ratio of $\log_{10}$")
-    far = np.nanpercentile(np.abs(np.concatenate(logs) - 1), 95) if np.isfinite(np.concatenate(logs)).any() else 0.1
-    axes[2, 0].set_ylim(1 - min(1.3 * far + 0.01, 1), 1 + min(1.3 * far + 0.01, 1))
+    for panel, shares, words in ((axes[1, 0], ratios, "ratio"), (axes[2, 0], logs, r"ratio of $\log_{10}$")):
+        panel.set_ylim(*_about_one(np.concatenate(shares)))
+        panel.set_ylabel(words)
     handles = [Line2D([], [], color=TRUTH, lw=1.3, label="true")]
     words = [name.replace("_", " ") for name in lines] if alone else short_names(evaluations)
     handles += [Line2D([], [], **line_style(k), lw=1.0, label=label) for k, label in enumerate(words)]
     figure.legend(handles=handles, loc="outside upper center", ncols=2 if len(columns) == 1 else 4)
     return figure
+
+
+def _about_one(ratios: np.ndarray) -> tuple[float, float]:
+    """Limits that show most ratios well: 1 ± 4 times what 68 % of them keep to, between 2 % and 100 %."""
+    off = np.abs(ratios[np.isfinite(ratios)] - 1)
+    reach = float(np.clip(4 * np.percentile(off, 68), 0.02, 1)) if len(off) else 1.0
+    return 1 - reach, 1 + reach
 
 
 def log_ratio(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
