@@ -37,6 +37,8 @@ WANTED = {
     "blank_fraction": 0.1,
     "dim_fraction": 0.2,
     "schedule": "one_cycle",
+    "loss": "negative_binomial",  # which learns numbers of its own
+    "ema_decay": 0.9,
     "network__architecture": "cnn3d",  # with batch norm and dropout
     "network__options": {"filters": 4, "layers": 3},
     "network__noise": ["some"],
