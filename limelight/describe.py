@@ -16,7 +16,7 @@ from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
-KINDS = "an HDF5 file of limelight, model.pt, a checkpoint or history.csv"
+KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint or history.csv"
 
 
 def describe(path: str | Path) -> str:
@@ -37,8 +37,9 @@ def provenance_of(path: str | Path) -> dict[str, str]:
     """Kind and provenance (version, commit, libraries, config hash, seed) that an HDF5 file or model.pt carries."""
     path = Path(path)
     if path.is_file() and zipfile.is_zipfile(path):
-        content = load_torch(path, "network")
-        attributes = {"limelight_kind": "network", **content.get("provenance", {})}
+        kind = _torch_kind(path)
+        content = load_torch(path, kind)
+        attributes = {"limelight_kind": kind, **content.get("provenance", {})}
     else:
         with read_hdf5(path, _kind(path)) as file:
             attributes = dict(file.attrs)
@@ -94,15 +95,22 @@ def _kind(path: Path) -> str:
     return kind
 
 
+def _torch_kind(path: Path) -> str:
+    """The kind that a torch file's name stands for: limelight names them all."""
+    if path.name.startswith("epoch-"):
+        return "checkpoint"
+    return "posterior" if path.stem == "posterior" else "network"
+
+
 def _describe_torch(path: Path) -> Iterator[str]:
-    kind = "checkpoint" if path.name.startswith("epoch-") else "network"
+    kind = _torch_kind(path)
     content = load_torch(path, kind)
     yield f"{path}: {kind}, format {content['limelight_format']}"
     yield from _provenance(content.get("provenance", {}))
     for name, value in content.items():
         if name == "state_dict":
-            weights = sum(tensor.numel() for tensor in value.values())
-            yield f"  weights: {weights:,} numbers in {len(value)} tensors"
+            tensors = _tensors(value)
+            yield f"  weights: {sum(tensor.numel() for tensor in tensors):,} numbers in {len(tensors)} tensors"
         elif name != "provenance" and not name.startswith("limelight_"):
             yield f"  {name}: {_short(value)}"
 
@@ -118,6 +126,12 @@ def _describe_history(path: Path) -> Iterator[str]:
     yield f"{path}: training history, {len(rows)} epochs"
     for column, *values in zip(columns, *(rows[:1] + rows[-1:]), strict=True):
         yield f"  {column}: {' … '.join(dict.fromkeys(values))}"
+
+
+def _tensors(weights: dict) -> list[torch.Tensor]:
+    """The tensors of a state_dict, or of several by name."""
+    found = [_tensors(value) if isinstance(value, dict) else [value] for value in weights.values()]
+    return [tensor for part in found for tensor in part]
 
 
 def _provenance(attributes: dict) -> Iterator[str]:

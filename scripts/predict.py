@@ -6,14 +6,21 @@ channels, frequencies and unit must be those the network was trained on (`python
 a fine cube is summed in blocks as the training maps were. Nothing is added to the cube: its noise should be of a kind that
 the network knows.
 
+With --posterior instead of --network the answer has 68 and 95 % intervals, and a verdict whether the cube is like the
+maps of training at all.
+
 columns:
 {columns}
+with --posterior, dn and n_above are medians, and there are:
+{quantiles}
 
-example: python scripts/predict.py --network results/demo/networks/limelight/model.pt --cube my_map.fits --output lf.csv
+examples: python scripts/predict.py --network results/demo/networks/limelight/model.pt --cube my_map.fits --output lf.csv
+  python scripts/predict.py --posterior results/money/posteriors/mdn_comap/posterior.pt --cube my_map.fits --output lf.csv
 """
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,23 +28,35 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.apply import (  # noqa: E402
     COLUMNS,
+    QUANTILE_COLUMNS,
     bins_outside_training,
+    in_lines,
     luminosity_function,
+    posterior_table,
     prepare_cube,
     write_table,
 )
 from limelight.evaluation.audit import warning  # noqa: E402
 from limelight.evaluation.audit_file import read_audit  # noqa: E402
+from limelight.figures.inference import posterior_figure  # noqa: E402
 from limelight.figures.predictions import prediction  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
+from limelight.inference.misspecification import UNLIKE, verdict  # noqa: E402
+from limelight.inference.posterior import load_posterior  # noqa: E402
 from limelight.maps.fits import read_cube  # noqa: E402
 from limelight.training import load_model  # noqa: E402
+from limelight.training.checkpoint import load_torch  # noqa: E402
 
 
 def main() -> None:
-    about = __doc__.format(columns="\n".join(f"  {name:16} {words}" for name, words in COLUMNS.items()))
+    columns, quantiles = (
+        "\n".join(f"  {name:16} {words}" for name, words in table.items()) for table in (COLUMNS, QUANTILE_COLUMNS)
+    )
+    about = __doc__.format(columns=columns, quantiles=quantiles)
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--network", type=Path, metavar="model.pt", help="trained network")
+    which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
     parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
@@ -45,6 +64,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.output.suffix != ".csv":
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
+    if args.posterior:
+        predict_posterior(args)
+        return
     module, info = load_model(args.network)
     condemned = warning(read_audit(args.audit), info, args.audit) if args.audit else ""
     if condemned:
@@ -62,6 +84,28 @@ def main() -> None:
     save(prediction(table, info["target"]["quantity"], percentiles, args.cube.name), args.output)
     write_table(args.output, table)
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
+
+
+def predict_posterior(args: argparse.Namespace) -> None:
+    """The answer with intervals: printed, as a table, and as a figure."""
+    if args.audit:
+        raise problem("--audit", "an audit beside a posterior", "one beside --network", "leave it out")
+    if load_torch(args.posterior, "posterior")["kind"] == "npe":
+        import sbi.neural_nets.net_builders  # noqa: F401 - seconds of Python's time, not of the posterior's
+    start = time.perf_counter()
+    posterior = load_posterior(args.posterior)
+    cube, geometry = read_cube(args.cube, args.map)
+    table, p = posterior_table(posterior, prepare_cube(cube, geometry, posterior.info, args.cube))
+    seconds = time.perf_counter() - start
+    print(in_lines(table))
+    print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {verdict(p)}", file=sys.stderr)
+    if posterior.content["recalibration"] is not None:
+        print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
+    warning_words = verdict(p) if p < UNLIKE else ""
+    save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
+    write_table(args.output, table)
+    figure = args.output.with_suffix(".png")
+    print(f"{args.output}: {len(table['dn'])} bins in {seconds:.2f} s; figure {figure} (and .pdf)", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.evaluation.predict import check_geometry, counts, natural, predict_targets
 from limelight.files import write_text
+from limelight.inference.draw import draw
+from limelight.inference.intervals import quantiles_of
+from limelight.inference.misspecification import p_values
+from limelight.inference.posterior import Posterior, views
 from limelight.lines.labels import one_source, quantity
 from limelight.maps.fits import pool_as_trained
 from limelight.maps.grid import Grid
@@ -77,6 +81,49 @@ def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device:
     phi, l_phi = (dn * quantity(one_each, edges, volume, key)[0] for key in ("phi", "l_phi"))
     values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
     return dict(zip(COLUMNS, [*values, np.full(len(dn), volume)], strict=True))
+
+
+QUANTILE_COLUMNS = {
+    "dn_q2.5": "sources in the bin: lower end of the 95 % interval",
+    "dn_q16": "lower end of the 68 % interval",
+    "dn_q84": "upper end of the 68 % interval",
+    "dn_q97.5": "upper end of the 95 % interval",
+}
+POSTERIOR_DRAWS = 1000
+
+
+@torch.no_grad()
+def posterior_table(posterior: Posterior, cube: np.ndarray, seed: int = 0) -> tuple[dict[str, np.ndarray], float]:
+    """(luminosity function of a prepared cube with its intervals, p-value of the misspecification check).
+
+    The columns of COLUMNS, dn and n_above as medians of the posterior's draws, and of QUANTILE_COLUMNS; (bins,) each. seed:
+    of the draws; the same cube and seed give the same table.
+    """
+    how, edges = posterior.info["preprocessing"], posterior.edges
+    inputs = transform(torch.as_tensor(cube, dtype=torch.float32), how["transform"], how["scale_uk"])
+    seen = views(posterior, inputs[None, None])
+    counts = draw(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
+    if not np.isfinite(counts).all():
+        raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
+    low, lower, dn, upper, high = quantiles_of(counts[None])[0].T
+    n_above = np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
+    volume = cube_volume_mpc3(posterior.info)
+    one_each = np.arange(len(dn), -1, -1.0)[None]
+    phi, l_phi = (dn * quantity(one_each, edges, volume, key)[0] for key in ("phi", "l_phi"))
+    values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
+    table = dict(zip(COLUMNS, [*values, np.full(len(dn), volume)], strict=True))
+    table |= dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
+    return table, float(p_values(posterior.content["check"], seen)[0])
+
+
+def in_lines(table: dict[str, np.ndarray]) -> str:
+    """The median and the 68 and 95 % intervals of every second bin, a line each: what a terminal has room for."""
+    lines = ["     L [Lsun]        dN   68 %                95 %"]
+    for i in range(0, len(table["dn"]), 2):
+        low, lower, upper, high = (f"{table[name][i]:.4g}" for name in QUANTILE_COLUMNS)
+        pairs = f"{lower} to {upper}".ljust(20) + f"{low} to {high}"
+        lines.append(f"{table['luminosity_lsun'][i]:13.3g} {table['dn'][i]:9.4g}   {pairs}")
+    return "\n".join(lines)
 
 
 def cube_volume_mpc3(info: dict) -> float:

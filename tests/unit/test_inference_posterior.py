@@ -1,6 +1,7 @@
 """Posteriors on toy maps, end to end: trained, written, read, drawn, checked; the same bytes again; strange maps found."""
 
 import copy
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 from training_toys import EDGES, GRID, LABELS, SHAPE, settings
 
 from limelight.errors import LimelightError
+from limelight.evaluation.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
 from limelight.evaluation.intervals import posterior_intervals
+from limelight.figures.inference import posterior_figure
+from limelight.figures.style import save
 from limelight.inference import calibration
 from limelight.inference.draw import draw, replicated
 from limelight.inference.intervals import write_intervals
@@ -96,7 +100,7 @@ def data():
 def network(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("network")
     content, _ = train(settings(epochs=6, batch_size=16), GRID, data[0], data[1], folder / "checkpoints")
-    save_model(folder / "model.pt", content, {"seed": 7})
+    save_model(folder / "model.pt", content, {"seed": 7, "settings": json.dumps({"cosmology": {}})})
     return folder / "model.pt"
 
 
@@ -174,6 +178,22 @@ def test_strange_maps_are_found(mixture, data):
     assert "unlike anything" in verdict(0.001)
     assert "unusual" in verdict(0.03)
     assert verdict(0.4).startswith("like the training maps")
+
+
+def test_a_cube_is_answered_with_intervals_and_a_verdict(tmp_path, mixture, data):
+    posterior = load_posterior(mixture[0])
+    table, p = posterior_table(posterior, data[2].maps[0])
+    assert list(table) == [*COLUMNS, *QUANTILE_COLUMNS]
+    ladder = np.stack([table[name] for name in ("dn_q2.5", "dn_q16", "dn", "dn_q84", "dn_q97.5")])
+    assert (np.diff(ladder, axis=0) >= 0).all()
+    truth = -np.diff(data[2].n_above[0, :11])
+    assert np.mean((ladder[0] <= truth) & (truth <= ladder[-1])) >= 0.7
+    assert 0 < p <= 1
+    again = posterior_table(posterior, data[2].maps[0])[0]
+    assert all(np.array_equal(table[name], again[name]) for name in table)
+    assert len(in_lines(table).splitlines()) == 6
+    save(posterior_figure(table, "a cube"), tmp_path / "lf.csv")
+    assert (tmp_path / "lf.pdf").stat().st_size > 1000
 
 
 def test_replicated_statistics_follow_the_counts(mixture):
