@@ -69,6 +69,8 @@ def noise_words(evaluation: Evaluation) -> str:
     if high > 0:
         value = f"{low:.3g}" if low == high else f"{low:.3g}–{high:.3g}"
         words = rf"$\sigma$ = {value} µK per map voxel"
+        ratio = evaluation.settings["noise"].get("edge_ratio", 1)
+        words += f", × {ratio:g} towards the edges" if ratio != 1 else ""
     return f"{words}, radio sources" if evaluation.settings["foregrounds"] != "none" else words
 
 

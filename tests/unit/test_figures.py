@@ -10,7 +10,7 @@ from limelight import figures
 from limelight.errors import LimelightError
 from limelight.evaluation.shards import Evaluation
 from limelight.evaluation.statistics import PERCENTILES, log10_1p, summarise
-from limelight.figures.common import RESOURCES, paper_sigma_uk, published_bands
+from limelight.figures.common import RESOURCES, noise_words, paper_sigma_uk, published_bands
 from limelight.figures.style import save
 
 GRID = {"pixels": 128, "channels": 50, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
@@ -61,7 +61,7 @@ def sample(test: str, sigma_uk: float | list[float], error_dex: float, maps: int
     history |= {name.replace("loss", "mse"): 0.05 * values for name, values in history.items() if name != "epoch"}
     settings = {
         "line_model": {"name": "li10", "model": "li", "prior": "10%"},
-        "noise": test,
+        "noise": {"sigma_uk": sigma_uk},
         "noise_sigma_uk": sigma_uk,
         "foregrounds": "none",
         "loss": "mse",
@@ -143,6 +143,16 @@ def test_published_bands_stand_beside_their_scenario_only(evaluations):
 def test_noise_on_the_published_voxel_by_hand(evaluations):
     # 1.4 deg / 128 and 8 GHz / 50 against 1.4 deg / 256 and 8 GHz / 100: eight times the volume, sigma times sqrt(8)
     assert paper_sigma_uk(evaluations[1]) == pytest.approx(3.47 * np.sqrt(8))
+
+
+def test_noise_in_words(evaluations):
+    quiet, paper = evaluations[:2]
+    assert noise_words(quiet) == "no noise"
+    assert noise_words(paper) == r"$\sigma$ = 3.47 µK per map voxel"
+    uneven = dataclasses.replace(paper, settings=paper.settings | {"noise": {"sigma_uk": 3.47, "edge_ratio": 3}})
+    assert noise_words(uneven).endswith("µK per map voxel, × 3 towards the edges")
+    drawn = dataclasses.replace(paper, settings=paper.settings | {"noise_sigma_uk": [0.0, 5.0], "foregrounds": "radio"})
+    assert noise_words(drawn) == r"$\sigma$ = 0–5 µK per map voxel, radio sources"
 
 
 def test_two_networks_are_told_apart(evaluations):
