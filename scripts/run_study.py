@@ -19,9 +19,14 @@ sys.path.insert(0, str(ROOT))
 
 from limelight.config import load_study, suitable_tests
 from limelight.errors import LimelightError, plain_errors
+from limelight.evaluation.audit import in_words as audit_in_words
+from limelight.evaluation.audit_file import read_audit
+from limelight.evaluation.classify import in_words as classification_in_words
+from limelight.evaluation.classify import read_classification
 from limelight.evaluation.shards import read_evaluation
 from limelight.evaluation.statistics import READS_GAIN, READS_SPREAD, in_words, reads_the_map
 from limelight.figures.common import adds_to_maps
+from limelight.studies import audited_networks, classifiers
 
 
 def main() -> None:
@@ -59,19 +64,21 @@ def main() -> None:
     for figure in figures:
         if figure.suffix == ".pdf":
             print(f"    {figure.relative_to(ROOT)}")
-    for line in verdicts(study, results / "evaluation"):
+    for line in verdicts(study, results):
         print(line)
 
 
-def verdicts(study: dict, evaluations: Path) -> list[str]:
-    """What the evaluation files say of every network under every test, and whether it reads maps without noise."""
+def verdicts(study: dict, results: Path) -> list[str]:
+    """What the evaluation files say of every network under every test, whether it reads maps without noise, and audits."""
     lines = [f"  test maps (wanted without noise: at least {READS_GAIN:g} × and a spread ratio above {READS_SPREAD:g})"]
     for network in study["networks"]:
         for test in suitable_tests(study, network):
-            found = read_evaluation(evaluations / network / f"{test}.h5")
+            found = read_evaluation(results / "evaluation" / network / f"{test}.h5")
             answer = "" if adds_to_maps(found) else f" -> {'yes' if reads_the_map(found.totals) else 'NO'}"
             lines.append(f"    {network}, {test}: {in_words(found.totals)}{answer}")
-    return lines
+    lines += [f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)]
+    told = (read_classification(results / "classification" / f"{name}.h5") for name in classifiers(study))
+    return lines + [f"  {classification_in_words(one)}" for one in told]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def test_the_study_is_whole(finished: Checkout):
             assert (results / "evaluation" / network / f"{test}.h5").stat().st_size > 0
         pdfs = {path.stem for path in (results / "figures" / network).glob("*.pdf")}
         assert pdfs == {path.stem for path in (results / "figures" / network).glob("*.png")}
-        assert {"map_slices", "luminosity_function", "error_bands", "loss_history", "blank_map"} <= pdfs
+        assert {"map_slices", "luminosity_function", "error_bands", "loss_history", "blank_map", "audit"} <= pdfs
+        assert (results / "audit" / f"{network}.csv").read_text().count("\n") == 1 + 14, "a row a bin"
     assert not (results / "maps" / "li10" / "0.h5").exists(), "full-resolution maps are temporary unless kept"
     assert not list(results.rglob("*.part")), "no temporary file may stay behind"
 
@@ -58,7 +59,8 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
     figures = {
         f"figure_{name}" for name in ("map_slices", "luminosity_function", "error_bands", "spread_ratio", "blank_map")
     }
-    figures |= {"figure_loss_history", "figure_training_spread", "provenance"}
+    figures |= {"figure_loss_history", "figure_training_spread", "provenance", "summary"}
+    audit, layers = {"audit_network", "figure_audit"}, {"layers", "figure_filters", "figure_feature_maps"}
 
     def planned(name, change):
         return finished.planned(variant(finished, name, change))
@@ -67,10 +69,11 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
     assert set(noise) == {"evaluation"} | figures
     assert noise["evaluation"] == 2, "one test of two networks"
     epochs = planned("epochs", lambda raw: raw["networks"]["cnn"].update(training={"epochs": 4}))
-    assert set(epochs) == {"network", "evaluation"} | figures
+    assert set(epochs) == {"network", "evaluation"} | figures | audit | layers
+    assert epochs["audit_network"] == 1
     assert (epochs["network"], epochs["evaluation"]) == (1, 2)
     prior = planned("prior", lambda raw: raw["line_models"]["breysse"].update(prior="10%"))
-    assert set(prior) == {"maps", "pooled", "network", "evaluation"} | figures
+    assert set(prior) == {"maps", "pooled", "network", "evaluation"} | figures | audit
     assert (prior["pooled"], prior["network"]) == (3, 1), (
         "the line model's train and validation maps; one network uses it"
     )
@@ -90,7 +93,8 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
         style.write_text(original[style])
         loop.write_text(original[loop] + "\nUNUSED = 1\n")
-        assert {rule.split("_")[0] for rule in finished.planned()} == {"network", "evaluation", "figure", "provenance"}
+        stages = {"network", "evaluation", "audit", "layers", "summary", "figure", "provenance"}
+        assert {rule.split("_")[0] for rule in finished.planned()} == stages
     finally:
         for path, text in original.items():
             path.write_text(text)
@@ -99,7 +103,7 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
 def test_the_report_is_one_html_with_captions(finished: Checkout):
     finished.snakemake("--report", "results/tiny/report.html")
     text = (finished.root / "results" / "tiny" / "report.html").read_text()
-    assert text.count("data:image/png") == 14, "seven figures of two networks"
+    assert text.count("data:image/png") == 18, "seven figures and an audit of two networks, two of one's layers"
     assert "95 %" in text, "the captions must be in it"
     page = (finished.root / "results" / "tiny" / "provenance.html").read_text()
     for kind, count in (("pooled", 7), ("network", 2), ("evaluation", 4)):
@@ -122,6 +126,7 @@ def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Check
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     assert "The study is complete" in run.stdout
     assert "limelight, clean: mse" in run.stdout, "what the evaluation files say of the network closes the run"
+    assert "audit of limelight: reads" in run.stdout
     assert checkout.outputs() == expected
 
 
