@@ -13,8 +13,10 @@ from limelight.maps.grid import Grid
 from limelight.maps.instrument import (
     add_noise,
     beam_kernel,
+    draw_setting,
     draw_sigma,
     load_instrument,
+    noise_pattern,
     noise_sigma,
     pooled_sigma,
     radiometer_sigma_uk,
@@ -225,3 +227,32 @@ def test_foregrounds_add_to_each_map_its_own():
     assert not torch.equal(found[0], found[1])
     none = add_foregrounds(maps, {**FIXED, "sources_per_deg2": 0.0}, SMALL, stream())
     assert torch.equal(none, maps)
+
+
+def test_noise_that_grows_towards_the_edges_takes_the_same_time():
+    """σ² ∝ 1/t, t ∝ R^(-2 r²): inverse variances add up as those of flat noise; σ at a side is R times the centre's."""
+    grid = Grid(1.4, 64, 8, 26.0, 34.0, 115.27)
+    assert noise_pattern({"sigma_uk": 1}, grid) is None
+    assert noise_pattern({"sigma_uk": 1, "edge_ratio": 1}, grid) is None
+    pattern = noise_pattern({"sigma_uk": 1, "edge_ratio": 3}, grid)
+    assert pattern.shape == (64, 64)
+    assert np.mean(1 / pattern**2) == pytest.approx(1)
+    r = (np.arange(64) + 0.5) / 32 - 1
+    np.testing.assert_allclose(pattern[:, 31] / pattern[31, 31], 3 ** (r**2 - r[31] ** 2))
+    np.testing.assert_allclose(pattern, pattern.T)
+    np.testing.assert_allclose(pattern, pattern[::-1])
+    pooled = noise_pattern({"sigma_uk": 1, "edge_ratio": 3}, Grid(1.4, 64, 8, 26.0, 34.0, 115.27, "uK", 4, 2))
+    blocks = (pattern**2).reshape(16, 4, 16, 4).sum((1, 3))  # variances of a sum of independent voxels add
+    np.testing.assert_allclose(pooled * 4, np.sqrt(blocks))
+
+
+def test_noise_takes_a_sigma_of_every_voxel():
+    sigma = torch.linspace(0, 2, 16).reshape(4, 4)[None, :, :, None].expand(1, 4, 4, 5000)
+    noise = add_noise(torch.zeros(1, 4, 4, 5000), sigma, stream())
+    assert noise[0].std(-1).flatten().numpy() == pytest.approx(np.linspace(0, 2, 16), rel=0.06)
+
+
+def test_the_setting_that_a_sigma_came_from_is_known():
+    sigma, setting = draw_setting([(0, 1), (5, 6), (10, 10)], 3000, stream())
+    assert torch.equal((sigma / 5).floor().long(), setting)
+    assert torch.equal(draw_sigma([(0, 1), (5, 6), (10, 10)], 3000, stream()), sigma)

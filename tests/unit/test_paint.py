@@ -214,3 +214,15 @@ def test_overflow_is_a_clear_error():
     sky, z, z_observed, log10_lum = some_halos(10)
     with pytest.raises(LimelightError, match="too bright for float32"):
         paint(sky, z, z_observed, log10_lum + 60, GRID, CENTER, Cosmology())
+
+
+def test_a_cut_leaves_out_the_brightest_sources_and_nothing_else():
+    settings = {**LI10, "draws": 2}
+    for whole, cut in zip(painted(settings), painted({**settings, "log10_lum_cut": 5.0}), strict=True):
+        edges = 3.5 + 3.5 / 49 * np.arange(50 + EXTENSION_BINS)
+        first = np.searchsorted(edges, 5.0 - 1e-9)
+        assert cut.n_above[first:].sum() == 0 < whole.n_above[first]
+        np.testing.assert_array_equal(cut.n_above[:first], whole.n_above[:first] - whole.n_above[first])
+        assert (cut.cube <= whole.cube * (1 + 1e-6)).all()
+        assert cut.cube.sum() < whole.cube.sum()
+        assert cut.parameters == whole.parameters

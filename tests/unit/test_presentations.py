@@ -8,7 +8,7 @@ import torch
 from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
 
 from limelight.lines.labels import EXTENSION_BINS, count_above
-from limelight.maps.instrument import noise_sigma
+from limelight.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.networks import build
 from limelight.training.data import (
     dim_steps,
@@ -214,3 +214,19 @@ def test_label_statistics_are_those_of_the_counts():
     np.testing.assert_allclose(got["percentiles"], np.percentile(dn, [2.5, 16, 50, 84, 97.5], axis=0))
     np.testing.assert_allclose(got["mean_target"], np.log10(1 + dn).mean(0))
     assert got["percentiles_target"].shape == (5, 10)
+
+
+def test_noise_that_grows_towards_the_edges_does_so_in_what_is_shown():
+    noise = {"flat": {"sigma_uk": 5}, "edges": {"sigma_uk": 5, "edge_ratio": 3}}
+    changes = {"network__preprocessing": {"transform": "none", "scale_uk": 1.0}}
+    how = presentation(settings(network__noise=["edges"], whole__noise=noise, **changes), GRID, EDGES)
+    spread = observe(torch.zeros(4000, *SHAPE), how, generator()).std(dim=(0, 1, 4)).numpy()
+    expected = noise_pattern(noise["edges"], GRID) * 5 * pooled_sigma(GRID)[0]
+    np.testing.assert_allclose(spread, expected, rtol=0.06)
+    assert spread[0, 0] > 1.5 * spread[SHAPE[0] // 2, SHAPE[1] // 2]
+    both = presentation(settings(network__noise=["flat", "edges"], whole__noise=noise, **changes), GRID, EDGES)
+    assert both.patterns[0] is None
+    alone = presentation(settings(network__noise=["flat"], whole__noise=noise, **changes), GRID, EDGES)
+    assert observe(torch.zeros(2, *SHAPE), alone, generator()).shape == (2, 1, *SHAPE)
+    mixed = observe(torch.zeros(4000, *SHAPE), both, generator()).std(dim=(0, 1, 4)).numpy()
+    np.testing.assert_allclose(mixed**2, (expected**2 + (5 * pooled_sigma(GRID)[0]) ** 2) / 2, rtol=0.12)
