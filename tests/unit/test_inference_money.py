@@ -1,0 +1,199 @@
+"""The money plot's table, its ideal and point intervals, the calibration table, and the maps an IMNN paints: hand values."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from map_files import GRID, LABELS, make_files, subfields
+from scipy import stats
+
+from limelight.errors import LimelightError
+from limelight.evaluation import money
+from limelight.evaluation.calibrate import COLUMNS, calibrate, prior_counts, write_rows
+from limelight.figures.inference import calibration_figure, money_figure
+from limelight.figures.style import save
+from limelight.inference import simulate
+from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
+from limelight.lines.models import MODELS, get_model
+from limelight.maps.shards import read_pooled
+
+STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
+FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}
+
+
+def intervals(
+    draws: np.ndarray, truth: np.ndarray, method: str = "some method", test: str = "t", **settings
+) -> Intervals:
+    m = len(truth)
+    return Intervals(
+        method=method,
+        test=test,
+        settings={"line_model": FIDUCIAL, "noise_sigma_uk": 1.227, **settings},
+        log10_lum_edges=np.linspace(4, 6, truth.shape[1] + 1),
+        truth=truth,
+        quantiles=quantiles_of(draws),
+        rows={"lightcone": np.arange(m) % 2, "subfield": np.arange(m), "draw": np.zeros(m, int)},
+        seconds=np.zeros(m),
+        samples=draws.astype(np.float32),
+        extra={"p_value": np.linspace(0.001, 1, m), "predictive_p": np.linspace(0, 1, 2 * m).reshape(m, 2)},
+    )
+
+
+def poisson(m: int = 400, s: int = 300, seed: int = 1) -> Intervals:
+    """An honest posterior: rates from a gamma prior, one count seen, the next one asked for."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(3.0, [3.0, 30.0, 300.0], (m, 3))
+    seen, truth = rng.poisson(rate), rng.poisson(rate)
+    known = rng.gamma(3.0 + seen[:, None], 1 / (1 + 1 / np.array([3.0, 30.0, 300.0])), (m, s, 3))
+    return intervals(rng.poisson(known), truth)
+
+
+def test_rows_have_the_widths_bias_and_coverage_of_a_hand_made_case():
+    truth = np.array([[100.0], [200.0], [0.0], [400.0]])
+    quantiles = np.array(
+        [[[50, 90, 110, 120, 150]], [[150, 180, 220, 260, 300]], [[0, 0, 0, 1, 2]], [[404, 420, 440, 480, 500]]]
+    )
+    result = intervals(np.ones((4, 5, 1)), truth)
+    result.quantiles = quantiles[:, None].astype(float)
+    (row,) = money.interval_rows(result, STUDY_GRID)
+    assert row["maps"] == 3
+    assert row["lower_95"] == pytest.approx(-0.25)  # of −0.5, −0.25, +0.01
+    assert row["upper_95"] == pytest.approx(0.5)  # of 0.5, 0.5, 0.25
+    assert row["bias"] == pytest.approx(0.1)
+    assert row["width_95"] == pytest.approx(0.75)  # of 1, 0.75, 0.24
+    assert row["covered_95"] == pytest.approx(2 / 3)
+    assert row["covered_68"] == pytest.approx(2 / 3)
+    assert row["error_95"] == pytest.approx(np.sqrt(0.95 * 0.05 / 3))
+    assert row["noise_uk_per_paper_voxel"] == pytest.approx(
+        1.227 * 8**0.5, rel=1e-12
+    )  # eight paper voxels a voxel: 3.47
+
+
+def test_published_rows_and_equal_noise():
+    rows = money.published_rows()
+    near = min(rows, key=lambda row: abs(row["luminosity_lsun"] - 9e4))
+    assert (near["lower_95"], near["upper_95"]) == (-0.2749, 0.7169)  # the issue's −27/+72 %
+
+
+def test_point_band_is_read_off_other_light_cones():
+    rng = np.random.default_rng(2)
+    cones = np.repeat([0, 1, 2], 200)
+    truth = np.full((600, 2), 3.0)
+    predicted = truth + rng.normal(0, [0.05, 0.2], (600, 2)) * np.where(cones == 0, 2, 1)[:, None]
+    evaluation = SimpleNamespace(
+        network="n", test="t", settings={}, target={"quantity": "dn", "transform": "log10_1p"}, truth=10**truth - 1,
+        log10_lum_edges=np.array([4.0, 5, 6]), predicted_target=predicted, truth_target=truth,
+        rows={"lightcone": cones, "subfield": np.arange(600), "draw": np.arange(600)},
+    )  # fmt: skip
+    result = money.point_intervals(evaluation)
+    width = np.log10(1 + result.quantiles[..., 4]) - np.log10(1 + result.quantiles[..., 2])
+    np.testing.assert_allclose(width[cones == 0].mean(axis=0), 1.96 * np.array([0.05, 0.2]), rtol=0.1)
+    both = np.sqrt((1 + 4) / 2)
+    np.testing.assert_allclose(width[cones == 1].mean(axis=0), 1.96 * both * np.array([0.05, 0.2]), rtol=0.1)
+    inside = (result.quantiles[..., 0] <= result.truth) & (result.truth <= result.quantiles[..., 4])
+    assert inside[cones == 0].mean() == pytest.approx(2 * stats.norm.cdf(0.98) - 1, abs=0.06)
+    evaluation.target["quantity"] = "phi"
+    with pytest.raises(LimelightError, match="counts per bin"):
+        money.point_intervals(evaluation)
+
+
+def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
+    _, pooled = make_files(tmp_path, 3, settings={**FIDUCIAL, "draws": 1}, name="li_fiducial")
+    table, halos = subfields(3)
+    monkeypatch.setattr(money, "read_subfields", lambda path: table)
+    monkeypatch.setattr(money, "read_subfield_halos", lambda path: halos)
+    data = read_pooled([pooled])
+    result = money.ideal_intervals(["any"], data, FIDUCIAL, GRID, seed=1, maps=10, draws=400)
+    values = {name: mean for name, (mean, _) in MODELS["li"].parameters.items()}
+    model, width = get_model("li"), np.hypot(values["sigma_sfr"] / values["alpha"], values["sigma_lco"])
+    part = halos[0][1]
+    quiet = {**values, "sigma_sfr": 1e-9, "sigma_lco": 1e-9}
+    shift = -np.log(10) / 2 * (values["sigma_sfr"] ** 2 / values["alpha"] + values["sigma_lco"] ** 2)
+    middle = model.log10_luminosity(part.mass_msun, part.redshift, quiet, np.random.default_rng(0)) + shift
+    edges = result.log10_lum_edges
+    p = np.diff(stats.norm.cdf((edges - middle[:, None]) / width), axis=1)
+    mean, variance = p.sum(axis=0), (p * (1 - p)).sum(axis=0)
+    found = result.samples[0]
+    assert np.abs((found.mean(axis=0) - mean) / np.sqrt(variance / 400 + 1e-9))[mean > 5].max() < 4.5
+    np.testing.assert_allclose(found.var(axis=0)[mean > 20], variance[mean > 20], rtol=0.35)
+    truth_z = (result.truth[0] - mean)[mean > 5] / np.sqrt(variance[mean > 5])
+    assert np.abs(truth_z).max() < 5
+
+
+def test_fisher_maps_share_everything_but_the_parameter(monkeypatch):
+    table, halos = subfields(3)
+    monkeypatch.setattr(simulate, "read_subfields", lambda path: table)
+    monkeypatch.setattr(simulate, "read_subfield_halos", lambda path: halos)
+    options = {"simulations": 4, "derivatives": 4, "step": 0.1}
+    line_model = {"model": "li", "prior": "10%", "parameters": {}}
+    fiducial, below, above, step = simulate.fisher_maps(["a"], line_model, GRID, 0.0, options, 9)
+    assert fiducial.shape == (4, *GRID.pooled_shape)
+    assert below.shape == above.shape == (4, 5, *GRID.pooled_shape)
+    np.testing.assert_allclose(step, 0.01 * np.array([0.3, 0.37, 3.74, 0.1, 0.1]))
+    beta = list(MODELS["li"].parameters).index("beta")
+    expected = 10 ** (-2 * step[beta] / 1.37)  # log10 L = (… − β)/α with the same scatter
+    filled = below[:, beta] > 0
+    np.testing.assert_allclose((above[:, beta] / np.where(filled, below[:, beta], 1))[filled], expected, rtol=1e-4)
+    assert not np.array_equal(fiducial[0], fiducial[1])
+    same = simulate.fisher_maps(["a"], line_model, GRID, 0.0, options, 9)
+    assert np.array_equal(same[1], below)
+
+
+def test_calibration_table_of_an_honest_posterior(tmp_path):
+    result = poisson()
+    rng = np.random.default_rng(5)
+    prior = rng.poisson(rng.gamma(3.0, [3.0, 30.0, 300.0], (4000, 3)))
+    rows, arrays = calibrate(result, prior, 7)
+    for row in rows[:3]:
+        assert abs(row["covered_95"] - 0.95) < 4 * row["error_95"]
+        assert row["gain_nats"] > 0.1
+        assert row["crps_dex"] < row["prior_crps_dex"]
+    joint = next(row for row in rows if row["bin"] == "joint")
+    assert abs(joint["covered_68"] - 0.68) < 4 * joint["error_68"]
+    shares = {row["bin"]: row["covered_95"] for row in rows if str(row["bin"]).startswith(("usual", "predictive"))}
+    assert shares["usual at 0.05"] == pytest.approx(0.95, abs=0.01)
+    assert shares["predictive 0"] == pytest.approx(0.95, abs=0.01)
+    write_rows(tmp_path / "c.csv", rows, COLUMNS)
+    with open(tmp_path / "c.csv", newline="") as file:
+        assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
+    save(calibration_figure(rows, arrays, result.log10_lum_edges, "a title"), tmp_path / "c.csv")
+    again = calibrate(result, prior, 7)[0]
+    assert again == rows
+
+
+def test_a_method_without_draws_gets_its_intervals_judged():
+    result = poisson()
+    result.samples = None
+    rows, arrays = calibrate(result, np.ones((10, 3)), 7)
+    assert arrays == {}
+    assert rows[2]["interval_covered_95"] == pytest.approx(0.95, abs=0.04)
+
+
+def test_the_money_table_and_its_verdicts(tmp_path):
+    honest = poisson()
+    wide = poisson()
+    wide.method, wide.quantiles = (
+        "the rival (MCMC)",
+        np.maximum(wide.quantiles + (wide.quantiles - wide.quantiles[..., 2:3]), 0),
+    )
+    rows = money.money_table([honest, wide], STUDY_GRID)
+    lines = money.verdicts(rows, least_count=5)
+    assert "some method: " in lines[0]
+    assert "narrower than the rival in 3 of 3" in lines[0]
+    save(money_figure(rows, honest.log10_lum_edges), tmp_path / "m.csv")
+    assert (tmp_path / "m.png").stat().st_size > 10_000
+    other = poisson()
+    other.rows = {**other.rows, "draw": other.rows["draw"] + 1}
+    with pytest.raises(LimelightError, match="different maps"):
+        money.money_table([honest, other], STUDY_GRID)
+
+
+def test_prior_counts_are_the_labels_of_pooled_maps(tmp_path):
+    _, pooled = make_files(tmp_path)
+    found = prior_counts([pooled, pooled], LABELS["bins"])
+    data = read_pooled([pooled])
+    np.testing.assert_array_equal(found[: len(data)], -np.diff(data.n_above[:, :50], axis=1))
+    assert len(found) == 2 * len(data)
+    assert len(LEVELS) == len(money.SIGMAS)
+    np.testing.assert_allclose(stats.norm.ppf(LEVELS), money.SIGMAS, atol=1e-5)
