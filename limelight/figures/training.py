@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullLocator
 
 from limelight.evaluation.shards import Evaluation
 from limelight.figures.common import counts_axis, networks_of
@@ -40,7 +40,7 @@ def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
 
 
 def training_histories(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Loss and squared error by epoch of several networks, a column each; the curves carry their names."""
+    """Loss and squared error by epoch of several networks, a column each."""
     shown = networks_of(evaluations)
     figure = Figure(figsize=(PAGE_IN, 0.4 + 3.9 * -(-len(shown) // 3)))
     blocks = figure.subfigures(-(-len(shown) // 3), 1, squeeze=False)[:, 0]
@@ -69,9 +69,11 @@ def _history(panel: Axes, e: Evaluation, name: str) -> None:
     kind = {"color": COLOURS[1], "marker": "s", "ls": "--", "mfc": "white", "markevery": every}
     panel.plot(epoch, history[f"validation_{name}"], **kind, label="validation")
     panel.axhline(float(history[f"mean_predictor_{name}"][-1]), color=GUIDE, ls=":", label="always the training mean")
-    if all(np.min(line.get_ydata()) > 0 for line in panel.lines):  # a likelihood's loss may fall below zero
+    shown = np.concatenate([np.ravel(line.get_ydata()) for line in panel.lines])
+    if shown.min() > 0:  # a likelihood's loss may fall below zero
         panel.set_yscale("log")
-        panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+        if shown.max() < 10 * shown.min():
+            panel.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
     panel.set_xlim(epoch[0] - 0.5, epoch[-1] + 0.5)
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panel.xaxis.set_minor_locator(NullLocator())
