@@ -1,6 +1,7 @@
 """The workflow as a user meets it: end to end, repeated, changed, killed."""
 
 import random
+import re
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
     figures = {
         f"figure_{name}" for name in ("map_slices", "luminosity_function", "error_bands", "spread_ratio", "blank_map")
     }
-    figures |= {"figure_loss_history", "figure_training_spread", "provenance", "summary"}
+    figures |= {"figure_loss_history", "figure_training_spread", "figure_comparison", "provenance", "summary"}
     audit, layers = {"audit_network", "figure_audit"}, {"layers", "figure_filters", "figure_feature_maps"}
 
     def planned(name, change):
@@ -103,8 +104,11 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
 def test_the_report_is_one_html_with_captions(finished: Checkout):
     finished.snakemake("--report", "results/tiny/report.html")
     text = (finished.root / "results" / "tiny" / "report.html").read_text()
-    assert text.count("data:image/png") == 18, "seven figures and an audit of two networks, two of one's layers"
+    assert text.count("data:image/png") == 19, (
+        "seven figures and an audit of two networks, two of one's layers, a comparison"
+    )
     assert "95 %" in text, "the captions must be in it"
+    assert "Both networks on what they take." in text, "that of a comparison is the config's"
     page = (finished.root / "results" / "tiny" / "provenance.html").read_text()
     for kind, count in (("pooled", 7), ("network", 2), ("evaluation", 4)):
         assert page.count(f"<td>{kind}</td>") in range(1, count + 1)
@@ -138,6 +142,26 @@ def test_a_bad_config_ends_in_one_line(finished: Checkout):
     assert len(errors) == 1
     assert "did you mean 'pixels'" in errors[0]
     assert "Traceback" not in run.stderr
+
+
+def test_the_notes_bench_takes_its_own_config(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "notes_bench", "--dry-run", "--quiet", "rules"]
+    run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
+    assert run.returncode == 0, run.stderr[-3000:]
+    bench = load_study(checkout.root / "config" / "bench.yaml")
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.MULTILINE))
+    assert int(jobs["network"]) >= len(bench["networks"])
+    assert int(jobs["figure_comparison"]) == len(bench["comparisons"])
+    assert not (checkout.root / "results" / "demo").exists()
+
+
+def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    start = time.monotonic()
+    jobs = checkout.planned("config/notes_paper.yaml")
+    assert jobs["lightcone"] == 88
+    assert time.monotonic() - start < 60  # 5 s on an idle machine
 
 
 def test_the_paper_study_plans_fast_and_small(tmp_path: Path):

@@ -89,7 +89,7 @@ def test_more_gpus_train_faster_but_not_for_less(studies):
 
 def test_jobs_of_the_tiny_study_are_those_of_its_workflow(studies):
     expected = {"lightcone": 4, "subfields": 4, "maps": 7, "pooled": 7, "network": 2, "evaluation": 4}
-    expected |= {"audit": 2, "figure": 21}
+    expected |= {"audit": 2, "figure": 22}
     assert jobs(studies["tiny"]) == expected  # breysse is not tested, so its test maps are not painted
 
 

@@ -35,7 +35,7 @@ for figure, category in FIGURES.items():
 
 
 # Figures of several networks or tests at once, as the study's `comparisons` ask for them.
-rule comparison:
+rule figure_comparison:
     input:
         lambda wildcards: evaluations(comparison_pairs(STUDY, wildcards.comparison)),
     output:
