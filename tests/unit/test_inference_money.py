@@ -52,7 +52,7 @@ def poisson(m: int = 400, s: int = 300, seed: int = 1) -> Intervals:
 def test_rows_have_the_widths_bias_and_coverage_of_a_hand_made_case():
     truth = np.array([[100.0], [200.0], [0.0], [400.0]])
     quantiles = np.array(
-        [[[50, 90, 110, 120, 150]], [[150, 180, 220, 260, 300]], [[0, 0, 0, 1, 2]], [[404, 420, 440, 480, 500]]]
+        [[50, 90, 110, 120, 150], [150, 180, 220, 260, 300], [0, 0, 0, 1, 2], [404, 420, 440, 480, 500]]
     )
     result = intervals(np.ones((4, 5, 1)), truth)
     result.quantiles = quantiles[:, None].astype(float)
@@ -184,6 +184,9 @@ def test_the_money_table_and_its_verdicts(tmp_path):
     save(money_figure(rows, honest.log10_lum_edges), tmp_path / "m.csv")
     assert (tmp_path / "m.png").stat().st_size > 10_000
     other = poisson()
+    few = poisson(m=40)
+    few.method, few.rows = "the rival (MCMC)", {name: values[:40] for name, values in honest.rows.items()}
+    assert "of 3" in money.verdicts(money.money_table([honest, few], STUDY_GRID), 5)[0]
     other.rows = {**other.rows, "draw": other.rows["draw"] + 1}
     with pytest.raises(LimelightError, match="different maps"):
         money.money_table([honest, other], STUDY_GRID)
