@@ -217,7 +217,7 @@ def _check_start(study: dict, name: str, refuse) -> None:
 
 def _check_audit(study: dict, refuse) -> None:
     """An audit needs networks that exist, and a range about 1 that a right answer lies in."""
-    asked, response = study["audit"]["networks"], study["audit"]["thresholds"]["response"]
+    asked, limits = study["audit"]["networks"], study["audit"]["thresholds"]
     for name in asked if isinstance(asked, list) else []:
         if name not in study["networks"]:
             raise refuse("audit.networks", f"'{name}'", f"one of {', '.join(study['networks'])}", "define or rename it")
@@ -225,8 +225,10 @@ def _check_audit(study: dict, refuse) -> None:
             raise refuse(
                 "audit.networks", f"'{name}', a classifier", "networks of luminosity functions", "leave it out"
             )
-    if not response[0] < 1 < response[1]:
-        raise refuse("audit.thresholds.response", response, "[low, high] with low < 1 < high", "1 is the right answer")
+    for name in ("dimming_response", "superposing_response"):
+        if not limits[name][0] < 1 < limits[name][1]:
+            expected = "[low, high] with low < 1 < high"
+            raise refuse(f"audit.thresholds.{name}", limits[name], expected, "1 is the right answer")
 
 
 def _check_posteriors(study: dict, refuse) -> None:

@@ -65,8 +65,8 @@ COLUMNS = {
     "gain_over_mean": "squared error of always answering the training mean, over the network's",
     "gain_over_control": "squared error of the same recipe trained on permuted labels, over the network's; empty without it",
     "dimming_response": "predicted change over true change when every source is dimmed by a few bins; 1 is right",
-    "adding_response": "the same when sources of this bin alone are painted on",
-    "adding_all_response": "the same when sources of all bins are painted on in proportion",
+    "superposing_response": "the same when another test map is laid over it, with all its sources",
+    "adding_response": "the same when sources of this bin alone are painted on at random places",
     "blank_share": "what it answers to an empty map over what it answers on average, both in the logarithm of the counts",
 }
 
@@ -133,7 +133,8 @@ def audit(
     few = own[pick(len(own.maps), options["response_maps"])]
     before = ask(few.maps)
     dimming, dimming_response = _dimming(ask, few, before, how, options)
-    adding, adding_all = _adding(ask, few, before, how, info, options, datasets, seed)
+    superposing = _superposing(ask, own, before, how, options)
+    adding = _adding(ask, few, before, how, info, options, datasets, seed)
     blank = _blank(ask, how, own, predicted, info)
     bins = {
         "mean_sources": to_counts(truth, own.volume_mpc3, how).mean(axis=0),
@@ -142,8 +143,8 @@ def audit(
         "gain_over_mean": _ratio(np.mean((constant - truth) ** 2, axis=0), mse),
         "gain_over_control": np.full(len(edges) - 1, np.nan),
         "dimming_response": dimming_response,
+        "superposing_response": superposing,
         "adding_response": np.diagonal(adding["response"]).copy(),
-        "adding_all_response": adding_all,
         "blank_share": blank.pop("share"),
     }
     if control is not None:
@@ -198,8 +199,8 @@ def verdicts(bins: dict[str, np.ndarray], maps: int, limits: dict) -> np.ndarray
     """The verdict on each bin from the columns of COLUMNS and the config's `audit.thresholds`; (b,) of VERDICTS.
 
     A bin is remembered where predictions follow the truths no better than answering a constant: by R², or by the gain over
-    the training mean or over the control. It is read where they follow them well, and where interventions (dimming, more
-    sources) move them the right way by about the right amount. A test that has no answer in a bin (NaN) does not count.
+    the training mean or over the control. It is read where they follow them well, and where interventions (dimming, another
+    map's sources) move them the right way by about the right amount. A test without an answer in a bin (NaN) does not count.
     """
 
     def at_least(name: str, limit: float) -> np.ndarray:
@@ -209,8 +210,8 @@ def verdicts(bins: dict[str, np.ndarray], maps: int, limits: dict) -> np.ndarray
     follows &= at_least("gain_over_mean", limits["partly_gain"]) & at_least("gain_over_control", limits["partly_gain"])
     well = at_least("r_squared", limits["reads_r_squared"])
     well &= at_least("gain_over_mean", limits["reads_gain"]) & at_least("gain_over_control", limits["reads_gain"])
-    low, high = limits["response"]
-    for name in ("dimming_response", "adding_all_response"):
+    for name in ("dimming_response", "superposing_response"):
+        low, high = limits[name]
         well &= at_least(name, low) & ~(bins[name] > high)
     well &= ~(bins["blank_share"] > limits["blank_share"])
     found = np.where(follows, np.where(well, READS, PARTLY), REMEMBERS)
@@ -347,14 +348,19 @@ def _dimming(ask, few: Rows, before: np.ndarray, how: Presentation, options: dic
     return {"bins_down": np.array(steps), "response": each}, together
 
 
+def _superposing(ask, own: Rows, before: np.ndarray, how: Presentation, options: dict) -> np.ndarray:
+    """Response to another test map laid over each, (b,): its light and its counts are added, and both stay exact."""
+    rows = pick(len(own.maps), options["response_maps"])
+    few, over = own[rows], own[(rows + len(own.maps) // 2) % len(own.maps)]
+    start = true_targets(few.n_above, few.volume_mpc3, how)
+    after = true_targets(few.n_above + over.n_above, few.volume_mpc3, how)
+    return response(ask(few.maps + over.maps) - before, after - start)
+
+
 def _adding(
     ask, few: Rows, before: np.ndarray, how: Presentation, info: dict, options: dict, datasets: dict, seed: int
-) -> tuple[dict, np.ndarray]:
-    """Responses to more sources: of one bin (bin painted, bin asked), and of all bins in proportion (b,).
-
-    Of one bin: add_fraction of its mean count, at least one source; of all: of the map's own counts, those too that are
-    brighter than the last bin.
-    """
+) -> dict[str, np.ndarray]:
+    """Responses to more sources of one bin at random places, add_fraction of its mean count: (bin painted, bin asked)."""
     all_edges = how.edges[0] + (how.edges[1] - how.edges[0]) * np.arange(few.n_above.shape[1])
     cosmology = Cosmology(**next(iter(datasets.values())).cosmology)
     beam = info["geometry"]["beam_fwhm_arcmin"]
@@ -377,8 +383,7 @@ def _adding(
         extra[:, j] = max(1, round(options["add_fraction"] * dn[:, j].mean()))
         change, true_change = changes(extra, j)
         found[j] = response(change, np.repeat(true_change[:, j : j + 1], bins, axis=1))
-    extra = np.rint(options["add_fraction"] * dn).astype(np.int64)
-    return {"response": found}, response(*changes(extra, bins))
+    return {"response": found}
 
 
 def _blank(ask, how: Presentation, own: Rows, predicted: np.ndarray, info: dict) -> dict[str, np.ndarray]:

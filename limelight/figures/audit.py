@@ -89,13 +89,13 @@ def _errors(panel: Axes, result: Audit) -> None:
 
 def _responses(panel: Axes, result: Audit) -> None:
     """What the predictions make of dimmer maps and of more sources; 1 is right."""
-    panel.axhspan(*result.settings["thresholds"]["response"], **BAND)
+    panel.axhspan(*result.settings["thresholds"]["dimming_response"], **BAND)
     panel.axhline(1, color=GUIDE, lw=0.7)
     panel.axhline(0, color=GUIDE, lw=0.7, ls=":")
     line, bins = _lines(panel, result), result.bins
     line(bins["dimming_response"], 0, "every source dimmed")
-    line(bins["adding_all_response"], 1, "more sources of every bin", ls=(0, (4, 1.5)))
-    line(bins["adding_response"], 2, "more sources of this bin alone", ls=(0, (1, 1)))
+    line(bins["superposing_response"], 1, "another map laid over it", ls=(0, (4, 1.5)))
+    line(bins["adding_response"], 2, "sources of this bin alone added", ls=(0, (1, 1)))
     panel.set_ylim(-0.6, 2.3)
     panel.set_ylabel("predicted / true change")
     panel.legend(loc="upper left", fontsize=7.5)

@@ -49,12 +49,13 @@ from limelight.training.loop import train
 LIMITS = {
     "min_sources": 10,
     "min_maps": 20,
-    "partly_r_squared": 0.1,
+    "partly_r_squared": 0.2,
     "reads_r_squared": 0.5,
-    "partly_gain": 1.1,
+    "partly_gain": 1.2,
     "reads_gain": 1.5,
-    "response": [0.5, 1.5],
-    "blank_share": 0.9,
+    "dimming_response": [0.5, 1.5],
+    "superposing_response": [0.1, 2.0],
+    "blank_share": 0.95,
 }
 OPTIONS = {
     "maps": 0,
@@ -177,7 +178,7 @@ def test_the_parts_of_the_good_audit_are_as_they_must_be(good, permuted):
 def columns(**changes) -> dict[str, np.ndarray]:
     """One bin that is read, with changes."""
     values = {"mean_sources": 100, "r_squared": 0.9, "gain_over_mean": 10, "gain_over_control": 10, "blank_share": 0.1}
-    values |= {"dimming_response": 1, "adding_all_response": 1} | changes
+    values |= {"dimming_response": 1, "superposing_response": 1} | changes
     return {name: np.array([float(value)]) for name, value in values.items()}
 
 
@@ -188,15 +189,16 @@ def columns(**changes) -> dict[str, np.ndarray]:
         ({"mean_sources": 9.9}, TOO_FEW),
         ({"r_squared": np.nan}, TOO_FEW),
         ({"r_squared": 0.49}, PARTLY),
-        ({"r_squared": 0.09}, REMEMBERS),
+        ({"r_squared": 0.19}, REMEMBERS),
         ({"gain_over_mean": 1.0}, REMEMBERS),
-        ({"gain_over_control": 1.05}, REMEMBERS),
+        ({"gain_over_control": 1.15}, REMEMBERS),
         ({"gain_over_control": 1.3}, PARTLY),
         ({"gain_over_control": np.nan}, READS),
         ({"dimming_response": 0.0}, PARTLY),
         ({"dimming_response": -1.0}, PARTLY),
         ({"dimming_response": np.nan}, READS),
-        ({"adding_all_response": 2.0}, PARTLY),
+        ({"superposing_response": 2.1}, PARTLY),
+        ({"superposing_response": 0.0}, PARTLY),
         ({"blank_share": 1.0}, PARTLY),
     ],
 )
