@@ -1,0 +1,76 @@
+"""Posteriors in the config: the money plot's study resolves, and what cannot be trained is refused with one line."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from limelight.config import load_study, read_yaml, resolve_study, stage_settings
+from limelight.errors import LimelightError
+from limelight.resources import jobs, memory_mb, seconds
+from limelight.studies import posterior_tests
+
+ROOT = Path(__file__).resolve().parents[2]
+MONEY = ROOT / "config" / "money.yaml"
+
+
+def changed(**entries) -> dict:
+    raw = copy.deepcopy(read_yaml(MONEY))
+    raw["posteriors"] = entries
+    return raw
+
+
+def test_the_money_study_trains_and_tests_every_kind_at_every_noise():
+    study = load_study(MONEY)
+    kinds = {(entry["kind"], entry["network"]) for entry in study["posteriors"].values()}
+    assert kinds == {(kind, network) for kind in ("mdn", "npe", "imnn") for network in ("quiet", "paper", "comap")}
+    assert posterior_tests(study, "mdn_comap") == ["fiducial_comap", "prior_comap"]
+    maps = {
+        name: len(study["lightcones"]["test"]) * study["subfields"]["per_side"] ** 2 * model["draws"]
+        for name, model in study["line_models"].items()
+    }
+    assert min(maps.values()) >= 200
+    assert jobs(study)["posterior"] == 9
+    assert jobs(study)["intervals"] == 18
+    assert seconds(study, "posterior") > seconds(study, "figure")
+    assert memory_mb(study, "intervals") > memory_mb(study, "figure")
+
+
+def test_settings_hold_what_decides_a_posterior_and_no_more():
+    study = load_study(MONEY)
+    settings = stage_settings(study, "posterior", "mdn_comap")
+    assert "npe" not in settings["posterior"]
+    assert "test" not in settings
+    assert settings["network"] == stage_settings(study, "network", "comap")["network"]
+    other = load_study(MONEY)
+    other["posteriors"]["mdn_comap"]["npe"]["hidden"] = 3
+    other["posteriors"]["mdn_comap"]["samples"] = 77
+    assert stage_settings(other, "posterior", "mdn_comap") == settings
+    drawn = stage_settings(other, "intervals", "mdn_comap", "prior_comap")
+    assert (drawn["samples"], drawn["test"]["name"]) == (77, "prior_comap")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"network": "nobody", "kind": "mdn"}, "posteriors.p.network"),
+        ({"network": "quiet", "kind": "mdn", "tests": ["prior_comap"]}, "posteriors.p.tests"),
+        ({"network": "quiet", "kind": "mdn", "mdn": {"loss": "crps"}}, "rank 0 with crps"),
+        ({"network": "quiet", "kind": "forest"}, "forest"),
+        ({"network": "quiet", "kind": "npe", "npe": {"flow": "glow"}}, "glow"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(entry, words):
+    with pytest.raises(LimelightError, match=words):
+        resolve_study(changed(p=entry), MONEY)
+
+
+def test_parameters_need_one_line_model_that_varies():
+    raw = changed(p={"network": "quiet", "kind": "imnn"})
+    raw["networks"]["quiet"]["line_models"] = ["li_fiducial"]
+    with pytest.raises(LimelightError, match="parameters that vary"):
+        resolve_study(raw, MONEY)
+    raw = changed(p={"network": "quiet", "kind": "imnn"})
+    raw["keep"] = ["lightcones"]
+    with pytest.raises(LimelightError, match="no subfields"):
+        resolve_study(raw, MONEY)
