@@ -58,7 +58,7 @@ def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> F
             logs.append(log_ratio(predicted, truth))
             panels[1].plot(e.luminosity_lsun, ratios[-1], **kind)
             panels[2].plot(e.luminosity_lsun, logs[-1], **kind)
-            values.append(predicted)
+            values.append(within_reach(predicted, truth))
         for panel in panels[1:]:
             panel.axhline(1, color=TRUTH, lw=0.8)
         luminosity_axis(panels[2], (first.log10_lum_edges[0], first.log10_lum_edges[-1]))
@@ -191,12 +191,17 @@ def typical_fits(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
             panel.set_title(f"{words}: map {i}, {error[i]:.2g} dex$^2$", fontsize=8)
             luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
             panel.label_outer()
-        counts_axis(row[0], e.target["quantity"], [e.truth, e.predicted])
+        counts_axis(row[0], e.target["quantity"], [e.truth, within_reach(e.predicted, e.truth)])
         if len(evaluations) > 1:
             row[0].set_ylabel(f"{label}\n{row[0].get_ylabel()}")
     handles = [Line2D([], [], color=TRUTH, lw=1.2, label="true"), Line2D([], [], **line_style(0), label="predicted")]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     return figure
+
+
+def within_reach(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Predictions up to 100 times the largest truth: what lies beyond leaves the axis, or it would flatten all the rest."""
+    return np.minimum(predicted, 100 * np.nanmax(truth))
 
 
 def check_size(what: str, count: int, most: int = MOST_COLUMNS) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from limelight.errors import problem
 from limelight.evaluation.shards import Evaluation
 from limelight.figures.common import counts_axis, line_style, noise_words, paper_sigma_uk
-from limelight.figures.compare import MOST_ROWS, check_size
+from limelight.figures.compare import MOST_ROWS, check_size, within_reach
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH, luminosity_axis
 
 MATRIX_COLOURS = "viridis"  # its lightness grows evenly: the order of values survives print in grey
@@ -88,7 +88,8 @@ def cross_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Fig
         luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
         panel.set_title(f"{e.network} on {e.test}, map {i}".replace("_", " "), fontsize=8)
         panel.label_outer()
-    values = [v for e in evaluations for v in (e.truth[i], e.training["percentiles"][2], e.predicted[i])]
+    values = [e.truth[i] for e in evaluations] + [e.training["percentiles"][2] for e in evaluations]
+    values += [within_reach(e.predicted[i], e.truth[i]) for e in evaluations]
     counts_axis(axes[0, 0], evaluations[0].target["quantity"], values)
     words = axes[0, 0].get_ylabel()
     axes[0, 0].set_ylabel("")
