@@ -82,7 +82,8 @@ def _errors(panel: Axes, result: Audit) -> None:
     for height in (limits["partly_gain"], limits["reads_gain"]):
         panel.axhline(height, color=GUIDE, lw=0.7, ls=":")
     panel.set_yscale("log")
-    panel.set_ylim(0.5, None)
+    told = result.verdict != TOO_FEW
+    panel.set_ylim(0.5, 8 * max(1.5, np.max(result.bins["gain_over_mean"][told], initial=1.5)))
     panel.set_ylabel("squared error over the network's")
     panel.legend(loc="upper right", fontsize=7.5)
 
@@ -165,7 +166,7 @@ def _conditions(panel: Axes, result: Audit) -> None:
         location="top",
         shrink=0.8,
         aspect=30,
-        label=r"$R^2$ (below −1 as −1), by line model and by noise a voxel",
+        label=r"$R^2$ by line model, and by noise a voxel",
     )
 
 
