@@ -27,6 +27,8 @@ KIND = "rival_emulator"
 ARRAYS = (
     "nodes",
     "outputs",
+    "parameters",
+    "fiducial",
     "feature_counts",
     "feature_weight",
     "feature_edges",

@@ -13,12 +13,12 @@ from limelight.inference.chain import diagnostics, run_chain
 from limelight.inference.emulator import Emulator, expected_counts, spread_out, summaries
 from limelight.inference.fields import Measure
 from limelight.inference.shapes import Shape
-from limelight.lines.models import LineModel
+from limelight.lines.models import LN10, LineModel
 from limelight.lines.priors import prior_gaussian
-from limelight.seeds import generator, seed_sequence
+from limelight.seeds import seed_sequence
 from limelight.summaries.covariance import hartlap, joint_covariance
 
-START_POOL = 4000  # prior draws among which the walkers' first places are chosen
+START_POOL = 1000  # prior draws among which the walkers' first places are chosen
 START_HEAT = 4.0  # they are drawn by likelihood^(1/heat)
 
 
@@ -40,18 +40,29 @@ class Rival:
     covariances: np.ndarray  # (a, d, d) in units of `spread`
     reach: float  # of an anchor
 
-    def predict(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(mean summaries (m, d), log prior (m,), places (m, 1 + s)); −inf where the prior or the emulator ends."""
+    def prior(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(log prior (m,), emulator's outputs (m, ...), amplitude (m,), places (m, 1 + s)) of parameters (m, p).
+
+        The log prior is −inf where the prior is cut, or where the emulator ends.
+        """
         off = parameters - self.mean
         log_prior = -0.5 * np.einsum("mi,ij,mj->m", off, self.precision, off)
         allowed = np.all(parameters[:, self.positive] > 0, axis=1)
         amplitude, shapes = self.shape.split(np.where(allowed[:, None], parameters, self.mean))
         allowed &= self.emulator.inside(shapes)
         shapes = np.clip(shapes, self.emulator.low, self.emulator.high)
-        found, temperature = summaries(self.emulator.at(shapes), amplitude, self.sigma_uk, self.measure)
-        allowed &= (temperature >= self.limits[0]) & (temperature <= self.limits[1])
-        places = np.column_stack([np.log10(temperature), shapes / self.emulator.span])
-        return found, np.where(allowed, log_prior, -np.inf), places
+        outputs = self.emulator.at(shapes)
+        log_temperature = outputs[:, 0] / LN10 + amplitude
+        with np.errstate(divide="ignore"):
+            low, high = np.log10(self.limits)
+        allowed &= (log_temperature >= low) & (log_temperature <= high)
+        places = np.column_stack([log_temperature, shapes / self.emulator.span])
+        return np.where(allowed, log_prior, -np.inf), outputs, amplitude, places
+
+    def predict(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(mean summaries (m, d), log prior (m,), places (m, 1 + s)) of parameters (m, p)."""
+        log_prior, outputs, amplitude, places = self.prior(parameters)
+        return summaries(outputs, amplitude, self.sigma_uk, self.measure)[0], log_prior, places
 
     def chi2(self, found: np.ndarray, places: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(χ² (m,) of summaries (d,) or (m, d) against their means (m, d), ln of the covariance's determinant (m,))."""
@@ -67,10 +78,11 @@ class Rival:
 
     def log_posterior(self, parameters: np.ndarray, data: np.ndarray) -> np.ndarray:
         """ln of prior times likelihood (m,), constants left out, of parameters (m, p) for summaries (d,) of one map."""
-        found, log_prior, places = self.predict(parameters)
+        log_prior, outputs, amplitude, places = self.prior(parameters)
         result, allowed = np.full(len(parameters), -np.inf), np.isfinite(log_prior)
         if allowed.any():
-            chi2, log_det = self.chi2(found[allowed], places[allowed], data)
+            found, _ = summaries(outputs[allowed], amplitude[allowed], self.sigma_uk, self.measure)
+            chi2, log_det = self.chi2(found, places[allowed], data)
             result[allowed] = log_prior[allowed] - 0.5 * (chi2 + log_det)
         return result
 
@@ -144,7 +156,7 @@ def prior_draws(rival: Rival, count: int, rng: np.random.Generator | np.random.R
     root, found = np.linalg.cholesky(np.linalg.inv(rival.precision)), []
     while sum(map(len, found)) < count:
         drawn = rival.mean + rng.standard_normal((count, len(rival.mean))) @ root.T
-        found.append(drawn[np.isfinite(rival.predict(drawn)[1])])
+        found.append(drawn[np.isfinite(rival.prior(drawn)[0])])
         if len(found) > 200:
             expected = "a range of mean temperatures that the prior reaches"
             raise problem("rival: prior", f"{sum(map(len, found))} draws in {200 * count}", expected, "widen it")
@@ -195,8 +207,3 @@ def luminosity_functions(
         one.append(rng.binomial(np.floor(trials + rng.random(len(p))).astype(np.int64), p))
         mean.append(counts.mean(0))
     return np.array(one, np.float64), np.array(mean)
-
-
-def start_rng(seed: int, *index: int) -> np.random.Generator:
-    """The stream of one map's luminosity functions."""
-    return generator(seed, "rival luminosity functions", *index)

@@ -139,6 +139,12 @@ rule money_table:
             f"{RESULTS}/money/ideal/{model}.h5"
             for model in dict.fromkeys(STUDY["tests"][test]["line_model"] for _, test in DRAWN)
         ],
+        rivals=[
+            f"{RESULTS}/rival/{rival}/{test}.h5"
+            for rival in STUDY["rival"]
+            for test in rival_tests(STUDY, rival)
+            if test in {test for _, test in DRAWN}
+        ],
     output:
         table=f"{RESULTS}/money/money_plot.csv",
         pdf=f"{RESULTS}/money/money_plot.pdf",
@@ -154,7 +160,7 @@ rule money_table:
     params:
         code=code_hash("scripts/money_plot.py", "resources/ihle2018_interval.csv"),
     shell:
-        "python scripts/money_plot.py --intervals {input.intervals:q} {input.ideal:q}"
+        "python scripts/money_plot.py --intervals {input.intervals:q} {input.rivals:q} {input.ideal:q}"
         " --evaluation {input.evaluation:q} --output {output.table:q} > {log:q} 2>&1"
 
 
@@ -213,3 +219,32 @@ rule rival:
         "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
         " --emulator {input.emulator:q} --subfields {input.subfields:q} --chains {params.chains:q}"
         " --output {output:q} > {log:q} 2>&1"
+
+
+rule rival_figure:
+    input:
+        lambda wildcards: [
+            f"{RESULTS}/rival/{wildcards.rival}/{test}.h5" for test in rival_tests(STUDY, wildcards.rival)
+        ],
+    output:
+        pdf=f"{RESULTS}/figures/rival/{{rival}}.pdf",
+        png=report(
+            f"{RESULTS}/figures/rival/{{rival}}.png",
+            caption="../report/rival.rst",
+            category="Intervals",
+            labels={"rival": "{rival}"},
+        ),
+        table=f"{RESULTS}/rival/{{rival}}/table.csv",
+    log:
+        f"{RESULTS}/logs/figures/rival/{{rival}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=runtime("figure"),
+    params:
+        code=code_hash("scripts/make_rival_figure.py", "resources/ihle2018_interval.csv"),
+    shell:
+        "python scripts/make_rival_figure.py --intervals {input:q} --table {output.table:q} --output {output.pdf:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Draw the rival's 95 % intervals per luminosity beside the published ones, and write them as a table.
+
+example: python scripts/make_rival_figure.py --intervals rival/li/fiducial_comap.h5 --table rival.csv --output rival.pdf
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limelight.errors import plain_errors  # noqa: E402
+from limelight.figures.rival import rival_figure, rival_table  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+from limelight.files import write_text  # noqa: E402
+from limelight.inference.intervals import read_intervals  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--intervals", nargs="+", required=True, metavar="R.h5", help="of run_rival.py, one a test")
+    parser.add_argument("--table", type=Path, required=True, metavar="T.csv", help="table to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="F.pdf", help="figure; a PNG is written as well")
+    args = parser.parse_args()
+    results = [read_intervals(path) for path in args.intervals]
+    lines = []
+    for result in results:
+        for row in rival_table(result):
+            lines = lines or [",".join(["test", *row])]
+            lines.append(",".join([result.test, *(f"{value:.5g}" for value in row.values())]))
+    write_text(args.table, "\n".join(lines) + "\n")
+    save(rival_figure(results), args.output)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
