@@ -217,7 +217,7 @@ def memory_mb(study: dict, stage: str) -> int:
         "evaluation": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * pooled + 2400,
         "audit": 4 * len(study["line_models"]) * tested * pooled + 2400,
         "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
-        "intervals": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * (pooled + _draws_mb(study))
+        "intervals": 3 * maps_per_lightcone(study) * len(study["lightcones"]["test"]) * (pooled + 4 * _draws_mb(study))
         + 2400,
         "rival_emulator": 17e-6 * _rival_fields(study) * halos / study["subfields"]["per_side"] ** 2
         + 1.2 * map_mb(study) * max((entry["realisations"] for entry in study["rival"].values()), default=0)

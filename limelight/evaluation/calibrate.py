@@ -47,9 +47,10 @@ def prior_counts(paths: Sequence[str | Path], bins: int) -> np.ndarray:
 def calibrate(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dict], dict]:
     """(a row a luminosity bin, arrays for the figure) of one method on one test; prior (n, bins) of `prior_counts`.
 
-    dex: of log10(1 + N + u). A method without draws has interval_covered_95 alone. Further rows, by their `bin`: joint, the
-    ellipsoid of the filled bins (its gain the mean of theirs); tarp, expected coverage; usual, the share of maps that the
-    misspecification check lets pass; predictive k, the share whose k-th statistic is within its posterior predictive 95 %.
+    dex: of log10(1 + N + u). A method without draws has interval_covered_95 alone. Further rows, by their `bin`: each
+    line-model parameter (bias in its own unit); joint, the ellipsoid of the filled bins (its gain the mean of theirs); tarp,
+    expected coverage; usual, the share of maps that the misspecification check lets pass; predictive k, the share whose
+    k-th statistic is within its posterior predictive 95 %.
     """
     rng = generator(seed, f"calibration of {result.method} on {result.test}")
     m, bins = result.truth.shape
@@ -90,6 +91,7 @@ def calibrate(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dic
     for i, row in enumerate(rows):
         row |= {name: values[i] for name, values in columns.items()}
 
+    rows += _parameter_rows(result, common)
     filled = result.truth.mean(axis=0) >= FILLED
     figure = {"rank": rank, "filled": filled}
     if filled.any():
@@ -113,6 +115,23 @@ def calibrate(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dic
         extreme = (result.extra["predictive_p"] < 0.05).mean(axis=0)
         rows += [{**common, "bin": f"predictive {i}", "covered_95": 1 - share} for i, share in enumerate(extreme)]
     return rows, figure
+
+
+def _parameter_rows(result: Intervals, common: dict) -> list[dict]:
+    """A row a line-model parameter whose draws and truths are known: its coverage, ranks and bias, in its own unit."""
+    if result.parameter_samples is None or result.parameters is None:
+        return []
+    draws, truth = np.asarray(result.parameter_samples, np.float64), np.asarray(result.parameters)
+    rank = calibration.ranks(draws, truth)
+    p, bias = calibration.rank_p_value(rank), (np.median(draws, axis=1) - truth).mean(axis=0)
+    shares = {level: calibration.coverage(rank, level) for level in calibration.LEVELS}
+    rows = []
+    for i, name in enumerate(result.parameter_names):
+        row = {**common, "bin": name, "rank_p": p[i], "bias_dex": bias[i]}
+        for level, (share, error) in shares.items():
+            row |= {f"covered_{100 * level:.0f}": share[i], f"error_{100 * level:.0f}": error[i]}
+        rows.append(row)
+    return rows
 
 
 def write_rows(path: str | Path, rows: list[dict], columns: Sequence[str]) -> None:

@@ -71,11 +71,11 @@ def posterior_intervals(posterior: Posterior, settings: dict, data, timed: bool 
         extra["log_score"] = torch.cat(found["log_score"])
     with_parameters = {}
     if found["parameters"]:
-        with_parameters = {
-            "parameter_samples": torch.cat(found["parameters"]).cpu().numpy(),
-            "parameters": np.asarray(data.parameters),
-            "parameter_names": list(content["parameter_names"]),
-        }
+        names = list(content["parameter_names"])
+        samples_of_them = torch.cat(found["parameters"]).cpu().numpy()
+        with_parameters = {"parameter_samples": samples_of_them, "parameter_names": names}
+        if list(data.parameter_names) == names:  # a test may have another line model, of other parameters
+            with_parameters["parameters"] = np.asarray(data.parameters)
     kind = KINDS[content["kind"]] + (
         ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
     )

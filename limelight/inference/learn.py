@@ -21,6 +21,7 @@ from limelight.seeds import torch_seed
 from limelight.training.data import Maps, Presentation, observe, on_device, present, presentation
 
 CHUNK = 4096  # rows of a validation loss at a time
+KEPT = 20_000  # training presentations whose statistics and summaries the file holds
 
 
 def head_loss(kind: str, options: dict, head: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -94,7 +95,12 @@ def train_posterior(
             weights["labels"] = labels.state_dict()
     weights["head"] = head.state_dict()
 
-    step = max(1, -(-len(training) // 20000))
+    kept = (
+        torch.randperm(len(training), generator=_random(seed, f"kept of {name}", torch.device("cpu")))[:KEPT]
+        .sort()
+        .values
+    )
+    kept = kept.to(device)
     content = {
         "posterior": what["name"],
         "kind": kind,
@@ -108,15 +114,15 @@ def train_posterior(
         "prior": {
             "counts": sets[0].n_above[:, : how.bins].float() - sets[0].n_above[:, 1 : how.bins + 1].float(),
             "parameters": torch.as_tensor(parameters[0], dtype=torch.float32) if needs_parameters else torch.empty(0),
-            "row": training.row[::step],
-            "statistics": training.statistics[::step],
+            "row": training.row[kept],
+            "statistics": training.statistics[kept],
         },
         "check": make_check(*({view: getattr(table, view) for view in VIEWS} for table in (training, validation))),
         "recalibration": None,
         "training": {"presentations": len(training), **history[-1]},
     }
     if kind == "imnn":
-        content["prior"]["summaries"] = _summaries(head, scales, training.features)[::step]
+        content["prior"]["summaries"] = _summaries(head, scales, training.features[kept])
     if what["recalibrate"]:
         posterior = Posterior(content, trunk, info, head.eval(), labels)
         content["recalibration"] = widen(posterior, validation, seed)

@@ -10,8 +10,9 @@ GROUPS = 8  # of equal size in a bin's reconstructed value, over which the scatt
 
 
 def standardise(values: Tensor) -> dict[str, Tensor]:
-    """The scale {mean, std} of values (n, d)."""
-    return {"mean": values.mean(dim=0), "std": values.std(dim=0, correction=0).clamp(min=MIN_SPREAD)}
+    """The scale {mean, std} of values (n, d); std is 1 for a column that hardly varies: it must not outweigh the others."""
+    spread = values.std(dim=0, correction=0)
+    return {"mean": values.mean(dim=0), "std": torch.where(spread > MIN_SPREAD, spread, 1.0)}
 
 
 def principal(values: Tensor, components: int) -> dict[str, Tensor]:
