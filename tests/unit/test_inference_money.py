@@ -144,7 +144,14 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     result = poisson()
     rng = np.random.default_rng(5)
     prior = rng.poisson(rng.gamma(3.0, [3.0, 30.0, 300.0], (4000, 3)))
+    alpha = rng.normal(size=(400, 1))
+    seen = alpha + rng.normal(size=(400, 1))
+    result.parameters, result.parameter_names = alpha, ["alpha"]
+    result.parameter_samples = seen[:, None] / 2 + rng.normal(0, 0.5**0.5, (400, 300, 1))
     rows, arrays = calibrate(result, prior, 7)
+    (parameter,) = (row for row in rows if row["bin"] == "alpha")
+    assert abs(parameter["covered_68"] - 0.68) < 4 * parameter["error_68"]
+    assert parameter["rank_p"] > 1e-3
     for row in rows[:3]:
         assert abs(row["covered_95"] - 0.95) < 4 * row["error_95"]
         assert row["gain_nats"] > 0.1
