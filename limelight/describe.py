@@ -141,7 +141,7 @@ def _provenance(attributes: dict) -> Iterator[str]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, str) and value[:1] in "{[":
+    if isinstance(value, str) and value[:1] in ("{", "["):
         return json.loads(value)
     return value
 
