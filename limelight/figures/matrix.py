@@ -45,9 +45,11 @@ def summary_matrix(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> F
 
 
 def _log_norm(table: np.ndarray) -> LogNorm:
+    """A logarithmic scale from the least to the largest value, a decade at least: like values look alike."""
     good = table[np.isfinite(table) & (table > 0)]
     low, high = (good.min(), good.max()) if len(good) else (0.1, 1.0)
-    return LogNorm(low / 1.01, high * 1.01)
+    middle = np.sqrt(low * high)
+    return LogNorm(min(low, middle / 10**0.5), max(high, middle * 10**0.5))
 
 
 def _matrix(panel: Axes, table: np.ndarray, norm: Normalize) -> None:
