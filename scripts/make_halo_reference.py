@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Make resources/halo_reference.csv, the N-body truth of the halo validation: minutes on two cores, needed once.
+"""Make the N-body truth of the halo validation, resources/halo_reference*.csv: minutes on two cores, needed once.
 
-A particle-mesh run (256³ particles, 128 Mpc, mesh 512³, 16 steps from 2LPT at z = 19 to 2.9) and friends-of-friends
-halos of 20 particles and more; the table holds their counts in cells, power and one-point function.
+A particle-mesh run (256³ particles in 128 Mpc, or 192³ in 96 Mpc; mesh twice as fine, 16 steps from 2LPT at z = 19 to 2.9)
+and friends-of-friends halos of 20 particles and more; the table holds their counts in cells, power and one-point function.
 
-example: python scripts/make_halo_reference.py --output resources/halo_reference.csv
+example: python scripts/make_halo_reference.py --reference independent
 """
 
 import argparse
@@ -16,18 +16,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limelight.cosmology import Cosmology  # noqa: E402
 from limelight.errors import plain_errors  # noqa: E402
 from limelight.halos.particle_mesh import friends_of_friends, run_particle_mesh  # noqa: E402
-from limelight.halos.reference import PARTICLES, REDSHIFT, SEED, SIDE_MPC, write_reference  # noqa: E402
+from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference  # noqa: E402
 from limelight.halos.validation import clustering_statistics  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    parser.add_argument("--reference", choices=list(REFERENCES), required=True, help="which of the two runs")
+    parser.add_argument("--output", type=Path, help="CSV to write (default: its place in resources/)")
     args = parser.parse_args()
-    position, velocity, _ = run_particle_mesh(SIDE_MPC, PARTICLES, REDSHIFT, Cosmology(), SEED)
-    centre, _, members = friends_of_friends(position, velocity, SIDE_MPC)
-    write_reference(args.output, clustering_statistics(centre, members, SIDE_MPC))
-    print(f"{args.output}: {len(members):,} halos", file=sys.stderr)
+    run = REFERENCES[args.reference]
+    position, velocity, _ = run_particle_mesh(run.side_mpc, run.particles, REDSHIFT, Cosmology(), run.seed)
+    centre, _, members = friends_of_friends(position, velocity, run.side_mpc)
+    output = args.output or run.table
+    write_reference(output, clustering_statistics(centre, members, run.side_mpc))
+    print(f"{output}: {len(members):,} halos", file=sys.stderr)
 
 
 if __name__ == "__main__":

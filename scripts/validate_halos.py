@@ -3,7 +3,7 @@
 
 Of each light-cone: its mass function per redshift slice, velocities, mean map temperature. Of the generator, in box mode
 with the study's own settings: bias, redshift-space distortion, velocities, luminosity function, and counts in cells, power
-and one-point function beside N-body halos of the same phases (resources/halo_reference.csv).
+and one-point function beside N-body halos of the same phases (resources/halo_reference*.csv).
 
 example: python scripts/validate_halos.py --config config/demo.yaml --lightcones cones/9.h5 --output v.csv --figure v.pdf
 """
@@ -24,7 +24,7 @@ from limelight.figures.style import save  # noqa: E402
 from limelight.files import write_text  # noqa: E402
 from limelight.halos.box import generate_box  # noqa: E402
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg  # noqa: E402
-from limelight.halos.reference import box_of_reference, read_reference  # noqa: E402
+from limelight.halos.reference import REFERENCES, box_of_reference, read_reference  # noqa: E402
 from limelight.halos.validation import (  # noqa: E402
     Row,
     abundance_rows,
@@ -87,23 +87,26 @@ def generator_rows(study: dict, side_mpc: float, redshift: float, seed: int) -> 
     box = generate_box(settings, side_mpc, redshift, cosmology, seed)
     rows = bias_rows(box.position_mpc, box.mass_msun, box.matter_mpc, box.side_mpc, redshift, cosmology, model)
     light = box.mass_msun < box.mass_msun.min() * 10**0.5
-    rows += kaiser_rows(
-        box.position_mpc[light], box.velocity_kms[light], box.side_mpc, redshift, cosmology, rows[0].measured
-    )
+    bias = next(row.measured for row in rows if row.case == "halo-matter (k < 0.2)")  # of the lightest band
+    rows += kaiser_rows(box.position_mpc[light], box.velocity_kms[light], box.side_mpc, redshift, cosmology, bias)
     rows.append(box_velocity_row(box.velocity_kms, box.matter_kms, redshift))
     line = get_model("li")
     parameters = {key: mean for key, (mean, _) in line.parameters.items()}
     mass = box.mass_msun.astype(float)
     log_lum = line.log10_luminosity(mass, np.full(len(mass), redshift), parameters, generator(seed, "validate"))
     found = np.histogram(log_lum, LUM_EDGES)[0]
-    values, density = expected_luminosities(line, parameters, settings["mass_min_msun"], redshift, cosmology, model)
+    values, density = expected_luminosities(
+        line, parameters, settings["mass_min_msun"], redshift, cosmology, model, 4000
+    )
     expected = np.histogram(values, LUM_EDGES, weights=density)[0] * box.side_mpc**3
     for low, n, e in zip(LUM_EDGES[:-1], found, expected, strict=True):
         if e > 10:  # errors are of Poisson alone
             rows.append(Row("luminosity function", "fiducial Li", low + 0.25, float(n), float(e), float(np.sqrt(e))))
-    same = box_of_reference(settings, cosmology)
-    statistics = clustering_statistics(same.position_mpc, same.mass_msun, same.side_mpc)
-    return rows + reference_rows(statistics, read_reference(statistics))
+    for name, reference in REFERENCES.items():
+        same = box_of_reference(reference, settings, cosmology)
+        statistics = clustering_statistics(same.position_mpc, same.mass_msun, same.side_mpc)
+        rows += reference_rows(statistics, read_reference(statistics, reference.table), name)
+    return rows
 
 
 def main() -> None:

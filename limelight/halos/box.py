@@ -10,7 +10,7 @@ from limelight.halos.chunks import chunk_runner
 from limelight.halos.cone import Cone, Slab
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
 from limelight.halos.generator import interpolate, lpt_factors
-from limelight.halos.initial import PLANES, Box, LinearField, displacements, field_variances, periodic_field, resampled
+from limelight.halos.initial import PLANES, Box, LinearField, displacements, periodic_field, resampled
 
 
 @dataclass
@@ -42,8 +42,7 @@ def generate_box(
     slabs = [
         Slab(i, (z, min(z + PLANES, cells)), (0, cells), (0, cells), 0.0) for i, z in enumerate(range(0, cells, PLANES))
     ]
-    variances = field_variances(box, cosmology, periodic=True)
-    bands = calibrate_bands(lightcones, box.volume, np.full(len(slabs), redshift), variances, cosmology)
+    bands = calibrate_bands(lightcones, box, np.full(len(slabs), redshift), cosmology, periodic=True)
     with chunk_runner(device) as run:
         if modes is None:
             field = periodic_field(box, cosmology, seed, device, run)

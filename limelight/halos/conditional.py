@@ -45,31 +45,40 @@ class Rate:
 
 def contrast_curvature(
     height: np.ndarray, radii: np.ndarray, squared_k: np.ndarray, variances: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """c (Mpc²) of y = (1 − c∇²) δ_R per band and the variance of y.
+) -> np.ndarray:
+    """c (Mpc²) of y = (1 − c∇²) δ_R per band.
 
     height (b,): ν of the bands; radii (b,): R; squared_k, variances: the waves of the field and their shares.
     """
     boost = np.clip(BOOST - BOOST_SLOPE * (height - 1.8), 1.0, BOOST_MAX)
-    curvature, variance = np.empty(len(radii)), np.empty(len(radii))
-    for j, radius in enumerate(radii):
-        share = variances * np.exp(-squared_k * radius**2)
-        curvature[j] = (boost[j] - 1) * share.sum() / np.sum(share * squared_k)
-        variance[j] = np.sum(share * (1 + curvature[j] * squared_k) ** 2)
-    return curvature, variance
+    shares = [variances * np.exp(-squared_k * radius**2) for radius in radii]
+    return np.array([(b - 1) * share.sum() / np.sum(share * squared_k) for b, share in zip(boost, shares, strict=True)])
 
 
-def calibrate_contrast(variance: np.ndarray, growth: np.ndarray, bias: np.ndarray) -> Rate:
+def contrast_variance(
+    radii: np.ndarray, curvature: np.ndarray, squared_k: np.ndarray, variances: np.ndarray
+) -> np.ndarray:
+    """The variance of y per band that some waves make."""
+    pairs = zip(radii, curvature, strict=True)
+    return np.array([np.sum(variances * np.exp(-squared_k * r**2) * (1 + c * squared_k) ** 2) for r, c in pairs])
+
+
+def calibrate_contrast(
+    variance: np.ndarray, growth: np.ndarray, bias: np.ndarray, unresolved: np.ndarray | float = 0.0
+) -> Rate:
     """w(y) with ⟨w⟩ = 1 and ⟨wδ⟩ = D (b − 1) on large scales, where y is δ: a Gaussian in y/σ_y, of y's variance (b,).
 
     growth (g,), bias (g, b). The product with y's own Gaussian has mean m = σ_y D (b − 1) and variance SPREAD².
+    unresolved (b,): the share of y's variance in waves too short for the grid. The rate is the mean over them: a wider
+    Gaussian in the part of y that the grid holds, so that larger cells give the same halos on the scales they resolve.
     """
     width2 = SPREAD**2 / (1 - SPREAD**2)  # t²
     mean = np.sqrt(variance) * growth[:, None] * (bias - 1)
     centre = mean * (1 + width2)
     one = np.ones_like(mean)
-    factor = np.sqrt((1 + width2) / width2) * np.exp(centre**2 / (2 * (1 + width2)))
-    return Rate(factor, one, 0 * one, centre, one / np.sqrt(variance), one * 0.5 / width2, 0 * one)
+    seen = width2 + unresolved * one
+    factor = np.sqrt((1 + width2) / seen) * np.exp(centre**2 / (2 * (1 + width2)))
+    return Rate(factor, one, 0 * one, centre, one / np.sqrt(variance), 0.5 / seen, 0 * one)
 
 
 def moving_barrier(s: np.ndarray, variance: np.ndarray, growth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from limelight.halos.conditional import (
     calibrate,
     calibrate_contrast,
     contrast_curvature,
+    contrast_variance,
     density_nodes,
 )
 from limelight.halos.cone import Cone, Slab
@@ -29,7 +30,15 @@ from limelight.halos.exclusion import (
     response_sums,
     take_mass,
 )
-from limelight.halos.initial import LinearField, field_variances, long_block, smoothed, smoothing_radii
+from limelight.halos.initial import (
+    Box,
+    LinearField,
+    field_variances,
+    long_block,
+    smoothed,
+    smoothing_radii,
+    unresolved_variances,
+)
 from limelight.halos.massfunction import band_abundance, band_masses
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
@@ -68,8 +77,7 @@ class LagrangianHalos:
 def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
     """Mass bands and their calibrated rates at every slab's redshift."""
     redshifts = cosmology.redshift_at(np.array([slab.distance_mpc for slab in slabs]))
-    variances = field_variances(cone.box, cosmology)
-    bands = calibrate_bands(lightcones, cone.box.volume, redshifts, variances, cosmology)
+    bands = calibrate_bands(lightcones, cone.box, redshifts, cosmology)
     step, model = 0.02, lightcones["mass_function"]
     below, above = (band_abundance(bands.masses, redshifts + dz, cosmology, model)[0][..., -1] for dz in (-step, step))
     per_redshift = np.log(above / below) / (2 * step)
@@ -78,22 +86,26 @@ def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Co
 
 
 def calibrate_bands(
-    lightcones: dict, volume_mpc3: float, redshifts: np.ndarray, variances: tuple, cosmology: Cosmology
+    lightcones: dict, box: Box, redshifts: np.ndarray, cosmology: Cosmology, periodic: bool = False
 ) -> Bands:
     """Mass bands and rates at given redshifts, without evolution inside a slab."""
     model = lightcones["mass_function"]
-    masses = band_masses(lightcones["mass_min_msun"], volume_mpc3, redshifts.min(), cosmology, model)
+    masses = band_masses(lightcones["mass_min_msun"], box.volume, redshifts.min(), cosmology, model)
     cumulative, bias = band_abundance(masses, redshifts, cosmology, model)
     s = cosmology.sigma(np.exp(np.log(masses).mean(axis=1))) ** 2
     method = lightcones["method"]
-    radii, variance = smoothing_radii(VARIANCE_SHARE[method] * s, *variances)
     growth = cosmology.growth(redshifts)
-    curvature = np.zeros_like(radii)
+    on_grid = field_variances(box, cosmology, periodic)
     if method == "contrast":
-        height = COLLAPSE_THRESHOLD / (np.sqrt(s) * growth.mean())
-        curvature, variance = contrast_curvature(height, radii, *variances)
-        rate = calibrate_contrast(variance, growth, bias)
+        too_short = unresolved_variances(box, cosmology)
+        all_waves = tuple(np.concatenate(pair) for pair in zip(on_grid, too_short, strict=True))
+        radii, _ = smoothing_radii(VARIANCE_SHARE[method] * s, *all_waves)
+        curvature = contrast_curvature(COLLAPSE_THRESHOLD / (np.sqrt(s) * growth.mean()), radii, *all_waves)
+        variance = contrast_variance(radii, curvature, *all_waves)
+        rate = calibrate_contrast(variance, growth, bias, contrast_variance(radii, curvature, *too_short) / variance)
     else:
+        radii, variance = smoothing_radii(VARIANCE_SHARE[method] * s, *on_grid)
+        curvature = np.zeros_like(radii)
         rate = calibrate(s, variance, growth, bias)
     still = np.zeros_like(bias)
     return Bands(masses, cumulative, s, variance, growth, bias, rate, radii, curvature, still, method == "exclusion")

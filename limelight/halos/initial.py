@@ -20,6 +20,7 @@ from limelight import seeds
 from limelight.cosmology import Cosmology
 
 TABLE_PER_E_FOLD = 200  # of the power-spectrum table; linear interpolation in it is good to 1e-5
+K_MAX = 20.0  # 1/Mpc; of the shortest waves that the rates of the lightest halos know of
 LONG_BOX_MPC = 1600.0  # least side of the box of long waves; beyond it lies 0.4 % of the rms displacement
 LONG_BOX_FACTOR = 1.4  # and at least so many times the longest side of the fine box
 LONG_CELLS_PER_RADIUS = 1.5  # coarse cells per smoothing radius of the long waves
@@ -193,6 +194,18 @@ def _mode_variances(box: Box, cosmology: Cosmology) -> tuple[np.ndarray, np.ndar
     used = number > 0
     k2 = square[used] / number[used]
     return k2, number[used] * cosmology.linear_power(np.sqrt(k2)) / box.volume
+
+
+def unresolved_variances(box: Box, cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
+    """Squared wavenumbers of waves too short for the box's cells, up to K_MAX, and their shares of the variance."""
+    nyquist = np.pi / box.cell_mpc
+    k = np.exp(np.arange(np.log(nyquist), np.log(K_MAX), 0.01) + 0.005)
+    n = np.arange(0.5, 4000)  # directions spread evenly over the sphere (a Fibonacci lattice)
+    height, turn = 1 - n / 2000, n * np.pi * (3 - np.sqrt(5))
+    ring = np.sqrt(1 - height**2)
+    largest = np.sort(np.abs([height, ring * np.cos(turn), ring * np.sin(turn)]).max(axis=0))
+    outside = 1 - np.searchsorted(largest, nyquist / k) / len(n)  # of the grid's cube of wavenumbers
+    return k**2, outside * cosmology.linear_power(k) * k**3 / (2 * np.pi**2) * 0.01
 
 
 def smoothing_radii(wanted: np.ndarray, squared_k: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
-"""The N-body reference of the halo validation: its settings, its table, and the generator's box of the same phases."""
+"""The N-body references of the halo validation: their settings, tables, and the generator's box of the same phases."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from limelight.cosmology import Cosmology
@@ -9,8 +10,26 @@ from limelight.halos.box import HaloBox, generate_box
 from limelight.halos.chunks import chunk_runner
 from limelight.halos.initial import Box, periodic_field
 
-SIDE_MPC, PARTICLES, REDSHIFT, SEED = 128.0, 256, 2.9, 11
-TABLE = Path(__file__).resolve().parents[2] / "resources" / "halo_reference.csv"
+REDSHIFT = 2.9
+FOLDER = Path(__file__).resolve().parents[2] / "resources"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One N-body run: particles³ in a periodic cube, and the file of its statistics."""
+
+    side_mpc: float
+    particles: int
+    seed: int
+    table: Path
+
+
+REFERENCES = {
+    "fitted": Reference(
+        128.0, 256, 11, FOLDER / "halo_reference.csv"
+    ),  # two constants of the generator were read off it
+    "independent": Reference(96.0, 192, 12, FOLDER / "halo_reference_independent.csv"),  # nothing was
+}
 
 
 def write_reference(path: str | Path, statistics: dict[tuple, float]) -> None:
@@ -20,7 +39,7 @@ def write_reference(path: str | Path, statistics: dict[tuple, float]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def read_reference(statistics: dict[tuple, float], path: str | Path = TABLE) -> dict[tuple, float]:
+def read_reference(statistics: dict[tuple, float], path: str | Path) -> dict[tuple, float]:
     """The reference's values under the keys of `statistics`, which it must have been made for."""
     if not Path(path).is_file():
         raise problem(path, "no such file", "the N-body reference", "run scripts/make_halo_reference.py")
@@ -30,10 +49,11 @@ def read_reference(statistics: dict[tuple, float], path: str | Path = TABLE) -> 
     return {key: float(row[3]) for row, key in zip(rows, statistics, strict=True)}
 
 
-def box_of_reference(lightcones: dict, cosmology: Cosmology, cell_mpc: float = 1.0) -> HaloBox:
+def box_of_reference(reference: Reference, lightcones: dict, cosmology: Cosmology, cell_mpc: float = 1.0) -> HaloBox:
     """The generator's halos in the reference's universe: the same phases on coarser cells."""
-    fine = Box((PARTICLES,) * 3, SIDE_MPC / PARTICLES)
+    side = reference.side_mpc
+    fine = Box((reference.particles,) * 3, side / reference.particles)
     with chunk_runner() as run:
-        modes = periodic_field(fine, cosmology, SEED, "cpu", run).modes
-    settings = lightcones | {"cell_mpc": SIDE_MPC / (2 * round(SIDE_MPC / cell_mpc / 2)), "mass_min_msun": 2.5e10}
-    return generate_box(settings, SIDE_MPC, REDSHIFT, cosmology, SEED, modes=modes)
+        modes = periodic_field(fine, cosmology, reference.seed, "cpu", run).modes
+    settings = lightcones | {"cell_mpc": side / (2 * round(side / cell_mpc / 2)), "mass_min_msun": 2.5e10}
+    return generate_box(settings, side, REDSHIFT, cosmology, reference.seed, modes=modes)

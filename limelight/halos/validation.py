@@ -123,15 +123,15 @@ def power_spectrum(
 
 def bias_rows(
     position: np.ndarray, mass: np.ndarray, matter: np.ndarray, side_mpc: float, redshift: float, cosmology: Cosmology,
-    model: str, k_max: float = 0.2, cells: int = 128
+    model: str, k_max: tuple[float, ...] = (0.1, 0.2), cells: int = 128
 ) -> list[Row]:  # fmt: skip
     """Large-scale bias per mass band from the halo-matter and halo-halo spectra against Tinker et al. 2010.
 
-    Halos and matter share their phases, which cancels most cosmic variance; the error is that of the shot noise.
+    For all waves up to each k_max. Halos and matter share their phases, which cancels most cosmic variance; the error is
+    that of the shot noise.
     """
-    edges = np.array([1e-6, k_max])
     matter_modes = overdensity_modes(matter, side_mpc, cells)
-    matter_power = power_spectrum(matter_modes, matter_modes, side_mpc, edges)
+    matter_power = {k: power_spectrum(matter_modes, matter_modes, side_mpc, np.array([1e-6, k])) for k in k_max}
     rows = []
     for low in np.arange(np.log10(mass.min()), 13.4, 0.5):
         chosen = (mass >= 10**low) & (mass < 10 ** (low + 0.5))
@@ -143,13 +143,16 @@ def bias_rows(
         expected = float(np.average(halo_bias(masses, redshift, cosmology), weights=weight))
         modes = overdensity_modes(position[chosen], side_mpc, cells)
         shot = side_mpc**3 / number
-        cross = power_spectrum(modes, matter_modes, side_mpc, edges).monopole[0] / matter_power.monopole[0]
-        auto = power_spectrum(modes, modes, side_mpc, edges, shot).monopole[0] / matter_power.monopole[0]
-        noise = np.sqrt(shot / matter_power.monopole[0] / (matter_power.modes[0] / 2))
-        rows.append(Row("bias", "halo-matter", low + 0.25, cross, expected, noise))
-        auto_error = shot / matter_power.monopole[0] / np.sqrt(matter_power.modes[0] / 2) / (2 * expected)
-        rows.append(Row("bias", "halo-halo", low + 0.25, np.sqrt(max(auto, 0)), expected, auto_error + noise))
-    return rows
+        for k in k_max:
+            edges, power, waves = np.array([1e-6, k]), matter_power[k].monopole[0], matter_power[k].modes[0] / 2
+            cross = power_spectrum(modes, matter_modes, side_mpc, edges).monopole[0] / power
+            auto = power_spectrum(modes, modes, side_mpc, edges, shot).monopole[0] / power
+            noise = np.sqrt(shot / power / waves)
+            rows.append(Row("bias", f"halo-matter (k < {k:g})", low + 0.25, cross, expected, noise))
+            auto_error = shot / power / np.sqrt(waves) / (2 * expected)
+            rows.append(Row("bias", f"halo-halo (k < {k:g})", low + 0.25, auto**0.5 if auto > 0 else 0.0, expected,
+                            auto_error + noise))  # fmt: skip
+    return sorted(rows, key=lambda row: row.case)
 
 
 def kaiser_rows(
@@ -261,9 +264,9 @@ def number_of(density: float, side_mpc: float) -> int:
     return round(density * side_mpc**3)
 
 
-def reference_rows(found: dict[tuple, float], reference: dict[tuple, float]) -> list[Row]:
+def reference_rows(found: dict[tuple, float], reference: dict[tuple, float], name: str) -> list[Row]:
     """Found statistics beside those of the N-body run of the same phases; no error is attached to one realisation."""
     return [
-        Row(f"N-body: {quantity}", f"{density:.2g} per Mpc³", at, found[quantity, density, at], expected, 0.0)
+        Row(f"N-body: {quantity}", f"{density:.2g} per Mpc³ ({name})", at, found[quantity, density, at], expected, 0.0)
         for (quantity, density, at), expected in reference.items()
     ]

@@ -14,16 +14,20 @@ DRAWS = 400  # of the model's scatter at each mass
 
 
 def expected_luminosities(
-    model: LineModel, parameters: dict, mass_min_msun: float, redshift: float, cosmology: Cosmology, mass_function_name: str
+    model: LineModel, parameters: dict, mass_min_msun: float, redshift: float, cosmology: Cosmology, mass_function_name: str,
+    draws: int = DRAWS
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """log10 luminosities (Lsun) and the number densities (1/Mpc³) that they stand for: samples of the exact integral."""
+    """log10 luminosities (Lsun) and the number densities (1/Mpc³) that they stand for: samples of the exact integral.
+
+    draws: of the model's scatter at each of MASSES masses; 400 give a half-dex of luminosity to 1 %, 4000 to 0.3 %.
+    """
     log_mass = np.linspace(np.log(mass_min_msun), np.log(10**15.5), MASSES + 1)
     middle = np.exp(0.5 * (log_mass[1:] + log_mass[:-1]))
     weight = mass_function(middle, redshift, cosmology, mass_function_name) * np.diff(log_mass)
-    mass = np.repeat(middle, DRAWS)
+    mass = np.repeat(middle, draws)
     rng = generator(0, "expected luminosities")
     log_lum = model.log10_luminosity(mass, np.full(len(mass), redshift), parameters, rng)
-    return log_lum, np.repeat(weight / DRAWS, DRAWS)
+    return log_lum, np.repeat(weight / draws, draws)
 
 
 def expected_temperature_uk(log10_lum: np.ndarray, density: np.ndarray, redshift: float, rest_freq_ghz: float,

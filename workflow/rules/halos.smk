@@ -66,7 +66,10 @@ rule validate_halos:
     params:
         settings=settings("lightcone"),
         code=code_hash(
-            "scripts/validate_halos.py", "resources/halo_reference.csv", "resources/sfr_behroozi_release.dat"
+            "scripts/validate_halos.py",
+            "resources/halo_reference.csv",
+            "resources/halo_reference_independent.csv",
+            "resources/sfr_behroozi_release.dat",
         ),
     shell:
         "python scripts/validate_halos.py --config $STUDY --lightcones {input:q} --output {output.table:q}"
