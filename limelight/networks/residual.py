@@ -17,7 +17,7 @@ from limelight.networks.checks import one_of, ratios
 from limelight.networks.layers import Conv3d
 
 MOMENTS = 4
-MAX_INPUT = 85.0  # asinh(T/s) of 10^36 s: its sinh is still a float32
+FAR = 20.0  # asinh(T/s) of 2.4e8 s: from there on it is a logarithm to float32
 
 
 def limelight(
@@ -93,12 +93,17 @@ class Limelight(nn.Module):
 def rescaled(x: Tensor, scales: list[float]) -> Tensor:
     """asinh(T/s) seen at several scales: x (b, 1, x, y, f) -> (b, scales, x, y, f), channel i being asinh(T/(scales[i] s)).
 
-    One scale of 1 leaves the input as it is, whatever it is.
+    That is asinh(sinh(x)/scale), and |x| − ln(scale) far out, where sinh would overflow. Other inputs than asinh come to no
+    harm: a scale of 1 leaves any input as it is.
     """
     if scales == [1.0]:
         return x
-    linear = torch.sinh(x.float().clamp(-MAX_INPUT, MAX_INPUT))
-    return torch.cat([torch.asinh(linear / scale) for scale in scales], dim=1)
+    x = x.float()
+    size = x.abs()
+    near = size.clamp(max=FAR)
+    linear = torch.sinh(near)
+    channels = [x if s == 1 else torch.sign(x) * (torch.asinh(linear / s) + (size - near)) for s in scales]
+    return torch.cat(channels, dim=1)
 
 
 class Block(nn.Module):
