@@ -114,7 +114,7 @@ def examined(network, control=None, maps: int = 64):
     return audit(*network, how, {"toy": data}, control)
 
 
-GOOD = {"epochs": 40, "learning_rate": 4e-3, "schedule": "one_cycle", "batch_size": 12}
+GOOD = {"epochs": 20, "learning_rate": 4e-3, "schedule": "one_cycle", "batch_size": 12}
 
 
 @pytest.fixture(scope="module")
