@@ -1,6 +1,7 @@
 """Inside a network: its first filters, and what its layers make of one map."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from limelight.errors import problem
@@ -27,7 +28,8 @@ def filters(layers: Layers) -> Figure:
                 reach = float(np.abs(values).max()) or 1.0
                 block.suptitle(f"{item.name}, {n} of {item.shape[0]} filters: {words}; ± {reach:.2g}", fontsize=8)
                 for k, panel in enumerate(block.subplots(height, columns, squeeze=False).flat):
-                    panel.set_axis_off()
+                    panel.set_visible(k < n)
+                    _no_ticks(panel)
                     if k < n:
                         panel.imshow(values[k].T, vmin=-reach, vmax=reach, cmap="gray")
     return figure
@@ -48,9 +50,7 @@ def feature_maps(layers: Layers) -> Figure:
         for block, view in zip(blocks, views, strict=True):
             axes = block.subplots(len(rows) + 1, shown, squeeze=False)
             for panel in axes.flat:
-                panel.set_xticks([])
-                panel.set_yticks([])
-                panel.minorticks_off()
+                _no_ticks(panel)
                 panel.set_visible(False)
             _image(axes[0, 0], getattr(layers, view))
             for line, layer in zip(axes[1:], rows, strict=True):
@@ -59,11 +59,20 @@ def feature_maps(layers: Layers) -> Figure:
                     _image(panel, image)
                     panel.set_title(f"{channel}", fontsize=6.5, pad=1.5)
             if view == views[0]:
-                axes[0, 0].set_ylabel(f"input\n{layers.transform}", **WORDS)
+                view_words = f"\n{VIEWS[view]}" if flat else ""
+                axes[0, 0].set_ylabel(f"input\n{layers.transform}{view_words}", **WORDS)
                 for line, layer in zip(axes[1:], rows, strict=True):
                     line[0].set_ylabel(_words(layer), **WORDS)
             block.suptitle("channels of the layer" if flat else VIEWS[view], fontsize=9)
+        figure.suptitle(_which(layers), fontsize=9)
     return figure
+
+
+def _which(layers: Layers) -> str:
+    """The network and the map in words."""
+    names = {"lightcone": "light-cone", "subfield": "subfield", "draw": "draw"}
+    where = ", ".join(f"{words} {layers.map[key]}" for key, words in names.items())
+    return f"{layers.network} on test {layers.test}: {layers.map['line_model']}, {where}".replace("_", " ")
 
 
 WORDS = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7.5}
@@ -89,7 +98,13 @@ def _words(layer: Layer) -> str:
     return f"{layer.kind}\n{layer.name}\n{layer.shape[0]} of {sides}{silent}"
 
 
-def _image(panel, image: np.ndarray) -> None:
+def _no_ticks(panel: Axes) -> None:
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.minorticks_off()
+
+
+def _image(panel: Axes, image: np.ndarray) -> None:
     """One plane, east to the left, on its own scale clipped at half a percent of either end."""
     panel.set_visible(True)
     low, high = np.percentile(image, (0.5, 99.5))

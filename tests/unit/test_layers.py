@@ -13,6 +13,7 @@ from limelight.figures.style import save
 from limelight.networks import REGISTRY, build
 
 SHAPE = (16, 16, 6)
+MAP = {"index": 0, "lightcone": 3, "subfield": 1, "draw": 2, "line_model": "li_full"}
 OPTIONS = {"cnn2d": {"layers": 3, "filters": 4}, "cnn3d": {"layers": 5, "filters": 4}, "resnet3d": {"filters": 4}}
 
 
@@ -28,9 +29,7 @@ def one_map() -> torch.Tensor:
 def layers_of(module: nn.Module, name: str = "a_network") -> Layers:
     x = one_map()
     plane, mean = x[0, 0, :, :, 3].numpy(), x[0, 0].mean(dim=2).numpy()
-    return Layers(
-        name, "clean", {"index": 0}, {"pixels": 16}, "asinh", plane, mean, filters(module), feature_maps(module, x)
-    )
+    return Layers(name, "clean", MAP, {"pixels": 16}, "asinh", plane, mean, filters(module), feature_maps(module, x))
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))
@@ -85,6 +84,13 @@ def test_dead_channels_are_counted():
         module.body[1].bias[:] = torch.tensor([-1.0, -1.0, -1.0, 2.0])
     first = feature_maps(module, one_map())[0]
     assert first.silent == 3
+
+
+def test_the_figure_says_which_map():
+    layers = layers_of(network("cnn2d"))
+    assert LAYER_FIGURES["feature_maps"](layers).get_suptitle() == (
+        "a network on test clean: li full, light-cone 3, subfield 1, draw 2"
+    )
 
 
 def test_deep_networks_show_the_last_layer_of_each_shape():
