@@ -116,7 +116,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     weights = info.pop("state_dict")
     try:
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
-            module = build(info["architecture"], info["options"], info["input_shape"], len(info["target"]["mean"]))
+            outputs = len(info["target"].get("classes") or info["log10_lum_edges"][1:])
+            module = build(info["architecture"], info["options"], info["input_shape"], outputs)
         module.load_state_dict(weights, assign=True)
     except LimelightError as error:
         raise LimelightError(f"{path}: {error}") from None
