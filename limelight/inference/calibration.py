@@ -98,16 +98,19 @@ def tarp_coverage(shares: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def information_gain(draws: np.ndarray, truth: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """ln q(truth) − ln p(truth) in nats, (m, d): what each map's posterior knows beyond the prior, by the log score.
 
-    q and p are Gaussian kernel estimates (Silverman's width) of the draws and of the prior's draws (n, d); q holds one more
-    draw, from the prior, so that a truth far from all draws costs a finite ln(s + 1). An honest posterior gains, on
-    average, the mutual information of map and luminosity function, and nothing gains more; a prior gains 0, less the few
-    hundredths of a nat that kernel estimates cost.
+    q and p are Gaussian kernel estimates (Silverman's width) of the draws (m, s, d) and of the prior's draws (n, d). Either
+    holds one more draw, p from a normal of twice the prior's spread and q from p, so that a truth far from all draws costs
+    some ln s and no more. An honest posterior gains, on average, the mutual information of map and luminosity function,
+    and nothing gains more; a prior gains 0, less the few hundredths of a nat that kernel estimates cost.
     """
     gain = np.zeros(truth.shape)
     for j in range(truth.shape[1]):
         if np.ptp(prior[:, j]) == 0:
             continue
-        p = _kernel_density(prior[:, j][None], truth[:, j][:, None])[:, 0]
+        n, wide = len(prior), 2 * prior[:, j].std()
+        z = (truth[:, j] - prior[:, j].mean()) / wide
+        p = n * _kernel_density(prior[:, j][None], truth[:, j][None])[0]
+        p = (p + np.exp(-0.5 * z**2) / (wide * np.sqrt(2 * np.pi))) / (n + 1)
         q = _kernel_density(draws[:, :, j], truth[:, j][:, None])[:, 0]
         s = draws.shape[1]
         gain[:, j] = np.log((s * q + p) / (s + 1)) - np.log(p)

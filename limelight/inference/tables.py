@@ -17,6 +17,7 @@ from limelight.training.data import Maps, Presentation, present
 
 BATCH = 40
 LN10 = float(np.log(10))
+MOST = 1e12  # sources in a bin
 
 
 @dataclass
@@ -97,5 +98,5 @@ def dequantised(counts: Tensor, random: torch.Generator) -> Tensor:
 
 
 def to_counts(y: Tensor) -> Tensor:
-    """Counts of dequantised values: ⌊10^y − 1⌋, at least 0."""
-    return torch.expm1(y * LN10).floor().clamp(min=0)
+    """Counts of dequantised values: ⌊10^y − 1⌋, from 0 to MOST (of a map unlike any it knows a head may say anything)."""
+    return torch.expm1(y * LN10).floor().clamp(0, MOST)

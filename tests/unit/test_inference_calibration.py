@@ -71,6 +71,8 @@ def test_information_gain_is_the_mutual_information_and_nothing_for_the_prior():
     assert calibration.information_gain(draws, truth, prior).mean() == pytest.approx(exact, abs=0.05)
     same = np.random.default_rng(5).standard_normal((M, S, 1))
     assert abs(calibration.information_gain(same, truth, prior).mean()) < 0.05  # what kernel estimates cost
+    few = np.random.default_rng(8).standard_normal((50, 1))  # of which some truths lie far
+    assert abs(calibration.information_gain(same, truth, few).mean()) < 0.12
     sure = posterior(0.3, d=1)[0]
     assert calibration.information_gain(sure, truth, prior).mean() < exact - 0.3
 
