@@ -3,7 +3,7 @@
 Two views of a presented map are held against the training presentations: the trunk's features, and plain statistics of the
 map, which a network may have learnt to overlook. In each view the mean distance to the nearest training presentations, in
 whitened principal components, is ranked among the distances of the validation light-cones' presentations: a p-value that is
-calibrated by construction, up to 1/(their number + 1).
+calibrated by construction, down to 1/(their number + 1).
 """
 
 import math
@@ -44,13 +44,19 @@ def distances(view: dict[str, Tensor], x: Tensor) -> Tensor:
 
 
 def p_values(check: dict[str, dict[str, Tensor]], views: dict[str, Tensor]) -> Tensor:
-    """p (b,): twice the smaller of the two views' (Bonferroni), of a map this strange under the training prior."""
+    """p (b,): twice the smaller of the two views' (Bonferroni), of a map this strange under the training prior.
+
+    Beyond the largest of the n validation distances, whose p is 1/(n + 1), it falls exponentially with the mean excess of
+    their last tenth: how far out a map lies still shows, though no longer to scale.
+    """
     found = []
     for name in VIEWS:
-        known = check[name]["distances"]
-        below = torch.searchsorted(known, distances(check[name], views[name]).contiguous())
-        found.append((len(known) - below + 1) / (len(known) + 1))
-    return (len(VIEWS) * torch.stack(found).amin(dim=0)).clamp(max=1.0)
+        known, here = check[name]["distances"], distances(check[name], views[name])
+        n = len(known)
+        p = (n - torch.searchsorted(known, here.contiguous()) + 1) / (n + 1)
+        tail = (known[-max(1, n // 10) :] - known[-max(1, n // 10)]).mean().clamp(min=1e-6)
+        found.append(p * torch.exp((known[-1] - here).clamp(max=0) / tail))
+    return (len(VIEWS) * torch.stack(found).amin(dim=0)).clamp(1e-30, 1.0)
 
 
 def verdict(p: float) -> str:
