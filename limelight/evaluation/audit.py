@@ -137,7 +137,7 @@ def audit(
     adding = _adding(ask, few, before, how, info, options, datasets, seed)
     blank = _blank(ask, how, own, predicted, info)
     bins = {
-        "mean_sources": to_counts(truth, own.volume_mpc3, how).mean(axis=0),
+        "mean_sources": _exact(own, how, "n_above" if how.target["quantity"] == "n_above" else "dn").mean(axis=0),
         "r_squared": r_squared_within(predicted, truth, own.group),
         "spread_ratio": _ratio(_centred(predicted, own.group).std(axis=0), _centred(truth, own.group).std(axis=0)),
         "gain_over_mean": _ratio(np.mean((constant - truth) ** 2, axis=0), mse),
@@ -182,7 +182,7 @@ def audit(
         bins=bins,
         scatter={
             "predicted": _natural(predicted, own.volume_mpc3, how),
-            "truth": _natural(truth, own.volume_mpc3, how),
+            "truth": _exact(own, how, how.target["quantity"]),
             "group": own.group,
         },
         blank=blank,
@@ -321,6 +321,11 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 # Tests
+
+
+def _exact(rows: Rows, how: Presentation, name: str) -> np.ndarray:
+    """A quantity from the counts themselves: the target log10 cannot tell an empty bin from one source."""
+    return quantity(rows.n_above[:, : len(how.edges)], how.edges, rows.volume_mpc3, name)
 
 
 def _rows(data, group: int, wanted: int) -> Rows:

@@ -88,7 +88,7 @@ def sky(count: int, seed: int) -> Toys:
 
 def trained(folder, **changes):
     """A network trained on 120 such maps, as load_model gives it."""
-    how = settings(network__preprocessing={"scale_uk": 1.0}, network__options={"filters": 8}, **changes)
+    how = settings(**{"network__preprocessing": {"scale_uk": 1.0}, "network__options": {"filters": 8}, **changes})
     content, _ = train(how, GRID, sky(120, 0), sky(24, 1), folder)
     module = build(content["architecture"], content["options"], SHAPE, len(content["log10_lum_edges"]) - 1)
     module.load_state_dict(content["state_dict"])
@@ -170,6 +170,29 @@ def test_the_parts_of_the_good_audit_are_as_they_must_be(good, permuted):
     assert clean == pytest.approx(result.bins["r_squared"]), "the sweep starts at the test's own noise"
     assert (noisy[told] < clean[told]).all(), "noise that training never showed"
     assert result.adding["response"].shape == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("target", "preprocessing"),
+    [
+        ({"quantity": "n_above"}, {}),
+        ({"quantity": "phi"}, {}),
+        ({"quantity": "l_phi", "transform": "log10"}, {}),
+        ({"transform": "none"}, {"transform": "log10_offset"}),
+    ],
+)
+def test_every_target_and_preprocessing_can_be_audited(target, preprocessing, tmp_path):
+    network = trained(
+        tmp_path, epochs=1, network__target=target, network__preprocessing={"scale_uk": 1.0, **preprocessing}
+    )
+    result = examined(network, maps=24)
+    sources = sky(24, 2).n_above[:, :10] - (0 if target.get("quantity") == "n_above" else sky(24, 2).n_above[:, 1:11])
+    assert result.bins["mean_sources"] == pytest.approx(sources.mean(axis=0))
+    assert all(
+        np.isfinite(result.bins[name][:6]).all() for name in ("r_squared", "dimming_response", "adding_response")
+    )
+    assert len(result.noise["sigma_uk"]) == (1 if preprocessing else 2), "no noise for what reads no negative values"
+    assert (result.scatter["truth"] >= 0).all()
 
 
 # The verdict
