@@ -46,12 +46,12 @@ class Summariser(nn.Module):
 
 def fisher(module: nn.Module, simulations: Simulations) -> tuple[Tensor, Tensor, Tensor]:
     """(F (p, p), C (p, p), ∂μ/∂θ (p summaries, p parameters)) of the summaries, from simulations alone."""
-    found = module(simulations.fiducial)
+    found = module(simulations.fiducial).double()  # inverses of covariances that start out nearly singular
     centred = found - found.mean(dim=0)
     covariance = centred.T @ centred / (len(found) - 1)
     n, p = simulations.below.shape[:2]
     sides = [module(side.flatten(0, 1)).reshape(n, p, -1).mean(dim=0) for side in simulations[1:3]]
-    slope = ((sides[1] - sides[0]) / (2 * simulations.step[:, None])).T
+    slope = ((sides[1] - sides[0]) / (2 * simulations.step[:, None])).T.double()
     return slope.T @ torch.linalg.solve(covariance, slope), covariance, slope
 
 
@@ -95,15 +95,16 @@ def train_imnn(
         if step % check_every == check_every - 1 or step == steps - 1:
             module.eval()
             with torch.no_grad():
-                information = torch.linalg.slogdet(fisher(module, held_out)[0]).logabsdet.item()
+                sign, log_det = torch.linalg.slogdet(fisher(module, held_out)[0])
+            information = log_det.item() if sign > 0 else -math.inf
             history.append({"step": step + 1, "loss": loss.item(), "held_out_log_det": information})
             if information > best[0]:
                 best, kept = (information, len(history)), {k: v.clone() for k, v in module.state_dict().items()}
             elif len(history) - best[1] >= patience:
                 break
     if kept is None:
-        fix = "use more simulations, or a larger imnn.step"
-        raise problem("IMNN", "a Fisher information that is not finite", "a finite one", fix)
+        fix = "use more imnn.simulations and imnn.derivatives, or a larger imnn.step"
+        raise problem("IMNN", "no held-out Fisher information that is finite and positive", "some", fix)
     module.load_state_dict(kept)
     module.eval()
     return history
