@@ -27,7 +27,7 @@ def limelight(
     norm: str = "group",
     pool: str = "mean_max",
     moments: bool = True,
-    scales: list[float] | tuple[float, ...] = (1.0,),
+    scales: list[float] | tuple[float, ...] = (1, 10, 100),
 ) -> nn.Module:
     """The default network. filters: of the stem and first block; the later blocks double it up to 8 × filters.
 

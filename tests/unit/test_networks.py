@@ -8,7 +8,7 @@ import torch
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
 from limelight.networks.layers import Conv3d
-from limelight.networks.residual import moments
+from limelight.networks.residual import moments, rescaled
 
 PAPER_MAP = (64, 64, 10)
 
@@ -167,9 +167,9 @@ def test_calibration_brings_the_moments_to_unit_spread():
     net = build("limelight", {"filters": 4}, (16, 16, 4), 3)
     x = 4 + torch.rand(50, 1, 1, 1, 1) + 0.5 * torch.randn(50, 1, 16, 16, 4)
     net.calibrate(x)
-    scaled = (moments(x) - net.moment_mean) / net.moment_std
-    torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(scaled.std(0), torch.ones(4), atol=1e-3, rtol=0)
+    scaled = (moments(rescaled(x, net.scales)) - net.moment_mean) / net.moment_std
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(12), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled.std(0), torch.ones(12), atol=1e-3, rtol=0)
     net.calibrate(torch.zeros(2, 1, 16, 16, 4))  # no spread to divide by
     assert torch.isfinite(net(x)).all()
 

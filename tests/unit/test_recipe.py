@@ -198,7 +198,7 @@ def test_every_norm_and_pooling_trains(norm, pool):
 def test_without_moments_group_norm_hides_the_brightness_of_an_even_map():
     torch.manual_seed(0)
     x = torch.rand(1, 1, *SHAPE)
-    blind = build("limelight", {"filters": 4, "moments": False}, SHAPE, 3)
+    blind = build("limelight", {"filters": 4, "moments": False, "scales": [1]}, SHAPE, 3)
     blind.stem.bias.data.zero_()
     seeing = build("limelight", {"filters": 4}, SHAPE, 3)
     with torch.no_grad():
@@ -222,7 +222,7 @@ def test_maps_of_an_uncut_prior_stay_finite_in_the_network():
     found = toys(6)
     found.maps *= np.float32(10.0) ** np.array([-30, -5, 0, 10, 30, 33], np.float32)[:, None, None, None]
     noise = {"network__noise": ["some"], "whole__noise": {"some": {"sigma_uk": 60}}}
-    for options in ({}, {"scales": [0.01, 1, 100]}):
+    for options in ({"scales": [1]}, {"scales": [0.01, 1, 100]}):
         data, how = shown(found, **noise)
         inputs, truth = present(data, torch.arange(6), how, generator())
         assert torch.isfinite(inputs).all()
