@@ -96,6 +96,16 @@ def test_halo_masses_follow_the_mass_function(box, colossus, half_dex):
     assert abs(found / expected - 1) < max(0.03, 3 / np.sqrt(expected))
 
 
+def test_mass_floor_of_1e10(colossus):
+    """The lightest halos that a light-cone can be asked for: numbers within 3 % in both half-dexes."""
+    box = generate_box(SETTINGS | {"mass_min_msun": 1e10, "cell_mpc": 2.5}, 120, 2.9, COSMOLOGY, 3)
+    assert box.mass_msun.min() >= 1e10
+    for low in (1e10, 10**10.5):
+        expected = expected_density(low, low * 10**0.5, 2.9, colossus) * box.side_mpc**3
+        found = np.count_nonzero((box.mass_msun >= low) & (box.mass_msun < low * 10**0.5))
+        assert found == pytest.approx(expected, rel=0.03)
+
+
 def density_modes(position: np.ndarray, side: float, cells: int) -> np.ndarray:
     """Fourier modes of the overdensity, each point in its nearest cell."""
     index = (position * (cells / side)).astype(np.int64) % cells
