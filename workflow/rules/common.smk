@@ -110,6 +110,12 @@ def everything():
     ]
 
 
+def begins_with(wildcards):
+    """The trained network that one begins with, where the study says so."""
+    other = TRAINED[wildcards.network].get("initialise_from")
+    return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
+
+
 def audits():
     """The page of every audited network."""
     return expand(f"{RESULTS}/figures/{{network}}/audit.pdf", network=AUDITED)
