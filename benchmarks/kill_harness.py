@@ -2,9 +2,10 @@
 
     python benchmarks/kill_harness.py --kills 30 --slurm-kills 12 --output docs/results/kill_harness.csv
 
-A round is one small study run to its end in a scratch checkout. At seeded random moments one of its processes, of a kind
-drawn among those alive, gets SIGKILL: `workflow` (snakemake itself), `job` (the snakemake inside a job), `stage` (a script)
-or `trainer`. What a killed snakemake leaves running is left running, and the study is started again at once beside it.
+A round is one small study run to its end in a scratch checkout, every second one from its training on. At seeded random
+moments one of its processes gets SIGKILL: `workflow` (snakemake itself), `job` (the snakemake inside a job), `stage` (a
+script) or `trainer`, of those alive the kind that was hit least so far. What a killed snakemake leaves running is left
+running, and the study is started again at once beside it.
 
 damaged: files found then that differ from the unbroken run's. repeated_s: seconds of work that must be done again: the age
 of the killed script, or of all scripts that ran when their workflow was killed; for a trainer the time since its last
@@ -18,6 +19,7 @@ import io
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "pipeline"), str(ROOT / "tests" / "cluster")]
 
-from checkout import FINAL, TINY, Checkout, environment
+from checkout import FINAL, SKY, TINY, Checkout, environment
 from one_node import missing, one_node_slurm
 
 from limelight.errors import LimelightError, plain_errors
@@ -38,19 +40,28 @@ from limelight.files import git_commit, write_text
 COLUMNS = ("kill", "round", "scheduler", "moment_s", "kind", "process", "repeated_s", "damaged")
 # one network that trains for longer than it starts, so that kills find it
 STUDY = {
-    **TINY,
+    **SKY,
     "study": "kills",
     "line_models": {"li10": TINY["line_models"]["li10"]},
-    "networks": {"limelight": {**TINY["networks"]["limelight"], "line_models": ["li10"]}},
-    "tests": {"observed": TINY["tests"]["observed"]},
-    "training": {"epochs": 20, "batch_size": 4, "steps_per_epoch": 20},
+    "networks": {
+        "limelight": {
+            "architecture": "limelight",
+            "options": {"filters": 4},
+            "line_models": ["li10"],
+            "noise": ["none", "loud"],
+            "foregrounds": "radio",
+        }
+    },
+    "tests": {"observed": {"line_model": "li10", "noise": "loud", "foregrounds": "radio"}},
+    "figures": {"maps": [0, 1]},
+    "audit": {"networks": "none"},
+    "training": {"epochs": 40, "batch_size": 4, "steps_per_epoch": 40},
     "resources": {"training_threads": 1},
 }
 LOCAL = ("--cores", "1", "--rerun-incomplete")
 SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
-RERUNS = (
-    6  # of a round after its last kill; a rerun may be refused while an orphaned trainer of the killed run is at work
-)
+RERUNS = 6  # of a round after its last kill
+KILLS_A_ROUND = 5
 
 
 def processes(root: Path) -> dict[str, list[psutil.Process]]:
@@ -96,12 +107,12 @@ def damaged(checkout: Checkout, expected: dict[str, bytes]) -> list[str]:
     return wrong
 
 
-def strike(checkout: Checkout, dice: random.Random) -> dict | None:
-    """SIGKILL one process of the study; what was hit, or None where nothing lives."""
+def strike(checkout: Checkout, dice: random.Random, hits: dict[str, int]) -> dict | None:
+    """SIGKILL one process of the study, of the kind hit least so far; what was hit, or None where nothing lives."""
     alive = processes(checkout.root)
     if not alive:
         return None
-    kind = dice.choice(sorted(alive))
+    kind = min(sorted(alive), key=lambda kind: (hits.get(kind, 0), dice.random()))
     victim = dice.choice(sorted(alive[kind], key=lambda process: process.pid))
     with contextlib.suppress(psutil.NoSuchProcess):
         name = script_name(victim.cmdline()) or "snakemake"
@@ -110,6 +121,7 @@ def strike(checkout: Checkout, dice: random.Random) -> dict | None:
             hit = [child for child in victim.children(recursive=True) if child in alive.get("stage", [])]
         lost = sum(unsaved_s(process, checkout) for process in hit)
         victim.kill()
+        hits[kind] = hits.get(kind, 0) + 1
         return {"kind": kind, "process": name, "repeated_s": round(lost, 1)}
     return None
 
@@ -121,12 +133,13 @@ def one_round(
     kills: int,
     spacing_s: float,
     slurm: bool = False,
+    hits: dict[str, int] | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Run a study to its end through at most `kills` kills, each up to spacing_s after the one before or the rerun's start.
 
-    Returns a row a kill, and the final outputs that are missing or not as expected.
+    hits: kills by kind so far. Returns a row a kill, and the final outputs that are missing or not as expected.
     """
-    rows, reruns, refused = [], 0, 0
+    rows, after, hits = [], 0, {} if hits is None else hits
     finals = {name for name in expected if name.split("/")[0] in FINAL}
     log = open(checkout.root / "harness.log", "a")  # noqa: SIM115 - outlives this function in orphans
     command = checkout.command(*(SLURM if slurm else LOCAL))
@@ -135,11 +148,9 @@ def one_round(
         if run is None or run.poll() is not None:
             if run is not None and run.returncode == 0:
                 break
-            reruns += run is not None
-            if len(rows) >= kills:
-                refused += 1
-                if refused > RERUNS:
-                    break
+            after += len(rows) >= kills
+            if after > RERUNS:
+                break
             if run is not None and run.returncode < 0:  # killed: its lock on the working directory is still there
                 unlock = checkout.command("--unlock")
                 subprocess.run(unlock, cwd=checkout.root, stdout=log, stderr=log, env=environment(), check=False)
@@ -147,7 +158,7 @@ def one_round(
             moment = time.monotonic() - start + dice.uniform(1, spacing_s)
         time.sleep(0.2)
         if len(rows) < kills and time.monotonic() - start > moment:
-            row = strike(checkout, dice)
+            row = strike(checkout, dice, hits)
             if row:
                 row |= {"moment_s": round(time.monotonic() - start, 1), "scheduler": "slurm" if slurm else "local"}
                 time.sleep(0.1)
@@ -159,6 +170,13 @@ def one_round(
         time.sleep(0.5)
     missing = [name for name in finals if not (checkout.results / name).exists()]
     return rows, missing + damaged(checkout, expected)
+
+
+def from_training_on(checkout: Checkout, unbroken: Checkout) -> None:
+    """Give a checkout the light-cones and pooled maps of the unbroken run, so that training is its first stage."""
+    shutil.copytree(unbroken.root / ".snakemake", checkout.root / ".snakemake")
+    for kind in ("lightcones", "pooled"):
+        shutil.copytree(unbroken.results / kind, checkout.results / kind)
 
 
 def main() -> None:
@@ -183,18 +201,21 @@ def main() -> None:
                 if scheduler == "slurm" and wanted:
                     wait_for_turn()
                     stack.enter_context(one_node_slurm(Path(scratch) / "slurm", cpus=1))
-                done = 0
+                done, hits = 0, {}
                 while done < wanted:
                     number = len(walls)
                     checkout = Checkout(Path(scratch) / f"round{number}", STUDY, unbroken.root)
+                    if number % 2 == 0:
+                        from_training_on(checkout, unbroken)
                     start, dice = time.monotonic(), random.Random(args.seed * 1000 + number)
                     found, wrong = one_round(
                         checkout,
                         expected,
                         dice,
-                        wanted - done,
+                        min(wanted - done, KILLS_A_ROUND),
                         walls["unbroken"] / 4,
                         scheduler == "slurm",
+                        hits,
                     )
                     walls[f"round {number}"] = time.monotonic() - start
                     for row in found:

@@ -3,6 +3,7 @@
 import csv
 import html
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from PIL import Image
 
 from limelight.errors import problem
 from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
-KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint or history.csv"
+KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint, history.csv or a figure"
 
 
 def describe(path: str | Path) -> str:
@@ -28,6 +30,8 @@ def describe(path: str | Path) -> str:
         lines = _describe_hdf5(path)
     elif zipfile.is_zipfile(path):
         lines = _describe_torch(path)
+    elif path.suffix in (".pdf", ".png"):
+        lines = _describe_figure(path)
     else:
         lines = _describe_history(path)
     return "\n".join(lines)
@@ -126,6 +130,26 @@ def _describe_history(path: Path) -> Iterator[str]:
     yield f"{path}: training history, {len(rows)} epochs"
     for column, *values in zip(columns, *(rows[:1] + rows[-1:]), strict=True):
         yield f"  {column}: {' … '.join(dict.fromkeys(values))}"
+    if (model := path.with_name("model.pt")).is_file():
+        yield f"written together with {model}:"
+        yield from _provenance(provenance_of(model))
+
+
+def _describe_figure(path: Path) -> Iterator[str]:
+    """limelight.figures.style.save leaves what made a figure in its metadata."""
+    if path.suffix == ".png":
+        try:
+            with Image.open(path) as picture:
+                made = picture.info.get("Description", "")
+        except OSError:
+            made = ""
+    else:
+        found = re.search(rb"/Subject \((\{.*?\})\)", path.read_bytes())
+        made = re.sub(rb"\\(.)", rb"\1", found[1]).decode("ascii") if found else ""
+    if not made.startswith("{"):
+        raise problem(path, "a figure that limelight did not draw", KINDS, "check the path")
+    yield f"{path}: figure"
+    yield from _provenance(json.loads(made))
 
 
 def _tensors(weights: dict) -> list[torch.Tensor]:

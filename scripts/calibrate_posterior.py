@@ -33,7 +33,7 @@ def main() -> None:
     result = read_intervals(args.intervals)
     rows, arrays = calibrate(result, prior_counts(args.prior, result.truth.shape[1]), load_study(args.config)["seed"])
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} maps"
-    save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output)
+    save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output, [args.intervals])
     write_rows(args.output, rows, COLUMNS)
     joint = next((row for row in rows if row["bin"] == "joint"), {})
     words = ", ".join(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Say what a limelight file is: its kind, what made it, and what it holds (any HDF5 stage, model.pt, history.csv).
+"""Say what a limelight file is: its kind, what made it, and what it holds (any HDF5 stage, model.pt, history.csv, figures).
 
 example: python scripts/describe.py results/demo/networks/limelight/model.pt
 """

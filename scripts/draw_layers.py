@@ -26,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
-    save(LAYER_FIGURES[args.figure](read_layers(args.layers)), args.output)
+    save(LAYER_FIGURES[args.figure](read_layers(args.layers)), args.output, [args.layers])
     print(f"{args.output} and .png: {args.figure} of {args.layers}", file=sys.stderr)
 
 

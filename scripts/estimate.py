@@ -47,11 +47,12 @@ def summary(study: dict, rows: list[dict], jobs: int) -> str:
     total = {column: sum(row[column] for row in rows) for column in rows[0] if column != "stage"}
     by_stage = {row["stage"]: row for row in rows}
     cones = by_stage["lightcone"]["jobs"]
-    queued = cones + sum(by_stage[stage]["jobs"] for stage in ("network", "evaluation", "figure"))
+    inner = sum(by_stage[stage]["jobs"] for stage in ("subfields", "maps", "pooled"))
+    queued = total["jobs"] - inner - 1  # the page of provenance is made beside Snakemake
     peak = total["kept_gb"] + total["temporary_gb"] * min(jobs, cones)
     lines = [
         "",
-        f"total: {total['jobs']:,d} jobs ({queued:,d} in a queue: a light-cone's chain of stages is one there), "
+        f"total: {total['jobs']:,d} jobs ({queued:,d} in a queue: the chains of {cones:,d} light-cones are one each), "
         f"{total['core_hours']:,.0f} core-hours, {total['gpu_hours']:,.1f} GPU-hours",
         f"disk: {total['kept_gb']:,.0f} GB when done, {peak:,.0f} GB at most with {jobs} jobs at once",
     ]

@@ -30,7 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
-    save(draw(args.figure, [read_evaluation(path) for path in args.evaluation], args.maps), args.output)
+    figure = draw(args.figure, [read_evaluation(path) for path in args.evaluation], args.maps)
+    save(figure, args.output, args.evaluation)
     print(f"{args.output} and .png: {args.figure} of {len(args.evaluation)} evaluations", file=sys.stderr)
 
 

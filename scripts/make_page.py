@@ -34,7 +34,7 @@ def main() -> None:
     if kind not in PAGES:
         raise problem(args.file, f"a file of kind '{kind}'", f"one of {', '.join(PAGES)}", "choose another file")
     read, page = PAGES[kind]
-    save(page(read(args.file)), args.output)
+    save(page(read(args.file)), args.output, [args.file])
     print(f"{args.output} and .png: {kind}", file=sys.stderr)
 
 

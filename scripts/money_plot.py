@@ -37,7 +37,7 @@ def main() -> None:
     results = [point_intervals(e) for e in evaluations]
     results += [replace(read_intervals(path), samples=None) for path in args.intervals]
     rows = money_table(results, grid)
-    save(money_figure(rows, edges), args.output)
+    save(money_figure(rows, edges), args.output, args.evaluation)
     write_rows(args.output, rows, COLUMNS)
     print("\n".join(verdicts(rows)), file=sys.stderr)
     print(f"{args.output}: {len(rows)} rows of {len(results)} results", file=sys.stderr)

@@ -125,7 +125,7 @@ def main() -> None:
     if study["lightcones"]["source"] == "generate":
         rows += generator_rows(study, args.side, args.redshift, study["seed"])
     write_text(args.output, table_text(rows))
-    save(validation_page(rows), args.figure)
+    save(validation_page(rows), args.figure, args.lightcones)
     print(f"{args.output}, {args.figure}: {len(rows)} numbers from {len(args.lightcones)} light-cones", file=sys.stderr)
 
 

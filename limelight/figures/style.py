@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from limelight.files import atomic_path
+from limelight.files import atomic_path, made_from
 
 COLUMN_IN, PAGE_IN = 3.5, 7.1  # widths of one and of two columns of a journal page, inches
 
@@ -61,12 +62,15 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write `path` (its suffix replaced) as vector PDF and as PNG, each atomically and without a date inside."""
-    path = Path(path)
+def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -> None:
+    """Write `path` (its suffix replaced) as vector PDF and as PNG, each atomically and without a date inside.
+
+    Both carry what made them; sources: the HDF5 files that the figure shows.
+    """
+    path, made = Path(path), json.dumps(made_from(sources))
     FigureCanvasAgg(figure)
-    for kind, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": "limelight"}), ("png", {})):
-        metadata = metadata or {"Software": "limelight"}
+    pdf = {"CreationDate": None, "Producer": None, "Creator": "limelight", "Subject": made}
+    for kind, metadata in (("pdf", pdf), ("png", {"Software": "limelight", "Description": made})):
         drawn = io.BytesIO()  # so that a full disk fails in one plain write, not within matplotlib's PDF streams
         with style():
             figure.savefig(drawn, format=kind, metadata=metadata)

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from limelight.networks import build
 from limelight.networks.features import last_linear
 
 FORMAT_VERSION = 1
+SILENCE_S = 900.0  # without a checkpoint (they come every five minutes), after which a second trainer waits no longer
+LOOK_S = 0.5
 MODEL_KEYS = (
     "architecture",
     "options",
@@ -159,24 +162,41 @@ def fingerprint_weights(weights: dict[str, torch.Tensor]) -> str:
 def lock(folder: Path) -> Iterator[None]:
     """Keep other trainers out of a checkpoint folder while the block runs.
 
-    The kernel frees the lock when the process ends, however it ends. On NFS flock holds across hosts (Linux turns it into a
-    byte-range lock on the server); on a file system without locks the run goes on after a warning.
+    Whoever comes second waits for as long as the first one gets on: it may be the orphan of a killed workflow, or end in a
+    moment. The kernel frees the lock when a process ends, however it ends. On NFS flock holds across hosts (Linux turns it
+    into a byte-range lock on the server, which forgets a lost host after a while); on a file system without locks the run
+    goes on after a warning. LimelightError when the first one holds the lock and writes no checkpoint for SILENCE_S.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                file.seek(0)
-                owner = file.read().strip() or "another process"
-                fix = "wait for it, or stop it and run this again"
-                raise problem(folder, f"{owner} training here already", "one trainer a folder", fix) from None
-            print(f"limelight: {folder} has no file locks ({error.strerror}); start one trainer only", file=sys.stderr)
+        _acquire(file, folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         yield
+
+
+def _acquire(file, folder: Path) -> None:
+    start, said = time.time(), False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                print(
+                    f"limelight: {folder} has no file locks ({error.strerror}); start one trainer only", file=sys.stderr
+                )
+                return
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        if time.time() - max(start, folder.stat().st_mtime) > SILENCE_S:  # each checkpoint changes the folder
+            fix = "let it end, or stop it, and run this again: it goes on from the last checkpoint"
+            raise problem(folder, f"{owner} training here already", "one trainer a folder", fix)
+        if not said:
+            print(f"limelight: {owner} trains in {folder}; waiting for it to end", file=sys.stderr, flush=True)
+            said = True
+        time.sleep(LOOK_S)
 
 
 def checkpoint_path(folder: Path, epoch: int, step: int) -> Path:

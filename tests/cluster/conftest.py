@@ -32,7 +32,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, slurm: None):
 def study(tmp_path_factory: pytest.TempPathFactory, unbroken: Run) -> Run:
     """The study, run once to its figures by `snakemake --profile slurm`."""
     run = Run(Checkout(tmp_path_factory.mktemp("study"), STUDY, unbroken.checkout.root), *PROFILE)
-    run.until(lambda: run.process.poll() is not None or training_jobs("RUNNING"), "a training job")
+    run.until(lambda: run.process.poll() is not None or training_jobs(run.checkout, "RUNNING"), "a training job")
     run.jobs = subprocess.run(["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True).stdout
     assert run.end() == 0, run.text()[-6000:]
     return run

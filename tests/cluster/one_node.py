@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 CONFIGURATION = Path("/etc/slurm")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")
 
@@ -33,10 +35,11 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
+SlurmdParameters=config_overrides
 MpiDefault=none
 GresTypes=gpu
 KillWait=5
-MinJobAge=300
+MinJobAge=3600
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
@@ -60,22 +63,21 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def one_node_slurm(folder: Path, cpus: int = 2) -> Iterator[dict[str, str]]:
-    """Start munged, slurmctld and slurmd; yield the environment for SLURM's commands; stop what was started."""
+def one_node_slurm(folder: Path, cpus: int = 3) -> Iterator[None]:
+    """Start munged, slurmctld and slurmd, and stop them after the block."""
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ)
     own_munge = _start_munge()
     try:
         CONFIGURATION.mkdir(exist_ok=True)
         (CONFIGURATION / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
         (CONFIGURATION / "slurm.conf").write_text(SLURM_CONF.format(folder=folder, cpus=cpus))
         for daemon in ("slurmctld", "slurmd"):
-            subprocess.run([daemon], env=environment, check=True, capture_output=True)
-        _wait_until_idle(environment, folder)
-        yield environment
+            subprocess.run([daemon], check=True, capture_output=True)
+        _wait_until_idle(folder)
+        yield
     finally:
-        subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True)
+        subprocess.run(["scancel", "--user=root"], capture_output=True)
         time.sleep(1)
         for name in ("slurmd", "slurmctld"):
             _stop(folder / f"{name}.pid")
@@ -105,11 +107,35 @@ def _start_munge() -> bool:
     return True
 
 
-def _wait_until_idle(environment: dict[str, str], folder: Path) -> None:
-    deadline = time.monotonic() + 60
+def node_state() -> str:
+    """The node's state in SLURM's words: idle, mixed, allocated, down..."""
+    answer = subprocess.run(["sinfo", "-h", "--partition=cpu", "-o", "%T"], capture_output=True, text=True)
+    return answer.stdout.strip()
+
+
+def lose_node() -> None:
+    """End all that SLURM runs on the node as a power cut would, and let the controller know at once."""
+    for process in psutil.process_iter():
+        if process.name() in ("slurmd", "slurmstepd"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for victim in (process, *process.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        victim.kill()
+    subprocess.run(["scontrol", "update", "nodename=localhost", "state=down", "reason=lost"], check=True)
+
+
+def return_node() -> None:
+    """Start the node again."""
+    subprocess.run(["slurmd"], check=True, capture_output=True)
+    subprocess.run(
+        ["scontrol", "update", "nodename=localhost", "state=resume"], capture_output=True
+    )  # or it did so itself
+
+
+def _wait_until_idle(folder: Path) -> None:
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        answer = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True)
-        if "idle" in answer.stdout:
+        if node_state() == "idle":
             return
         time.sleep(0.5)
     raise RuntimeError(f"the node never became idle:\n{(folder / 'slurmctld.log').read_text()[-2000:]}")

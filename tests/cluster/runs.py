@@ -1,29 +1,42 @@
 """The study of the cluster tests, and snakemake at work on it in the background."""
 
-import math
+import contextlib
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
+
 sys.path.append(str(Path(__file__).resolve().parents[1] / "pipeline"))
 
-from checkout import TINY, Checkout, environment
+from checkout import SKY, TINY, Checkout, environment
 
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-# One line model, one network; training long enough to be met at work. It asks for a GPU; torch finds none and uses the CPU.
+# One line model, one network; training of some seconds, to be met at work. It asks for a GPU, and uses the CPU without one.
 STUDY = {
-    **TINY,
+    **SKY,
     "study": "cluster",
     "lightcones": {**TINY["lightcones"], "train": [0], "validation": [1], "test": [2]},
     "line_models": {"li10": TINY["line_models"]["li10"]},
-    "networks": {"limelight": {**TINY["networks"]["limelight"], "line_models": ["li10"]}},
-    "tests": {"observed": TINY["tests"]["observed"]},
-    "training": {"epochs": 40, "batch_size": 4, "steps_per_epoch": 40},
+    "networks": {
+        "limelight": {
+            "architecture": "limelight",
+            "options": {"filters": 4},
+            "line_models": ["li10"],
+            "noise": ["none", "loud"],
+            "foregrounds": "radio",
+        }
+    },
+    "tests": {"observed": {"line_model": "li10", "noise": "loud", "foregrounds": "radio"}},
+    "figures": {"maps": [0, 1]},
+    "audit": {"networks": "none"},
+    "training": {"epochs": 20, "batch_size": 4, "steps_per_epoch": 40},
     "resources": {"gpus": 1, "training_threads": 1},
 }
 MODEL = "results/cluster/networks/limelight/model.pt"
-PATIENCE_S = 600  # a busy machine; none of this takes a minute on a free one but the time limit
+PATIENCE_S = 1200  # for a busy machine: on a free one nothing here takes three minutes
 
 
 class Run:
@@ -57,19 +70,34 @@ class Run:
         return self.output.read_text()
 
 
-def training_jobs(*states: str) -> list[str]:
-    """Ids of SLURM's training jobs in one of these states."""
-    answer = subprocess.run(["squeue", "-h", "-o", "%i %T %k"], capture_output=True, text=True)
-    jobs = [line.split(maxsplit=2) for line in answer.stdout.splitlines() if "network" in line]
-    return [job[0] for job in jobs if job[1] in states]
+def training_jobs(checkout: Checkout, *states: str) -> list[str]:
+    """Ids of SLURM's training jobs of a checkout in one of these states."""
+    answer = subprocess.run(["squeue", "-h", "-o", "%i %T %Z %k"], capture_output=True, text=True)
+    jobs = [line.split(maxsplit=3) for line in answer.stdout.splitlines() if "rule_network" in line]
+    return [job for job, state, folder, _ in jobs if state in states and Path(folder) == checkout.root]
+
+
+def asked(job: str, what: str) -> str:
+    """What a job asked SLURM for: TimeLimit, MinMemoryNode, TresPerJob, Requeue...; empty if it did not."""
+    answer = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=True)
+    return next((word.partition("=")[2] for word in answer.stdout.split() if word.startswith(f"{what}=")), "")
+
+
+def submitted(run: Run) -> list[str]:
+    """Ids of the jobs that a run sent to SLURM."""
+    return re.findall(r"has been submitted with SLURM jobid (\d+)", run.text())
+
+
+def scripts(checkout: Checkout, name: str) -> list[psutil.Process]:
+    """The processes that run a script of scripts/ in a checkout."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if f"scripts/{name}" in process.cmdline()[1:2] and Path(process.cwd()) == checkout.root:
+                found.append(process)
+    return found
 
 
 def checkpoints(checkout: Checkout) -> list[str]:
     """Names of the checkpoints in a checkout, oldest first."""
     return sorted(path.name for path in (checkout.results / "checkpoints").rglob("epoch-*.pt"))
-
-
-def epochs_to_fill(seconds: float, log: str) -> int:
-    """Epochs that take this long on this machine, going by a training log."""
-    taken = [float(line.rsplit(";", 1)[1].split()[0]) for line in log.splitlines() if ": epoch " in line]
-    return math.ceil(seconds / (sum(taken) / len(taken)))

@@ -1,4 +1,8 @@
-"""`snakemake --profile slurm` on a real scheduler: to the figures, and through all that ends a job before its time."""
+"""`snakemake --profile slurm` on a real scheduler: to the figures, and through all that ends a job before its time.
+
+Nothing here depends on how fast the machine is: a job is stopped once it has checkpoints, and a process that must still be
+at work when something happens is paused for as long.
+"""
 
 import shutil
 import signal
@@ -7,15 +11,29 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import MODEL, PROFILE, STUDY, Checkout, Run, checkpoints, environment, epochs_to_fill, training_jobs
+from one_node import lose_node, node_state, return_node
+from runs import (
+    MODEL,
+    PROFILE,
+    STUDY,
+    Checkout,
+    Run,
+    asked,
+    checkpoints,
+    environment,
+    scripts,
+    submitted,
+    training_jobs,
+)
 
 pytestmark = pytest.mark.cluster
 LOG = "results/cluster/logs/networks/limelight.log"
+TRAINER = "train_network.py"
 
 
-def untrained(study: Run, folder: Path, training: dict | None = None) -> Checkout:
+def untrained(study: Run, folder: Path, **changes) -> Checkout:
     """A copy of the finished study from before its training, which may be given other settings."""
-    checkout = Checkout(folder, {**STUDY, "training": {**STUDY["training"], **(training or {})}}, study.checkout.root)
+    checkout = Checkout(folder, {**STUDY, **changes}, study.checkout.root)
     for name in ("results", ".snakemake"):
         shutil.copytree(study.checkout.root / name, folder / name)
     for name in ("networks", "checkpoints", "evaluation", "figures"):
@@ -28,18 +46,29 @@ def train(checkout: Checkout, *arguments: str) -> Run:
     return Run(checkout, *PROFILE, *arguments, "--", MODEL)
 
 
+def pause(run: Run, signum: signal.Signals = signal.SIGSTOP) -> None:
+    """Stop the trainer of a run where it stands; or let it go on (SIGCONT, which SLURM sends too before it ends a job)."""
+    run.until(lambda: scripts(run.checkout, TRAINER), "a trainer")
+    for trainer in scripts(run.checkout, TRAINER):
+        trainer.send_signal(signum)
+
+
+def paused(run: Run) -> str:
+    """Wait for a new checkpoint of a run, its second at least, and pause it there; the id of its training job."""
+    before = checkpoints(run.checkout)
+    run.until(
+        lambda: len(checkpoints(run.checkout)) >= 2 and checkpoints(run.checkout)[-1:] > before[-1:], "a checkpoint"
+    )
+    pause(run)
+    (job,) = training_jobs(run.checkout, "RUNNING")
+    return job
+
+
 def start_at_once(run: Run, job: str) -> None:
     """Spare a job that is back in the queue the two minutes that SLURM lets it wait, once its node is free of it."""
-    state = ["sinfo", "-h", "-o", "%T"]
-    run.until(lambda: training_jobs("PENDING") == [job], "the job back in the queue")
-    run.until(lambda: set(subprocess.check_output(state, text=True).split()) == {"idle"}, "an idle node")
+    run.until(lambda: training_jobs(run.checkout, "PENDING") == [job], "the job back in the queue")
+    run.until(lambda: node_state() == "idle", "an idle node")
     subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], check=True)
-
-
-def newer_checkpoint(checkout: Checkout):
-    """A condition: training has gone on beyond the checkpoints there are now."""
-    before = checkpoints(checkout)
-    return lambda: bool(checkpoints(checkout)) and checkpoints(checkout)[-1:] > before[-1:]
 
 
 def resumed_at(checkout: Checkout) -> int:
@@ -58,8 +87,11 @@ def test_the_study_runs_to_its_figures_with_the_same_bytes_as_without_a_schedule
     expected = unbroken.checkout.outputs()
     assert {name.split("/")[0] for name in expected} == {"lightcones", "pooled", "networks", "evaluation", "figures"}
     assert study.checkout.outputs() == expected
-    submitted = study.text().count("has been submitted with SLURM jobid")
-    assert submitted == 3 + 1 + 1 + 7, "a job a light-cone's whole chain, one a network, test and figure"
+    sent = [line for line in study.text().splitlines() if "has been submitted" in line]
+    assert sum("group_cone" in line for line in sent) == 3, "the whole chain of a light-cone is one job"
+    assert not any(f"rule_{stage}" in line for stage in ("lightcone", "subfields", "maps", "pooled") for line in sent)
+    for stage in ("network", "evaluation", "figure_error_bands"):
+        assert sum(f"rule_{stage}" in line for line in sent) == 1, "one job a network, test and figure"
     assert not list(study.checkout.results.rglob("*.part"))
 
 
@@ -73,49 +105,120 @@ def test_training_asks_for_the_gpu_and_light_cones_do_not(study: Run):
     assert all("Requeue=1" in job for job in jobs)
 
 
-def test_requeue_goes_on_from_the_checkpoint_and_a_second_trainer_is_refused(study: Run, tmp_path: Path):
+@pytest.fixture(scope="module")
+def overdue(study: Run, tmp_path_factory: pytest.TempPathFactory):
+    """A training that hangs past its time limit (SLURM's shortest is a minute), beside the tests that ask for it."""
+    run = train(untrained(study, tmp_path_factory.mktemp("overdue")))
+    run.job = paused(run)
+    subprocess.run(["scontrol", "update", f"jobid={run.job}", "timelimit=1"], check=True)
+    yield run
+    run.process.kill()
+    run.process.wait()
+
+
+@pytest.mark.usefixtures("overdue")
+def test_a_light_cone_that_dies_asks_for_twice_the_memory_and_time(study: Run, tmp_path: Path):
+    checkout = Checkout(tmp_path, STUDY, study.checkout.root)
+    run = Run(checkout, *PROFILE, "--", "results/cluster/pooled/li10/0.h5")
+    run.until(lambda: scripts(checkout, "generate_lightcone.py"), "a stage at work")
+    for stage in scripts(checkout, "generate_lightcone.py"):
+        stage.kill()
+    assert run.end() == 0, run.text()[-4000:]
+    first, second = submitted(run)
+    memory, again = (int(asked(job, "MinMemoryNode").rstrip("M")) for job in (first, second))
+    assert abs(again - 2 * memory) <= 2, "of the largest stage of the group"
+    minutes = [
+        sum(int(n) * k for n, k in zip(asked(j, "TimeLimit").split(":"), (60, 1, 0), strict=True))
+        for j in (first, second)
+    ]
+    assert minutes[1] == 2 * minutes[0]
+    name = "pooled/li10/0.h5"
+    assert (checkout.results / name).read_bytes() == (study.checkout.results / name).read_bytes()
+
+
+@pytest.mark.usefixtures("overdue")
+def test_after_kill_9_of_snakemake_the_rerun_waits_for_the_orphan_and_does_nothing_twice(study: Run, tmp_path: Path):
+    """Without GPUs, so that none has to be free for both trainings."""
+    checkout = untrained(study, tmp_path, resources={**STUDY["resources"], "gpus": 0})
+    run = train(checkout)
+    orphan = paused(run)
+    assert asked(orphan, "TresPerJob") == "", "no GPU is asked for"
+    run.process.kill()
+    run.process.wait()
+    assert training_jobs(checkout, "RUNNING") == [orphan]
+
+    checkout.snakemake("--unlock")
+    run = train(checkout)
+    run.until(lambda: "waiting for it to end" in (checkout.root / LOG).read_text(), "a trainer that waits")
+    assert len(scripts(checkout, TRAINER)) == 2
+    pause(run, signal.SIGCONT)
+    assert run.end() == 0, run.text()[-4000:]
+    assert len(submitted(run)) == 1
+    assert resumed_at(checkout) == STUDY["training"]["epochs"] + 1, "the orphan had done it all"
+    assert trained(checkout) == trained(study.checkout)
+
+
+def test_a_job_over_its_time_limit_goes_on_by_itself(study: Run, overdue: Run):
+    assert overdue.end() == 0, overdue.text()[-4000:]
+    assert "TIMEOUT" in overdue.text()
+    first, second = submitted(overdue)
+    assert first == overdue.job
+    assert int(asked(second, "MinMemoryNode").rstrip("M")) == 2 * int(asked(first, "MinMemoryNode").rstrip("M"))
+    assert resumed_at(overdue.checkout) >= 3
+    assert trained(overdue.checkout) == trained(study.checkout)
+
+
+def test_requeue_and_a_lost_node_go_on_from_the_checkpoint_as_one_job(study: Run, tmp_path: Path):
     checkout = untrained(study, tmp_path)
     run = train(checkout)
-    run.until(lambda: len(checkpoints(checkout)) == 2, "a second checkpoint")
-    (job,) = training_jobs("RUNNING")
+    job = paused(run)
 
-    # a second trainer on the same folder is refused while the first one trains, and harms nothing
+    # a second trainer waits for as long as the first one trains, and harms nothing
     config = next((checkout.results / "config").glob("*.yaml"))
-    second = [sys.executable, "scripts/train_network.py", "--config", str(config), "--network", "limelight"]
-    second += ["--train", "results/cluster/pooled/li10/0.h5", "--validation", "results/cluster/pooled/li10/1.h5"]
-    second += ["--checkpoints", "results/cluster/checkpoints/limelight"]
-    second += ["--output", str(tmp_path / "second.pt"), "--history", str(tmp_path / "second.csv")]
-    refused = subprocess.run(second, cwd=tmp_path, capture_output=True, text=True, env=environment())
-    assert refused.returncode == 1
-    assert "training here already" in refused.stderr
+    words = [sys.executable, "scripts/train_network.py", "--config", str(config), "--network", "limelight"]
+    words += ["--train", "results/cluster/pooled/li10/0.h5", "--validation", "results/cluster/pooled/li10/1.h5"]
+    words += ["--checkpoints", "results/cluster/checkpoints/limelight"]
+    words += ["--output", str(tmp_path / "second.pt"), "--history", str(tmp_path / "second.csv")]
+    before = {path: path.read_bytes() for path in (checkout.results / "checkpoints").rglob("epoch-*.pt")}
+    second = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
+    line = second.stderr.readline()
+    assert "waiting for it to end" in line, line
+    second.send_signal(signal.SIGINT)
+    assert second.wait() == 130
     assert not (tmp_path / "second.pt").exists()
+    assert before == {path: path.read_bytes() for path in (checkout.results / "checkpoints").rglob("epoch-*.pt")}
 
     subprocess.run(["scontrol", "requeue", job], check=True)
     start_at_once(run, job)
-    run.until(newer_checkpoint(checkout), "an epoch after the requeue")
-    assert training_jobs("RUNNING") == [job], "a requeued job keeps its id"
+    assert paused(run) == job, "a requeued job keeps its id"
     assert resumed_at(checkout) >= 3
 
+    reached = checkpoints(checkout)[-1]
+    lose_node()
+    run.until(lambda: training_jobs(checkout, "PENDING") == [job], "the lost node's job back in the queue")
+    assert not scripts(checkout, TRAINER)
+    return_node()
+    start_at_once(run, job)
     assert run.end() == 0, run.text()[-4000:]
-    assert run.text().count("has been submitted") == 1, "all that was one job for snakemake"
+    assert submitted(run) == [job], "all that was one job for snakemake"
+    assert resumed_at(checkout) >= 1 + int(reached.split("-")[1])
     assert trained(checkout) == trained(study.checkout)
 
 
 def test_scancel_or_ctrl_c_then_the_same_command_goes_on_from_the_checkpoint(study: Run, tmp_path: Path):
     checkout = untrained(study, tmp_path)
     run = train(checkout, "--retries", "0")
-    run.until(lambda: len(checkpoints(checkout)) == 2, "a second checkpoint")
-    subprocess.run(["scancel", *training_jobs("RUNNING")], check=True)
+    subprocess.run(["scancel", paused(run)], check=True)
     assert run.end() != 0
     assert LOG in run.text(), "the user is shown where to look"
     assert not (checkout.root / MODEL).exists()
 
     run = train(checkout)
-    run.until(newer_checkpoint(checkout), "an epoch after scancel")
+    paused(run)
     assert resumed_at(checkout) >= 3
     run.process.send_signal(signal.SIGINT)
     assert run.end() != 0
-    assert not training_jobs("RUNNING", "PENDING"), "Ctrl-C takes its jobs along"
+    assert not training_jobs(checkout, "RUNNING", "PENDING"), "Ctrl-C takes its jobs along"
 
     run = train(checkout)
     assert run.end() == 0, run.text()[-4000:]
@@ -132,20 +235,3 @@ def test_a_failing_job_shows_its_log_and_the_error(study: Run, tmp_path: Path):
     assert LOG in run.text()
     errors = [line for line in run.text().splitlines() if "limelight: error:" in line]
     assert any("pooled/li10/0.h5" in line and "expected" in line for line in errors), run.text()[-4000:]
-
-
-def test_a_job_over_its_time_limit_goes_on_by_itself(study: Run, tmp_path: Path):
-    """SLURM's shortest limit is a minute, and it looks every half minute: training must take longer than both."""
-    epochs = epochs_to_fill(110, (study.checkout.root / LOG).read_text())
-    checkout = untrained(study, tmp_path / "limited", {"epochs": epochs})
-    reference = Run(untrained(study, tmp_path / "unlimited", {"epochs": epochs}), "--cores", "1", "--", MODEL)
-    # a slow machine spends much of a minute on starting: it may need more starts than the profile grants a day-long job
-    limit = ["--set-resources", "network:runtime=1", "network:slurm_partition=gpu"]
-    run = train(checkout, "--retries", "8", *limit)
-    assert run.end() == 0, run.text()[-4000:]
-    assert "TIMEOUT" in run.text()
-    assert run.text().count("has been submitted") >= 2
-    assert resumed_at(checkout) >= 3
-    assert (checkout.results / "networks" / "limelight" / "history.csv").read_text().count("\n") == 1 + epochs
-    assert reference.end() == 0, reference.text()[-4000:]
-    assert trained(checkout) == trained(reference.checkout)

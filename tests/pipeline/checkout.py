@@ -10,6 +10,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
+# The part of it that other tests build small studies of their own on
+SKY = {key: TINY[key] for key in ("seed", "lightcones", "subfields", "grid", "labels", "observation")}
 NAMES = ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "envs", "slurm")
 FINAL = ("lightcones", "pooled", "networks", "evaluation", "figures")
 
@@ -45,17 +47,22 @@ class Checkout:
     def planned(self, config: str = "") -> dict[str, int]:
         """Jobs by rule that snakemake would run now."""
         answer = self.snakemake("--dry-run", "--quiet", "rules", config=config)
-        jobs = {}
-        for line in (answer.stdout + answer.stderr).splitlines():
-            words = line.split()
-            if len(words) == 2 and words[1].isdigit() and words[0] not in ("total", "all"):
-                jobs[words[0]] = int(words[1])
-        return jobs
+        return plan(answer.stdout + answer.stderr)
 
     def outputs(self, kinds: tuple[str, ...] = FINAL) -> dict[str, bytes]:
         """Every finished file of the study; it must be the same whenever the config is."""
         files = sorted(path for kind in kinds for path in (self.results / kind).rglob("*") if path.is_file())
         return {str(path.relative_to(self.results)): path.read_bytes() for path in files if path.suffix != ".part"}
+
+
+def plan(dry_run: str) -> dict[str, int]:
+    """Jobs by rule that a dry run's output lists at its end."""
+    jobs = {}
+    for line in dry_run[dry_run.rindex("Job stats:") :].splitlines() if "Job stats:" in dry_run else []:
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit() and words[0] not in ("total", "all"):
+            jobs[words[0]] = int(words[1])
+    return jobs
 
 
 def environment() -> dict[str, str]:

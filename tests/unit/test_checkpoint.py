@@ -1,11 +1,15 @@
 """Checkpoints: resuming gives the same bytes, a damaged newest one costs little, and there is one writer."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -191,29 +195,66 @@ def test_every_single_byte_flip_is_refused_or_harmless(tmp_path):
     assert refused > 0.8 * len(range(0, len(data), 37))
 
 
-def test_a_second_trainer_is_kept_out_while_the_first_runs_and_let_in_after(tmp_path):
+@contextlib.contextmanager
+def trainer_elsewhere(folder: Path):
+    """A process of its own that holds the folder's lock."""
     text = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\nfrom limelight.training.checkpoint import lock\n"
-        f"with lock(Path({str(tmp_path)!r})):\n    print('held', flush=True)\n    time.sleep(60)\n"
+        f"with lock(Path({str(folder)!r})):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
     try:
         assert owner.stdout.readline() == "held\n"
-        with pytest.raises(LimelightError, match=f"process {owner.pid} on .* training here already"), lock(tmp_path):
-            pass
+        yield owner
     finally:
         owner.kill()
-        owner.wait()
-    with lock(tmp_path):  # the kernel freed it
+        owner.communicate()
+
+
+def test_a_second_trainer_waits_for_the_first_and_says_so_once(tmp_path, capsys):
+    with trainer_elsewhere(tmp_path) as owner:
+        end = threading.Timer(2, owner.kill)
+        end.start()
+        with lock(tmp_path):  # the kernel freed it
+            assert owner.wait(timeout=10) == -signal.SIGKILL
+        end.join()
+        said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"process {owner.pid} on {socket.gethostname()} trains in {tmp_path}; waiting" in said
+
+
+def test_a_second_trainer_waits_for_one_that_gets_on_and_refuses_beside_a_silent_one(tmp_path, monkeypatch):
+    clock = [time.time()]
+
+    def sleep(seconds):
+        """A minute goes by; in the first hour the other trainer writes a checkpoint every ten."""
+        clock[0] += 60
+        minutes = round((clock[0] - start) / 60)
+        if minutes <= 60 and minutes % 10 == 0:
+            save_checkpoint(tmp_path, "r", state(minutes))
+            os.utime(tmp_path, (clock[0], clock[0]))
+
+    with trainer_elsewhere(tmp_path) as owner:
+        start = clock[0]
+        monkeypatch.setattr(checkpoint, "time", SimpleNamespace(time=lambda: clock[0], sleep=sleep))
+        says = f"process {owner.pid} on .* training here already.*let it end, or stop it"
+        with pytest.raises(LimelightError, match=says) as caught, lock(tmp_path):
+            pass
+    assert "\n" not in str(caught.value)
+    assert clock[0] - start == pytest.approx(60 * 60 + checkpoint.SILENCE_S, abs=61)
+    with lock(tmp_path):
         pass
 
 
-def test_a_lock_keeps_out_training_itself(tmp_path):
+def test_a_lock_keeps_out_training_itself(tmp_path, monkeypatch):
     train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
     folder = next(tmp_path.iterdir())
+    monkeypatch.setattr(checkpoint, "SILENCE_S", -1.0)
+    before = sorted(path.name for path in folder.iterdir())
     with lock(folder), pytest.raises(LimelightError, match="one trainer a folder"):
         train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, capsys):

@@ -30,16 +30,12 @@ NOISY = {
     "whole__noise": {"some": {"sigma_uk": 3}},
 }
 BATCH_NORM = {"network__architecture": "cnn2d", "network__options": {"filters": 4, "layers": 3, "dropout": 0.5}}
-# SGD, because a bias before batch norm has no gradient but rounding, which Adam would make full steps of
+# SGD: of a gradient that is nothing but rounding (a bias before batch norm; small ones in bf16) Adam would make full steps
 CASES = {
     "limelight": {**NOISY, "batch_size": 8, "clip_norm": 0.5},
-    "cnn2d": {
-        **NOISY,
-        **BATCH_NORM,
-        "optimizer": "sgd",
-        "batch_size": 5,
-    },  # 21 maps: batches of 4 and 5, so parts of 2 and 3
-    "bf16": {**NOISY, "batch_size": 8, "precision": "bf16"},
+    # 21 maps: batches of 4 and 5, so parts of 2 and 3
+    "cnn2d": {**NOISY, **BATCH_NORM, "optimizer": "sgd", "batch_size": 5},
+    "bf16": {**NOISY, "optimizer": "sgd", "batch_size": 8, "precision": "bf16"},
 }
 
 
