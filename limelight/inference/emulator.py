@@ -3,6 +3,7 @@
 Amplitude and noise need no interpolation: temperatures scale, noise adds σ² V to P(k) and blurs the voxel distribution. What
 is interpolated over the shape (inference.shapes), by cubic radial basis functions, is smooth, because every shape is painted
 on the same halos with the same scatter: ln T̄, ln(P/T̄²) per shell, and the quantile function of (T − T̄)/T̄ over voxels.
+The mean temperature and the shot noise that a histogram of halos predicts are taken off before and put back after.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from scipy.special import ndtr
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.inference.fields import Measure, RivalField, observe, paint_shape
-from limelight.inference.shapes import Shape
+from limelight.inference.shapes import Shape, get_shape
 from limelight.lines.models import LN10, LineModel
 from limelight.lines.priors import draw_parameters, prior_gaussian
 from limelight.seeds import generator
@@ -66,7 +67,19 @@ class Emulator:
     def __post_init__(self) -> None:
         self.low, self.high = self.nodes.min(0), self.nodes.max(0)
         self.span = np.where(self.high > self.low, self.high - self.low, 1.0)
-        self._interpolator = RBFInterpolator(self.nodes / self.span, self.outputs, kernel="cubic")
+        self._shape = get_shape(self.model)
+        points, base = self._points(self.nodes)
+        self._span = np.maximum(np.ptp(points, axis=0), 1e-12)
+        self._interpolator = RBFInterpolator(points / self._span, self.outputs - base, kernel="cubic")
+
+    def _points(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(coordinates (m, c) between which is interpolated, what is known of the outputs without painting (m, ...))."""
+        x = (self.feature_edges[1:] + self.feature_edges[:-1]) / 2
+        known = light(self.feature_counts.mean(0), self.feature_weight, x, self._shape, shapes)
+        base = np.zeros((len(shapes), self.outputs.shape[1]))
+        base[:, 0] = known[:, 0]
+        base[:, 1 : -len(LEVELS)] = known[:, 1:2]
+        return self._shape.coordinates(shapes, known[:, 1:]), base
 
     def inside(self, shapes: np.ndarray) -> np.ndarray:
         """Which shapes (m, s) lie within the box of the nodes; bool (m,)."""
@@ -74,7 +87,8 @@ class Emulator:
 
     def at(self, shapes: np.ndarray) -> np.ndarray:
         """Interpolated outputs (m, ...) at shapes (m, s)."""
-        return self._interpolator(shapes / self.span)
+        points, base = self._points(shapes)
+        return self._interpolator(points / self._span) + base
 
 
 def summaries(
@@ -123,21 +137,35 @@ def paint_node(
     return np.concatenate([[np.log(mean) + LN10 * top], np.log(power / len(fields)), quantile])
 
 
-def mean_temperature(weight: np.ndarray, x: np.ndarray, shape: Shape, shapes: np.ndarray) -> np.ndarray:
-    """log10 of the mean temperature at amplitude 0, µK (m,), from the weight of halos per bin of x: no painting."""
-    found = []
-    for values in shapes:
-        log = np.log10(np.maximum(weight, 1e-300)) + shape.location(x, values) + LN10 * shape.scatter(values) ** 2 / 2
-        found.append(log.max() + np.log10(np.sum(10 ** (log - log.max()))))
-    return np.array(found)
+def light(counts: np.ndarray, weight: np.ndarray, x: np.ndarray, shape: Shape, shapes: np.ndarray) -> np.ndarray:
+    """What a histogram of halos says of shapes (m, s) without painting: float64 (m, 4), at amplitude 0.
+
+    ln of the mean temperature in µK; ln of the shot noise ΣL²/(ΣL)², up to a constant; mean x weighted by light, and by
+    light squared. counts, weight (bins,): halos of a field, and what they add to its mean per Lsun, by x (bins,).
+    """
+    square = np.divide(weight**2, counts, out=np.zeros_like(weight), where=counts > 0)
+    found = np.empty((len(shapes), 4))
+    for i, values in enumerate(shapes):
+        log_lum, boost = shape.location(x, values), (LN10 * shape.scatter(values)) ** 2
+        top = log_lum[counts > 0].max()
+        lum = np.where(counts > 0, 10.0 ** (np.minimum(log_lum, top) - top), 0.0)
+        first, second = weight * lum, square * lum**2
+        total = first.sum()
+        found[i] = (
+            np.log(total) + LN10 * top + boost / 2,
+            np.log(second.sum()) - 2 * np.log(total) + boost,
+            first @ x / total,
+            second @ x / second.sum(),
+        )
+    return found
 
 
 def prior_pool(
-    model: LineModel, line_model: dict, shape: Shape, weight: np.ndarray, x: np.ndarray, seed: int
+    model: LineModel, line_model: dict, shape: Shape, counts: np.ndarray, weight: np.ndarray, x: np.ndarray, seed: int
 ) -> np.ndarray:
     """Draws (n, p) of the prior whose mean temperature and shape the emulator is to reach.
 
-    Shapes beyond CENTRAL of the prior in any coordinate are left out. weight, x: of feature_histogram, for the temperature.
+    Shapes beyond CENTRAL of the prior in any coordinate are left out. counts, weight, x: as in `light`, for the temperature.
     """
     rng = generator(seed, "rival pool")
     drawn = [draw_parameters(model, line_model["prior"], line_model.get("parameters"), rng) for _ in range(POOL)]
@@ -145,7 +173,7 @@ def prior_pool(
     amplitude, shapes = shape.split(parameters)
     limits = line_model.get("mean_temperature_uk")
     if limits:
-        log_t = amplitude + mean_temperature(weight, x, shape, shapes)
+        log_t = amplitude + light(counts, weight, x, shape, shapes)[:, 0] / LN10
         keep = (log_t > np.log10(limits[0] / WIDER)) & (log_t < np.log10(limits[1] * WIDER))
         parameters, shapes = parameters[keep], shapes[keep]
     tail = (1 - CENTRAL) / 2
@@ -200,7 +228,7 @@ def make_emulator(
         raise problem("rival", f"{len(fields)} training subfields", expected, "use fewer, or more light-cones")
     counts, weight, edges = feature_histogram(fields)
     weight = weight / measure.grid.voxels
-    pool = prior_pool(model, line_model, shape, weight, (edges[1:] + edges[:-1]) / 2, seed)
+    pool = prior_pool(model, line_model, shape, counts.mean(0), weight, (edges[1:] + edges[:-1]) / 2, seed)
     needed = max(2 * settings["nodes"], settings["simulations"])
     if len(pool) < needed:
         fix = "widen mean_temperature_uk or ask for fewer nodes and simulations"

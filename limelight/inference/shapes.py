@@ -17,13 +17,16 @@ from limelight.lines.models import CO_LSUN_PER_LPRIME, LN10, behroozi_sfr
 
 class Shape(NamedTuple):
     """feature(mass_msun (n,), redshift (n,)) -> x (n,); split(parameters (m, p)) -> amplitude (m,), shape (m, s);
-    location(x (n,), shape (s,)) -> (n,); scatter(shape (s,)) -> dex. −inf in x: a halo without a line.
+    location(x (n,), shape (s,)) -> (n,); scatter(shape (s,)) -> dex; coordinates(shape (m, s), light (m, 3)) -> (m, c): what
+    the emulator interpolates over, light being ln of the shot noise and the means of x weighted by light and by its square.
+    −inf in x: a halo without a line.
     """
 
     feature: Callable[[np.ndarray, np.ndarray], np.ndarray]
     split: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     location: Callable[[np.ndarray, np.ndarray], np.ndarray]
     scatter: Callable[[np.ndarray], float]
+    coordinates: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda shape, light: shape
 
 
 def _log_sfr(mass_msun: np.ndarray, redshift: np.ndarray) -> np.ndarray:
@@ -62,7 +65,14 @@ def _split_breysse(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 SHAPES = {
     "li": Shape(_log_sfr, _split_li, lambda x, shape: x * 10.0 ** -shape[0], lambda shape: float(shape[1])),
-    "comap": Shape(_log_mass, _split_comap, _locate_comap, lambda shape: float(shape[3])),
+    # where a double power law bends matters little if no halo that shines is there: what shines is told by the light
+    "comap": Shape(
+        _log_mass,
+        _split_comap,
+        _locate_comap,
+        lambda shape: float(shape[3]),
+        lambda shape, light: np.column_stack([light, shape[:, 3]]),
+    ),
     "breysse": Shape(_log_mass, _split_breysse, lambda x, shape: x * shape[0], lambda shape: 0.0),
 }
 

@@ -28,8 +28,8 @@ from limelight.inference.chain import diagnostics, run_chain
 from limelight.inference.emulator import (
     expected_counts,
     feature_histogram,
+    light,
     make_emulator,
-    mean_temperature,
     paint_node,
     read_emulator,
     summaries,
@@ -161,19 +161,26 @@ def test_painting_a_shape_is_painting_the_line_model():
     np.testing.assert_allclose(cube * 10 ** (offset + amplitude[0]), pool(fine, 2, 1) / 4, rtol=2e-5, atol=1e-6)
 
 
-def test_mean_temperature_without_painting():
+def test_light_without_painting():
+    """Mean temperature, and shot noise relative to another shape's, against many paintings and sums over halos."""
     fields, measure = toy_fields(4)
-    _, weight, edges = feature_histogram(fields)
-    values = np.array([0.05, 0.4])
-    found = mean_temperature(weight / measure.grid.voxels, (edges[1:] + edges[:-1]) / 2, SHAPES["li"], values[None])[0]
+    counts, weight, edges = feature_histogram(fields)
+    shapes, x = np.array([[0.05, 0.4], [0.3, 0.1]]), (edges[1:] + edges[:-1]) / 2
+    found = light(counts.mean(0), weight / measure.grid.voxels, x, SHAPES["li"], shapes)
     means = []
     for draw in range(40):
         for field in fields:
-            cube, offset = paint_shape(field, SHAPES["li"], values, field.normals(1, draw), measure)
+            cube, offset = paint_shape(field, SHAPES["li"], shapes[0], field.normals(1, draw), measure)
             means.append(cube.mean(dtype=np.float64) * 10**offset)
-    assert found == pytest.approx(
-        np.log10(np.mean(means)), abs=4 * 0.43 * np.std(means) / np.mean(means) / math.sqrt(160)
-    )
+    error = 4 * np.std(means) / np.mean(means) / math.sqrt(160)
+    assert found[0, 0] == pytest.approx(np.log(np.mean(means)), abs=error)
+    shot = []
+    for values in shapes:
+        scatter = (np.log(10) * values[1]) ** 2
+        lum = np.concatenate([10 ** SHAPES["li"].location(f.x, values) * f.weight for f in fields])
+        shot.append(np.log(np.sum(lum**2) / np.sum(lum) ** 2) + scatter)
+    assert found[1, 1] - found[0, 1] == pytest.approx(shot[1] - shot[0], abs=0.05)
+    assert (found[:, 3] > found[:, 2]).all()
 
 
 def test_summaries_of_a_node_are_those_of_its_maps(toy):
