@@ -129,17 +129,6 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
     }
 
 
-def made_from(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Provenance of a figure: this code and its libraries, config hashes and seeds of the HDF5 files it is drawn from."""
-    hashes, seeds = [], []
-    for path in paths:
-        with h5py.File(path) as file:
-            hashes.append(str(file.attrs.get("config_hash", "unknown")))
-            seeds.append(str(file.attrs.get("seed", "unknown")))
-    made = {"limelight_version": __version__, "git_commit": git_commit(), "libraries": library_versions()}
-    return made | {"config_hash": ", ".join(dict.fromkeys(hashes)), "seed": ", ".join(dict.fromkeys(seeds))}
-
-
 @contextlib.contextmanager
 def write_hdf5(
     path: str | Path, kind: str, attributes: dict[str, object], in_memory: bool = False

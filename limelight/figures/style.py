@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import h5py
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from limelight.files import atomic_path, made_from
+from limelight import __version__
+from limelight.files import atomic_path, git_commit, library_versions
 
 COLUMN_IN, PAGE_IN = 3.5, 7.1  # widths of one and of two columns of a journal page, inches
 
@@ -60,6 +62,17 @@ def style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         yield
+
+
+def made_from(paths: Sequence[str | Path]) -> dict[str, str]:
+    """Provenance of a figure: this code and its libraries, config hashes and seeds of the HDF5 files it is drawn from."""
+    hashes, seeds = [], []
+    for path in paths:
+        with h5py.File(path) as file:
+            hashes.append(str(file.attrs.get("config_hash", "unknown")))
+            seeds.append(str(file.attrs.get("seed", "unknown")))
+    made = {"limelight_version": __version__, "git_commit": git_commit(), "libraries": library_versions()}
+    return made | {"config_hash": ", ".join(dict.fromkeys(hashes)), "seed": ", ".join(dict.fromkeys(seeds))}
 
 
 def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -> None:
