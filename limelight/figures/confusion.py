@@ -13,8 +13,8 @@ def confusion_matrix(result: Classification) -> Figure:
     rows = -(-len(result.noise) // columns)
     k = len(result.classes)
     with style():
-        width = COLUMN_IN if columns == 1 else PAGE_IN
-        figure = Figure(figsize=(width, 0.5 + rows * (width / columns * 0.95)))
+        side = min(PAGE_IN / columns, COLUMN_IN, 0.9 + 0.7 * k)
+        figure = Figure(figsize=(columns * side, rows * (side + 0.1)))
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         names = [name.replace("_", " ") for name in result.classes]
         for i, panel in enumerate(panels.flat):
