@@ -18,13 +18,18 @@ AXES = {
     "N-body: one-point function of light": ("light of a 4 Mpc cell / mean", True),
 }
 CELL = ("cell size [Mpc]", False)
+UNFITTED = "(independent)"
 
 
 def validation_page(rows: list[Row]) -> Figure:
-    """A panel for each quantity, measured over expected with 1 σ, one colour a case; the grey band is ± 5 %."""
+    """A panel for each quantity, measured over expected with 1 σ, one colour a case; the grey band is ± 5 %.
+
+    The panels of N-body runs share one legend, in a place of its own; open points are of the run that nothing was fitted to.
+    """
     quantities = list(dict.fromkeys(row.quantity for row in rows))
+    beside_nbody = [quantity for quantity in quantities if quantity.startswith("N-body")]
     columns = 3
-    lines = -(-len(quantities) // columns)
+    lines = -(-(len(quantities) + bool(beside_nbody)) // columns)
     with style():
         figure = Figure(figsize=(PAGE_IN, 2.05 * lines))
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -32,6 +37,9 @@ def validation_page(rows: list[Row]) -> Figure:
             _panel(panel, quantity, [row for row in rows if row.quantity == quantity and row.expected > 0])
         for panel in panels[len(quantities) :]:
             panel.set_axis_off()
+        if beside_nbody:
+            drawn = panels[quantities.index(beside_nbody[0])].get_legend_handles_labels()
+            panels[len(quantities)].legend(*drawn, loc="center left", title="halos, N-body run", fontsize=7)
         figure.supylabel("measured / expected", fontsize=9.5)
     return figure
 
@@ -41,10 +49,14 @@ def _panel(panel, quantity: str, rows: list[Row]) -> None:
     panel.axhspan(0.95, 1.05, color="0.9", zorder=0)
     panel.axhline(1, color=GUIDE, lw=0.7)
     cases = list(dict.fromkeys(row.case for row in rows))
-    for i, case in enumerate(cases):
+    samples = list(dict.fromkeys(map(_sample, cases)))
+    for case in cases:
         at, measured, expected, error = np.array([row[2:] for row in rows if row.case == case]).T
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        panel.errorbar(at, measured / expected, error / expected, color=colour, marker=marker, lw=0.9, label=case)
+        i = samples.index(_sample(case))
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "lw": 0.9}
+        if case.endswith(UNFITTED):
+            look |= {"ls": "--", "mfc": "white"}
+        panel.errorbar(at, measured / expected, error / expected, label=case, **look)
     panel.set_title(quantity)
     panel.set_xlabel(label)
     if logarithmic:
@@ -53,4 +65,10 @@ def _panel(panel, quantity: str, rows: list[Row]) -> None:
     ratios = np.array([row.measured / row.expected for row in rows])
     reach = max(0.12, min(1.0, 1.15 * np.abs(ratios - 1).max())) if len(ratios) else 0.12
     panel.set_ylim(1 - reach, 1 + reach)
-    panel.legend(fontsize=6)
+    if not quantity.startswith("N-body"):
+        panel.legend(fontsize=6)
+
+
+def _sample(case: str) -> str:
+    """A case without the N-body run that it is of: the same halos have the same colour."""
+    return case.removesuffix(UNFITTED).removesuffix("(fitted)")
