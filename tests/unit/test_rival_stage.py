@@ -1,0 +1,75 @@
+"""The rival's stages: its config, its emulator and posteriors from files, its figure."""
+
+import numpy as np
+import pytest
+from rival_toys import lightcone_file, toy_study
+
+from limelight.config import resolve_study, rival_tests, stage_settings
+from limelight.errors import LimelightError
+from limelight.figures.rival import rival_figure, rival_table
+from limelight.halos.subfields import (
+    read_subfield_halos,
+    read_subfields,
+)
+from limelight.inference.intervals import read_intervals, write_intervals
+from limelight.inference.rival_stage import emulator_stage, rival_intervals
+from limelight.maps.grid import make_grid
+from limelight.maps.paint import paint_subfields
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"line_model": "nobody"}, "one of li_full, li_fiducial"),
+        ({"line_model": "li_fiducial"}, "whose parameters vary"),
+        ({"line_model": "steep"}, "one of li, comap, breysse"),
+        ({"tests": ["nothing"]}, "some of over_prior"),
+        ({"tests": ["in_front"]}, "no foregrounds"),
+        ({"pool_pixels": 3}, "a divisor"),
+        ({"temperature_uk": [100, 10]}, "low < high"),
+        ({"walkrs": 3}, "walkers"),
+    ],
+)
+def test_a_rival_that_makes_no_sense_is_one_line(changes, words, tmp_path):
+    with pytest.raises(LimelightError, match=words) as error:
+        resolve_study(toy_study(**changes), tmp_path / "toy.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_rival_takes_the_tests_that_its_likelihood_knows(tmp_path):
+    study = resolve_study(toy_study(), tmp_path / "toy.yaml")
+    assert rival_tests(study, "li") == ["over_prior"]
+    settings = [stage_settings(study, stage, "li", "over_prior") for stage in ("rival_emulator", "rival")]
+    changed = resolve_study(toy_study(steps=50), tmp_path / "toy.yaml")
+    again = [stage_settings(changed, stage, "li", "over_prior") for stage in ("rival_emulator", "rival")]
+    assert settings[0] == again[0], "longer chains do not remake the emulator"
+    assert settings[1] != again[1]
+
+
+def test_stages_write_the_intervals_of_a_study(tmp_path):
+    """Emulator of three light-cones, then posteriors of maps of a fourth, twice the same; as the scripts do it."""
+    study = resolve_study(toy_study(), tmp_path / "toy.yaml")
+    paths = {i: lightcone_file(tmp_path, i) for i in (0, 1, 2, 7)}
+    emulator = emulator_stage(stage_settings(study, "rival_emulator", "li"), [paths[0], paths[1], paths[2]])
+    with pytest.raises(LimelightError, match="must stay unseen"):
+        emulator_stage(stage_settings(study, "rival_emulator", "li"), [paths[7]])
+    settings = stage_settings(study, "rival", "li", "over_prior")
+    result = rival_intervals(settings, emulator, [paths[7]], tmp_path / "chains")
+    write_intervals(tmp_path / "r.h5", result, {"seed": 1})
+    assert read_intervals(tmp_path / "r.h5").quantiles.shape == (3, 49, 5)
+    assert list(zip(result.rows["subfield"], result.rows["draw"], strict=True)) == [(0, 0), (2, 0), (3, 1)]
+    assert (result.seconds == 0).all() and result.extra["underlying"].shape == (3, 49, 3)  # noqa: PT018
+    # the maps are those that the study paints: same parameters, same counts
+    table = read_subfields(paths[7])
+    grid = make_grid(study["grid"], 0.7)
+    model = {"name": "li_full", **study["line_models"]["li_full"]}
+    painted = list(
+        paint_subfields(table, read_subfield_halos(paths[7]), "li_full", model, study["labels"], grid, study["seed"])
+    )
+    for i, row in enumerate(result.extra["row"].astype(int)):
+        np.testing.assert_array_equal(result.parameters[i], list(painted[row].parameters.values()))
+        np.testing.assert_array_equal(result.truth[i], -np.diff(painted[row].n_above[:50]))
+    again = rival_intervals(settings, emulator, [paths[7]], tmp_path / "other")
+    np.testing.assert_array_equal(again.samples, result.samples)
+    assert rival_table(result)[0]["maps"] == 3
+    assert len(rival_figure([result, again]).axes) == 2
