@@ -166,6 +166,8 @@ rule provenance:
         sorted({path for model, split in POOLED_USED for path in pooled([model], split)}),
         expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY["networks"]),
         evaluations(JUDGED),
+        expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
+        expand(f"{RESULTS}/classification/{{network}}.h5", network=CLASSIFIERS),
     output:
         report(f"{RESULTS}/provenance.html", caption="../report/provenance.rst", category="Provenance"),
     log:
