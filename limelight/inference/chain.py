@@ -104,7 +104,9 @@ def diagnostics(chains: np.ndarray) -> dict[str, np.ndarray]:
     ensemble are not independent; ensembles are); acceptance: share of moves made.
     """
     c, steps, walkers, p = chains.shape
-    tau = np.mean([emcee.autocorr.integrated_time(chain, tol=0, quiet=True, has_walkers=True) for chain in chains], axis=0)
+    tau = np.mean(
+        [emcee.autocorr.integrated_time(chain, tol=0, quiet=True, has_walkers=True) for chain in chains], axis=0
+    )
     tau = np.where(np.isfinite(tau), tau, steps)
     half = steps // 2
     parts = np.concatenate([chains[:, :half], chains[:, steps - half :]]).reshape(2 * c, half * walkers, p)
