@@ -86,7 +86,7 @@ def log_score(posterior: Posterior, features: Tensor, counts: Tensor, seed: int,
     scale = content["scales"]["target"]
     y = scaling.encode(scale, dequantised(counts, random))
     mixture = posterior.head(scaling.encode(content["scales"]["features"], features))
-    return mdn.log_density(mixture, y) - scale["std"].log().sum()
+    return mdn.log_density(mixture, y) - scale["std"].log().sum() - scale["length"].log().sum()
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ def _target_scale(what: dict, training: Table, seed: int) -> dict[str, Tensor]:
     if what["of"] == "parameters":
         return scaling.standardise(training.parameters)
     y = dequantised(training.counts, _random(seed, "scale of counts", training.counts.device))
-    return scaling.principal(y, what["npe"]["components"]) if what["kind"] == "npe" else scaling.standardise(y)
+    return scaling.principal(y, what["npe"]["components"]) if what["kind"] == "npe" else scaling.rotated(y)
 
 
 def _encoded(scale: dict, of: str, table: Table, rows: Tensor, random: torch.Generator) -> Tensor:
@@ -176,7 +176,7 @@ def _fine_tune(settings, how: Presentation, trunk, head, scales, sets: list[Maps
 def _train_labels(training: Table, validation: Table, options: dict, scales: dict, seed: int, name: str):
     """A mixture head for counts given parameters: (head, scale of counts, history)."""
     device = training.counts.device
-    scale = scaling.standardise(dequantised(training.counts, _random(seed, "scale of counts", device)))
+    scale = scaling.rotated(dequantised(training.counts, _random(seed, "scale of counts", device)))
     p, bins = training.parameters.shape[1], training.counts.shape[1]
     head = MixtureHead(p, bins, **LABEL_HEAD).to(device)
 

@@ -1,4 +1,4 @@
-"""What a head answers in, and back: standardised values, or a few principal components with the scatter they leave."""
+"""What a head answers in, and back: standardised values, all principal components, or a few with the scatter they leave."""
 
 import torch
 from torch import Tensor
@@ -15,6 +15,24 @@ def standardise(values: Tensor) -> dict[str, Tensor]:
     return {"mean": values.mean(dim=0), "std": torch.where(spread > MIN_SPREAD, spread, 1.0)}
 
 
+def rotated(values: Tensor) -> dict[str, Tensor]:
+    """The scale of values (n, d) as all their principal components, each of unit spread: {mean, std, components, length}.
+
+    Nothing is lost. What bins have in common, by far the most of their variance, becomes a few answers of their own, whose
+    widths a head learns as quickly as any other's.
+    """
+    scale = standardise(values)
+    directions = _directions((values - scale["mean"]) / scale["std"])
+    found = (values - scale["mean"]) / scale["std"] @ directions.T
+    return {**scale, "components": directions, "length": found.std(dim=0, correction=0).clamp(min=MIN_SPREAD)}
+
+
+def _directions(flat: Tensor) -> Tensor:
+    """Principal directions (min(n, d), d) of centred values (n, d), the longest first, their sums not negative."""
+    directions = torch.linalg.svd(flat.double(), full_matrices=False)[2].float()
+    return directions * torch.where(directions.sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
+
+
 def principal(values: Tensor, components: int) -> dict[str, Tensor]:
     """The scale of values (n, d) as so many principal components, and the scatter of each column about them.
 
@@ -27,9 +45,7 @@ def principal(values: Tensor, components: int) -> dict[str, Tensor]:
     if not components <= min(flat.shape):
         fix = "lower npe.components"
         raise problem("npe.components", components, f"at most {min(flat.shape)}, bins or training maps", fix)
-    _, _, directions = torch.linalg.svd(flat.double(), full_matrices=False)
-    directions = directions[:components].float()
-    directions = directions * torch.sign(directions.sum(dim=1, keepdim=True) + 1e-12)  # an SVD's sign is arbitrary
+    directions = _directions(flat)[:components]
     found = flat @ directions.T
     rebuilt = found @ directions
     order = rebuilt.argsort(dim=0)
@@ -47,10 +63,12 @@ def encode(scale: dict[str, Tensor], values: Tensor) -> Tensor:
 
 
 def decode(scale: dict[str, Tensor], answers: Tensor, random: torch.Generator) -> Tensor:
-    """Undo `encode` (..., d); of principal components with scatter drawn anew."""
+    """Undo `encode` (..., d); of a few principal components with scatter drawn anew."""
     if "components" not in scale:
         return answers * scale["std"] + scale["mean"]
     rebuilt = answers * scale["length"] @ scale["components"]
+    if "scatter" not in scale:
+        return rebuilt * scale["std"] + scale["mean"]
     spread = torch.stack(
         [
             interpolate(rebuilt[..., i], at, s)

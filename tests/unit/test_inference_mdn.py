@@ -135,7 +135,12 @@ def test_principal_components_come_back_with_the_scatter_they_leave():
     assert float(left / lost) == pytest.approx(2**0.5, rel=0.05)
 
 
-def test_standardised_values_come_back_exactly():
-    values = torch.randn(50, 3, dtype=torch.float64)
-    scale = scaling.standardise(values)
-    np.testing.assert_allclose(scaling.decode(scale, scaling.encode(scale, values), torch.Generator()), values)
+@pytest.mark.parametrize("make", [scaling.standardise, scaling.rotated])
+def test_scaled_values_come_back_exactly(make):
+    values = torch.randn(500, 3) @ torch.tensor([[1.0, 2, 3], [0, 1, 1], [0, 0, 0.1]]) + 5
+    scale = make(values)
+    answers = scaling.encode(scale, values)
+    np.testing.assert_allclose(answers.std(dim=0, correction=0), 1, rtol=1e-3)
+    if make is scaling.rotated:
+        np.testing.assert_allclose(np.corrcoef(answers.T), np.eye(3), atol=1e-3)
+    np.testing.assert_allclose(scaling.decode(scale, answers, torch.Generator()), values, rtol=1e-3)

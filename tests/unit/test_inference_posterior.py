@@ -32,7 +32,7 @@ from limelight.training.loop import train
 KINDS = {
     "mdn": {"components": 2, "rank": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "loss": "log_likelihood"},
     "npe": {"flow": "nsf", "transforms": 2, "hidden": 16, "embedding": 4, "components": 3, "dropout": 0.0},
-    "imnn": {"hidden": 16, "layers": 2, "steps": 60, "learning_rate": 3e-3, "accept": 60, "adjust": True},
+    "imnn": {"hidden": 16, "layers": 2, "steps": 300, "learning_rate": 3e-3, "accept": 60, "adjust": True},
 }
 TRAINING = {"epochs": 12, "patience": 5, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1e-3}
 
