@@ -33,6 +33,7 @@ BATCH_NORM = {"network__architecture": "cnn2d", "network__options": {"filters": 
 # SGD: of a gradient that is nothing but rounding (a bias before batch norm; small ones in bf16) Adam would make full steps
 CASES = {
     "limelight": {**NOISY, "batch_size": 8, "clip_norm": 0.5},
+    "counts": {**NOISY, "batch_size": 8, "loss": "negative_binomial", "ema_decay": 0.9},
     # 21 maps: batches of 4 and 5, so parts of 2 and 3
     "cnn2d": {**NOISY, **BATCH_NORM, "optimizer": "sgd", "batch_size": 5},
     "bf16": {**NOISY, "optimizer": "sgd", "batch_size": 8, "precision": "bf16"},
