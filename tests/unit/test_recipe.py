@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from training_toys import GRID, SHAPE, generator, settings, shown, toys
 
-from limelight.config import ROOT, read_yaml, resolve_study
+from limelight.config import ROOT, load_study, read_yaml, resolve_study
 from limelight.errors import LimelightError
 from limelight.evaluation.predict import predict_targets
 from limelight.lines.labels import log_mean_to_target
@@ -250,3 +250,29 @@ def test_likelihoods_are_of_counts_alone(target):
         resolve_study(raw, "study.yaml")
     raw["networks"]["limelight"]["target"] = {}
     resolve_study(raw, "study.yaml")
+
+
+def test_the_ablation_changes_one_thing_at_a_time():
+    """Else its table would say nothing: each variant differs from what it is named after in one key, repeats in none."""
+    study = load_study(ROOT / "config" / "ablation.yaml")
+    networks = study["networks"]
+
+    def differ(one: object, other: object) -> int:
+        if isinstance(one, dict) and isinstance(other, dict):
+            return sum(differ(one.get(key), other.get(key)) for key in one.keys() | other.keys())
+        return int(one != other)
+
+    for name, network in networks.items():
+        start = "noisy_three_scales" if name.startswith("noisy_three_scales_") else name.partition("_")[0]
+        if start not in ("base", "noisy", "noisy_three_scales") or name == start:
+            continue
+        several = {
+            "base_ema": 4,
+            "base_adam_constant": 3,
+            "base_cosine_warmup": 2,
+            "base_sgd": 2,
+            "base_no_symmetries": 2,
+        }
+        several |= {"base_signed_log": 2}
+        repeat = name[-2:] in ("_2", "_3")
+        assert differ(network, networks[start]) == (0 if repeat else several.get(name, 1)), name
