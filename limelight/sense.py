@@ -238,6 +238,9 @@ def _check_posteriors(study: dict, refuse) -> None:
         if network not in study["networks"]:
             defined = f"one of {', '.join(study['networks'])} (defined in networks)"
             raise refuse(f"{where}.network", f"'{network}'", defined, "define or rename it")
+        if study["networks"][network]["target"]["quantity"] == "line_model":
+            fix = "name one that predicts counts"
+            raise refuse(f"{where}.network", f"{network}, a classifier", "a network of luminosity functions", fix)
         takes = suitable_tests(study, network)
         for test in entry.get("tests", []):
             if test not in takes:

@@ -131,6 +131,22 @@ def evaluations(pairs):
     return [f"{RESULTS}/evaluation/{network}/{test}.h5" for network, test in pairs]
 
 
+def posterior_maps(split):
+    """The pooled maps of one split that a posterior's network trains on or is chosen by."""
+    return lambda wildcards: pooled(
+        STUDY["networks"][STUDY["posteriors"][wildcards.posterior]["network"]]["line_models"], split
+    )
+
+
+def posterior_subfields(wildcards):
+    """The halos that an IMNN paints about the prior's mean: those of the training light-cones; none for other kinds."""
+    wanted = STUDY["posteriors"][wildcards.posterior]["kind"] == "imnn"
+    return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["train"] if wanted]
+
+
+# Every posterior on every test that it draws intervals for.
+DRAWN = [(posterior, test) for posterior in STUDY["posteriors"] for test in posterior_tests(STUDY, posterior)]
+
 # Every network on every test that it takes.
 JUDGED = [(network, test) for network in STUDY["networks"] for test in suitable_tests(STUDY, network)]
 

@@ -1,19 +1,6 @@
 # From maps to probabilities: neural posteriors as heads on trained networks, and what they say of each test map.
 
 
-def posterior_maps(split):
-    """The pooled maps of one split that a posterior's network trains on or is chosen by."""
-    return lambda wildcards: pooled(
-        STUDY["networks"][STUDY["posteriors"][wildcards.posterior]["network"]]["line_models"], split
-    )
-
-
-def posterior_subfields(wildcards):
-    """The halos that an IMNN paints about the prior's mean: those of the training light-cones; none for other kinds."""
-    wanted = STUDY["posteriors"][wildcards.posterior]["kind"] == "imnn"
-    return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["train"] if wanted]
-
-
 rule posterior:
     input:
         model=lambda wildcards: f"{RESULTS}/networks/{STUDY['posteriors'][wildcards.posterior]['network']}/model.pt",
@@ -97,9 +84,6 @@ rule calibrate:
     shell:
         "python scripts/calibrate_posterior.py --config $STUDY --intervals {input.intervals:q} --prior {input.prior:q}"
         " --output {output.table:q} > {log:q} 2>&1"
-
-
-DRAWN = [(posterior, test) for posterior in STUDY["posteriors"] for test in posterior_tests(STUDY, posterior)]
 
 
 rule calibration:
