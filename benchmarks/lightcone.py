@@ -69,9 +69,8 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for threads in args.threads:
         command = [sys.executable, __file__, *sys.argv[1:], "--child"]
-        done = subprocess.run(
-            command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, check=True
-        )
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}  # as in the workflow
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         r = json.loads(done.stdout)
         print(
             f"{args.device}, {threads} threads: {r['halos']:,} halos in {r['made']:.1f} s ="
