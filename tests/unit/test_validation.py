@@ -6,6 +6,7 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
+from limelight.figures.halos import validation_page
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.chunks import chunk_runner
@@ -23,6 +24,7 @@ from limelight.halos.initial import (
 from limelight.halos.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
 from limelight.halos.reference import REFERENCES, box_of_reference, read_reference, write_reference
 from limelight.halos.validation import (
+    Row,
     abundance_rows,
     clustering_statistics,
     counts_in_cells,
@@ -287,3 +289,26 @@ def test_tables_and_reference_files(tmp_path):
         clustering_statistics(np.zeros((10, 3)), np.ones(10), 128.0)
     with pytest.raises(LimelightError, match="another set"):
         read_reference({("halo power", 0.008, 4.0): 1.0}, tmp_path / "r.csv")
+
+
+def test_page_draws_every_quantity_and_one_legend_for_the_n_body_runs():
+    """A foreign catalogue's page has no N-body panels; a generated one's share a legend that names both runs."""
+    foreign = [
+        Row("mass function", "z 2-3", 11.0, 99.0, 100.0, 10.0),
+        Row("rms velocity", "light-cone", 2.9, 200, 210, 3),
+    ]
+    nbody = [
+        Row(f"N-body: {name}", f"0.008 per Mpc³ ({run})", at, 1.1, 1.0, 0.0)
+        for name in ("cell variance", "empty cells")
+        for run in ("fitted", "independent")
+        for at in (4.0, 8.0)
+    ]
+    for rows, panels, legends in ((foreign, 2, 2), (foreign + nbody, 4, 3)):
+        figure = validation_page(rows)
+        titled = [axes for axes in figure.axes if axes.get_title()]
+        assert len(titled) == panels
+        drawn = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+        assert len(drawn) == legends
+    assert [text.get_text()[-13:] for text in drawn[-1].get_texts()] == ["Mpc³ (fitted)", "(independent)"]
+    ratio = titled[-1].lines[1].get_ydata()
+    assert ratio == pytest.approx([1.1, 1.1])
