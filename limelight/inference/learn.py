@@ -8,7 +8,7 @@ from limelight.errors import problem
 from limelight.inference import scaling
 from limelight.inference.fit import fit
 from limelight.inference.imnn import Simulations, Summariser, fisher, train_imnn
-from limelight.inference.mdn import LOSSES, MixtureHead
+from limelight.inference.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.misspecification import VIEWS, make_check
 from limelight.inference.npe import flow_loss
 from limelight.inference.posterior import LABEL_HEAD, Posterior, build_head
@@ -85,6 +85,12 @@ def train_posterior(
             parts = torch.arange(len(validation), device=device).split(CHUNK)
             return sum(len(rows) * loss(rows, random, validation).item() for rows in parts) / len(validation)
 
+        if kind == "mdn":
+            both = [(table, torch.arange(len(table), device=device)) for table in (training, validation)]
+            random = _random(seed, f"linear start of {name}", device)
+            x, held_x = (scaling.encode(scales["features"], table.features) for table, _ in both)
+            y, held_y = (_encoded(scales["target"], what["of"], table, rows, random) for table, rows in both)
+            linear_start(head, x, y, held_x, held_y)
         history = fit(head, loss, held_out, len(training), what["training"], seed, name)
         if what["fine_tune"]:
             history += _fine_tune(settings, how, trunk, head, scales, sets, parameters)

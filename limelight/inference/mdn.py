@@ -14,6 +14,9 @@ from torch import Tensor, nn
 WIDTH_FLOOR = 1e-3  # of the target's spread: likelihoods must not grow without bound on a value that repeats
 
 
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # tried for the linear start, in units of the features' variance
+
+
 class Mixture(NamedTuple):
     """A Gaussian mixture for each of b rows: K components in d dimensions."""
 
@@ -49,6 +52,23 @@ class MixtureHead(nn.Module):
         means = means.reshape(b, k, d) + self.skip(x)[:, None]
         widths = F.softplus(raw.reshape(b, k, d)) + WIDTH_FLOOR
         return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(b, k, d, r))
+
+
+@torch.no_grad()
+def linear_start(head: MixtureHead, x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor) -> float:
+    """Set a head's linear part to the ridge regression of y (n, d) on x (n, inputs), and return its held-out error.
+
+    x is standardised; the ridge is the one of RIDGES that serves the held-out rows best. With a few hundred maps and as many
+    features, gradients would overfit long before they found it.
+    """
+    gram, cross = (x.double().T @ z.double() / len(x) for z in (x, y))
+    best = (float("inf"), gram)
+    for ridge in RIDGES:
+        weight = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device), cross)
+        error = (held_x.double() @ weight - held_y).square().mean().item()
+        best = min(best, (error, weight), key=lambda pair: pair[0])
+    head.skip.weight.copy_(best[1].T)
+    return best[0]
 
 
 def log_density(mixture: Mixture, y: Tensor) -> Tensor:

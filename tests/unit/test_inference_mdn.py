@@ -135,6 +135,16 @@ def test_principal_components_come_back_with_the_scatter_they_leave():
     assert float(left / lost) == pytest.approx(2**0.5, rel=0.05)
 
 
+def test_the_linear_start_is_the_posterior_mean_of_a_linear_problem():
+    (theta, x), (held, held_x) = linear_gaussian(4000, 1), linear_gaussian(1000, 2)
+    rubbish = torch.randn(5000, 200, generator=torch.Generator().manual_seed(9))
+    x, held_x = torch.cat([x, rubbish[:4000]], dim=1), torch.cat([held_x, rubbish[4000:]], dim=1)
+    torch.manual_seed(0)
+    head = mdn.MixtureHead(203, 2, components=2, rank=0, hidden=8, layers=1, dropout=0.0)
+    error = mdn.linear_start(head, x, theta, held_x, held)
+    assert error == pytest.approx(float(exact(x[:, :3])[1].diagonal().mean()), rel=0.1)  # the posterior's variance
+
+
 @pytest.mark.parametrize("make", [scaling.standardise, scaling.rotated])
 def test_scaled_values_come_back_exactly(make):
     values = torch.randn(500, 3) @ torch.tensor([[1.0, 2, 3], [0, 1, 1], [0, 0, 0.1]]) + 5
