@@ -1,6 +1,7 @@
 """One SLURM for all cluster tests, and the small study run through it once while the unbroken run goes on beside it."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -15,6 +16,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory):
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(f"CI must run the cluster tests: {reason}")
         pytest.skip(reason)
+    # a shell that starts this in the background lets it ignore Ctrl-C, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_node_slurm(tmp_path_factory.mktemp("slurm")):
         yield
 

@@ -183,8 +183,8 @@ def test_requeue_and_a_lost_node_go_on_from_the_checkpoint_as_one_job(study: Run
     second = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment())
     line = second.stderr.readline()
     assert "waiting for it to end" in line, line
-    second.send_signal(signal.SIGINT)
-    assert second.wait() == 130
+    second.terminate()
+    assert second.wait() == -signal.SIGTERM
     assert not (tmp_path / "second.pt").exists()
     assert before == {path: path.read_bytes() for path in (checkout.results / "checkpoints").rglob("epoch-*.pt")}
 
