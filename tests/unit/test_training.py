@@ -41,7 +41,8 @@ def test_msle_is_the_textbook_one_above_zero_and_keeps_its_slope_below():
 
 def test_schedules():
     def rates(schedule):
-        return [learning_rate(s, 100, {"learning_rate": 2.0, "schedule": schedule}) for s in range(100)]
+        options = {"learning_rate": 2.0, "schedule": schedule, "warmup": 0.0}
+        return [learning_rate(s, 100, options) for s in range(100)]
 
     assert set(rates("constant")) == {2.0}
     cosine, cycle = rates("cosine"), rates("one_cycle")
@@ -53,7 +54,9 @@ def test_schedules():
     assert cycle[30] == max(cycle)
     assert cycle[65] == pytest.approx(1.0)
     assert cycle[99] < 0.01
-    assert all(0 <= learning_rate(0, n, {"learning_rate": 1, "schedule": "one_cycle"}) <= 1 for n in (1, 2, 3))
+    assert all(
+        0 <= learning_rate(0, n, {"learning_rate": 1, "schedule": "one_cycle", "warmup": 0}) <= 1 for n in (1, 2, 3)
+    )
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
