@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Mean luminosity function of maps over the analytic integral of the mass function through their line model.
+
+The maps must be of a registered model with fixed parameters (prior: fiducial). Errors are those of the mean over fields;
+maps of one field share their halos.
+
+example: python benchmarks/luminosity_function.py --config config/bench.yaml --line-model li results/bench/pooled/li/*.h5
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np  # noqa: E402
+
+from limelight.config import load_study  # noqa: E402
+from limelight.cosmology import Cosmology  # noqa: E402
+from limelight.errors import plain_errors, problem  # noqa: E402
+from limelight.lines.models import get_model  # noqa: E402
+from limelight.lines.priors import draw_parameters  # noqa: E402
+from limelight.maps.expectation import expected_luminosities  # noqa: E402
+from limelight.maps.shards import read_pooled  # noqa: E402
+
+SLICES = 10  # of redshift, each with its own mass function
+DRAWS = 10_000  # of the scatter a mass: the brightest half-dex comes from its tail
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the study of the maps")
+    parser.add_argument("--line-model", required=True, help="the name of the maps in line_models")
+    parser.add_argument("maps", nargs="+", help="pooled maps")
+    args = parser.parse_args()
+
+    study = load_study(args.config)
+    cones, grid, settings = study["lightcones"], study["grid"], study["line_models"][args.line_model]
+    if settings["prior"] != "fiducial":
+        raise problem(f"line_models.{args.line_model}", f"prior {settings['prior']}", "fiducial", "name other maps")
+    model, cosmology = get_model(settings["model"], settings["parameters"]), Cosmology(**study["cosmology"])
+    parameters = draw_parameters(model, "fiducial", settings["parameters"], np.random.default_rng(0))
+    data = read_pooled([Path(path) for path in args.maps])
+
+    # half-dex bins, as far as the labels' edges allow
+    edges = data.log10_lum_edges[: study["labels"]["bins"] + 1 : max(1, round(0.5 / np.diff(data.log10_lum_edges)[0]))]
+    columns = np.searchsorted(data.log10_lum_edges, edges - 1e-9)
+    redshifts = grid["rest_freq_ghz"] / np.linspace(grid["freq_max_ghz"], grid["freq_min_ghz"], SLICES + 1) - 1
+    shells = np.diff(cosmology.comoving_distance(redshifts) ** 3)
+    expected = 0.0
+    for z, share in zip(0.5 * (redshifts[1:] + redshifts[:-1]), shells / shells.sum(), strict=True):
+        found = expected_luminosities(
+            model, parameters, cones["mass_min_msun"], z, cosmology, cones["mass_function"], DRAWS
+        )
+        expected = expected + share * np.histogram(found[0], edges, weights=found[1])[0]
+
+    counts = -np.diff(np.asarray(data.n_above, np.float64)[:, columns], axis=1)
+    ratio = counts / np.asarray(data.volume_mpc3)[:, None] / expected
+    field = np.unique(np.stack([data.lightcone, data.subfield]), axis=1, return_inverse=True)[1]
+    means = np.array([ratio[field == i].mean(axis=0) for i in range(field.max() + 1)])
+    error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+    print(f"{len(counts)} maps of {len(means)} fields, {args.line_model} of {args.config}")
+    print("log10 L from    to   halos a map   measured / expected")
+    for low, high, mean, value, sigma in zip(
+        edges[:-1], edges[1:], counts.mean(axis=0), means.mean(axis=0), error, strict=True
+    ):
+        print(f"{low:11.2f} {high:5.2f} {mean:13.1f}   {value:.4f} ± {sigma:.4f}")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
