@@ -39,6 +39,7 @@ class Evaluation:
     training: dict  # label statistics: mean, std (b,), percentiles (5, b) and their *_target twins
     history: dict = field(default_factory=dict)  # columns of history.csv
     examples: dict = field(default_factory=dict)  # slices of the first k maps: raw, pooled, noisy, each (k, x, y)
+    made_by: dict = field(default_factory=dict)  # of a file that was read: MADE_BY
 
     @property
     def luminosity_lsun(self) -> np.ndarray:
@@ -66,6 +67,7 @@ COLUMNS = {
     "examples": ("raw", "pooled", "noisy"),
 }
 GROUPS = tuple(COLUMNS)
+MADE_BY = ("limelight_version", "git_commit", "config_hash", "seed")
 
 
 def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str, object]) -> None:
@@ -101,10 +103,11 @@ def read_evaluation(path: str | Path) -> Evaluation:
         matrices = {name: check_finite(file[name][...], f"{path}: {name}") for name in MATRICES}
         groups = {group: _columns(file[group]) for group in GROUPS}
         edges = file["log10_lum_edges"][...]
+        made_by = {name: str(file.attrs.get(name, "unknown")) for name in MADE_BY}
     shapes = {name: values.shape for name, values in matrices.items()}
     if len(set(shapes.values())) != 1 or matrices["truth"].ndim != 2 or matrices["truth"].shape[1] != len(edges) - 1:
         raise problem(path, f"arrays of shapes {shapes}", f"(maps, {len(edges) - 1}) each", "evaluate again")
-    return Evaluation(log10_lum_edges=edges, **header, **matrices, **groups)
+    return Evaluation(log10_lum_edges=edges, made_by=made_by, **header, **matrices, **groups)
 
 
 def _columns(group: h5py.Group) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from limelight.errors import problem
-from limelight.evaluation.shards import Evaluation
+from limelight.evaluation.shards import MADE_BY, Evaluation
 
 HEADER = (  # columns before the statistics; what they mean: docs/files.md
     "network",
@@ -26,6 +26,7 @@ HEADER = (  # columns before the statistics; what they mean: docs/files.md
     "luminosity_lsun",
     "training_mean",
     "blank_clean",
+    *MADE_BY,
 )
 
 
@@ -56,6 +57,7 @@ def summary_csv(evaluations: Iterable[Evaluation]) -> str:
             "quantity": e.target["quantity"],
             "transform": e.target["transform"],
             "n_maps": len(e.truth),
+            **e.made_by,
             **{f"total_{name}": value for name, value in e.totals.items()},
         }
         for i, luminosity in enumerate(e.luminosity_lsun):

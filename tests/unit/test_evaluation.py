@@ -10,7 +10,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, test_presentation
-from limelight.evaluation.shards import GROUPS, read_evaluation, read_history, write_evaluation
+from limelight.evaluation.shards import GROUPS, MADE_BY, read_evaluation, read_history, write_evaluation
 from limelight.files import provenance
 from limelight.lines.labels import quantity
 
@@ -177,6 +177,9 @@ def test_evaluation_file_gives_back_what_was_written(tmp_path):
     result = evaluate(Oracle(), *study(sigma_uk=2.0))
     write_evaluation(tmp_path / "e.h5", result, provenance({"a": 1}, 11))
     back = read_evaluation(tmp_path / "e.h5")
+    made = provenance({"a": 1}, 11)
+    assert back.made_by == {name: str(made[name]) for name in MADE_BY}
+    result.made_by = back.made_by
     for field in dataclasses.fields(result):
         was, found = getattr(result, field.name), getattr(back, field.name)
         if field.name in GROUPS:

@@ -11,7 +11,7 @@ from test_figures import sample
 
 from limelight.config import ROOT
 from limelight.errors import LimelightError
-from limelight.evaluation.shards import read_evaluation, write_evaluation
+from limelight.evaluation.shards import MADE_BY, read_evaluation, write_evaluation
 from limelight.evaluation.summary import HEADER, summary_csv
 from limelight.files import provenance
 
@@ -62,3 +62,6 @@ def test_the_script_writes_the_table_of_its_files(evaluations, tmp_path):
     said = subprocess.run(script, check=True, capture_output=True, text=True).stderr
     assert "147 rows of 3 evaluations" in said
     assert output.read_text() == summary_csv(read_evaluation(path) for path in paths)
+    made, table = provenance({}, 1), pandas.read_csv(output)
+    for name in MADE_BY:
+        assert set(table[name].astype(str)) == {str(made[name])}
