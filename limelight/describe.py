@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 
 from limelight.errors import problem
+from limelight.evaluation.shards import MADE_BY
 from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
-KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint, history.csv or a figure"
+KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint, a table or a figure"
 
 
 def describe(path: str | Path) -> str:
@@ -33,7 +34,7 @@ def describe(path: str | Path) -> str:
     elif path.suffix in (".pdf", ".png"):
         lines = _describe_figure(path)
     else:
-        lines = _describe_history(path)
+        lines = _describe_table(path)
     return "\n".join(lines)
 
 
@@ -119,20 +120,26 @@ def _describe_torch(path: Path) -> Iterator[str]:
             yield f"  {name}: {_short(value)}"
 
 
-def _describe_history(path: Path) -> Iterator[str]:
+def _describe_table(path: Path) -> Iterator[str]:
+    """A history or another table; what made it stands in its columns or in the file that was written beside it."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             columns, *rows = list(csv.reader(file))
     except (UnicodeDecodeError, ValueError, csv.Error):
         columns, rows = [], []
-    if not columns or columns[0] != "epoch":
+    history = columns[:1] == ["epoch"]
+    beside = [path.with_name("model.pt")] if history else [path.with_suffix(end) for end in (".h5", ".png", ".pdf")]
+    made = [other for other in beside if other.is_file()][:1]
+    ragged = any(len(row) != len(columns) for row in rows)
+    if path.suffix != ".csv" or ragged or not (history or made or set(MADE_BY) <= set(columns)):
         raise problem(path, "a file that limelight did not write", KINDS, "check the path")
-    yield f"{path}: training history, {len(rows)} epochs"
+    yield f"{path}: training history, {len(rows)} epochs" if history else f"{path}: table, {len(rows)} rows"
     for column, *values in zip(columns, *(rows[:1] + rows[-1:]), strict=True):
         yield f"  {column}: {' … '.join(dict.fromkeys(values))}"
-    if (model := path.with_name("model.pt")).is_file():
-        yield f"written together with {model}:"
-        yield from _provenance(provenance_of(model))
+    for other in made:
+        yield f"written together with {other}:"
+        figure = other.suffix in (".png", ".pdf")
+        yield from list(_describe_figure(other))[1:] if figure else _provenance(provenance_of(other))
 
 
 def _describe_figure(path: Path) -> Iterator[str]:

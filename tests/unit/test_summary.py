@@ -10,6 +10,7 @@ import pytest
 from test_figures import sample
 
 from limelight.config import ROOT
+from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.evaluation.shards import MADE_BY, read_evaluation, write_evaluation
 from limelight.evaluation.summary import HEADER, summary_csv
@@ -65,3 +66,7 @@ def test_the_script_writes_the_table_of_its_files(evaluations, tmp_path):
     made, table = provenance({}, 1), pandas.read_csv(output)
     for name in MADE_BY:
         assert set(table[name].astype(str)) == {str(made[name])}
+    assert f"git_commit: {made['git_commit']}" in describe(output)
+    output.write_text("a,b\n1,2\n")
+    with pytest.raises(LimelightError, match="did not write"):
+        describe(output)
