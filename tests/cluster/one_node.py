@@ -6,6 +6,7 @@ must be in /etc/slurm: a job's own `srun` sees no environment that names another
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,8 @@ import psutil
 CONFIGURATION = Path("/etc/slurm")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol")
 
-SLURM_CONF = """ClusterName=limelight
+SLURM_CONF = """# by limelight's cluster tests, process {owner}
+ClusterName=limelight
 SlurmctldHost=localhost(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
@@ -57,21 +59,40 @@ def missing() -> str:
         return f"no {', '.join(absent)}: apt-get install slurm-wlm munge"
     if os.geteuid() != 0:
         return "not root: slurmd and munged cannot be started"
-    if (CONFIGURATION / "slurm.conf").exists():
+    if (CONFIGURATION / "slurm.conf").exists() and not _left_behind():
         return f"{CONFIGURATION}/slurm.conf exists: this machine has a SLURM of its own, which is left alone"
     return ""
+
+
+def _left_behind() -> bool:
+    """True if the configuration is of an earlier run that was killed before it could take it away."""
+    text = (CONFIGURATION / "slurm.conf").read_text()
+    owner = re.match(r"# by limelight's cluster tests, process (\d+)\n", text)
+    return owner is not None and not psutil.pid_exists(int(owner.group(1)))
+
+
+def _clear_away() -> None:
+    """Stop the daemons that the configuration names and take it away."""
+    if not (CONFIGURATION / "slurm.conf").exists():
+        return
+    for name in ("SlurmdPidFile", "SlurmctldPidFile"):
+        pid_file = re.search(rf"^{name}=(.+)$", (CONFIGURATION / "slurm.conf").read_text(), re.MULTILINE)
+        _stop(Path(pid_file.group(1)))
+    for name in ("slurm.conf", "gres.conf"):
+        (CONFIGURATION / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def one_node_slurm(folder: Path, cpus: int = 3) -> Iterator[None]:
     """Start munged, slurmctld and slurmd, and stop them after the block."""
+    _clear_away()  # what a killed run left behind
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     own_munge = _start_munge()
     try:
         CONFIGURATION.mkdir(exist_ok=True)
         (CONFIGURATION / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
-        (CONFIGURATION / "slurm.conf").write_text(SLURM_CONF.format(folder=folder, cpus=cpus))
+        (CONFIGURATION / "slurm.conf").write_text(SLURM_CONF.format(owner=os.getpid(), folder=folder, cpus=cpus))
         for daemon in ("slurmctld", "slurmd"):
             subprocess.run([daemon], check=True, capture_output=True)
         _wait_until_idle(folder)
@@ -79,10 +100,7 @@ def one_node_slurm(folder: Path, cpus: int = 3) -> Iterator[None]:
     finally:
         subprocess.run(["scancel", "--user=root"], capture_output=True)
         time.sleep(1)
-        for name in ("slurmd", "slurmctld"):
-            _stop(folder / f"{name}.pid")
-        for name in ("slurm.conf", "gres.conf"):
-            (CONFIGURATION / name).unlink(missing_ok=True)
+        _clear_away()
         if own_munge:
             _stop(Path("/run/munge/munged.pid"))
 
@@ -145,6 +163,9 @@ def _stop(pid_file: Path) -> None:
     if not pid_file.exists():
         return
     pid = int(pid_file.read_text().strip())
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if psutil.Process(pid).name() != pid_file.stem:
+            return  # the number has long been another process's
     for signum, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
