@@ -34,6 +34,7 @@ from limelight.halos.validation import (
     reference_rows,
     square_solid_angle,
     table_text,
+    velocity_scatter,
 )
 
 COSMOLOGY = Cosmology()
@@ -312,3 +313,25 @@ def test_page_draws_every_quantity_and_one_legend_for_the_n_body_runs():
     assert [text.get_text()[-13:] for text in drawn[-1].get_texts()] == ["Mpc³ (fitted)", "(independent)"]
     ratio = titled[-1].lines[1].get_ydata()
     assert ratio == pytest.approx([1.1, 1.1])
+
+
+def test_the_scatter_of_the_rms_velocity_is_that_of_many_gaussian_fields() -> None:
+    one_place = np.full(
+        (5, 3), 1000.0
+    )  # three Gaussian numbers: the variance of their mean square is 2/3 of it squared
+    assert velocity_scatter(one_place, COSMOLOGY) == pytest.approx(0.5 * (2 / 3) ** 0.5, rel=1e-3)
+
+    rng = np.random.default_rng(5)
+    places = rng.uniform(0, [250, 250, 700], size=(300, 3))
+    k = np.geomspace(1e-4, 3, 500)  # waves even in ln k, in any direction; v is along k, of variance P(k) dk
+    rms = []
+    for _ in range(300):
+        direction = rng.normal(size=(k.size, 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        size = np.sqrt(COSMOLOGY.linear_power(k) * k)
+        phase = places @ (direction * k[:, None]).T
+        a, b = rng.normal(size=(2, k.size)) * size
+        velocity = (np.cos(phase) * a + np.sin(phase) * b) @ direction
+        rms.append(np.sqrt(np.mean(velocity**2)))
+    measured = np.std(rms) / np.mean(rms)
+    assert velocity_scatter(places, COSMOLOGY) == pytest.approx(measured, rel=0.15)  # 3 σ of 300 draws
