@@ -2,6 +2,7 @@
 
 import h5py
 import numpy as np
+import pyarrow.parquet
 from catalogue_files import (
     DATA,
     HEADER,
@@ -48,6 +49,14 @@ def table(tmp, options=None, **columns):
     values = {**dict(zip("xyz", position.T, strict=True)), "m": mass} | columns
     np.savez(tmp / "table.npz", **values)
     return "table", tmp / "table.npz", TABLE | (options or {})
+
+
+def parquet(tmp, **columns):
+    position, _, mass = box_halos()
+    values = {**dict(zip("xyz", position.T, strict=True)), "m": mass} | columns
+    values = {name: column for name, column in values.items() if column is not None}
+    pyarrow.parquet.write_table(pyarrow.table(values), tmp / "table.parquet")
+    return "table", tmp / "table.parquet", TABLE
 
 
 def csv(tmp, text, **options):
@@ -292,9 +301,17 @@ CASES = {
     ),
     "parquet that is none": (
         lambda t: other_file(t, "table", "0.parquet", options=TABLE),
-        "arquet|damaged",
-        "Parquet|again",
+        "a damaged file",
+        "a whole Parquet file",
     ),
+    "parquet truncated": (lambda t: truncated(parquet(t)), "a damaged file", "again"),
+    "parquet without such a column": (lambda t: parquet(t, z=None), "no column 'z' among x, y, m", "catalogue.columns"),
+    "parquet with an empty field": (
+        lambda t: parquet(t, m=[None, *box_halos()[2][1:]]),
+        "1 of 300 masses NaN",
+        "drop",
+    ),
+    "parquet of text": (lambda t: parquet(t, m=["heavy"] * 300), "values of type object", "mend the column"),
     "box too small for the field": (
         lambda t: table(t, {"box_mpc": 5.5}, **dict(zip("xyz", box_halos(box=5.0)[0].T, strict=True))),
         "copies of it",

@@ -3,8 +3,10 @@
 import hashlib
 import re
 
+import asdf
 import h5py
 import numpy as np
+import pyarrow.parquet
 import pytest
 import yaml
 from astropy.cosmology import FlatLambdaCDM
@@ -82,7 +84,6 @@ def test_universemachine_halos_obey_the_mass_function(tmp_path):
 
 def test_abacus_lightcone_distances_are_those_of_its_redshifts():
     """pos_interp, brought to Mpc from the observer, lies where astropy puts redshift_interp."""
-    pytest.importorskip("blosc")
     halos = FORMATS["abacus"](LIGHTCONE, {}, Cosmology(**ABACUS))
     assert halos.box_mpc is None
     assert 0 < len(halos) < 50  # some were merged away
@@ -98,7 +99,6 @@ def test_abacus_lightcone_distances_are_those_of_its_redshifts():
 
 
 def test_abacus_lightcone_becomes_a_lightcone(tmp_path):
-    pytest.importorskip("blosc")
     # the file's halos lie around (1, 3582, 993) Mpc/h from the observer; 50 of them cannot be judged by their number
     settings = study(
         tmp_path,
@@ -218,7 +218,6 @@ def test_subfind_units_and_pieces(tmp_path):
 
 def test_abacus_box_units(tmp_path):
     """CompaSO boxes: positions in box units (−½ to ½), velocities × VelZSpace_to_kms, N × particle mass."""
-    asdf = pytest.importorskip("asdf")
     position, velocity, _ = box_halos()
     header = {
         **{"BoxSizeHMpc": 100.0, "H0": 70.0, "Omega_M": 0.286, "Omega_DE": 0.714, "Redshift": 3.0, "w0": -1.0},
@@ -241,8 +240,6 @@ def test_abacus_box_units(tmp_path):
 
 def abacus_shell(path, low_mpc: float, high_mpc: float, n: int, seed: int, h: float = 0.7, half: float = 0.04):
     """A light-cone shell as AbacusSummit publishes it: n halos around +z of an observer at (−50, −50, −50) Mpc/h."""
-    import asdf
-
     rng = np.random.default_rng(seed)
     distance = rng.uniform(low_mpc**3, high_mpc**3, n) ** (1 / 3)
     direction = np.concatenate([rng.uniform(-half, half, (n, 2)), np.ones((n, 1))], axis=1)
@@ -260,7 +257,6 @@ def abacus_shell(path, low_mpc: float, high_mpc: float, n: int, seed: int, h: fl
 
 def test_abacus_lightcone_of_several_shells(tmp_path):
     """AbacusSummit publishes a light-cone as one file a redshift: together they fill the band, and one alone does not."""
-    pytest.importorskip("asdf")
     universe = FlatLambdaCDM(H0=70, Om0=0.286, Tcmb0=0)
     edges = universe.comoving_distance([2.85, 2.95, 3.04, 3.15]).value
     sizes = (2600, 2400, 2800)
@@ -306,9 +302,7 @@ def table_columns(tmp_path, suffix: str):
     elif suffix == ".npz":
         np.savez(path, **columns)
     else:
-        pyarrow = pytest.importorskip("pyarrow")
-        parquet = pytest.importorskip("pyarrow.parquet")
-        parquet.write_table(pyarrow.table(columns), path)
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
     ours = {"x": "pos_x", "y": "pos_y", "z": "pos_z", "vx": "u_x", "vy": "u_y", "vz": "u_z", "mass": "lgm"}
     if suffix == ".h5":
         ours = {name: f"halos/pos[{n}]" for n, name in enumerate("xyz")} | {"mass": "halos/lgm"}

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from bad_catalogues import CASES, TABLE, UNCHECKED, abacus_copy, peakpatch, pksc, rockstar, subfind, table
-from catalogue_files import DATA, ROOT, Bomb, bomb, cone_halos, replace_header, study, write_peakpatch
+from bad_catalogues import CASES, UNCHECKED, abacus_copy, parquet, peakpatch, pksc, rockstar, subfind, table
+from catalogue_files import ROOT, Bomb, bomb, cone_halos, replace_header, study, write_peakpatch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
@@ -37,7 +37,7 @@ def test_one_clear_line(tmp_path, name):
     assert str(path.name.replace("*", "")) in line or "lightcones" in line.split(": found")[0] or "none" in line
 
 
-@pytest.mark.parametrize("kind", ["npz", "pksc", "subfind", "abacus", "rockstar"])
+@pytest.mark.parametrize("kind", ["npz", "pksc", "subfind", "abacus", "rockstar", "parquet"])
 def test_damaged_bytes_never_give_a_traceback(tmp_path, kind):
     """Files cut anywhere or with bytes changed are read or refused; nothing but a LimelightError comes out."""
     make = {
@@ -46,6 +46,7 @@ def test_damaged_bytes_never_give_a_traceback(tmp_path, kind):
         "subfind": subfind,
         "rockstar": rockstar,
         "abacus": lambda tmp: abacus_copy(tmp, 1.0),
+        "parquet": parquet,
     }[kind]
     source, path, options = make(tmp_path)
     whole, rng = path.read_bytes(), np.random.default_rng(7)
@@ -61,16 +62,11 @@ def test_damaged_bytes_never_give_a_traceback(tmp_path, kind):
             check(FORMATS[source](path, options, Cosmology()), path)
 
 
-@pytest.mark.parametrize("package", ["blosc", "pyarrow"])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)  # what import then raises is an ImportError
-    monkeypatch.setitem(sys.modules, f"{package}.parquet", None)
-    path = tmp_path / "table.parquet"
-    path.write_bytes(b"PAR1")
-    source = "abacus" if package == "blosc" else "table"
-    path = DATA / "abacus_lc_halo_info_z2.250.asdf" if package == "blosc" else path
-    with pytest.raises(LimelightError, match=f"pip install {package}"):
-        FORMATS[source](path, TABLE, Cosmology())
+def test_packages_of_single_formats_load_with_those_alone():
+    """Starting any stage must not pay for them."""
+    code = "import sys, limelight.halos.foreign; print({'asdf', 'blosc', 'pandas', 'pyarrow'} & sys.modules.keys())"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert answer.stdout == "set()\n", answer.stderr
 
 
 def test_there_are_more_than_twenty_cases():

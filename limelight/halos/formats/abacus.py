@@ -59,11 +59,11 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
 
 def _load(path: Path, options: dict) -> tuple[dict, list[np.ndarray], bool]:
     """The header, the columns we need (decompressed, float64) and whether they are a light-cone's."""
-    import asdf  # only this format needs it
+    import asdf  # only this format needs it, and blosc
 
     with reading(path, "AbacusSummit ASDF"), asdf.config_context() as config, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # asdf warns that abacusutils is not installed; it is not needed
-        config.add_extension(_extension(path))
+        config.add_extension(_extension())
         with asdf.open(path, memmap=False) as file:
             if "header" not in file or "data" not in file:
                 raise problem(path, "no 'header' and 'data'", "a CompaSO halo_info file", "check lightcones.source")
@@ -83,19 +83,15 @@ def _load(path: Path, options: dict) -> tuple[dict, list[np.ndarray], bool]:
     return header, arrays, cone
 
 
-def _extension(path: Path) -> object:
+def _extension() -> object:
     """An asdf extension that undoes Blosc: each block is a run of (big-endian uint32 length, Blosc chunk)."""
+    import blosc
     from asdf.extension import Compressor, Extension
 
     class Blosc(Compressor):
         label = b"blsc"
 
         def decompress(self, blocks: Iterable[bytes], out: memoryview, **options) -> int:
-            try:
-                import blosc
-            except ImportError:
-                fix = "pip install blosc"
-                raise problem(path, "blocks compressed with Blosc", "the package blosc to undo it", fix) from None
             data, out = memoryview(b"".join(bytes(block) for block in blocks)), memoryview(out).cast("B")
             start, written = 0, 0
             while start < len(data):

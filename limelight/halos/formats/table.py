@@ -125,16 +125,13 @@ def _hdf5(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
 
 
 def _parquet(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        fix = "pip install pyarrow, or save the table as CSV or HDF5"
-        raise problem(path, "a Parquet file", "the package pyarrow to read it", fix) from None
-    with reading(path, "Parquet"):
-        there = pyarrow.parquet.read_schema(path).names
+    import pyarrow.parquet  # only this format needs it
+
+    # ParquetFile and not read_table, which would take folders such as snapshot=12/ for columns
+    with reading(path, "Parquet"), pyarrow.parquet.ParquetFile(path) as file:
         for name in wanted:
-            need_column(path, name, there, f"mend {KEY}")
-        table = pyarrow.parquet.read_table(path, columns=wanted)
+            need_column(path, name, file.schema_arrow.names, f"mend {KEY}")
+        table = file.read(columns=wanted, use_threads=False)
         return {name: table[name].to_numpy() for name in wanted}
 
 
