@@ -7,14 +7,13 @@ example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.calibrate import write_rows  # noqa: E402
-from limelight.evaluation.money import COLUMNS, money_table, point_intervals, verdicts  # noqa: E402
+from limelight.evaluation.money import COLUMNS, money_table, point_intervals, verdicts, without_draws  # noqa: E402
 from limelight.evaluation.shards import read_evaluation  # noqa: E402
 from limelight.figures.inference import money_figure  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
@@ -33,9 +32,8 @@ def main() -> None:
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     evaluations = [read_evaluation(path) for path in args.evaluation]
     grid, edges = evaluations[0].grid, evaluations[0].log10_lum_edges
-    # the draws are of no use here, and large
     results = [point_intervals(e) for e in evaluations]
-    results += [replace(read_intervals(path), samples=None) for path in args.intervals]
+    results += [without_draws(read_intervals(path)) for path in args.intervals]
     rows = money_table(results, grid)
     save(money_figure(rows, edges), args.output, args.evaluation)
     write_rows(args.output, rows, COLUMNS)

@@ -6,6 +6,7 @@ would remain unknown if the halos and the line model's parameters were known and
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from limelight.errors import problem
 from limelight.evaluation.predict import natural
 from limelight.evaluation.shards import Evaluation
 from limelight.halos.subfields import read_subfield_halos, read_subfields
-from limelight.inference.calibration import LEVELS
+from limelight.inference.calibration import LEVELS, coverage, ranks, spread_out
 from limelight.inference.intervals import ROWS, Intervals, quantiles_of
 from limelight.lines.labels import count_above
 from limelight.lines.models import get_model
@@ -42,6 +43,11 @@ COLUMNS = (
     "error_68",
     "covered_95",
     "error_95",
+    "rank_covered_68",
+    "rank_covered_95",
+    "shared_maps",
+    "shared_width_95",
+    "shared_bias",
     "seconds",
 )
 
@@ -113,18 +119,31 @@ def ideal_intervals(
     )
 
 
+def without_draws(result: Intervals) -> Intervals:
+    """The result with the ranks of the truths among its draws (extra["rank"]) in place of the draws, which are large."""
+    if result.samples is None:
+        return result
+    rng = generator(0, f"ranks of {result.method} on {result.test}")
+    rank = ranks(spread_out(result.samples, rng), spread_out(result.truth, rng))
+    return replace(result, samples=None, extra={**result.extra, "rank": rank})
+
+
 def interval_rows(result: Intervals, grid: dict | None = None) -> list[dict]:
     """A row a luminosity bin: how wide and how honest the intervals of one method on one test are.
 
     lower_95, upper_95, bias: medians, over the maps whose bin holds a source, of q/truth − 1 for the 2.5th and 97.5th
-    percentile and the median; width_95: of (q97.5 − q2.5)/truth. covered_*: edges included; error_*: binomial.
+    percentile and the median; width_95: of (q97.5 − q2.5)/truth. covered_*: of these maps, edges included; error_*:
+    binomial. rank_covered_*: of all maps, by the ranks of `without_draws`, where few sources are no excuse.
     """
     truth = np.asarray(result.truth, np.float64)
     used = truth > 0
     sigma = result.settings.get("noise_sigma_uk", 0.0)
+    rank = result.extra.get("rank")
+    by_rank = {f"rank_covered_{100 * p:.0f}": coverage(rank, p)[0] for p in LEVELS if rank is not None}
     rows = []
     for i, luminosity in enumerate(result.luminosity_lsun):
         row = {
+            **{name: share[i] for name, share in by_rank.items()},
             "line_model": result.settings["line_model"]["name"],
             "noise_sigma_uk": sigma if np.ndim(sigma) == 0 else max(sigma),
             "noise_uk_per_paper_voxel": paper_sigma(sigma, grid),
@@ -176,37 +195,62 @@ def published_rows() -> list[dict]:
 
 
 def money_table(results: Sequence[Intervals], grid: dict) -> list[dict]:
-    """All rows: the methods test by test, then the ideals and the published interval. grid: the study's, as in map files."""
+    """All rows: the methods test by test, then the ideals and the published interval. grid: the study's, as in map files.
+
+    shared_*: the same over those maps alone that every method of the test has, for comparisons of like with like.
+    """
     groups: dict[str, list[Intervals]] = {}
     for result in results:
         groups.setdefault(result.test, []).append(result)
+    rows = []
     for test, members in groups.items():
         maps = [set(zip(*(r.rows[name].tolist() for name in ROWS), strict=True)) for r in members]
         if any(not some <= max(maps, key=len) for some in maps):
             found, expected = "methods on different maps", "the same maps for all, or some of them"
             raise problem(f"test {test}", found, expected, "make the intervals again")
-    rows = [row for members in groups.values() for result in members for row in interval_rows(result, grid)]
+        shared = set.intersection(*maps)
+        for result in members:
+            same = interval_rows(_of_maps(result, shared))
+            for row, alike in zip(interval_rows(result, grid), same, strict=True):
+                rows.append(row | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")})
     return rows + published_rows()
 
 
+def _of_maps(result: Intervals, wanted: set[tuple[int, ...]]) -> Intervals:
+    """The result for some maps alone, by (light-cone, subfield, draw)."""
+    keys = zip(*(result.rows[name].tolist() for name in ROWS), strict=True)
+    kept = np.array([key in wanted for key in keys])
+    rows = {name: values[kept] for name, values in result.rows.items()}
+    arrays = {name: getattr(result, name)[kept] for name in ("truth", "quantiles", "seconds")}
+    return replace(result, rows=rows, **arrays, samples=None, extra={})
+
+
 def verdicts(rows: list[dict], least_count: float = 10.0) -> list[str]:
-    """In words, test by test: in how many well-filled bins each method covers and is narrower than the rival; its bias."""
+    """In words, test by test: in how many well-filled bins each method covers and is narrower than the rival; its bias.
+
+    Covered is by ranks over all maps where a method has draws, narrower than the narrowest rival on the maps of both.
+    """
     lines = []
     tests = dict.fromkeys(row["test"] for row in rows if row.get("test") and row["method"] != IDEAL)
     for test in tests:
         here = [
             row for row in rows if row.get("test") == test and row["mean_count"] >= least_count and "width_95" in row
         ]
-        rivals = {row["luminosity_lsun"]: row["width_95"] for row in here if "rival" in row["method"].lower()}
+        rivals: dict[float, float] = {}
+        for row in here:
+            if "rival" in row["method"] and row["shared_width_95"] is not None:
+                width = min(row["shared_width_95"], rivals.get(row["luminosity_lsun"], np.inf))
+                rivals[row["luminosity_lsun"]] = width
         for method in dict.fromkeys(row["method"] for row in here):
             mine = [row for row in here if row["method"] == method]
-            covers = sum(abs(row["covered_95"] - 0.95) <= 0.01 + 2 * row["error_95"] for row in mine)
+            shares = [(row.get("rank_covered_95", row["covered_95"]), row["error_95"]) for row in mine]
+            covers = sum(abs(share - 0.95) <= 0.01 + 2 * error for share, error in shares)
             bias = max(mine, key=lambda row: abs(row["bias"]))
             words = f"{test}: {method}: {covers} of {len(mine)} bins cover 95 ± 1 % (± 2 binomial errors)"
             words += f"; largest bias {100 * bias['bias']:+.0f} % at {bias['luminosity_lsun']:.2g} Lsun"
-            if rivals and "rival" not in method.lower():
-                both = [row for row in mine if row["luminosity_lsun"] in rivals]
-                narrower = sum(row["width_95"] < rivals[row["luminosity_lsun"]] for row in both)
+            if rivals and "rival" not in method:
+                both = [row for row in mine if row["luminosity_lsun"] in rivals and row["shared_width_95"] is not None]
+                narrower = sum(row["shared_width_95"] < rivals[row["luminosity_lsun"]] for row in both)
                 words += f"; narrower than the rival in {narrower} of {len(both)}"
             lines.append(words)
     return lines

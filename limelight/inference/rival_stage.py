@@ -171,7 +171,7 @@ def rival_intervals(
     samples = np.array(found["one"])
     low, high = noise_sigma(test["noise"], settings["instrument"], grid)
     return Intervals(
-        method="P(k) + VID",
+        method=f"rival {settings['name']}: P(k) + VID",
         test=test["name"],
         settings={
             "line_model": test["line_model"],

@@ -192,11 +192,30 @@ def test_the_money_table_and_its_verdicts(tmp_path):
     assert (tmp_path / "m.png").stat().st_size > 10_000
     other = poisson()
     few = poisson(m=40)
-    few.method, few.rows = "the rival (MCMC)", {name: values[:40] for name, values in honest.rows.items()}
-    assert "of 3" in money.verdicts(money.money_table([honest, few], STUDY_GRID), 5)[0]
+    few.method, few.rows = "rival li: P(k) + VID", {name: values[:40] for name, values in honest.rows.items()}
+    few.truth, few.samples = honest.truth[:40], honest.samples[:40]
+    middle = honest.quantiles[:40, :, 2:3]
+    few.quantiles = middle + 1.01 * (honest.quantiles[:40] - middle)  # a little wider than the other's on the same maps
+    rows = money.money_table([honest, few], STUDY_GRID)
+    assert "narrower than the rival in 3 of 3" in money.verdicts(rows, 5)[0]
+    assert [row["shared_maps"] for row in rows[:3]] == [row["maps"] for row in rows[3:6]]
+    np.testing.assert_allclose([1.01 * row["shared_width_95"] for row in rows[:3]], [r["width_95"] for r in rows[3:6]])
     other.rows = {**other.rows, "draw": other.rows["draw"] + 1}
     with pytest.raises(LimelightError, match="different maps"):
         money.money_table([honest, other], STUDY_GRID)
+
+
+def test_coverage_by_ranks_is_right_where_sources_are_few():
+    """Rates of a tenth: intervals with their edges hold far more than they promise, ranks do not."""
+    rng = np.random.default_rng(4)
+    rate = rng.gamma(3.0, 0.03, (4000, 1))
+    result = intervals(rng.poisson(rng.gamma(3.0, 0.03, (4000, 200, 1))), rng.poisson(rate))
+    slim = money.without_draws(result)
+    assert slim.samples is None
+    (row,) = money.interval_rows(slim, STUDY_GRID)
+    assert row["rank_covered_95"] == pytest.approx(0.95, abs=0.015)
+    assert row["rank_covered_68"] == pytest.approx(0.68, abs=0.03)
+    assert "rank_covered_95" not in money.interval_rows(result, STUDY_GRID)[0]
 
 
 def test_prior_counts_are_the_labels_of_pooled_maps(tmp_path):
