@@ -26,6 +26,7 @@ from limelight.halos.tiling import (
 
 COSMOLOGY_TOLERANCE = {"omega_m": 1e-3, "omega_b": 1e-3, "h": 1e-3, "ns": 5e-3, "sigma8": 5e-3}
 SAME_SNAPSHOT = 1e-3  # files whose redshifts differ by less are pieces of one snapshot
+RESOLVED_FROM = 1.01  # times the study's floor: a file cut at that floor itself has its lightest halo a hair above
 ZHALO_TOLERANCE = 0.01  # between a file's own observed redshifts and ours, median
 
 
@@ -54,7 +55,8 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
         if not len(piece):
             fix = "check the file; satellites need catalogue.subhalos: true"
             raise problem(piece.path, "no halos", "at least one halo", fix)
-    floor = max(cones["mass_min_msun"], min(float(piece.mass_msun.min()) for piece in pieces))
+    lightest = min(float(piece.mass_msun.min()) for piece in pieces)
+    floor = lightest if lightest > RESOLVED_FROM * cones["mass_min_msun"] else cones["mass_min_msun"]
     pieces = [_above(piece, cones["mass_min_msun"]) for piece in pieces]
     if is_box:
         judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]

@@ -62,6 +62,18 @@ def test_peakpatch_npz_lightcone_is_cut_to_the_field(tmp_path):
     assert halos.geometry["redshift_min"] == pytest.approx(low)
 
 
+def test_a_catalogue_cut_at_the_floor_of_the_study_reaches_it(tmp_path):
+    """Its lightest halo is a hair above; one whose halos begin well above is used from its lightest on."""
+    position, velocity, mass = cone_halos()
+    write_peakpatch(tmp_path / "0.npz", position, velocity, mass)
+    given = {"source": "peakpatch", "files": str(tmp_path / "{lightcone}.npz"), "field_deg": 1.4, "catalogue": NO_CHECK}
+    lightest = float(np.float32(mass).min())
+    assert 3e10 < lightest < 3.03e10
+    for floor, reached in ((3e10, 3e10), (2.5e10, lightest)):
+        halos, _ = import_lightcone(study(tmp_path, **given, mass_min_msun=floor), 0)
+        assert halos.geometry["mass_min_msun"] == reached
+
+
 def test_peakpatch_field_off_axis_is_turned_to_the_axis(tmp_path):
     """A field centred at (cen_x_fov, cen_y_fov) = (3°, −2°) comes out centred, velocities and redshifts unchanged."""
     position, velocity, mass = cone_halos()

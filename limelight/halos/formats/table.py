@@ -127,7 +127,6 @@ def _hdf5(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
 def _parquet(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     import pyarrow.parquet  # only this format needs it
 
-    # ParquetFile and not read_table, which would take folders such as snapshot=12/ for columns
     with reading(path, "Parquet"), pyarrow.parquet.ParquetFile(path) as file:
         for name in wanted:
             need_column(path, name, file.schema_arrow.names, f"mend {KEY}")
