@@ -1,5 +1,7 @@
 """Training a posterior: tables of the trunk's features, a head on them, and what its file carries beside the weights."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -153,7 +155,10 @@ def _encoded(scale: dict, of: str, table: Table, rows: Tensor, random: torch.Gen
 
 
 def _fine_tune(settings, how: Presentation, trunk, head, scales, sets: list[Maps], parameters) -> list[dict]:
-    """Train trunk and head together, on fresh presentations, at a tenth of the rate; the scales stay."""
+    """Train trunk and head together, on fresh presentations, at a tenth of the rate; the scales stay.
+
+    Neither moves where no epoch has a lower validation loss than they began with.
+    """
     what, seed = settings["posterior"], settings["seed"]
     name, device = f"posterior {what['name']}, fine tuning", sets[0].n_above.device
     how = unaltered(how)
@@ -176,7 +181,13 @@ def _fine_tune(settings, how: Presentation, trunk, head, scales, sets: list[Maps
         "batch_size": settings["network"]["training"]["batch_size"],
         "learning_rate": what["training"]["learning_rate"] / 10,
     }
-    return fit(nn.ModuleList([trunk, head]), loss, held_out, len(sets[0]), options, seed, name)
+    both = nn.ModuleList([trunk, head]).eval()
+    with torch.no_grad():
+        before, kept = held_out(), copy.deepcopy(both.state_dict())
+    history = fit(both, loss, held_out, len(sets[0]), options, seed, name)
+    if min(row["validation_loss"] for row in history) > before:
+        both.load_state_dict(kept)  # what it began with served the validation light-cones better
+    return history
 
 
 def _train_labels(training: Table, validation: Table, options: dict, scales: dict, seed: int, name: str):

@@ -14,8 +14,9 @@ from limelight.evaluation.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, post
 from limelight.evaluation.intervals import posterior_intervals
 from limelight.figures.inference import posterior_figure
 from limelight.figures.style import save
-from limelight.inference import calibration
+from limelight.inference import calibration, learn
 from limelight.inference.draw import draw, replicated
+from limelight.inference.fit import fit
 from limelight.inference.intervals import write_intervals
 from limelight.inference.learn import train_posterior
 from limelight.inference.misspecification import UNLIKE, p_values, verdict
@@ -159,6 +160,23 @@ def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data):
     content, history = train_posterior(wanted("mdn", fine_tune=1), GRID, trunk, info, data[0], data[1])
     assert any(not torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
     assert np.isfinite([row["validation_loss"] for row in history]).all()
+
+
+def test_fine_tuning_that_does_harm_is_undone(network, data, monkeypatch):
+    trunk, info = load_model(network)
+    before = copy.deepcopy(trunk.state_dict())
+
+    def harmful(module, loss, held_out, rows, options, seed, name):
+        if "fine tuning" not in name:
+            return fit(module, loss, held_out, rows, options, seed, name)
+        with torch.no_grad():
+            for weight in module.parameters():
+                weight.mul_(1.5)
+        return [{"epoch": 1, "train_loss": 0.0, "validation_loss": float(held_out())}]
+
+    monkeypatch.setattr(learn, "fit", harmful)
+    content, _ = train_posterior(wanted("mdn", fine_tune=1), GRID, trunk, info, data[0], data[1])
+    assert all(torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
 
 
 def test_strange_maps_are_found(mixture, data):
