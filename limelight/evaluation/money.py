@@ -5,7 +5,7 @@ would remain unknown if the halos and the line model's parameters were known and
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from limelight.evaluation.shards import Evaluation
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.calibration import LEVELS, coverage, ranks, spread_out
 from limelight.inference.intervals import ROWS, Intervals, quantiles_of
+from limelight.inference.shapes import SHAPES
 from limelight.lines.labels import count_above
-from limelight.lines.models import get_model
+from limelight.lines.models import LineModel, get_model
 from limelight.maps.grid import Grid
 from limelight.seeds import generator
 
@@ -104,8 +105,9 @@ def ideal_intervals(
                 values = dict(zip(data.parameter_names, data.parameters[picked[row]].tolist(), strict=True))
                 values = {name: values[name] for name in model.parameters}
                 rng = generator(seed, "ideal", subfields.lightcone, index, data.draw[picked[row]])
+                again = _scatterer(model, mass, redshift, values, edges[0])
                 for s in range(draws):
-                    samples[row, s] = -np.diff(count_above(model.log10_luminosity(mass, redshift, values, rng), edges))
+                    samples[row, s] = -np.diff(count_above(again(rng), edges))
     return Intervals(
         method=IDEAL,
         test=line_model["name"],
@@ -117,6 +119,24 @@ def ideal_intervals(
         seconds=np.zeros(len(picked)),
         samples=samples,
     )
+
+
+def _scatterer(
+    model: LineModel, mass_msun: np.ndarray, redshift: np.ndarray, values: dict[str, float], lowest: float
+) -> Callable[[np.random.Generator], np.ndarray]:
+    """rng -> log10 luminosities of the halos with their scatter drawn anew, without those that cannot reach `lowest`.
+
+    Where the model comes apart into a mean and one normal number a halo (inference.shapes), the mean is found once, and
+    halos more than 8 σ below `lowest` are left out; other models are asked as they are.
+    """
+    if model.name not in SHAPES:
+        return lambda rng: model.log10_luminosity(mass_msun, redshift, values, rng)
+    shape = SHAPES[model.name]
+    (amplitude,), (own,) = shape.split(np.array([list(values.values())]))
+    scatter = shape.scatter(own)
+    middle = amplitude + shape.location(shape.feature(mass_msun, redshift), own)
+    middle = middle[middle >= lowest - 8 * scatter]
+    return lambda rng: middle + scatter * rng.standard_normal(len(middle))
 
 
 def without_draws(result: Intervals) -> Intervals:

@@ -121,6 +121,24 @@ def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
     assert np.abs(truth_z).max() < 5
 
 
+@pytest.mark.parametrize("name", ["li", "comap", "breysse"])
+def test_scatter_drawn_anew_is_the_line_models_own(name):
+    """The same moments and counts, whether the model is taken apart or asked as it is."""
+    halos = subfields(3)[1][0][1]
+    model = get_model(name)
+    values = {key: mean for key, (mean, _) in MODELS[name].parameters.items()}
+    edges = np.linspace(3.5, 7, 8)
+    again = money._scatterer(model, halos.mass_msun, halos.redshift, values, edges[0])
+    rng = np.random.default_rng(6)
+    found = np.array([money.count_above(again(rng), edges) for _ in range(300)])
+    asked = [model.log10_luminosity(halos.mass_msun, halos.redshift, values, rng) for _ in range(300)]
+    expected = np.array([money.count_above(lum, edges) for lum in asked])
+    error = np.sqrt((found.var(axis=0) + expected.var(axis=0)) / 300) + 1e-9
+    assert np.abs((found.mean(axis=0) - expected.mean(axis=0)) / error).max() < 4.5
+    filled = expected.mean(axis=0) > 20
+    np.testing.assert_allclose(found.std(axis=0)[filled], expected.std(axis=0)[filled], rtol=0.3)
+
+
 def test_fisher_maps_share_everything_but_the_parameter(monkeypatch):
     table, halos = subfields(3)
     monkeypatch.setattr(simulate, "read_subfields", lambda path: table)
