@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Make the docs' gallery from a finished study: its comparisons as small pictures, and the page that shows them.
+"""Make the docs' gallery from a finished study: its figures as small pictures, and the page that shows them.
 
-Writes <docs>/results/<study>/*.png, 3 MB at most in all, and <docs>/gallery.md.
+Writes <docs>/results/<study>/*.png, 3 MB at most in all, and <docs>/gallery.md. Shown are all comparisons, the pages of the
+audits, filters and feature maps, and confusion matrices.
 
-example: python scripts/make_gallery.py --config config/bench.yaml --network limelight \\
+example: python scripts/make_gallery.py --config config/bench.yaml --time "1 h 50 min" \\
     --machine "a virtual machine with 2 cores of an AMD EPYC, CPU only"
 """
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limelight.config import load_study  # noqa: E402
 from limelight.describe import provenance_of  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.figures.gallery import entries, page, small_pictures  # noqa: E402
+from limelight.figures.gallery import entries, page, processor_hours, small_pictures  # noqa: E402
 from limelight.files import atomic_path, write_text  # noqa: E402
 
 LIMIT_BYTES = 3_000_000
@@ -28,7 +29,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="its results (default: results/<study>)")
     parser.add_argument("--machine", required=True, help="what it ran on, in words: the files do not say")
     parser.add_argument("--time", default="", help="how long the run took, in words")
-    parser.add_argument("--network", nargs="*", default=[], help="networks whose own figures are shown too")
+    parser.add_argument("--network", nargs="*", default=[], help="networks all of whose figures are shown")
+    parser.add_argument("--partial", action="store_true", help="of an unfinished study, show what there is and say so")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page goes (default: docs)")
     args = parser.parse_args()
     study = load_study(args.config)
@@ -39,6 +41,13 @@ def main() -> None:
     found = entries(study, results, args.network)
     if not found:
         raise problem(args.config, "no comparisons", "a study with `comparisons`, or --network", "add some")
+    missing = [entry for entry in found if not entry.source.is_file()]
+    if missing and not args.partial:
+        expected = "a finished study"
+        raise problem(
+            missing[0].source, f"no such figure ({len(missing)} missing)", expected, "run it, or use --partial"
+        )
+    found = [entry for entry in found if entry not in missing]
     pictures = small_pictures([entry.source for entry in found], LIMIT_BYTES)
     made = [provenance_of(path) for path in evaluations]
     commits, seeds = (sorted({one[key] for one in made}) for key in ("git_commit", "seed"))
@@ -49,9 +58,16 @@ def main() -> None:
         "machine": args.machine,
     }
     facts |= {"time": args.time} if args.time else {}
+    hours, jobs = processor_hours(results)
+    facts |= {"processor time": f"{hours:.2g} h in {jobs} jobs, as they measured it"} if jobs else {}
     facts["evaluations"] = f"{len(made)}, of {len({path.parent.name for path in evaluations})} networks"
+    facts |= {"not made": ", ".join(f"`{entry.name}`" for entry in missing)} if missing else {}
     folder = args.docs / "results" / study["study"]
     folder.mkdir(parents=True, exist_ok=True)
+    shown = {f"{entry.name}.png" for entry in found}
+    for path in folder.glob("*.png"):
+        if path.name not in shown:
+            path.unlink()  # of an earlier gallery: the page does not show it
     for entry, picture in zip(found, pictures, strict=True):
         with atomic_path(folder / f"{entry.name}.png") as part:
             part.write_bytes(picture)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -12,7 +13,15 @@ from test_figures import sample
 from limelight.config import ROOT, load_study
 from limelight.errors import LimelightError
 from limelight.evaluation.shards import write_evaluation
-from limelight.figures.gallery import chapter, entries, first_sentence, page, small_pictures
+from limelight.figures.gallery import (
+    chapter,
+    entries,
+    first_sentence,
+    own_figures,
+    page,
+    processor_hours,
+    small_pictures,
+)
 from limelight.files import provenance
 
 COMPARISONS = {
@@ -28,10 +37,13 @@ def finished(tmp_path):
     config, results = tmp_path / "demo.yaml", tmp_path / "results"
     config.write_text(yaml.safe_dump({**raw, "comparisons": COMPARISONS}, sort_keys=False), encoding="utf-8")
     pixels = np.random.default_rng(1).integers(0, 255, (300, 1420, 3), np.uint8)
-    for name in ("comparisons/section7_bands", "comparisons/paper_errors", "limelight/blank_map"):
+    for name in ("comparisons/section7_bands", "comparisons/paper_errors", "limelight/audit", "limelight/blank_map"):
         path = results / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
+    (results / "audit").mkdir()
+    with h5py.File(results / "audit" / "limelight.h5", "w") as file:
+        file.attrs["audit_summary"] = "audit of limelight: reads 40 of 40 bins"
     write_evaluation(
         results / "evaluation" / "limelight" / "no_noise.h5", sample("no_noise", 0.0, 0.02, maps=4), provenance({}, 77)
     )
@@ -44,10 +56,13 @@ def test_entries_follow_the_config_and_bring_their_captions(finished):
     assert [(entry.name, entry.chapter) for entry in found] == [
         ("section7_bands", "Section 7 of the notes"),
         ("paper_errors", "arXiv:1905.10376"),
+        ("limelight_audit", "Network limelight"),
         ("limelight_blank_map", "Network limelight"),
     ]
     assert found[0].caption == "Figs. 44 and 45: bands."
-    assert found[2].caption.startswith("What the network says of an empty map")
+    assert found[2].caption.endswith("what it remembers? Audit of limelight: reads 40 of 40 bins.")
+    assert found[3].caption.startswith("What the network says of an empty map")
+    assert [entry.name for entry in entries(load_study(config), results)][2:] == ["limelight_audit"]
     assert chapter("section12_fits") == "Section 12 of the notes"
     assert chapter("maps") == "More"
     text = page(found, load_study(config), "config/demo.yaml", "results/demo", {"seed": "77"})
@@ -56,9 +71,18 @@ def test_entries_follow_the_config_and_bring_their_captions(finished):
     assert text.count("## Section 7") == 1
 
 
+def test_the_bench_shows_its_audits_layers_and_confusion_matrices():
+    own = own_figures(load_study(ROOT / "config" / "bench.yaml"))
+    assert own["notes"] == ["audit", "filters", "feature_maps"]
+    assert own["stuck_sgd"] == ["audit"]
+    assert own["notes_classifier"] == own["limelight_classifier"] == ["confusion_matrix"]
+    assert len(own) == 7
+
+
 def test_first_sentences():
     assert first_sentence("One (of 1.4°). Two.\n") == "One (of 1.4°)."
     assert first_sentence("No\nmore") == "No more."
+    assert first_sentence("Which one? The other.") == "Which one?"
 
 
 def test_pictures_shrink_until_they_fit(finished):
@@ -70,27 +94,58 @@ def test_pictures_shrink_until_they_fit(finished):
         small_pictures(sources, 1000)
 
 
+def test_the_largest_pictures_give_way_first(tmp_path):
+    sources = [tmp_path / "busy.png", tmp_path / "plain.png"]
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 1420, 3), np.uint8)).save(sources[0])
+    Image.fromarray(np.full((300, 1420, 3), 255, np.uint8)).save(sources[1])
+    wide = small_pictures(sources, 10_000_000)
+    narrow = small_pictures(sources, sum(map(len, wide)) - 1)
+    assert len(narrow[0]) < len(wide[0])
+    assert narrow[1] == wide[1]
+
+
+def test_processor_time_is_the_sum_of_the_benchmarks(tmp_path):
+    heading = "s\th:m:s\tmax_rss\tcpu_time\n"
+    for name, row in (("a", "20.0\t0:00:20\t5.0\t1800.0"), ("b", "1800.0\t0:30:00\tNA\tNA")):
+        (tmp_path / "benchmarks" / name).mkdir(parents=True)
+        (tmp_path / "benchmarks" / name / "0.tsv").write_text(f"{heading}{row}\n")
+    assert processor_hours(tmp_path) == (pytest.approx(1.0), 2)
+    assert processor_hours(tmp_path / "none") == (0, 0)
+
+
 def test_what_is_missing_is_said(finished):
     config, results = finished
     study = load_study(config)
     with pytest.raises(LimelightError, match="rival"):
         entries(study, results, ["rival"])
-    (results / "figures" / "comparisons" / "paper_errors.png").unlink()
-    with pytest.raises(LimelightError, match="paper_errors.png: found no such figure"):
-        entries(study, results)
     study["comparisons"]["paper_errors"]["caption"] = ""
     with pytest.raises(LimelightError, match="no caption"):
         entries(study, results)
+
+
+def test_an_unfinished_study_is_refused_or_shown_as_one(finished, tmp_path):
+    config, results = finished
+    (results / "figures" / "comparisons" / "paper_errors.png").unlink()
+    command = [sys.executable, ROOT / "scripts" / "make_gallery.py", "--config", config, "--results", results]
+    command += ["--machine", "an abacus", "--docs", tmp_path / "docs"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "paper_errors.png: found no such figure (1 missing)" in refused.stderr
+    subprocess.run([*command, "--partial"], check=True, capture_output=True)
+    assert "| not made | `paper_errors` |" in (tmp_path / "docs" / "gallery.md").read_text(encoding="utf-8")
 
 
 def test_the_script_writes_page_and_pictures(finished, tmp_path):
     config, results = finished
     command = [sys.executable, ROOT / "scripts" / "make_gallery.py", "--config", config, "--results", results]
     command += ["--machine", "an abacus", "--docs", tmp_path / "docs"]
+    (tmp_path / "docs" / "results" / "demo").mkdir(parents=True)
+    (tmp_path / "docs" / "results" / "demo" / "no_longer_shown.png").touch()
     subprocess.run(command, check=True, capture_output=True)
     text = (tmp_path / "docs" / "gallery.md").read_text(encoding="utf-8")
     assert "| machine | an abacus |" in text
     assert "| seed | 77 |" in text
+    assert not (tmp_path / "docs" / "results" / "demo" / "no_longer_shown.png").exists()
     for name in COMPARISONS:
         with Image.open(tmp_path / "docs" / "results" / "demo" / f"{name}.png") as picture:
             assert (picture.width, picture.mode) == (1000, "P")
