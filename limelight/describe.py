@@ -29,7 +29,7 @@ def describe(path: str | Path) -> str:
         raise problem(path, "no such file", KINDS, "check the path")
     if h5py.is_hdf5(path):
         lines = _describe_hdf5(path)
-    elif zipfile.is_zipfile(path):
+    elif path.suffix == ".pt" and zipfile.is_zipfile(path):
         lines = _describe_torch(path)
     elif path.suffix in (".pdf", ".png"):
         lines = _describe_figure(path)

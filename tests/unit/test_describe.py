@@ -51,6 +51,13 @@ def test_figures_of_others_are_refused(tmp_path, name, content):
     assert "\n" not in str(caught.value)
 
 
+def test_archives_that_are_no_network_are_foreign(tmp_path):
+    """A light-cone exported for other codes is a zip file, as torch's are."""
+    np.savez(tmp_path / "cone.npz", x=np.ones(3))
+    with pytest.raises(LimelightError, match=r"cone.npz: found a file that limelight did not write"):
+        describe(tmp_path / "cone.npz")
+
+
 def test_a_history_says_what_its_network_says(tmp_path):
     (tmp_path / "history.csv").write_text("epoch,step\n1,10\n")
     assert "config_hash" not in describe(tmp_path / "history.csv")
