@@ -47,8 +47,13 @@ class Intervals:
 
 
 def quantiles_of(samples: np.ndarray) -> np.ndarray:
-    """Quantiles (m, b, 5) at LEVELS of samples (m, s, b), linear between order statistics (float64)."""
-    return np.moveaxis(np.quantile(np.asarray(samples, np.float64), LEVELS, axis=1), 0, -1)
+    """Quantiles (m, b, 5) at LEVELS of samples (m, s, b), between the order statistics at p (s + 1) (float64).
+
+    Of draws and a truth of one distribution, a share p of truths lies below such a quantile whatever the number of draws;
+    numpy's default has (p (s − 1) + 1)/(s + 1), and so 94.6 % in the 95 % interval of 500 draws and 92.6 % in that of 79.
+    """
+    samples = np.asarray(samples, np.float64)
+    return np.moveaxis(np.quantile(samples, LEVELS, axis=1, method="weibull"), 0, -1)
 
 
 def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, object]) -> None:
