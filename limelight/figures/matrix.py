@@ -1,5 +1,6 @@
 """Many networks on many tests: matrices, and what noise and the number of maps do."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,27 +62,39 @@ def _matrix(panel: Axes, table: np.ndarray, norm: Normalize) -> None:
     for (i, j), value in np.ndenumerate(table):
         if np.isfinite(value):
             dark = float(norm(np.clip(value, norm.vmin, norm.vmax))) > 0.55
-            panel.text(j, i, f"{value:.2g}", ha="center", va="center", size=size, color=TRUTH if dark else "white")
+            words = _short(value)
+            panel.text(j, i, words, ha="center", va="center", size=size, color=TRUTH if dark else "white")
+
+
+def _short(value: float) -> str:
+    """Two digits in at most five characters, so that they fit their cell: 0.65, 65, 6.5e3, .0065, 6e-4."""
+    if 0.001 <= abs(value) < 0.1:
+        return f"{value:.2g}".replace("0.", ".", 1)
+    plain = f"{value:.0f}" if 10 <= abs(value) < 1000 else f"{value:.2g}"
+    return plain if len(plain) <= 5 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def cross_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """A row a network, a column a test: one test map's truth, its prediction, and the median of the training maps.
+    """A row a network, a column a test (of a single test: a map): truth, prediction, and the median of the training maps.
 
     A prediction that follows the dashed median rather than the truth is remembered, not read.
     """
     networks, tests = (list(dict.fromkeys(getattr(e, key) for e in evaluations)) for key in ("network", "test"))
     check_size("tests", len(tests))
     check_size("networks", len(networks), MOST_ROWS)
-    i = next((i for i in maps if all(i < len(e.truth) for e in evaluations)), None)
-    if i is None:
+    shown = [i for i in maps if all(i < len(e.truth) for e in evaluations)]
+    if not shown:
         least = min(len(e.truth) for e in evaluations)
         raise problem("maps", f"maps {list(maps)}", f"test maps below {least}, which all tests have", "choose others")
+    columns = [(test, i) for test in tests for i in (shown[:3] if len(tests) == 1 else shown[:1])]
     figure = Figure(figsize=(PAGE_IN, 0.8 + 1.75 * len(networks)))
-    axes = figure.subplots(len(networks), len(tests), sharex=True, sharey=True, squeeze=False)
+    axes = figure.subplots(len(networks), len(columns), sharex=True, sharey=True, squeeze=False)
     for panel in axes.flat:
         panel.set_visible(False)
-    for e in evaluations:
-        panel = axes[networks.index(e.network), tests.index(e.test)]
+    for e, (j, (test, i)) in itertools.product(evaluations, enumerate(columns)):
+        if e.test != test:
+            continue
+        panel = axes[networks.index(e.network), j]
         panel.set_visible(True)
         panel.stairs(e.truth[i], 10**e.log10_lum_edges, color=TRUTH, lw=1.2, baseline=None)
         panel.plot(e.luminosity_lsun, e.training["percentiles"][2], color=COLOURS[1], lw=1.1, ls=(0, (4, 1.5)))

@@ -42,20 +42,29 @@ def loss_history(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
 def training_histories(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """Loss and squared error by epoch of several networks, a column each."""
     shown = networks_of(evaluations)
-    figure = Figure(figsize=(PAGE_IN, 0.4 + 3.9 * -(-len(shown) // 3)))
-    blocks = figure.subfigures(-(-len(shown) // 3), 1, squeeze=False)[:, 0]
-    for block, start in zip(blocks, range(0, len(shown), 3), strict=True):
-        axes = block.subplots(2, min(3, len(shown)), squeeze=False, sharex="col")
+    lines = -(-len(shown) // 4)
+    across = -(-len(shown) // lines)
+    figure = Figure(figsize=(PAGE_IN, 0.4 + (3.4 if across < 4 else 3.0) * lines))
+    blocks = figure.subfigures(lines, 1, squeeze=False)[:, 0]
+    for block, start in zip(blocks, range(0, len(shown), across), strict=True):
+        axes = block.subplots(2, across, squeeze=False, sharex="col")
         for column in axes.T[len(shown) - start :]:
             for panel in column:
                 panel.set_axis_off()
-        for column, e in zip(axes.T, shown[start : start + 3], strict=False):
+        before = None
+        for column, e in zip(axes.T, shown[start : start + across], strict=False):
             for panel, name in zip(column, ("loss", "mse"), strict=True):
                 _history(panel, e, name)
             column[0].set_title(e.network.replace("_", " "))
             column[1].set_xlabel("epoch")
-            column[0].set_ylabel(f"loss: {LOSSES.get(e.settings['loss'], e.settings['loss'])}", fontsize=8.5)
-            column[1].set_ylabel(f"mean squared error [{_squared_unit(e)}]", fontsize=8.5)
+            words = (
+                f"loss: {LOSSES.get(e.settings['loss'], e.settings['loss'])}",
+                f"mean squared error [{_squared_unit(e)}]",
+            )
+            if words != before:  # one label serves its neighbours to the right
+                for panel, label in zip(column, words, strict=True):
+                    panel.set_ylabel(label, fontsize=8.5)
+            before = words
     handles, labels = blocks[0].axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
