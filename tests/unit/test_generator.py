@@ -20,6 +20,7 @@ from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg, write_catalogue
 from limelight.halos.chunks import chunk_runner
 from limelight.halos.conditional import calibrate, moving_barrier
+from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
 from limelight.halos.initial import Box, LinearField, displacements, field_variances, linear_field, periodic_field
 from limelight.halos.massfunction import mass_function
@@ -280,6 +281,13 @@ def test_same_seed_same_halos_whatever_the_threads(method):
         first, second, third = (getattr(halos, name).tobytes() for halos in made)
         assert first == second
         assert first == third
+
+
+def test_same_seed_same_halos_whatever_the_chunks(short_cone, monkeypatch):
+    monkeypatch.setitem(CHUNK, "cpu", 777)
+    made = generate_lightcone(*SHORT, COSMOLOGY, 7)
+    for name in COLUMNS:
+        assert getattr(made, name).tobytes() == getattr(short_cone, name).tobytes()
 
 
 def test_another_process_makes_the_same_halos(short_cone):
