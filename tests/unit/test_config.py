@@ -170,6 +170,19 @@ def test_the_config_reference_is_the_schemas(tmp_path: Path):
     assert written.read_text() == (ROOT / "docs" / "config.md").read_text(), "write docs/config.md again"
 
 
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("config/*.yaml"))]
+)
+def test_documented_commands_are_whole(path: Path):
+    """Snakemake refuses to run here without --cores, and takes a target that follows --configfile for a second config."""
+    enough = {"--cores", "-n", "--dry-run", "--report", "--lint", "--unlock", "--profile"}
+    for found in re.finditer(r"(?:`|^(?:# *)?)(?:\.venv/bin/)?snakemake ([^`\n]*)", path.read_text(), re.MULTILINE):
+        words = found[1].split("  #")[0].split()
+        assert enough & set(words), found[0]
+        after = words[words.index("--configfile") + 2 :] if "--configfile" in words else []
+        assert not after or after[0].startswith("--"), found[0]
+
+
 def test_conda_and_pip_agree():
     pins = dict(
         line.strip().lower().split("==")
