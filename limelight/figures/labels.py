@@ -126,8 +126,8 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
     shown = networks_of(evaluations)
     check_size("networks", len(shown))
     figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 4.6))
-    axes = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False)
-    tops, foot = [], 1.0
+    axes = figure.subplots(2, len(shown), sharex=True, squeeze=False)
+    highest, foot = 1.0, 1.0
     for (top, bottom), e in zip(axes.T, shown, strict=True):
         mean, std, lum = e.training["mean"], e.training["std"], e.luminosity_lsun
         for panel, unit in ((top, np.full(len(mean), mean[0])), (bottom, mean)):
@@ -138,13 +138,16 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
             for side in (low, high):
                 panel.plot(lum, np.where(side > 0, side, np.nan), color=COLOURS[0], lw=1.0, ls=(0, (4, 1.5)))
             panel.plot(lum, middle, color=TRUTH, lw=1.2)
-        tops.append(np.nan_to_num(high))
+        reach = float(np.clip(1.6 * (np.nanpercentile(high, 75) - 1), 0.1, 7))  # 5 % or a factor of 5: each its own scale
+        bottom.set_ylim(max(0, 1 - reach), 1 + reach)
+        highest = max(highest, float(np.max(mean + 2 * std)) / mean[0] if mean[0] > 0 else 1.0)
         foot = min(foot, float(np.min(mean[mean > 0])) / mean[0] if mean[0] > 0 else 1.0)
         top.set_title(e.network.replace("_", " "))
         luminosity_axis(bottom, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
-    axes[0, 0].set_yscale("log")
-    axes[0, 0].set_ylim(bottom=max(foot / 3, 1e-7))
-    axes[1, 0].set_ylim(0, float(np.clip(1.1 * np.percentile(tops, 90), 1.5, 8)))
+    for k, top in enumerate(axes[0]):
+        top.set_yscale("log")
+        top.set_ylim(max(foot / 3, 1e-7), 3 * highest)
+        top.tick_params(labelleft=k == 0)
     axes[0, 0].set_ylabel(f"{SYMBOLS[shown[0].target['quantity']]} over the mean's first bin")
     axes[1, 0].set_ylabel("over the mean of each bin")
     handles = [
