@@ -24,7 +24,7 @@ from limelight.figures.style import save  # noqa: E402
 from limelight.files import write_text  # noqa: E402
 from limelight.halos.box import generate_box  # noqa: E402
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg  # noqa: E402
-from limelight.halos.reference import REFERENCES, box_of_reference, read_reference  # noqa: E402
+from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference  # noqa: E402
 from limelight.halos.validation import (  # noqa: E402
     Row,
     abundance_rows,
@@ -103,7 +103,7 @@ def generator_rows(study: dict, side_mpc: float, redshift: float, seed: int) -> 
         if e > 10:  # errors are of Poisson alone
             rows.append(Row("luminosity function", "fiducial Li", low + 0.25, float(n), float(e), float(np.sqrt(e))))
     for name, reference in REFERENCES.items():
-        same = box_of_reference(reference, settings, cosmology)
+        same = box_of_reference(reference, settings, Cosmology())  # the run's own universe, whatever the study's
         statistics = clustering_statistics(same.position_mpc, same.mass_msun, same.side_mpc)
         rows += reference_rows(statistics, read_reference(statistics, reference.table), name)
     return rows
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True, help="light-cone files to measure")
     parser.add_argument("--side", type=float, default=320.0, help="side of the generator's box, Mpc (default: 320)")
-    parser.add_argument("--redshift", type=float, default=2.9, help="of the generator's box (default: 2.9)")
+    parser.add_argument("--redshift", type=float, help="of the generator's box (default: 2.9, or mid-band without it)")
     parser.add_argument("--output", type=Path, required=True, help="CSV table to write")
     parser.add_argument("--figure", type=Path, required=True, help="PDF to write, with a PNG beside it")
     args = parser.parse_args()
@@ -123,7 +123,9 @@ def main() -> None:
     for path in args.lightcones:
         rows += lightcone_rows(study, read_catalogue(path), path.stem)
     if study["lightcones"]["source"] == "generate":
-        rows += generator_rows(study, args.side, args.redshift, study["seed"])
+        grid = study["grid"]
+        band = (grid["rest_freq_ghz"] / grid[f"freq_{end}_ghz"] - 1 for end in ("max", "min"))
+        rows += generator_rows(study, args.side, args.redshift or box_redshift(*band), study["seed"])
     write_text(args.output, table_text(rows))
     save(validation_page(rows), args.figure, args.lightcones)
     print(f"{args.output}, {args.figure}: {len(rows)} numbers from {len(args.lightcones)} light-cones", file=sys.stderr)

@@ -32,6 +32,11 @@ REFERENCES = {
 }
 
 
+def box_redshift(redshift_min: float, redshift_max: float) -> float:
+    """Where a study's generator is held against theory: at the N-body runs' redshift if in its band, else mid-band."""
+    return REDSHIFT if redshift_min <= REDSHIFT <= redshift_max else 0.5 * (redshift_min + redshift_max)
+
+
 def write_reference(path: str | Path, statistics: dict[tuple, float]) -> None:
     """Write the statistics of the reference halos as CSV."""
     lines = ["quantity,density_per_mpc3,at,value"]

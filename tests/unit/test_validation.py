@@ -22,7 +22,7 @@ from limelight.halos.initial import (
     unresolved_variances,
 )
 from limelight.halos.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
-from limelight.halos.reference import REFERENCES, box_of_reference, read_reference, write_reference
+from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference, write_reference
 from limelight.halos.validation import (
     Row,
     abundance_rows,
@@ -276,6 +276,11 @@ def test_friends_of_friends_finds_planted_groups():
     offset = centre[0] - np.array([0.05, 25.0, 49.98])
     assert np.abs(offset - 50 * np.round(offset / 50)).max() < 0.05
     assert speed[:, 0] == pytest.approx([100, -50], abs=1)
+
+
+def test_the_box_stands_where_the_study_looks():
+    assert box_redshift(2.39, 3.43) == 2.9  # the N-body runs'
+    assert box_redshift(6.9, 7.2) == pytest.approx(7.05)
 
 
 def test_tables_and_reference_files(tmp_path):
