@@ -76,18 +76,17 @@ def main() -> None:
         launched = follow_launcher()
         try:
             with join(device) as team:
-                work(args, study, device, team)
+                work(args, study, networks[args.network], device, team)
         except Lost as lost:
             if not launched:  # the launcher says which process went, and how
                 print(f"limelight: error: {lost}", file=sys.stderr)
             sys.exit(LOST)
 
 
-def work(args: argparse.Namespace, study: dict, device: str, team: Team) -> None:
+def work(args: argparse.Namespace, study: dict, network: dict, device: str, team: Team) -> None:
     """What each process does: read, train, and, the first of them, write."""
     settings = stage_settings(study, "network", args.network)
-    dataset = study["networks"][args.network]["line_models"][0]  # they share their geometry
-    grid = make_grid(grid_section(study, dataset), study["subfields"]["size_deg"])
+    grid = make_grid(grid_section(study, network["line_models"][0]), study["subfields"]["size_deg"])
     training, validation = read_pooled(args.train), read_pooled(args.validation)
     check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"], settings["splits"])
     code = code_hash("scripts/train_network.py")

@@ -73,11 +73,11 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
     epochs = planned("epochs", lambda raw: raw["networks"]["cnn"].update(training={"epochs": 4}))
     assert set(epochs) == {"network", "evaluation"} | figures | audit | layers
     assert epochs["audit_network"] == 1
-    assert (epochs["network"], epochs["evaluation"]) == (1, 2)
+    assert (epochs["network"], epochs["evaluation"]) == (2, 2), "it and its control, which is shown to nobody else"
     prior = planned("prior", lambda raw: raw["line_models"]["breysse"].update(prior="10%"))
     assert set(prior) == {"maps", "pooled", "network", "evaluation"} | figures | audit
-    assert (prior["pooled"], prior["network"]) == (3, 1), (
-        "the line model's train and validation maps; one network uses it"
+    assert (prior["pooled"], prior["network"]) == (3, 2), (
+        "the line model's train and validation maps; one network uses it, and its control"
     )
     seed = planned("seed", lambda raw: raw.update(seed=8))
     assert seed["lightcone"] == 4
