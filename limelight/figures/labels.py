@@ -138,7 +138,9 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
             for side in (low, high):
                 panel.plot(lum, np.where(side > 0, side, np.nan), color=COLOURS[0], lw=1.0, ls=(0, (4, 1.5)))
             panel.plot(lum, middle, color=TRUTH, lw=1.2)
-        reach = float(np.clip(1.6 * (np.nanpercentile(high, 75) - 1), 0.1, 7))  # 5 % or a factor of 5: each its own scale
+        reach = float(
+            np.clip(1.6 * (np.nanpercentile(high, 75) - 1), 0.1, 7)
+        )  # 5 % or a factor of 5: each its own scale
         bottom.set_ylim(max(0, 1 - reach), 1 + reach)
         highest = max(highest, float(np.max(mean + 2 * std)) / mean[0] if mean[0] > 0 else 1.0)
         foot = min(foot, float(np.min(mean[mean > 0])) / mean[0] if mean[0] > 0 else 1.0)
