@@ -32,8 +32,8 @@ def confusion_matrix(result: Classification) -> Figure:
                         column, row, words, ha="center", va="center", color="w" if share > 0.55 else "k", fontsize=8
                     )
             panel.set_title(f"noise {result.noise[i].replace('_', ' ')}: {result.accuracy(i):.1%} told")
-            panel.set_xticks(range(k), names)
-            panel.set_yticks(range(k), names, rotation=90, va="center")
+            panel.set_xticks(range(k), names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
+            panel.set_yticks(range(k), names, fontsize=8)
             panel.minorticks_off()
             panel.tick_params(length=0)
             panel.set_xlabel("taken for")
