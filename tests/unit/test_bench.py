@@ -10,6 +10,7 @@ from rehearsal import rehearse, shrunk
 
 from limelight.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
 from limelight.figures import FIGURES, check_figures
+from limelight.figures.layers import LAYER_FIGURES
 from limelight.studies import classifiers
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -39,6 +40,24 @@ def test_every_figure_of_the_notes_has_its_place():
 def test_every_figure_named_in_the_docs_has_a_target(bench: dict):
     named = {name for row in ROWS for name in re.findall(r"`(\w+)`", row[3])}
     assert named == set(bench["comparisons"]), "a comparison in docs/experiments.md or config/bench.yaml alone"
+
+
+def test_every_figure_file_named_in_any_page_is_one_that_the_workflow_makes(bench: dict):
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = {
+        found
+        for page in pages
+        for found in re.findall(r"figures/((?:<?\w+>?)/<?\w+>?)\.(?:pdf|png)", page.read_text(encoding="utf-8"))
+    }
+    rules = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
+    common = rules[rules.index("\nFIGURES = {") : rules.index("\n}", rules.index("\nFIGURES = {"))]
+    alone = {*re.findall(r'"(\w+)": "', common), *LAYER_FIGURES, *re.findall(r'"(\w+)": \(f"\{RESULTS\}', rules)}
+    assert {"audit", "confusion_matrix", "error_bands", "filters"} <= alone
+    assert len(named) >= 5
+    for folder, name in (one.split("/") for one in named):
+        known = {*bench["comparisons"], "<name>"} if folder == "comparisons" else {*alone, "<name>"}
+        known |= {"<rival>"} if folder == "rival" else set()
+        assert name in known, f"figures/{folder}/{name}"
 
 
 def test_every_network_named_in_the_docs_is_in_the_bench(bench: dict):
