@@ -1,8 +1,11 @@
 """Approximate Bayesian computation on summaries: rejection, local-linear adjustment, and population Monte Carlo."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+
+EXPECTED = 10  # proposals that a round must have been expected to accept before it may be given up
 
 
 def whitener(covariance: np.ndarray) -> np.ndarray:
@@ -21,14 +24,21 @@ def nearest(simulated: np.ndarray, observed: np.ndarray, white: np.ndarray, keep
     return rows, distance[rows]
 
 
-def adjusted(values: np.ndarray, summaries: np.ndarray, observed: np.ndarray, distance: np.ndarray) -> tuple:
+def adjusted(
+    values: np.ndarray,
+    summaries: np.ndarray,
+    observed: np.ndarray,
+    distance: np.ndarray,
+    own_weights: np.ndarray | float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Regression adjustment (Beaumont, Zhang & Balding 2002) of accepted values (k, d): (adjusted (k, d), weights (k,)).
 
     A weighted local-linear regression on summaries (k, p) takes out their distance from the observed (p,); weights are
-    Epanechnikov's in the distance, normalised. A ridge of 1e-6 keeps summaries that say the same from doing harm.
+    Epanechnikov's in the distance, times those that the values have of their own, normalised. A ridge of 1e-6 keeps
+    summaries that say the same from doing harm.
     """
-    weights = 1 - (distance / max(distance.max(), 1e-300)) ** 2
-    weights = np.maximum(weights, 1e-12) / np.maximum(weights, 1e-12).sum()
+    weights = np.maximum(1 - (distance / max(distance.max(), 1e-300)) ** 2, 1e-12) * own_weights
+    weights = weights / weights.sum()
     offset = summaries - observed
     scale = offset.std(axis=0) + 1e-300
     design = np.column_stack([np.ones(len(offset)), offset / scale])
@@ -37,55 +47,71 @@ def adjusted(values: np.ndarray, summaries: np.ndarray, observed: np.ndarray, di
     return values - design[:, 1:] @ slope[1:], weights
 
 
+class Particles(NamedTuple):
+    """Accepted simulations, n rows."""
+
+    theta: np.ndarray  # (n, p) parameters
+    weights: np.ndarray  # (n,), their sum 1
+    distance: np.ndarray  # (n,) of their summaries from the observed ones
+    summaries: np.ndarray  # (n, q)
+    answers: np.ndarray  # (n, d): what else is known of each simulation
+
+    @property
+    def effective(self) -> float:
+        """How many particles of equal weight would say as much."""
+        return float(1 / np.square(self.weights).sum())
+
+
 def population(
-    simulate: Callable[[np.ndarray, np.random.Generator], np.ndarray],
-    draw_prior: Callable[[int, np.random.Generator], np.ndarray],
+    simulate: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]],
     log_prior: Callable[[np.ndarray], np.ndarray],
+    start: Particles,
     observed: np.ndarray,
     white: np.ndarray,
     rng: np.random.Generator,
-    particles: int = 500,
     quantile: float = 0.75,
     least_acceptance: float = 0.02,
     rounds: int = 50,
-) -> tuple[np.ndarray, np.ndarray, list[dict]]:
-    """Population Monte Carlo (Beaumont et al. 2009): (particles (n, p), weights (n,), history of the rounds).
+    batch: int = 40,
+) -> tuple[Particles, list[dict]]:
+    """Population Monte Carlo (Beaumont et al. 2009): (particles, history of the rounds).
 
-    simulate(θ (n, p), rng) -> summaries (n, q); log_prior (n,), −inf outside. Each round lowers the largest distance to a
-    quantile of the last round's and moves particles by a Gaussian of twice their covariance; it ends when fewer proposals
-    than `least_acceptance` are accepted.
+    simulate(θ (m, p), rng) -> summaries (m, q) and answers (m, d), NaN for what the prior does not allow after all;
+    log_prior (m,), −inf outside. start: draws from the prior, accepted by rejection. Each round lowers the largest distance
+    to a quantile of the last round's and moves particles by a Gaussian of twice their covariance, `batch` proposals at a
+    time. The first round that finds fewer than `least_acceptance` of its proposals near enough is the last, and what it had
+    accepted is left out.
     """
-    theta = draw_prior(particles * 4, rng)
-    distance = np.linalg.norm((simulate(theta, rng) - observed) @ white.T, axis=1)
-    best = np.argsort(distance, kind="stable")[:particles]
-    theta, distance = theta[best], distance[best]
-    weights = np.full(particles, 1 / particles)
-    history = [{"threshold": float(distance.max()), "acceptance": 0.25, "simulations": particles * 4}]
+    particles, history = start, []
     for _ in range(rounds):
-        threshold = float(np.quantile(distance, quantile))
-        kernel = 2 * np.atleast_2d(np.cov(theta.T, aweights=weights))
+        threshold = float(np.quantile(particles.distance, quantile))
+        kernel = 2 * np.atleast_2d(np.cov(particles.theta.T, aweights=particles.weights))
         root = np.linalg.cholesky(kernel + 1e-12 * np.trace(kernel) * np.eye(len(kernel)))
-        accepted, distances, tried = [], [], 0
-        while sum(map(len, accepted)) < particles:
-            start = theta[rng.choice(particles, particles, p=weights)]
-            proposal = start + rng.standard_normal(start.shape) @ root.T
-            tried += particles
+        accepted, count, tried, simulations = [], 0, 0, 0
+        while count < len(start.theta) and not EXPECTED <= least_acceptance * tried > count:
+            first = particles.theta[rng.choice(len(particles.theta), batch, p=particles.weights)]
+            proposal = first + rng.standard_normal(first.shape) @ root.T
             proposal = proposal[np.isfinite(log_prior(proposal))]
-            if len(proposal):
-                far = np.linalg.norm((simulate(proposal, rng) - observed) @ white.T, axis=1)
-                accepted.append(proposal[far < threshold])
-                distances.append(far[far < threshold])
-            if tried * least_acceptance > particles + sum(map(len, accepted)) * least_acceptance * 50:
-                return theta, weights, history
-        moved = np.concatenate(accepted)[:particles]
-        density = _kernel_density(moved, theta, weights, root)
-        fresh = np.exp(log_prior(moved) - np.log(density))
-        theta, distance, weights = moved, np.concatenate(distances)[:particles], fresh / fresh.sum()
-        acceptance = particles / tried
-        history.append({"threshold": threshold, "acceptance": acceptance, "simulations": tried})
-        if acceptance < least_acceptance:
+            tried += batch
+            if not len(proposal):
+                continue
+            simulations += len(proposal)
+            summaries, answers = simulate(proposal, rng)
+            distance = np.linalg.norm((summaries - observed) @ white.T, axis=1)
+            near = distance < threshold  # NaN is not
+            accepted.append((proposal[near], distance[near], summaries[near], answers[near]))
+            count += int(near.sum())
+        done = count >= len(start.theta)
+        history.append(
+            {"threshold": threshold, "proposals": tried, "simulations": simulations, "accepted": count, "done": done}
+        )
+        if not done:
             break
-    return theta, weights, history
+        theta, *others = (np.concatenate(x)[: len(start.theta)] for x in zip(*accepted, strict=True))
+        log_weights = log_prior(theta) - np.log(_kernel_density(theta, particles.theta, particles.weights, root))
+        weights = np.exp(log_weights - log_weights.max())
+        particles = Particles(theta, weights / weights.sum(), *others)
+    return particles, history
 
 
 def _kernel_density(at: np.ndarray, theta: np.ndarray, weights: np.ndarray, root: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from limelight.inference.abc import adjusted, nearest, population, resample, whitener
+from limelight.inference.abc import Particles, adjusted, nearest, population, resample, whitener
 from limelight.inference.imnn import Simulations, Summariser, fisher, train_imnn
 
 N, THETA, STEP = 10, 1.0, 0.1
@@ -77,23 +77,43 @@ def test_population_monte_carlo_finds_it_with_fewer_simulations(trained):
     white = np.eye(1)
 
     def simulate(theta, rng):
-        return summaries(trained, rng.standard_normal((len(theta), N)) * np.sqrt(theta))
+        data = rng.standard_normal((len(theta), N)) * np.sqrt(theta)
+        return summaries(trained, data), np.square(data).sum(axis=1, keepdims=True)
 
-    theta, weights, history = population(
+    theta = rng.uniform(0, 10, (16000, 1))
+    found, squares = simulate(theta, rng)
+    rows, distance = nearest(found, seen, white, 4000)
+    particles, history = population(
         simulate,
-        lambda n, rng: rng.uniform(0, 10, (n, 1)),
         lambda t: np.where((t[:, 0] > 0) & (t[:, 0] < 10), 0.0, -np.inf),
+        Particles(theta[rows], np.full(4000, 1 / 4000), distance, found[rows], squares[rows]),
         seen,
         white,
         rng,
-        particles=4000,
         least_acceptance=0.1,
+        batch=4000,
     )
-    order = np.argsort(theta[:, 0])
-    gap = np.abs(np.cumsum(weights[order]) - exact_cdf(N)(theta[order, 0])).max()
+    order = np.argsort(particles.theta[:, 0])
+    gap = np.abs(np.cumsum(particles.weights[order]) - exact_cdf(N)(particles.theta[order, 0])).max()
     assert gap < 0.05
     assert sum(r["simulations"] for r in history) < 300_000
     assert [r["threshold"] for r in history] == sorted((r["threshold"] for r in history), reverse=True)
+    np.testing.assert_allclose(particles.answers[:, 0], N, rtol=0.5)  # each particle's own data are like the observed
+    assert 1000 < particles.effective <= 4000
+
+
+def test_a_round_that_accepts_too_little_is_given_up_and_left_out():
+    """A simulator that never comes near: what rejection accepted stays as it was, at the price of few simulations."""
+    rng = np.random.default_rng(1)
+    start = Particles(rng.normal(size=(50, 2)), np.full(50, 0.02), rng.random(50), np.zeros((50, 2)), np.zeros((50, 1)))
+
+    def far(theta, rng):
+        return np.full((len(theta), 2), np.nan), np.zeros((len(theta), 1))
+
+    particles, (only,) = population(far, lambda t: np.zeros(len(t)), start, np.zeros(2), np.eye(2), rng, batch=10)
+    assert particles is start
+    assert not only["done"]
+    assert only["simulations"] == 500  # ten expected at the least acceptance of 2 %
 
 
 def test_noise_alone_has_no_information():
