@@ -132,7 +132,10 @@ def _small(path: Path, width: int, colours: int) -> bytes:
     if picture.width > width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    picture.quantize(colours, kmeans=1, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    settled = (
+        1 if colours < 64 else 0
+    )  # few colours must be chosen well, which takes a second; of many any choice will do
+    picture.quantize(colours, kmeans=settled, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
