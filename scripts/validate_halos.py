@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Hold light-cones, and the generator that made them, against theory and an N-body run: a table and one page of figures.
+"""Hold light-cones, generated or foreign, and the generator against theory and an N-body run: a table and a page of figures.
 
-Of each light-cone: its mass function per redshift slice, velocities, mean map temperature. Of the generator, in box mode
-with the study's own settings: bias, redshift-space distortion, velocities, luminosity function, and counts in cells, power
-and one-point function beside N-body halos of the same phases (resources/halo_reference*.csv).
+Of each light-cone: mass function per redshift slice, velocities, bias per mass band, redshift-space distortion, and the
+mean of its painted maps, against theory; counts in cells beside the generator's box, the maps' one-point function beside
+those of another generated light-cone. What a light-cone is too small for is left out and named. Of the generator, in box
+mode with the study's own settings, where the light-cones are its own: bias, redshift-space distortion, velocities,
+luminosity function, and counts in cells, power and one-point function beside N-body halos of the same phases
+(resources/halo_reference*.csv).
 
 example: python scripts/validate_halos.py --config config/demo.yaml --lightcones cones/9.h5 --output v.csv --figure v.pdf
 """
@@ -22,8 +25,10 @@ from limelight.errors import plain_errors  # noqa: E402
 from limelight.figures.halos import validation_page  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
 from limelight.files import write_text  # noqa: E402
-from limelight.halos.box import generate_box  # noqa: E402
+from limelight.halos.box import HaloBox, generate_box  # noqa: E402
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg  # noqa: E402
+from limelight.halos.cone_clustering import LIGHTCONE, cone_cell_rows, cone_clustering_rows  # noqa: E402
+from limelight.halos.generator import generate_lightcone  # noqa: E402
 from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference  # noqa: E402
 from limelight.halos.validation import (  # noqa: E402
     Row,
@@ -36,62 +41,102 @@ from limelight.halos.validation import (  # noqa: E402
     reference_rows,
     table_text,
 )
-from limelight.lines.models import get_model  # noqa: E402
+from limelight.lines.models import LineModel, get_model  # noqa: E402
 from limelight.maps.expectation import expected_luminosities, expected_temperature_uk  # noqa: E402
 from limelight.maps.grid import make_grid  # noqa: E402
+from limelight.maps.one_point import FEWEST_VOXELS, jackknifed_one_point, one_point_edges, quarter_sums  # noqa: E402
 from limelight.maps.paint import paint  # noqa: E402
-from limelight.seeds import generator  # noqa: E402
+from limelight.seeds import generator, torch_seed  # noqa: E402
 
 LUM_EDGES = np.arange(3.5, 6.6, 0.5)
 
 
-def lightcone_rows(study: dict, halos: HaloCatalogue, name: str) -> list[Row]:
-    """Abundance, velocities and mean temperature of one light-cone."""
-    cosmology, model = halos.cosmology, study["lightcones"]["mass_function"]
-    rows = [*abundance_rows(halos, model), cone_velocity_row(halos)]
-    middle = float(np.median(halos.redshift))
-    cuts, line = study["subfields"], get_model("li")
-    parameters = {key: mean for key, (mean, _) in line.parameters.items()}
-    grid = make_grid(study["grid"] | {"unit": "uK"}, cuts["size_deg"])
+YARDSTICK_DEG = 2.8  # widest light-cone that is made to compare maps with
+
+
+def painted_sums(study: dict, halos: HaloCatalogue, per_side: int) -> np.ndarray:
+    """Sums over the quarters of per_side² subfields painted with fiducial Li, (quarters, ...) of maps.one_point."""
+    size, line = study["subfields"]["size_deg"], get_model("li")
+    grid = make_grid(study["grid"] | {"unit": "uK"}, size)
     sky = np.stack(tangent_plane_deg(halos.position_mpc), 1)
-    log_lum = line.log10_luminosity(
-        halos.mass_msun.astype(float), halos.redshift.astype(float), parameters, generator(study["seed"], "validate")
-    )
-    offsets = (np.arange(cuts["per_side"]) - 0.5 * (cuts["per_side"] - 1)) * cuts["size_deg"]
-    temperatures = []
+    mass, redshift = halos.mass_msun.astype(float), halos.redshift.astype(float)
+    log_lum = line.log10_luminosity(mass, redshift, fiducial(line), generator(study["seed"], "validate"))
+    offsets = (np.arange(per_side) - 0.5 * (per_side - 1)) * size
+    sums = []
     for center in ((x, y) for x in offsets for y in offsets):
-        near = np.abs(sky - center).max(axis=1) <= 0.51 * cuts["size_deg"]
+        near = np.abs(sky - center).max(axis=1) <= 0.51 * size
         args = sky[near], halos.redshift[near], halos.redshift_observed[near].astype(float), log_lum[near]
-        temperatures.append(paint(*args, grid, np.array(center), cosmology).mean())
-    z = (
-        study["grid"]["rest_freq_ghz"] / np.linspace(*(study["grid"][f"freq_{end}_ghz"] for end in ("min", "max")), 9)
-        - 1
-    )
-    floor = halos.geometry["mass_min_msun"]
-    expected = [
+        sums.append(quarter_sums(paint(*args, grid, np.array(center), halos.cosmology)))
+    return np.concatenate(sums)
+
+
+def fiducial(line: LineModel) -> dict[str, float]:
+    """The means of a line model's parameters."""
+    return {key: mean for key, (mean, _) in line.parameters.items()}
+
+
+def map_rows(study: dict, halos: HaloCatalogue, yardstick: np.ndarray) -> list[Row]:
+    """Mean temperature against theory; the one-point function beside that of maps of another light-cone (its sums)."""
+    line, model = get_model("li"), study["lightcones"]["mass_function"]
+    grid = make_grid(study["grid"] | {"unit": "uK"}, study["subfields"]["size_deg"])
+    floor, cosmology, middle = halos.geometry["mass_min_msun"], halos.cosmology, float(np.mean(grid.redshift_range))
+    temperatures = [
         expected_temperature_uk(
-            *expected_luminosities(line, parameters, floor, each, cosmology, model), each, grid.rest_freq_ghz, cosmology
+            *expected_luminosities(line, fiducial(line), floor, z, cosmology, model), z, grid.rest_freq_ghz, cosmology
         )
-        for each in z
+        for z in grid.rest_freq_ghz / np.linspace(grid.freq_min_ghz, grid.freq_max_ghz, 9) - 1
     ]
-    mean = float(np.mean(temperatures))
-    error = float(np.std(temperatures) / max(1, len(temperatures) - 1) ** 0.5)
-    rows.append(Row("mean temperature (µK; fiducial Li)", name, middle, mean, float(np.mean(expected)), error))
+    found, error = jackknifed_one_point(painted_sums(study, halos, study["subfields"]["per_side"]))
+    expected, its_error = jackknifed_one_point(yardstick)
+    rows = [Row("painted map (fiducial Li)", "mean [µK]", middle, found.mean, float(np.mean(temperatures)), error.mean)]
+    for name, words in (("rms", "rms [µK]"), ("skewness", "skewness"), ("percentile", "99th percentile [µK]")):
+        both = float(np.hypot(getattr(error, name), getattr(its_error, name)))
+        row = Row("painted map (fiducial Li)", words, middle, getattr(found, name), getattr(expected, name), both)
+        rows.append(row)
+    edges = one_point_edges()
+    both, voxels = np.hypot(error.share, its_error.share), yardstick[:, 0].sum()
+    for i, at in enumerate(np.sqrt(edges[1:] * edges[:-1])):
+        if expected.share[i] * voxels >= FEWEST_VOXELS:
+            shares = float(found.share[i]), float(expected.share[i]), float(both[i])
+            rows.append(Row("one-point function of maps", LIGHTCONE, float(at), *shares))
     return rows
 
 
-def generator_rows(study: dict, side_mpc: float, redshift: float, seed: int) -> list[Row]:
+def lightcone_rows(
+    study: dict, halos: HaloCatalogue, name: str, box: HaloBox, yardstick: np.ndarray
+) -> tuple[list[Row], list[str]]:
+    """All that is measured in one light-cone; and what was left out, in words.
+
+    box: the generator's, for counts in cells; yardstick: sums of maps of another generated light-cone.
+    """
+    model = study["lightcones"]["mass_function"]
+    clustering, left_out = cone_clustering_rows(halos, model)
+    cells, more = cone_cell_rows(halos, (box.position_mpc, box.mass_msun, box.side_mpc), box.redshift)
+    rows = [*abundance_rows(halos, model), cone_velocity_row(halos), *clustering, *cells]
+    rows += map_rows(study, halos, yardstick)
+    return [row._replace(lightcone=name) for row in rows], left_out + more
+
+
+def yardstick_sums(study: dict, settings: dict, band: tuple[float, float], cosmology: Cosmology) -> np.ndarray:
+    """Sums of the maps of a light-cone that the study does not have, of its settings, at most about YARDSTICK_DEG wide."""
+    cuts = study["subfields"]
+    per_side = max(1, min(cuts["per_side"], int(YARDSTICK_DEG / cuts["size_deg"] + 1e-6)))
+    settings = settings | {"field_deg": per_side * cuts["size_deg"]}
+    halos = generate_lightcone(settings, *band, cosmology, torch_seed(study["seed"], "validate"))
+    return painted_sums(study, halos, per_side)
+
+
+def generator_rows(study: dict, box: HaloBox, seed: int) -> list[Row]:
     """Clustering, velocities and luminosities of the generator in a periodic box, and beside the N-body run."""
-    cosmology, settings = Cosmology(**study["cosmology"]), study["lightcones"]
+    cosmology, settings, redshift = Cosmology(**study["cosmology"]), study["lightcones"], box.redshift
     model = settings["mass_function"]
-    box = generate_box(settings, side_mpc, redshift, cosmology, seed)
     rows = bias_rows(box.position_mpc, box.mass_msun, box.matter_mpc, box.side_mpc, redshift, cosmology, model)
     light = box.mass_msun < box.mass_msun.min() * 10**0.5
     bias = next(row.measured for row in rows if row.case == "halo-matter (k < 0.2)")  # of the lightest band
     rows += kaiser_rows(box.position_mpc[light], box.velocity_kms[light], box.side_mpc, redshift, cosmology, bias)
     rows.append(box_velocity_row(box.velocity_kms, box.matter_kms, redshift))
     line = get_model("li")
-    parameters = {key: mean for key, (mean, _) in line.parameters.items()}
+    parameters = fiducial(line)
     mass = box.mass_msun.astype(float)
     log_lum = line.log10_luminosity(mass, np.full(len(mass), redshift), parameters, generator(seed, "validate"))
     found = np.histogram(log_lum, LUM_EDGES)[0]
@@ -119,13 +164,22 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, required=True, help="PDF to write, with a PNG beside it")
     args = parser.parse_args()
     study = load_study(args.config)
+    grid = study["grid"]
+    band = tuple(grid["rest_freq_ghz"] / grid[f"freq_{end}_ghz"] - 1 for end in ("max", "min"))
+    first = read_catalogue(args.lightcones[0])  # a study's light-cones share their cosmology and mass floor
+    settings = study["lightcones"] | {"mass_min_msun": first.geometry["mass_min_msun"]}
+    redshift = args.redshift or box_redshift(*band)
+    box = generate_box(settings, args.side, redshift, first.cosmology, study["seed"])
+    yardstick = yardstick_sums(study, settings, band, first.cosmology)
+    del first
     rows = []
     for path in args.lightcones:
-        rows += lightcone_rows(study, read_catalogue(path), path.stem)
+        found, left_out = lightcone_rows(study, read_catalogue(path), path.stem, box, yardstick)
+        rows += found
+        for words in left_out:
+            print(f"light-cone {path.stem}: left out {words}", file=sys.stderr)
     if study["lightcones"]["source"] == "generate":
-        grid = study["grid"]
-        band = (grid["rest_freq_ghz"] / grid[f"freq_{end}_ghz"] - 1 for end in ("max", "min"))
-        rows += generator_rows(study, args.side, args.redshift or box_redshift(*band), study["seed"])
+        rows += generator_rows(study, box, study["seed"])
     write_text(args.output, table_text(rows))
     save(validation_page(rows), args.figure, args.lightcones)
     print(f"{args.output}, {args.figure}: {len(rows)} numbers from {len(args.lightcones)} light-cones", file=sys.stderr)

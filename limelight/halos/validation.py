@@ -15,11 +15,14 @@ from limelight.errors import problem
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.massfunction import halo_bias, mass_function
 
-COLUMNS = ("quantity", "case", "at", "measured", "expected", "error")
+COLUMNS = ("quantity", "case", "at", "measured", "expected", "error", "ratio", "lightcone")
 
 
 class Row(NamedTuple):
-    """One line of the validation table: a quantity, which sample it is of, where (mass, k, size), and the numbers."""
+    """One line of the validation table: a quantity, which sample it is of, where (mass, k, size), and the numbers.
+
+    lightcone: the file it was measured in; empty for what is the generator's.
+    """
 
     quantity: str
     case: str
@@ -27,14 +30,16 @@ class Row(NamedTuple):
     measured: float
     expected: float
     error: float
+    lightcone: str = ""
 
 
 def table_text(rows: list[Row]) -> str:
-    """The table as CSV, with the ratio to what is expected as a last column."""
-    lines = [",".join((*COLUMNS, "ratio"))]
+    """The table as CSV, with the ratio to what is expected."""
+    lines = [",".join(COLUMNS)]
     for row in rows:
         ratio = row.measured / row.expected if row.expected else float("nan")
-        lines.append(",".join([row.quantity, row.case, *(f"{value:.6g}" for value in row[2:]), f"{ratio:.4f}"]))
+        numbers = (f"{value:.6g}" for value in row[2:6])
+        lines.append(",".join([row.quantity, row.case, *numbers, f"{ratio:.4f}", row.lightcone]))
     return "\n".join(lines) + "\n"
 
 
@@ -195,7 +200,12 @@ class CellStatistics:
 
 def counts_in_cells(position: np.ndarray, side_mpc: float, cell_mpc: float) -> CellStatistics:
     """Statistics of the counts in cells of about cell_mpc (the side is cut into whole cells)."""
-    n = cell_counts(position, side_mpc, max(1, round(side_mpc / cell_mpc))).ravel().astype(np.float64)
+    return cell_statistics(cell_counts(position, side_mpc, max(1, round(side_mpc / cell_mpc))))
+
+
+def cell_statistics(counts: np.ndarray) -> CellStatistics:
+    """Statistics of the counts in cells, of any shape."""
+    n = counts.ravel().astype(np.float64)
     mean = n.mean()
     factorial2, factorial3 = (n * (n - 1)).mean() / mean**2, (n * (n - 1) * (n - 2)).mean() / mean**3
     variance = factorial2 - 1

@@ -288,7 +288,7 @@ def test_tables_and_reference_files(tmp_path):
     write_reference(tmp_path / "r.csv", values)
     assert read_reference(values, tmp_path / "r.csv") == values
     rows = reference_rows({key: 2 * value for key, value in values.items()}, values, "fitted")
-    assert table_text(rows).splitlines()[1] == "N-body: cell variance,0.008 per Mpc³ (fitted),4,3,1.5,0,2.0000"
+    assert table_text(rows).splitlines()[1] == "N-body: cell variance,0.008 per Mpc³ (fitted),4,3,1.5,0,2.0000,"
     with pytest.raises(LimelightError, match="make_halo_reference"):
         read_reference(values, tmp_path / "none.csv")
     with pytest.raises(LimelightError, match="10 in 128 Mpc.*mass floor"):
@@ -318,6 +318,19 @@ def test_page_draws_every_quantity_and_one_legend_for_the_n_body_runs():
     assert [text.get_text()[-13:] for text in drawn[-1].get_texts()] == ["Mpc³ (fitted)", "(independent)"]
     ratio = titled[-1].lines[1].get_ydata()
     assert ratio == pytest.approx([1.1, 1.1])
+
+
+def test_page_draws_the_mean_of_light_cones_and_single_points_side_by_side():
+    rows = [
+        Row("light-cone: bias", "halo-halo", 11.0, 2 * ratio, 2, 0.2, name) for ratio, name in ((1.2, "1"), (1, "2"))
+    ]
+    rows += [Row("redshift space", case, 0.15, 0.5, 0.5, 0.1) for case in ("quadrupole", "monopole")]
+    bias, squashing = (axes for axes in validation_page(rows).axes if axes.get_title())
+    assert bias.lines[1].get_ydata() == pytest.approx([1.1])
+    (bar,) = bias.collections[-1].get_segments()
+    assert np.diff(bar[:, 1]) == pytest.approx(2 * 0.1 / 2**0.5)
+    assert [line.get_xdata()[0] for line in squashing.lines[1:3]] == [0, 1]
+    assert table_text(rows).splitlines()[2].endswith("0.2,1.0000,2")
 
 
 def test_the_scatter_of_the_rms_velocity_is_that_of_many_gaussian_fields() -> None:

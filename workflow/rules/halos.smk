@@ -62,7 +62,10 @@ rule validate_halos:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: int(estimate.memory_mb(STUDY, "lightcone") * 2 ** (attempt - 1) + 3000),
-        runtime=runtime("lightcone"),
+        # the generator's box and light-cone, and every light-cone of the study
+        runtime=lambda wildcards, attempt: (1 + len(STUDY["lightcones"]["test"]))
+        * estimate.runtime_min(STUDY, "lightcone")
+        * 2 ** (attempt - 1),
     params:
         settings=settings("lightcone"),
         code=code_hash(
