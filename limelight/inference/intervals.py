@@ -56,6 +56,11 @@ def quantiles_of(samples: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.quantile(samples, LEVELS, axis=1, method="weibull"), 0, -1)
 
 
+def evenly(total: int, wanted: int) -> np.ndarray:
+    """Which of `total` rows a method takes that takes `wanted` of them (0: all), evenly spread; int (≤ wanted,)."""
+    return np.unique(np.linspace(0, total - 1, min(wanted or total, total)).round().astype(int))
+
+
 def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, object]) -> None:
     """Write an intervals file; attributes: provenance. Refuses arrays of the wrong shape and numbers that are not finite."""
     _check_shapes(result, path)

@@ -12,7 +12,7 @@ from limelight.files import settings_hash
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.emulator import Emulator, make_emulator
 from limelight.inference.fields import Measure, make_measure, observe, prepare_fields
-from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.inference.intervals import Intervals, evenly, quantiles_of
 from limelight.inference.rival import luminosity_functions, make_rival, sample_posterior
 from limelight.inference.shapes import get_shape
 from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges, quantity
@@ -85,9 +85,7 @@ def chosen_rows(settings: dict, counts: dict[int, int]) -> list[tuple[int, int, 
     """
     draws = settings["test"]["line_model"]["draws"]
     every = [(cone, subfield, draw) for cone, n in counts.items() for subfield in range(n) for draw in range(draws)]
-    wanted = settings["rival"]["maps"] or len(every)
-    rows = np.unique(np.linspace(0, len(every) - 1, min(wanted, len(every))).round().astype(int))
-    return [(int(row), *every[row]) for row in rows]
+    return [(int(row), *every[row]) for row in evenly(len(every), settings["rival"]["maps"])]
 
 
 def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[TestMap]:
