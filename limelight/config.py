@@ -32,6 +32,7 @@ from limelight.studies import comparison_pairs as comparison_pairs  # for all wh
 from limelight.studies import posterior_tests as posterior_tests
 from limelight.studies import rival_tests as rival_tests
 from limelight.studies import suitable_tests as suitable_tests
+from limelight.studies import trained_posterior as trained_posterior
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -284,13 +285,20 @@ def _line_model_settings(study: dict, name: str) -> dict:
 
 
 def _posterior_settings(study: dict, stage: str, name: str, test: str) -> dict:
-    """What decides a posterior, and what its intervals on a test: its network's settings, and its own kind's alone."""
-    entry = study["posteriors"][name]
+    """What decides a posterior, and what its intervals on a test: its network's settings, and its own kind's alone.
+
+    `posterior` is the one that was trained (`trained_posterior`); of abc: smc, `smc` has the name and options of the
+    drawing.
+    """
+    asked, trained = study["posteriors"][name], trained_posterior(study, name)
+    drawing, entry = {"name": name, **asked["smc"]}, study["posteriors"][trained]
     below = stage_settings(study, "network" if stage == "posterior" else "evaluation", entry["network"], test)
     below.pop("examples", None)
     common = ("kind", "of", "presentations", "fine_tune", "recalibrate", "training", entry["kind"])
-    settings = {**below, "posterior": {"name": name, **{key: entry[key] for key in common}}}
-    return settings if stage == "posterior" else {**settings, "samples": entry["samples"]}
+    settings = {**below, "posterior": {"name": trained, **{key: entry[key] for key in common}}}
+    if stage == "posterior":
+        return settings
+    return {**settings, "samples": asked["samples"], **({"smc": drawing} if asked["abc"] == "smc" else {})}
 
 
 def _rival_settings(study: dict, stage: str, name: str, test: str) -> dict:

@@ -24,6 +24,7 @@ from limelight.studies import (
     posterior_tests,
     rival_tests,
     suitable_tests,
+    trained_posterior,
     with_controls,
 )
 
@@ -40,6 +41,8 @@ GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7
 GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, whatever the network
 RIVAL_STEP_S = 0.007  # of one ensemble of emcee with 32 walkers
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one map's posterior, of the slowest kind, and to check it
+SMC_TRIES = 12  # simulations that population Monte Carlo needs for a particle in a round
+SMC_S_PER_HALO = 28e-9  # of one simulated map
 HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
 
@@ -151,7 +154,7 @@ def seconds(study: dict, stage: str) -> float:
         "maps": maps * (0.1e-6 * halos / study["subfields"]["per_side"] ** 2 + 0.01 * map_mb(study)),
         "pooled": maps * 0.01 * map_mb(study),
         "evaluation": tested_maps(study) * _per_prediction_s(study),
-        "intervals": tested_maps(study) * (_per_prediction_s(study) + PER_POSTERIOR_S),
+        "intervals": max((intervals_seconds(study, name) for name in study["posteriors"]), default=0),
         "audit": audit_predictions(study) * _per_prediction_s(study),
         "rival_emulator": max((_rival_s(study, name)[0] for name in study["rival"]), default=0),
         "rival": max((_rival_s(study, name)[1] for name in study["rival"]), default=0),
@@ -171,6 +174,26 @@ def posterior_seconds(study: dict, name: str) -> float:
         maps = entry["imnn"]["simulations"] + 10 * entry["imnn"]["derivatives"]  # of five parameters
         total += maps * seconds(study, "maps") / maps_per_lightcone(study)
     return total
+
+
+def intervals_seconds(study: dict, name: str) -> float:
+    """Expected time of drawing a posterior for the maps of one test; of abc: smc, of its simulations."""
+    entry, maps = study["posteriors"][name], tested_maps(study)
+    each_s = _per_prediction_s(study) + PER_POSTERIOR_S
+    if entry["abc"] != "smc":
+        return maps * each_s
+    options, halos = entry["smc"], halos_per_lightcone(study) / study["subfields"]["per_side"] ** 2
+    simulations = options["particles"] * options["rounds"] * SMC_TRIES
+    one_s = SMC_S_PER_HALO * halos + _per_prediction_s(study) + 0.01 * map_mb(study, pooled=True)
+    read_s = 0.5e-6 * halos * (options["fields"] or _rival_fields(study))
+    return read_s + min(maps, options["maps"] or maps) * (simulations * one_s + each_s)
+
+
+def _simulated_mb(study: dict) -> float:
+    """Memory of the halos that the greediest posterior of abc: smc holds."""
+    halos, every = halos_per_lightcone(study) / study["subfields"]["per_side"] ** 2, _rival_fields(study)
+    used = [e["smc"]["fields"] or every for e in study["posteriors"].values() if e["abc"] == "smc"]
+    return (250e-6 + 17e-6 * min(max(used), every)) * halos if used else 0.0
 
 
 def audit_predictions(study: dict) -> int:
@@ -223,7 +246,7 @@ def memory_mb(study: dict, stage: str) -> int:
         "evaluation": 3 * tested_maps(study) * pooled + 2400,
         "audit": 4 * len(study["line_models"]) * tested * pooled + 2400,
         "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
-        "intervals": 3 * tested_maps(study) * (pooled + 4 * _draws_mb(study)) + 2400,
+        "intervals": 3 * tested_maps(study) * (pooled + 4 * _draws_mb(study)) + 2400 + _simulated_mb(study),
         "rival_emulator": 17e-6 * _rival_fields(study) * halos / study["subfields"]["per_side"] ** 2
         + 1.2 * map_mb(study) * max((entry["realisations"] for entry in study["rival"].values()), default=0)
         + 2000,
@@ -286,7 +309,8 @@ def jobs(study: dict) -> dict[str, int]:
     count |= {"network": len(with_controls(study)["networks"]), "evaluation": predictions, "audit": audits}
     if study["posteriors"]:
         drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
-        count |= {"posterior": len(study["posteriors"]), "intervals": drawn}
+        trained = {trained_posterior(study, name) for name in study["posteriors"]}
+        count |= {"posterior": len(trained), "intervals": drawn}
     if study["rival"]:
         count |= {"rival_emulator": len(study["rival"])}
         count |= {"rival": sum(len(rival_tests(study, name)) for name in study["rival"])}
@@ -307,6 +331,9 @@ def costs(study: dict) -> list[dict]:
         if stage == "network":
             trained = with_controls(study)
             total_s = sum(training_seconds(trained, name) for name in trained["networks"])
+        if stage == "intervals":
+            drawn = ((name, len(posterior_tests(study, name))) for name in study["posteriors"])
+            total_s = sum(tests * (START_S + intervals_seconds(study, name)) for name, tests in drawn)
         is_kept = stage not in kept or kept[stage] in study["keep"]
         written = file_mb(study, stage) / 1000
         rows.append(

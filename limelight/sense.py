@@ -245,6 +245,7 @@ def _check_posteriors(study: dict, refuse) -> None:
         for test in entry.get("tests", []):
             if test not in takes:
                 raise refuse(f"{where}.tests", f"'{test}'", f"some of {', '.join(takes)}, its network's", "mend it")
+        _check_abc(study, name, refuse)
         if entry["kind"] == "mdn" and entry["mdn"]["loss"] == "crps" and entry["mdn"]["rank"]:
             expected = "rank 0 with crps, which sees each bin by itself and would leave correlations untrained"
             raise refuse(f"{where}.mdn.rank", entry["mdn"]["rank"], expected, "set rank: 0, or loss: log_likelihood")
@@ -257,6 +258,31 @@ def _check_posteriors(study: dict, refuse) -> None:
                 raise refuse(f"{where}.network", found, "one line model with parameters that vary", fix)
         if entry["kind"] == "imnn" and "subfields" not in study["keep"]:
             raise refuse("keep", "no subfields", "subfields, which imnn paints about the prior's mean", "add it")
+
+
+def _check_abc(study: dict, name: str, refuse) -> None:
+    """Sequential ABC is imnn's, and takes a compression that was trained, on the same network."""
+    entry, where = study["posteriors"][name], f"posteriors.{name}"
+    smc = entry["abc"] == "smc"
+    if smc and entry["kind"] != "imnn":
+        raise refuse(f"{where}.abc", f"smc of kind {entry['kind']}", "kind: imnn", "leave abc out, or change the kind")
+    if smc and entry["recalibrate"]:
+        expected = "false with abc: smc, which would have to simulate for every validation map"
+        raise refuse(f"{where}.recalibrate", "true", expected, "leave it out")
+    if "compression" not in entry:
+        return
+    of = entry["compression"]
+    if not smc:
+        raise refuse(f"{where}.compression", f"'{of}', with abc: rejection", "abc: smc beside it", "leave it out")
+    takes = [
+        other
+        for other, one in study["posteriors"].items()
+        if one["kind"] == "imnn" and one["network"] == entry["network"] and "compression" not in one
+    ]
+    if of not in takes:
+        known = ", ".join(takes) or "(there is none)"
+        expected = f"a posterior of kind imnn on {entry['network']} that trains: {known}"
+        raise refuse(f"{where}.compression", f"'{of}'", expected, "name one, or leave it out")
 
 
 def _check_rivals(study: dict, refuse) -> None:

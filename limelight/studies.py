@@ -180,6 +180,11 @@ def posterior_tests(study: dict, posterior: str) -> list[str]:
     return list(entry.get("tests", suitable_tests(study, entry["network"])))
 
 
+def trained_posterior(study: dict, posterior: str) -> str:
+    """The posterior whose posterior.pt this one draws from: itself, or the one whose compression it takes."""
+    return study["posteriors"][posterior].get("compression", posterior)
+
+
 def rival_tests(study: dict, rival: str) -> list[str]:
     """The tests that a rival takes: those it lists itself, or all of one white noise and no foregrounds."""
     own = study["rival"][rival].get("tests")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draw a posterior for every map of a test and write quantiles and samples: an intervals file (docs/files.md).
 
-The noise of each map is the one its network was evaluated with.
+The noise of each map is the one its network was evaluated with. A posterior of abc: smc simulates for every map that it
+takes, and needs the subfields of the training light-cones (--subfields).
 
 example: python scripts/sample_posterior.py --config config/money.yaml --test prior_comap \\
     --posterior results/money/posteriors/mdn_comap/posterior.pt --maps results/money/pooled/li_full/19.h5 --output i.h5
@@ -17,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.config import load_study, stage_settings, trained_posterior  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.intervals import posterior_intervals  # noqa: E402
 from limelight.files import provenance  # noqa: E402
@@ -29,30 +31,42 @@ from limelight.maps.shards import read_pooled  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--name", help="posterior of the config; without it the one that posterior.pt was trained as")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--posterior", type=Path, required=True, metavar="posterior.pt", help="trained posterior")
     parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
+    parser.add_argument("--subfields", nargs="*", default=[], metavar="S.h5", help="abc: smc: subfields to paint on")
     parser.add_argument("--output", type=Path, required=True, metavar="I.h5", help="intervals file to write")
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study["tests"]:
         raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
-    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    device = pick_device(args.device)
     posterior = load_posterior(args.posterior, device)
-    name = posterior.content["posterior"]
+    name, known = args.name or posterior.content["posterior"], ", ".join(study["posteriors"]) or "none"
     if name not in study["posteriors"]:
-        known = ", ".join(study["posteriors"]) or "none"
-        raise problem(args.posterior, f"posterior '{name}'", f"one of the config's: {known}", "choose one")
+        where = "--name" if args.name else args.posterior
+        raise problem(where, f"posterior '{name}'", f"one of the config's: {known}", "choose one")
+    trained = trained_posterior(study, name)
+    if posterior.content["posterior"] != trained:
+        found, expected = f"posterior '{posterior.content['posterior']}'", f"'{trained}', from which {name} draws"
+        raise problem(args.posterior, found, expected, "give that one's posterior.pt")
+    if study["posteriors"][name]["abc"] == "smc" and not args.subfields:
+        expected = "subfields files of the training light-cones: abc: smc paints its own maps"
+        raise problem("--subfields", "none", expected, "give some")
     settings = stage_settings(study, "intervals", name, args.test)
     torch.set_num_threads(settings["threads"])
-    result = posterior_intervals(posterior, settings, read_pooled(args.maps), args.timed)
+    result = posterior_intervals(posterior, settings, read_pooled(args.maps), args.timed, args.subfields)
     write_intervals(args.output, result, provenance(settings, study["seed"]))
     inside = (result.quantiles[..., 0] <= result.truth) & (result.truth <= result.quantiles[..., -1])
     filled = result.truth.mean(axis=0) >= 1
     words = f"{100 * np.mean(inside[:, filled]):.1f} % of truths in the 95 % intervals of bins with a source or more"
+    if "simulations" in result.settings:
+        words += f"; {result.settings['simulations']} simulations, "
+        words += f"{100 * result.settings['accepted'] / result.settings['proposals']:.0f} % of proposals accepted"
     print(f"{args.output}: {len(result.truth)} maps; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

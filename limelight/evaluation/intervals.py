@@ -1,20 +1,25 @@
 """A posterior over all maps of a test: the intervals file that calibration and the money plot read."""
 
+import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from limelight.evaluation.predict import check_test_maps, observed, test_presentation
 from limelight.inference.draw import draw, log_score, replicated
-from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.inference.intervals import ROWS, Intervals, evenly, quantiles_of
 from limelight.inference.misspecification import p_values
 from limelight.inference.posterior import Posterior, views
+from limelight.inference.smc import smc_sampler
 from limelight.lines.labels import quantity
 from limelight.maps.instrument import noise_sigma
+from limelight.progress import progress
 from limelight.seeds import torch_seed
 
-KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC"}
+KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC", "smc": "IMNN + SMC ABC"}
 REPLICATES = 100  # draws of the posterior predictive check
 
 
@@ -30,41 +35,62 @@ def test_words(settings: dict, grid) -> dict:
 
 
 @torch.no_grad()
-def posterior_intervals(posterior: Posterior, settings: dict, data, timed: bool = False) -> Intervals:
+def posterior_intervals(
+    posterior: Posterior, settings: dict, data, timed: bool = False, subfields: Sequence[str | Path] = ()
+) -> Intervals:
     """Draw the posterior of every test map; its noise is the one that the network's evaluation sees.
 
     settings: limelight.config.stage_settings(study, "intervals", posterior, test); data: PooledMaps of the test. extra holds
     p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each of
     tables.map_statistics, and of mixture densities over the bins log_score (m,), ln q of all bins together. timed: store
-    the seconds that each map took (another number in every run).
+    the seconds that each map took (another number in every run). subfields: of the training light-cones, for a posterior of
+    abc: smc, which takes some of the maps alone (settings["smc"]["maps"]) and adds inference.smc.CHECKS to extra.
     """
     content, info = posterior.content, posterior.info
     how, device = test_presentation(info, settings), next(posterior.trunk.parameters()).device
     check_test_maps(info, settings, data)
-    seed, test = settings["seed"], settings["test"]["name"]
-    stage = f"draws of posterior {content['posterior']} on {test}"
+    seed, test, smc = settings["seed"], settings["test"]["name"], settings.get("smc")
+    name, recalibrated = (smc["name"], False) if smc else (content["posterior"], content["recalibration"] is not None)
+    stage = f"draws of posterior {name} on {test}"
+    keys = {key: np.asarray(getattr(data, key)) for key in ROWS}
+    if smc:
+        chosen = evenly(len(data.maps), smc["maps"])
+        sample = smc_sampler(posterior, settings, how, subfields)
+        print(
+            f"{name} on {test}: {len(chosen)} of {len(data.maps)} maps, each with simulations of its own",
+            file=sys.stderr,
+        )
+    else:
+        chosen = np.arange(len(data.maps))
     truth = quantity(np.asarray(data.n_above)[:, : len(how.edges)], how.edges, np.asarray(data.volume_mpc3), "dn")
     found = {"counts": [], "parameters": [], "p_value": [], "predictive_p": [], "log_score": [], "seconds": []}
-    first = 0
-    for batch in observed(data.maps, how, seed, f"noise of test {test}"):
-        for i, one in enumerate(batch, first):
-            start = time.perf_counter()
-            seen = views(posterior, one[None].to(device))
+    checks: dict[str, list] = {}
+    inputs = (one for batch in observed(data.maps, how, seed, f"noise of test {test}") for one in batch)
+    taken = set(chosen.tolist())
+    maps = ((i, one) for i, one in enumerate(inputs) if i in taken)
+    for i, one in progress(maps, "simulate for maps", len(chosen)) if smc else maps:
+        start = time.perf_counter()
+        seen = views(posterior, one[None].to(device))
+        if smc:
+            *answer, numbers = sample(seen["features"], *(values[i] for values in keys.values()))
+            counts, parameters = (values.to(device) for values in answer)
+            for key, value in numbers.items():
+                checks.setdefault(key, []).append(value)
+        else:
             counts, parameters = draw(posterior, seen["features"], settings["samples"], seed, f"{stage}, map {i}")
-            found["seconds"].append(time.perf_counter() - start)
-            random = torch.Generator(device).manual_seed(torch_seed(seed, f"replicates of {stage}", i))
-            twins = replicated(posterior, counts[0, :REPLICATES], random)
-            above = (twins > seen["statistics"]).float().mean(dim=0)
-            found["predictive_p"].append(2 * torch.minimum(above, 1 - above).clamp(min=0.5 / REPLICATES))
-            found["p_value"].append(p_values(content["check"], seen))
-            known = torch.as_tensor(truth[i][None], dtype=torch.float32, device=device)
-            score = log_score(posterior, seen["features"], known, seed, f"truth of {test}, map {i}")
-            if score is not None:
-                found["log_score"].append(score)
-            found["counts"].append(counts)
-            if parameters is not None:
-                found["parameters"].append(parameters)
-        first += len(batch)
+        found["seconds"].append(time.perf_counter() - start)
+        random = torch.Generator(device).manual_seed(torch_seed(seed, f"replicates of {stage}", i))
+        twins = replicated(posterior, counts[0, :REPLICATES], random)
+        above = (twins > seen["statistics"]).float().mean(dim=0)
+        found["predictive_p"].append(2 * torch.minimum(above, 1 - above).clamp(min=0.5 / REPLICATES))
+        found["p_value"].append(p_values(content["check"], seen))
+        known = torch.as_tensor(truth[i][None], dtype=torch.float32, device=device)
+        score = log_score(posterior, seen["features"], known, seed, f"truth of {test}, map {i}")
+        if score is not None:
+            found["log_score"].append(score)
+        found["counts"].append(counts)
+        if parameters is not None:
+            found["parameters"].append(parameters)
     samples = torch.cat(found["counts"]).cpu().numpy()
     extra = {"p_value": torch.cat(found["p_value"]), "predictive_p": torch.stack(found["predictive_p"])}
     if found["log_score"]:
@@ -75,25 +101,30 @@ def posterior_intervals(posterior: Posterior, settings: dict, data, timed: bool 
         samples_of_them = torch.cat(found["parameters"]).cpu().numpy()
         with_parameters = {"parameter_samples": samples_of_them, "parameter_names": names}
         if list(data.parameter_names) == names:  # a test may have another line model, of other parameters
-            with_parameters["parameters"] = np.asarray(data.parameters)
-    kind = KINDS[content["kind"]] + (
+            with_parameters["parameters"] = np.asarray(data.parameters)[chosen]
+    kind = KINDS["smc" if smc else content["kind"]] + (
         ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
     )
+    totals = {key: int(sum(checks[key])) for key in ("simulations", "proposals", "accepted") if smc}
     return Intervals(
-        method=kind + (", recalibrated" if content["recalibration"] is not None else ""),
+        method=kind + (", recalibrated" if recalibrated else ""),
         test=test,
         settings={
             **test_words(settings, how.grid),
-            "posterior": content["posterior"],
+            "posterior": name,
             "network": info["network"],
-            "recalibrated": content["recalibration"] is not None,
+            "recalibrated": recalibrated,
+            **totals,
         },
         log10_lum_edges=how.edges,
-        truth=truth,
+        truth=truth[chosen],
         quantiles=quantiles_of(samples),
-        rows={name: np.asarray(getattr(data, name)) for name in ("lightcone", "subfield", "draw")},
+        rows={key: values[chosen] for key, values in keys.items()},
         seconds=np.array(found["seconds"]) * timed,
         samples=samples,
-        extra={name: values.double().cpu().numpy() for name, values in extra.items()},
+        extra={
+            **{key: values.double().cpu().numpy() for key, values in extra.items()},
+            **{key: np.array(values, np.float64) for key, values in checks.items()},
+        },
         **with_parameters,
     )

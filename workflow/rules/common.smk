@@ -144,6 +144,12 @@ def posterior_subfields(wildcards):
     return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["train"] if wanted]
 
 
+def simulated_subfields(wildcards):
+    """The halos that a posterior of abc: smc paints for every test map: those of the training light-cones; else none."""
+    wanted = STUDY["posteriors"][wildcards.posterior]["abc"] == "smc"
+    return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["train"] if wanted]
+
+
 # Every posterior on every test that it draws intervals for.
 DRAWN = [(posterior, test) for posterior in STUDY["posteriors"] for test in posterior_tests(STUDY, posterior)]
 

@@ -33,7 +33,8 @@ rule posterior:
 
 rule intervals:
     input:
-        posterior=f"{RESULTS}/posteriors/{{posterior}}/posterior.pt",
+        posterior=lambda wildcards: f"{RESULTS}/posteriors/{trained_posterior(STUDY, wildcards.posterior)}/posterior.pt",
+        subfields=simulated_subfields,
         maps=lambda wildcards: pooled([STUDY["tests"][wildcards.test]["line_model"]], "test"),
     output:
         f"{RESULTS}/posteriors/{{posterior}}/{{test}}.h5",
@@ -51,10 +52,12 @@ rule intervals:
     params:
         settings=lambda wildcards: settings("intervals", wildcards.posterior, wildcards.test),
         code=code_hash("scripts/sample_posterior.py"),
+        subfields=lambda wildcards, input: "--subfields" if input.subfields else "",
         device="auto" if STUDY["resources"]["gpus"] else "cpu",
     shell:
-        "python scripts/sample_posterior.py --config $STUDY --test {wildcards.test} --posterior {input.posterior:q}"
-        " --maps {input.maps:q} --device {params.device} --output {output:q} > {log:q} 2>&1"
+        "python scripts/sample_posterior.py --config $STUDY --name {wildcards.posterior} --test {wildcards.test}"
+        " --posterior {input.posterior:q} --maps {input.maps:q} {params.subfields} {input.subfields:q}"
+        " --device {params.device} --output {output:q} > {log:q} 2>&1"
 
 
 # Are the intervals honest? Not part of `all`: `snakemake calibration` judges every posterior on every test of its own.
