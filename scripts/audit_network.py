@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 
 from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.audit import audit, in_words  # noqa: E402
 from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
@@ -34,13 +35,13 @@ def main() -> None:
     )
     parser.add_argument("--control", type=Path, metavar="model.pt", help="its recipe trained on permuted labels")
     parser.add_argument("--output", type=Path, required=True, metavar="A.h5", help="audit file; A.csv stands beside it")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     if args.output.suffix != ".h5":
         raise problem("--output", f"'{args.output}'", "a name that ends in .h5", "the table is written beside it")
     start = time.monotonic()
     study = load_study(args.config)
-    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    device = pick_device(args.device)
     network = load_model(args.network, device)
     name = network[1]["network"]
     if name not in study["networks"]:

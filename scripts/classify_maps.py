@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 
 from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.classify import classify, in_words, write_classification  # noqa: E402
 from limelight.files import provenance  # noqa: E402
@@ -28,11 +29,11 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained classifier")
     parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
     parser.add_argument("--output", type=Path, required=True, metavar="C.h5", help="classification file to write")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    device = pick_device(args.device)
     module, info = load_model(args.network, device)
     if info["network"] not in study["networks"]:
         found, known = f"network '{info['network']}'", ", ".join(study["networks"])

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 
 from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.predict import evaluate  # noqa: E402
 from limelight.evaluation.shards import read_history, write_evaluation  # noqa: E402
@@ -35,13 +36,13 @@ def main() -> None:
     parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
     parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
     parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="evaluation file to write")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study["tests"]:
         raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
-    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    device = pick_device(args.device)
     module, info = load_model(args.network, device)
     if info["network"] not in study["networks"]:
         raise problem(

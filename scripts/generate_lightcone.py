@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.cosmology import Cosmology  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.halos.catalogue import write_catalogue  # noqa: E402
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone, part of its seed")
     parser.add_argument("--output", type=Path, required=True, help="light-cone file to write")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     if args.lightcone < 0:
         raise problem("--lightcone", f"{args.lightcone}", "a number from 0 up", "choose another")
@@ -41,7 +42,7 @@ def main() -> None:
         grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1,
         Cosmology(**study["cosmology"]),
         torch_seed(study["seed"], "light-cone", args.lightcone),
-        args.device,
+        pick_device(args.device),
     )
     made = time.monotonic() - start
     attributes = provenance(stage_settings(study, "lightcone"), study["seed"]) | {"lightcone": args.lightcone}

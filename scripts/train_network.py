@@ -12,6 +12,7 @@ import torch
 
 from limelight.codehash import code_hash
 from limelight.config import grid_section, load_study, stage_settings
+from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.maps.grid import make_grid
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--start", metavar="MODEL.pt", help="trained network to begin with (the config's initialise_from)"
     )
-    parser.add_argument("--device", default="auto", choices=["cpu", "cuda", "auto"], help="auto: a GPU if there is one")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
     )
@@ -63,10 +64,7 @@ def main() -> None:
             raise problem("--network", found, f"one of {', '.join(networks)}", "name one of the config's")
         if bool(args.start) != ("initialise_from" in networks[args.network]):
             raise problem("--start", repr(args.start), "what the config's initialise_from says", "give both or neither")
-        cuda = torch.cuda.is_available()
-        if args.device == "cuda" and not cuda:
-            raise problem("--device", "cuda", "a CUDA device that torch can use", "use cpu, or mend the driver")
-        device = "cuda" if cuda and args.device != "cpu" else "cpu"
+        device = pick_device(args.device)
         here = torch.cuda.device_count() if device == "cuda" else 1
         processes = args.processes or max(1, min(study["resources"]["gpus"], here))
         if processes < 1 or (device == "cuda" and processes > here):

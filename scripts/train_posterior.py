@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 
 from limelight.config import load_study, stage_settings  # noqa: E402
+from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.inference.learn import train_posterior  # noqa: E402
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--validation", nargs="+", required=True, metavar="P.h5", help="pooled maps that choose")
     parser.add_argument("--subfields", nargs="*", default=[], metavar="S.h5", help="imnn: subfields to paint")
     parser.add_argument("--output", type=Path, required=True, metavar="posterior.pt", help="posterior file to write")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where it runs (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
@@ -49,7 +50,7 @@ def main() -> None:
     settings = stage_settings(study, "posterior", args.posterior)
     what, network = settings["posterior"], settings["network"]
     torch.set_num_threads(settings["threads"])
-    device = "cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu")
+    device = pick_device(args.device)
     trunk, info = load_model(args.network, device)
     if info["network"] != network["name"]:
         found, fix = f"network '{info['network']}'", "give the right model.pt"
