@@ -73,7 +73,7 @@ def _panel(panel, quantity: str, rows: list[Row]) -> None:
         panel.set_xscale("log")
         panel.xaxis.set_minor_formatter(NullFormatter())
     reach = max(0.12, min(1.0, 1.15 * np.abs(np.concatenate(drawn) - 1).max())) if drawn else 0.12
-    panel.set_ylim(1 - reach, 1 + reach)
+    panel.set_ylim(1 - reach, 1 + (1.8 if side_by_side else 1) * reach)  # these have many cases, so a tall legend
     if not quantity.startswith("N-body"):
         panel.legend(fontsize=6)
 

@@ -219,7 +219,8 @@ def cone_velocity_row(halos: HaloCatalogue) -> Row:
     middle = float(np.median(halos.redshift))
     expected = float(halos.cosmology.velocity_rms(middle))
     error = expected * velocity_scatter(halos.position_mpc, halos.cosmology)
-    return Row("rms velocity", "light-cone", middle, rms, expected, error)
+    band = 0.5 * (halos.geometry["redshift_min"] + halos.geometry["redshift_max"])
+    return Row("rms velocity", "light-cone", band, rms, expected, error)
 
 
 def velocity_scatter(position: np.ndarray, cosmology: Cosmology, pairs: int = 40_000) -> float:

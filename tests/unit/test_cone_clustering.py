@@ -17,6 +17,7 @@ from limelight.halos.cone_clustering import (
     make_band,
     mean_counts,
     measured_power,
+    power_jackknife,
     power_scatter,
     shell_sum,
 )
@@ -161,6 +162,14 @@ def test_errors_are_the_scatter_of_poisson_fields(mesh):
     quiet = power_scatter(mesh, band, shell) ** 2 - 2 / effective_waves(mesh, shell, band)
     assert np.std(found) / signal == pytest.approx(np.sqrt(quiet), rel=0.4)
     assert abs(np.mean(found)) < 4 * np.std(found) / 40**0.5
+
+
+def test_jackknife_of_gaussian_waves_agrees_with_their_count(mesh, linear_halos):
+    """In a field of independent waves leaving out parts finds what counting does, as well as eight parts can tell."""
+    band = make_band(mesh, mesh.counts(linear_halos.position_mpc), 11.0, DEX, "tinker08")
+    shells = [mesh.shell(k) for k in (0.06, 0.1)]
+    for error, shell in zip(power_jackknife(mesh, band, shells), shells, strict=True):
+        assert error / power_scatter(mesh, band, shell) == pytest.approx(1, abs=0.7)
 
 
 def effective_waves(mesh, shell, band):
