@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the docs' gallery from a finished study: its figures as small pictures, and the page that shows them.
 
-Writes <docs>/results/<study>/*.png, 3 MB at most in all, and <docs>/gallery.md. Shown are all comparisons, the pages of the
+Writes <docs>/results/<study>/*.png, 2.4 MB at most in all, and <docs>/gallery.md. Shown are all comparisons, the pages of the
 audits, filters and feature maps, and confusion matrices.
 
 example: python scripts/make_gallery.py --config config/bench.yaml --time "1 h 50 min" \\
@@ -20,7 +20,7 @@ from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.figures.gallery import entries, page, processor_hours, small_pictures  # noqa: E402
 from limelight.files import atomic_path, write_text  # noqa: E402
 
-LIMIT_BYTES = 3_000_000
+LIMIT_BYTES = 2_400_000
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ def _history(panel: Axes, e: Evaluation, name: str) -> None:
 
 
 def _squared_unit(e: Evaluation) -> str:
-    return "dex$^2$" if e.target["transform"] != "none" else "target units squared"
+    return "dex$^2$" if e.target["transform"] != "none" else "target$^2$"
 
 
 def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
