@@ -157,5 +157,5 @@ def page(found: list[Entry], study: dict, config: str, folder: str, facts: dict[
             before = entry.chapter
         target = f"results/{study['study']}/figures/{entry.source.parent.name}/{entry.source.stem}.pdf"
         lines += [f"### {entry.name}", "", entry.caption, "", f"![{entry.name}]({folder}/{entry.name}.png)", ""]
-        lines += [f"{entry.made_of}. Again: `snakemake --cores 2 --configfile {config} {target}`", ""]
+        lines += [f"{entry.made_of}. Again: `snakemake {target} --cores 2 --configfile {config}`", ""]
     return "\n".join(lines)

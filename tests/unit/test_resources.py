@@ -88,9 +88,9 @@ def test_more_gpus_train_faster_but_not_for_less(studies):
 
 
 def test_jobs_of_the_tiny_study_are_those_of_its_workflow(studies):
-    expected = {"lightcone": 4, "subfields": 4, "maps": 7, "pooled": 7, "network": 2, "evaluation": 4}
+    expected = {"lightcone": 4, "subfields": 4, "maps": 7, "pooled": 7, "network": 4, "evaluation": 4}
     expected |= {"audit": 2, "figure": 22}
-    assert jobs(studies["tiny"]) == expected  # breysse is not tested, so its test maps are not painted
+    assert jobs(studies["tiny"]) == expected  # two networks and their controls; breysse has no test maps
 
 
 def test_what_is_kept_counts_as_disk_and_the_rest_as_temporary(studies):
