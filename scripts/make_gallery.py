@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the docs' gallery from a finished study: its figures as small pictures, and the page that shows them.
 
-Writes <docs>/results/<study>/*.png, 2.4 MB at most in all, and <docs>/gallery.md. Shown are all comparisons, the pages of the
+Writes <docs>/results/<study>/*.png, 2.4 MB at most in all, and <docs>/gallery.md. Shown are comparisons, the pages of the
 audits, filters and feature maps, and confusion matrices.
 
 example: python scripts/make_gallery.py --config config/bench.yaml --time "1 h 50 min" \\

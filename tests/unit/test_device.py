@@ -7,7 +7,7 @@ from limelight.device import DEVICES, pick_device
 from limelight.errors import LimelightError
 
 
-@pytest.mark.parametrize("here, found", [(False, ["cpu", "cpu", None]), (True, ["cuda", "cpu", "cuda"])])
+@pytest.mark.parametrize(("here", "found"), [(False, ["cpu", "cpu", None]), (True, ["cuda", "cpu", "cuda"])])
 def test_a_gpu_is_used_where_there_is_one_and_missed_in_one_line(
     here: bool, found: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
