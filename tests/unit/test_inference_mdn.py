@@ -57,12 +57,18 @@ def test_a_mixture_head_recovers_mean_and_width(loss):
 
 
 @pytest.mark.parametrize(
-    ("rows", "of_mean", "of_width"), [(6000, 0.3, 0.15), pytest.param(60_000, 0.08, 0.03, marks=pytest.mark.slow)]
+    ("rows", "size", "of_mean", "of_width"),
+    [
+        (6000, {"transforms": 2, "hidden": 24, "embedding": 4}, 0.3, 0.15),
+        pytest.param(
+            60_000, {"transforms": 3, "hidden": 48, "embedding": 16}, 0.08, 0.03, marks=pytest.mark.slow, id="large"
+        ),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:torch.triangular_solve")
-def test_a_flow_recovers_mean_and_width(rows, of_mean, of_width):
+def test_a_flow_recovers_mean_and_width(rows, size, of_mean, of_width):
     torch.manual_seed(0)
-    flow = build_flow(3, 2, "nsf", transforms=2, hidden=24, embedding=4, dropout=0.0)
+    flow = build_flow(3, 2, "nsf", **size, dropout=0.0)
     trained(flow, flow_loss, rows)
     x = linear_gaussian(200, 3)[1]
     mean, covariance = exact(x)
