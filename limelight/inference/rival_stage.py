@@ -131,12 +131,14 @@ def rival_intervals(
     """Sample the posterior of the chosen maps of one test; chains in a folder of their own below `chains`, resumed.
 
     settings: stage_settings(study, "rival", name, test); paths: subfields of the test light-cones; timed: keep the seconds.
-    The chains' folder is keyed by the settings and the emulator's numbers: no chain of another posterior is taken up.
+    The chains' folder is keyed by the settings and the emulator's numbers: no chain of another posterior is taken up. How
+    many maps are asked for changes none of them, so more can be asked for later.
     """
     rival_settings, line_model, test = settings["rival"], settings["line_model"], settings["test"]
     model, shape = get_model(line_model["model"], line_model["parameters"]), get_shape(line_model["model"])
     numbers = [float(emulator.outputs.sum()), float(sum(rows.sum() for rows in emulator.data.values()))]
-    key = settings_hash([settings, numbers])
+    each = {name: value for name, value in rival_settings.items() if name != "maps"}
+    key = settings_hash([{**settings, "rival": each}, numbers])
     edges, names = log10_lum_edges(settings["labels"]), list(model.parameters)
     same_model = test["line_model"]["model"] == line_model["model"]
     found = {name: [] for name in ("one", "underlying", "samples", "truth", "parameters", "seconds", "rows", "checks")}

@@ -69,6 +69,18 @@ def test_stages_write_the_intervals_of_a_study(tmp_path):
     for i, row in enumerate(result.extra["row"].astype(int)):
         np.testing.assert_array_equal(result.parameters[i], list(painted[row].parameters.values()))
         np.testing.assert_array_equal(result.truth[i], -np.diff(painted[row].n_above[:50]))
+    # more maps of the same test: the chains that stand are taken up, not run again
+    before = {path: path.stat().st_ino for path in (tmp_path / "chains").rglob("*.h5")}
+    more = rival_intervals(
+        {**settings, "rival": {**settings["rival"], "maps": 4}}, emulator, [paths[7]], tmp_path / "chains"
+    )
+    after = {path: path.stat().st_ino for path in (tmp_path / "chains").rglob("*.h5")}
+    shared = [i for i, row in enumerate(more.extra["row"]) if row in result.extra["row"]]
+    assert 0 < len(shared) < 4
+    assert {path: after[path] for path in before} == before
+    assert len({path.parent for path in after}) == 1
+    same = [i for i, row in enumerate(result.extra["row"]) if row in more.extra["row"]]
+    np.testing.assert_array_equal(more.samples[shared], result.samples[same])
     again = rival_intervals(settings, emulator, [paths[7]], tmp_path / "other")
     np.testing.assert_array_equal(again.samples, result.samples)
     assert rival_table(result)[0]["maps"] == 3
