@@ -75,7 +75,8 @@ def log_density(mixture: Mixture, y: Tensor) -> Tensor:
     """ln p(y) of each row, (b,) for y (b, d).
 
     The low-rank part by the Woodbury identity: with U = D^-½ F and C = 1 + UᵀU, the quadratic form is |u|² − |C^-½ Uᵀu|² and
-    the determinant |D| |C|.
+    the determinant |D| |C|. NaN where C has no root even in double precision, as in a run that diverges: the loss then
+    says so, and `fit` refuses it in one line.
     """
     u = (y[:, None] - mixture.means) / mixture.widths
     square = u.square().sum(dim=-1)
@@ -83,7 +84,11 @@ def log_density(mixture: Mixture, y: Tensor) -> Tensor:
     if mixture.factors.shape[-1]:
         scaled = mixture.factors / mixture.widths[..., None]
         capacity = torch.eye(scaled.shape[-1], dtype=y.dtype, device=y.device) + scaled.mT @ scaled
-        root = torch.linalg.cholesky(capacity)
+        root, failed = torch.linalg.cholesky_ex(capacity)
+        if failed.any():
+            if y.dtype != torch.float64:  # of factors thousands of times the widths, single precision loses the 1 in C
+                return log_density(Mixture(*(part.double() for part in mixture)), y.double()).to(y.dtype)
+            root = torch.where(failed[..., None, None] > 0, math.nan, root)
         shared = torch.linalg.solve_triangular(root, scaled.mT @ u[..., None], upper=False)[..., 0]
         square = square - shared.square().sum(dim=-1)
         log_det = log_det + 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)

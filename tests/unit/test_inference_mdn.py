@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from limelight.errors import LimelightError
 from limelight.inference import mdn, scaling
 from limelight.inference.fit import fit
 from limelight.inference.npe import build_flow, flow_loss, flow_sample
@@ -96,6 +97,31 @@ def test_the_density_is_that_of_full_covariances():
             covariance = torch.diag(m.widths[row, k] ** 2) + m.factors[row, k] @ m.factors[row, k].T
             total += m.log_weights[row, k].exp() * stats.multivariate_normal.pdf(y[row], m.means[row, k], covariance)
         assert mdn.log_density(m, y)[row] == pytest.approx(np.log(float(total)), rel=1e-10)
+
+
+def test_the_density_of_factors_that_dwarf_the_widths_is_that_of_the_full_covariance():
+    factors = 100 * torch.randn(1, 1, 2, 6, generator=torch.Generator().manual_seed(2))
+    m = mdn.Mixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.full((1, 1, 2), 1e-2), factors)
+    y = torch.tensor([[30.0, -50.0]])
+    flat = factors[0, 0].double().numpy()
+    truth = stats.multivariate_normal(cov=1e-4 * np.eye(2) + flat @ flat.T).logpdf(y[0].numpy())
+    assert mdn.log_density(m, y).item() == pytest.approx(truth, rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["mixture", "flow"])
+def test_a_run_that_diverges_ends_in_one_line(head):
+    torch.manual_seed(0)
+    theta, x = linear_gaussian(256, 1)
+    module = build_flow(3, 2, "nsf", 2, 16, 8, 0.0) if head == "flow" else mdn.MixtureHead(3, 2, 2, 2, 16, 1, 0.0)
+
+    def loss(rows, _):
+        if head == "flow":
+            return flow_loss(module, x[rows], theta[rows])
+        return mdn.negative_log_likelihood(module(x[rows]), theta[rows])
+
+    options = {**OPTIONS, "batch_size": 64, "learning_rate": 1e20}
+    with pytest.raises(LimelightError, match="a loss of nan, nan; expected finite losses; lower its training.learning"):
+        fit(module, loss, lambda: loss(torch.arange(256), None), 256, options, 5, "linear")
 
 
 def test_crps_is_the_integral_it_stands_for():
