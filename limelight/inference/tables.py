@@ -65,7 +65,8 @@ def map_statistics(inputs: Tensor) -> Tensor:
     """A few plain numbers of network inputs (b, 1, x, y, f), (b, 13): what a network may have learnt to overlook.
 
     Mean, the roots of the second to fourth central moment (units of the input), the spread of the channels' means and of
-    their spreads, the largest and smallest value, and log10 of the mean power in five equal steps of |k| on the sky.
+    their spreads, the largest and smallest value, and log10 of the mean power in five equal steps of |k| on the sky. Maps
+    of 10 pixels a side and fewer lack waves in some of the steps, which are left out: down to (b, 8) of a single pixel.
     """
     x = inputs.float()[:, 0]
     flat = x.flatten(1)
@@ -79,12 +80,14 @@ def map_statistics(inputs: Tensor) -> Tensor:
         d.pow(4).mean(dim=1).pow(0.25),
     ]
     channels = x.flatten(1, 2)  # (b, xy, f)
-    spreads = [channels.mean(dim=1).std(dim=1, correction=0), channels.std(dim=1).std(dim=1, correction=0)]
+    within = channels.std(dim=1, correction=int(channels.shape[1] > 1))
+    spreads = [channels.mean(dim=1).std(dim=1, correction=0), within.std(dim=1, correction=0)]
     extremes = [flat.amax(dim=1), flat.amin(dim=1)]
     power = torch.fft.rfft2(x - mean[:, None, None, None], dim=(1, 2)).abs().square().mean(dim=3)
-    k = torch.hypot(torch.fft.fftfreq(x.shape[1])[:, None], torch.fft.rfftfreq(x.shape[2])[None]).to(x.device)
-    shell = (k / 0.5 * 5).long().clamp(max=4)
-    powers = [(power[:, (shell == i) & (k > 0)].mean(dim=1) + 1e-12).log10() for i in range(5)]
+    k = torch.hypot(torch.fft.fftfreq(x.shape[1])[:, None], torch.fft.rfftfreq(x.shape[2])[None])
+    steps = (k / 0.5 * 5).long().clamp(max=4)
+    waves = [((steps == i) & (k > 0)).to(x.device) for i in range(5) if ((steps == i) & (k > 0)).any()]
+    powers = [(power[:, these].mean(dim=1) + 1e-12).log10() for these in waves]
     return torch.stack([*moments, *spreads, *extremes, *powers], dim=1)
 
 

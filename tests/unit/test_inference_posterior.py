@@ -19,10 +19,10 @@ from limelight.inference.draw import draw, replicated
 from limelight.inference.fit import fit
 from limelight.inference.intervals import write_intervals
 from limelight.inference.learn import train_posterior
-from limelight.inference.misspecification import UNLIKE, p_values, verdict
+from limelight.inference.misspecification import UNLIKE, make_check, p_values, verdict
 from limelight.inference.posterior import load_posterior, views
 from limelight.inference.recalibrate import factors
-from limelight.inference.tables import dequantised, make_table, to_counts
+from limelight.inference.tables import dequantised, make_table, map_statistics, to_counts
 from limelight.lines.labels import count_above
 from limelight.networks import REGISTRY, build
 from limelight.networks.features import feature_count, features, last_linear
@@ -137,6 +137,7 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     assert calibration.information_gain(draws, truth, prior)[:, :6].mean() > 0.25
     share = calibration.coverage(calibration.ranks(draws, truth), 0.95)[0]
     assert 0.8 < share.mean() <= 1
+    assert (result.extra["predictive_p"][:, 7] == 1).all(), "the least value of each of these maps is 0"
     write_intervals(tmp_path / "i.h5", result, {"seed": 7})
     assert result.extra["p_value"].min() > 0
 
@@ -196,6 +197,42 @@ def test_strange_maps_are_found(mixture, data):
     assert "unlike anything" in verdict(0.001)
     assert "unusual" in verdict(0.03)
     assert verdict(0.4).startswith("like the training maps")
+
+
+@pytest.mark.parametrize(
+    ("side", "steps"), [(1, []), (2, [4]), (4, [2, 3, 4]), (9, [1, 2, 3, 4]), (16, [0, 1, 2, 3, 4])]
+)
+def test_maps_of_any_size_have_the_power_that_they_have_waves_for(side, steps):
+    """A lone wave 2 cos(2π m x / n): power n⁴ in each of its modes ±m, 4 n⁴ in the one of m = n/2; none elsewhere."""
+    wave = {1: 0, 2: 1, 4: 1, 9: 2, 16: 1}[side]
+    x = 2 * torch.cos(2 * torch.pi * wave / side * torch.arange(side))
+    found = map_statistics((5 + x[:, None, None]).expand(1, 1, side, side, 3))[0]
+    assert found.shape == (8 + len(steps),)
+    assert found.isfinite().all()
+    assert found[:2].tolist() == pytest.approx([5 + x.mean().item(), x.std(correction=0).item()], abs=1e-5)
+    if not wave:
+        return
+
+    def step(a: int, b: int) -> int:
+        return min(4, int(10 * np.hypot(a, b) / side + 1e-9))
+
+    waves = [(a, b) for a in range(-((side - 1) // 2), side // 2 + 1) for b in range(side // 2 + 1) if a or b]
+    modes = sum(step(*each) == step(wave, 0) for each in waves)
+    power = (2 if 2 * wave < side else 4) * side**4 / modes
+    assert steps[found[8:].argmax()] == step(wave, 0)
+    assert found[8:].max().item() == pytest.approx(np.log10(power), abs=1e-4)
+
+
+@pytest.mark.parametrize("side", [1, 3, 8])
+def test_strange_maps_are_found_however_few_their_pixels(side):
+    random = torch.Generator().manual_seed(3)
+    usual = torch.rand(600, 1, side, side, 4, generator=random)
+    strange = usual[500:] + 3 * torch.arange(4)
+    shown = {view: map_statistics(usual) for view in ("features", "statistics")}
+    check = make_check(*({view: s[rows] for view, s in shown.items()} for rows in (slice(300), slice(300, 500))))
+    p = p_values(check, {view: s[500:] for view, s in shown.items()})
+    assert 0.2 < p.median() <= 1
+    assert p_values(check, dict.fromkeys(shown, map_statistics(strange))).max() < UNLIKE
 
 
 def test_a_cube_is_answered_with_intervals_and_a_verdict(tmp_path, mixture, data):

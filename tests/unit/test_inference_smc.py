@@ -205,7 +205,7 @@ def test_only_halos_of_training_light_cones_are_painted(tmp_path):
 def study_of(tmp_path, **changes) -> dict:
     raw = toy_study()
     raw["rival"] = {}
-    raw["grid"]["pool_pixels"] = 2  # 16 × 16 pixels: each of the map's statistics needs modes
+    raw["grid"]["pool_pixels"] = 2  # 16 × 16 pixels: power on all five scales
     raw["line_models"]["li_full"] = {**LINE_MODEL, "draws": 6}
     raw["networks"]["n"] |= {
         "architecture": "cnn2d",
