@@ -203,8 +203,8 @@ def _expand_seeds(seeds: str | list[int]) -> list[int]:
 def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> dict:
     """The part of a study that decides the output of a stage.
 
-    stage: lightcone, subfields, maps or pooled (name: a line model), network, evaluation, audit or classification (name: a
-    network), posterior or intervals (name: a posterior).
+    stage: lightcone, halo_validation, subfields, maps or pooled (name: a line model), network, evaluation, audit or
+    classification (name: a network), posterior or intervals (name: a posterior).
     Each stage includes what it inherits from the stages before it, so that one hash identifies a file's whole ancestry.
     """
     if stage in ("posterior", "intervals"):
@@ -228,6 +228,9 @@ def stage_settings(study: dict, stage: str, name: str = "", test: str = "") -> d
     }
     if stage == "lightcone":
         return settings
+    if stage == "halo_validation":  # it paints fields of its own, unturned, and pools none
+        cuts = {key: study["subfields"][key] for key in ("size_deg", "per_side")}
+        return {**settings, "subfields": cuts, "grid": {key: grid[key] for key in ("pixels", "channels")}}
     settings["subfields"] = study["subfields"]
     if stage == "subfields":
         return settings

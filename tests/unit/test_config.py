@@ -163,6 +163,26 @@ def test_settings_of_a_stage_hold_what_decides_it_and_nothing_else():
     assert stage_settings(study, "lightcone") != stage_settings(resolve_study(changed("seed", 1), "demo"), "lightcone")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "reruns"),
+    [
+        ("subfields", "size_deg", 0.7, True),
+        ("subfields", "per_side", 1, True),
+        ("grid", "pixels", 64, True),
+        ("grid", "channels", 20, True),
+        ("seed", None, 1, True),
+        ("subfields", "reflections", True, False),
+        ("grid", "pool_pixels", 4, False),
+        ("labels", "bins", 5, False),
+    ],
+)
+def test_halos_are_validated_again_when_what_they_are_painted_on_changes(section, key, value, reruns):
+    study = resolve_study(DEMO, "demo")
+    other = {**study, section: value if key is None else {**study[section], key: value}}
+    assert other != study
+    assert (stage_settings(study, "halo_validation") != stage_settings(other, "halo_validation")) == reruns
+
+
 def test_the_config_reference_is_the_schemas(tmp_path: Path):
     written = tmp_path / "config.md"
     script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--output", str(written)]

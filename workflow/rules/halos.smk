@@ -67,7 +67,7 @@ rule validate_halos:
         * estimate.runtime_min(STUDY, "lightcone")
         * 2 ** (attempt - 1),
     params:
-        settings=settings("lightcone"),
+        settings=settings("halo_validation"),
         code=code_hash(
             "scripts/validate_halos.py",
             "resources/halo_reference.csv",
