@@ -41,23 +41,20 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
     if cones["source"] not in FORMATS:
         raise problem("lightcones.source", f"'{cones['source']}'", f"one of {', '.join(FORMATS)}", "choose one")
     config = Cosmology(**study["cosmology"])
-    paths = input_files(cones, lightcone)
-    pieces = read_files(paths, cones["source"], options, config)
-    cosmology = agreed_cosmology(pieces, config, adopt=options["cosmology"] == "adopt")
     band = grid["rest_freq_ghz"] / grid["freq_max_ghz"] - 1, grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1
     near, far = padded_redshifts(*band)
+    paths = input_files(cones, lightcone)
+    pieces = read_files(paths, cones["source"], options, config, cones["mass_min_msun"], (near, far))
+    cosmology = agreed_cosmology(pieces, config, adopt=options["cosmology"] == "adopt")
     is_box, shared = pieces[0].box_mpc is not None, "{lightcone" not in str(cones["files"])
     if is_box:
         pieces = _snapshots_in_range(pieces, near, far, options["redshift_reach"])
     elif shared:
         _refuse_one_lightcone_for_many(cones)
     for piece in pieces:
-        if not len(piece):
-            fix = "check the file; satellites need catalogue.subhalos: true"
-            raise problem(piece.path, "no halos", "at least one halo", fix)
-    lightest = min(float(piece.mass_msun.min()) for piece in pieces)
+        _refuse_without_halos(piece, cones["mass_min_msun"])
+    lightest = min(piece.mass_range_msun[0] for piece in pieces)
     floor = lightest if lightest > RESOLVED_FROM * cones["mass_min_msun"] else cones["mass_min_msun"]
-    pieces = [_above(piece, cones["mass_min_msun"]) for piece in pieces]
     if is_box:
         judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
         abundance = _judge(judged, floor, cones, cosmology)
@@ -117,8 +114,14 @@ def _judge(judged: list[tuple], floor: float, cones: dict, cosmology: Cosmology)
     ]
 
 
-def read_files(paths: list[Path], source: str, options: dict, cosmology: Cosmology) -> list[Foreign]:
-    """Read and check files; pieces of one snapshot (or of one light-cone) are joined. Sorted by redshift."""
+def read_files(
+    paths: list[Path], source: str, options: dict, cosmology: Cosmology, floor: float, needed: tuple[float, float]
+) -> list[Foreign]:
+    """Read and check files; pieces of one snapshot (or of one light-cone) are joined. Sorted by redshift.
+
+    One file is held whole at a time. What stays are its halos above the mass floor (Msun), and of a box's snapshots those
+    that are the nearest somewhere in the needed redshifts: others come back without halos.
+    """
     redshifts = options.get("redshift")
     if isinstance(redshifts, list) and len(redshifts) != len(paths):
         found = f"{len(redshifts)} redshifts for {len(paths)} files"
@@ -128,16 +131,39 @@ def read_files(paths: list[Path], source: str, options: dict, cosmology: Cosmolo
     pieces = []
     for n, path in enumerate(paths):
         own = {**options, "redshift": redshifts[n] if isinstance(redshifts, list) else redshifts}
-        pieces.append(replace(check(FORMATS[source](path, own, cosmology), path), path=path))
+        piece = replace(check(FORMATS[source](path, own, cosmology), path), path=path)
+        mass = piece.mass_msun
+        extremes = (float(mass.min()), float(mass.max())) if len(mass) else None
+        pieces.append(replace(_cut(piece, mass >= floor), mass_range_msun=extremes))
+        del piece, mass
+        pieces = _without_far_snapshots(pieces, *needed)
     if len({piece.box_mpc is None for piece in pieces}) > 1:
         raise problem(paths[0], "light-cones and boxes together", "one kind", "give files of one kind")
+    return [_join(group) for group in _snapshots(pieces)]
+
+
+def _snapshots(pieces: list[Foreign]) -> list[list[Foreign]]:
+    """The pieces of each snapshot, by redshift; those of a light-cone together."""
     groups: list[list[Foreign]] = []
     for piece in sorted(pieces, key=lambda piece: piece.redshift or 0.0):
         if groups and abs((groups[-1][0].redshift or 0.0) - (piece.redshift or 0.0)) < SAME_SNAPSHOT:
             groups[-1].append(piece)
         else:
             groups.append([piece])
-    return [_join(group) for group in groups]
+    return groups
+
+
+def _without_far_snapshots(pieces: list[Foreign], near: float, far: float) -> list[Foreign]:
+    """The pieces, those without halos whose snapshot is nowhere the nearest: further files only narrow its shell."""
+    if any(piece.box_mpc is None for piece in pieces):
+        return pieces
+    snapshots = _snapshots(pieces)
+    shells = snapshot_shells([snapshot[0].redshift for snapshot in snapshots], near, far)
+    return [
+        _cut(piece, np.zeros(len(piece), bool)) if low - high > SAME_SNAPSHOT else piece
+        for snapshot, (low, high) in zip(snapshots, shells, strict=True)
+        for piece in snapshot
+    ]
 
 
 def _join(group: list[Foreign]) -> Foreign:
@@ -150,12 +176,16 @@ def _join(group: list[Foreign]) -> Foreign:
             raise problem(
                 path, found, "all pieces of the snapshot", "list every piece in lightcones.files (a * may stand)"
             )
+    if len(group) == 1:
+        return group[0]
     columns = {
         name: np.concatenate([getattr(piece, name) for piece in group])
         for name in ("position_mpc", "velocity_kms", "mass_msun")
     }
     observed = [piece.redshift_observed for piece in group]
     columns["redshift_observed"] = None if any(o is None for o in observed) else np.concatenate(observed)
+    extremes = [mass for piece in group for mass in piece.mass_range_msun or ()]
+    columns["mass_range_msun"] = (min(extremes), max(extremes)) if extremes else None
     left_out = {why: sum(piece.left_out.get(why, 0) for piece in group) for why in group[0].left_out}
     return replace(group[0], **columns, left_out=left_out)
 
@@ -188,12 +218,18 @@ def agreed_cosmology(pieces: list[Foreign], config: Cosmology, adopt: bool) -> C
     return combined_cosmology(config, pieces[0].cosmology) if adopt else config
 
 
-def _above(piece: Foreign, floor: float) -> Foreign:
-    """Only halos above the study's mass floor."""
-    keep = piece.mass_msun >= floor
-    if not keep.any():
-        found = f"no halo above {floor:g} Msun (the heaviest has {piece.mass_msun.max():.3g})"
+def _refuse_without_halos(piece: Foreign, floor: float) -> None:
+    """Refuse a snapshot or light-cone that has no halos, or none above the study's mass floor."""
+    if piece.mass_range_msun is None:
+        fix = "check the file; satellites need catalogue.subhalos: true"
+        raise problem(piece.path, "no halos", "at least one halo", fix)
+    if not len(piece):
+        found = f"no halo above {floor:g} Msun (the heaviest has {piece.mass_range_msun[1]:.3g})"
         raise problem(piece.path, found, "halos above lightcones.mass_min_msun", "lower it, or check the mass unit")
+
+
+def _cut(piece: Foreign, keep: np.ndarray) -> Foreign:
+    """Only some halos, keep (n,) bool, in arrays of their own: a view would hold the whole file's."""
     observed = piece.redshift_observed
     return replace(
         piece,

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tracemalloc
 
 import asdf
 import h5py
@@ -30,6 +31,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.foreign import import_lightcone
 from limelight.halos.formats import FORMATS
+from limelight.halos.formats.common import Foreign
 
 NO_CHECK = {"abundance_unchecked": "a toy catalogue"}
 UM = DATA / "um_sfr_catalog_0.506185.txt"
@@ -195,6 +197,41 @@ def test_snapshots_that_no_shell_needs_are_left_alone(tmp_path):
     for low, high, scale in ((2.4, 2.64, 0.2857), (2.66, 3.04, 0.2632), (3.06, 3.43, 0.2326)):
         lightest = halos.mass_msun[(z > low) & (z < high)].min()
         assert lightest == pytest.approx(mass.min() * (1 + scale) / H, rel=1e-4)
+
+
+def test_a_folder_of_snapshots_takes_the_memory_of_those_that_the_band_needs(tmp_path, monkeypatch):
+    """Of 24 snapshots the band needs 3; of each file a halo in 4 is above the floor. One file at a time is held whole."""
+    count, side = 60_000, 400.0
+
+    def read(path, options, cosmology):
+        rng = np.random.default_rng(int(path.stem))
+        mass = np.where(np.arange(count) % 4, 1e9, 1e12)
+        velocity = rng.normal(0, 100, (count, 3))
+        return Foreign(rng.uniform(0, side, (count, 3)), velocity, mass, int(path.stem) / 100, side)
+
+    monkeypatch.setitem(FORMATS, "rockstar", read)
+    redshifts = [*range(0, 200, 20), 250, 290, 330, *range(400, 1050, 60)]
+    assert len(redshifts) == 24
+    for name in ("some", "all"):
+        (tmp_path / name).mkdir()
+        for z in redshifts:
+            if name == "all" or 240 < z < 340:
+                (tmp_path / name / f"{z:04d}.list").touch()
+    found, peaks = [], []
+    for name in ("some", "all"):
+        files = str(tmp_path / name / "*.list")
+        settings = study(tmp_path, source="rockstar", files=files, field_deg=0.5, catalogue=NO_CHECK)
+        tracemalloc.start()
+        found.append(import_lightcone(settings, 0))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    (few, notes), (many, same_notes) = found
+    for name in ("position_mpc", "velocity_kms", "mass_msun", "redshift_observed"):
+        np.testing.assert_array_equal(getattr(few, name), getattr(many, name))
+    assert len(notes["conversions"]) == len(same_notes["conversions"]) == 3
+    file_bytes = 7 * 8 * count
+    assert peaks[1] < peaks[0] + file_bytes
+    assert peaks[1] < 3 * file_bytes
 
 
 def test_subfind_units_and_pieces(tmp_path):

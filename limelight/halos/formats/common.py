@@ -46,6 +46,7 @@ class Foreign:
     rows: tuple[int, int] | None = None  # (in this piece, in all pieces) where the file says so
     notes: dict = field(default_factory=dict)  # what was converted, for the light-cone file
     left_out: dict = field(default_factory=dict)  # {why: how many rows of the file}
+    mass_range_msun: tuple[float, float] | None = None  # of the whole file, above the mass floor or not; None: no halos
     path: Path | None = None  # the file, or the first of those that were joined
 
     def __len__(self) -> int:
