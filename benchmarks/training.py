@@ -68,7 +68,13 @@ def loader(folder: Path, count: int, shape: tuple[int, int, int], device: torch.
         noise=[(SIGMA_UK, SIGMA_UK)],
         foregrounds=None,
         preprocessing={"transform": "asinh", "scale_uk": 3.0},
-        augmentation={"blank_fraction": 0.1, "dim_fraction": 0.1, "flips": True, "quarter_turns": True},
+        augmentation={
+            "blank_fraction": 0.1,
+            "dim_fraction": 0.1,
+            "superpose_fraction": 0.0,
+            "flips": True,
+            "quarter_turns": True,
+        },
     )
     start = time.perf_counter()
     found = read_pooled(paths)

@@ -192,10 +192,9 @@ def _check_classifier(name: str, network: dict, refuse) -> None:
         return
     if len(network["line_models"]) < 2:
         raise refuse(f"{where}.line_models", "one", "two line models or more to tell apart", "add another")
-    if training["blank_fraction"] > 0:
-        raise refuse(
-            f"{where}.training.blank_fraction", "empty maps", "none: no line model painted them", "set it to 0"
-        )
+    for key, found in (("blank_fraction", "empty maps"), ("superpose_fraction", "two maps in one")):
+        if training[key] > 0:
+            raise refuse(f"{where}.training.{key}", found, "none: no one line model painted them", "set it to 0")
     if "tests" in network:
         raise refuse(f"{where}.tests", "tests", "none: it answers no luminosity function", "leave them out")
 

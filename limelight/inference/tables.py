@@ -57,8 +57,9 @@ def make_table(
 
 
 def unaltered(how: Presentation) -> Presentation:
-    """The presentation without blanking and dimming."""
-    return replace(how, augmentation={**how.augmentation, "blank_fraction": 0.0, "dim_fraction": 0.0})
+    """The presentation without blanking, dimming and superposing: symmetries alone."""
+    shares = {key: 0.0 for key in how.augmentation if key.endswith("_fraction")}
+    return replace(how, augmentation={**how.augmentation, **shares})
 
 
 def map_statistics(inputs: Tensor) -> Tensor:

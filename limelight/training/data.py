@@ -19,6 +19,7 @@ from limelight.maps.instrument import add_noise, draw_setting, noise_pattern, no
 from limelight.maps.pooling import transform
 from limelight.seeds import generator as numpy_generator
 
+AUGMENTATION = ("blank_fraction", "dim_fraction", "superpose_fraction", "flips", "quarter_turns")
 MIN_SPREAD_DEX = 0.01  # a bin that hardly varies over the training maps must not outweigh the others
 MIN_MEAN_SPREAD_DEX = 0.3  # of the expected count in a bin: it varies also where hardly a map has a source
 
@@ -50,7 +51,7 @@ class Presentation:
     noise: list[tuple[float, float]]  # per named setting: range of σ, µK per fine voxel
     foregrounds: dict | None  # a setting of observation.foregrounds
     preprocessing: dict  # transform, scale_uk
-    augmentation: dict  # blank_fraction, dim_fraction, flips, quarter_turns
+    augmentation: dict  # AUGMENTATION
     beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
     patterns: tuple = ()  # per named setting: how σ varies over the field, (x, y), or None; empty: nowhere
     classes: tuple = ()  # of a classifier: the line models that it tells apart
@@ -91,7 +92,7 @@ def presentation(settings: dict, grid: Grid, edges: np.ndarray) -> Presentation:
         noise=[noise_sigma(settings["noise"][key], settings["instrument"], grid) for key in network["noise"]],
         foregrounds=settings["foregrounds"],
         preprocessing=network["preprocessing"],
-        augmentation={key: options[key] for key in ("blank_fraction", "dim_fraction", "flips", "quarter_turns")},
+        augmentation={key: options[key] for key in AUGMENTATION},
         beam_fwhm_arcmin=settings["beam_fwhm_arcmin"],
         patterns=tuple(noise_pattern(settings["noise"][key], grid) for key in network["noise"]),
         classes=tuple(network["line_models"]) if network["target"]["quantity"] == "line_model" else (),
@@ -166,6 +167,15 @@ def dimmed(maps: Tensor, n_above: Tensor, steps_down: Tensor, bin_width: float) 
     return maps * factor.float()[:, None, None, None], counts
 
 
+def superposed(maps: Tensor, counts: Tensor, over: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps (b, x, y, f) and counts (b, columns), with the map before it in the batch laid over each that `over` (b,) says.
+
+    Light adds and so do counts, exactly: sources where sources are, up to twice as many. The first map's is the last one's.
+    """
+    maps = maps + over[:, None, None, None] * maps.roll(1, dims=0)
+    return maps, counts + over[:, None] * counts.roll(1, dims=0)
+
+
 def symmetry(maps: Tensor, transpose: Tensor, flip_x: Tensor, flip_y: Tensor) -> Tensor:
     """Transpose and mirror each map (b, x, y, f) on the sky as its three (b,) booleans say.
 
@@ -210,6 +220,9 @@ def present(data: Maps, rows: Tensor, how: Presentation, random: torch.Generator
     maps, counts = dimmed(maps, n_above, steps_down * dim, how.edges[1] - how.edges[0])
     maps = torch.where(blank[:, None, None, None], 0.0, symmetry(maps, *turns))
     counts = torch.where(blank[:, None], 0.0, counts)
+    if options["superpose_fraction"]:
+        over = torch.rand(len(rows), generator=random, device=device) < options["superpose_fraction"]
+        maps, counts = superposed(maps, counts, over & ~blank)
     truth = targets(counts, volume, how) if data.classes is None else data.classes[rows]
     return observe(maps, how, random), truth
 
@@ -237,18 +250,21 @@ def observe(maps: Tensor, how: Presentation, random: torch.Generator) -> Tensor:
 def standardisation(data: Maps, how: Presentation) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per bin of what the network is told to answer, (bins,) float64 each.
 
-    Over the training maps and over blanking and dimming in their shares (otherwise a blank map would lie a hundred standard
-    deviations off). Bins without spread get 1; log targets at least MIN_SPREAD_DEX.
+    Over the training maps and over blanking, dimming and superposing in their shares (otherwise a blank map would lie a
+    hundred standard deviations off); the partners are maps half the set apart. Bins without spread get 1; log targets at
+    least MIN_SPREAD_DEX.
     """
-    blank, dim = how.augmentation["blank_fraction"], how.augmentation["dim_fraction"]
+    blank, dim, over = (how.augmentation[f"{key}_fraction"] for key in ("blank", "dim", "superpose"))
     dim = min(dim, 1 - blank)
     steps = dim_steps(how.edges)
     shares = [(1 - blank - dim, 0)] + [(dim / steps, k) for k in range(1, steps + 1) if dim]
     first = second = 0.0
     nothing = targets(torch.zeros_like(data.n_above[:1]), data.volume_mpc3[:1], how)[0]
     offset = targets(data.n_above, data.volume_mpc3, how).mean(dim=0)  # moments about it: no digits lost
-    for share, k in shares:
-        t = targets(data.n_above[:, k:], data.volume_mpc3, how) - offset
+    twice = data.n_above + data.n_above.roll(len(data) // 2, dims=0)
+    kinds = [(data.n_above, 1 - over)] + ([(twice, over)] if over else [])
+    for share, k, n_above in [(part * share, k, n_above) for n_above, part in kinds for share, k in shares]:
+        t = targets(n_above[:, k:], data.volume_mpc3, how) - offset
         first, second = first + share * t.mean(dim=0), second + share * t.square().mean(dim=0)
     first, second = first + blank * (nothing - offset), second + blank * (nothing - offset).square()
     spread = (second - first.square()).clamp(min=0).sqrt()

@@ -89,7 +89,11 @@ def test_a_classifier_takes_no_tests_and_depends_on_what_it_begins_with():
         ),
         (
             {"networks": {"c": {**CLASSIFIER, "training": {"loss": "cross_entropy", "blank_fraction": 0.1}}}},
-            "no line model painted them",
+            "no one line model painted them",
+        ),
+        (
+            {"networks": {"c": {**CLASSIFIER, "training": {"loss": "cross_entropy", "superpose_fraction": 0.1}}}},
+            "two maps in one",
         ),
         ({"networks": {"c": {**CLASSIFIER, "tests": ["no_noise"]}}}, "answers no luminosity function"),
         ({"networks": {"c": {**CLASSIFIER, "initialise_from": "nobody"}}}, "initialise_from: found 'nobody'"),

@@ -40,6 +40,7 @@ WANTED = {
     "batch_size": 4,
     "blank_fraction": 0.1,
     "dim_fraction": 0.2,
+    "superpose_fraction": 0.2,
     "schedule": "one_cycle",
     "loss": "negative_binomial",  # which learns numbers of its own
     "ema_decay": 0.9,

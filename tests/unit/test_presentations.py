@@ -91,6 +91,27 @@ def test_shares_of_blank_and_dimmed_maps_and_their_labels():
     torch.testing.assert_close(truth[whole], torch.log10(1 + counts[:10] - counts[1:11]).expand(int(whole.sum()), 10))
 
 
+def test_a_map_laid_over_another_brings_its_light_and_its_sources():
+    rng = np.random.default_rng(4)
+    halos = [4 + 2.2 * rng.random(n) for n in (30, 400, 90)]
+    n_above = np.stack([count_above(log10_lum, EDGES) for log10_lum in halos])
+    maps = np.stack([np.full(SHAPE, light, np.float32) for light in (1, 10, 100)])
+    changes = {"superpose_fraction": 0.5, "network__preprocessing": {"transform": "none"}}
+    data, how = shown(Toys(maps, n_above, np.ones(3)), **changes)
+    seen = []
+    for i in range(400):  # rows in any order: what is laid over a map is the one before it in the batch
+        inputs, truth = present(data, torch.tensor([2, 0, 1]), how, generator(i))
+        for light, found in zip(inputs[:, 0, 0, 0, 0].tolist(), truth, strict=True):
+            held = [halos[k] for k in range(3) if int(light) // 10**k % 10]
+            both = count_above(np.concatenate(held), EDGES).astype(np.float64)
+            np.testing.assert_allclose(found, np.log10(1 + both[:10] - both[1:11]), atol=1e-12)
+            seen.append(light)
+    assert {light: seen.count(light) > 120 for light in sorted(set(seen))} == dict.fromkeys(
+        (1, 10, 11, 100, 101, 110), True
+    )
+    assert np.mean(np.isin(seen, (11, 101, 110))) == pytest.approx(0.5, abs=0.06)  # 4 standard deviations
+
+
 def test_symmetries_are_the_eight_of_the_square_and_touch_only_the_sky():
     cube = np.random.default_rng(0).random((5, 5, 3)).astype(np.float32)
     eight = {np.rot90(c, k, (0, 1)).tobytes() for c in (cube, cube[::-1]) for k in range(4)}
@@ -188,9 +209,10 @@ def test_noise_ranges_reach_the_presentation():
 
 
 def test_standardisation_centres_what_is_presented():
-    data, how = shown(toys(60), blank_fraction=0.15, dim_fraction=0.3)
+    data, how = shown(toys(60), blank_fraction=0.15, dim_fraction=0.3, superpose_fraction=0.4)
     mean, std = standardisation(data, how)
-    seen = torch.cat([present(data, torch.arange(60), how, generator(i))[1] for i in range(60)])
+    rng = np.random.default_rng(1)  # partners are neighbours in the batch
+    seen = torch.cat([present(data, torch.as_tensor(rng.permutation(60)), how, generator(i))[1] for i in range(60)])
     np.testing.assert_allclose(mean, seen.mean(dim=0), atol=0.05)
     np.testing.assert_allclose(std, seen.std(dim=0), rtol=0.06, atol=0.01)
 

@@ -59,6 +59,7 @@ def settings(**changes) -> dict:
         "quarter_turns": True,
         "blank_fraction": 0.0,
         "dim_fraction": 0.0,
+        "superpose_fraction": 0.0,
         "max_maps": 0,
         "permute_labels": False,
     }

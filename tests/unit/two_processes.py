@@ -26,6 +26,7 @@ EPOCHS = 2
 NOISY = {
     "blank_fraction": 0.1,
     "dim_fraction": 0.2,
+    "superpose_fraction": 0.2,
     "network__noise": ["some"],
     "whole__noise": {"some": {"sigma_uk": 3}},
 }
