@@ -24,6 +24,8 @@ from limelight.inference.emulator import read_emulator  # noqa: E402
 from limelight.inference.intervals import write_intervals  # noqa: E402
 from limelight.inference.rival_stage import rival_intervals  # noqa: E402
 
+LARGE_ERROR = 0.5  # σ, in the median
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,6 +55,10 @@ def main() -> None:
     seconds, checks = time.monotonic() - start, result.extra
     worst = f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}"
     print(f"{args.output}: {len(result.truth)} maps; {worst}; {seconds:.1f} s", file=sys.stderr)
+    middle, large = result.settings["emulator_error_sigma"]
+    print(f"emulator off by {middle:.2f} σ of a map's summaries in the median, {large:.2f} in 1 of 20", file=sys.stderr)
+    if middle > LARGE_ERROR:
+        print("warning: the emulator is too coarse for this noise: more nodes would do it good", file=sys.stderr)
     if (checks["rhat"] > 1.1).any():
         late = np.count_nonzero((checks["rhat"] > 1.1).any(1))
         print(f"warning: {late} maps with R-hat above 1.1: more steps would do them good", file=sys.stderr)

@@ -34,7 +34,7 @@ ARRAYS = (
     "feature_weight",
     "feature_edges",
     "volume_mpc3",
-    "checks",
+    "check_parameters",
     "check_outputs",
 )
 SOFT = 0.1  # of T̄: the quantile function is that of asinh((T − T̄)/(0.1 T̄)), linear for faint voxels, a log for bright
@@ -61,7 +61,7 @@ class Emulator:
     fiducial: np.ndarray  # (k,) bool: those of the prior's mean
     data: dict[str, np.ndarray]  # noise setting: (k, d) their noisy summaries
     realisations: int  # fields behind the mean
-    checks: np.ndarray  # (c, s) shapes between the nodes
+    check_parameters: np.ndarray  # (c, p) whose shapes lie between the nodes
     check_outputs: np.ndarray  # (c, ...) painted there
 
     def __post_init__(self) -> None:
@@ -228,16 +228,18 @@ def make_emulator(
         raise problem("rival", f"{len(fields)} training subfields", expected, "use fewer, or more light-cones")
     counts, weight, edges = feature_histogram(fields)
     weight = weight / measure.grid.voxels
-    pool = prior_pool(model, line_model, shape, counts.mean(0), weight, (edges[1:] + edges[:-1]) / 2, seed)
+    known = counts.mean(0), weight, (edges[1:] + edges[:-1]) / 2
+    pool = prior_pool(model, line_model, shape, *known, seed)
     needed = max(2 * settings["nodes"], settings["simulations"])
     if len(pool) < needed:
         fix = "widen mean_temperature_uk or ask for fewer nodes and simulations"
         raise problem("rival", f"{len(pool)} of {POOL} prior draws within its temperatures", f"{needed}", fix)
     shapes = shape.split(pool)[1]
-    nodes = shapes[spread_out(shapes / np.maximum(np.ptp(shapes, axis=0), 1e-12), settings["nodes"])]
-    checks = shapes[-(settings["nodes"] // 8) :]
+    points = shape.coordinates(shapes, light(*known, shape, shapes)[:, 1:])
+    nodes = shapes[spread_out(points / np.maximum(np.ptp(points, axis=0), 1e-12), settings["nodes"])]
+    checks = len(pool) - settings["nodes"] // 8
     normals = [field.normals(seed) for field in chosen]
-    painted = [paint_node(chosen, normals, shape, values, measure) for values in show([*nodes, *checks])]
+    painted = [paint_node(chosen, normals, shape, values, measure) for values in show([*nodes, *shapes[checks:]])]
     fixed = np.tile(prior_gaussian(model, line_model["prior"])[0], (len(fields) * settings["covariance_draws"], 1))
     parameters = np.concatenate([fixed, pool[: settings["simulations"]]])
     amplitude, values = shape.split(parameters)
@@ -260,7 +262,7 @@ def make_emulator(
         fiducial=np.arange(len(parameters)) < len(fixed),
         data=data,
         realisations=len(chosen),
-        checks=checks,
+        check_parameters=pool[checks:],
         check_outputs=np.array(painted[len(nodes) :]),
     )
 

@@ -151,6 +151,18 @@ def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: 
     rival.covariances *= (1 + 1 / rival.emulator.realisations) / hartlap(count, d)
 
 
+def emulator_error(rival: Rival) -> np.ndarray:
+    """√(Δᵀ C⁻¹ Δ) of the emulated summaries against those painted at the emulator's checks, draws of the prior; (c,).
+
+    In σ of one map: no parameter's posterior is shifted by more of its own σ than this.
+    """
+    emulator = rival.emulator
+    amplitude = rival.shape.split(emulator.check_parameters)[0]
+    painted, _ = summaries(emulator.check_outputs, amplitude, rival.sigma_uk, rival.measure)
+    found, _, places = rival.predict(emulator.check_parameters)
+    return np.sqrt(rival.chi2(found, places, painted)[0])
+
+
 def prior_draws(rival: Rival, count: int, rng: np.random.Generator | np.random.RandomState) -> np.ndarray:
     """Draws (count, p) of the prior inside its cuts and the emulator's range."""
     root, found = np.linalg.cholesky(np.linalg.inv(rival.precision)), []

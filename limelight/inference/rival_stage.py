@@ -13,7 +13,7 @@ from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.emulator import Emulator, make_emulator
 from limelight.inference.fields import Measure, make_measure, observe, prepare_fields
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.rival import luminosity_functions, make_rival, sample_posterior
+from limelight.inference.rival import emulator_error, luminosity_functions, make_rival, sample_posterior
 from limelight.inference.shapes import get_shape
 from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges, quantity
 from limelight.lines.models import get_model
@@ -25,6 +25,7 @@ from limelight.progress import progress
 from limelight.seeds import generator
 
 UNDERLYING = (0.025, 0.5, 0.975)  # quantiles stored of the mean luminosity function
+EMULATOR_ERROR = (0.5, 0.95)  # and of the emulator's error over the prior
 
 
 @dataclass
@@ -181,6 +182,7 @@ def rival_intervals(
             "foregrounds": "none",
             "rival": settings["name"],
             "prior": line_model["prior"],
+            "emulator_error_sigma": np.quantile(emulator_error(rival), EMULATOR_ERROR).tolist(),
         },
         log10_lum_edges=edges,
         truth=np.array(found["truth"]),

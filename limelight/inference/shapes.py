@@ -65,13 +65,14 @@ def _split_breysse(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 SHAPES = {
     "li": Shape(_log_sfr, _split_li, lambda x, shape: x * 10.0 ** -shape[0], lambda shape: float(shape[1])),
-    # where a double power law bends matters little if no halo that shines is there: what shines is told by the light
+    # where a double power law bends matters little if no halo that shines is there, so what shines must be told as well;
+    # the light alone does not tell the faint halos, whose slope the voxels near the mean show
     "comap": Shape(
         _log_mass,
         _split_comap,
         _locate_comap,
         lambda shape: float(shape[3]),
-        lambda shape, light: np.column_stack([light, shape[:, 3]]),
+        lambda shape, light: np.column_stack([shape, light]),
     ),
     "breysse": Shape(_log_mass, _split_breysse, lambda x, shape: x * shape[0], lambda shape: 0.0),
 }

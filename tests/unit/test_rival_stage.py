@@ -83,5 +83,7 @@ def test_stages_write_the_intervals_of_a_study(tmp_path):
     np.testing.assert_array_equal(more.samples[shared], result.samples[same])
     again = rival_intervals(settings, emulator, [paths[7]], tmp_path / "other")
     np.testing.assert_array_equal(again.samples, result.samples)
+    middle, large = read_intervals(tmp_path / "r.h5").settings["emulator_error_sigma"]
+    assert 0 < middle <= large
     assert rival_table(result)[0]["maps"] == 3
     assert len(rival_figure([result, again]).axes) == 2
