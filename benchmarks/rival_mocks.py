@@ -3,7 +3,8 @@
 
 Each mock is painted directly (no emulator), gets noise, and has its posterior sampled; a row a mock and parameter says
 whether the planted value lies in the 95 and 68 % intervals, and how many of the samples lie below it. Rows of runs that the
-output already holds are not made again, and chains are resumed, so a killed run goes on.
+output already holds are not made again, and chains are resumed, so a killed run goes on; other --runs plant other
+parameters, so give them another output.
 
 example: python benchmarks/rival_mocks.py --config config/rival.yaml --rival li --noise comap --runs 40 \\
     --emulator results/rival/rival/li/emulator.h5 --subfields results/rival/subfields/{8,9,10}.h5 \\
@@ -67,7 +68,8 @@ def main() -> None:
     rival = make_rival(emulator, model, shape, line_model, settings["rival"], measure, args.noise, sigma)
     planted = prior_draws(rival, args.runs, generator(study["seed"], "rival mocks"))
     amplitude, shapes = shape.split(planted)
-    key = settings_hash([settings, args.noise, float(emulator.outputs.sum())])
+    # what is planted hangs on the number of runs
+    key = settings_hash([settings, args.noise, args.runs, float(emulator.outputs.sum())])
     rows = list(csv.DictReader(args.output.open(encoding="utf-8"))) if args.output.is_file() else []
     done = {int(r["run"]) for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)}
     for run in range(args.runs):
