@@ -27,8 +27,9 @@ def main() -> None:
     lines = []
     for result in results:
         for row in rival_table(result):
-            lines = lines or [",".join(["test", *row])]
-            lines.append(",".join([result.test, *(f"{value:.5g}" for value in row.values())]))
+            lines = lines or [",".join(["rival", "test", *row])]
+            names = [result.settings["rival"], result.test]
+            lines.append(",".join([*names, *(f"{value:.5g}" for value in row.values())]))
     write_text(args.table, "\n".join(lines) + "\n")
     save(rival_figure(results), args.output)
 
