@@ -27,6 +27,12 @@ with plain_errors():
     STUDY = resolve_study(config, Path(workflow.configfiles[-1]))
 
 
+# Snakemake's limit of jobs a second (100/1s unless told otherwise) sets a timer at every look at the jobs that are ready, and
+# each timer makes it look again and set another: after some hundred jobs it looks without pause, and takes half a core from them.
+onstart:
+    workflow.scheduler.job_rate_limiter = None
+
+
 report: "workflow/report/workflow.rst"
 
 
