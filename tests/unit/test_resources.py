@@ -1,10 +1,12 @@
 """Estimates: above what runs have taken, growing with what costs, and adding up."""
 
 import copy
+import inspect
 import subprocess
 import sys
 
 import pytest
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from limelight.config import ROOT, load_study
 from limelight.resources import STAGES, costs, jobs, memory_mb, network_size, runtime_min, seconds, training_seconds
@@ -122,3 +124,9 @@ def test_foreign_files_count_by_their_size(studies, tmp_path):
     assert 3 * 400 < needs[1] - needs[0] < 20 * 400
     assert needs[2] - needs[0] == pytest.approx((needs[1] - needs[0]) * 500 / 400, rel=0.01)
     assert seconds(foreign, "lightcone") > seconds(absent, "lightcone") + 4
+
+
+def test_snakemake_schedules_without_the_rate_limiter_that_the_snakefile_turns_off():
+    """The Snakefile sets `job_rate_limiter` to None: if Snakemake calls it otherwise one day, its timers are back."""
+    assert "self.job_rate_limiter is None" in inspect.getsource(JobScheduler.job_selector)
+    assert "self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
