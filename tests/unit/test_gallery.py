@@ -76,7 +76,7 @@ def test_the_bench_shows_its_audits_layers_and_confusion_matrices():
     assert own["notes"] == ["audit", "filters", "feature_maps"]
     assert own["stuck_sgd"] == ["audit"]
     assert own["notes_classifier"] == own["limelight_classifier"] == ["confusion_matrix"]
-    assert len(own) == 10  # eight audited, two classifiers
+    assert len(own) == 11  # nine audited, two classifiers
 
 
 def test_first_sentences():

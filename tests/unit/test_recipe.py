@@ -273,6 +273,7 @@ def test_the_ablation_changes_one_thing_at_a_time():
             "base_cosine_warmup": 2,
             "base_sgd": 2,
             "base_no_symmetries": 2,
+            "base_superposed_dimmed": 2,
         }
         several |= {"base_signed_log": 2}
         assert differ(network, networks[start]) == (0 if repeat else several.get(name, 1)), name
