@@ -27,10 +27,13 @@ with plain_errors():
     STUDY = resolve_study(config, Path(workflow.configfiles[-1]))
 
 
-# Snakemake's limit of jobs a second (100/1s unless told otherwise) sets a timer at every look at the jobs that are ready, and
-# each timer makes it look again and set another: after some hundred jobs it looks without pause, and takes half a core from them.
+# Snakemake's limit of 100 jobs a second sets a timer at every look at the jobs that are ready, and each timer makes it look
+# again and set another: after some hundred jobs it looks without pause, and takes half a core from them. Another limit is the
+# user's own and stays.
 onstart:
-    workflow.scheduler.job_rate_limiter = None
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
 
 
 report: "workflow/report/workflow.rst"
