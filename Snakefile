@@ -7,10 +7,10 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 
-from limelight.config import comparison_pairs, load_study, posterior_tests, resolve_study, rival_tests
-from limelight.config import stage_settings, suitable_tests, trained_posterior
+from limelight.study.config import comparison_pairs, load_study, posterior_tests, resolve_study, rival_tests
+from limelight.study.config import stage_settings, suitable_tests, trained_posterior
 from limelight.errors import plain_errors
-from limelight.studies import audit_datasets, audited_networks, classifiers, control_name, with_controls
+from limelight.study.selection import audit_datasets, audited_networks, classifiers, control_name, with_controls
 
 # `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
 # bench scale, and everything else the demo.

@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 
-from limelight.config import load_study  # noqa: E402
 from limelight.cosmology import Cosmology  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.lines.models import get_model  # noqa: E402
-from limelight.lines.priors import draw_parameters  # noqa: E402
-from limelight.maps.expectation import expected_luminosities  # noqa: E402
-from limelight.maps.shards import read_pooled  # noqa: E402
+from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
+from limelight.probes.line_intensity.lines.priors import draw_parameters  # noqa: E402
+from limelight.probes.line_intensity.maps.expectation import expected_luminosities  # noqa: E402
+from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
 
 SLICES = 10  # of redshift, each with its own mass function
 DRAWS = 10_000  # of the scatter a mass: the brightest half-dex comes from its tail

@@ -17,10 +17,10 @@ import numpy as np  # noqa: E402
 
 from limelight.cosmology import Cosmology  # noqa: E402
 from limelight.halos.subfields import SubfieldHalos  # noqa: E402
-from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
-from limelight.lines.models import get_model  # noqa: E402
-from limelight.maps.grid import Grid  # noqa: E402
-from limelight.maps.paint import bin_points, fill_cube, paint, paint_draw, prepare_field  # noqa: E402
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
+from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import Grid  # noqa: E402
+from limelight.probes.line_intensity.maps.paint import bin_points, fill_cube, paint, paint_draw, prepare_field  # noqa: E402
 from limelight.seeds import generator  # noqa: E402
 
 

@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors  # noqa: E402
 from limelight.files import settings_hash, write_text  # noqa: E402
 from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
-from limelight.inference.emulator import read_emulator  # noqa: E402
-from limelight.inference.fields import observe, paint_shape, prepare_fields  # noqa: E402
-from limelight.inference.rival import make_rival, prior_draws, sample_posterior  # noqa: E402
-from limelight.inference.rival_stage import rival_sigma, study_geometry  # noqa: E402
-from limelight.inference.shapes import get_shape  # noqa: E402
-from limelight.lines.models import get_model  # noqa: E402
+from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
+from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
+from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields  # noqa: E402
+from limelight.probes.line_intensity.rival.rival import make_rival, prior_draws, sample_posterior  # noqa: E402
+from limelight.probes.line_intensity.rival.shapes import get_shape  # noqa: E402
+from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry  # noqa: E402
 from limelight.seeds import generator  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
 
 COLUMNS = (
     "noise", "covariance", "run", "lightcone", "subfield", "parameter", "planted", "low95", "median", "high95", "in95",

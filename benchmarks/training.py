@@ -24,10 +24,10 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from limelight.files import write_hdf5  # noqa: E402
-from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
-from limelight.maps.grid import Grid  # noqa: E402
-from limelight.maps.shards import POOLED, read_pooled  # noqa: E402
 from limelight.networks import build  # noqa: E402
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
+from limelight.probes.line_intensity.maps.files import POOLED, read_pooled  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import Grid  # noqa: E402
 from limelight.training.data import Maps, Presentation, on_device, present  # noqa: E402
 from limelight.training.optim import channels_last  # noqa: E402
 

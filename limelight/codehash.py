@@ -40,7 +40,7 @@ def _closure(start: Path) -> set[Path]:
 def _imported(path: Path) -> frozenset[Path]:
     """The limelight modules that a file names in its import statements, wherever they stand.
 
-    limelight.config is not followed: what it decides is the settings, and every stage tracks those themselves.
+    limelight.study.config is not followed: what it decides is the settings, and every stage tracks those themselves.
     """
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -54,7 +54,7 @@ def _imported(path: Path) -> frozenset[Path]:
         if name.split(".")[0] == "limelight":
             module = ROOT.joinpath(*name.split("."))
             files.update(file for file in (module.with_suffix(".py"), module / "__init__.py") if file.is_file())
-    return frozenset(files - {ROOT / "limelight" / "config.py"})
+    return frozenset(files - {ROOT / "limelight" / "study" / "config.py"})
 
 
 @functools.cache

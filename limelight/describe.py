@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from limelight.errors import problem
-from limelight.evaluation.shards import MADE_BY
+from limelight.evaluation.evaluation_file import MADE_BY
 from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
 

@@ -30,8 +30,15 @@ from limelight.errors import FULL, problem
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
+ROOT = Path(__file__).resolve().parents[1]
 FAILED_WRITE = re.compile(r"file write failed.*?errno = (\d+)", re.DOTALL)
 HDF5_FAULT = re.compile(r"(unable to|can't|couldn't|failed|invalid|bad |not found|wrong)", re.IGNORECASE)
+
+
+def resource_path(name: str) -> Path:
+    """A file of `resources/`: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "resources" / name
+    return inside if inside.exists() else ROOT / "resources" / name
 
 
 @contextlib.contextmanager

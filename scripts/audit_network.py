@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.audit import audit, in_words  # noqa: E402
 from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
 from limelight.files import provenance  # noqa: E402
-from limelight.maps.shards import read_pooled  # noqa: E402
+from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.calibrate import COLUMNS, calibrate, prior_counts, write_rows  # noqa: E402
 from limelight.figures.inference import calibration_figure  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows  # noqa: E402
 from limelight.inference.intervals import read_intervals  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import schema
 from limelight.errors import plain_errors
 from limelight.files import write_text
+from limelight.study.config import schema
 
 HEAD = """# The config, key by key
 

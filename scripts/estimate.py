@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study  # noqa: E402
 from limelight.errors import plain_errors  # noqa: E402
-from limelight.resources import GPU_FLOPS, GPU_STEP_S, MARGIN, costs, network_size, training_seconds, training_steps  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.cost import GPU_FLOPS, GPU_STEP_S, MARGIN, costs, network_size, training_seconds, training_steps  # noqa: E402
 
 COLUMNS = {  # heading: (column, format)
     "jobs": ("jobs", "{:,d}"),

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.errors import plain_errors  # noqa: E402
-from limelight.maps.fits import export_map  # noqa: E402
+from limelight.probes.line_intensity.maps.fits import export_map  # noqa: E402
 
 
 def main() -> None:

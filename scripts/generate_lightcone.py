@@ -14,7 +14,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.cosmology import Cosmology  # noqa: E402
 from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
@@ -22,6 +21,7 @@ from limelight.files import provenance  # noqa: E402
 from limelight.halos.catalogue import write_catalogue  # noqa: E402
 from limelight.halos.generator import generate_lightcone  # noqa: E402
 from limelight.seeds import torch_seed  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
 
 
 def main() -> None:

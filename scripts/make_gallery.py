@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study  # noqa: E402
 from limelight.describe import provenance_of  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.figures.gallery import entries, page, processor_hours, small_pictures  # noqa: E402
 from limelight.files import atomic_path, write_text  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from tools.gallery import entries, page, processor_hours, small_pictures  # noqa: E402
 
 LIMIT_BYTES = 2_400_000
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import attribute, provenance, read_hdf5  # noqa: E402
 from limelight.halos.catalogue import KIND, read_catalogue  # noqa: E402
 from limelight.halos.subfields import write_subfields  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
 
 
 def lightcone_number(path: Path) -> int:

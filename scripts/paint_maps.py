@@ -12,14 +12,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
-from limelight.maps.grid import make_grid  # noqa: E402
-from limelight.maps.paint import paint_subfields  # noqa: E402
-from limelight.maps.shards import write_maps  # noqa: E402
+from limelight.probes.line_intensity.maps.files import write_maps  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
+from limelight.probes.line_intensity.maps.paint import paint_subfields  # noqa: E402
 from limelight.progress import progress  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import grid_section, load_study, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import attribute, provenance  # noqa: E402
-from limelight.maps.grid import make_grid  # noqa: E402
-from limelight.maps.shards import open_maps, write_pooled  # noqa: E402
+from limelight.probes.line_intensity.maps.files import open_maps, write_pooled  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
 from limelight.progress import progress  # noqa: E402
+from limelight.study.config import grid_section, load_study, stage_settings  # noqa: E402
 
 
 def main() -> None:

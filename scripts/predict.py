@@ -26,7 +26,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.apply import (  # noqa: E402
+from limelight.evaluation.audit import warning  # noqa: E402
+from limelight.evaluation.audit_file import read_audit  # noqa: E402
+from limelight.figures.inference import posterior_figure  # noqa: E402
+from limelight.figures.style import save  # noqa: E402
+from limelight.inference.posteriors.misspecification import UNLIKE, verdict  # noqa: E402
+from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
+from limelight.probes.line_intensity.apply import (  # noqa: E402
     COLUMNS,
     QUANTILE_COLUMNS,
     bins_outside_training,
@@ -36,14 +42,8 @@ from limelight.evaluation.apply import (  # noqa: E402
     prepare_cube,
     write_table,
 )
-from limelight.evaluation.audit import warning  # noqa: E402
-from limelight.evaluation.audit_file import read_audit  # noqa: E402
-from limelight.figures.inference import posterior_figure  # noqa: E402
-from limelight.figures.predictions import prediction  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.inference.misspecification import UNLIKE, verdict  # noqa: E402
-from limelight.inference.posterior import load_posterior  # noqa: E402
-from limelight.maps.fits import read_cube  # noqa: E402
+from limelight.probes.line_intensity.figures.predictions import prediction  # noqa: E402
+from limelight.probes.line_intensity.maps.fits import read_cube  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 from limelight.training.checkpoint import load_torch  # noqa: E402
 

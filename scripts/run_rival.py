@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from limelight.config import load_study, rival_tests, stage_settings  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
-from limelight.inference.emulator import read_emulator  # noqa: E402
 from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.inference.rival_stage import rival_intervals  # noqa: E402
+from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
+from limelight.probes.line_intensity.rival.stage import rival_intervals  # noqa: E402
+from limelight.study.config import load_study, rival_tests, stage_settings  # noqa: E402
 
 LARGE_ERROR = 0.5  # σ, in the median
 

@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from limelight.config import load_study, stage_settings, trained_posterior  # noqa: E402
 from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.intervals import posterior_intervals  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.inference.posterior import load_posterior  # noqa: E402
-from limelight.maps.shards import read_pooled  # noqa: E402
+from limelight.inference.posterior_intervals import posterior_intervals  # noqa: E402
+from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
+from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
+from limelight.study.config import load_study, stage_settings, trained_posterior  # noqa: E402
 
 
 def main() -> None:

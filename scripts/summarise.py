@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.errors import plain_errors  # noqa: E402
-from limelight.evaluation.shards import read_evaluation  # noqa: E402
+from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
 from limelight.evaluation.summary import summary_csv  # noqa: E402
 from limelight.files import write_text  # noqa: E402
 

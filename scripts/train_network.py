@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from limelight.codehash import code_hash
-from limelight.config import grid_section, load_study, stage_settings
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
-from limelight.maps.grid import make_grid
-from limelight.maps.shards import read_pooled
-from limelight.studies import with_controls
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.study.config import grid_section, load_study, stage_settings
+from limelight.study.selection import with_controls
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.checks import check_study
 from limelight.training.distributed import Lost, Team, join

@@ -17,15 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
 
-from limelight.config import load_study, stage_settings  # noqa: E402
 from limelight.device import DEVICES, pick_device  # noqa: E402
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
-from limelight.inference.learn import train_posterior  # noqa: E402
-from limelight.inference.simulate import fisher_maps  # noqa: E402
-from limelight.maps.grid import make_grid  # noqa: E402
-from limelight.maps.shards import read_pooled  # noqa: E402
-from limelight.studies import grid_section  # noqa: E402
+from limelight.inference.posteriors.learn import train_posterior  # noqa: E402
+from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
+from limelight.probes.line_intensity.simulations import fisher_maps  # noqa: E402
+from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.selection import grid_section  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 from limelight.training.checkpoint import save_model  # noqa: E402
 from limelight.training.checks import check_study  # noqa: E402

@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limelight.config import load_study  # noqa: E402
 from limelight.cosmology import Cosmology  # noqa: E402
 from limelight.errors import plain_errors  # noqa: E402
 from limelight.figures.halos import validation_page  # noqa: E402
@@ -41,12 +40,18 @@ from limelight.halos.validation import (  # noqa: E402
     reference_rows,
     table_text,
 )
-from limelight.lines.models import LineModel, get_model  # noqa: E402
-from limelight.maps.expectation import expected_luminosities, expected_temperature_uk  # noqa: E402
-from limelight.maps.grid import make_grid  # noqa: E402
-from limelight.maps.one_point import FEWEST_VOXELS, jackknifed_one_point, one_point_edges, quarter_sums  # noqa: E402
-from limelight.maps.paint import paint  # noqa: E402
+from limelight.probes.line_intensity.lines.models import LineModel, get_model  # noqa: E402
+from limelight.probes.line_intensity.maps.expectation import expected_luminosities, expected_temperature_uk  # noqa: E402
+from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
+from limelight.probes.line_intensity.maps.one_point import (  # noqa: E402
+    FEWEST_VOXELS,
+    jackknifed_one_point,
+    one_point_edges,
+    quarter_sums,
+)
+from limelight.probes.line_intensity.maps.paint import paint  # noqa: E402
 from limelight.seeds import generator, torch_seed  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
 
 LUM_EDGES = np.arange(3.5, 6.6, 0.5)
 

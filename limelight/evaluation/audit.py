@@ -11,7 +11,7 @@ from torch import nn
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.evaluation.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.evaluation.metrics import log10_1p
 from limelight.evaluation.predict import (
     BLANK_DRAWS,
     check_geometry,
@@ -21,9 +21,9 @@ from limelight.evaluation.predict import (
     predict_targets,
     test_presentation,
 )
-from limelight.evaluation.statistics import log10_1p
-from limelight.lines.labels import one_source, quantity, to_target
-from limelight.maps.pooling import TRANSFORMS
+from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.probes.line_intensity.labels import one_source, quantity, to_target
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.seeds import generator
 from limelight.training.data import Presentation, dim_steps
 
@@ -100,7 +100,7 @@ def audit(
 ) -> Audit:
     """Put a trained network to every test.
 
-    info: of load_model; settings: limelight.config.stage_settings(study, "audit", network); datasets: by name of the line
+    info: of load_model; settings: stage_settings(study, "audit", network); datasets: by name of the line
     model, the PooledMaps of the test light-cones, of settings["audited_on"] at least; control: the network of the same
     recipe trained on permuted labels, as load_model gives it.
     """

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from limelight.errors import problem
-from limelight.evaluation.shards import Evaluation
-from limelight.evaluation.statistics import summarise
-from limelight.lines.labels import from_target, log_mean_to_target, one_source, quantity, to_target
-from limelight.maps.grid import Grid
-from limelight.maps.instrument import noise_pattern, noise_sigma
-from limelight.maps.pooling import TRANSFORMS
+from limelight.evaluation.evaluation_file import Evaluation
+from limelight.evaluation.metrics import summarise
+from limelight.probes.line_intensity.labels import from_target, log_mean_to_target, one_source, quantity, to_target
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.seeds import torch_seed
 from limelight.training.data import Presentation, observe
 
@@ -25,7 +25,7 @@ UNCHANGED = {"transform": "none", "scale_uk": 1.0}
 def test_presentation(info: dict, settings: dict) -> Presentation:
     """How a test shows maps to a network: its own noise and foregrounds, the network's preprocessing, no augmentation.
 
-    info: of load_model; settings: limelight.config.stage_settings(study, "evaluation", network, test).
+    info: of load_model; settings: limelight.study.config.stage_settings(study, "evaluation", network, test).
     """
     geometry = {key: value for key, value in info["geometry"].items() if key != "beam_fwhm_arcmin"}
     grid = Grid(**geometry)

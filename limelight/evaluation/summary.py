@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from limelight.errors import problem
-from limelight.evaluation.shards import MADE_BY, Evaluation
+from limelight.evaluation.evaluation_file import MADE_BY, Evaluation
 
 HEADER = (  # columns before the statistics; what they mean: docs/files.md
     "network",

@@ -7,14 +7,30 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from limelight.errors import problem
-from limelight.evaluation.shards import Evaluation
-from limelight.figures.compare import compare_bands, compare_predictions, error_per_bin, typical_fits
-from limelight.figures.labels import blank_maps, counts_and_densities, label_shapes, label_spreads, log_ratio_units
-from limelight.figures.maps import map_slices
+from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.matrix import cross_predictions, map_scaling, noise_sweep, summary_matrix
-from limelight.figures.predictions import blank_map, error_bands, luminosity_function, spread_ratio
 from limelight.figures.style import style
 from limelight.figures.training import loss_history, training_histories, training_spread
+from limelight.probes.line_intensity.figures.compare import (
+    compare_bands,
+    compare_predictions,
+    error_per_bin,
+    typical_fits,
+)
+from limelight.probes.line_intensity.figures.labels import (
+    blank_maps,
+    counts_and_densities,
+    label_shapes,
+    label_spreads,
+    log_ratio_units,
+)
+from limelight.probes.line_intensity.figures.maps import map_slices
+from limelight.probes.line_intensity.figures.predictions import (
+    blank_map,
+    error_bands,
+    luminosity_function,
+    spread_ratio,
+)
 
 
 class Kind(NamedTuple):

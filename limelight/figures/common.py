@@ -3,17 +3,15 @@
 import csv
 import functools
 import math
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limelight.evaluation.shards import Evaluation
+from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.style import COLOURS, MARKERS
-from limelight.lines.labels import quantity as in_bins
-
-RESOURCES = Path(__file__).resolve().parents[2] / "resources"
+from limelight.files import resource_path
+from limelight.probes.line_intensity.labels import quantity as in_bins
 
 QUANTITIES = {
     "dn": r"sources per bin $\mathrm{d}N$",
@@ -115,7 +113,7 @@ def panel_grid(figure: Figure, count: int, columns: int = 3, **share) -> list[Ax
 @functools.lru_cache(maxsize=2)
 def published_table(name: str) -> dict[str, dict[str, np.ndarray]]:
     """A published table of resources/ as {scenario: {column: values}}; the scenario is '' where the table has one only."""
-    with open(RESOURCES / name, encoding="utf-8", newline="") as file:
+    with open(resource_path(name), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     scenarios = dict.fromkeys(row.get("scenario", "") for row in rows)
     columns = [column for column in rows[0] if column != "scenario"]

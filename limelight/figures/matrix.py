@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from limelight.errors import problem
-from limelight.evaluation.shards import Evaluation
+from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import counts_axis, line_style, noise_words, paper_sigma_uk
-from limelight.figures.compare import MOST_ROWS, check_size, within_reach
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH, luminosity_axis
+from limelight.probes.line_intensity.figures.compare import MOST_ROWS, check_size, within_reach
 
 MATRIX_COLOURS = "viridis"  # its lightness grows evenly: the order of values survives print in grey
 NUMBERS = {

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullLocator
 
-from limelight.evaluation.shards import Evaluation
+from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import counts_axis, networks_of
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, luminosity_axis
 

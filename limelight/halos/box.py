@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from limelight.cosmology import Cosmology
-from limelight.halos.chunks import chunk_runner
 from limelight.halos.cone import Cone, Slab
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
 from limelight.halos.generator import interpolate, lpt_factors
-from limelight.halos.initial import PLANES, Box, LinearField, displacements, periodic_field, resampled
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import PLANES, Box, LinearField, displacements, periodic_field, resampled
 
 
 @dataclass

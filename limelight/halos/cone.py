@@ -6,7 +6,7 @@ import numpy as np
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
-from limelight.halos.initial import Box, good_size
+from limelight.matter.initial import Box, good_size
 
 SLAB_MPC = 20.0  # thickness of a slab; abundances evolve log-linearly with distance inside one
 MARGIN_SIGMAS = 4.5  # displacements and velocities provided for beyond the edges, in σ of linear theory

@@ -30,7 +30,8 @@ from limelight.halos.exclusion import (
     response_sums,
     take_mass,
 )
-from limelight.halos.initial import (
+from limelight.halos.massfunction import band_abundance, band_masses
+from limelight.matter.initial import (
     Box,
     LinearField,
     field_variances,
@@ -39,7 +40,6 @@ from limelight.halos.initial import (
     smoothing_radii,
     unresolved_variances,
 )
-from limelight.halos.massfunction import band_abundance, band_masses
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
 STEEPEST, TINY = 8.0, 1e-12  # slope of the log rate across a cell; a share of a rate that is none

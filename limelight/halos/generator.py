@@ -18,11 +18,11 @@ import torch
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.catalogue import COLUMNS, HaloCatalogue
-from limelight.halos.chunks import chunk_runner
 from limelight.halos.cone import Cone, Slab, cut_slabs, place_cone
 from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare_bands
-from limelight.halos.initial import displacements, linear_field
 from limelight.halos.massfunction import mass_definition
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import displacements, linear_field
 
 
 def generate_lightcone(

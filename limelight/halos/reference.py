@@ -5,13 +5,13 @@ from pathlib import Path
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.files import write_text
+from limelight.files import resource_path, write_text
 from limelight.halos.box import HaloBox, generate_box
-from limelight.halos.chunks import chunk_runner
-from limelight.halos.initial import Box, periodic_field
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import Box, periodic_field
 
 REDSHIFT = 2.9
-FOLDER = Path(__file__).resolve().parents[2] / "resources"
+FOLDER = resource_path("")
 
 
 @dataclass(frozen=True)

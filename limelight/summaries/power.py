@@ -17,8 +17,8 @@ from torch import Tensor
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.maps.grid import DEGREE, Grid
-from limelight.maps.instrument import FWHM_PER_SIGMA
+from limelight.probes.line_intensity.maps.grid import DEGREE, Grid
+from limelight.probes.line_intensity.maps.instrument import FWHM_PER_SIGMA
 
 
 @dataclass(frozen=True)

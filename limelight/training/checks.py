@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from limelight.errors import problem
-from limelight.maps.grid import Grid
-from limelight.maps.shards import PooledMaps
+from limelight.probes.line_intensity.maps.files import PooledMaps
+from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.training.distributed import Team
 
 

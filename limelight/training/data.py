@@ -12,11 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limelight.lines.labels import EXTENSION_BINS, one_source, quantity, to_target
-from limelight.maps.foregrounds import add_foregrounds
-from limelight.maps.grid import Grid
-from limelight.maps.instrument import add_noise, draw_setting, noise_pattern, noise_sigma, pooled_sigma
-from limelight.maps.pooling import transform
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, one_source, quantity, to_target
+from limelight.probes.line_intensity.maps.foregrounds import add_foregrounds
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import (
+    add_noise,
+    draw_setting,
+    noise_pattern,
+    noise_sigma,
+    pooled_sigma,
+)
+from limelight.probes.line_intensity.maps.pooling import transform
 from limelight.seeds import generator as numpy_generator
 
 AUGMENTATION = ("blank_fraction", "dim_fraction", "superpose_fraction", "flips", "quarter_turns")

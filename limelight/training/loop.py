@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from limelight.files import settings_hash
-from limelight.lines.labels import EXTENSION_BINS, log10_lum_edges
-from limelight.maps.grid import Grid
 from limelight.networks import build
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
+from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.seeds import torch_seed
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import check_maps, refuse_not_finite, refuse_small_batches
@@ -77,7 +77,7 @@ def train(
 ) -> tuple[dict, list[dict]]:
     """Train one network and return (content of its model file without provenance, history, a row an epoch).
 
-    settings: limelight.config.stage_settings(study, "network", name). training_maps, validation_maps: anything with maps
+    settings: stage_settings(study, "network", name). training_maps, validation_maps: anything with maps
     (n, x, y, f), n_above (n, bins + 1 + EXTENSION_BINS) and volume_mpc3 (n,). checkpoints: folder of this network's runs;
     a run found there with the same settings, code and data goes on where it stopped. The weights returned are those of the
     epoch with the lowest validation loss. team: the processes that train together (default:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.lines.labels import log_mean_to_target
+from limelight.probes.line_intensity.labels import log_mean_to_target
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")

@@ -15,7 +15,7 @@ from checkout import TINY, Checkout, environment, plan
 
 import limelight
 from benchmarks.kill_harness import one_round
-from limelight.config import load_study
+from limelight.study.config import load_study
 
 
 def variant(checkout: Checkout, name: str, change) -> str:

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import yaml
 
-from limelight.config import resolve_study
 from limelight.cosmology import Cosmology
+from limelight.study.config import resolve_study
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"

@@ -6,9 +6,9 @@ import numpy as np
 
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
-from limelight.maps.grid import Grid
-from limelight.maps.paint import paint_subfields
-from limelight.maps.shards import write_maps, write_pooled
+from limelight.probes.line_intensity.maps.files import write_maps, write_pooled
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import paint_subfields
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "uK", 4, 2)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from limelight.config import comparison_pairs, grid_section, stage_settings, suitable_tests
+from limelight.evaluation.evaluation_file import Evaluation, read_history
 from limelight.evaluation.predict import evaluate
-from limelight.evaluation.shards import Evaluation, read_history
 from limelight.figures import draw
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
-from limelight.maps.grid import make_grid
-from limelight.maps.paint import paint_subfields
-from limelight.maps.shards import read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.maps.files import read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.study.config import comparison_pairs, grid_section, stage_settings, suitable_tests
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 from limelight.training.loop import history_csv, train

@@ -12,9 +12,9 @@ from limelight.halos.subfields import (
     plan_subfields,
     write_subfields,
 )
-from limelight.inference.fields import make_measure, prepare_fields
-from limelight.inference.shapes import SHAPES
-from limelight.maps.grid import Grid
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.rival.fields import make_measure, prepare_fields
+from limelight.probes.line_intensity.rival.shapes import SHAPES
 
 GRID = Grid(0.7, 32, 20, 26.0, 34.0, 115.27)
 

@@ -35,15 +35,15 @@ from limelight.evaluation.audit import (
     warning,
 )
 from limelight.evaluation.audit_file import read_audit, write_audit, write_table
-from limelight.evaluation.interventions import count_extra, dim, light_of_extra, undimmed
 from limelight.figures.audit import audit_page
 from limelight.figures.style import save
 from limelight.files import provenance
-from limelight.lines.labels import count_above
-from limelight.maps.grid import Grid
-from limelight.maps.paint import paint
-from limelight.maps.pooling import pool
 from limelight.networks import build
+from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.probes.line_intensity.labels import count_above
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import paint
+from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.training.loop import train
 
 LIMITS = {

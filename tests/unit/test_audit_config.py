@@ -5,10 +5,10 @@ import copy
 import pytest
 import yaml
 
-from limelight.config import ROOT, resolve_study, stage_settings, suitable_tests
 from limelight.errors import LimelightError
-from limelight.resources import jobs, network_size
-from limelight.studies import audit_datasets, audit_test, audited_networks, classifiers, with_controls
+from limelight.study.config import ROOT, resolve_study, stage_settings, suitable_tests
+from limelight.study.cost import jobs, network_size
+from limelight.study.selection import audit_datasets, audit_test, audited_networks, classifiers, with_controls
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 CLASSIFIER = {

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from rehearsal import rehearse, shrunk
 
-from limelight.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
 from limelight.figures import FIGURES, check_figures
 from limelight.figures.layers import LAYER_FIGURES
-from limelight.studies import classifiers
+from limelight.study.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
+from limelight.study.selection import classifiers
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from test_figures import ALONE, EDGES, legend_words, sample
 from limelight import figures
 from limelight.errors import LimelightError
 from limelight.figures.common import in_quantity, published_table
-from limelight.figures.compare import log_ratio
 from limelight.figures.style import save
+from limelight.probes.line_intensity.figures.compare import log_ratio
 
 COMPARISONS = [name for name in figures.FIGURES if name not in ALONE]
 VOLUME = 3.0e6  # Mpc^3, of a map of 1.4 deg and 26 to 34 GHz

@@ -22,7 +22,7 @@ from limelight.halos.cone_clustering import (
     shell_sum,
 )
 from limelight.halos.massfunction import halo_bias, mass_function
-from limelight.maps.one_point import jackknifed_one_point, one_point, quarter_sums
+from limelight.probes.line_intensity.maps.one_point import jackknifed_one_point, one_point, quarter_sums
 
 
 class LongWaves(Cosmology):

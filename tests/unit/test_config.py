@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limelight.config import ROOT, load_study, resolve_study, schema, stage_settings, suitable_tests
 from limelight.errors import LimelightError
+from limelight.study.config import ROOT, load_study, resolve_study, schema, stage_settings, suitable_tests
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())

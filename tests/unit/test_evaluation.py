@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from limelight.errors import LimelightError
+from limelight.evaluation.evaluation_file import GROUPS, MADE_BY, read_evaluation, read_history, write_evaluation
 from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, test_presentation
-from limelight.evaluation.shards import GROUPS, MADE_BY, read_evaluation, read_history, write_evaluation
 from limelight.files import provenance
-from limelight.lines.labels import quantity
+from limelight.probes.line_intensity.labels import quantity
 
 test_presentation.__test__ = False  # a function of the package, not a test
 

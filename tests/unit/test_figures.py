@@ -8,10 +8,11 @@ from PIL import Image
 
 from limelight import figures
 from limelight.errors import LimelightError
-from limelight.evaluation.shards import Evaluation
-from limelight.evaluation.statistics import PERCENTILES, log10_1p, summarise
-from limelight.figures.common import RESOURCES, noise_words, paper_sigma_uk, published_bands
+from limelight.evaluation.evaluation_file import Evaluation
+from limelight.evaluation.metrics import PERCENTILES, log10_1p, summarise
+from limelight.figures.common import noise_words, paper_sigma_uk, published_bands
 from limelight.figures.style import save
+from limelight.files import ROOT, resource_path
 
 GRID = {"pixels": 128, "channels": 50, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
 GRID |= {"pool_pixels": 2, "pool_channels": 5, "size_deg": 1.4}
@@ -128,7 +129,7 @@ def test_published_bands_stand_beside_their_scenario_only(evaluations):
     assert "MCMC" in loud[0][0]
     assert len(clean) == len(quiet) == len(loud) == 1
     table = np.genfromtxt(
-        RESOURCES / "published_cnn_errors.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
+        resource_path("published_cnn_errors.csv"), delimiter=",", names=True, dtype=None, encoding="utf-8"
     )
     row = table[(table["scenario"] == "no_noise__li_10pct")][3]
     assert (clean[0][1][3], clean[0][2][3]) == (row["luminosity_lsun"], row["frac_err_p25"])
@@ -197,4 +198,4 @@ def test_other_bins_are_not_drawn_together(evaluations):
 
 def test_every_figure_has_its_caption():
     for kind in figures.FIGURES.values():
-        assert len((RESOURCES.parent / "workflow" / "report" / kind.caption).read_text(encoding="utf-8")) > 100
+        assert len((ROOT / "workflow" / "report" / kind.caption).read_text(encoding="utf-8")) > 100

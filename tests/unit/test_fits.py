@@ -12,10 +12,10 @@ from map_files import GRID, LI10, make_files
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import tangent_plane_deg
-from limelight.maps.fits import export_map, pool_as_trained, read_cube, wcs_header
-from limelight.maps.grid import Grid
-from limelight.maps.paint import paint
-from limelight.maps.shards import read_pooled
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.maps.fits import export_map, pool_as_trained, read_cube, wcs_header
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import paint
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import yaml
 from PIL import Image
 from test_figures import sample
 
-from limelight.config import ROOT, load_study
 from limelight.errors import LimelightError
-from limelight.evaluation.shards import write_evaluation
-from limelight.figures.gallery import (
+from limelight.evaluation.evaluation_file import write_evaluation
+from limelight.files import provenance
+from limelight.study.config import ROOT, load_study
+from tools.gallery import (
     chapter,
     entries,
     first_sentence,
@@ -22,7 +23,6 @@ from limelight.figures.gallery import (
     processor_hours,
     small_pictures,
 )
-from limelight.files import provenance
 
 COMPARISONS = {
     "section7_bands": {"figure": "compare_bands", "networks": ["limelight"], "caption": "Figs. 44 and 45: bands."},

@@ -18,12 +18,12 @@ from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg, write_catalogue
-from limelight.halos.chunks import chunk_runner
 from limelight.halos.conditional import calibrate, moving_barrier
 from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
-from limelight.halos.initial import Box, LinearField, displacements, field_variances, linear_field, periodic_field
 from limelight.halos.massfunction import mass_function
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import Box, LinearField, displacements, field_variances, linear_field, periodic_field
 
 COSMOLOGY = Cosmology()
 SETTINGS = {"field_deg": 1.4, "mass_min_msun": 1e11, "mass_function": "tinker08", "cell_mpc": 4.0, "method": "contrast"}

@@ -9,7 +9,7 @@ from scipy.integrate import dblquad
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.maps.grid import Grid, grid_from, make_grid
+from limelight.probes.line_intensity.maps.grid import Grid, grid_from, make_grid
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from limelight.config import load_study, read_yaml, resolve_study, stage_settings
 from limelight.errors import LimelightError
-from limelight.resources import jobs, memory_mb, seconds
-from limelight.studies import posterior_tests
+from limelight.study.config import load_study, read_yaml, resolve_study, stage_settings
+from limelight.study.cost import jobs, memory_mb, seconds
+from limelight.study.selection import posterior_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 MONEY = ROOT / "config" / "money.yaml"

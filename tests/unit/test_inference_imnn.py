@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from limelight.inference.abc import Particles, adjusted, nearest, population, resample, whitener
-from limelight.inference.imnn import Simulations, Summariser, fisher, train_imnn
+from limelight.inference.posteriors.abc import Particles, adjusted, nearest, population, resample, whitener
+from limelight.inference.posteriors.imnn import Simulations, Summariser, fisher, train_imnn
 
 N, THETA, STEP = 10, 1.0, 0.1
 

@@ -6,9 +6,9 @@ import torch
 from scipy import integrate, stats
 
 from limelight.errors import LimelightError
-from limelight.inference import mdn, scaling
-from limelight.inference.fit import fit
-from limelight.inference.npe import build_flow, flow_loss, flow_sample
+from limelight.inference.posteriors import mdn, scaling
+from limelight.inference.posteriors.fit import fit
+from limelight.inference.posteriors.npe import build_flow, flow_loss, flow_sample
 
 OPTIONS = {"epochs": 10, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
 A = torch.tensor([[1.0, 0.5], [0.0, 0.8], [0.3, -0.4]])  # x = A θ + noise

@@ -9,14 +9,14 @@ from map_files import GRID, LABELS, make_files, subfields
 from scipy import stats
 
 from limelight.errors import LimelightError
-from limelight.evaluation import money
-from limelight.evaluation.calibrate import COLUMNS, calibrate, prior_counts, write_rows
 from limelight.figures.inference import calibration_figure, money_figure
 from limelight.figures.style import save
-from limelight.inference import simulate
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
-from limelight.lines.models import MODELS, get_model
-from limelight.maps.shards import read_pooled
+from limelight.probes.line_intensity import money
+from limelight.probes.line_intensity import simulations as simulate
+from limelight.probes.line_intensity.lines.models import MODELS, get_model
+from limelight.probes.line_intensity.maps.files import read_pooled
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
 FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}

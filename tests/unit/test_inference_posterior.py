@@ -10,22 +10,23 @@ import torch
 from training_toys import EDGES, GRID, LABELS, SHAPE, settings
 
 from limelight.errors import LimelightError
-from limelight.evaluation.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
-from limelight.evaluation.intervals import posterior_intervals
 from limelight.figures.inference import posterior_figure
 from limelight.figures.style import save
-from limelight.inference import calibration, learn
-from limelight.inference.draw import draw, replicated
-from limelight.inference.fit import fit
+from limelight.inference import calibration
 from limelight.inference.intervals import write_intervals
-from limelight.inference.learn import train_posterior
-from limelight.inference.misspecification import UNLIKE, make_check, p_values, verdict
-from limelight.inference.posterior import load_posterior, views
-from limelight.inference.recalibrate import factors
-from limelight.inference.tables import dequantised, make_table, map_statistics, to_counts
-from limelight.lines.labels import count_above
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors import learn
+from limelight.inference.posteriors.draw import draw, replicated
+from limelight.inference.posteriors.fit import fit
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.misspecification import UNLIKE, make_check, p_values, verdict
+from limelight.inference.posteriors.posterior import load_posterior, views
+from limelight.inference.posteriors.recalibrate import factors
+from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, to_counts
 from limelight.networks import REGISTRY, build
 from limelight.networks.features import feature_count, features, last_linear
+from limelight.probes.line_intensity.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
+from limelight.probes.line_intensity.labels import count_above
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.data import on_device, presentation
 from limelight.training.loop import train

@@ -9,25 +9,26 @@ import torch
 from rival_toys import GRID, LINE_MODEL, lightcone_file, toy_study
 from scipy import stats
 
-from limelight.config import resolve_study, stage_settings, trained_posterior
 from limelight.errors import LimelightError
-from limelight.evaluation.intervals import posterior_intervals
-from limelight.evaluation.money import money_table
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
-from limelight.inference import simulate, smc
-from limelight.inference.draw import draw
 from limelight.inference.intervals import evenly, read_intervals, write_intervals
-from limelight.inference.learn import train_posterior
-from limelight.inference.posterior import load_posterior
-from limelight.lines.labels import log10_lum_edges
-from limelight.lines.models import get_model
-from limelight.lines.priors import draw_parameters
-from limelight.maps.grid import make_grid
-from limelight.maps.paint import paint_draw, paint_subfields, prepare_field
-from limelight.maps.shards import pool_map, read_pooled, write_maps, write_pooled
-from limelight.resources import intervals_seconds, jobs, memory_mb
-from limelight.studies import grid_section
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors import smc
+from limelight.inference.posteriors.draw import draw
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probes.line_intensity import simulations as simulate
+from limelight.probes.line_intensity.labels import log10_lum_edges
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.maps.files import pool_map, read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.paint import paint_draw, paint_subfields, prepare_field
+from limelight.probes.line_intensity.money import money_table
+from limelight.study.config import resolve_study, stage_settings, trained_posterior
+from limelight.study.cost import intervals_seconds, jobs, memory_mb
+from limelight.study.selection import grid_section
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 

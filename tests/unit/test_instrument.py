@@ -8,9 +8,15 @@ import torch
 import yaml
 
 from limelight.errors import LimelightError
-from limelight.maps.foregrounds import add_foregrounds, draw_foregrounds, draw_sources, source_maps
-from limelight.maps.grid import Grid
-from limelight.maps.instrument import (
+from limelight.probes.line_intensity.maps.files import pool_map
+from limelight.probes.line_intensity.maps.foregrounds import (
+    add_foregrounds,
+    draw_foregrounds,
+    draw_sources,
+    source_maps,
+)
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import (
     add_noise,
     beam_kernel,
     draw_setting,
@@ -22,8 +28,7 @@ from limelight.maps.instrument import (
     radiometer_sigma_uk,
     smooth,
 )
-from limelight.maps.pooling import pool
-from limelight.maps.shards import pool_map
+from limelight.probes.line_intensity.maps.pooling import pool
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 SMALL = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 4, 4)

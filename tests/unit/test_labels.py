@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import gammaincc
 
-from limelight.lines.labels import (
+from limelight.probes.line_intensity.labels import (
     EXTENSION_BINS,
     QUANTITIES,
     TRANSFORMS,

@@ -12,8 +12,15 @@ from scipy import constants as si
 from scipy.interpolate import RegularGridInterpolator
 
 from limelight.errors import LimelightError
-from limelight.lines.models import CO_LSUN_PER_LPRIME, MODELS, RESOURCES, behroozi_sfr, get_model, lsun_per_lprime
-from limelight.lines.priors import draw_parameters
+from limelight.files import resource_path
+from limelight.probes.line_intensity.lines.models import (
+    CO_LSUN_PER_LPRIME,
+    MODELS,
+    behroozi_sfr,
+    get_model,
+    lsun_per_lprime,
+)
+from limelight.probes.line_intensity.lines.priors import draw_parameters
 
 MASSES, REDSHIFTS = (2.6e10, 1.234e11, 7.7e11, 1e12, 3.3e12), (2.4, 2.9, 3.0, 3.4)
 
@@ -35,7 +42,7 @@ def luminosity(name: str, mass: float, redshift: float, parameters: dict) -> flo
 def table_lines() -> dict[tuple[float, float], float]:
     """{(1+z, log10 M): SFR} as printed in the release."""
     lines = {}
-    for line in (RESOURCES / "sfr_behroozi_release.dat").read_text().splitlines():
+    for line in (resource_path("sfr_behroozi_release.dat")).read_text().splitlines():
         if not line.startswith("#"):
             one_plus_z, log_mass, log_sfr, _ = map(float, line.split())
             lines[one_plus_z, log_mass] = 10**log_sfr if log_sfr > -1000 else 0.0

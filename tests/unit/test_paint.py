@@ -9,9 +9,15 @@ from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
 from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, plan_subfields, rotate
-from limelight.lines.labels import EXTENSION_BINS
-from limelight.maps.grid import Grid
-from limelight.maps.paint import brightness_per_lsun, fill_cube, paint, paint_subfields, prepare_field
+from limelight.probes.line_intensity.labels import EXTENSION_BINS
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import (
+    brightness_per_lsun,
+    fill_cube,
+    paint,
+    paint_subfields,
+    prepare_field,
+)
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}

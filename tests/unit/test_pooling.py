@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from limelight.errors import LimelightError
-from limelight.maps.pooling import TRANSFORMS, pool, transform, untransform
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, pool, transform, untransform
 
 
 def test_pool_sums_blocks():

@@ -15,7 +15,9 @@ from astropy.io import fits
 
 from limelight.describe import describe
 from limelight.errors import LimelightError
-from limelight.evaluation.apply import (
+from limelight.files import provenance, write_hdf5
+from limelight.networks import build
+from limelight.probes.line_intensity.apply import (
     COLUMNS,
     bins_outside_training,
     cube_volume_mpc3,
@@ -23,10 +25,8 @@ from limelight.evaluation.apply import (
     prepare_cube,
     write_table,
 )
-from limelight.files import provenance, write_hdf5
-from limelight.maps.fits import read_cube, wcs_header
-from limelight.maps.grid import Grid
-from limelight.networks import build
+from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
+from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 

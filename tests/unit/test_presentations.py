@@ -7,9 +7,9 @@ import pytest
 import torch
 from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
 
-from limelight.lines.labels import EXTENSION_BINS, count_above
-from limelight.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.networks import build
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
+from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.training.data import (
     dim_steps,
     dimmed,

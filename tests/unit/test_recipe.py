@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from training_toys import GRID, SHAPE, generator, settings, shown, toys
 
-from limelight.config import ROOT, load_study, read_yaml, resolve_study
 from limelight.errors import LimelightError
 from limelight.evaluation.predict import predict_targets
-from limelight.lines.labels import log_mean_to_target
 from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
+from limelight.probes.line_intensity.labels import log_mean_to_target
+from limelight.study.config import ROOT, load_study, read_yaml, resolve_study
 from limelight.training.data import count_scale, observe, present
 from limelight.training.loop import train
 from limelight.training.losses import Loss, negative_binomial, poisson

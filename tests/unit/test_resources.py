@@ -8,8 +8,8 @@ import sys
 import pytest
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from limelight.config import ROOT, load_study
-from limelight.resources import STAGES, costs, jobs, memory_mb, network_size, runtime_min, seconds, training_seconds
+from limelight.study.config import ROOT, load_study
+from limelight.study.cost import STAGES, costs, jobs, memory_mb, network_size, runtime_min, seconds, training_seconds
 
 # What the demo and the tiny study took on one core: largest max_rss in MB and shortest wall time in s of their stages.
 MEASURED = {

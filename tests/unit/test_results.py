@@ -10,12 +10,13 @@ import pytest
 import yaml
 from test_comparisons import network
 
-from limelight.config import ROOT
 from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
 from limelight.evaluation.classify import Classification
-from limelight.evaluation.shards import write_evaluation
+from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.figures.common import published_table
-from limelight.figures.results import (
+from limelight.files import provenance
+from limelight.study.config import ROOT
+from tools.results import (
     BAND_COLUMNS,
     SUMMARY,
     audit_rows,
@@ -24,7 +25,6 @@ from limelight.figures.results import (
     short_summary,
     table_csv,
 )
-from limelight.files import provenance
 
 
 def audited() -> Audit:

@@ -13,7 +13,10 @@ from limelight.errors import LimelightError
 from limelight.halos.subfields import (
     SubfieldHalos,
 )
-from limelight.inference.emulator import (
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.maps.paint import paint
+from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.rival.emulator import (
     expected_counts,
     feature_histogram,
     light,
@@ -23,18 +26,15 @@ from limelight.inference.emulator import (
     summaries,
     write_emulator,
 )
-from limelight.inference.fields import make_measure, observe, paint_shape
-from limelight.inference.rival import (
+from limelight.probes.line_intensity.rival.fields import make_measure, observe, paint_shape
+from limelight.probes.line_intensity.rival.rival import (
     emulator_error,
     luminosity_functions,
     make_rival,
     prior_draws,
     sample_posterior,
 )
-from limelight.inference.shapes import SHAPES, get_shape
-from limelight.lines.models import get_model
-from limelight.maps.paint import paint
-from limelight.maps.pooling import pool
+from limelight.probes.line_intensity.rival.shapes import SHAPES, get_shape
 from limelight.seeds import generator
 
 

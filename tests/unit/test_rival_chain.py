@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from limelight.inference.chain import diagnostics, run_chain
+from limelight.inference.mcmc import diagnostics, run_chain
 from limelight.seeds import seed_sequence
 
 
@@ -65,7 +65,7 @@ def test_interrupted_chain_goes_on_to_the_byte(tmp_path):
 KILLED = """
 import sys, numpy as np
 sys.path.insert(0, {root!r})
-from limelight.inference import chain
+from limelight.inference import mcmc as chain
 from limelight.seeds import seed_sequence
 save = chain._save
 def counted(*args):

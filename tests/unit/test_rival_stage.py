@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from rival_toys import lightcone_file, toy_study
 
-from limelight.config import resolve_study, rival_tests, stage_settings
 from limelight.errors import LimelightError
-from limelight.figures.rival import rival_figure, rival_table
 from limelight.halos.subfields import (
     read_subfield_halos,
     read_subfields,
 )
 from limelight.inference.intervals import read_intervals, write_intervals
-from limelight.inference.rival_stage import emulator_stage, rival_intervals
-from limelight.maps.grid import make_grid
-from limelight.maps.paint import paint_subfields
+from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.probes.line_intensity.rival.stage import emulator_stage, rival_intervals
+from limelight.study.config import resolve_study, rival_tests, stage_settings
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from map_files import GRID, LABELS, LI10, make_files, subfields
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.files import provenance
-from limelight.lines.labels import EXTENSION_BINS
-from limelight.maps.paint import paint_subfields
-from limelight.maps.pooling import pool
-from limelight.maps.shards import open_maps, read_map, read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.labels import EXTENSION_BINS
+from limelight.probes.line_intensity.maps.files import open_maps, read_map, read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.probes.line_intensity.maps.pooling import pool
 
 
 @pytest.fixture(scope="module")

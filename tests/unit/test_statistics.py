@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from limelight.evaluation import statistics
+from limelight.evaluation import metrics as statistics
 
 
 def planted(bias: float, sigma: float, n: int = 4001) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,11 @@ import copy
 import pytest
 import yaml
 
-from limelight.config import ROOT, comparison_pairs, grid_section, resolve_study, stage_settings, suitable_tests
 from limelight.errors import LimelightError
 from limelight.figures import FIGURES, check_figures
-from limelight.resources import map_mb, network_size
-from limelight.studies import expand
+from limelight.study.config import ROOT, comparison_pairs, grid_section, resolve_study, stage_settings, suitable_tests
+from limelight.study.cost import map_mb, network_size
+from limelight.study.selection import expand
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 

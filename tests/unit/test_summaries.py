@@ -9,7 +9,7 @@ from scipy.special import erf
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.maps.grid import Grid
+from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.summaries.covariance import correlation, hartlap, joint_covariance
 from limelight.summaries.power import (
     beam_sigma_mpc,

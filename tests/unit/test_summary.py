@@ -9,12 +9,12 @@ import pandas
 import pytest
 from test_figures import sample
 
-from limelight.config import ROOT
 from limelight.describe import describe
 from limelight.errors import LimelightError
-from limelight.evaluation.shards import MADE_BY, read_evaluation, write_evaluation
+from limelight.evaluation.evaluation_file import MADE_BY, read_evaluation, write_evaluation
 from limelight.evaluation.summary import HEADER, summary_csv
 from limelight.files import provenance
+from limelight.study.config import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import torch
 from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
 
 from limelight.errors import LimelightError
-from limelight.maps.shards import PooledMaps
 from limelight.networks import build
+from limelight.probes.line_intensity.maps.files import PooledMaps
 from limelight.training.checks import check_study
 from limelight.training.data import observe, targets
 from limelight.training.loop import HISTORY_COLUMNS, history_csv, train

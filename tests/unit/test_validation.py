@@ -9,19 +9,8 @@ from limelight.errors import LimelightError
 from limelight.figures.halos import validation_page
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue
-from limelight.halos.chunks import chunk_runner
 from limelight.halos.conditional import SPREAD, calibrate_contrast, contrast_curvature, contrast_variance
 from limelight.halos.exclusion import colliding, take_mass
-from limelight.halos.initial import (
-    Box,
-    LinearField,
-    field_variances,
-    periodic_field,
-    resampled,
-    smoothed,
-    unresolved_variances,
-)
-from limelight.halos.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
 from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference, write_reference
 from limelight.halos.validation import (
     Row,
@@ -36,6 +25,17 @@ from limelight.halos.validation import (
     table_text,
     velocity_scatter,
 )
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import (
+    Box,
+    LinearField,
+    field_variances,
+    periodic_field,
+    resampled,
+    smoothed,
+    unresolved_variances,
+)
+from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
 
 COSMOLOGY = Cosmology()
 SETTINGS = {"mass_min_msun": 1e11, "mass_function": "tinker08", "method": "contrast", "cell_mpc": 2.5}

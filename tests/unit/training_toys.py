@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from limelight.lines.labels import EXTENSION_BINS, count_above, log10_lum_edges
-from limelight.maps.grid import Grid
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
+from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.training.data import on_device, presentation
 
 SHAPE = (16, 16, 4)

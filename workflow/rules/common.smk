@@ -5,7 +5,7 @@ import shlex
 
 import yaml
 
-from limelight import resources as estimate
+from limelight.study import cost as estimate
 from limelight.codehash import code_hash
 from limelight.figures import FIGURES as KINDS, check_figures
 from limelight.files import settings_hash, write_text

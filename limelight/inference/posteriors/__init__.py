@@ -1,0 +1,1 @@
+"""Posteriors as heads on trained networks: mixtures, flows, IMNN with ABC."""

@@ -1,0 +1,107 @@
+"""Draws from a posterior: counts per luminosity bin, and line-model parameters where it has them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.inference.posteriors import mdn, scaling
+from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
+from limelight.inference.posteriors.npe import flow_sample
+from limelight.inference.posteriors.posterior import Posterior
+from limelight.inference.posteriors.tables import LN10, dequantised, to_counts
+from limelight.seeds import torch_seed
+
+
+@torch.no_grad()
+def draw(
+    posterior: Posterior, features: Tensor, count: int, seed: int, stage: str, recalibrated: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """(counts (b, count, bins), parameters (b, count, p) or None) for features (b, F).
+
+    Random numbers of row i hang on (seed, stage, i), so that a map's posterior does not depend on the others'.
+    """
+    found = []
+    for i, one in enumerate(features):
+        random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage, i))
+        found.append(_draw_one(posterior, one[None], count, random))
+    y = torch.stack([pair[0] for pair in found])
+    if recalibrated and posterior.content["recalibration"] is not None:
+        y = stretched(y, posterior.content["recalibration"].to(y.device))
+    parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
+    return to_counts(y), parameters
+
+
+def stretched(y: Tensor, factor: Tensor) -> Tensor:
+    """Draws y (b, s, bins) of log10(1 + N + u) moved away from (or to) their median by a factor (bins,)."""
+    median = y.median(dim=1, keepdim=True).values
+    return median + (y - median) * factor
+
+
+def _draw_one(posterior: Posterior, features: Tensor, count: int, random: torch.Generator) -> tuple:
+    """(log10(1 + N + u) (count, bins), parameters (count, p) or None) for features (1, F)."""
+    content, scales = posterior.content, posterior.content["scales"]
+    x = scaling.encode(scales["features"], features)
+    if content["kind"] == "imnn":
+        return _accept(posterior, x, count, random)
+    if content["kind"] == "mdn":
+        answers = mdn.sample(posterior.head(x), count, random)[0]
+    else:
+        answers = flow_sample(posterior.head, x, count, random)[0]
+    values = scaling.decode(scales["target"], answers, random)
+    if posterior.labels is None:
+        return values, None
+    given = mdn.sample(posterior.labels(scaling.encode(scales["target"], values)), 1, random)[:, 0]
+    return scaling.decode(scales["labels"], given, random), values
+
+
+def _accept(posterior: Posterior, x: Tensor, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rejection ABC: the training presentations whose summaries are nearest, adjusted to the observed ones."""
+    content, prior = posterior.content, posterior.content["prior"]
+    options, device = content["options"], x.device
+    seen = posterior.head(x)[0].double().cpu().numpy()
+    white = whitener(content["scales"]["summaries"]["covariance"].double().cpu().numpy())
+    known = prior["summaries"].double().cpu().numpy()
+    rows, distance = nearest(known, seen, white, options["accept"])
+    of_map = prior["row"][torch.as_tensor(rows, device=device)]
+    counts = dequantised(prior["counts"][of_map], random).double().cpu().numpy()
+    parameters = prior["parameters"][of_map.to(prior["parameters"].device)].double().cpu().numpy()
+    rng = np.random.default_rng(int(torch.randint(0, 2**62, (), generator=random, device=device)))
+    values, weights = np.column_stack([counts, parameters]), np.ones(len(rows))
+    if options["adjust"]:
+        values, weights = adjusted(values, known[rows], seen, distance)
+    drawn = torch.as_tensor(resample(values, weights, count, rng), dtype=torch.float32, device=device)
+    return drawn[:, : counts.shape[1]], drawn[:, counts.shape[1] :]
+
+
+@torch.no_grad()
+def log_score(posterior: Posterior, features: Tensor, counts: Tensor, seed: int, stage: str) -> Tensor | None:
+    """ln q(log10(1 + N + u) | map) of the true counts of all bins together, (b,); None where there is no such density.
+
+    Of mixture heads over the bins; per unit of log10(1 + N + u) in each bin, without recalibration.
+    """
+    content = posterior.content
+    if content["kind"] != "mdn" or content["of"] != "bins":
+        return None
+    random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
+    scale = content["scales"]["target"]
+    y = scaling.encode(scale, dequantised(counts, random))
+    mixture = posterior.head(scaling.encode(content["scales"]["features"], features))
+    return mdn.log_density(mixture, y) - scale["std"].log().sum() - scale["length"].log().sum()
+
+
+@torch.no_grad()
+def replicated(posterior: Posterior, counts: Tensor, random: torch.Generator) -> Tensor:
+    """Statistics (s, k) of maps that a posterior's draws of counts (s, bins) would give: its posterior predictive.
+
+    No map is painted for it: each draw takes a training presentation whose own counts lie nearest in log10(1 + N), in
+    units of the prior's spread. Their distance blurs the answer, so the check is a conservative one.
+    """
+    prior = posterior.content["prior"]
+    known = torch.log1p(prior["counts"]) / LN10
+    spread = known.std(dim=0, correction=0).clamp(min=0.01)
+    far = torch.cdist(torch.log1p(counts) / LN10 / spread, known / spread)
+    like = far.argmin(dim=1)
+    order = torch.randperm(len(prior["row"]), generator=random, device=random.device).to(prior["row"].device)
+    first = torch.zeros(len(known), dtype=torch.long, device=like.device)
+    first[prior["row"][order]] = order  # one presentation of each map, any
+    return prior["statistics"][first[like]]

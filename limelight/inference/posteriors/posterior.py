@@ -1,0 +1,91 @@
+"""Posteriors as heads on a trained trunk, and their file, which holds all that a user's cube needs.
+
+`mdn` and `npe` answer the luminosity bins themselves, or the line model's parameters; then a second head, learnt from the
+training maps alone, says what counts go with parameters (with their scatter, and the light-cones'). `imnn` compresses the
+features and compares them with those of the training maps, which are draws from the prior.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limelight.errors import problem
+from limelight.inference.posteriors.imnn import Summariser
+from limelight.inference.posteriors.mdn import MixtureHead
+from limelight.inference.posteriors.npe import build_flow
+from limelight.inference.posteriors.tables import map_statistics
+from limelight.networks.features import features
+from limelight.training.checkpoint import load_torch, rebuild
+
+LABEL_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
+KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
+
+
+@dataclass
+class Posterior:
+    """A posterior ready to use: all in evaluation mode on one device."""
+
+    content: dict  # of the file, without the weights
+    trunk: nn.Module
+    info: dict  # of the trunk's network (training.load_model)
+    head: nn.Module  # MixtureHead, flow, or Summariser
+    labels: nn.Module | None  # MixtureHead: counts from parameters
+
+    @property
+    def edges(self) -> np.ndarray:
+        return np.asarray(self.info["log10_lum_edges"], np.float64)
+
+
+def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module:
+    """The untrained head of a kind; options: the config's section of that name."""
+    if kind == "mdn":
+        return MixtureHead(inputs, outputs, **{key: options[key] for key in LABEL_HEAD})
+    if kind == "npe":
+        names = ("flow", "transforms", "hidden", "embedding", "dropout")
+        return build_flow(inputs, outputs, **{key: options[key] for key in names})
+    return Summariser(inputs, outputs, options["hidden"], options["layers"])
+
+
+def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Posterior:
+    """Read a posterior.pt; LimelightError when it is missing, damaged, foreign, or its weights do not fit."""
+    content = load_torch(path, "posterior")
+    missing = [key for key in KEYS if key not in content]
+    if missing:
+        raise problem(path, f"no {', '.join(missing)}", "a complete posterior file", "train it again")
+    trunk, info = rebuild(content.pop("network"), path, device)
+    weights, scales = content.pop("state_dict"), content["scales"]
+    inputs, bins = len(scales["features"]["mean"]), len(info["log10_lum_edges"]) - 1
+    if content["kind"] == "imnn":
+        outputs = len(scales["summaries"]["covariance"])
+    else:
+        target = scales["target"]
+        outputs = len(target["length"]) if "components" in target else len(target["mean"])
+    try:
+        with torch.random.fork_rng([]):
+            head = build_head(content["kind"], content["options"], inputs, outputs)
+            labels = MixtureHead(outputs, bins, **LABEL_HEAD) if "labels" in weights else None
+        head.load_state_dict(weights["head"])
+        if labels is not None:
+            labels.load_state_dict(weights["labels"])
+            labels.to(device).eval()
+    except (KeyError, RuntimeError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise problem(path, f"weights that do not fit ({first})", "those of its options", "train it again") from None
+    for section in ("scales", "prior", "check"):
+        content[section] = _to(content[section], device)
+    return Posterior(content, trunk, info, head.to(device).eval(), labels)
+
+
+def _to(value: object, device: str | torch.device) -> object:
+    if isinstance(value, dict):
+        return {key: _to(item, device) for key, item in value.items()}
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+@torch.no_grad()
+def views(posterior: Posterior, inputs: Tensor) -> dict[str, Tensor]:
+    """Features (b, F) and statistics (b, k) of network inputs (b, 1, x, y, f): what drawing and the check need."""
+    return {"features": features(posterior.trunk, inputs), "statistics": map_statistics(inputs)}

@@ -1,0 +1,1 @@
+"""Matter: initial conditions, Lagrangian perturbation theory, particle mesh."""

@@ -1,0 +1,1 @@
+"""The simulators that limelight learns from. Each is a folder; none imports another."""

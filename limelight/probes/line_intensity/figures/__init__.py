@@ -1,0 +1,1 @@
+"""Figures of line-intensity maps and luminosity functions."""

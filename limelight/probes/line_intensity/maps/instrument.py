@@ -1,0 +1,155 @@
+"""What the telescope does: white noise per voxel and a Gaussian beam.
+
+A noise figure always belongs to a voxel. White noise averages down with the voxel's sky area times bandwidth, so a σ per
+instrument voxel becomes σ √(V_instrument / V_map) per fine map voxel, and √n σ in the sum of n of those.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from scipy.ndimage import convolve1d
+from scipy.special import erf
+
+from limelight.errors import problem
+from limelight.files import resource_path
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
+
+INSTRUMENTS = resource_path("instruments")
+FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+NUMBERS = (
+    "beam_fwhm_arcmin",
+    "field_deg",
+    "pixels",
+    "channel_width_ghz",
+    "system_temperature_k",
+    "feeds",
+    "hours",
+)
+
+
+def load_instrument(name_or_path: str) -> dict:
+    """An instrument by its name in resources/instruments, or from a YAML file of the same keys."""
+    name = str(name_or_path)
+    path = Path(name) if name.endswith((".yaml", ".yml")) else INSTRUMENTS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in INSTRUMENTS.glob("*.yaml")))
+        raise problem("observation.instrument", f"'{name}'", f"one of {known}, or a path to a .yaml", "check the name")
+    try:
+        instrument = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise problem(path, f"text that is not YAML ({error})", "a YAML mapping", "mend that line") from None
+    if not isinstance(instrument, dict) or set(instrument) != {"name", *NUMBERS}:
+        found = sorted(map(str, instrument)) if isinstance(instrument, dict) else type(instrument).__name__
+        raise problem(path, f"keys {found}", f"exactly name, {', '.join(NUMBERS)}", "add or remove keys")
+    for key in NUMBERS:
+        value = instrument[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise problem(f"{path}: {key}", repr(value), "a number above 0", "mend it")
+    return instrument
+
+
+def radiometer_sigma_uk(instrument: dict) -> float:
+    """Noise per instrument voxel, µK: T_sys / √(Δν t), t = feeds · hours / pixels² (radiometer equation).
+
+    The field is covered evenly; 40 K, 19 feeds, 6000 h, 22² pixels and 15.6 MHz give COMAP's 11 µK (arXiv:1808.07487).
+    """
+    seconds = instrument["feeds"] * instrument["hours"] * 3600 / instrument["pixels"] ** 2
+    return 1e6 * instrument["system_temperature_k"] / math.sqrt(1e9 * instrument["channel_width_ghz"] * seconds)
+
+
+def noise_sigma(setting: dict, instrument: dict, grid: Grid) -> tuple[float, float]:
+    """(low, high) of the white-noise σ in µK per fine voxel of the map; equal when the setting is one number.
+
+    setting: an entry of observation.noise. Pixels are squares of the tangent plane, both of the map and of the instrument.
+    """
+    if setting.get("radiometer", False):
+        low = high = radiometer_sigma_uk(instrument)
+    else:
+        sigma = setting["sigma_uk"]
+        low, high = sigma if isinstance(sigma, list | tuple) else (sigma, sigma)
+    if setting.get("radiometer", False) or setting.get("per_voxel_of", "map") == "instrument":
+        instrument_voxel = (instrument["field_deg"] / instrument["pixels"]) ** 2 * instrument["channel_width_ghz"]
+        ratio = math.sqrt(instrument_voxel / (grid.pixel_deg**2 * grid.channel_ghz))
+        low, high = low * ratio, high * ratio
+    return float(low), float(high)
+
+
+def noise_pattern(setting: dict, grid: Grid) -> np.ndarray | None:
+    """How the σ of each pooled pixel compares with white noise of the same observing time: (x, y) float64; None if flat.
+
+    With edge_ratio R, σ grows from the field's centre as R^(r²), r in units of half a side: pixels near the edge are seen
+    for shorter, as the scan of a telescope sweeps them, t ∝ R^(-2 r²), a Gaussian. The time in all is that of flat noise,
+    so that the mean of 1/σ² over the fine pixels is 1.
+    """
+    ratio = setting.get("edge_ratio", 1)
+    if ratio == 1:
+        return None
+    r2 = ((np.arange(grid.pixels) + 0.5) / grid.pixels * 2 - 1) ** 2
+    variance = ratio ** (2 * (r2[:, None] + r2))
+    variance *= np.mean(1 / variance)
+    block = grid.pool_pixels
+    return np.sqrt(variance.reshape(grid.pixels // block, block, -1, block).mean((1, 3)))
+
+
+def pooled_sigma(grid: Grid) -> np.ndarray:
+    """Noise of each pooled channel, in the map's unit, for 1 µK of noise per fine voxel: float64 (pooled channels,).
+
+    √n in µK, n the fine voxels of a pooled one; in Jy/sr each fine channel's µK weigh 2 k ν²/c² first.
+    """
+    weight = np.ones(grid.channels)
+    if grid.unit == "Jy/sr":
+        weight = 1e-6 * intensity_per_kelvin(grid.channel_freq_ghz)
+    return grid.pool_pixels * np.sqrt((weight**2).reshape(-1, grid.pool_channels).sum(1))
+
+
+def draw_sigma(ranges: list[tuple[float, float]], n: int, generator: torch.Generator) -> torch.Tensor:
+    """A σ (µK per fine voxel) for each of n presentations: one of the (low, high) at random, then uniform; float32 (n,)."""
+    return draw_setting(ranges, n, generator)[0]
+
+
+def draw_setting(
+    ranges: list[tuple[float, float]], n: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """draw_sigma's σ (n,), and which of the ranges each was drawn from, int64 (n,)."""
+    device = generator.device
+    low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
+    pick = torch.randint(len(ranges), (n,), generator=generator, device=device)
+    return low[pick] + (high - low)[pick] * torch.rand(n, generator=generator, device=device), pick
+
+
+def add_noise(maps: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Maps (b, x, y, f) plus fresh noise, on their device; sigma in their unit per voxel: (b,), (b, f) or (b, x, y, f)."""
+    noise = torch.randn(maps.shape, generator=generator, device=maps.device, dtype=maps.dtype)
+    if sigma.ndim < 4:
+        sigma = sigma[:, None, None, None] if sigma.ndim == 1 else sigma[:, None, None, :]
+    return maps + noise * sigma
+
+
+def beam_kernel(fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:
+    """The beam along one axis, integrated over pixels, float64 (2r+1,), sum 1; it reaches 5 σ.
+
+    The Gaussian of a source at a pixel's middle: its variance on the grid is σ² plus the pixel's own 1/12.
+    """
+    sigma = fwhm_arcmin / 60 / FWHM_PER_SIGMA / pixel_deg
+    reach = math.ceil(5 * sigma)
+    edges = np.arange(-reach - 0.5, reach + 1)
+    kernel = np.diff(erf(edges / (math.sqrt(2) * sigma)))
+    return kernel / kernel.sum()
+
+
+def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:
+    """Smooth a map (x, y, f) by a Gaussian beam on the sky, every channel alike; same dtype.
+
+    Beyond its edges the map is taken as empty: nothing wraps around, and the light that the beam carries across an edge is
+    lost. Inside, the flux is conserved. The beam is round on the tangent plane.
+    """
+    if fwhm_arcmin <= 0:
+        return cube
+    kernel = beam_kernel(fwhm_arcmin, pixel_deg)
+    for axis in (0, 1):
+        cube = convolve1d(cube, kernel, axis=axis, mode="constant", cval=0.0)
+    return cube

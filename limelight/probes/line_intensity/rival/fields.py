@@ -1,0 +1,122 @@
+"""What the rival measures, and the halo fields that it paints with fixed random numbers, again and again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from limelight.cosmology import Cosmology
+from limelight.errors import problem
+from limelight.probes.line_intensity.lines.models import LN10
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import smooth
+from limelight.probes.line_intensity.maps.paint import prepare_field
+from limelight.probes.line_intensity.rival.shapes import Shape
+from limelight.seeds import generator
+from limelight.summaries.power import PowerBins, power_bins, power_spectrum, voxel_size_mpc
+from limelight.summaries.vid import temperature_edges, voxel_histogram
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The rival's voxels and its bins. A map of it holds mean brightness temperatures, µK (x, y, f)."""
+
+    grid: Grid  # the rival's voxels as fine ones
+    voxel_mpc: tuple[float, float, float]
+    shells: PowerBins
+    keep: np.ndarray  # (shells,) bool: those with modes enough
+    edges_uk: np.ndarray  # (temperature bins + 1,)
+    beam_fwhm_arcmin: float
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Modes of each kept shell, k and −k both counted."""
+        return self.shells.modes[self.keep]
+
+    def __call__(self, maps: torch.Tensor) -> np.ndarray:
+        """P(k) of the kept shells, µK² Mpc³, and then voxels per temperature bin, of maps (b, x, y, f); float64 (b, d)."""
+        power = power_spectrum(maps, self.shells)[:, 0].cpu().numpy()[:, self.keep]
+        return np.hstack([power, voxel_histogram(maps, self.edges_uk).cpu().numpy()])
+
+
+def make_measure(settings: dict, grid: Grid, cosmology: Cosmology, beam_fwhm_arcmin: float) -> Measure:
+    """The Measure of a config entry `rival.NAME` on a study's fine grid; refuses maps in Jy/sr."""
+    if grid.unit != "uK":
+        raise problem("grid.unit", grid.unit, "uK: the rival bins temperatures", "paint the study in µK")
+    blocks = settings["pool_pixels"], settings["pool_channels"]
+    for axis, n, block in zip(("pixels", "channels"), (grid.pixels, grid.channels), blocks, strict=True):
+        if n % block:
+            raise problem(f"rival: pool_{axis}", f"{n} {axis} in blocks of {block}", f"a divisor of {n}", "choose one")
+    sides = {"pixels": grid.pixels // blocks[0], "channels": grid.channels // blocks[1]}
+    coarse = replace(grid, **sides, pool_pixels=1, pool_channels=1)
+    voxel = voxel_size_mpc(coarse, cosmology)
+    shells = power_bins(coarse.shape, voxel, np.logspace(*settings["log10_k"], settings["k_bins"] + 1))
+    keep = shells.modes >= settings["min_modes"]
+    if not keep.any():
+        expected = f"shells of {settings['min_modes']} modes or more"
+        raise problem("rival: log10_k", f"{settings['log10_k']}: none", expected, "choose wave numbers that maps hold")
+    edges = temperature_edges(*settings["temperature_uk"], settings["temperature_bins"], settings["spacing"])
+    return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin)
+
+
+@dataclass
+class RivalField:
+    """The halos of one subfield inside the map, n rows, ordered by voxel slab; what no parameter changes."""
+
+    key: tuple[int, int]  # light-cone, subfield
+    x: np.ndarray  # (n,) float32, what the line model reads off a halo; halos without a line are left out
+    weight: np.ndarray  # (n,) float32, µK per Lsun in the rival's voxel
+    voxel: np.ndarray  # (n,) int32
+    volume_mpc3: float
+
+    def normals(self, seed: int, draw: int = 0) -> np.ndarray:
+        """The unit normals of the halos' scatter in realisation `draw`, float32 (n,): the same at every call."""
+        rng = generator(seed, "rival scatter", *self.key, draw)
+        return rng.standard_normal(len(self.x), dtype=np.float32)
+
+
+def prepare_fields(subfields, halos, shape: Shape, measure: Measure) -> Iterator[RivalField]:
+    """A RivalField of each subfield of a light-cone. halos: (index, SubfieldHalos) pairs, as read_subfield_halos yields."""
+    grid = measure.grid
+    for index, part in halos:
+        center = subfields.center_deg[index]
+        field = prepare_field(part, grid, center, subfields.cosmology)
+        x = shape.feature(field.mass_msun, field.redshift)
+        slab = np.repeat(np.arange(grid.pixels), np.diff(field.starts)) * (grid.pixels * grid.channels)
+        shines = np.isfinite(x)
+        yield RivalField(
+            key=(int(subfields.lightcone), int(index)),
+            x=x[shines].astype(np.float32),
+            weight=field.uk_per_lsun[shines].astype(np.float32),
+            voxel=(slab + field.index)[shines].astype(np.int32),
+            volume_mpc3=grid.volume_mpc3(subfields.cosmology, center),
+        )
+
+
+def paint_shape(
+    field: RivalField, shape: Shape, values: np.ndarray, normals: np.ndarray, measure: Measure
+) -> tuple[np.ndarray, float]:
+    """(map, offset): the field's map at amplitude 0 is map · 10^offset µK; float32 (x, y, f).
+
+    The offset keeps steep models within float32. With the same normals a map changes smoothly with the shape.
+    """
+    log_lum = shape.location(field.x, values).astype(np.float32)
+    scatter = shape.scatter(values)
+    if scatter:
+        log_lum += np.float32(scatter) * normals
+    offset = float(log_lum.max(initial=-300.0))
+    log_lum -= np.float32(offset)
+    log_lum *= np.float32(LN10)
+    light = np.exp(log_lum, out=log_lum)
+    light *= field.weight
+    cube = np.bincount(field.voxel, light, measure.grid.voxels).astype(np.float32).reshape(measure.grid.shape)
+    return smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg), offset
+
+
+def observe(cube: np.ndarray, sigma_uk: float, measure: Measure, seed: int, stage: str, *index: int) -> np.ndarray:
+    """Summaries (d,) of one map (µK) with white noise of σ per rival voxel from the stream of (seed, stage, index)."""
+    if sigma_uk:
+        noise = generator(seed, stage, *index).standard_normal(cube.shape, dtype=np.float32)
+        cube = cube + np.float32(sigma_uk) * noise
+    return measure(torch.from_numpy(cube)[None])[0]

@@ -1,0 +1,1 @@
+"""A study: its config read, expanded, checked; what decides each stage, and what it costs."""

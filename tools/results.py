@@ -1,0 +1,207 @@
+"""A finished study in tables: 95 % bands beside the published ones bin by bin, audits, classifiers, and a page of them."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from limelight.errors import problem
+from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
+from limelight.evaluation.classify import Classification
+from limelight.evaluation.evaluation_file import Evaluation
+from limelight.figures.common import paper_sigma_uk, published_bands
+
+LUMINOSITIES = (2.5e4, 9e4, 3.4e5, 6.6e5, 1.3e6)  # Lsun, of the page's tables
+FILLED = 10  # sources a bin holds on average: what an audit judges
+BAND_COLUMNS = (
+    "network",
+    "test",
+    "noise_uk_per_paper_voxel",
+    "luminosity_lsun",
+    "mean_sources",
+    "maps_used",
+    "p2.5",
+    "p50",
+    "p97.5",
+    "published",
+    "published_p2.5",
+    "published_p97.5",
+    "rms_dex",
+    "r_squared",
+    "spread_ratio",
+)
+SUMMARY = (  # of the full summary.csv, which is too large to keep with the code
+    *("network", "test", "line_model", "noise_sigma_uk", "foregrounds", "quantity", "n_maps", "bin", "luminosity_lsun"),
+    *("mean_counts", "training_mean", "blank_clean", "n_used", "p2.5", "p50", "p97.5", "two_sigma_upper"),
+    *("spread_ratio", "r_squared", "mse_dex", "mse_mean_dex"),
+    *("total_mse_dex", "total_gain_dex", "total_lowest_spread_ratio_100"),
+)
+
+
+def band_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
+    """A row an evaluation and luminosity bin: 2.5, 50 and 97.5 percentiles of (predicted − true)/true.
+
+    Beside them each published band of the nearest scenario, interpolated in log L; without one a row has empty fields, with
+    two there are two rows. Only evaluations whose network predicts dN or a density: N(>L) has other errors.
+    """
+    rows = []
+    for e in evaluations:
+        if e.target["quantity"] == "n_above":
+            continue
+        s, log_lum = e.statistics, np.log10(e.luminosity_lsun)
+        for label, lum, lower, upper in published_bands(e) or [("", e.luminosity_lsun, None, None)]:
+            beside = np.full((2, len(log_lum)), np.nan)
+            if label:
+                beside = [np.interp(log_lum, np.log10(lum), side, np.nan, np.nan) for side in (lower, upper)]
+            for i, luminosity in enumerate(e.luminosity_lsun):
+                values = (s["p2.5"][i], s["p50"][i], s["p97.5"][i], label, beside[0][i], beside[1][i])
+                values = (luminosity, s["mean_counts"][i], int(s["n_used"][i]), *values)
+                values = (e.network, e.test, paper_sigma_uk(e), *values)
+                more = [s[name][i] for name in ("rms_dex", "r_squared", "spread_ratio")]
+                rows.append(dict(zip(BAND_COLUMNS, (*values, *more), strict=True)))
+    return rows
+
+
+def table_csv(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> str:
+    """Rows as CSV text of the given columns, numbers to four digits, NaN as an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _number(row[name]) for name in columns} for row in rows)
+    return text.getvalue()
+
+
+def short_summary(text: str) -> str:
+    """The columns of SUMMARY of a summary.csv, to four digits."""
+    rows = list(csv.DictReader(text.splitlines()))
+    missing = [name for name in SUMMARY if rows and name not in rows[0]]
+    if missing or not rows:
+        raise problem("summary.csv", f"no {', '.join(missing) or 'rows'}", "that of a finished study", "make it again")
+    return table_csv(rows, SUMMARY)
+
+
+def audit_rows(audits: Iterable[Audit]) -> list[dict[str, object]]:
+    """A row an audited network: its verdicts on the bins that hold FILLED sources or more, and the weakest of these."""
+    rows = []
+    for one in audits:
+        judged = (one.bins["mean_sources"] >= FILLED) & (one.verdict != TOO_FEW)
+        count = {name: int(np.sum(one.verdict[judged] == name)) for name in (READS, PARTLY, REMEMBERS)}
+        held = {
+            name: np.asarray(one.bins[name])[judged] for name in ("r_squared", "gain_over_mean", "gain_over_control")
+        }
+        rows.append(
+            {
+                "network": one.network,
+                "bins_judged": int(judged.sum()),
+                **{name: count[name] for name in count},
+                "not_read_at_lsun": _lum(one.luminosity_lsun[judged & (one.verdict != READS)]),
+                **{f"lowest_{name}": _least(values) for name, values in held.items()},
+                "verdict": in_words(one).rpartition(": ")[2],
+            }
+        )
+    return rows
+
+
+def results_page(
+    title: str,
+    facts: dict[str, str],
+    bands: Sequence[dict[str, object]],
+    evaluations: Sequence[Evaluation],
+    audits: Sequence[Audit],
+    classifications: Sequence[Classification],
+    files: dict[str, str],
+) -> str:
+    """The Markdown page: bands beside published ones, all errors, verdicts, classifiers. files: {name: what it holds}."""
+    lines = [f"# {title}", "", "Made by `scripts/make_results.py` from the files of one run.", ""]
+    lines += _table(("", ""), facts.items())
+    lines += ["## 95 % bands beside the published ones", ""]
+    lines += [
+        "2.5 and 97.5 percentiles of (predicted − true)/true over the test maps, %, in the bin of each luminosity [Lsun];",
+        "below each the published band of the nearest scenario, where there is one. Every bin: the CSV file.",
+        "",
+    ]
+    lines += _table(("network", "test", *(f"{x:.2g}".replace("e+0", "e") for x in LUMINOSITIES)), _band_lines(bands))
+    lines += ["## Verdicts of the audit", "", f"In the bins that hold {FILLED} sources or more on average.", ""]
+    found = audit_rows(audits)
+    words = [name.replace("_", " ") for name in found[0]] if found else ["network"]
+    lines += _table(words, [[(v if isinstance(v, str) else _number(v)) or "–" for v in row.values()] for row in found])
+    lines += ["## Classifiers", ""]
+    heads = ("network", "line models", "noise", "told", "maps", "by chance")
+    told = [
+        (
+            one.network,
+            ", ".join(one.classes),
+            noise,
+            f"{one.accuracy(i):.1%}",
+            len(one.truth),
+            f"{np.bincount(one.truth).max() / len(one.truth):.1%}",
+        )
+        for one in classifications
+        for i, noise in enumerate(one.noise)
+    ]
+    lines += _table(heads, told)
+    lines += ["## Every network on every test", ""]
+    lines += ["Mean square error of log10(1 + N) over all bins; always answering the training mean, over it.", ""]
+    totals = [
+        [
+            e.network,
+            e.test,
+            *(_number(e.totals[key]) or "–" for key in ("mse_dex", "gain_dex", "lowest_spread_ratio_100")),
+        ]
+        for e in evaluations
+    ]
+    lines += _table(("network", "test", "dex²", "gain", "lowest spread ratio, bins ≥ 100"), totals)
+    lines += ["## Files", "", *(f"- [{name}]({name}): {what}" for name, what in files.items()), ""]
+    return "\n".join(lines)
+
+
+def _band_lines(bands: Sequence[dict[str, object]]) -> list[list[str]]:
+    """Lines of the page's table of bands: one of each evaluation, and one of each published band below it."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in bands:
+        groups.setdefault((row["network"], row["test"], row["published"]), []).append(row)
+    lines, before = [], None
+    for (network, test, published), rows in groups.items():
+        nearest = [min(rows, key=lambda row: abs(np.log(row["luminosity_lsun"] / x))) for x in LUMINOSITIES]
+        if (network, test) != before:
+            lines.append([network, test, *(_percent(row["p2.5"], row["p97.5"]) for row in nearest)])
+        if published:
+            own = [_percent(row["published_p2.5"], row["published_p97.5"]) for row in nearest]
+            lines.append(["", f"*{published}*", *own])
+        before = network, test
+    return lines
+
+
+def _percent(low: float, high: float) -> str:
+    """A band in percent; what is off by a factor above ten is no error bar, and its digits say nothing."""
+    if not np.isfinite([low, high]).all():
+        return "–"
+    return ", ".join("> +900" if x > 9 else f"{100 * x:+.0f}" for x in (low, high)).replace("-", "−")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines, ""] if lines else ["None.", ""]
+
+
+def _lum(values: np.ndarray) -> str:
+    """Luminosities in words; of many the first and last, and how many."""
+    words = [f"{x:.2g}".replace("e+0", "e") for x in values]
+    return ", ".join(words) if len(words) <= 4 else f"{len(words)} bins from {words[0]} to {words[-1]}"
+
+
+def _least(values: np.ndarray) -> float:
+    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _number(value: object) -> str:
+    """A value as text: numbers, also those of a CSV file, to four digits; NaN empty."""
+    if isinstance(value, str):
+        try:
+            value = int(value) if value.lstrip("-").isdigit() else float(value)
+        except ValueError:
+            return value
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value)
