@@ -20,8 +20,8 @@ class Axis:
 class OutputAxis:
     """What the outputs of a network are, in the words and numbers that figures and tables need.
 
-    Either `names`, one per output (parameters, classes), or `edges`, one more than there are outputs (bins). Outputs that form
-    an image have neither: their axes are those of the data.
+    Either `names`, one per output (parameters, classes), or `edges`, one more than there are outputs (bins). Outputs that
+    form an image have neither: their axes are those of the data.
     """
 
     label: str  # such as "luminosity"
