@@ -4,34 +4,40 @@ To add one, write a function of (input_shape, n_outputs, **options) that returns
 """
 
 import inspect
-from collections.abc import Callable
 
 from torch import nn
 
 from limelight.errors import problem
-from limelight.networks.cnn import cnn2d, cnn3d
-from limelight.networks.residual import limelight
-from limelight.networks.resnet import resnet3d
+from limelight.registry import Registry
 
-REGISTRY: dict[str, Callable[..., nn.Module]] = {
-    "limelight": limelight,
-    "cnn2d": cnn2d,
-    "cnn3d": cnn3d,
-    "resnet3d": resnet3d,
-}
+REGISTRY = Registry(
+    "networks.architecture",
+    {
+        "limelight": "limelight.networks.residual:limelight",
+        "cnn2d": "limelight.networks.cnn:cnn2d",
+        "cnn3d": "limelight.networks.cnn:cnn3d",
+        "resnet3d": "limelight.networks.resnet:resnet3d",
+    },
+)
 
 
 def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n_outputs: int) -> nn.Module:
     """The network of a registered name, with weights drawn from torch's global stream.
 
-    options: arguments of the architecture; input_shape: (x, y, frequency) of a pooled map.
+    Parameters
+    ----------
+    architecture
+        A name in REGISTRY.
+    options
+        Arguments of the architecture.
+    input_shape
+        (x, y, frequency) of a pooled map.
+    n_outputs
+        How many numbers the network answers.
+
     Raises LimelightError for an unknown name or option, or an option outside its range.
     """
-    if architecture not in REGISTRY:
-        raise problem(
-            "networks.architecture", f"'{architecture}'", f"one of {', '.join(REGISTRY)}", "choose a registered network"
-        )
-    function = REGISTRY[architecture]
+    function = REGISTRY.load(architecture)
     known = [name for name in inspect.signature(function).parameters if name not in ("input_shape", "n_outputs")]
     for name in options:
         if name not in known:
