@@ -1,6 +1,8 @@
-"""Networks by name. Each takes maps (batch, 1, x, y, frequency) and returns (batch, n_outputs).
+"""Networks by name. Each takes data (batch, channels, *axes) and returns (batch, *output_shape).
 
-To add one, write a function of (input_shape, n_outputs, **options) that returns an nn.Module, and give it a line below.
+To add one, write a function of (input_shape, output_shape, **options) that returns an nn.Module, and give it a line below. A
+posterior can stand on a network whose module has `features(x)`, a vector per row, and `output`, the layer that makes the
+answer of it: then forward(x) is output(features(x)).
 """
 
 import inspect
@@ -21,7 +23,7 @@ REGISTRY = Registry(
 )
 
 
-def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n_outputs: int) -> nn.Module:
+def build(architecture: str, options: dict, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> nn.Module:
     """The network of a registered name, with weights drawn from torch's global stream.
 
     Parameters
@@ -31,14 +33,14 @@ def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n
     options
         Arguments of the architecture.
     input_shape
-        (x, y, frequency) of a pooled map.
-    n_outputs
-        How many numbers the network answers.
+        Of one row of data: (channels, *axes).
+    output_shape
+        Of one answer: (k,) for a vector, (channels, *axes) for an image.
 
     Raises LimelightError for an unknown name or option, or an option outside its range.
     """
     function = REGISTRY.load(architecture)
-    known = [name for name in inspect.signature(function).parameters if name not in ("input_shape", "n_outputs")]
+    known = [name for name in inspect.signature(function).parameters if name not in ("input_shape", "output_shape")]
     for name in options:
         if name not in known:
             raise problem(
@@ -47,4 +49,4 @@ def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n
                 f"options {', '.join(known)}",
                 "mend the option's name",
             )
-    return function(tuple(input_shape), n_outputs, **options)
+    return function(tuple(input_shape), tuple(output_shape), **options)

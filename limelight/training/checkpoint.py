@@ -25,7 +25,6 @@ from limelight.data.shard import header_from
 from limelight.errors import LimelightError, problem
 from limelight.files import atomic_path
 from limelight.networks import build
-from limelight.networks.features import last_linear
 
 FORMAT_VERSION = 1
 SILENCE_S = 900.0  # without a checkpoint (they come every five minutes), after which a second trainer waits no longer
@@ -139,7 +138,7 @@ def adopt(module: nn.Module, weights: dict[str, torch.Tensor], name: str) -> Non
     """
     own = module.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    last = [key for key, layer in module.named_modules() if layer is last_linear(module)][0]
+    last = [key for key, layer in module.named_modules() if layer is module.output][0]
     strange = sorted(key for key in set(own) ^ set(fitting) if key.rpartition(".")[0] != last)
     if strange:
         expected = "the same network but for its last layer"

@@ -16,7 +16,6 @@ from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import LABEL_HEAD, Posterior, build_head
 from limelight.inference.posteriors.recalibrate import widen
 from limelight.inference.posteriors.tables import Table, dequantised, make_table, unaltered
-from limelight.networks.features import features
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.seeds import torch_seed

@@ -17,7 +17,6 @@ from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
 from limelight.inference.posteriors.npe import build_flow
 from limelight.inference.posteriors.tables import map_statistics
-from limelight.networks.features import features
 from limelight.training.checkpoint import load_torch, rebuild
 
 LABEL_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}

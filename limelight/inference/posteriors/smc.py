@@ -17,7 +17,6 @@ from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.abc import Particles, adjusted, nearest, population, resample, whitener
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import dequantised, to_counts
-from limelight.networks.features import features
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
 from limelight.probes.line_intensity.simulations import LightField, light_fields, simulate_map

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.networks.features import features
 from limelight.seeds import torch_seed
 from limelight.training.data import Maps, Presentation, present
 
