@@ -1,5 +1,6 @@
 """Axes: those of the data that a network sees, and that of the numbers it answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,3 +37,8 @@ class OutputAxis:
         edges = np.asarray(self.edges, np.float64)
         middle = 0.5 * (edges[1:] + edges[:-1])
         return 10**middle if self.log10 else middle
+
+
+def axis_from(found: Mapping) -> OutputAxis:
+    """An output axis from its plain form (dataclasses.asdict), as files hold it."""
+    return OutputAxis(**{**found, "names": tuple(found["names"]), "edges": tuple(found["edges"])})

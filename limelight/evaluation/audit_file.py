@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.data.axes import OutputAxis
+from limelight.data.axes import axis_from
 from limelight.errors import problem
 from limelight.evaluation.audit import COLUMNS, VERDICTS, Audit, in_words
 from limelight.files import attribute, read_hdf5, write_csv, write_hdf5
@@ -56,7 +56,7 @@ def read_audit(path: str | Path) -> Audit:
             groups[group] = _read_group(file[group])
         words = {name: attribute(file, f"audit_{name}") for name in WORDS}
         axis, codes = attribute(file, "audit_axis"), file["verdict"][...]
-    axis = OutputAxis(**{**axis, "names": tuple(axis["names"]), "edges": tuple(axis["edges"])})
+    axis = axis_from(axis)
     expected = words["target"]["shape"]
     if list(codes.shape) != expected or not np.isin(codes, range(len(VERDICTS))).all():
         raise problem(path, f"verdicts {codes.tolist()}", f"{expected} of {len(VERDICTS)} kinds", "audit again")
@@ -65,11 +65,13 @@ def read_audit(path: str | Path) -> Audit:
 
 def write_table(path: str | Path, result: Audit) -> None:
     """The verdict table as CSV: one row per output, what was measured there, and the verdict; NaN as an empty field."""
-    axis, columns = result.axis, {name: values for name, values in result.columns.items()}
+    axis = result.axis
     count = len(result.verdict)
     where = {"output": list(axis.names) or list(range(count))}
     if axis.edges:
         where = {f"{axis.label}_lower": axis.edges[:-1], f"{axis.label}_upper": axis.edges[1:]}
         if axis.log10:
             where = {f"log10_{name}": values for name, values in where.items()}
-    write_csv(path, {"network": [result.network] * count, **where, **columns, "verdict": result.verdict}, digits=6)
+    write_csv(
+        path, {"network": [result.network] * count, **where, **result.columns, "verdict": result.verdict}, digits=6
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.data.axes import OutputAxis
+from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
@@ -88,7 +88,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
                 raise problem(path, f"no {', '.join(missing)} in group '{group}'", "a whole group", "evaluate again")
         words = {name: attribute(file, f"evaluation_{name}") for name in WORDS}
         axis = attribute(file, "evaluation_axis")
-        axis = OutputAxis(**{**axis, "names": tuple(axis["names"]), "edges": tuple(axis["edges"])})
+        axis = axis_from(axis)
         header = header_from(attribute(file, "evaluation_header"))
         matrices = {name: check_finite(file[name][...], f"{path}: {name}") for name in MATRICES}
         groups = {group: _columns(file[group]) for group in GROUPS}

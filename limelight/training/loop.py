@@ -153,12 +153,7 @@ def train(
             began = time.monotonic()
             done = train_epoch(run, state, epoch, asked)
             judge_epoch(run, state, epoch, done)
-            row = state["history"][-1]
-            run.say(
-                f"epoch {epoch + 1}/{options.epochs}: loss {row['train_loss']:.4g}, "
-                f"validation {row['validation_loss']:.4g}; mse {row['validation_mse']:.4g} (always the training mean: {run.baseline[1]:.4g}); "
-                f"{time.monotonic() - began:.1f} s"
-            )
+            run.say(f"epoch {epoch + 1}/{options.epochs}: {epoch_words(run, state)}; {time.monotonic() - began:.1f} s")
             (stop,) = run.team.agree(max(asked, default=0))
             if stop and epoch + 1 < options.epochs:
                 raise Stopped(stop)
@@ -302,6 +297,13 @@ def judge_epoch(run: Run, state: dict, epoch: int, done: list) -> None:
         weights = {key: value.detach().clone() for key, value in run.average.state_dict().items()}
         state["best"] = {"loss": loss, "epoch": epoch + 1, "model": weights}
     save(run, state)
+
+
+def epoch_words(run: Run, state: dict) -> str:
+    """The last epoch in words, for the log."""
+    row = state["history"][-1]
+    losses = f"loss {row['train_loss']:.4g}, validation {row['validation_loss']:.4g}"
+    return f"{losses}; mse {row['validation_mse']:.4g} (always the training mean: {run.baseline[1]:.4g})"
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The audit's interventions on line maps: dimming, another map laid over, sources painted on; each changes truths exactly."""
+"""The audit's interventions on line maps: dimming, another map laid over, sources painted on. Truths change exactly."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,10 @@ def line_interventions() -> dict[str, Callable[[Question], Intervention]]:
 
 
 def dimming(question: Question) -> Intervention:
-    """Every source is dimmed by some whole bins. response (k,) of all steps together; each: bins_down (s,), response (s, k)."""
+    """Every source is dimmed by some whole bins.
+
+    response (k,): of all steps together; details: bins_down (s,) and response (s, k) of each step.
+    """
     few, how, options = question.few, question.how, question.settings.options
     start = question.truth({**few.y, "n_above": undimmed(few.y["n_above"])})
     steps = sorted({min(k, dim_steps(how.bin_width)) for k in options.dim_bins})
