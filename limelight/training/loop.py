@@ -24,8 +24,9 @@ from limelight.data.shard import Header, Rows
 from limelight.files import settings_hash
 from limelight.networks import build
 from limelight.probe import Probe
+from limelight.section import plain
 from limelight.seeds import torch_seed
-from limelight.study.settings import NetworkSettings, plain
+from limelight.study.settings import NetworkSettings
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, resume, share

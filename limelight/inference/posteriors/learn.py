@@ -20,8 +20,9 @@ from limelight.inference.posteriors.posterior import ANSWER_HEAD, Posterior, bui
 from limelight.inference.posteriors.recalibrate import widen
 from limelight.inference.posteriors.tables import Table, continuous, make_table, natural_answers
 from limelight.probe import Probe
+from limelight.section import plain
 from limelight.seeds import torch_seed
-from limelight.study.settings import PosteriorSettings, plain
+from limelight.study.settings import PosteriorSettings
 from limelight.training.presentation import Data, Presentation, on_device, present
 
 CHUNK = 4096  # rows of a validation loss at a time
