@@ -14,9 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from limelight.errors import LimelightError, plain_errors
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
@@ -27,6 +24,8 @@ from limelight.evaluation.metrics import READS_GAIN, READS_SPREAD, in_words, rea
 from limelight.figures.common import adds_to_maps
 from limelight.study.config import load_study, suitable_tests
 from limelight.study.selection import audited_networks, classifiers
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:

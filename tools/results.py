@@ -113,7 +113,7 @@ def results_page(
     files: dict[str, str],
 ) -> str:
     """The Markdown page: bands beside published ones, all errors, verdicts, classifiers. files: {name: what it holds}."""
-    lines = [f"# {title}", "", "Made by `scripts/make_results.py` from the files of one run.", ""]
+    lines = [f"# {title}", "", "Made by `tools/make_results.py` from the files of one run.", ""]
     lines += _table(("", ""), facts.items())
     lines += ["## 95 % bands beside the published ones", ""]
     lines += [
