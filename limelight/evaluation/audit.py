@@ -19,7 +19,7 @@ from limelight.evaluation.predict import (
     natural,
     observed,
     predict_targets,
-    test_presentation,
+    presentation_of_test,
 )
 from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
 from limelight.probes.line_intensity.labels import one_source, quantity, to_target
@@ -104,7 +104,7 @@ def audit(
     model, the PooledMaps of the test light-cones, of settings["audited_on"] at least; control: the network of the same
     recipe trained on permuted labels, as load_model gives it.
     """
-    how, options, seed = test_presentation(info, settings), settings["audit"], settings["seed"]
+    how, options, seed = presentation_of_test(info, settings), settings["audit"], settings["seed"]
     edges = how.edges
     if how.noise[0][1] > 0 and not TRANSFORMS[info["preprocessing"]["transform"]].negative:
         raise problem("audit", "noise for a network that reads maps without", "a test without noise", "add one")

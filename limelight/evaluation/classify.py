@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from limelight.errors import problem
-from limelight.evaluation.predict import check_geometry, observed, test_presentation
+from limelight.evaluation.predict import check_geometry, observed, presentation_of_test
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "classification"
@@ -57,7 +57,7 @@ def classify(module: nn.Module, info: dict, settings: dict, data, device: str = 
     probability = []
     for name in names:
         test = {"noise": settings["noise"][name], "foregrounds": settings["foregrounds"]}
-        how = test_presentation(info, {"test": test, "instrument": settings["instrument"]})
+        how = presentation_of_test(info, {"test": test, "instrument": settings["instrument"]})
         with torch.no_grad():
             batches = observed(data.maps, how, settings["seed"], f"noise {name} of classification")
             odds = [module(inputs.to(device)).double().softmax(dim=1).cpu().numpy() for inputs in batches]

@@ -22,7 +22,7 @@ BLANK_DRAWS = 16  # of noise on an empty map
 UNCHANGED = {"transform": "none", "scale_uk": 1.0}
 
 
-def test_presentation(info: dict, settings: dict) -> Presentation:
+def presentation_of_test(info: dict, settings: dict) -> Presentation:
     """How a test shows maps to a network: its own noise and foregrounds, the network's preprocessing, no augmentation.
 
     info: of load_model; settings: limelight.study.config.stage_settings(study, "evaluation", network, test).
@@ -83,7 +83,7 @@ def evaluate(module: nn.Module, info: dict, settings: dict, data, history: dict,
     info: of load_model; settings: stage_settings(study, "evaluation", network, test); data: PooledMaps of maps.shards;
     history: columns of history.csv. Raises LimelightError when the maps are not those the network was trained for.
     """
-    how = test_presentation(info, settings)
+    how = presentation_of_test(info, settings)
     test, seed = settings["test"]["name"], settings["seed"]
     if how.noise[0][1] > 0 and not TRANSFORMS[info["preprocessing"]["transform"]].negative:
         found = f"noise for a network that reads {info['preprocessing']['transform']} of maps without noise"

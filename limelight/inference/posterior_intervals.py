@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from limelight.evaluation.predict import check_test_maps, observed, test_presentation
+from limelight.evaluation.predict import check_test_maps, observed, presentation_of_test
 from limelight.inference.intervals import ROWS, Intervals, evenly, quantiles_of
 from limelight.inference.posteriors.draw import draw, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
@@ -23,7 +23,7 @@ KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + AB
 REPLICATES = 100  # draws of the posterior predictive check
 
 
-def test_words(settings: dict, grid) -> dict:
+def attributes_of_test(settings: dict, grid) -> dict:
     """What an intervals file says of its test: line model, noise and σ per fine voxel."""
     low, high = noise_sigma(settings["test"]["noise"], settings["instrument"], grid)
     return {
@@ -47,7 +47,7 @@ def posterior_intervals(
     abc: smc, which takes some of the maps alone (settings["smc"]["maps"]) and adds inference.smc.CHECKS to extra.
     """
     content, info = posterior.content, posterior.info
-    how, device = test_presentation(info, settings), next(posterior.trunk.parameters()).device
+    how, device = presentation_of_test(info, settings), next(posterior.trunk.parameters()).device
     check_test_maps(info, settings, data)
     seed, test, smc = settings["seed"], settings["test"]["name"], settings.get("smc")
     name, recalibrated = (smc["name"], False) if smc else (content["posterior"], content["recalibration"] is not None)
@@ -111,7 +111,7 @@ def posterior_intervals(
         method=kind + (", recalibrated" if recalibrated else ""),
         test=test,
         settings={
-            **test_words(settings, how.grid),
+            **attributes_of_test(settings, how.grid),
             "posterior": name,
             "network": info["network"],
             "recalibrated": recalibrated,
