@@ -8,12 +8,8 @@ def last_linear(module: nn.Module) -> nn.Linear:
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
 
 
-def feature_count(module: nn.Module) -> int:
-    return last_linear(module).in_features
-
-
 def features(module: nn.Module, x: Tensor) -> Tensor:
-    """The last layer's inputs (b, feature_count) float32 for maps (b, 1, x, y, f); gradients pass where they are on."""
+    """The last layer's inputs (b, features) float32 for maps (b, 1, x, y, f); gradients pass where they are on."""
     caught: list[Tensor] = []
     handle = last_linear(module).register_forward_pre_hook(lambda layer, inputs: caught.append(inputs[0]))
     try:
