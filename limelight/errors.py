@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
+EXTRAS = {"asdf": "formats", "blosc": "formats", "pyarrow": "formats", "sbi": "inference"}  # package: its extra
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
 
@@ -41,6 +42,12 @@ def plain_errors() -> Iterator[None]:
         os._exit(128 + signal.SIGPIPE)  # the reader of our output went away (`| head`): nobody to say it to
     except MemoryError as error:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map, batch or light-cone")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        expected = f"the packages of the extra '{EXTRAS[package]}'"
+        _stop(str(problem(package, "it not installed", expected, f"pip install {package}")))
     except OSError as error:
         if error.errno is None:
             raise

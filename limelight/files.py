@@ -112,10 +112,12 @@ def git_commit() -> str:
 
 @functools.lru_cache(maxsize=1)
 def library_versions() -> str:
-    """Versions of Python and of the libraries that decide the numbers, as one line."""
-    names = ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
-    return ", ".join([f"python {platform.python_version()}", *versions])
+    """Versions of Python and of the installed libraries that decide the numbers, as one line."""
+    versions = [f"python {platform.python_version()}"]
+    for name in ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(versions)
 
 
 def settings_hash(settings: object) -> str:

@@ -12,18 +12,16 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.audit import audit, in_words  # noqa: E402
-from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit import audit, in_words
+from limelight.evaluation.audit_file import write_audit, write_table
+from limelight.files import provenance
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study, stage_settings
+from limelight.training import load_model
 
 
 def main() -> None:

@@ -13,19 +13,17 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.evaluation_file import read_history, write_evaluation  # noqa: E402
-from limelight.evaluation.metrics import in_words  # noqa: E402
-from limelight.evaluation.predict import evaluate  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.evaluation_file import read_history, write_evaluation
+from limelight.evaluation.metrics import in_words
+from limelight.evaluation.predict import evaluate
+from limelight.files import provenance
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study, stage_settings
+from limelight.training import load_model
 
 
 def main() -> None:

@@ -6,17 +6,14 @@ example: python scripts/pool_maps.py --config config/demo.yaml --maps maps/3.h5 
 
 import argparse
 import functools
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import attribute, provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import open_maps, write_pooled  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.progress import progress  # noqa: E402
-from limelight.study.config import grid_section, load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import attribute, provenance
+from limelight.probes.line_intensity.maps.files import open_maps, write_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.progress import progress
+from limelight.study.config import grid_section, load_study, stage_settings
 
 
 def main() -> None:

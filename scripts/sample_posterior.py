@@ -13,19 +13,17 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.inference.posterior_intervals import posterior_intervals  # noqa: E402
-from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings, trained_posterior  # noqa: E402
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.inference.intervals import write_intervals
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study, stage_settings, trained_posterior
 
 
 def main() -> None:

@@ -12,17 +12,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.layers import Layers, feature_maps, filters, write_layers  # noqa: E402
-from limelight.evaluation.predict import check_geometry, observed, test_presentation  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.layers import Layers, feature_maps, filters, write_layers
+from limelight.evaluation.predict import check_geometry, observed, presentation_of_test
+from limelight.files import provenance
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study, stage_settings
+from limelight.training import load_model
 
 
 def main() -> None:
@@ -47,7 +45,7 @@ def main() -> None:
         raise problem("--map", args.map, f"0 to {len(data) - 1}, the maps of {args.maps}", "choose one of them")
     settings = stage_settings(study, "evaluation", info["network"], args.test)
     torch.set_num_threads(settings["threads"])
-    how, stage = test_presentation(info, settings), f"noise of test {args.test}"
+    how, stage = presentation_of_test(info, settings), f"noise of test {args.test}"
     inputs = list(observed(data.maps[: args.map + 1], how, settings["seed"], stage))[-1][-1:]  # the noise of its row
     result = Layers(
         network=info["network"],

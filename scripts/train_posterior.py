@@ -13,22 +13,20 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.inference.posteriors.learn import train_posterior  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.probes.line_intensity.simulations import fisher_maps  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.study.selection import grid_section  # noqa: E402
-from limelight.training import load_model  # noqa: E402
-from limelight.training.checkpoint import save_model  # noqa: E402
-from limelight.training.checks import check_study  # noqa: E402
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.simulations import fisher_maps
+from limelight.study.config import load_study, stage_settings
+from limelight.study.selection import grid_section
+from limelight.training import load_model
+from limelight.training.checkpoint import save_model
+from limelight.training.checks import check_study
 
 
 def main() -> None:

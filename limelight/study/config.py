@@ -35,7 +35,8 @@ from limelight.study.selection import rival_tests as rival_tests
 from limelight.study.selection import suitable_tests as suitable_tests
 from limelight.study.selection import trained_posterior as trained_posterior
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+INSTALLED_SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+SCHEMA = INSTALLED_SCHEMA if INSTALLED_SCHEMA.exists() else ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def load_study(path: str | Path) -> dict:

@@ -30,10 +30,3 @@ def hartlap(maps: int, dimension: int) -> float:
         expected = f"more than {dimension + 2}: a covariance of {dimension} numbers has no usable inverse otherwise"
         raise problem("covariance", f"{maps} maps", expected, "use more maps or fewer bins")
     return (maps - dimension - 2) / (maps - 1)
-
-
-def correlation(covariance: np.ndarray) -> np.ndarray:
-    """Correlation matrix of a covariance; 0 beside a number that never varies."""
-    std = np.sqrt(np.diag(covariance))
-    scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
-    return covariance * scale * scale[:, None]

@@ -106,15 +106,14 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
     return grid.pool_pixels * np.sqrt((weight**2).reshape(-1, grid.pool_channels).sum(1))
 
 
-def draw_sigma(ranges: list[tuple[float, float]], n: int, generator: torch.Generator) -> torch.Tensor:
-    """A σ (µK per fine voxel) for each of n presentations: one of the (low, high) at random, then uniform; float32 (n,)."""
-    return draw_setting(ranges, n, generator)[0]
-
-
 def draw_setting(
     ranges: list[tuple[float, float]], n: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """draw_sigma's σ (n,), and which of the ranges each was drawn from, int64 (n,)."""
+    """A σ for each of n presentations, and the setting that it comes from.
+
+    ranges: (low, high) of each setting, µK per fine voxel. One is picked at random, then σ is uniform within it. Returns σ
+    float32 (n,) and the index of its range int64 (n,), on the generator's device.
+    """
     device = generator.device
     low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
     pick = torch.randint(len(ranges), (n,), generator=generator, device=device)
