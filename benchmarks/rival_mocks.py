@@ -32,7 +32,8 @@ from limelight.probes.line_intensity.rival.rival import make_rival, prior_draws,
 from limelight.probes.line_intensity.rival.shapes import get_shape  # noqa: E402
 from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry  # noqa: E402
 from limelight.seeds import generator  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 COLUMNS = (
     "noise", "covariance", "run", "lightcone", "subfield", "parameter", "planted", "low95", "median", "high95", "in95",

@@ -24,7 +24,10 @@ class Probe(Protocol):
         """One line for each fault that spans the probe's own keys (limelight.errors.problem's words)."""
 
     def cannot_take(self, study, network: str, test: str) -> str:
-        """Why a network cannot be tested on a test, beyond another geometry; empty when it can."""
+        """Why a network cannot be tested on a test, beyond another geometry or other classes; empty when it can."""
+
+    def knows_observation(self, network, test) -> bool:
+        """Whether a network (its entry in the config) was trained with what a test (its entry) does to the data."""
 
     # What decides the stages, as typed settings that hash to the same text whenever they are the same
     def dataset_settings(self, study, dataset: str) -> object:

@@ -22,7 +22,8 @@ from limelight.evaluation.audit import audit, in_words  # noqa: E402
 from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 
 

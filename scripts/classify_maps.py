@@ -19,7 +19,8 @@ from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.evaluation.classify import classify, in_words, write_classification  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 
 

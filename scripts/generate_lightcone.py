@@ -21,7 +21,8 @@ from limelight.files import provenance  # noqa: E402
 from limelight.halos.catalogue import write_catalogue  # noqa: E402
 from limelight.halos.generator import generate_lightcone  # noqa: E402
 from limelight.seeds import torch_seed  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from limelight.errors import plain_errors  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.halos.catalogue import write_catalogue  # noqa: E402
 from limelight.halos.foreign import import_lightcone  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.probes.line_intensity.rival.emulator import write_emulator  # noqa: E402
 from limelight.probes.line_intensity.rival.stage import emulator_stage  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.files import attribute, provenance, read_hdf5  # noqa: E402
 from limelight.halos.catalogue import KIND, read_catalogue  # noqa: E402
 from limelight.halos.subfields import write_subfields  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 
 def lightcone_number(path: Path) -> int:

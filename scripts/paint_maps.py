@@ -19,7 +19,8 @@ from limelight.probes.line_intensity.maps.files import write_maps  # noqa: E402
 from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
 from limelight.probes.line_intensity.maps.paint import paint_subfields  # noqa: E402
 from limelight.progress import progress  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from limelight.files import attribute, provenance  # noqa: E402
 from limelight.probes.line_intensity.maps.files import open_maps, write_pooled  # noqa: E402
 from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
 from limelight.progress import progress  # noqa: E402
-from limelight.study.config import grid_section, load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import grid_section, stage_settings  # noqa: E402
 
 
 def main() -> None:

@@ -22,7 +22,9 @@ from limelight.files import provenance  # noqa: E402
 from limelight.inference.intervals import write_intervals  # noqa: E402
 from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
 from limelight.probes.line_intensity.rival.stage import rival_intervals  # noqa: E402
-from limelight.study.config import load_study, rival_tests, stage_settings  # noqa: E402
+from limelight.probes.line_intensity.selection import rival_tests  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 
 LARGE_ERROR = 0.5  # σ, in the median
 

@@ -25,7 +25,9 @@ from limelight.inference.intervals import write_intervals  # noqa: E402
 from limelight.inference.posterior_intervals import posterior_intervals  # noqa: E402
 from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
 from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings, trained_posterior  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
+from limelight.study.selection import trained_posterior  # noqa: E402
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from limelight.evaluation.layers import Layers, feature_maps, filters, write_lay
 from limelight.evaluation.predict import check_geometry, observed, test_presentation  # noqa: E402
 from limelight.files import provenance  # noqa: E402
 from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.study.config import load_study  # noqa: E402
+from limelight.study.legacy import stage_settings  # noqa: E402
 from limelight.training import load_model  # noqa: E402
 
 
