@@ -20,7 +20,8 @@ from limelight.evaluation.audit import audit, in_words
 from limelight.evaluation.audit_file import write_audit, write_table
 from limelight.files import provenance
 from limelight.probes.line_intensity.maps.files import read_pooled
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 from limelight.training import load_model
 
 

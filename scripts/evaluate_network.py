@@ -22,7 +22,8 @@ from limelight.evaluation.metrics import in_words
 from limelight.evaluation.predict import evaluate
 from limelight.files import provenance
 from limelight.probes.line_intensity.maps.files import read_pooled
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 from limelight.training import load_model
 
 

@@ -13,7 +13,8 @@ from limelight.files import attribute, provenance
 from limelight.probes.line_intensity.maps.files import open_maps, write_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.progress import progress
-from limelight.study.config import grid_section, load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import grid_section, stage_settings
 
 
 def main() -> None:

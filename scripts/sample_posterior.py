@@ -23,7 +23,9 @@ from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.maps.files import read_pooled
-from limelight.study.config import load_study, stage_settings, trained_posterior
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
+from limelight.study.selection import trained_posterior
 
 
 def main() -> None:

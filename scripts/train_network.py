@@ -13,8 +13,9 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.probes.line_intensity.maps.files import read_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
-from limelight.study.config import grid_section, load_study, stage_settings
-from limelight.study.selection import with_controls
+from limelight.study.config import load_study
+from limelight.study.legacy import grid_section, stage_settings
+from limelight.study.selection import trained_networks
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.checks import check_study
 from limelight.training.distributed import Lost, Team, join
@@ -55,11 +56,11 @@ def main() -> None:
     args = parser.parse_args()
     with plain_errors():
         study = load_study(args.config)
-        networks = with_controls(study)["networks"]
+        networks = trained_networks(study)
         if args.network not in networks:
             found = f"'{args.network}'"
             raise problem("--network", found, f"one of {', '.join(networks)}", "name one of the config's")
-        if bool(args.start) != ("initialise_from" in networks[args.network]):
+        if bool(args.start) != bool(networks[args.network].initialise_from):
             raise problem("--start", repr(args.start), "what the config's initialise_from says", "give both or neither")
         device = pick_device(args.device)
         here = torch.cuda.device_count() if device == "cuda" else 1

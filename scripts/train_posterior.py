@@ -22,8 +22,8 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.probes.line_intensity.maps.files import read_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.simulations import fisher_maps
-from limelight.study.config import load_study, stage_settings
-from limelight.study.selection import grid_section
+from limelight.study.config import load_study
+from limelight.study.legacy import grid_section, stage_settings
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 from limelight.training.checks import check_study

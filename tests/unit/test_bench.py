@@ -10,7 +10,9 @@ from rehearsal import rehearse, shrunk
 
 from limelight.figures import FIGURES, check_figures
 from limelight.figures.layers import LAYER_FIGURES
-from limelight.study.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
+from limelight.study.config import ROOT, load_study
+from limelight.study.selection import comparison_pairs, suitable_tests
+from limelight.study.yaml import read_yaml
 from limelight.study.selection import classifiers
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))

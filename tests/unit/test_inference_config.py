@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from limelight.errors import LimelightError
-from limelight.study.config import load_study, read_yaml, resolve_study, stage_settings
+from limelight.study.config import load_study, resolve_study
+from limelight.study.legacy import stage_settings
+from limelight.study.yaml import read_yaml
 from limelight.study.cost import jobs, memory_mb, seconds
 from limelight.study.selection import posterior_tests
 

@@ -15,7 +15,8 @@ from limelight.evaluation.predict import predict_targets
 from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
 from limelight.probes.line_intensity.labels import log_mean_to_target
-from limelight.study.config import ROOT, load_study, read_yaml, resolve_study
+from limelight.study.config import ROOT, load_study, resolve_study
+from limelight.study.yaml import read_yaml
 from limelight.training.loop import train
 from limelight.training.losses import Loss, negative_binomial, poisson
 from limelight.training.optim import follow, learning_rate
