@@ -7,7 +7,7 @@ docs/adding_a_probe.md.
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 import numpy as np
 
@@ -26,8 +26,13 @@ def load_probe(name: str) -> "Probe":
     return importlib.import_module("limelight.probes").PROBES.load(name)
 
 
+def default_probe() -> str:
+    """The name of the probe of studies that name none."""
+    return importlib.import_module("limelight.probes").DEFAULT
+
+
 class Probe:
-    """A simulator with its instrument. What has no body here a probe must say; the rest has a sound default."""
+    """A simulator with its instrument. What raises NotImplementedError here a probe must say; the rest has a default."""
 
     name: ClassVar[str]
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
@@ -42,8 +47,17 @@ class Probe:
         return iter(())
 
     def cannot_take(self, study, network: str, test: str) -> str:
-        """Why a network cannot be tested on a test, beyond another geometry; empty when it can."""
+        """Why a network cannot be tested on a test, beyond another geometry or other classes; empty when it can."""
         return ""
+
+    def knows_observation(self, network, test) -> bool:
+        """Whether a network (its entry in the config) was trained with what a test (its entry) does to the data."""
+        return True
+
+    def network(self, entry: Mapping) -> object:
+        """A network's section of the config from its plain form, as model files hold it."""
+        kinds = self.study.model_fields["networks"].annotation
+        return get_args(kinds)[1].model_validate({**entry})
 
     # What decides the stages: typed settings that hash to the same text whenever they are the same
 

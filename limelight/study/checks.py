@@ -11,7 +11,7 @@ from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.study.faults import fault
 from limelight.study.sections import SPLITS, Study
-from limelight.study.selection import comparison_pairs, header_of, outputs, suitable_tests, why_not
+from limelight.study.selection import comparison_pairs, header_of, output_shape, suitable_tests, why_not
 
 
 def check_study(study: Study, probe) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _networks(study: Study) -> Iterator[str]:
                 yield fault(key, found, "datasets of one geometry", "train two networks")
         try:
             options = json.dumps(network.options)
-            _try_network(network.architecture, options, headers[first].shape, outputs(study, network))
+            _try_network(network.architecture, options, headers[first].shape, output_shape(study, network))
         except LimelightError as error:
             yield fault_of(where, error)
         yield from _loss(name, network)
@@ -100,9 +100,9 @@ def fault_of(key: str, error: LimelightError) -> str:
 
 
 @functools.cache  # studies are tables of networks that differ in their data
-def _try_network(architecture: str, options: str, shape: tuple[int, ...], n_outputs: int) -> None:
+def _try_network(architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]) -> None:
     with torch.device("meta"):  # shapes without numbers: quick, however large the network
-        build(architecture, json.loads(options), shape[1:], n_outputs)
+        build(architecture, json.loads(options), shape, outputs)
 
 
 def _loss(name: str, network) -> Iterator[str]:

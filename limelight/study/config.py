@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from limelight.errors import LimelightError
 from limelight.files import ROOT as ROOT
+from limelight.probe import default_probe, load_probe
 from limelight.section import Section
 from limelight.study.checks import check_study
 from limelight.study.expand import expand, with_base
 from limelight.study.faults import faults
-from limelight.study.probes import DEFAULT, load, probe_named
 from limelight.study.sections import Study
 from limelight.study.yaml import read_yaml
 
@@ -27,7 +27,7 @@ def resolve_study(raw: Mapping, path: str | Path) -> Study:
     """The study in a raw config (as read by Snakemake, say): `base` merged in, expanded, defaults filled, checked."""
     raw = with_base(dict(raw), Path(path))
     try:
-        probe = probe_named(raw.get("probe", load(DEFAULT)))
+        probe = load_probe(raw.get("probe", default_probe()))
     except LimelightError as error:
         raise LimelightError(f"{path}: {error}") from None
     raw = _with_training(expand(raw, path, _named_sections(probe.study)))

@@ -1,21 +1,19 @@
 """Which networks take which tests, and with them audits, posteriors and comparisons: what follows from a study's sections."""
 
-import math
-
 from limelight.data.shard import Header
-from limelight.study.probes import probe_of
+from limelight.probe import load_probe
 from limelight.study.sections import Network, Study
 
 
 def header_of(study: Study, dataset: str) -> Header:
     """What all shards of a dataset have in common."""
-    probe = probe_of(study)
+    probe = load_probe(study.probe)
     return probe.header(probe.dataset_settings(study, dataset))
 
 
-def outputs(study: Study, network: Network) -> int:
-    """How many numbers a network answers."""
-    return math.prod(probe_of(study).target(network, header_of(study, network.datasets[0])).shape)
+def output_shape(study: Study, network: Network) -> tuple[int, ...]:
+    """The shape of a network's answer."""
+    return load_probe(study.probe).target(network, header_of(study, network.datasets[0])).shape
 
 
 def why_not(study: Study, network: str, test: str) -> str:
@@ -29,7 +27,7 @@ def why_not(study: Study, network: str, test: str) -> str:
         return f"which shows {dataset}, none of its classes"
     if not mine and header_of(study, dataset).geometry != header_of(study, entry.datasets[0]).geometry:
         return f"which it cannot read: {dataset} has another geometry than {entry.datasets[0]}"
-    return probe_of(study).cannot_take(study, network, test)
+    return load_probe(study.probe).cannot_take(study, network, test)
 
 
 def suitable_tests(study: Study, network: str) -> list[str]:
@@ -92,7 +90,7 @@ def audited_networks(study: Study) -> list[str]:
 
 def audit_test(study: Study, network: str) -> str:
     """The test whose observation an audit shows its data with: the first whose dataset and observation it knows."""
-    entry, probe = study.networks[network], probe_of(study)
+    entry, probe = study.networks[network], load_probe(study.probe)
 
     def knows(test: str) -> tuple[bool, bool]:
         return study.tests[test].dataset in entry.datasets, probe.knows_observation(entry, study.tests[test])

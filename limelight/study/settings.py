@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from limelight.probe import load_probe
 from limelight.section import without
-from limelight.study.probes import probe_of
 from limelight.study.sections import Audit, Network, Posterior, Smc, Study, Test
 from limelight.study.selection import audit_datasets, audit_test, trained_networks, trained_posterior
 
@@ -76,7 +76,7 @@ class IntervalsSettings:
 
 def network_settings(study: Study, name: str) -> NetworkSettings:
     """Of a network to train, controls included."""
-    probe, entry = probe_of(study), trained_networks(study)[name]
+    probe, entry = load_probe(study.probe), trained_networks(study)[name]
     return NetworkSettings(
         seed=study.seed,
         name=name,
@@ -91,7 +91,7 @@ def network_settings(study: Study, name: str) -> NetworkSettings:
 
 def evaluation_settings(study: Study, network: str, test: str) -> EvaluationSettings:
     """Of a network on a test."""
-    probe, entry = probe_of(study), study.tests[test]
+    probe, entry = load_probe(study.probe), study.tests[test]
     return EvaluationSettings(
         trained=network_settings(study, network),
         test=test,
@@ -110,7 +110,7 @@ def audit_settings(study: Study, network: str) -> AuditSettings:
         evaluation=replace(evaluation_settings(study, network, audit_test(study, network)), shown=()),
         options=without(study.audit, "networks"),
         audited_on=on,
-        datasets={dataset: probe_of(study).dataset_settings(study, dataset) for dataset in every},
+        datasets={dataset: load_probe(study.probe).dataset_settings(study, dataset) for dataset in every},
     )
 
 

@@ -11,9 +11,8 @@ from rehearsal import rehearse, shrunk
 from limelight.figures import FIGURES, check_figures
 from limelight.figures.layers import LAYER_FIGURES
 from limelight.study.config import ROOT, load_study
-from limelight.study.selection import comparison_pairs, suitable_tests
+from limelight.study.selection import classifiers, comparison_pairs, suitable_tests
 from limelight.study.yaml import read_yaml
-from limelight.study.selection import classifiers
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
