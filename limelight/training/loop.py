@@ -13,7 +13,6 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -354,7 +353,8 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
     }
 
 
-def history_rows(history: list[dict]) -> Iterator[list[str]]:
-    """The history as text. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
-    for row in history:
-        yield [f"{row[column]:.9g}" for column in HISTORY_COLUMNS]
+def history_csv(history: list[dict]) -> str:
+    """The history as CSV. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
+    rows = [",".join(HISTORY_COLUMNS)]
+    rows += [",".join(f"{row[column]:.9g}" for column in HISTORY_COLUMNS) for row in history]
+    return "\n".join(rows) + "\n"
