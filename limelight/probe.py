@@ -19,6 +19,7 @@ from limelight.training.presentation import Presentation
 if TYPE_CHECKING:  # what these modules import of the engine would come round to this one
     from limelight.evaluation.audit import Intervention, Question
     from limelight.evaluation.metrics import Judged, Statistics
+    from limelight.inference.posteriors.smc import Simulator
 
 
 def load_probe(name: str) -> "Probe":
@@ -123,12 +124,12 @@ class Probe:
         """The audit's column of that name, (*shape,)."""
         return target.truth(y).mean(axis=0)
 
-    # Inference by simulation (IMNN, ABC); a probe that has none leaves these out
+    # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from
 
     def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""
         raise NotImplementedError
 
-    def simulator(self, intervals_settings, how: Presentation, paths) -> "tuple[Callable, Callable]":
-        """(simulate, log_prior) for ABC: θ (m, p), rng -> clean data (m, …), truths; θ -> ln prior (m,)."""
+    def simulator(self, intervals_settings, paths) -> "Simulator":
+        """Fresh data for ABC at any parameters, and their prior."""
         raise NotImplementedError

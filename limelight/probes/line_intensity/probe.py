@@ -1,6 +1,7 @@
 """Line-intensity mapping as a probe: what the engine asks of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineT
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
 from limelight.section import plain
+from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 
 class LineIntensity(Probe):
@@ -103,6 +106,16 @@ class LineIntensity(Probe):
     def mean_truth(self, target: LuminosityTarget, y: Mapping[str, np.ndarray]) -> np.ndarray:
         """Sources per bin, or above the bin's lower edge for n_above."""
         return target.exactly(y, "n_above" if target.quantity == "n_above" else "dn").mean(axis=0)
+
+    # Inference by simulation, from subfields of the training light-cones
+
+    def fisher_rows(
+        self, posterior_settings: PosteriorSettings, paths: Sequence[str | Path]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return fisher_rows(posterior_settings, paths)
+
+    def simulator(self, intervals_settings: IntervalsSettings, paths: Sequence[str | Path]) -> LineSimulator:
+        return LineSimulator(intervals_settings, paths)
 
 
 PROBE = LineIntensity()
