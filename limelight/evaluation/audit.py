@@ -21,7 +21,13 @@ from limelight.evaluation.predict import (
     predict_targets,
     test_presentation,
 )
-from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.probes.line_intensity.interventions import (
+    allowed_extra,
+    count_extra,
+    dim,
+    light_of_extra,
+    undimmed,
+)
 from limelight.probes.line_intensity.labels import one_source, quantity, to_target
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.seeds import generator
@@ -134,7 +140,8 @@ def audit(
     before = ask(few.maps)
     dimming, dimming_response = _dimming(ask, few, before, how, options)
     superposing = _superposing(ask, own, before, how, options)
-    adding = _adding(ask, few, before, how, info, options, datasets, seed)
+    line_models = [settings["datasets"][name] for name in datasets]
+    adding = _adding(ask, few, before, how, info, options, datasets, [line_models[i] for i in few.group], seed)
     blank = _blank(ask, how, own, predicted, info)
     bins = {
         "mean_sources": _exact(own, how, "n_above" if how.target["quantity"] == "n_above" else "dn").mean(axis=0),
@@ -363,9 +370,20 @@ def _superposing(ask, own: Rows, before: np.ndarray, how: Presentation, options:
 
 
 def _adding(
-    ask, few: Rows, before: np.ndarray, how: Presentation, info: dict, options: dict, datasets: dict, seed: int
+    ask,
+    few: Rows,
+    before: np.ndarray,
+    how: Presentation,
+    info: dict,
+    options: dict,
+    datasets: dict,
+    line_models: list[dict],
+    seed: int,
 ) -> dict[str, np.ndarray]:
-    """Responses to more sources of one bin at random places, add_fraction of its mean count: (bin painted, bin asked)."""
+    """Responses to more sources of one bin at random places, add_fraction of its mean count: (bin painted, bin asked).
+
+    line_models: the config's entry behind each of the maps `few`; none gets sources that its log10_lum_cut leaves out.
+    """
     all_edges = how.edges[0] + (how.edges[1] - how.edges[0]) * np.arange(few.n_above.shape[1])
     cosmology = Cosmology(**next(iter(datasets.values())).cosmology)
     beam = info["geometry"]["beam_fwhm_arcmin"]
@@ -374,7 +392,7 @@ def _adding(
 
     def changes(extra: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
         light = [
-            light_of_extra(more, all_edges, how.grid, beam, few.center_deg[i], cosmology, rng)
+            light_of_extra(more, all_edges, how.grid, beam, few.center_deg[i], cosmology, rng, line_models[i])
             for i, more in enumerate(extra)
             for rng in [generator(seed, f"added sources, audit of {info['network']}", index, i)]
         ]
@@ -386,6 +404,7 @@ def _adding(
     for j in range(bins):
         extra = np.zeros(dn.shape, np.int64)
         extra[:, j] = max(1, round(options["add_fraction"] * dn[:, j].mean()))
+        extra = np.array([allowed_extra(row, all_edges, own) for row, own in zip(extra, line_models, strict=True)])
         change, true_change = changes(extra, j)
         found[j] = response(change, np.repeat(true_change[:, j : j + 1], bins, axis=1))
     return {"response": found}

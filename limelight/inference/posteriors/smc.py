@@ -20,7 +20,8 @@ from limelight.inference.posteriors.tables import dequantised, to_counts
 from limelight.networks.features import features
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
-from limelight.probes.line_intensity.simulations import LightField, light_fields, simulate_map
+from limelight.probes.line_intensity.maps.paint import Field
+from limelight.probes.line_intensity.simulations import light_fields, simulate_map
 from limelight.seeds import generator
 from limelight.training.data import Presentation, observe
 
@@ -45,7 +46,7 @@ def gaussian_log_prior(line_model: dict) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def simulator(
-    posterior: Posterior, line_model: dict, how: Presentation, fields: Sequence[LightField]
+    posterior: Posterior, line_model: dict, how: Presentation, fields: Sequence[Field]
 ) -> Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]:
     """simulate(θ (m, p), rng) -> summaries (m, q) and counts (m, bins), NaN where a map's mean temperature is not allowed.
 
@@ -63,10 +64,8 @@ def simulator(
         summaries = np.full((len(theta), len(names)), np.nan)
         counts = np.full((len(theta), len(how.edges) - 1), np.nan)
         for i, values in enumerate(theta.tolist()):
-            painted = simulate_map(
-                fields[which[i]], model, dict(zip(names, values, strict=True)), line_model, how.grid,
-                how.beam_fwhm_arcmin, how.edges, rng,
-            )  # fmt: skip
+            field, parameters = fields[which[i]], dict(zip(names, values, strict=True))
+            painted = simulate_map(field, model, parameters, line_model, how.beam_fwhm_arcmin, how.edges, rng)
             if painted is not None:
                 maps.append(painted[0])
                 rows.append(i)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,16 @@ from limelight.errors import problem
 from limelight.files import settings_hash
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges, quantity
+from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.grid import Grid, make_grid
 from limelight.probes.line_intensity.maps.instrument import noise_sigma, smooth
-from limelight.probes.line_intensity.maps.paint import paint_draw, prepare_field
+from limelight.probes.line_intensity.maps.paint import PaintedMap, paint_subfields
 from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.probes.line_intensity.rival.emulator import Emulator, make_emulator
 from limelight.probes.line_intensity.rival.fields import Measure, make_measure, observe, prepare_fields
 from limelight.probes.line_intensity.rival.rival import (
+    Rival,
     emulator_error,
     luminosity_functions,
     make_rival,
@@ -33,24 +34,15 @@ UNDERLYING = (0.025, 0.5, 0.975)  # quantiles stored of the mean luminosity func
 EMULATOR_ERROR = (0.5, 0.95)  # and of the emulator's error over the prior
 
 
-@dataclass
-class TestMap:
-    """One test map in the rival's voxels, without noise."""
-
-    row: int  # among all maps of the test
-    lightcone: int
-    subfield: int
-    draw: int
-    cube: np.ndarray  # (x, y, f) float32, mean µK
-    parameters: list[float]
-    truth: np.ndarray  # (b,) sources per bin
-    volume_mpc3: float
+def study_grid(settings: dict) -> Grid:
+    """The study's fine grid, of stage settings."""
+    section = {**settings["grid"], **settings["band"], "pool_pixels": 1, "pool_channels": 1}
+    return make_grid(section, settings["subfields"]["size_deg"])
 
 
 def study_geometry(settings: dict, cosmology) -> tuple[Grid, Measure]:
     """(fine grid, the rival's measure) of stage settings."""
-    section = {**settings["grid"], **settings["band"], "pool_pixels": 1, "pool_channels": 1}
-    grid = make_grid(section, settings["subfields"]["size_deg"])
+    grid = study_grid(settings)
     return grid, make_measure(settings["rival"], grid, cosmology, settings["beam_fwhm_arcmin"])
 
 
@@ -94,41 +86,38 @@ def chosen_rows(settings: dict, counts: dict[int, int]) -> list[tuple[int, int, 
     return [(int(row), *every[row]) for row in evenly(len(every), settings["rival"]["maps"])]
 
 
-def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[TestMap]:
-    """The chosen test maps, painted as maps.paint painted them (same halos, parameters, scatter), in the rival's voxels."""
+def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[tuple[int, int, PaintedMap]]:
+    """(row of the test, light-cone, map) of the chosen test maps: the study's own maps, averaged over the rival's voxels.
+
+    The cube is in mean µK, float32, without noise, and smoothed by the beam.
+    """
     line_model = settings["test"]["line_model"]
-    model = get_model(line_model["model"], line_model["parameters"])
     tables = {path: read_subfields(path) for path in paths}
     strange = sorted({table.lightcone for table in tables.values()} ^ set(settings["splits"]["test"]))
     if strange:
         expected = f"the test light-cones {settings['splits']['test']}, each once"
         raise problem("--subfields", f"{strange} missing or not of them", expected, "give those")
     order = sorted(paths, key=lambda path: settings["splits"]["test"].index(tables[path].lightcone))
-    rows = chosen_rows(settings, {tables[path].lightcone: len(tables[path]) for path in order})
-    extended = log10_lum_edges(settings["labels"], EXTENSION_BINS)
-    edges = log10_lum_edges(settings["labels"])
+    chosen = chosen_rows(settings, {tables[path].lightcone: len(tables[path]) for path in order})
+    blocks = settings["rival"]["pool_pixels"], settings["rival"]["pool_channels"]
     for path in order:
-        table, cone = tables[path], tables[path].lightcone
+        table = tables[path]
         grid, measure = study_geometry(settings, table.cosmology)
-        rival = settings["rival"]
-        for subfield, halos in read_subfield_halos(path):
-            mine = [row for row in rows if row[1:3] == (cone, subfield)]
-            if not mine:
-                continue
-            center = table.center_deg[subfield]
-            field, volume = (
-                prepare_field(halos, grid, center, table.cosmology),
-                grid.volume_mpc3(table.cosmology, center),
-            )
-            for row, _, _, draw in mine:
-                rng = generator(settings["seed"], f"paint/{line_model['name']}", cone, subfield, draw)
-                where = f"line_models.{line_model['name']} on light-cone {cone}, subfield {subfield}, draw {draw}"
-                fine, parameters, n_above = paint_draw(field, model, line_model, grid, extended, rng, where)
-                cube = pool(fine, rival["pool_pixels"], rival["pool_channels"])
-                cube /= rival["pool_pixels"] ** 2 * rival["pool_channels"]
-                cube = smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg)
-                truth = quantity(n_above[: len(edges)], edges, volume, "dn")
-                yield TestMap(row, cone, subfield, draw, cube, list(parameters.values()), truth, volume)
+        rows = {(subfield, draw): row for row, cone, subfield, draw in chosen if cone == table.lightcone}
+        for painted in paint_subfields(
+            table,
+            read_subfield_halos(path),
+            line_model["name"],
+            line_model,
+            settings["labels"],
+            grid,
+            settings["seed"],
+            rows,
+        ):
+            cube = pool(painted.cube, *blocks)
+            cube /= blocks[0] ** 2 * blocks[1]
+            cube = smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg)
+            yield rows[painted.subfield, painted.draw], table.lightcone, replace(painted, cube=cube)
 
 
 def rival_intervals(
@@ -136,46 +125,74 @@ def rival_intervals(
 ) -> Intervals:
     """Sample the posterior of the chosen maps of one test; chains in a folder of their own below `chains`, resumed.
 
-    settings: stage_settings(study, "rival", name, test); paths: subfields of the test light-cones; timed: keep the seconds.
     The chains' folder is keyed by the settings and the emulator's numbers: no chain of another posterior is taken up. How
     many maps are asked for changes none of them, so more can be asked for later.
+
+    Parameters
+    ----------
+    settings : stage_settings(study, "rival", name, test)
+    emulator : of the same rival
+    paths : subfields of the test light-cones
+    chains : folder
+    timed : whether to keep the seconds
     """
-    rival_settings, line_model, test = settings["rival"], settings["line_model"], settings["test"]
-    model, shape = get_model(line_model["model"], line_model["parameters"]), get_shape(line_model["model"])
     numbers = [float(emulator.outputs.sum()), float(sum(rows.sum() for rows in emulator.data.values()))]
-    each = {name: value for name, value in rival_settings.items() if name != "maps"}
+    each = {name: value for name, value in settings["rival"].items() if name != "maps"}
     key = settings_hash([{**settings, "rival": each}, numbers])
-    edges, names = log10_lum_edges(settings["labels"]), list(model.parameters)
-    same_model = test["line_model"]["model"] == line_model["model"]
-    found = {name: [] for name in ("one", "underlying", "samples", "truth", "parameters", "seconds", "rows", "checks")}
-    rival = None
-    total = rival_settings["maps"] or None
-    for one in progress(repaint(settings, paths), "rival", total):
-        if rival is None:
-            cosmology = read_subfields(paths[0]).cosmology
-            grid, measure = study_geometry(settings, cosmology)
-            sigma = rival_sigma(test["noise"], settings["instrument"], grid, rival_settings)
-            rival = make_rival(emulator, model, shape, line_model, rival_settings, measure, test["noise_name"], sigma)
+    rival = _rival_of_test(settings, emulator, read_subfields(paths[0]).cosmology)
+    found: dict[str, list] = {}
+    for row, lightcone, painted in progress(repaint(settings, paths), "rival", settings["rival"]["maps"] or None):
+        index = (lightcone, painted.subfield, painted.draw)
         start = time.perf_counter()
-        index = (one.lightcone, one.subfield, one.draw)
-        data = observe(one.cube, sigma, measure, settings["seed"], f"noise of rival test {test['name']}", *index)
-        samples, checks = sample_posterior(
-            rival, data, rival_settings, Path(chains) / key, key, settings["seed"], *index
-        )
-        rng = generator(settings["seed"], "rival luminosity functions", *index)
-        counts, means = luminosity_functions(rival, samples, edges, one.volume_mpc3, rng)
-        found["seconds"].append(time.perf_counter() - start)
-        found["one"].append(counts)
-        found["underlying"].append(np.quantile(means, UNDERLYING, axis=0).T)
-        found["samples"].append(samples)
-        found["truth"].append(one.truth)
-        found["parameters"].append(one.parameters)
-        found["rows"].append((*index, one.row))
-        found["checks"].append(checks)
-    rows = dict(zip(("lightcone", "subfield", "draw", "row"), np.array(found["rows"]).T, strict=True))
-    extra = {name: np.array([checks[name] for checks in found["checks"]]) for name in found["checks"][0]}
-    samples = np.array(found["one"])
-    low, high = noise_sigma(test["noise"], settings["instrument"], grid)
+        one = _map_posterior(settings, rival, painted, index, Path(chains) / key, key)
+        one |= {"seconds": time.perf_counter() - start, "row": row, "index": index}
+        for name, value in one.items():
+            found.setdefault(name, []).append(value)
+    return _as_intervals(settings, rival, {name: np.array(values) for name, values in found.items()}, timed)
+
+
+def _rival_of_test(settings: dict, emulator: Emulator, cosmology) -> Rival:
+    """The rival under the noise of its test."""
+    line_model, test = settings["line_model"], settings["test"]
+    model, shape = get_model(line_model["model"], line_model["parameters"]), get_shape(line_model["model"])
+    grid, measure = study_geometry(settings, cosmology)
+    sigma = rival_sigma(test["noise"], settings["instrument"], grid, settings["rival"])
+    return make_rival(emulator, model, shape, line_model, settings["rival"], measure, test["noise_name"], sigma)
+
+
+def _map_posterior(
+    settings: dict, rival: Rival, painted: PaintedMap, index: tuple[int, int, int], folder: Path, key: str
+) -> dict[str, np.ndarray]:
+    """The posterior of one map: its counts, mean counts, parameters and diagnostics, beside the truth.
+
+    Parameters
+    ----------
+    settings : as for `rival_intervals`
+    rival : under the test's noise
+    painted : of `repaint`
+    index : light-cone, subfield and draw, which key the random streams
+    folder, key : of the chains
+    """
+    seed, name, edges = settings["seed"], settings["test"]["name"], log10_lum_edges(settings["labels"])
+    data = observe(painted.cube, rival.sigma_uk, rival.measure, seed, f"noise of rival test {name}", *index)
+    samples, checks = sample_posterior(rival, data, settings["rival"], folder, key, seed, *index)
+    rng = generator(seed, "rival luminosity functions", *index)
+    counts, means = luminosity_functions(rival, samples, edges, painted.volume_mpc3, rng)
+    return {
+        "counts": counts,
+        "underlying": np.quantile(means, UNDERLYING, axis=0).T,
+        "samples": samples,
+        "truth": quantity(painted.n_above[: len(edges)], edges, painted.volume_mpc3, "dn"),
+        "parameters": list(painted.parameters.values()),
+        **{f"check {name}": value for name, value in checks.items()},
+    }
+
+
+def _as_intervals(settings: dict, rival: Rival, found: dict[str, np.ndarray], timed: bool) -> Intervals:
+    """The intervals file's content from the posteriors of m maps; found: (m, ...) each."""
+    line_model, test = settings["line_model"], settings["test"]
+    low, _ = noise_sigma(test["noise"], settings["instrument"], study_grid(settings))
+    checks = {name.removeprefix("check "): value for name, value in found.items() if name.startswith("check ")}
     return Intervals(
         method=f"rival {settings['name']}: P(k) + VID",
         test=test["name"],
@@ -183,20 +200,20 @@ def rival_intervals(
             "line_model": test["line_model"],
             "noise": test["noise"],
             "noise_sigma_uk": low,
-            "noise_sigma_uk_rival_voxel": sigma,
+            "noise_sigma_uk_rival_voxel": rival.sigma_uk,
             "foregrounds": "none",
             "rival": settings["name"],
             "prior": line_model["prior"],
             "emulator_error_sigma": np.quantile(emulator_error(rival), EMULATOR_ERROR).tolist(),
         },
-        log10_lum_edges=edges,
-        truth=np.array(found["truth"]),
-        quantiles=quantiles_of(samples),
-        rows={name: rows[name] for name in ("lightcone", "subfield", "draw")},
-        seconds=np.array(found["seconds"]) * timed,
-        samples=samples,
-        parameter_samples=np.array(found["samples"]),
-        parameters=np.array(found["parameters"]) if same_model else None,
-        parameter_names=names,
-        extra={**extra, "row": rows["row"], "underlying": np.array(found["underlying"])},
+        log10_lum_edges=log10_lum_edges(settings["labels"]),
+        truth=found["truth"],
+        quantiles=quantiles_of(found["counts"]),
+        rows=dict(zip(("lightcone", "subfield", "draw"), found["index"].T, strict=True)),
+        seconds=found["seconds"] * timed,
+        samples=found["counts"],
+        parameter_samples=found["samples"],
+        parameters=found["parameters"] if test["line_model"]["model"] == line_model["model"] else None,
+        parameter_names=list(get_model(line_model["model"], line_model["parameters"]).parameters),
+        extra={**checks, "row": found["row"], "underlying": found["underlying"]},
     )
