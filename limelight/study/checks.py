@@ -296,6 +296,10 @@ def _check_rivals(study: dict, refuse) -> None:
         if model["prior"] in ("fiducial", 0, "0", "0%"):
             expected = "a line model whose parameters vary: its prior is what the MCMC samples under"
             raise refuse(f"{where}.line_model", f"'{line_model}' of prior {model['prior']}", expected, "name another")
+        if "log10_lum_cut" in model:  # the emulator paints at one amplitude and scales; a cut stays where it is
+            found = f"'{line_model}' with log10_lum_cut {model['log10_lum_cut']:g}"
+            expected = "a line model whose light scales with its amplitude, which a cut breaks"
+            raise refuse(f"{where}.line_model", found, expected, "name one without log10_lum_cut")
         for test in entry.get("tests", []):
             if test not in study["tests"]:
                 raise refuse(f"{where}.tests", f"'{test}'", f"some of {', '.join(study['tests'])}", "mend it")
