@@ -21,7 +21,8 @@ from limelight.inference.intervals import ROWS, Intervals, quantiles_of
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.rival.shapes import SHAPES
+from limelight.probes.line_intensity.maps.paint import cut_luminosities
+from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
 from limelight.seeds import generator
 
 PAPER_VOXEL_DEG2_GHZ = (1.4 / 256) ** 2 * 0.08  # of arXiv:1905.10376: 1.4° / 256, 8 GHz / 100
@@ -84,8 +85,15 @@ def ideal_intervals(
 ) -> Intervals:
     """What scatter alone leaves: counts of a map's own halos under its own parameters, with the scatter drawn anew.
 
-    data: PooledMaps of one line model on the light-cones of subfield_paths; at most `maps` of its maps, evenly picked.
-    line_model: the config's entry with its name.
+    Parameters
+    ----------
+    subfield_paths : subfields files
+    data : PooledMaps of one line model on their light-cones
+    line_model : the config's entry with its name; halos at or above its log10_lum_cut are not counted
+    grid : the fine voxels
+    seed : of the study
+    maps : at most so many maps, evenly picked
+    draws : of the scatter per map
     """
     model = get_model(line_model["model"], line_model["parameters"])
     picked = np.arange(len(data))[:: max(1, -(-len(data) // maps))]
@@ -107,7 +115,7 @@ def ideal_intervals(
                 rng = generator(seed, "ideal", subfields.lightcone, index, data.draw[picked[row]])
                 again = _scatterer(model, mass, redshift, values, edges[0])
                 for s in range(draws):
-                    samples[row, s] = -np.diff(count_above(again(rng), edges))
+                    samples[row, s] = -np.diff(count_above(cut_luminosities(again(rng), line_model), edges))
     return Intervals(
         method=IDEAL,
         test=line_model["name"],
@@ -126,17 +134,17 @@ def _scatterer(
 ) -> Callable[[np.random.Generator], np.ndarray]:
     """rng -> log10 luminosities of the halos with their scatter drawn anew, without those that cannot reach `lowest`.
 
-    Where the model comes apart into a mean and one normal number a halo (inference.shapes), the mean is found once, and
-    halos more than 8 σ below `lowest` are left out; other models are asked as they are.
+    Where the model has a Shape, a median and one normal number per halo, the medians are computed once, and halos more than
+    8 σ below `lowest` are left out. Other models are asked as they are.
     """
     if model.name not in SHAPES:
         return lambda rng: model.log10_luminosity(mass_msun, redshift, values, rng)
     shape = SHAPES[model.name]
     (amplitude,), (own,) = shape.split(np.array([list(values.values())]))
     scatter = shape.scatter(own)
-    middle = amplitude + shape.location(shape.feature(mass_msun, redshift), own)
-    middle = middle[middle >= lowest - 8 * scatter]
-    return lambda rng: middle + scatter * rng.standard_normal(len(middle))
+    median = log10_luminosity(shape, shape.feature(mass_msun, redshift), amplitude, own, 0.0)
+    median = median[median >= lowest - 8 * scatter]
+    return lambda rng: median + scatter * rng.standard_normal(len(median))
 
 
 def without_draws(result: Intervals) -> Intervals:

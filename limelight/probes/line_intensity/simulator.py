@@ -64,16 +64,8 @@ class LineSimulator:
         counts = np.full((len(theta), len(self.edges) - 1), np.nan)
         for i, values in enumerate(theta.tolist()):
             parameters = dict(zip(self.parameter_names, values, strict=True))
-            painted = simulate_map(
-                self.fields[which[i]],
-                self.model,
-                parameters,
-                self.dataset,
-                self.grid,
-                self.beam_fwhm_arcmin,
-                self.edges,
-                rng,
-            )
+            field = self.fields[which[i]]
+            painted = simulate_map(field, self.model, parameters, self.dataset, self.beam_fwhm_arcmin, self.edges, rng)
             if painted is not None:
                 maps.append(painted[0][None])
                 rows.append(i)
