@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+from limelight.training.data import Maps, Presentation, on_device, present
 from torch import nn
 
 from limelight.files import write_hdf5
@@ -25,7 +26,6 @@ from limelight.networks import build
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.files import POOLED, read_pooled
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.training.data import Maps, Presentation, on_device, present
 from limelight.training.optim import channels_last
 
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}

@@ -13,7 +13,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quo
 
 
 class LimelightError(Exception):
-    """A problem the user can mend. The message is one line: where, what was found, what was expected, what to do."""
+    """A problem the user can mend. The message is one line: where, what was found, what was expected, what to do.
+
+    Of several faults at once (those of a config) it has one line for each.
+    """
 
 
 def problem(where: object, found: str, expected: str, fix: str) -> LimelightError:
@@ -27,7 +30,7 @@ def problem(where: object, found: str, expected: str, fix: str) -> LimelightErro
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what can go wrong at a script's edge into one line on stderr and a non-zero exit, without a traceback.
+    """Turn what can go wrong at a script's edge into one line per fault on stderr and a non-zero exit, without a traceback.
 
     Faults of limelight itself (any other exception) keep their traceback: those are for us to read.
     """
@@ -35,7 +38,7 @@ def plain_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()  # a reader that went away shows here, not while Python shuts down
     except LimelightError as error:
-        _stop(str(error))
+        _stop(*str(error).splitlines())
     except KeyboardInterrupt:
         _stop("interrupted; finished files are kept, run the same command again to go on", code=130)
     except BrokenPipeError:
@@ -67,9 +70,10 @@ def plain_errors() -> Iterator[None]:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map or batch")
 
 
-def _stop(line: str, code: int = 1, at_once: bool = False) -> NoReturn:
-    """Say one line on stderr and end; at_once skips what Python does at its end."""
-    print(f"limelight: error: {' '.join(line.split())}", file=sys.stderr, flush=True)
+def _stop(*lines: str, code: int = 1, at_once: bool = False) -> NoReturn:
+    """Say the lines on stderr and end; at_once skips what Python does at its end."""
+    for line in lines:
+        print(f"limelight: error: {' '.join(line.split())}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)
     sys.exit(code)

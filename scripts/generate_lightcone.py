@@ -19,7 +19,8 @@ from limelight.files import provenance
 from limelight.halos.catalogue import write_catalogue
 from limelight.halos.generator import generate_lightcone
 from limelight.seeds import torch_seed
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

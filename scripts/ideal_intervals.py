@@ -17,8 +17,8 @@ from limelight.inference.intervals import write_intervals
 from limelight.probes.line_intensity.maps.files import read_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.money import ideal_intervals
-from limelight.study.config import load_study, stage_settings
-from limelight.study.selection import grid_section
+from limelight.study.config import load_study
+from limelight.study.legacy import grid_section, stage_settings
 
 MAPS, DRAWS = 64, 79
 

@@ -16,7 +16,8 @@ from limelight.errors import plain_errors
 from limelight.files import provenance
 from limelight.halos.catalogue import write_catalogue
 from limelight.halos.foreign import import_lightcone
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from limelight.evaluation.classify import read_classification
+
 from limelight.describe import provenance_of
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
-from limelight.evaluation.classify import read_classification
 from limelight.figures.audit import audit_page
 from limelight.figures.confusion import confusion_matrix
 from limelight.figures.style import save

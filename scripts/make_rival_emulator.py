@@ -16,7 +16,8 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.probes.line_intensity.rival.emulator import write_emulator
 from limelight.probes.line_intensity.rival.stage import emulator_stage
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from limelight.errors import plain_errors, problem
 from limelight.files import attribute, provenance, read_hdf5
 from limelight.halos.catalogue import KIND, read_catalogue
 from limelight.halos.subfields import write_subfields
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def lightcone_number(path: Path) -> int:

@@ -16,7 +16,8 @@ from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.progress import progress
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ from limelight.files import provenance
 from limelight.inference.intervals import write_intervals
 from limelight.probes.line_intensity.rival.emulator import read_emulator
 from limelight.probes.line_intensity.rival.stage import rival_intervals
-from limelight.study.config import load_study, rival_tests, stage_settings
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 LARGE_ERROR = 0.5  # σ, in the median
 

@@ -16,10 +16,11 @@ import torch
 
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.layers import Layers, feature_maps, filters, write_layers
-from limelight.evaluation.predict import check_geometry, observed, presentation_of_test
+from limelight.evaluation.predict import check_geometry, observed, test_presentation
 from limelight.files import provenance
 from limelight.probes.line_intensity.maps.files import read_pooled
-from limelight.study.config import load_study, stage_settings
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 from limelight.training import load_model
 
 
@@ -45,7 +46,7 @@ def main() -> None:
         raise problem("--map", args.map, f"0 to {len(data) - 1}, the maps of {args.maps}", "choose one of them")
     settings = stage_settings(study, "evaluation", info["network"], args.test)
     torch.set_num_threads(settings["threads"])
-    how, stage = presentation_of_test(info, settings), f"noise of test {args.test}"
+    how, stage = test_presentation(info, settings), f"noise of test {args.test}"
     inputs = list(observed(data.maps[: args.map + 1], how, settings["seed"], stage))[-1][-1:]  # the noise of its row
     result = Layers(
         network=info["network"],

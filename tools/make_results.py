@@ -1,8 +1,9 @@
+#!/usr/bin/env python3
 """Put a finished study into tables for the docs: bands beside the published ones, audits, classifiers, errors.
 
 Writes <docs>/results/<study>.md, and beside it <study>_bands.csv, <study>_audit.csv and <study>_summary.csv.
 
-example: python -m tools.make_results --config config/bench.yaml --time "1 h 50 min" \\
+example: python scripts/make_results.py --config config/bench.yaml --time "1 h 50 min" \\
     --machine "a virtual machine with 2 cores of an AMD EPYC, CPU only"
 """
 
@@ -10,14 +11,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from limelight.evaluation.classify import read_classification
+
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
-from limelight.evaluation.classify import read_classification
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.summary import summary_csv
 from limelight.files import write_text
-from limelight.study.config import load_study, suitable_tests
-from limelight.study.selection import audited_networks, classifiers
+from limelight.study.config import load_study
+from limelight.study.selection import audited_networks, classifiers, suitable_tests
 from tools.gallery import processor_hours
 from tools.results import BAND_COLUMNS, band_rows, results_page, short_summary, table_csv
 

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from limelight.evaluation.classify import Classification
 
 from limelight.errors import problem
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
-from limelight.evaluation.classify import Classification
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import paper_sigma_uk, published_bands
 

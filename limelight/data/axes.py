@@ -1,5 +1,6 @@
 """Axes: those of the data that a network sees, and that of the numbers it answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ class Axis:
 class OutputAxis:
     """What the outputs of a network are, in the words and numbers that figures and tables need.
 
-    Either `names`, one per output (parameters, classes), or `edges`, one more than there are outputs (bins). Outputs that form
-    an image have neither: their axes are those of the data.
+    Either `names`, one per output (parameters, classes), or `edges`, one more than there are outputs (bins). Outputs that
+    form an image have neither: their axes are those of the data.
     """
 
     label: str  # such as "luminosity"
@@ -36,3 +37,8 @@ class OutputAxis:
         edges = np.asarray(self.edges, np.float64)
         middle = 0.5 * (edges[1:] + edges[:-1])
         return 10**middle if self.log10 else middle
+
+
+def axis_from(found: Mapping) -> OutputAxis:
+    """An output axis from its plain form (dataclasses.asdict), as files hold it."""
+    return OutputAxis(**{**found, "names": tuple(found["names"]), "edges": tuple(found["edges"])})

@@ -44,6 +44,12 @@ class Header:
         return (len(self.channels), *(axis.n for axis in self.axes))
 
 
+def header_from(found: Mapping) -> Header:
+    """A header from its plain form (dataclasses.asdict), as files hold it."""
+    axes = tuple(Axis(**axis) for axis in found["axes"])
+    return Header(**{**found, "axes": axes, "channels": tuple(found["channels"])})
+
+
 @dataclass
 class Rows:
     """n rows of one or more shards."""
@@ -158,8 +164,7 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
 def read_header(file: h5py.File) -> Header:
     """The header of an open shard."""
     found = {name: attribute(file, name) for name in SAME}
-    axes = tuple(Axis(**axis) for axis in found.pop("axes"))
-    header = Header(axes=axes, channels=tuple(found.pop("channels")), **found)
+    header = header_from(found)
     if file["x"].shape[1:] != header.shape or file["x"].dtype != np.float32:
         shape = f"rows of shape {file['x'].shape[1:]}, {file['x'].dtype}"
         raise problem(file.filename, shape, f"{header.shape} float32, as its axes say", "make it again")

@@ -27,6 +27,7 @@ class Target(Protocol):
         bool  # whole numbers of things, encoded as log10(1 + N): likelihoods of counts and dequantising are for them
     )
     classes: bool  # probabilities of classes that exclude one another
+    error_unit: str  # of `comparable`; empty where each output has its own
 
     def truth(self, y: Mapping[str, Array]) -> Array:
         """The quantity itself, (n, *shape) float64, from the truths of n rows."""
@@ -36,6 +37,9 @@ class Target(Protocol):
 
     def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
         """The quantity again; answers that the quantity cannot have (a negative count) become the nearest that it can."""
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        """Encoded answers on the scale on which errors are told (for counts dex, log10(1 + N))."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class VectorTarget:
     shape: tuple[int, ...]
     counts: bool = False
     classes: bool = False
+    error_unit: str = ""
 
     def truth(self, y: Mapping[str, Array]) -> Array:
         return _float64(y[self.name])
@@ -55,6 +60,9 @@ class VectorTarget:
         return values
 
     def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
         return encoded
 
 
@@ -71,6 +79,7 @@ class ClassTarget:
     truth_name: str = DATASET
     counts: bool = False
     classes: bool = True
+    error_unit: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,6 +102,9 @@ class ClassTarget:
     def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
         return encoded
 
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
 
 @dataclass(frozen=True)
 class CompositeTarget:
@@ -102,6 +114,7 @@ class CompositeTarget:
     axis: OutputAxis
     counts: bool = False
     classes: bool = False
+    error_unit: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,6 +128,9 @@ class CompositeTarget:
 
     def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
         return _joined([part.decode(mine, y) for part, mine in self._split(encoded)])
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return _joined([part.comparable(mine, y) for part, mine in self._split(encoded)])
 
     def columns(self) -> list[slice]:
         """Where each part's outputs stand."""

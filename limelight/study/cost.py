@@ -16,16 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from limelight.errors import LimelightError
 from limelight.halos.inputs import input_files
 from limelight.networks import build
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.study.legacy import grid_section
 from limelight.study.selection import (
     audited_networks,
     classifiers,
-    grid_section,
-    pooled_shape,
+    header_of,
     posterior_tests,
-    rival_tests,
     suitable_tests,
+    trained_networks,
     trained_posterior,
-    with_controls,
 )
 
 STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "audit", "figure")  # of every study
@@ -117,7 +117,7 @@ def training_steps(study: dict, network: str) -> int:
 def network_size(study: dict, network: str) -> tuple[float, int]:
     """(floating-point operations of one map's forward pass, weights) of a network."""
     what = study["networks"][network]
-    shape = pooled_shape(study, what["line_models"][0])
+    shape = header_of(study, what.datasets[0]).shape[1:]
     return _network_size(what["architecture"], json.dumps(what["options"]), shape, study["labels"]["bins"])
 
 
@@ -300,13 +300,13 @@ def jobs(study: dict) -> dict[str, int]:
     wanted |= {(model, cone) for n in told for model in study["networks"][n]["line_models"] for cone in cones["test"]}
     lightcones = len({cone for _, cone in wanted})
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
-    predictions = sum(len(suitable_tests(study, name)) for name in study["networks"]) + len(told)
+    predictions = sum(len(suitable_tests(study, n)) for n in study["networks"] if n not in told) + len(told)
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
     figures = each * (len(networks) - len(told)) + len(told) + len(study["comparisons"]) + len(audited_networks(study))
     figures += 3 * len(study["figures"]["layers"])  # their file and two drawings of it
     figures += 2  # the page of provenance and the summary
     audits = len(audited_networks(study))
-    count |= {"network": len(with_controls(study)["networks"]), "evaluation": predictions, "audit": audits}
+    count |= {"network": len(trained_networks(study)), "evaluation": predictions, "audit": audits}
     if study["posteriors"]:
         drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
         trained = {trained_posterior(study, name) for name in study["posteriors"]}
@@ -329,7 +329,7 @@ def costs(study: dict) -> list[dict]:
         gpus = (study["resources"]["gpus"] if stage == "network" else min(1, study["resources"]["gpus"])) * learns
         total_s = count * seconds(study, stage)
         if stage == "network":
-            trained = with_controls(study)
+            trained = study.model_copy(update={"networks": trained_networks(study)})
             total_s = sum(training_seconds(trained, name) for name in trained["networks"])
         if stage == "intervals":
             drawn = ((name, len(posterior_tests(study, name))) for name in study["posteriors"])

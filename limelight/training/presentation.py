@@ -65,6 +65,9 @@ class Presentation(Protocol):
     def bare(self) -> "Presentation":
         """The same without preprocessing: what an instrument would record."""
 
+    def with_noise(self, level: float) -> "Presentation":
+        """The same with white noise of one level, in the probe's unit of noise."""
+
 
 @dataclass(frozen=True)
 class PlainPresentation:
@@ -91,6 +94,9 @@ class PlainPresentation:
         return self
 
     def bare(self) -> "PlainPresentation":
+        return self
+
+    def with_noise(self, level: float) -> "PlainPresentation":
         return self
 
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from limelight.networks.features import features, last_linear
+from limelight.training.data import on_device, presentation
 from training_toys import EDGES, GRID, LABELS, SHAPE, settings
 
 from limelight.errors import LimelightError
@@ -24,11 +26,9 @@ from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.inference.posteriors.recalibrate import factors
 from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, to_counts
 from limelight.networks import REGISTRY, build
-from limelight.networks.features import features, last_linear
 from limelight.probes.line_intensity.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
 from limelight.probes.line_intensity.labels import count_above
 from limelight.training.checkpoint import load_model, save_model
-from limelight.training.data import on_device, presentation
 from limelight.training.loop import train
 
 KINDS = {

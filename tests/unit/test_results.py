@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from limelight.evaluation.classify import Classification
 from test_comparisons import network
 
 from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
-from limelight.evaluation.classify import Classification
 from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.figures.common import published_table
 from limelight.files import provenance

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import fractional_errors, fractional_statistics, log10_1p
+from limelight.probes.line_intensity.metrics import fractional_errors, fractional_statistics, log10_1p
 from limelight.figures.common import (
     counts_axis,
     in_quantity,

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import fractional_errors
+from limelight.probes.line_intensity.metrics import fractional_errors
 from limelight.figures.common import (
     QUANTITIES,
     adds_to_maps,

@@ -4,6 +4,7 @@ A noise figure always belongs to a voxel. White noise averages down with the vox
 instrument voxel becomes σ √(V_instrument / V_map) per fine map voxel, and √n σ in the sum of n of those.
 """
 
+import functools
 import math
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def load_instrument(name_or_path: str) -> dict:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in INSTRUMENTS.glob("*.yaml")))
         raise problem("observation.instrument", f"'{name}'", f"one of {known}, or a path to a .yaml", "check the name")
+    return dict(_read_instrument(path, path.stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)  # a study asks for it at every dataset
+def _read_instrument(path: Path, changed_ns: int) -> dict:
     try:
         instrument = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
