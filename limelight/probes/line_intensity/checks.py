@@ -7,10 +7,10 @@ from limelight.halos.massfunction import mass_definition
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
-from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
+from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
 from limelight.study.checks import unknown
 from limelight.study.faults import fault

@@ -10,7 +10,6 @@ from matplotlib.patches import Patch
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.probes.line_intensity.metrics import fractional_errors
 from limelight.figures.common import (
     QUANTITIES,
     adds_to_maps,
@@ -23,6 +22,7 @@ from limelight.figures.common import (
     published_bands,
 )
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
+from limelight.probes.line_intensity.metrics import fractional_errors
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.")  # of the truths, where tests have maps of several line models
 

@@ -20,6 +20,7 @@ from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.probes.line_intensity.rival.emulator import Emulator, make_emulator
 from limelight.probes.line_intensity.rival.fields import Measure, make_measure, observe, prepare_fields
 from limelight.probes.line_intensity.rival.rival import (
+    LIKELIHOOD,
     emulator_error,
     luminosity_functions,
     make_rival,
@@ -144,7 +145,7 @@ def rival_intervals(
     model, shape = get_model(line_model["model"], line_model["parameters"]), get_shape(line_model["model"])
     numbers = [float(emulator.outputs.sum()), float(sum(rows.sum() for rows in emulator.data.values()))]
     each = {name: value for name, value in rival_settings.items() if name != "maps"}
-    key = settings_hash([{**settings, "rival": each}, numbers])
+    key = settings_hash([{**settings, "rival": each}, numbers, LIKELIHOOD])
     edges, names = log10_lum_edges(settings["labels"]), list(model.parameters)
     same_model = test["line_model"]["model"] == line_model["model"]
     found = {name: [] for name in ("one", "underlying", "samples", "truth", "parameters", "seconds", "rows", "checks")}
