@@ -41,6 +41,11 @@ class Probe:
     figures_of_each_network: ClassVar[Mapping[str, str]] = {}  # name -> chapter of the report
     noise_unit: ClassVar[str] = ""
 
+    def code(self, *hooks: str) -> tuple[str, ...]:
+        """Where the code of some of these methods stands, for limelight.codehash: a stage hashes those that it calls."""
+        found = [getattr(type(self), hook) for hook in hooks]
+        return tuple(f"{method.__module__}:{method.__qualname__}" for method in found)
+
     # The config
 
     def check(self, study) -> Iterator[str]:

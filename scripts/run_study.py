@@ -8,12 +8,12 @@ example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- 
 """
 
 import argparse
-import fcntl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from limelight.evaluation.classify import in_words as classification_in_words
 from limelight.evaluation.classify import read_classification
 
@@ -42,11 +42,11 @@ def main() -> None:
     snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
     snakemake += ["--configfile", str(configfile)]
     start = time.monotonic()
-    with open(ROOT / "results" / ".running", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LimelightError("results/.running: another run of this checkout is at work; wait for it") from None
+    try:
+        running = FileLock(ROOT / "results" / ".running", fallback_to_soft=False).acquire(blocking=False)
+    except Timeout:
+        raise LimelightError("results/.running: another run of this checkout is at work; wait for it") from None
+    with running:
         # we hold the lock, so a lock of snakemake's own can only be left over from a killed run
         subprocess.run([*snakemake, "--unlock", "--quiet", "all"], stderr=subprocess.DEVNULL, check=False)
         run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs", *args.snakemake]

@@ -109,10 +109,9 @@ class Network(Section):
         return False
 
 
-class Test(Section):
+class NetworkTest(Section):
     """One test: a dataset, on its test realisations, observed in one way."""
 
-    __test__: ClassVar[bool] = False  # pytest must not take it for one of its own
     dataset_key: ClassVar[str] = "dataset"  # what the config calls it here
 
     @property
@@ -339,7 +338,7 @@ class Study(Section):
     posteriors: dict[Name, Posterior] = Field(
         {}, description="Posteriors to train as heads on trained networks, by name (docs/inference.md)."
     )
-    tests: dict[Name, Test] = Field(
+    tests: dict[Name, NetworkTest] = Field(
         min_length=1, description="What each network is tested on, always on the test realisations."
     )
     comparisons: dict[Name, Comparison] = Field(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rival_toys import GRID, LINE_MODEL, SETTINGS, SIGMA, Normals, halos_of, toy_fields
+from scipy import stats
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
@@ -34,6 +35,7 @@ from limelight.probes.line_intensity.rival.rival import (
     make_rival,
     prior_draws,
     sample_posterior,
+    spread,
 )
 from limelight.probes.line_intensity.rival.shapes import SHAPES, get_shape, log10_luminosity
 from limelight.seeds import generator
@@ -157,7 +159,7 @@ def check_between_nodes(rival, fields, measure, shape, count, seed):
     painted = np.array([paint_node(fields, normals, shape, values, measure) for values in shapes])
     truth, _ = summaries(painted, amplitude, rival.sigma_uk, measure)
     found, _, places = rival.predict(drawn)
-    return np.sqrt(rival.chi2(found, places, truth)[0])
+    return np.sqrt(rival.hartlap * rival.chi2(found, places, truth)[0])
 
 
 def test_emulator_between_its_nodes(toy):
@@ -231,11 +233,37 @@ def test_chi2_of_prior_draws_is_what_their_number_promises(toy, covariance, nois
     rival = rival_of(toy, noise, covariance=covariance)
     used = emulator.fiducial if covariance == "fiducial" else ~emulator.fiducial
     found, log_prior, places = rival.predict(emulator.parameters[used])
-    chi2, _ = rival.chi2(found, places, emulator.data[noise][used])
+    chi2 = rival.hartlap * rival.chi2(found, places, emulator.data[noise][used])[0]
     if covariance == "local":
         chi2 = chi2[np.isfinite(log_prior)]
     d = rival.covariances.shape[1]
     assert 0.4 * d < np.median(chi2) < 1.3 * d  # Hartlap's factor lowers it, tails raise it
+
+
+@pytest.mark.parametrize("covariance", ["local", "fiducial"])
+def test_the_likelihood_is_the_t_distribution_of_an_estimated_covariance(toy, covariance):
+    """Against scipy's multivariate t: two sets of summaries at one point of the prior, the covariance made by hand."""
+    _, _, emulator = toy
+    rival = rival_of(toy, covariance=covariance, anchors=1, neighbours=150)
+    found, log_prior, places = rival.predict(emulator.parameters)
+    scaled = (emulator.data["some"] - found) / spread(found, rival.measure)
+    if covariance == "fiducial":
+        maps, count = scaled[emulator.fiducial], emulator.fiducial.sum()
+        estimate, freedom = np.cov(maps.T), count - 1
+    else:
+        used = ~emulator.fiducial & np.isfinite(log_prior)
+        near = np.argsort(np.linalg.norm(places[used] - rival.anchors, axis=1))[:150]
+        estimate, freedom = scaled[used][near].T @ scaled[used][near] / 150, 150
+    point = prior_draws(rival, 1, np.random.default_rng(4))
+    mean = rival.predict(point)[0]
+    scale, (d, p) = spread(mean, rival.measure)[0], (mean.shape[1], 5)
+    estimate = estimate + np.diag(np.maximum(0.1 - np.diag(estimate), 0))
+    estimate = estimate * (1 + 1 / 12) * np.outer(scale, scale)
+    degrees = freedom + 1 - (d - p) - d
+    exact = stats.multivariate_t(mean[0], freedom / degrees * estimate, degrees)
+    data = mean[0] + np.outer([0.3, -1.0, 4.0], scale)
+    ours = np.array([rival.log_posterior(point, one)[0] for one in data])
+    np.testing.assert_allclose(np.diff(ours), np.diff(exact.logpdf(data)), rtol=1e-8)
 
 
 def mock_runs(toy, count: int, steps: int, folder: Path, seed: int) -> np.ndarray:

@@ -11,10 +11,10 @@ from limelight.study.sections import (
     Audit,
     FlatCosmology,
     Network,
+    NetworkTest,
     Posterior,
     Study,
     Target,
-    Test,
     Thresholds,
     Training,
 )
@@ -232,7 +232,7 @@ class LineNetwork(Network):
         return self.target.quantity == "line_model"
 
 
-class LineTest(Test):
+class LineTest(NetworkTest):
     """One test: maps of the test light-cones, observed in one way."""
 
     dataset_key = "line_model"

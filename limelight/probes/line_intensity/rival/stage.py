@@ -21,6 +21,7 @@ from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.probes.line_intensity.rival.emulator import Emulator, make_emulator
 from limelight.probes.line_intensity.rival.fields import Measure, make_measure, observe, prepare_fields
 from limelight.probes.line_intensity.rival.rival import (
+    LIKELIHOOD,
     Rival,
     emulator_error,
     luminosity_functions,
@@ -130,7 +131,7 @@ def rival_intervals(
         Whether to keep the seconds.
     """
     numbers = [float(emulator.outputs.sum()), float(sum(rows.sum() for rows in emulator.data.values()))]
-    key = settings_hash([replace(settings, options=without(settings.options, "maps")), numbers])
+    key = settings_hash([replace(settings, options=without(settings.options, "maps")), numbers, LIKELIHOOD])
     rival = _rival_of_test(settings, emulator, read_subfields(paths[0]).cosmology)
     found: dict[str, list] = {}
     for row, lightcone, painted in progress(repaint(settings, paths), "rival", settings.options.maps or None):
