@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from limelight.errors import plain_errors  # noqa: E402
-from limelight.files import settings_hash, write_text  # noqa: E402
+from limelight.files import settings_hash, write_csv  # noqa: E402
 from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
 from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
 from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
@@ -94,8 +94,7 @@ def main() -> None:
                 f"{checks['acceptance']:.3f}", f"{chi2:.1f}", len(data), f"{seconds:.1f}",
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
-        lines = [",".join(COLUMNS), *(",".join(row[name] for name in COLUMNS) for row in rows)]
-        write_text(args.output, "\n".join(lines) + "\n")
+        write_csv(args.output, rows, 5, COLUMNS)
     mine = [r for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)]
     inside = np.array([int(r["in95"]) for r in mine]).reshape(-1, len(model.parameters))
     by_name = ", ".join(

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limelight.errors import plain_errors, problem  # noqa: E402
 from limelight.figures.inference import calibration_figure  # noqa: E402
 from limelight.figures.style import save  # noqa: E402
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows  # noqa: E402
+from limelight.files import write_csv  # noqa: E402
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts  # noqa: E402
 from limelight.inference.intervals import read_intervals  # noqa: E402
 from limelight.study.config import load_study  # noqa: E402
 
@@ -34,7 +35,7 @@ def main() -> None:
     rows, arrays = calibrate(result, prior_counts(args.prior, result.truth.shape[1]), load_study(args.config)["seed"])
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} maps"
     save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output, [args.intervals])
-    write_rows(args.output, rows, COLUMNS)
+    write_csv(args.output, rows, 5, COLUMNS)
     joint = next((row for row in rows if row["bin"] == "joint"), {})
     words = ", ".join(
         f"{name} {joint[name]:.3f}" for name in ("covered_68", "covered_95", "gain_nats") if name in joint

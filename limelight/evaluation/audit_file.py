@@ -7,7 +7,7 @@ import numpy as np
 
 from limelight.errors import problem
 from limelight.evaluation.audit import COLUMNS, VERDICTS, Audit, in_words
-from limelight.files import attribute, read_hdf5, write_hdf5, write_text
+from limelight.files import attribute, read_hdf5, write_csv, write_hdf5
 
 KIND = "audit"
 HEADER = ("network", "settings", "target", "model_names", "control")
@@ -53,11 +53,12 @@ def read_audit(path: str | Path) -> Audit:
 
 
 def write_table(path: str | Path, result: Audit) -> None:
-    """The verdict table as CSV: a row a luminosity bin, what was measured there, and the verdict; NaN as an empty field."""
-    rows = [",".join(("network", "log10_lum_lower", "log10_lum_upper", *COLUMNS, "verdict"))]
+    """Write the table of verdicts as CSV: one row per luminosity bin, with what was measured there and the verdict."""
     edges = result.log10_lum_edges
-    for i, verdict in enumerate(result.verdict):
-        values = [edges[i], edges[i + 1], *(result.bins[name][i] for name in COLUMNS)]
-        numbers = ("" if np.isnan(value) else f"{value:.6g}" for value in values)
-        rows.append(",".join((result.network, *numbers, str(verdict))))
-    write_text(path, "\n".join(rows) + "\n")
+    table = {
+        "network": [result.network] * len(result.verdict),
+        "log10_lum_lower": edges[:-1],
+        "log10_lum_upper": edges[1:],
+    }
+    table |= {name: result.bins[name] for name in COLUMNS}
+    write_csv(path, {**table, "verdict": result.verdict}, digits=6)

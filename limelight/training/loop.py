@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from limelight.files import settings_hash
+from limelight.files import csv_text, settings_hash
 from limelight.networks import build
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -283,6 +283,4 @@ def say(team: Team, line: str) -> None:
 
 def history_csv(history: list[dict]) -> str:
     """The history as CSV. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
-    rows = [",".join(HISTORY_COLUMNS)]
-    rows += [",".join(f"{row[column]:.9g}" for column in HISTORY_COLUMNS) for row in history]
-    return "\n".join(rows) + "\n"
+    return csv_text(history, 9, HISTORY_COLUMNS)
