@@ -5,6 +5,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# the package of this checkout, whatever is installed; scripts find it by the link scripts/limelight
 sys.path.insert(0, workflow.basedir)
 
 from limelight.study.config import comparison_pairs, load_study, posterior_tests, resolve_study, rival_tests

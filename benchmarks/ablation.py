@@ -2,7 +2,7 @@
 """The table of config/ablation.yaml: a row a network and test, from the histories and the summary of its finished workflow.
 
 example: snakemake --configfile config/ablation.yaml --cores 2
-         python benchmarks/ablation.py --results results/ablation --output docs/results/ablation.csv
+         python -m benchmarks.ablation --results results/ablation --output docs/results/ablation.csv
 
 validation_mse chose (the lowest of all epochs, on light-cones not trained on); test_mse_dex2 judges, on others again.
 Both are squares of log10(1 + N), but for the validation_mse of targets that are something else.
@@ -10,13 +10,10 @@ Both are squares of log10(1 + N), but for the validation_mse of targets that are
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import write_csv  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import write_csv
 
 TOTALS = {
     "test_mse_dex2": "total_mse_dex",

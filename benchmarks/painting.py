@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Painting against np.histogramdd: the same halos, the same run, results compared voxel by voxel.
 
-example: OMP_NUM_THREADS=1 python benchmarks/painting.py --halos 1000000 --pixels 256 --channels 100
+example: OMP_NUM_THREADS=1 python -m benchmarks.painting --halos 1000000 --pixels 256 --channels 100
 """
 
 import argparse
@@ -9,19 +9,16 @@ import os
 import platform
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.halos.subfields import SubfieldHalos  # noqa: E402
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
-from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import Grid  # noqa: E402
-from limelight.probes.line_intensity.maps.paint import bin_points, fill_cube, paint, paint_draw, prepare_field  # noqa: E402
-from limelight.seeds import generator  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.halos.subfields import SubfieldHalos
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import bin_points, fill_cube, paint, paint_draw, prepare_field
+from limelight.seeds import generator
 
 
 def timed(repeats: int, *works) -> list[tuple[float, float, object]]:

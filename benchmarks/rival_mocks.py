@@ -13,26 +13,24 @@ example: python benchmarks/rival_mocks.py --config config/rival.yaml --rival li 
 
 import argparse
 import csv
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.files import settings_hash, write_csv  # noqa: E402
-from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
-from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
-from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
-from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields  # noqa: E402
-from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, make_rival, prior_draws, sample_posterior  # noqa: E402
-from limelight.probes.line_intensity.rival.shapes import get_shape  # noqa: E402
-from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry  # noqa: E402
-from limelight.seeds import generator  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.files import settings_hash, write_csv
+from limelight.halos.subfields import read_subfield_halos, read_subfields
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.rival.emulator import read_emulator
+from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields
+from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, make_rival, prior_draws, sample_posterior
+from limelight.probes.line_intensity.rival.shapes import get_shape
+from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry
+from limelight.seeds import generator
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 COLUMNS = (
     "noise", "covariance", "run", "lightcone", "subfield", "parameter", "planted", "low95", "median", "high95", "in95",

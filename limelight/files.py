@@ -28,6 +28,7 @@ import numpy as np
 
 from limelight import __version__
 from limelight.errors import FULL, problem
+from limelight.section import plain
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
@@ -159,15 +160,17 @@ def git_commit() -> str:
 
 @functools.lru_cache(maxsize=1)
 def library_versions() -> str:
-    """Versions of Python and of the libraries that decide the numbers, as one line."""
-    names = ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
-    return ", ".join([f"python {platform.python_version()}", *versions])
+    """Versions of Python and of the installed libraries that decide the numbers, as one line."""
+    versions = [f"python {platform.python_version()}"]
+    for name in ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(versions)
 
 
 def settings_hash(settings: object) -> str:
-    """A short hash of any JSON-able settings; key order does not matter."""
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    """A short hash of settings: sections, dataclasses, or what JSON knows. The order of keys does not matter."""
+    text = json.dumps(plain(settings), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -178,7 +181,7 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
         "git_commit": git_commit(),
         "libraries": library_versions(),
         "config_hash": settings_hash(settings),
-        "settings": json.dumps(settings, sort_keys=True),
+        "settings": json.dumps(plain(settings), sort_keys=True),
         "seed": int(seed),
     }
 
@@ -187,7 +190,8 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
 def write_hdf5(
     path: str | Path, kind: str, attributes: dict[str, object], in_memory: bool = False
 ) -> Iterator[h5py.File]:
-    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON.
+    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts, lists, sections and dataclasses in
+    `attributes` become JSON.
 
     in_memory: build the file in memory and write it at once. For small files of many objects: HDF5 may crash when the disk
     fills up between them.
@@ -199,7 +203,7 @@ def write_hdf5(
             with h5py.File(target, "w", libver=("v110", "v110")) as file:
                 file.attrs["limelight_kind"] = kind
                 file.attrs["limelight_format"] = FORMAT_VERSION
-                for name, value in attributes.items():
+                for name, value in plain(attributes).items():
                     is_json = isinstance(value, dict | list | tuple)
                     file.attrs[name] = json.dumps(value, sort_keys=True) if is_json else value
                 yield file

@@ -9,15 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.figures.inference import calibration_figure  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.files import write_csv  # noqa: E402
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts  # noqa: E402
-from limelight.inference.intervals import read_intervals  # noqa: E402
-from limelight.study.config import load_study  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.figures.inference import calibration_figure
+from limelight.figures.style import save
+from limelight.files import write_csv
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts
+from limelight.inference.intervals import read_intervals
+from limelight.study.config import load_study
 
 
 def main() -> None:

@@ -5,10 +5,7 @@ example: python scripts/config_reference.py --output docs/config.md
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limelight.errors import plain_errors
 from limelight.files import write_text

@@ -8,12 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.layers import read_layers  # noqa: E402
-from limelight.figures.layers import LAYER_FIGURES  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.layers import read_layers
+from limelight.figures.layers import LAYER_FIGURES
+from limelight.figures.style import save
 
 
 def main() -> None:

@@ -11,16 +11,14 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.probes.line_intensity.money import ideal_intervals  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.study.selection import grid_section  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.inference.intervals import write_intervals
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.money import ideal_intervals
+from limelight.study.config import load_study
+from limelight.study.legacy import grid_section, stage_settings
 
 MAPS, DRAWS = 64, 79
 

@@ -10,12 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
-from limelight.figures import FIGURES, draw  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.evaluation_file import read_evaluation
+from limelight.figures import FIGURES, draw
+from limelight.figures.style import save
 
 
 def main() -> None:

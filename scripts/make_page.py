@@ -8,15 +8,14 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from limelight.evaluation.classify import read_classification
 
-from limelight.describe import provenance_of  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.audit_file import read_audit  # noqa: E402
-from limelight.evaluation.classify import read_classification  # noqa: E402
-from limelight.figures.audit import audit_page  # noqa: E402
-from limelight.figures.confusion import confusion_matrix  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
+from limelight.describe import provenance_of
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit_file import read_audit
+from limelight.figures.audit import audit_page
+from limelight.figures.confusion import confusion_matrix
+from limelight.figures.style import save
 
 PAGES = {"audit": (read_audit, audit_page), "classification": (read_classification, confusion_matrix)}
 

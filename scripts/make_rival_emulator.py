@@ -10,15 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.rival.emulator import write_emulator  # noqa: E402
-from limelight.probes.line_intensity.rival.stage import emulator_stage  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.probes.line_intensity.rival.emulator import write_emulator
+from limelight.probes.line_intensity.rival.stage import emulator_stage
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

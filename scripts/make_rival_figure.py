@@ -5,16 +5,13 @@ example: python scripts/make_rival_figure.py --intervals rival/li/fiducial_comap
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.files import write_csv  # noqa: E402
-from limelight.inference.intervals import read_intervals  # noqa: E402
-from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.figures.style import save
+from limelight.files import write_csv
+from limelight.inference.intervals import read_intervals
+from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
 
 
 def main() -> None:

@@ -9,15 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
-from limelight.figures.inference import money_figure  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.files import write_csv  # noqa: E402
-from limelight.inference.intervals import read_intervals  # noqa: E402
-from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.evaluation_file import read_evaluation
+from limelight.figures.inference import money_figure
+from limelight.figures.style import save
+from limelight.files import write_csv
+from limelight.inference.intervals import read_intervals
+from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
 
 
 def main() -> None:

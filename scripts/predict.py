@@ -23,17 +23,15 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.audit import warning  # noqa: E402
-from limelight.evaluation.audit_file import read_audit  # noqa: E402
-from limelight.figures.inference import posterior_figure  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.files import write_csv  # noqa: E402
-from limelight.inference.posteriors.misspecification import UNLIKE, verdict  # noqa: E402
-from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
-from limelight.probes.line_intensity.apply import (  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit import warning
+from limelight.evaluation.audit_file import read_audit
+from limelight.figures.inference import posterior_figure
+from limelight.figures.style import save
+from limelight.files import write_csv
+from limelight.inference.posteriors.misspecification import UNLIKE, verdict
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probes.line_intensity.apply import (
     COLUMNS,
     QUANTILE_COLUMNS,
     bins_outside_training,
@@ -42,10 +40,10 @@ from limelight.probes.line_intensity.apply import (  # noqa: E402
     posterior_table,
     prepare_cube,
 )
-from limelight.probes.line_intensity.figures.predictions import prediction  # noqa: E402
-from limelight.probes.line_intensity.maps.fits import read_cube  # noqa: E402
-from limelight.training import load_model  # noqa: E402
-from limelight.training.checkpoint import load_torch  # noqa: E402
+from limelight.probes.line_intensity.figures.predictions import prediction
+from limelight.probes.line_intensity.maps.fits import read_cube
+from limelight.training import load_model
+from limelight.training.checkpoint import load_torch
 
 
 def main() -> None:

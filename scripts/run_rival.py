@@ -12,17 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.probes.line_intensity.rival.emulator import read_emulator  # noqa: E402
-from limelight.probes.line_intensity.rival.stage import rival_intervals  # noqa: E402
-from limelight.study.config import load_study, rival_tests, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.inference.intervals import write_intervals
+from limelight.probes.line_intensity.rival.emulator import read_emulator
+from limelight.probes.line_intensity.rival.stage import rival_intervals
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 LARGE_ERROR = 0.5  # σ, in the median
 

@@ -13,21 +13,20 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from filelock import FileLock, Timeout
+from limelight.evaluation.classify import in_words as classification_in_words
+from limelight.evaluation.classify import read_classification
 
 from limelight.errors import LimelightError, plain_errors
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
-from limelight.evaluation.classify import in_words as classification_in_words
-from limelight.evaluation.classify import read_classification
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.metrics import READS_GAIN, READS_SPREAD, in_words, reads_the_map
 from limelight.figures.common import adds_to_maps
-from limelight.study.config import load_study, suitable_tests
-from limelight.study.selection import audited_networks, classifiers
+from limelight.study.config import load_study
+from limelight.study.selection import audited_networks, classifiers, suitable_tests
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:

@@ -12,17 +12,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.layers import Layers, feature_maps, filters, write_layers  # noqa: E402
-from limelight.evaluation.predict import check_geometry, observed, test_presentation  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.layers import Layers, feature_maps, filters, write_layers
+from limelight.evaluation.predict import check_geometry, observed, test_presentation
+from limelight.files import provenance
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
+from limelight.training import load_model
 
 
 def main() -> None:

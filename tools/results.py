@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from limelight.evaluation.classify import Classification
 
 from limelight.errors import problem
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
-from limelight.evaluation.classify import Classification
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import paper_sigma_uk, published_bands
 from limelight.files import csv_text
@@ -109,7 +109,7 @@ def results_page(
     files: dict[str, str],
 ) -> str:
     """The Markdown page: bands beside published ones, all errors, verdicts, classifiers. files: {name: what it holds}."""
-    lines = [f"# {title}", "", "Made by `scripts/make_results.py` from the files of one run.", ""]
+    lines = [f"# {title}", "", "Made by `tools/make_results.py` from the files of one run.", ""]
     lines += _table(("", ""), facts.items())
     lines += ["## 95 % bands beside the published ones", ""]
     lines += [

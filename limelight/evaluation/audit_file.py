@@ -1,64 +1,77 @@
 """The audit's files, `audit/{network}.h5` and the verdict table `audit/{network}.csv`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from limelight.data.axes import axis_from
 from limelight.errors import problem
 from limelight.evaluation.audit import COLUMNS, VERDICTS, Audit, in_words
 from limelight.files import attribute, read_hdf5, write_csv, write_hdf5
 
 KIND = "audit"
-HEADER = ("network", "settings", "target", "model_names", "control")
+WORDS = ("network", "settings", "target", "dataset_names", "control")
 GROUPS = {
-    "bins": tuple(COLUMNS),
-    "scatter": ("predicted", "truth", "group"),
+    "columns": tuple(COLUMNS),
+    "scatter": ("predicted", "truth", "dataset"),
     "blank": ("clean", "noisy", "training_percentiles"),
-    "dimming": ("bins_down", "response"),
-    "adding": ("response",),
-    "noise": ("sigma_uk", "r_squared", "mse_dex"),
-    "models": ("r_squared", "bias", "mse_dex", "gain"),
+    "noise": ("level", "r_squared", "mse"),
+    "datasets": ("r_squared", "bias", "mse", "gain"),
+    "interventions": (),
 }
 
 
 def write_audit(path: str | Path, result: Audit, attributes: dict[str, object]) -> None:
     """Write an audit file; groups keep the names of the Audit's fields, the verdict is stored by number in VERDICTS."""
-    header = {f"audit_{name}": getattr(result, name) for name in HEADER}
-    attributes = {**attributes, **header, "audit_verdicts": list(VERDICTS), "audit_summary": in_words(result)}
+    words = {f"audit_{name}": getattr(result, name) for name in WORDS} | {"audit_axis": asdict(result.axis)}
+    attributes = {**attributes, **words, "audit_verdicts": list(VERDICTS), "audit_summary": in_words(result)}
     with write_hdf5(path, KIND, attributes, in_memory=True) as file:
-        file["log10_lum_edges"] = np.asarray(result.log10_lum_edges, np.float64)
-        file["log10_lum_edges"].attrs["unit"] = "log10 Lsun"
         file["verdict"] = np.array([VERDICTS.index(name) for name in result.verdict], np.int8)
-        for group, names in GROUPS.items():
-            made = file.create_group(group, track_order=True)
-            for name in names:
-                made[name] = np.asarray(getattr(result, group)[name])
+        for group in GROUPS:
+            _write_group(file.create_group(group, track_order=True), getattr(result, group))
+
+
+def _write_group(group: h5py.Group, content: dict) -> None:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            _write_group(group.create_group(name, track_order=True), value)
+        else:
+            group[name] = np.asarray(value)
+
+
+def _read_group(group: h5py.Group) -> dict:
+    return {name: _read_group(item) if isinstance(item, h5py.Group) else item[...] for name, item in group.items()}
 
 
 def read_audit(path: str | Path) -> Audit:
     """Read an audit file; refuses files of another kind, truncated or incomplete, in one line."""
-    with read_hdf5(path, KIND, ("log10_lum_edges", "verdict", *GROUPS)) as file:
+    with read_hdf5(path, KIND, ("verdict", *GROUPS)) as file:
         groups = {}
         for group, names in GROUPS.items():
             missing = [name for name in names if not isinstance(file[group], h5py.Group) or name not in file[group]]
             if missing:
                 raise problem(path, f"no {', '.join(missing)} in '{group}'", "a whole audit", "audit again")
-            groups[group] = {name: file[group][name][...] for name in names}
-        header = {name: attribute(file, f"audit_{name}") for name in HEADER}
-        edges, codes = file["log10_lum_edges"][...], file["verdict"][...]
-    if len(codes) != len(edges) - 1 or not np.isin(codes, range(len(VERDICTS))).all():
-        raise problem(path, f"verdicts {codes.tolist()}", f"{len(edges) - 1} of {len(VERDICTS)} kinds", "audit again")
-    return Audit(log10_lum_edges=edges, verdict=np.array([VERDICTS[code] for code in codes]), **header, **groups)
+            groups[group] = _read_group(file[group])
+        words = {name: attribute(file, f"audit_{name}") for name in WORDS}
+        axis, codes = attribute(file, "audit_axis"), file["verdict"][...]
+    axis = axis_from(axis)
+    expected = words["target"]["shape"]
+    if list(codes.shape) != expected or not np.isin(codes, range(len(VERDICTS))).all():
+        raise problem(path, f"verdicts {codes.tolist()}", f"{expected} of {len(VERDICTS)} kinds", "audit again")
+    return Audit(axis=axis, verdict=np.array([VERDICTS[code] for code in codes]), **words, **groups)
 
 
 def write_table(path: str | Path, result: Audit) -> None:
-    """Write the table of verdicts as CSV: one row per luminosity bin, with what was measured there and the verdict."""
-    edges = result.log10_lum_edges
-    table = {
-        "network": [result.network] * len(result.verdict),
-        "log10_lum_lower": edges[:-1],
-        "log10_lum_upper": edges[1:],
-    }
-    table |= {name: result.bins[name] for name in COLUMNS}
-    write_csv(path, {**table, "verdict": result.verdict}, digits=6)
+    """The verdict table as CSV: one row per output, what was measured there, and the verdict; NaN as an empty field."""
+    axis = result.axis
+    count = len(result.verdict)
+    where = {"output": list(axis.names) or list(range(count))}
+    if axis.edges:
+        where = {f"{axis.label}_lower": axis.edges[:-1], f"{axis.label}_upper": axis.edges[1:]}
+        if axis.log10:
+            where = {f"log10_{name}": values for name, values in where.items()}
+    write_csv(
+        path, {"network": [result.network] * count, **where, **result.columns, "verdict": result.verdict}, digits=6
+    )

@@ -25,7 +25,7 @@ UNITS = {"uK": "µK", "Jy/sr": "Jy/sr"}
 PAPER_VOXEL_DEG2_GHZ = (1.4 / 256) ** 2 * 0.08
 
 
-def test_name(evaluation: Evaluation, evaluations: list[Evaluation]) -> str:
+def legend_name(evaluation: Evaluation, evaluations: list[Evaluation]) -> str:
     """A test's name for a legend; with the network's when several are shown."""
     test = evaluation.test.replace("_", " ")
     several = len({e.network for e in evaluations}) > 1
@@ -77,14 +77,14 @@ def adds_to_maps(evaluation: Evaluation) -> bool:
     return bool(np.max(evaluation.settings["noise_sigma_uk"]) > 0 or evaluation.settings["foregrounds"] != "none")
 
 
-def test_style(index: int) -> dict[str, object]:
+def colour_and_marker(index: int) -> dict[str, object]:
     """Colour and marker of the index-th test; both differ, so that print in grey still tells them apart."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
 def line_style(index: int) -> dict[str, object]:
-    """As test_style, for any number of lines: from the eighth on they are dashed."""
-    return {**test_style(index), "ls": ("-", (0, (4, 1.5)), (0, (1, 1)))[index // len(COLOURS) % 3]}
+    """As colour_and_marker, for any number of lines: from the eighth on they are dashed."""
+    return {**colour_and_marker(index), "ls": ("-", (0, (4, 1.5)), (0, (1, 1)))[index // len(COLOURS) % 3]}
 
 
 def networks_of(evaluations: list[Evaluation]) -> list[Evaluation]:

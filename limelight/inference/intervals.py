@@ -1,53 +1,55 @@
-"""The intervals file: what any method, network or MCMC, says of the luminosity function of each map of a test.
+"""The intervals file: what any method, network or MCMC, says of each row of a test.
 
-One form for all, so that calibration and the money plot treat them alike. Counts are dN, sources per luminosity bin.
+One form for all, so that calibration and comparisons treat them alike.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from limelight.data.axes import OutputAxis, axis_from
+from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "intervals"
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)  # of the quantiles: the middle 95 and 68 %, and the median
-ROWS = ("lightcone", "subfield", "draw")
 
 
 @dataclass
 class Intervals:
-    """One method on one test: m maps, b luminosity bins, s samples, p line-model parameters.
+    """One method on one test: m rows, d answers, s samples, p parameters.
 
-    settings: what the reader of a table wants to know: at least line_model and noise (the study's entries) and
-    noise_sigma_uk (µK per fine voxel); beyond that what belongs to the method. seconds: time that each map's posterior
-    took, by the clock; 0 where it was not taken (a clock's reading would differ from run to run).
+    settings: what the reader of a table wants to know, in words and numbers (Probe.describe_test), and what belongs to the
+    method. seconds: time that each row's posterior took, by the clock; 0 where it was not taken (a clock's reading would
+    differ from run to run).
     """
 
     method: str  # as the legend of a figure has it
     test: str
     settings: dict
-    log10_lum_edges: np.ndarray  # (b+1,)
-    truth: np.ndarray  # (m, b) sources per bin
-    quantiles: np.ndarray  # (m, b, 5) of dN at LEVELS
-    rows: dict  # lightcone, subfield, draw: (m,) int each
+    axis: OutputAxis  # of the answers
+    truth: np.ndarray  # (m, d)
+    quantiles: np.ndarray  # (m, d, 5) at LEVELS
+    rows: dict  # which row is which: (m,) int each, `group` the first
     seconds: np.ndarray  # (m,)
-    samples: np.ndarray | None = None  # (m, s, b) float32
+    counts: bool = True  # whether answers are whole numbers of things
+    samples: np.ndarray | None = None  # (m, s, d) float32
     parameter_samples: np.ndarray | None = None  # (m, s, p) float32
     parameters: np.ndarray | None = None  # (m, p) true values
     parameter_names: list = field(default_factory=list)
-    extra: dict = field(default_factory=dict)  # further arrays, a row a map, such as log-scores or p-values
+    extra: dict = field(default_factory=dict)  # further arrays, one row each, such as log-scores or p-values
 
-    @property
-    def luminosity_lsun(self) -> np.ndarray:
-        """Luminosity at the middle (in log) of each bin, (b,)."""
-        edges = np.asarray(self.log10_lum_edges)
-        return 10 ** (0.5 * (edges[1:] + edges[:-1]))
+
+def row_keys(found: Rows) -> dict[str, np.ndarray]:
+    """What tells the rows of a test apart whatever the method: realisation, then whole numbers that the probe keeps."""
+    own = {name: values for name, values in found.rows.items() if values.ndim == 1 and values.dtype.kind in "iu"}
+    return {"group": found.group, **own}
 
 
 def quantiles_of(samples: np.ndarray) -> np.ndarray:
-    """Quantiles (m, b, 5) at LEVELS of samples (m, s, b), between the order statistics at p (s + 1) (float64).
+    """Quantiles (m, d, 5) at LEVELS of samples (m, s, d), between the order statistics at p (s + 1) (float64).
 
     Of draws and a truth of one distribution, a share p of truths lies below such a quantile whatever the number of draws;
     numpy's default has (p (s − 1) + 1)/(s + 1), and so 94.6 % in the 95 % interval of 500 draws and 92.6 % in that of 79.
@@ -65,11 +67,10 @@ def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, o
     """Write an intervals file; attributes: provenance. Refuses arrays of the wrong shape and numbers that are not finite."""
     _check_shapes(result, path)
     header = {"method": result.method, "test": result.test, "intervals_settings": result.settings}
+    header |= {"axis": asdict(result.axis), "counts": bool(result.counts)}
     if result.parameter_names:
         header["parameter_names"] = list(result.parameter_names)
     with write_hdf5(path, KIND, {**attributes, **header}, in_memory=True) as file:
-        file["log10_lum_edges"] = np.asarray(result.log10_lum_edges, np.float64)
-        file["log10_lum_edges"].attrs["unit"] = "log10 Lsun"
         for name in ("truth", "quantiles", "seconds"):
             file[name] = check_finite(np.asarray(getattr(result, name), np.float64), f"{path}: {name}")
         file["quantiles"].attrs["levels"] = LEVELS
@@ -87,15 +88,13 @@ def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, o
 
 def read_intervals(path: str | Path) -> Intervals:
     """Read an intervals file; one that is missing, foreign, damaged, ragged or not finite is refused with one line."""
-    with read_hdf5(path, KIND, ("log10_lum_edges", "truth", "quantiles", "seconds", "rows", "extra")) as file:
-        arrays = {
-            name: check_finite(file[name][...], f"{path}: {name}")
-            for name in ("log10_lum_edges", "truth", "quantiles", "seconds")
-        }
+    with read_hdf5(path, KIND, ("truth", "quantiles", "seconds", "rows", "extra")) as file:
+        arrays = {name: check_finite(file[name][...], f"{path}: {name}") for name in ("truth", "quantiles", "seconds")}
         further = ("samples", "parameter_samples", "parameters")
         arrays |= {name: check_finite(file[name][...], f"{path}: {name}") for name in further if name in file}
         groups = {group: {name: item[...] for name, item in file[group].items()} for group in ("rows", "extra")}
         header = {name: attribute(file, name) for name in ("method", "test")}
+        header |= {"axis": axis_from(attribute(file, "axis")), "counts": bool(attribute(file, "counts"))}
         names = attribute(file, "parameter_names") if "parameter_names" in file.attrs else []
         result = Intervals(
             **header, settings=attribute(file, "intervals_settings"), parameter_names=names, **arrays, **groups
@@ -105,7 +104,8 @@ def read_intervals(path: str | Path) -> Intervals:
 
 
 def _check_shapes(result: Intervals, path: str | Path) -> None:
-    m, b, fix = len(result.truth), len(result.log10_lum_edges) - 1, "make it again"
+    m, fix = len(result.truth), "make it again"
+    b = len(result.axis.names) or len(result.axis.edges) - 1
     expected = {"truth": (m, b), "quantiles": (m, b, len(LEVELS)), "seconds": (m,)}
     if result.samples is not None:
         expected["samples"] = (m, np.shape(result.samples)[1], b)
@@ -117,9 +117,9 @@ def _check_shapes(result: Intervals, path: str | Path) -> None:
     for name, shape in expected.items():
         if np.shape(getattr(result, name)) != shape:
             raise problem(f"{path}: {name}", f"shape {np.shape(getattr(result, name))}", f"{shape}", fix)
-    for name in ROWS:
-        if np.shape(result.rows.get(name)) != (m,):
-            raise problem(f"{path}: rows", f"{name} of shape {np.shape(result.rows.get(name))}", f"({m},)", fix)
+    for name, values in {"group": None, **result.rows}.items():
+        if np.shape(values) != (m,):
+            raise problem(f"{path}: rows", f"{name} of shape {np.shape(values)}", f"({m},)", fix)
     if m == 0:
         raise problem(path, "no maps", "at least one", fix)
     if (np.diff(result.quantiles, axis=-1) < 0).any():

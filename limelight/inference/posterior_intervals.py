@@ -1,4 +1,4 @@
-"""A posterior over all maps of a test: the intervals file that calibration and the money plot read."""
+"""A posterior over all rows of a test: the intervals file that calibration and the comparison of methods read."""
 
 import sys
 import time
@@ -8,124 +8,148 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from limelight.evaluation.predict import check_test_maps, observed, test_presentation
-from limelight.inference.intervals import ROWS, Intervals, evenly, quantiles_of
+from limelight.data.shard import Rows
+from limelight.evaluation.predict import check_test_rows, numbered, observed
+from limelight.inference.intervals import Intervals, evenly, quantiles_of, row_keys
 from limelight.inference.posteriors.draw import draw, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.smc import smc_sampler
-from limelight.probes.line_intensity.labels import quantity
-from limelight.probes.line_intensity.maps.instrument import noise_sigma
+from limelight.probe import Probe
 from limelight.progress import progress
 from limelight.seeds import torch_seed
+from limelight.study.settings import IntervalsSettings
+from limelight.training.presentation import Presentation
 
 KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC", "smc": "IMNN + SMC ABC"}
 REPLICATES = 100  # draws of the posterior predictive check
 
 
-def test_words(settings: dict, grid) -> dict:
-    """What an intervals file says of its test: line model, noise and σ per fine voxel."""
-    low, high = noise_sigma(settings["test"]["noise"], settings["instrument"], grid)
-    return {
-        "line_model": settings["test"]["line_model"],
-        "noise": settings["test"]["noise"],
-        "noise_sigma_uk": low if low == high else [low, high],
-        "foregrounds": settings["test"]["foregrounds"] or "none",
-    }
-
-
 @torch.no_grad()
 def posterior_intervals(
-    posterior: Posterior, settings: dict, data, timed: bool = False, subfields: Sequence[str | Path] = ()
+    posterior: Posterior,
+    settings: IntervalsSettings,
+    probe: Probe,
+    found: Rows,
+    timed: bool = False,
+    simulate_from: Sequence[str | Path] = (),
 ) -> Intervals:
-    """Draw the posterior of every test map; its noise is the one that the network's evaluation sees.
+    """Draw the posterior of every row of a test; its noise is the one that the network's evaluation sees.
 
-    settings: stage_settings(study, "intervals", posterior, test); data: PooledMaps of the test. extra holds
-    p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each of
-    tables.map_statistics, and of mixture densities over the bins log_score (m,), ln q of all bins together. timed: store
-    the seconds that each map took (another number in every run). subfields: of the training light-cones, for a posterior of
-    abc: smc, which takes some of the maps alone (settings["smc"]["maps"]) and adds inference.smc.CHECKS to extra.
+    Parameters
+    ----------
+    found
+        Rows of the test's shards.
+    timed
+        Store the seconds that each row took (another number in every run).
+    simulate_from
+        For a posterior of abc: smc, what the probe simulates from. It takes some of the rows alone (settings.smc.maps) and
+        adds inference.posteriors.smc.CHECKS to `extra`.
+
+    `extra` holds p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each
+    of tables.map_statistics, and of mixture densities over the target log_score (m,), ln q of all answers together.
     """
-    content, info = posterior.content, posterior.info
-    how, device = test_presentation(info, settings), next(posterior.trunk.parameters()).device
-    check_test_maps(info, settings, data)
-    seed, test, smc = settings["seed"], settings["test"]["name"], settings.get("smc")
-    name, recalibrated = (smc["name"], False) if smc else (content["posterior"], content["recalibration"] is not None)
-    stage = f"draws of posterior {name} on {test}"
-    keys = {key: np.asarray(getattr(data, key)) for key in ROWS}
+    evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
+    check_test_rows(posterior.info, evaluation, found)
+    how = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
+    keys, target = row_keys(found), posterior.target
+    truth = target.truth(numbered(found, list(evaluation.trained.network.datasets)))
+    chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
+    draws = _Draws(posterior, settings, truth, keys)
     if smc:
-        chosen = evenly(len(data.maps), smc["maps"])
-        sample = smc_sampler(posterior, settings, how, subfields)
-        print(
-            f"{name} on {test}: {len(chosen)} of {len(data.maps)} maps, each with simulations of its own",
-            file=sys.stderr,
-        )
-    else:
-        chosen = np.arange(len(data.maps))
-    truth = quantity(np.asarray(data.n_above)[:, : len(how.edges)], how.edges, np.asarray(data.volume_mpc3), "dn")
-    found = {"counts": [], "parameters": [], "p_value": [], "predictive_p": [], "log_score": [], "seconds": []}
-    checks: dict[str, list] = {}
-    inputs = (one for batch in observed(data.maps, how, seed, f"noise of test {test}") for one in batch)
-    taken = set(chosen.tolist())
-    maps = ((i, one) for i, one in enumerate(inputs) if i in taken)
-    for i, one in progress(maps, "simulate for maps", len(chosen)) if smc else maps:
-        start = time.perf_counter()
-        seen = views(posterior, one[None].to(device))
-        if smc:
-            *answer, numbers = sample(seen["features"], *(values[i] for values in keys.values()))
-            counts, parameters = (values.to(device) for values in answer)
-            for key, value in numbers.items():
-                checks.setdefault(key, []).append(value)
-        else:
-            counts, parameters = draw(posterior, seen["features"], settings["samples"], seed, f"{stage}, map {i}")
-        found["seconds"].append(time.perf_counter() - start)
-        random = torch.Generator(device).manual_seed(torch_seed(seed, f"replicates of {stage}", i))
-        twins = replicated(posterior, counts[0, :REPLICATES], random)
-        here = seen["statistics"]  # one that all maps share, such as a least value of 0, is usual: ties count half
-        above = ((twins > here).float() + (twins == here).float() / 2).mean(dim=0)
-        found["predictive_p"].append(2 * torch.minimum(above, 1 - above).clamp(min=0.5 / REPLICATES))
-        found["p_value"].append(p_values(content["check"], seen))
-        known = torch.as_tensor(truth[i][None], dtype=torch.float32, device=device)
-        score = log_score(posterior, seen["features"], known, seed, f"truth of {test}, map {i}")
-        if score is not None:
-            found["log_score"].append(score)
-        found["counts"].append(counts)
-        if parameters is not None:
-            found["parameters"].append(parameters)
-    samples = torch.cat(found["counts"]).cpu().numpy()
-    extra = {"p_value": torch.cat(found["p_value"]), "predictive_p": torch.stack(found["predictive_p"])}
-    if found["log_score"]:
-        extra["log_score"] = torch.cat(found["log_score"])
-    with_parameters = {}
-    if found["parameters"]:
-        names = list(content["parameter_names"])
-        samples_of_them = torch.cat(found["parameters"]).cpu().numpy()
-        with_parameters = {"parameter_samples": samples_of_them, "parameter_names": names}
-        if list(data.parameter_names) == names:  # a test may have another line model, of other parameters
-            with_parameters["parameters"] = np.asarray(data.parameters)[chosen]
-    kind = KINDS["smc" if smc else content["kind"]] + (
-        ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
-    )
-    totals = {key: int(sum(checks[key])) for key in ("simulations", "proposals", "accepted") if smc}
+        draws.sample = smc_sampler(posterior, settings, probe, how, simulate_from)
+        words = f"{len(chosen)} of {len(found)} rows, each with simulations of its own"
+        print(f"{settings.name} on {evaluation.test}: {words}", file=sys.stderr)
+    for i, one in _chosen_inputs(found, how, evaluation, chosen, bool(smc)):
+        draws.take(i, one)
+    recalibrated = content["recalibration"] is not None and not smc
+    kind = KINDS["smc" if smc else content["kind"]]
+    kind += ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
     return Intervals(
         method=kind + (", recalibrated" if recalibrated else ""),
-        test=test,
+        test=evaluation.test,
         settings={
-            **test_words(settings, how.grid),
-            "posterior": name,
-            "network": info["network"],
+            "dataset": evaluation.entry.dataset,
+            **probe.describe_test(evaluation, how),
+            "posterior": settings.name,
+            "network": posterior.info["network"],
             "recalibrated": recalibrated,
-            **totals,
+            **draws.totals(),
         },
-        log10_lum_edges=how.edges,
+        axis=target.axis,
+        counts=target.counts,
         truth=truth[chosen],
-        quantiles=quantiles_of(samples),
         rows={key: values[chosen] for key, values in keys.items()},
-        seconds=np.array(found["seconds"]) * timed,
-        samples=samples,
-        extra={
-            **{key: values.double().cpu().numpy() for key, values in extra.items()},
-            **{key: np.array(values, np.float64) for key, values in checks.items()},
-        },
-        **with_parameters,
+        seconds=np.array(draws.seconds) * timed,
+        **draws.arrays(found, chosen),
     )
+
+
+class _Draws:
+    """What a posterior says of row after row."""
+
+    def __init__(self, posterior: Posterior, settings: IntervalsSettings, truth: np.ndarray, keys: dict):
+        self.posterior, self.settings, self.truth, self.keys = posterior, settings, truth, keys
+        self.device = next(posterior.trunk.parameters()).device
+        self.seed = settings.evaluation.trained.seed
+        self.stage = f"draws of posterior {settings.name} on {settings.evaluation.test}"
+        self.sample = None  # of abc: smc
+        self.answers, self.parameters, self.seconds = [], [], []
+        self.extra: dict[str, list] = {"p_value": [], "predictive_p": [], "log_score": []}
+        self.checks: dict[str, list] = {}
+
+    def take(self, i: int, one: torch.Tensor) -> None:
+        """Draw the posterior of row i, shown as `one`, and check it."""
+        posterior, start = self.posterior, time.perf_counter()
+        seen = views(posterior, one[None].to(self.device))
+        if self.sample:
+            *answer, numbers = self.sample(seen["features"], *(values[i] for values in self.keys.values()))
+            answers, parameters = (values.to(self.device) for values in answer)
+            for key, value in numbers.items():
+                self.checks.setdefault(key, []).append(value)
+        else:
+            stage = f"{self.stage}, map {i}"
+            answers, parameters = draw(posterior, seen["features"], self.settings.samples, self.seed, stage)
+        self.seconds.append(time.perf_counter() - start)
+        random = torch.Generator(self.device).manual_seed(torch_seed(self.seed, f"replicates of {self.stage}", i))
+        twins = replicated(posterior, answers[0, :REPLICATES], random)
+        here = seen["statistics"]  # one that all rows share, such as a least value of 0, is usual: ties count half
+        above = ((twins > here).float() + (twins == here).float() / 2).mean(dim=0)
+        self.extra["predictive_p"].append(2 * torch.minimum(above, 1 - above).clamp(min=0.5 / REPLICATES)[None])
+        self.extra["p_value"].append(p_values(posterior.content["check"], seen))
+        known = torch.as_tensor(self.truth[i][None], dtype=torch.float32, device=self.device)
+        stage = f"truth of {self.settings.evaluation.test}, map {i}"
+        score = log_score(posterior, seen["features"], known, self.seed, stage)
+        if score is not None:
+            self.extra["log_score"].append(score)
+        self.answers.append(answers)
+        if parameters is not None:
+            self.parameters.append(parameters)
+
+    def totals(self) -> dict[str, int]:
+        """Simulations of abc: smc, over all rows."""
+        names = ("simulations", "proposals", "accepted")
+        return {name: int(sum(self.checks[name])) for name in names if name in self.checks}
+
+    def arrays(self, found: Rows, chosen: np.ndarray) -> dict:
+        """The arrays of an Intervals that come from draws."""
+        samples = torch.cat(self.answers).cpu().numpy()
+        arrays = {"samples": samples, "quantiles": quantiles_of(samples)}
+        extra = {name: torch.cat(values).double().cpu().numpy() for name, values in self.extra.items() if values}
+        arrays["extra"] = extra | {name: np.array(values, np.float64) for name, values in self.checks.items()}
+        if self.parameters:
+            names = list(self.posterior.content["parameter_names"])
+            arrays["parameter_samples"] = torch.cat(self.parameters).cpu().numpy()
+            arrays["parameter_names"] = names
+            if list(found.parameter_names) == names:  # a test may have another dataset, of other parameters
+                arrays["parameters"] = found.theta[chosen]
+        return arrays
+
+
+def _chosen_inputs(found: Rows, how: Presentation, evaluation, chosen: np.ndarray, slow: bool):
+    """(i, network input) of the chosen rows, with a progress bar where each takes long."""
+    stage = f"noise of test {evaluation.test}"
+    inputs = (one for batch in observed(found.x, how, evaluation.trained.seed, stage) for one in batch)
+    taken = set(chosen.tolist())
+    rows = ((i, one) for i, one in enumerate(inputs) if i in taken)
+    return progress(rows, "simulate for rows", len(chosen)) if slow else rows

@@ -1,38 +1,47 @@
-"""Networks by name. Each takes maps (batch, 1, x, y, frequency) and returns (batch, n_outputs).
+"""Networks by name. Each takes data (batch, channels, *axes) and returns (batch, *output_shape).
 
-To add one, write a function of (input_shape, n_outputs, **options) that returns an nn.Module, and give it a line below.
+To add one, write a function of (input_shape, output_shape, **options) that returns an nn.Module, and give it a line below. A
+posterior can stand on a network whose module has `features(x)`, a vector per row, and `output`, the layer that makes the
+answer of it: then forward(x) is output(features(x)).
 """
 
 import inspect
-from collections.abc import Callable
 
 from torch import nn
 
 from limelight.errors import problem
-from limelight.networks.cnn import cnn2d, cnn3d
-from limelight.networks.residual import limelight
-from limelight.networks.resnet import resnet3d
+from limelight.registry import Registry
 
-REGISTRY: dict[str, Callable[..., nn.Module]] = {
-    "limelight": limelight,
-    "cnn2d": cnn2d,
-    "cnn3d": cnn3d,
-    "resnet3d": resnet3d,
-}
+REGISTRY = Registry(
+    "networks.architecture",
+    {
+        "limelight": "limelight.networks.residual:limelight",
+        "cnn2d": "limelight.networks.cnn:cnn2d",
+        "cnn3d": "limelight.networks.cnn:cnn3d",
+        "resnet3d": "limelight.networks.resnet:resnet3d",
+        "convnet": "limelight.networks.convnet:convnet",
+    },
+)
 
 
-def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n_outputs: int) -> nn.Module:
+def build(architecture: str, options: dict, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> nn.Module:
     """The network of a registered name, with weights drawn from torch's global stream.
 
-    options: arguments of the architecture; input_shape: (x, y, frequency) of a pooled map.
+    Parameters
+    ----------
+    architecture
+        A name in REGISTRY.
+    options
+        Arguments of the architecture.
+    input_shape
+        Of one row of data: (channels, *axes).
+    output_shape
+        Of one answer: (k,) for a vector, (channels, *axes) for an image.
+
     Raises LimelightError for an unknown name or option, or an option outside its range.
     """
-    if architecture not in REGISTRY:
-        raise problem(
-            "networks.architecture", f"'{architecture}'", f"one of {', '.join(REGISTRY)}", "choose a registered network"
-        )
-    function = REGISTRY[architecture]
-    known = [name for name in inspect.signature(function).parameters if name not in ("input_shape", "n_outputs")]
+    function = REGISTRY.load(architecture)
+    known = [name for name in inspect.signature(function).parameters if name not in ("input_shape", "output_shape")]
     for name in options:
         if name not in known:
             raise problem(
@@ -41,4 +50,4 @@ def build(architecture: str, options: dict, input_shape: tuple[int, int, int], n
                 f"options {', '.join(known)}",
                 "mend the option's name",
             )
-    return function(tuple(input_shape), n_outputs, **options)
+    return function(tuple(input_shape), tuple(output_shape), **options)

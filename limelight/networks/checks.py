@@ -1,4 +1,4 @@
-"""Checks of network options: they come from the config, so a fault must name the option and say what may stand there."""
+"""Checks of network options and shapes: they come from the config, so a fault must say what may stand there."""
 
 from limelight.errors import problem
 
@@ -30,3 +30,21 @@ def ratios(name: str, value: object) -> list[float]:
     if not numbers or not value or any(isinstance(v, bool) for v in value):
         raise problem(f"networks.options.{name}", repr(value), "a list of numbers above 0", "change it")
     return [float(v) for v in value]
+
+
+def cube(architecture: str, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes (x, y, z) of data of one channel and three axes, which is all that some architectures read."""
+    if len(input_shape) != 4 or input_shape[0] != 1:
+        found = f"data of {input_shape[0]} channels and {len(input_shape) - 1} axes for {architecture}"
+        raise problem("networks.architecture", found, "one channel and three axes", "choose another architecture")
+    return tuple(input_shape[1:])
+
+
+def vector(output_shape: tuple[int, ...]) -> int:
+    """How many numbers a network answers whose target is a vector."""
+    if len(output_shape) != 1:
+        expected = "a target that is a vector"
+        raise problem(
+            "networks.architecture", f"a target of shape {output_shape}", expected, "choose another architecture"
+        )
+    return int(output_shape[0])

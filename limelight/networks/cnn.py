@@ -13,13 +13,13 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.networks.checks import one_of, share, whole
+from limelight.networks.checks import cube, one_of, share, vector, whole
 from limelight.networks.layers import Conv2d, Conv3d
 
 
 def cnn2d(
-    input_shape: tuple[int, int, int],
-    n_outputs: int,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
     layers: int = 6,
     kernel: int = 3,
     filters: int = 64,
@@ -29,12 +29,12 @@ def cnn2d(
     pool: str = "conv",
 ) -> nn.Module:
     """The notes' 2D CNN: convolutions over the sky, frequency channels as input channels."""
-    return CNN(input_shape, n_outputs, 2, layers, kernel, filters, dropout, batch_norm, first_bias, pool)
+    return CNN(input_shape, output_shape, 2, layers, kernel, filters, dropout, batch_norm, first_bias, pool)
 
 
 def cnn3d(
-    input_shape: tuple[int, int, int],
-    n_outputs: int,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
     layers: int = 6,
     kernel: int = 3,
     filters: int = 64,
@@ -44,7 +44,7 @@ def cnn3d(
     pool: str = "conv",
 ) -> nn.Module:
     """The notes' 3D CNN: convolutions over the sky and frequency; the defaults are those of "Something Finally works"."""
-    return CNN(input_shape, n_outputs, 3, layers, kernel, filters, dropout, batch_norm, first_bias, pool)
+    return CNN(input_shape, output_shape, 3, layers, kernel, filters, dropout, batch_norm, first_bias, pool)
 
 
 class CNN(nn.Module):
@@ -55,7 +55,7 @@ class CNN(nn.Module):
     pool: "conv", "max" or "avg".
     """
 
-    def __init__(self, input_shape, n_outputs, dims, layers, kernel, filters, dropout, batch_norm, first_bias, pool):
+    def __init__(self, input_shape, output_shape, dims, layers, kernel, filters, dropout, batch_norm, first_bias, pool):
         super().__init__()
         whole("layers", layers, 1, 6)
         one_of("kernel", kernel, (1, 3, 5, 7))
@@ -67,8 +67,8 @@ class CNN(nn.Module):
         self.dims = dims
         convolution = (Conv2d, Conv3d)[dims - 2]
         norm = (nn.BatchNorm2d, nn.BatchNorm3d)[dims - 2]
-        shape = list(input_shape[:dims])
-        channels = 1 if dims == 3 else input_shape[2]
+        shape = list(cube("cnn2d or cnn3d", input_shape)[:dims])
+        channels = 1 if dims == 3 else input_shape[3]
         body: list[nn.Module] = []
         for layer in range(layers):
             width = filters * 2**layer
@@ -80,12 +80,22 @@ class CNN(nn.Module):
             channels = width
         self.body = nn.Sequential(*body)
         inputs = channels * math.prod(shape)
-        self.head = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 1000), nn.ReLU(), nn.Linear(1000, n_outputs))
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs, 1000), nn.ReLU(), nn.Linear(1000, vector(output_shape))
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def output(self) -> nn.Linear:
+        return self.head[-1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """The 1000 numbers before the output layer."""
         if self.dims == 2:
             x = x[:, 0].permute(0, 3, 1, 2)  # (b, 1, x, y, f) -> (b, f, x, y)
-        return self.head(self.body(x))
+        return self.head[:-1](self.body(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))
 
 
 def halving(pool: str, width: int, dims: int) -> nn.Module:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.networks.checks import one_of, ratios
+from limelight.networks.checks import cube, one_of, ratios, vector
 from limelight.networks.layers import Conv3d
 
 MOMENTS = 4
@@ -21,8 +21,8 @@ FAR = 20.0  # asinh(T/s) of 2.4e8 s: from there on it is a logarithm to float32
 
 
 def limelight(
-    input_shape: tuple[int, int, int],
-    n_outputs: int,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
     filters: int = 8,
     norm: str = "group",
     pool: str = "mean_max",
@@ -38,7 +38,8 @@ def limelight(
     one_of("norm", norm, tuple(NORMS))
     one_of("pool", pool, ("mean", "max", "mean_max"))
     one_of("moments", moments, (True, False))
-    return Limelight(n_outputs, filters, NORMS[norm], pool, moments, ratios("scales", scales))
+    cube("limelight", input_shape)
+    return Limelight(vector(output_shape), filters, NORMS[norm], pool, moments, ratios("scales", scales))
 
 
 NORMS = {
@@ -79,15 +80,19 @@ class Limelight(nn.Module):
         self.moment_mean.copy_(m.mean(dim=0))
         self.moment_std.copy_(m.std(dim=0).clamp(min=1e-3))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """The 256 numbers before the output layer."""
         x = rescaled(x, self.scales)
         m = (moments(x) - self.moment_mean) / self.moment_std if self.moments else x.new_zeros(len(x), 0)
         x = F.relu(self.stem_norm(self.stem(x)))
         for block in self.blocks:
             x = block(x)
         kept = {"mean": x.mean(dim=(2, 3, 4)), "max": x.amax(dim=(2, 3, 4))}
-        features = torch.cat([*(kept[name] for name in self.pool.split("_")), m.to(x.dtype)], dim=1)
-        return self.output(F.relu(self.dense(features)))
+        pooled = torch.cat([*(kept[name] for name in self.pool.split("_")), m.to(x.dtype)], dim=1)
+        return F.relu(self.dense(pooled))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))
 
 
 def rescaled(x: Tensor, scales: list[float]) -> Tensor:

@@ -9,17 +9,20 @@ ResNet-50 would give 48 M.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.networks.checks import share, whole
+from limelight.networks.checks import cube, share, vector, whole
 from limelight.networks.layers import Conv3d
 
 STAGES = ((3, 1), (4, 2), (6, 4), (3, 8))  # bottlenecks, width in units of the first stage's
 
 
-def resnet3d(input_shape: tuple[int, int, int], n_outputs: int, filters: int = 64, dropout: float = 0.5) -> nn.Module:
+def resnet3d(
+    input_shape: tuple[int, ...], output_shape: tuple[int, ...], filters: int = 64, dropout: float = 0.5
+) -> nn.Module:
     """The paper's 3D ResNet. filters: of the stem, from which every width follows; dropout: before the output."""
     whole("filters", filters, 1, 512)
     share("dropout", dropout)
-    return ResNet(n_outputs, filters, dropout)
+    cube("resnet3d", input_shape)
+    return ResNet(vector(output_shape), filters, dropout)
 
 
 class ResNet(nn.Module):
@@ -45,9 +48,17 @@ class ResNet(nn.Module):
             nn.Linear(channels, 1000), nn.BatchNorm1d(1000), nn.ReLU(), nn.Dropout(dropout), nn.Linear(1000, n_outputs)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def output(self) -> nn.Linear:
+        return self.head[-1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """The 1000 numbers before the output layer."""
         x = self.blocks(self.stem(x))
-        return self.head(x.mean(dim=(2, 3, 4)))
+        return self.head[:-1](x.mean(dim=(2, 3, 4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))
 
 
 class Bottleneck(nn.Module):

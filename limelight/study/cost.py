@@ -16,16 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from limelight.errors import LimelightError
 from limelight.halos.inputs import input_files
 from limelight.networks import build
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.study.legacy import grid_section
 from limelight.study.selection import (
     audited_networks,
     classifiers,
-    grid_section,
-    pooled_shape,
+    header_of,
     posterior_tests,
-    rival_tests,
     suitable_tests,
+    trained_networks,
     trained_posterior,
-    with_controls,
 )
 
 STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "audit", "figure")  # of every study
@@ -86,7 +86,7 @@ def maps_per_lightcone(study: dict, line_model: str = "") -> int:
     return study["subfields"]["per_side"] ** 2 * covers(study) * draws
 
 
-def tested_maps(study: dict) -> int:
+def most_test_maps(study: dict) -> int:
     """Maps (at most) of the test, or of the classifier's line model, that has most."""
     models = [test["line_model"] for test in study["tests"].values()]
     models += [model for name in classifiers(study) for model in study["networks"][name]["line_models"]]
@@ -117,7 +117,7 @@ def training_steps(study: dict, network: str) -> int:
 def network_size(study: dict, network: str) -> tuple[float, int]:
     """(floating-point operations of one map's forward pass, weights) of a network."""
     what = study["networks"][network]
-    shape = pooled_shape(study, what["line_models"][0])
+    shape = header_of(study, what.datasets[0]).shape[1:]
     return _network_size(what["architecture"], json.dumps(what["options"]), shape, study["labels"]["bins"])
 
 
@@ -153,7 +153,7 @@ def seconds(study: dict, stage: str) -> float:
         "subfields": 0.5e-6 * halos * covers(study),
         "maps": maps * (0.1e-6 * halos / study["subfields"]["per_side"] ** 2 + 0.01 * map_mb(study)),
         "pooled": maps * 0.01 * map_mb(study),
-        "evaluation": tested_maps(study) * _per_prediction_s(study),
+        "evaluation": most_test_maps(study) * _per_prediction_s(study),
         "intervals": max((intervals_seconds(study, name) for name in study["posteriors"]), default=0),
         "audit": audit_predictions(study) * _per_prediction_s(study),
         "rival_emulator": max((_rival_s(study, name)[0] for name in study["rival"]), default=0),
@@ -178,7 +178,7 @@ def posterior_seconds(study: dict, name: str) -> float:
 
 def intervals_seconds(study: dict, name: str) -> float:
     """Expected time of drawing a posterior for the maps of one test; of abc: smc, of its simulations."""
-    entry, maps = study["posteriors"][name], tested_maps(study)
+    entry, maps = study["posteriors"][name], most_test_maps(study)
     each_s = _per_prediction_s(study) + PER_POSTERIOR_S
     if entry["abc"] != "smc":
         return maps * each_s
@@ -212,7 +212,7 @@ def _rival_s(study: dict, name: str) -> tuple[float, float]:
     noises = len(study["observation"]["noise"])
     further = entry["simulations"] + fields * entry["covariance_draws"]
     painted = 1.2 * entry["nodes"] * entry["realisations"] * one_s + further * one_s * (1 + 1.5 * noises)
-    maps = min(tested_maps(study), entry["maps"] or tested_maps(study))
+    maps = min(most_test_maps(study), entry["maps"] or most_test_maps(study))
     mcmc_s = RIVAL_STEP_S * entry["walkers"] / 32 * entry["steps"] * entry["ensembles"]
     return fields * 1e-6 * halos + painted, maps * (mcmc_s + 2 + 0.01 * map_mb(study))
 
@@ -243,10 +243,10 @@ def memory_mb(study: dict, stage: str) -> int:
         "maps": 250e-6 * halos / study["subfields"]["per_side"] ** 2 + 6 * map_mb(study),
         "pooled": 6 * map_mb(study) + maps_per_lightcone(study) * pooled,
         "network": processes * (4 * maps * pooled + 6 * weights_mb + on_top),
-        "evaluation": 3 * tested_maps(study) * pooled + 2400,
+        "evaluation": 3 * most_test_maps(study) * pooled + 2400,
         "audit": 4 * len(study["line_models"]) * tested * pooled + 2400,
         "posterior": 4 * maps * pooled + 6 * weights_mb + on_top + 1000,
-        "intervals": 3 * tested_maps(study) * (pooled + 4 * _draws_mb(study)) + 2400 + _simulated_mb(study),
+        "intervals": 3 * most_test_maps(study) * (pooled + 4 * _draws_mb(study)) + 2400 + _simulated_mb(study),
         "rival_emulator": 17e-6 * _rival_fields(study) * halos / study["subfields"]["per_side"] ** 2
         + 1.2 * map_mb(study) * max((entry["realisations"] for entry in study["rival"].values()), default=0)
         + 2000,
@@ -280,12 +280,12 @@ def file_mb(study: dict, stage: str) -> float:
         "maps": maps * map_mb(study),
         "pooled": maps * map_mb(study, pooled=True) * 1.02,
         "network": weights_mb + 2 * 4 * weights_mb,  # two checkpoints: weights, best weights, Adam's two moments
-        "evaluation": 2 * tested_maps(study) * 8e-6 * study["labels"]["bins"] + 4 * map_mb(study),
+        "evaluation": 2 * most_test_maps(study) * 8e-6 * study["labels"]["bins"] + 4 * map_mb(study),
         "posterior": weights_mb + 10,
-        "intervals": tested_maps(study) * _draws_mb(study),
+        "intervals": most_test_maps(study) * _draws_mb(study),
         "audit": 8e-6 * study["labels"]["bins"] ** 2 + 0.1 + 16e-6 * study["labels"]["bins"] * audit_predictions(study),
         "rival_emulator": 20,
-        "rival": tested_maps(study) * _draws_mb(study),
+        "rival": most_test_maps(study) * _draws_mb(study),
         "figure": 0.5,
     }[stage]
 
@@ -300,13 +300,13 @@ def jobs(study: dict) -> dict[str, int]:
     wanted |= {(model, cone) for n in told for model in study["networks"][n]["line_models"] for cone in cones["test"]}
     lightcones = len({cone for _, cone in wanted})
     count = {"lightcone": lightcones, "subfields": lightcones, "maps": len(wanted), "pooled": len(wanted)}
-    predictions = sum(len(suitable_tests(study, name)) for name in study["networks"]) + len(told)
+    predictions = sum(len(suitable_tests(study, n)) for n in study["networks"] if n not in told) + len(told)
     each = len(study["figures"].get("each_network", range(FIGURES_PER_NETWORK)))
     figures = each * (len(networks) - len(told)) + len(told) + len(study["comparisons"]) + len(audited_networks(study))
     figures += 3 * len(study["figures"]["layers"])  # their file and two drawings of it
     figures += 2  # the page of provenance and the summary
     audits = len(audited_networks(study))
-    count |= {"network": len(with_controls(study)["networks"]), "evaluation": predictions, "audit": audits}
+    count |= {"network": len(trained_networks(study)), "evaluation": predictions, "audit": audits}
     if study["posteriors"]:
         drawn = sum(len(posterior_tests(study, name)) for name in study["posteriors"])
         trained = {trained_posterior(study, name) for name in study["posteriors"]}
@@ -329,7 +329,7 @@ def costs(study: dict) -> list[dict]:
         gpus = (study["resources"]["gpus"] if stage == "network" else min(1, study["resources"]["gpus"])) * learns
         total_s = count * seconds(study, stage)
         if stage == "network":
-            trained = with_controls(study)
+            trained = study.model_copy(update={"networks": trained_networks(study)})
             total_s = sum(training_seconds(trained, name) for name in trained["networks"])
         if stage == "intervals":
             drawn = ((name, len(posterior_tests(study, name))) for name in study["posteriors"])

@@ -52,10 +52,3 @@ def log_t_likelihood(
     dimension, parameters : d and p.
     """
     return -0.5 * (freedom + 1 - (dimension - parameters)) * np.log1p(chi2 / freedom) - 0.5 * log_det
-
-
-def correlation(covariance: np.ndarray) -> np.ndarray:
-    """Correlation matrix of a covariance; 0 beside a number that never varies."""
-    std = np.sqrt(np.diag(covariance))
-    scale = np.divide(1.0, std, out=np.zeros_like(std), where=std > 0)
-    return covariance * scale * scale[:, None]

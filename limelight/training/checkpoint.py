@@ -20,26 +20,24 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from limelight.data.shard import header_from
 from limelight.errors import LimelightError, problem
 from limelight.files import atomic_path
 from limelight.networks import build
-from limelight.networks.features import last_linear
 
 FORMAT_VERSION = 1
 SILENCE_S = 900.0  # without a checkpoint (they come every five minutes), after which a second trainer waits no longer
 LOOK_S = 0.5
 MODEL_KEYS = (
+    "probe",
     "architecture",
     "options",
-    "input_shape",
-    "state_dict",
-    "geometry",
-    "preprocessing",
+    "header",
+    "entry",
+    "observation",
     "target",
-    "noise",
-    "foregrounds",
-    "log10_lum_edges",
     "label_statistics",
+    "state_dict",
     "provenance",
 )
 
@@ -118,8 +116,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     weights = info.pop("state_dict")
     try:
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
-            outputs = len(info["target"].get("classes") or info["log10_lum_edges"][1:])
-            module = build(info["architecture"], info["options"], info["input_shape"], outputs)
+            shape = header_from(info["header"]).shape
+            module = build(info["architecture"], info["options"], shape, tuple(info["target"]["shape"]))
         module.load_state_dict(weights, assign=True)
     except LimelightError as error:
         raise LimelightError(f"{path}: {error}") from None
@@ -139,7 +137,7 @@ def adopt(module: nn.Module, weights: dict[str, torch.Tensor], name: str) -> Non
     """
     own = module.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    last = [key for key, layer in module.named_modules() if layer is last_linear(module)][0]
+    last = [key for key, layer in module.named_modules() if layer is module.output][0]
     strange = sorted(key for key in set(own) ^ set(fitting) if key.rpartition(".")[0] != last)
     if strange:
         expected = "the same network but for its last layer"

@@ -1,45 +1,49 @@
-"""What training refuses: maps of another study, batches that are too small, and a loss that is no longer finite."""
+"""What training refuses: data of another study, batches that are too small, and a loss that is no longer finite."""
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor, nn
 
+from limelight.data.shard import Header, Rows
 from limelight.errors import problem
-from limelight.probes.line_intensity.maps.files import PooledMaps
-from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.training.distributed import Team
 
 
-def check_study(
-    training: PooledMaps, validation: PooledMaps, grid: Grid, beam_fwhm_arcmin: float, labels: dict, splits: dict
-) -> None:
-    """Refuse pooled files of another geometry or other bins than the study's, and light-cones that it gave another part.
+def check_shards(where: str, found: Rows, expected: Header, realisations: Sequence[int]) -> None:
+    """Refuse data of another geometry or other truths than the study's, and realisations that it gave another part.
 
-    splits: {"train": light-cones, "validation": light-cones}; the config has made sure that they share none.
+    Parameters
+    ----------
+    where
+        What the data were given as, such as `--train`.
+    expected
+        The header that the study's config says.
+    realisations
+        Of the split that the data are for; the config has made sure that splits share none.
     """
-    study = {**asdict(grid), "beam_fwhm_arcmin": beam_fwhm_arcmin, **labels}
-    for where, data in (("--train", training), ("--validation", validation)):
-        found = {**data.geometry, **data.labels}
-        differ = [key for key in study if found.get(key) != study[key]]
-        if differ:
-            theirs, ours = (", ".join(f"{key} {d.get(key)}" for key in differ) for d in (found, study))
-            raise problem(where, f"maps with {theirs}", f"the config's {ours}", "make the maps again from this config")
-        split = where.removeprefix("--")
-        others = sorted({int(cone) for cone in data.lightcone} - set(splits[split]))
-        if others:
-            expected = f"those of lightcones.{split}: the others are there to choose and to judge"
-            raise problem(where, f"light-cones {others}", expected, "give the files that the config names")
+    for name in ("probe", "geometry", "truths"):
+        ours, theirs = getattr(expected, name), getattr(found.header, name)
+        if ours != theirs:
+            raise problem(
+                where,
+                f"data with {name} {differing(theirs, ours)}",
+                f"the config's {differing(ours, theirs)}",
+                "make the data again from this config",
+            )
+    others = sorted(set(found.group.tolist()) - set(realisations))
+    if others:
+        wanted = f"those of its split, {list(realisations)}: the others are there to choose and to judge"
+        raise problem(where, f"realisations {others}", wanted, "give the files that the config names")
 
 
-def check_maps(where: str, maps: np.ndarray, n_above: np.ndarray, shape: tuple[int, ...], edges: np.ndarray) -> None:
-    """Refuse maps whose shape or label columns are not those of the study."""
-    if maps.ndim != 4 or maps.shape[1:] != tuple(shape) or not len(maps):
-        raise problem(where, f"maps of shape {maps.shape}", f"(maps, {', '.join(map(str, shape))})", "pool them again")
-    if n_above.shape != (len(maps), len(edges)):
-        raise problem(where, f"labels of shape {n_above.shape}", f"({len(maps)}, {len(edges)})", "pool them again")
+def differing(found: object, other: object) -> str:
+    """What of two descriptions differs, as the first has it."""
+    if not isinstance(found, dict) or not isinstance(other, dict):
+        return str(found)
+    parts = [f"{key} {differing(value, other.get(key))}" for key, value in found.items() if other.get(key) != value]
+    return ", ".join(parts) or "fewer keys"
 
 
 def refuse_not_finite(loss: Tensor | float, name: str, epoch: int, step: int, folder: Path) -> None:

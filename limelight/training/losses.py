@@ -1,22 +1,25 @@
 """Losses by name, and what a network's outputs mean under each.
 
-An output is standardised: output · std + mean is the target itself or, under the two likelihoods, log10 of the expected
-count. The likelihoods take the counts as they are: an empty bin is a datum like any other, no logarithm to be made up.
+An output is standardised: output · std + mean is the encoded target itself or, under the two likelihoods, log10 of the
+expected count. The likelihoods take the counts as they are: an empty bin is a datum like any other, no logarithm to be made
+up.
 """
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.probes.line_intensity.labels import log_mean_to_target
+from limelight.training.presentation import Data, Presentation
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
 OUTPUTS = {**dict.fromkeys(LIKELIHOODS, "log10_mean"), "cross_entropy": "log_odds"}  # of all others: the target
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: what an untrained network says must not overflow
+MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies also where hardly a row has a source
 DISPERSION_STEP = 10.0  # Adam moves a number by its learning rate a step; a dispersion has several e-folds to go
 
 
@@ -61,11 +64,11 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "log_cosh":
 
 
 class Loss(nn.Module):
-    """The loss of standardised outputs (b, bins) against targets (b, bins) float64, a scalar.
+    """The loss of standardised outputs (b, *shape) against encoded targets (b, *shape) float64, a scalar.
 
-    mean, std (bins,) float64: of the outputs, see above. dispersion (bins,): first guess of the negative binomial's φ, which
-    is then learned, one number a bin. A likelihood's targets must be log10(1 + N): the counts come back whole from them.
-    cross_entropy takes the probability of each line model for bins.
+    mean, std (*shape,) float64: of the outputs, see above. dispersion (*shape,): first guess of the negative binomial's φ,
+    which is then learned, one number per bin. A likelihood's targets must be log10(1 + N): the counts come back whole from
+    them. cross_entropy takes the probability of each class.
     """
 
     def __init__(self, name: str, mean: Tensor, std: Tensor, dispersion: Tensor | None = None):
@@ -92,21 +95,57 @@ class Loss(nn.Module):
         return outputs * self.std + self.mean
 
     def targets(self, outputs: Tensor) -> Tensor:
-        """The targets that the outputs predict, (b, bins) float64; of a classifier its probabilities."""
+        """The encoded targets that the outputs predict, (b, *shape) float64; of a classifier its probabilities."""
         if self.name == "cross_entropy":
             return outputs.double().softmax(dim=1)
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
     def constant(self, mean_target: Tensor) -> Tensor:
-        """Outputs (bins,) that always say the training mean: of the targets, or of the counts under a likelihood."""
+        """Outputs (*shape,) that always say the training mean: of the targets, or of the counts under a likelihood."""
         if self.name == "cross_entropy":
             return mean_target.clamp(min=1e-6).log()
         return torch.zeros_like(self.mean) if self.name in LIKELIHOODS else (mean_target - self.mean) / self.std
 
     def scale(self) -> dict:
         """What the model file says of the outputs."""
-        return {
-            "outputs": OUTPUTS.get(self.name, "target"),
-            "mean": self.mean,
-            "std": self.std,
-        }
+        return {"outputs": OUTPUTS.get(self.name, "target"), "mean": self.mean, "std": self.std}
+
+
+def make_loss(name: str, standardise: bool, data: Data, how: Presentation) -> Loss:
+    """The loss of a name, with the scale of outputs that the training data call for."""
+    if name in LIKELIHOODS:
+        return Loss(name, *count_scale(data, how))
+    if standardise and name != "cross_entropy":
+        return Loss(name, *how.moments(data))
+    zeros = torch.zeros(how.target.shape, dtype=torch.float64, device=data.device)
+    return Loss(name, zeros, torch.ones_like(zeros))
+
+
+def count_scale(data: Data, how: Presentation) -> tuple[Tensor, Tensor, Tensor]:
+    """(log10 of the mean count, spread in dex, dispersion) of each count, (*shape,) float64, for a likelihood's outputs.
+
+    At outputs of 0 each count is negative binomial with the training counts' mean and (within limits) variance. A count that
+    is zero in every training row is taken as half a source in all of them together.
+    """
+    counts = how.target.truth(data.y)
+    mean = counts.mean(dim=0).clamp(min=0.5 / len(counts))
+    dispersion = (counts.var(dim=0, correction=0) - mean) / mean.square()
+    spread = how.moments(data)[1].clamp(min=MIN_MEAN_SPREAD_DEX)
+    return mean.log10(), spread, dispersion.clamp(1e-2, 1.0)
+
+
+def log_mean_to_target(log10_mean):
+    """log10 of an expected count, which a likelihood's network answers, as a target log10(1 + N): log10(1 + 10^x)."""
+    if isinstance(log10_mean, np.ndarray):
+        return np.logaddexp(0.0, log10_mean * LN10) / LN10
+    return (log10_mean * LN10).logaddexp(log10_mean.new_zeros(())) / LN10
+
+
+def decoded_outputs(outputs: np.ndarray, target: dict) -> np.ndarray:
+    """Encoded targets (n, *shape) float64 from a trained network's raw outputs; target: that of its model file."""
+    if target["outputs"] == "log_odds":
+        odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+    mean, std = (target[key].double().cpu().numpy() for key in ("mean", "std"))
+    outputs = outputs * std + mean
+    return log_mean_to_target(outputs) if target["outputs"] == "log10_mean" else outputs

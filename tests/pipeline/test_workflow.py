@@ -40,6 +40,9 @@ def test_the_study_is_whole(finished: Checkout):
         assert (results / "audit" / f"{network}.csv").read_text().count("\n") == 1 + 14, "a row a bin"
     assert not (results / "maps" / "li10" / "0.h5").exists(), "full-resolution maps are temporary unless kept"
     assert not list(results.rglob("*.part")), "no temporary file may stay behind"
+    # PYTHONPATH names the repository, which has a commit; the scratch checkout has none
+    with h5py.File(results / "evaluation" / "cnn" / "clean.h5") as file:
+        assert file.attrs["git_commit"] == "unknown", "jobs run the package of their own checkout"
 
 
 def test_no_test_map_shares_halos_with_a_training_map(finished: Checkout):

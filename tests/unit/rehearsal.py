@@ -14,7 +14,8 @@ from limelight.halos.subfields import SubfieldHalos, Subfields
 from limelight.probes.line_intensity.maps.files import read_pooled, write_maps, write_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
-from limelight.study.config import comparison_pairs, grid_section, stage_settings, suitable_tests
+from limelight.study.legacy import grid_section, stage_settings
+from limelight.study.selection import comparison_pairs, suitable_tests
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 from limelight.training.loop import history_csv, train

@@ -10,8 +10,9 @@ from rehearsal import rehearse, shrunk
 
 from limelight.figures import FIGURES, check_figures
 from limelight.figures.layers import LAYER_FIGURES
-from limelight.study.config import ROOT, comparison_pairs, load_study, read_yaml, suitable_tests
-from limelight.study.selection import classifiers
+from limelight.study.config import ROOT, load_study
+from limelight.study.selection import classifiers, comparison_pairs, suitable_tests
+from limelight.study.yaml import read_yaml
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

@@ -32,7 +32,6 @@ from limelight.training.loop import history_csv, train
 from limelight.training.signals import Stopped
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 
 
 # Resuming
@@ -68,8 +67,6 @@ def unbroken(tmp_path_factory):
 
 def test_a_run_killed_in_mid_epoch_and_resumed_writes_the_same_bytes(tmp_path, unbroken, capsys):
     text = f"""
-import sys
-sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
 from pathlib import Path
 import test_checkpoint
 from limelight.training import loop
@@ -78,7 +75,12 @@ test_checkpoint.run(Path({str(tmp_path)!r}))
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", text], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", text],
+        cwd=HERE,  # for this module and its own
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not any(STEPS * int(p.stem[6:12]) + int(p.stem[-6:]) >= STEPS + 1 for p in tmp_path.glob("*/*/epoch-*.pt")):
@@ -202,8 +204,7 @@ def test_every_single_byte_flip_is_refused_or_harmless(tmp_path):
 def trainer_elsewhere(folder: Path):
     """A process of its own that holds the folder's lock."""
     text = (
-        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pathlib import Path\nfrom limelight.training.checkpoint import lock\n"
+        "import time\nfrom pathlib import Path\nfrom limelight.training.checkpoint import lock\n"
         f"with lock(Path({str(folder)!r})):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from limelight.errors import LimelightError
-from limelight.study.config import ROOT, load_study, resolve_study, schema, stage_settings, suitable_tests
+from limelight.study.config import ROOT, load_study, resolve_study, schema
+from limelight.study.legacy import stage_settings
+from limelight.study.selection import suitable_tests
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())

@@ -10,11 +10,9 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import GROUPS, MADE_BY, read_evaluation, read_history, write_evaluation
-from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, test_presentation
+from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, presentation_of_test
 from limelight.files import provenance
 from limelight.probes.line_intensity.labels import quantity
-
-test_presentation.__test__ = False  # a function of the package, not a test
 
 BINS = 6
 EDGES = np.linspace(4, 7, BINS + 1)
@@ -143,7 +141,7 @@ def test_noise_has_the_pooled_sigma_and_hangs_on_the_map_not_on_the_batch():
     assert noisy.std() == pytest.approx(3 * np.sqrt(8), rel=0.05)  # 2 x 2 x 2 voxels a block
     assert abs(noisy.mean()) < 4 * 3 * np.sqrt(8 / noisy.size)
     assert not np.allclose(noisy[0], noisy[1])
-    how = test_presentation(info, settings)
+    how = presentation_of_test(info, settings)
     alone = next(observed(data.maps[:3], how, 11, "noise of test t"))
     assert torch.equal(alone, torch.cat(oracle.seen)[:3])
     other = next(observed(data.maps[:3], how, 11, "noise of test u"))
@@ -154,7 +152,7 @@ def test_random_noise_strength_differs_from_map_to_map():
     info, settings, data, history = study(sigma_uk=[1.0, 100.0])
     data.maps[:] = 0
     quiet = Oracle(gain=1e-3)
-    how = test_presentation(info, settings)
+    how = presentation_of_test(info, settings)
     spread = torch.cat(list(observed(data.maps, how, 11, "s"))).flatten(1).std(dim=1).numpy() / np.sqrt(8)
     assert spread.min() < 20 < 80 < spread.max()
     assert evaluate(quiet, info, settings, data, history).settings["noise_sigma_uk"] == [1.0, 100.0]

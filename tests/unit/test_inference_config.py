@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from limelight.errors import LimelightError
-from limelight.study.config import load_study, read_yaml, resolve_study, stage_settings
+from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import jobs, memory_mb, seconds
+from limelight.study.legacy import stage_settings
 from limelight.study.selection import posterior_tests
+from limelight.study.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MONEY = ROOT / "config" / "money.yaml"

@@ -15,7 +15,7 @@ from limelight.inference.calibration_table import COLUMNS, calibrate, prior_coun
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
-from limelight.probes.line_intensity.lines.models import MODELS, get_model
+from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.files import read_pooled
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
@@ -105,7 +105,7 @@ def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
     monkeypatch.setattr(money, "read_subfield_halos", lambda path: halos)
     data = read_pooled([pooled])
     result = money.ideal_intervals(["any"], data, FIDUCIAL, GRID, seed=1, maps=10, draws=400)
-    values = {name: mean for name, (mean, _) in MODELS["li"].parameters.items()}
+    values = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
     model, width = get_model("li"), np.hypot(values["sigma_sfr"] / values["alpha"], values["sigma_lco"])
     part = halos[0][1]
     quiet = {**values, "sigma_sfr": 1e-9, "sigma_lco": 1e-9}
@@ -126,7 +126,7 @@ def test_scatter_drawn_anew_is_the_line_models_own(name):
     """The same moments and counts, whether the model is taken apart or asked as it is."""
     halos = subfields(3)[1][0][1]
     model = get_model(name)
-    values = {key: mean for key, (mean, _) in MODELS[name].parameters.items()}
+    values = {key: mean for key, (mean, _) in get_model(name).parameters.items()}
     edges = np.linspace(3.5, 7, 8)
     again = money._scatterer(model, halos.mass_msun, halos.redshift, values, edges[0])
     rng = np.random.default_rng(6)
@@ -149,7 +149,7 @@ def test_fisher_maps_share_everything_but_the_parameter(monkeypatch):
     assert fiducial.shape == (4, *GRID.pooled_shape)
     assert below.shape == above.shape == (4, 5, *GRID.pooled_shape)
     np.testing.assert_allclose(step, 0.01 * np.array([0.3, 0.37, 3.74, 0.1, 0.1]))
-    beta = list(MODELS["li"].parameters).index("beta")
+    beta = list(get_model("li").parameters).index("beta")
     expected = 10 ** (-2 * step[beta] / 1.37)  # log10 L = (… − β)/α with the same scatter
     filled = below[:, beta] > 0
     np.testing.assert_allclose((above[:, beta] / np.where(filled, below[:, beta], 1))[filled], expected, rtol=1e-4)

@@ -20,7 +20,6 @@ from limelight.probes.line_intensity.maps.instrument import (
     add_noise,
     beam_kernel,
     draw_setting,
-    draw_sigma,
     load_instrument,
     noise_pattern,
     noise_sigma,
@@ -100,12 +99,12 @@ def test_noise_on_the_device(device):
 
 
 def test_sigma_is_drawn_per_presentation():
-    sigma = draw_sigma([(1.0, 3.0)], 20000, stream())
+    sigma, _ = draw_setting([(1.0, 3.0)], 20000, stream())
     assert sigma.min() >= 1
     assert sigma.max() <= 3
     assert sigma.mean().item() == pytest.approx(2, abs=0.02)
     assert sigma.var().item() == pytest.approx(4 / 12, rel=0.05)
-    named = draw_sigma([(0, 0), (3.47, 3.47), (60, 60)], 3000, stream())
+    named, _ = draw_setting([(0, 0), (3.47, 3.47), (60, 60)], 3000, stream())
     values, counts = named.unique(return_counts=True)
     assert values.numpy() == pytest.approx([0, 3.47, 60])
     assert counts.min() > 850
@@ -260,4 +259,3 @@ def test_noise_takes_a_sigma_of_every_voxel():
 def test_the_setting_that_a_sigma_came_from_is_known():
     sigma, setting = draw_setting([(0, 1), (5, 6), (10, 10)], 3000, stream())
     assert torch.equal((sigma / 5).floor().long(), setting)
-    assert torch.equal(draw_sigma([(0, 1), (5, 6), (10, 10)], 3000, stream()), sigma)

@@ -16,11 +16,11 @@ from limelight.files import resource_path
 from limelight.probes.line_intensity.lines.models import (
     CO_LSUN_PER_LPRIME,
     MODELS,
-    behroozi_sfr,
     get_model,
     lsun_per_lprime,
 )
 from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
 
 MASSES, REDSHIFTS = (2.6e10, 1.234e11, 7.7e11, 1e12, 3.3e12), (2.4, 2.9, 3.0, 3.4)
 
@@ -30,12 +30,12 @@ def rng(seed: int = 7) -> np.random.Generator:
 
 
 def fiducial(name: str, **changes: float) -> dict[str, float]:
-    return {key: mean for key, (mean, _) in MODELS[name].parameters.items()} | changes
+    return {key: mean for key, (mean, _) in get_model(name).parameters.items()} | changes
 
 
 def luminosity(name: str, mass: float, redshift: float, parameters: dict) -> float:
     """L/Lsun of one halo without scatter."""
-    model = MODELS[name].log10_luminosity
+    model = get_model(name).log10_luminosity
     return 10 ** float(model(np.array([mass], np.float64), np.array([redshift], np.float64), parameters, rng())[0])
 
 
@@ -95,7 +95,7 @@ def test_table_interpolation_equals_scipy_everywhere():
 def test_li_is_none_where_the_table_has_none():
     lines = table_lines()
     empty = next((z, m) for (z, m), sfr in lines.items() if sfr == 0 and m > 9.5)
-    log_l = MODELS["li"].log10_luminosity(
+    log_l = get_model("li").log10_luminosity(
         np.array([10 ** empty[1], 1e12]), np.array([empty[0] - 1, 2.9]), fiducial("li"), rng()
     )
     assert log_l[0] == -np.inf
@@ -127,9 +127,9 @@ def test_comap_by_hand(mass):
 
 def test_extreme_parameters_stay_finite_in_the_logarithm():
     extreme = fiducial("comap", A=-60.0, B=60.0, log10_C=400.0)
-    log_l = MODELS["comap"].log10_luminosity(np.array([1e10, 1e15]), np.array([3.0, 3.0]), extreme, rng())
+    log_l = get_model("comap").log10_luminosity(np.array([1e10, 1e15]), np.array([3.0, 3.0]), extreme, rng())
     assert np.all(np.isfinite(log_l))
-    log_l = MODELS["li"].log10_luminosity(
+    log_l = get_model("li").log10_luminosity(
         np.array([1e11, 1e12]), np.array([3.0, 3.0]), fiducial("li", alpha=0.01), rng()
     )
     assert np.all(log_l > 308)
@@ -154,8 +154,8 @@ def test_scatter_keeps_the_linear_mean_of_luminosity(name, scatter):
     n = 400_000
     mass, redshift = np.full(n, 5e11), np.full(n, 2.9)
     none = dict.fromkeys(scatter, 0.0)
-    base = MODELS[name].log10_luminosity(mass[:1], redshift[:1], fiducial(name, **none), rng())[0]
-    offset = MODELS[name].log10_luminosity(mass, redshift, fiducial(name, **scatter), rng()) - base
+    base = get_model(name).log10_luminosity(mass[:1], redshift[:1], fiducial(name, **none), rng())[0]
+    offset = get_model(name).log10_luminosity(mass, redshift, fiducial(name, **scatter), rng()) - base
     if name == "li":
         # by hand: SFR × lognormal of mean 1 and spread s, to the power 1/α, × lognormal of mean 1 and spread l
         s, spread_l, alpha = scatter["sigma_sfr"] * math.log(10), scatter["sigma_lco"] * math.log(10), 1.37
@@ -177,8 +177,8 @@ def test_li_scatter_against_two_separate_draws():
         sfr = random.lognormvariate(-(s**2) / 2, s)
         draws.append(math.log10(sfr ** (1 / alpha) * random.lognormvariate(-(s**2) / 2, s)))
     halos = np.full(n, 5e11), np.full(n, 2.9)
-    base = MODELS["li"].log10_luminosity(*halos, fiducial("li", sigma_sfr=0.0, sigma_lco=0.0), rng())
-    offset = MODELS["li"].log10_luminosity(*halos, fiducial("li"), rng()) - base
+    base = get_model("li").log10_luminosity(*halos, fiducial("li", sigma_sfr=0.0, sigma_lco=0.0), rng())
+    offset = get_model("li").log10_luminosity(*halos, fiducial("li"), rng()) - base
     np.testing.assert_allclose(
         np.percentile(offset, [1, 16, 50, 84, 99]), np.percentile(draws, [1, 16, 50, 84, 99]), atol=0.012
     )
@@ -186,7 +186,7 @@ def test_li_scatter_against_two_separate_draws():
 
 def test_same_stream_same_luminosities():
     mass, redshift = np.geomspace(3e10, 1e13, 1000).astype(np.float32), np.linspace(2.4, 3.4, 1000, dtype=np.float32)
-    for model in MODELS.values():
+    for model in map(get_model, MODELS):
         first, again = (
             model.log10_luminosity(mass, redshift, draw_parameters(model, "10%", {}, rng()), rng()) for _ in range(2)
         )
@@ -207,7 +207,7 @@ def draws(name: str, prior, overrides=None, n: int = 4000) -> dict[str, np.ndarr
 @pytest.mark.parametrize(("prior", "factor"), [("10%", 0.1), ("20%", 0.2), (0.05, 0.05)])
 def test_draws_have_the_published_means_and_widths(name, prior, factor):
     for key, values in draws(name, prior).items():
-        mean, sigma = MODELS[name].parameters[key]
+        mean, sigma = get_model(name).parameters[key]
         assert values.mean() == pytest.approx(mean, abs=4 * factor * sigma / math.sqrt(4000))
         assert values.std() == pytest.approx(factor * sigma, rel=0.06)
 
@@ -222,11 +222,11 @@ def test_li_widths_are_those_of_the_notes():
 @pytest.mark.parametrize("prior", ["full", 3.0])
 def test_wide_draws_stay_positive_where_they_must(name, prior):
     drawn = draws(name, prior, n=1500)
-    for key in (*MODELS[name].positive, *(key for key in drawn if key.startswith("sigma"))):
+    for key in (*get_model(name).positive, *(key for key in drawn if key.startswith("sigma"))):
         assert drawn[key].min() >= 0
-    free = [key for key in drawn if key not in MODELS[name].positive and not key.startswith("sigma")]
+    free = [key for key in drawn if key not in get_model(name).positive and not key.startswith("sigma")]
     for key in free:
-        mean, sigma = MODELS[name].parameters[key]
+        mean, sigma = get_model(name).parameters[key]
         width = sigma * (1.0 if prior == "full" else prior)
         assert drawn[key].mean() == pytest.approx(mean, abs=5 * width / math.sqrt(1500))
 
@@ -240,8 +240,8 @@ def test_fiducial_is_the_mean_and_overrides_replace_it():
     assert drawn["beta"].std() == pytest.approx(0.5, rel=0.06)
     assert draws("comap", "data_driven", {"B": 1.5})["B"].mean() == pytest.approx(1.5, abs=0.08)
     assert draws("li", "10%", {"sigma_lco": {"mean": 0, "sigma": 0}}, n=5)["sigma_lco"].tolist() == [0.0] * 5
-    assert MODELS["li"].parameters["alpha"] == (1.37, 0.37)  # the registry is not touched
-    assert MODELS["comap"].priors["data_driven"][0][1] == 0.45687856
+    assert get_model("li").parameters["alpha"] == (1.37, 0.37)  # the registry is not touched
+    assert get_model("comap").priors["data_driven"][0][1] == 0.45687856
 
 
 def test_named_priors():
@@ -282,7 +282,7 @@ def test_bad_priors_are_one_clear_line(prior):
 
 
 def test_hopeless_prior_ends():
-    never_positive = replace(MODELS["breysse"], parameters={"A": (-1.0, 1e-3), "b": (1.0, 0.1)})
+    never_positive = replace(get_model("breysse"), parameters={"A": (-1.0, 1e-3), "b": (1.0, 0.1)})
     with pytest.raises(LimelightError, match="no acceptable draw"):
         draw_parameters(never_positive, "full", {}, rng())
 

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from turned_cones import rotate
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
-from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, plan_subfields, rotate
+from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, plan_subfields
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import (

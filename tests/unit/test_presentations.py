@@ -5,11 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
-
-from limelight.networks import build
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
-from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.training.data import (
     dim_steps,
     dimmed,
@@ -23,6 +18,11 @@ from limelight.training.data import (
     symmetry,
     targets,
 )
+from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
+
+from limelight.networks import build
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
+from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.training.distributed import Team
 from limelight.training.loop import validate
 from limelight.training.losses import Loss

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from limelight.training.data import count_scale, observe, present
 from torch import nn
 from training_toys import GRID, SHAPE, generator, settings, shown, toys
 
@@ -14,8 +15,8 @@ from limelight.evaluation.predict import predict_targets
 from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
 from limelight.probes.line_intensity.labels import log_mean_to_target
-from limelight.study.config import ROOT, load_study, read_yaml, resolve_study
-from limelight.training.data import count_scale, observe, present
+from limelight.study.config import ROOT, load_study, resolve_study
+from limelight.study.yaml import read_yaml
 from limelight.training.loop import train
 from limelight.training.losses import Loss, negative_binomial, poisson
 from limelight.training.optim import follow, learning_rate

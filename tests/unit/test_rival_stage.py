@@ -14,7 +14,9 @@ from limelight.probes.line_intensity.figures.rival import rival_figure, rival_ta
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.probes.line_intensity.rival.stage import emulator_stage, rival_intervals
-from limelight.study.config import resolve_study, rival_tests, stage_settings
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.study.config import resolve_study
+from limelight.study.legacy import stage_settings
 
 
 @pytest.mark.parametrize(

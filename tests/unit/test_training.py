@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from limelight.training.data import observe, targets
 from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
 
 from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.probes.line_intensity.maps.files import PooledMaps
 from limelight.training.checks import check_study
-from limelight.training.data import observe, targets
 from limelight.training.loop import HISTORY_COLUMNS, history_csv, train
 from limelight.training.losses import LOSSES
 from limelight.training.optim import learning_rate, make_optimizer

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from limelight.training.data import on_device, presentation
 
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.training.data import on_device, presentation
 
 SHAPE = (16, 16, 4)
 LABELS = {"log10_lum_min": 4.0, "log10_lum_max": 6.0, "bins": 10}

@@ -1,4 +1,4 @@
-"""Draws from a posterior: counts per luminosity bin, and line-model parameters where it has them."""
+"""Draws from a posterior: answers of its target, and parameters of the simulation where it has them."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
 from limelight.inference.posteriors.npe import flow_sample
 from limelight.inference.posteriors.posterior import Posterior
-from limelight.inference.posteriors.tables import LN10, dequantised, to_counts
+from limelight.inference.posteriors.tables import LN10, continuous, finished
 from limelight.seeds import torch_seed
 
 
@@ -16,9 +16,9 @@ from limelight.seeds import torch_seed
 def draw(
     posterior: Posterior, features: Tensor, count: int, seed: int, stage: str, recalibrated: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """(counts (b, count, bins), parameters (b, count, p) or None) for features (b, F).
+    """(answers (b, count, d), parameters (b, count, p) or None) for features (b, F).
 
-    Random numbers of row i hang on (seed, stage, i), so that a map's posterior does not depend on the others'.
+    Random numbers of row i hang on (seed, stage, i), so that a row's posterior does not depend on the others'.
     """
     found = []
     for i, one in enumerate(features):
@@ -28,17 +28,17 @@ def draw(
     if recalibrated and posterior.content["recalibration"] is not None:
         y = stretched(y, posterior.content["recalibration"].to(y.device))
     parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
-    return to_counts(y), parameters
+    return finished(y, posterior.target), parameters
 
 
 def stretched(y: Tensor, factor: Tensor) -> Tensor:
-    """Draws y (b, s, bins) of log10(1 + N + u) moved away from (or to) their median by a factor (bins,)."""
+    """Draws y (b, s, d), counts as log10(1 + N + u), moved away from (or to) their median by a factor (d,)."""
     median = y.median(dim=1, keepdim=True).values
     return median + (y - median) * factor
 
 
 def _draw_one(posterior: Posterior, features: Tensor, count: int, random: torch.Generator) -> tuple:
-    """(log10(1 + N + u) (count, bins), parameters (count, p) or None) for features (1, F)."""
+    """(continuous answers (count, d), parameters (count, p) or None) for features (1, F)."""
     content, scales = posterior.content, posterior.content["scales"]
     x = scaling.encode(scales["features"], features)
     if content["kind"] == "imnn":
@@ -48,9 +48,9 @@ def _draw_one(posterior: Posterior, features: Tensor, count: int, random: torch.
     else:
         answers = flow_sample(posterior.head, x, count, random)[0]
     values = scaling.decode(scales["target"], answers, random)
-    if posterior.labels is None:
+    if posterior.answers_given_parameters is None:
         return values, None
-    given = mdn.sample(posterior.labels(scaling.encode(scales["target"], values)), 1, random)[:, 0]
+    given = mdn.sample(posterior.answers_given_parameters(scaling.encode(scales["target"], values)), 1, random)[:, 0]
     return scaling.decode(scales["labels"], given, random), values
 
 
@@ -63,45 +63,46 @@ def _accept(posterior: Posterior, x: Tensor, count: int, random: torch.Generator
     known = prior["summaries"].double().cpu().numpy()
     rows, distance = nearest(known, seen, white, options["accept"])
     of_map = prior["row"][torch.as_tensor(rows, device=device)]
-    counts = dequantised(prior["counts"][of_map], random).double().cpu().numpy()
+    answers = continuous(prior["answers"][of_map], posterior.target, random).double().cpu().numpy()
     parameters = prior["parameters"][of_map.to(prior["parameters"].device)].double().cpu().numpy()
     rng = np.random.default_rng(int(torch.randint(0, 2**62, (), generator=random, device=device)))
-    values, weights = np.column_stack([counts, parameters]), np.ones(len(rows))
+    values, weights = np.column_stack([answers, parameters]), np.ones(len(rows))
     if options["adjust"]:
         values, weights = adjusted(values, known[rows], seen, distance)
     drawn = torch.as_tensor(resample(values, weights, count, rng), dtype=torch.float32, device=device)
-    return drawn[:, : counts.shape[1]], drawn[:, counts.shape[1] :]
+    return drawn[:, : answers.shape[1]], drawn[:, answers.shape[1] :]
 
 
 @torch.no_grad()
-def log_score(posterior: Posterior, features: Tensor, counts: Tensor, seed: int, stage: str) -> Tensor | None:
-    """ln q(log10(1 + N + u) | map) of the true counts of all bins together, (b,); None where there is no such density.
+def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str) -> Tensor | None:
+    """ln q(answers | data) of the true answers all together, (b,); None where there is no such density.
 
-    Of mixture heads over the bins; per unit of log10(1 + N + u) in each bin, without recalibration.
+    Of mixture heads over the target; per unit of each continuous answer (for counts log10(1 + N + u)), without
+    recalibration.
     """
     content = posterior.content
-    if content["kind"] != "mdn" or content["of"] != "bins":
+    if content["kind"] != "mdn" or content["of"] == "parameters":
         return None
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
     scale = content["scales"]["target"]
-    y = scaling.encode(scale, dequantised(counts, random))
+    y = scaling.encode(scale, continuous(answers, posterior.target, random))
     mixture = posterior.head(scaling.encode(content["scales"]["features"], features))
     return mdn.log_density(mixture, y) - scale["std"].log().sum() - scale["length"].log().sum()
 
 
 @torch.no_grad()
-def replicated(posterior: Posterior, counts: Tensor, random: torch.Generator) -> Tensor:
-    """Statistics (s, k) of maps that a posterior's draws of counts (s, bins) would give: its posterior predictive.
+def replicated(posterior: Posterior, answers: Tensor, random: torch.Generator) -> Tensor:
+    """Statistics (s, k) of data that a posterior's draws of answers (s, d) would give: its posterior predictive.
 
-    No map is painted for it: each draw takes a training presentation whose own counts lie nearest in log10(1 + N), in
-    units of the prior's spread. Their distance blurs the answer, so the check is a conservative one.
+    Nothing is simulated for it: each draw takes a training presentation whose own answers lie nearest, in units of the
+    prior's spread (counts as log10(1 + N)). Their distance blurs the answer, so the check is a conservative one.
     """
     prior = posterior.content["prior"]
-    known = torch.log1p(prior["counts"]) / LN10
+    known, drawn = (torch.log1p(a) / LN10 if posterior.target.counts else a for a in (prior["answers"], answers))
     spread = known.std(dim=0, correction=0).clamp(min=0.01)
-    far = torch.cdist(torch.log1p(counts) / LN10 / spread, known / spread)
+    far = torch.cdist(drawn / spread, known / spread)
     like = far.argmin(dim=1)
     order = torch.randperm(len(prior["row"]), generator=random, device=random.device).to(prior["row"].device)
     first = torch.zeros(len(known), dtype=torch.long, device=like.device)
-    first[prior["row"][order]] = order  # one presentation of each map, any
+    first[prior["row"][order]] = order  # one presentation of each row of data, any
     return prior["statistics"][first[like]]

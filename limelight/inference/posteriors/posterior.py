@@ -1,26 +1,27 @@
-"""Posteriors as heads on a trained trunk, and their file, which holds all that a user's cube needs.
+"""Posteriors as heads on a trained trunk, and their file, which holds all that a user's own data need.
 
-`mdn` and `npe` answer the luminosity bins themselves, or the line model's parameters; then a second head, learnt from the
-training maps alone, says what counts go with parameters (with their scatter, and the light-cones'). `imnn` compresses the
-features and compares them with those of the training maps, which are draws from the prior.
+`mdn` and `npe` answer the target itself (the counts of all bins, say), or the simulation's parameters; then a second head,
+learnt from the training data alone, says what answers go with parameters (with their scatter, and the realisations').
+`imnn` compresses the features and compares them with those of the training data, which are draws from the prior.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from limelight.data.shard import header_from
+from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
 from limelight.inference.posteriors.npe import build_flow
 from limelight.inference.posteriors.tables import map_statistics
-from limelight.networks.features import features
+from limelight.probe import load_probe
 from limelight.training.checkpoint import load_torch, rebuild
 
-LABEL_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
+ANSWER_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
 KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
 
 
@@ -31,18 +32,15 @@ class Posterior:
     content: dict  # of the file, without the weights
     trunk: nn.Module
     info: dict  # of the trunk's network (training.load_model)
+    target: Target  # what it answers
     head: nn.Module  # MixtureHead, flow, or Summariser
-    labels: nn.Module | None  # MixtureHead: counts from parameters
-
-    @property
-    def edges(self) -> np.ndarray:
-        return np.asarray(self.info["log10_lum_edges"], np.float64)
+    answers_given_parameters: nn.Module | None  # MixtureHead
 
 
 def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module:
     """The untrained head of a kind; options: the config's section of that name."""
     if kind == "mdn":
-        return MixtureHead(inputs, outputs, **{key: options[key] for key in LABEL_HEAD})
+        return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD})
     if kind == "npe":
         names = ("flow", "transforms", "hidden", "embedding", "dropout")
         return build_flow(inputs, outputs, **{key: options[key] for key in names})
@@ -57,16 +55,18 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         raise problem(path, f"no {', '.join(missing)}", "a complete posterior file", "train it again")
     trunk, info = rebuild(content.pop("network"), path, device)
     weights, scales = content.pop("state_dict"), content["scales"]
-    inputs, bins = len(scales["features"]["mean"]), len(info["log10_lum_edges"]) - 1
+    probe = load_probe(info["probe"])
+    target = probe.posterior_target(probe.network(info["entry"]), header_from(info["header"]))
+    inputs, answers = len(scales["features"]["mean"]), int(torch.Size(target.shape).numel())
     if content["kind"] == "imnn":
         outputs = len(scales["summaries"]["covariance"])
     else:
-        target = scales["target"]
-        outputs = len(target["length"]) if "components" in target else len(target["mean"])
+        scale = scales["target"]
+        outputs = len(scale["length"]) if "components" in scale else len(scale["mean"])
     try:
         with torch.random.fork_rng([]):
             head = build_head(content["kind"], content["options"], inputs, outputs)
-            labels = MixtureHead(outputs, bins, **LABEL_HEAD) if "labels" in weights else None
+            labels = MixtureHead(outputs, answers, **ANSWER_HEAD) if "labels" in weights else None
         head.load_state_dict(weights["head"])
         if labels is not None:
             labels.load_state_dict(weights["labels"])
@@ -76,7 +76,7 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         raise problem(path, f"weights that do not fit ({first})", "those of its options", "train it again") from None
     for section in ("scales", "prior", "check"):
         content[section] = _to(content[section], device)
-    return Posterior(content, trunk, info, head.to(device).eval(), labels)
+    return Posterior(content, trunk, info, target, head.to(device).eval(), labels)
 
 
 def _to(value: object, device: str | torch.device) -> object:
@@ -87,5 +87,5 @@ def _to(value: object, device: str | torch.device) -> object:
 
 @torch.no_grad()
 def views(posterior: Posterior, inputs: Tensor) -> dict[str, Tensor]:
-    """Features (b, F) and statistics (b, k) of network inputs (b, 1, x, y, f): what drawing and the check need."""
-    return {"features": features(posterior.trunk, inputs), "statistics": map_statistics(inputs)}
+    """Features (b, F) and statistics (b, k) of network inputs (b, …): what drawing and the check need."""
+    return {"features": posterior.trunk.features(inputs).float(), "statistics": map_statistics(inputs)}

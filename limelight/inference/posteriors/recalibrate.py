@@ -1,11 +1,11 @@
-"""Recalibration: how much wider (or narrower) the draws must be for the validation light-cones to be covered as promised."""
+"""Recalibration: how much wider (or narrower) the draws must be for the validation data to be covered as promised."""
 
 import torch
 from torch import Tensor
 
 from limelight.inference.posteriors.draw import draw
 from limelight.inference.posteriors.posterior import Posterior
-from limelight.inference.posteriors.tables import Table, dequantised
+from limelight.inference.posteriors.tables import Table, continuous
 from limelight.seeds import torch_seed
 
 SAMPLES = 300
@@ -14,21 +14,22 @@ LIMITS = (0.5, 3.0)
 
 
 def widen(posterior: Posterior, validation: Table, seed: int) -> Tensor:
-    """Factor a bin (bins,) by which draws of log10(1 + N + u) move away from their median, 1 where all is well.
+    """Factor (d,) by which draws of each answer move away from their median, 1 where all is well.
 
     The 68th and 95th percentile of |truth − median| over the half width of the same interval, averaged in log: an interval
     that is stretched by it holds its share of the validation truths.
     """
     step = max(1, len(validation) // ROWS)
-    device = validation.counts.device
+    device = validation.answers.device
     random = torch.Generator(device).manual_seed(torch_seed(seed, "recalibration truths"))
-    counts = draw(posterior, validation.features[::step], SAMPLES, seed, "recalibration", recalibrated=False)[0]
-    y, truth = dequantised(counts, random), dequantised(validation.counts[::step], random)
+    drawn = draw(posterior, validation.features[::step], SAMPLES, seed, "recalibration", recalibrated=False)[0]
+    target = posterior.target
+    y, truth = continuous(drawn, target, random), continuous(validation.answers[::step], target, random)
     return factors(y, truth)
 
 
 def factors(y: Tensor, truth: Tensor) -> Tensor:
-    """The factor (bins,) from draws y (n, s, bins) and truths (n, bins)."""
+    """The factor (d,) from draws y (n, s, d) and truths (n, d)."""
     median = y.median(dim=1).values
     logs = []
     for level in (0.68, 0.95):

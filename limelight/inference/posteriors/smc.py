@@ -1,12 +1,13 @@
-"""Posteriors by simulation: population Monte Carlo on an IMNN's summaries, painting from the training light-cones.
+"""Posteriors by simulation: population Monte Carlo on an IMNN's summaries, with the probe's own simulator.
 
-The simulator is the study's own: parameters, a training subfield, fresh scatter, the pooled map, the test's noise and
-foregrounds, the trunk's features, the summaries. What is accepted has parameters and a luminosity function of its own; both
-are the posterior.
+A simulation is parameters, fresh clean data, the test's noise and foregrounds, the trunk's features, the summaries. What is
+accepted has parameters and answers of its own; both are the posterior.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,131 +17,118 @@ from limelight.errors import problem
 from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.abc import Particles, adjusted, nearest, population, resample, whitener
 from limelight.inference.posteriors.posterior import Posterior
-from limelight.inference.posteriors.tables import dequantised, to_counts
-from limelight.networks.features import features
-from limelight.probes.line_intensity.lines.models import get_model
-from limelight.probes.line_intensity.lines.priors import prior_gaussian
-from limelight.probes.line_intensity.simulations import LightField, light_fields, simulate_map
+from limelight.inference.posteriors.tables import continuous, finished
+from limelight.probe import Probe
 from limelight.seeds import generator
-from limelight.training.data import Presentation, observe
+from limelight.study.settings import IntervalsSettings
+from limelight.training.presentation import Presentation
 
-BATCH = 40  # maps that the trunk sees at a time
+BATCH = 40  # rows that the trunk sees at a time
 CHECKS = ("simulations", "proposals", "accepted", "rounds", "threshold", "effective_particles")
 
 
-def gaussian_log_prior(line_model: dict) -> Callable[[np.ndarray], np.ndarray]:
-    """θ (m, p) -> ln of the prior's Gaussian (m,) without its constant, −inf where lines.priors draws anew."""
-    model = get_model(line_model["model"], line_model["parameters"])
-    mean, covariance = prior_gaussian(model, line_model["prior"])
-    names, precision = list(model.parameters), np.linalg.inv(covariance)
-    above = [i for i, name in enumerate(names) if name in model.positive]
-    scatters = [i for i, name in enumerate(names) if name.startswith("sigma")]
+@dataclass
+class Simulated:
+    """Clean data of some of the parameters asked for, and the answers of all (NaN where there are none)."""
 
-    def log_prior(theta: np.ndarray) -> np.ndarray:
-        off = theta - mean
-        allowed = (theta[:, above] > 0).all(axis=1) & (theta[:, scatters] >= 0).all(axis=1)
-        return np.where(allowed, -0.5 * np.einsum("mi,ij,mj->m", off, precision, off), -np.inf)
-
-    return log_prior
+    x: np.ndarray  # (r, channels, *axes)
+    rows: list[int]  # (r,) which of the parameters
+    answers: np.ndarray  # (m, d) natural
+    noise_seed: int  # of the noise that these data are shown with
 
 
-def simulator(
-    posterior: Posterior, line_model: dict, how: Presentation, fields: Sequence[LightField]
-) -> Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]:
-    """simulate(θ (m, p), rng) -> summaries (m, q) and counts (m, bins), NaN where a map's mean temperature is not allowed.
+class Simulator(Protocol):
+    """What a probe simulates with for ABC (Probe.simulator)."""
 
-    Every simulation draws its field among `fields`, its scatter, and the noise and foregrounds of `how`.
-    """
-    model = get_model(line_model["model"], line_model["parameters"])
-    names = list(model.parameters)
-    device = next(posterior.trunk.parameters()).device
+    parameter_names: list[str]
+
+    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> Simulated:
+        """Fresh data for each of θ (m, p)."""
+
+    def log_prior(self, theta: np.ndarray) -> np.ndarray:
+        """θ (m, p) -> ln prior (m,) without its constant, −inf outside."""
+
+
+def summaries_of(posterior: Posterior, how: Presentation, simulator: Simulator) -> Callable:
+    """simulate(θ (m, p), rng) -> summaries (m, q) and answers (m, d), NaN where the prior allows no data."""
+    device, scale = next(posterior.trunk.parameters()).device, posterior.content["scales"]["features"]
 
     @torch.no_grad()
     def simulate(theta: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        which = rng.integers(len(fields), size=len(theta))
-        random = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        maps, rows = [], []
-        summaries = np.full((len(theta), len(names)), np.nan)
-        counts = np.full((len(theta), len(how.edges) - 1), np.nan)
-        for i, values in enumerate(theta.tolist()):
-            painted = simulate_map(
-                fields[which[i]], model, dict(zip(names, values, strict=True)), line_model, how.grid,
-                how.beam_fwhm_arcmin, how.edges, rng,
-            )  # fmt: skip
-            if painted is not None:
-                maps.append(painted[0])
-                rows.append(i)
-                counts[i] = painted[1]
-        if rows:
-            inputs = observe(torch.from_numpy(np.stack(maps)), how, random).to(device)
-            x = scaling.encode(posterior.content["scales"]["features"], features(posterior.trunk, inputs))
-            summaries[rows] = posterior.head(x).double().cpu().numpy()
-        return summaries, counts
+        found = simulator.simulate(theta, rng)
+        summaries = np.full(theta.shape, np.nan)
+        if found.rows:
+            random = torch.Generator().manual_seed(found.noise_seed)
+            inputs = how.observe(torch.from_numpy(found.x), random).to(device)
+            x = scaling.encode(scale, posterior.trunk.features(inputs).float())
+            summaries[found.rows] = posterior.head(x).double().cpu().numpy()
+        return summaries, found.answers
 
     return simulate
 
 
 def smc_sampler(
-    posterior: Posterior, settings: dict, how: Presentation, paths: Sequence[str | Path]
+    posterior: Posterior, settings: IntervalsSettings, probe: Probe, how: Presentation, paths: Sequence[str | Path]
 ) -> Callable[..., tuple[Tensor, Tensor, dict]]:
-    """sample(features (1, F), *index) -> (counts (1, s, bins), parameters (1, s, p), checks {name of CHECKS: number}).
+    """sample(features (1, F), *index) -> (answers (1, s, d), parameters (1, s, p), checks {name of CHECKS: number}).
 
-    settings: stage_settings(study, "intervals", name, test) of a posterior of abc: smc; how: of the test; paths: subfields
-    of training light-cones. Random numbers hang on (seed, posterior, test, index). The first particles are the training
-    presentations whose summaries are nearest, as rejection would accept them: draws from the prior that cost nothing.
+    Parameters
+    ----------
+    how
+        Of the test.
+    paths
+        What the probe simulates from.
+
+    Random numbers hang on (seed, posterior, test, index). The first particles are the training presentations whose summaries
+    are nearest, as rejection would accept them: draws from the prior that cost nothing.
     """
-    content, options = posterior.content, settings["smc"]
-    (line_model,) = settings["line_models"].values()
-    names = list(get_model(line_model["model"], line_model["parameters"]).parameters)
-    if content["kind"] != "imnn" or list(content["parameter_names"]) != names:
+    content, options = posterior.content, settings.smc
+    simulator = probe.simulator(settings, how, paths)
+    if content["kind"] != "imnn" or list(content["parameter_names"]) != simulator.parameter_names:
         found = f"kind {content['kind']} of parameters {', '.join(content['parameter_names'])}"
-        raise problem(f"posterior {content['posterior']}", found, f"imnn of {', '.join(names)}", "train it again")
+        expected = f"imnn of {', '.join(simulator.parameter_names)}"
+        raise problem(f"posterior {content['posterior']}", found, expected, "train it again")
     known = content["prior"]["summaries"].double().cpu().numpy()
-    if len(known) < options["particles"]:
-        found, expected = (
-            f"{options['particles']} particles",
-            f"at most the {len(known)} presentations of training maps",
-        )
+    if len(known) < options.particles:
+        found, expected = f"{options.particles} particles", f"at most the {len(known)} presentations of training data"
         fix = "ask for fewer, or for more presentations"
-        raise problem(f"posteriors.{options['name']}.smc.particles", found, expected, fix)
-    of_map = content["prior"]["row"]
-    theta, counts = (content["prior"][key][of_map].double().cpu().numpy() for key in ("parameters", "counts"))
+        raise problem(f"posteriors.{settings.name}.smc.particles", found, expected, fix)
+    of_row = content["prior"]["row"]
+    theta, answers = (content["prior"][key][of_row].double().cpu().numpy() for key in ("parameters", "answers"))
     white = whitener(content["scales"]["summaries"]["covariance"].double().cpu().numpy())
-    splits = settings["splits"]["train"]
-    simulate = simulator(
-        posterior, line_model, how, light_fields(paths, line_model, how.grid, splits, options["fields"])
-    )
-    log_prior = gaussian_log_prior(line_model)
-    stage = f"draws of posterior {options['name']} on {settings['test']['name']}"
+    simulate = summaries_of(posterior, how, simulator)
+    seed, stage = settings.evaluation.trained.seed, f"draws of posterior {settings.name} on {settings.evaluation.test}"
 
     @torch.no_grad()
     def sample(seen: Tensor, *index: int) -> tuple[Tensor, Tensor, dict]:
-        rng = generator(settings["seed"], stage, *index)
+        rng = generator(seed, stage, *index)
         x = scaling.encode(content["scales"]["features"], seen)
         observed = posterior.head(x)[0].double().cpu().numpy()
-        rows, distance = nearest(known, observed, white, options["particles"])
+        rows, distance = nearest(known, observed, white, options.particles)
         even = np.full(len(rows), 1 / len(rows))
         particles, history = population(
             simulate,
-            log_prior,
-            Particles(theta[rows], even, distance, known[rows], counts[rows]),
+            simulator.log_prior,
+            Particles(theta[rows], even, distance, known[rows], answers[rows]),
             observed,
             white,
             rng,
-            **{key: options[key] for key in ("quantile", "least_acceptance", "rounds")},
+            quantile=options.quantile,
+            least_acceptance=options.least_acceptance,
+            rounds=options.rounds,
             batch=BATCH,
         )
         random = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        y = dequantised(torch.from_numpy(particles.answers), random).numpy()
+        y = continuous(torch.from_numpy(particles.answers), posterior.target, random).numpy()
         values, weights = np.column_stack([y, particles.theta]), particles.weights
-        if options["adjust"]:
+        if options.adjust:
             values, weights = adjusted(values, particles.summaries, observed, particles.distance, weights)
-        drawn = torch.from_numpy(resample(values, weights, settings["samples"], rng))
+        drawn = torch.from_numpy(resample(values, weights, settings.samples, rng))
         done = [row for row in history if row["done"]]
         checks = {name: sum(row[name] for row in history) for name in ("simulations", "proposals", "accepted")}
         checks |= {"rounds": len(done), "threshold": particles.distance.max()}
         checks |= {"effective_particles": particles.effective}
-        bins = y.shape[1]
-        return to_counts(drawn[None, :, :bins]).float(), drawn[None, :, bins:].float(), checks
+        d = y.shape[1]
+        return finished(drawn[None, :, :d], posterior.target).float(), drawn[None, :, d:].float(), checks
 
     return sample

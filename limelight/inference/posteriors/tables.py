@@ -1,34 +1,34 @@
-"""Training maps as a table: features, statistics, counts and parameters, a row a presentation.
+"""Training data as a table: features, statistics, answers and parameters, one row per presentation.
 
-A head is quick to train and a trunk is slow to run, so every map is shown to the trained trunk a few times, each time with
-fresh noise, foregrounds and one of the square's symmetries, and what comes out is kept. Never blanked or dimmed: a posterior
-must have the study's prior, and those maps are not of it.
+A head is quick to train and a trunk is slow to run, so every row of data is shown to the trained trunk a few times, each
+time with fresh noise, foregrounds and one of the exact symmetries, and what comes out is kept. Never blanked or dimmed: a
+posterior must have the study's prior, and those data are not of it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.networks.features import features
+from limelight.data.targets import Target
 from limelight.seeds import torch_seed
-from limelight.training.data import Maps, Presentation, present
+from limelight.training.presentation import Data, Presentation, present
 
 BATCH = 40
 LN10 = float(np.log(10))
-MOST = 1e12  # sources in a bin
+MOST = 1e12  # things of one kind in one row
 
 
 @dataclass
 class Table:
-    """n presentations of maps on the device."""
+    """n presentations of data on the device."""
 
-    features: Tensor  # (n, F) float32: what the trunk makes of the map
-    statistics: Tensor  # (n, k) float32: of the map as presented (map_statistics)
-    counts: Tensor  # (n, bins) float32: sources per luminosity bin
-    parameters: Tensor  # (n, p) float32: of the line model; NaN where a row's model has no such parameter
-    row: Tensor  # (n,) int64: which map
+    features: Tensor  # (n, F) float32: what the trunk makes of the data
+    statistics: Tensor  # (n, k) float32: of the data as presented (map_statistics)
+    answers: Tensor  # (n, d) float32: of the posterior's target, counts as they are, all else encoded
+    theta: Tensor  # (n, p) float32: parameters of the simulation; NaN where a row has none
+    row: Tensor  # (n,) int64: which row of the data
 
     def __len__(self) -> int:
         return len(self.features)
@@ -36,40 +36,44 @@ class Table:
 
 @torch.no_grad()
 def make_table(
-    module: nn.Module, data: Maps, parameters: np.ndarray, how: Presentation, times: int, seed: int, stage: str
+    trunk: nn.Module, data: Data, target: Target, how: Presentation, times: int, seed: int, stage: str
 ) -> Table:
-    """Show every map `times` times to a trunk in evaluation mode; random numbers hang on (seed, stage, batch).
+    """Show every row `times` times to a trunk in evaluation mode; random numbers hang on (seed, stage, batch).
 
-    data: maps and labels (training.data.on_device); parameters (n, p).
+    Parameters
+    ----------
+    target
+        Of the posterior.
+    how
+        Without moves that change the distribution of the data (`Presentation.unaltered`).
     """
-    how, device = unaltered(how), data.n_above.device
     rows = torch.arange(len(data)).repeat(times)
     found, seen = [], []
     for i, part in enumerate(rows.split(BATCH)):
-        random = torch.Generator(device).manual_seed(torch_seed(seed, stage, i))
+        random = torch.Generator(data.device).manual_seed(torch_seed(seed, stage, i))
         inputs = present(data, part, how, random)[0]
-        found.append(features(module, inputs))
+        found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
-    rows = rows.to(device)
-    counts = (data.n_above[:, : how.bins] - data.n_above[:, 1 : how.bins + 1]).float()
-    known = torch.as_tensor(parameters, dtype=torch.float32, device=device)
-    return Table(torch.cat(found), torch.cat(seen), counts[rows], known[rows], rows)
+    rows = rows.to(data.device)
+    return Table(torch.cat(found), torch.cat(seen), natural_answers(data, target)[rows], data.theta[rows], rows)
 
 
-def unaltered(how: Presentation) -> Presentation:
-    """The presentation without blanking, dimming and superposing: symmetries alone."""
-    shares = {key: 0.0 for key in how.augmentation if key.endswith("_fraction")}
-    return replace(how, augmentation={**how.augmentation, **shares})
+def natural_answers(data: Data, target: Target) -> Tensor:
+    """What a posterior answers, (n, d) float32: counts as they are, all else encoded."""
+    truth = target.truth(data.y)
+    return (truth if target.counts else target.encode(truth, data.y)).float()
 
 
 def map_statistics(inputs: Tensor) -> Tensor:
-    """A few plain numbers of network inputs (b, 1, x, y, f), (b, 13): what a network may have learnt to overlook.
+    """A few plain numbers of network inputs (b, channels, *axes), (b, 13): what a network may have learnt to overlook.
+
+    The first two axes are taken as the sky; further axes and channels are taken together as channels.
 
     Mean, the roots of the second to fourth central moment (units of the input), the spread of the channels' means and of
     their spreads, the largest and smallest value, and log10 of the mean power in five equal steps of |k| on the sky. Maps
     of 10 pixels a side and fewer lack waves in some of the steps, which are left out: down to (b, 8) of a single pixel.
     """
-    x = inputs.float()[:, 0]
+    x = _sky_and_channels(inputs.float())
     flat = x.flatten(1)
     mean = flat.mean(dim=1)
     d = flat - mean[:, None]
@@ -92,15 +96,31 @@ def map_statistics(inputs: Tensor) -> Tensor:
     return torch.stack([*moments, *spreads, *extremes, *powers], dim=1)
 
 
+def _sky_and_channels(inputs: Tensor) -> Tensor:
+    """(b, channels, *axes) as (b, x, y, channels and further axes); what has one axis gets a second of length 1."""
+    x = inputs if inputs.ndim > 3 else inputs[..., None]
+    return x.movedim(1, -1).flatten(3)
+
+
+def continuous(answers: Tensor, target: Target, random: torch.Generator) -> Tensor:
+    """A posterior's answers as a continuous quantity: counts dequantised, all else as it is."""
+    return dequantised(answers, random) if target.counts else answers
+
+
+def finished(y: Tensor, target: Target) -> Tensor:
+    """Undo `continuous`."""
+    return whole_counts(y) if target.counts else y
+
+
 def dequantised(counts: Tensor, random: torch.Generator) -> Tensor:
     """log10(1 + N + u), u uniform in [0, 1): counts as a continuous quantity, whose density bounds their probability.
 
-    A density would grow without limit on the repeated values log10 1, log10 2, …; `to_counts` undoes it exactly.
+    A density would grow without limit on the repeated values log10 1, log10 2, …; `whole_counts` undoes it exactly.
     """
     u = torch.rand(counts.shape, generator=random, device=counts.device, dtype=counts.dtype)
     return torch.log1p(counts + u) / LN10
 
 
-def to_counts(y: Tensor) -> Tensor:
-    """Counts of dequantised values: ⌊10^y − 1⌋, from 0 to MOST (of a map unlike any it knows a head may say anything)."""
+def whole_counts(y: Tensor) -> Tensor:
+    """Counts of dequantised values: ⌊10^y − 1⌋, from 0 to MOST (of data unlike any it knows a head may say anything)."""
     return torch.expm1(y * LN10).floor().clamp(0, MOST)

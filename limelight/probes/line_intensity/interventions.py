@@ -15,7 +15,7 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import bin_points, brightness_per_lsun
 from limelight.probes.line_intensity.maps.pooling import pool
-from limelight.training.data import dimmed
+from limelight.probes.line_intensity.presentation import dimmed
 
 
 def dim(maps: np.ndarray, n_above: np.ndarray, bins_down: int, bin_width: float) -> tuple[np.ndarray, np.ndarray]:

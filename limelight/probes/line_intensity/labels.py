@@ -12,7 +12,6 @@ EXTENSION_BINS = 14
 LN10 = float(np.log(10))
 QUANTITIES = ("dn", "n_above", "phi", "l_phi")
 TRANSFORMS = ("none", "log10", "log10_1p")
-UNITS = {"dn": "", "n_above": "", "phi": "Lsun^-1 Mpc^-3", "l_phi": "Mpc^-3"}
 
 
 def log10_lum_edges(labels: dict, extension: int = 0) -> np.ndarray:
@@ -102,10 +101,3 @@ def from_target(target, transform: str, one=1.0):
     if transform == "log10":
         return np.power(10.0, target) if numpy else (target * LN10).exp()
     raise ValueError(f"no transform '{transform}'; there are {', '.join(TRANSFORMS)}")
-
-
-def log_mean_to_target(log10_mean):
-    """log10 of an expected count, which a likelihood's network answers, as a log10_1p target: log10(1 + 10^x)."""
-    if isinstance(log10_mean, np.ndarray):
-        return np.logaddexp(0.0, log10_mean * LN10) / LN10
-    return (log10_mean * LN10).logaddexp(log10_mean.new_zeros(())) / LN10

@@ -16,10 +16,10 @@ from limelight.inference.intervals import evenly
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.lines.models import LN10, LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
-from limelight.probes.line_intensity.maps.files import pool_map
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import fill_cube, prepare_field
 from limelight.probes.line_intensity.rival.shapes import SHAPES
+from limelight.probes.line_intensity.shards import pool_map
 from limelight.progress import progress
 from limelight.seeds import generator
 

@@ -8,7 +8,6 @@ from matplotlib.lines import Line2D
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import fractional_errors, fractional_statistics, log10_1p
 from limelight.figures.common import (
     counts_axis,
     in_quantity,
@@ -20,6 +19,7 @@ from limelight.figures.common import (
     short_names,
 )
 from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis
+from limelight.probes.line_intensity.metrics import fractional_errors, fractional_statistics, log10_1p
 
 FEW_MAPS = 40  # over so many maps section 7 of the notes takes its variance
 MOST_COLUMNS, MOST_ROWS = 4, 6

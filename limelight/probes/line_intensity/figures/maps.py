@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import UNITS, adds_to_maps, noise_words, test_name
+from limelight.figures.common import UNITS, adds_to_maps, legend_name, noise_words
 from limelight.figures.style import MAP_COLOURS, PAGE_IN
 
 
@@ -22,7 +22,7 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     grid = evaluations[0].grid
     unit = UNITS[evaluations[0].unit]
     titles = [_block("one channel", 1, 1), _block("pooled", grid["pool_pixels"], grid["pool_channels"])]
-    titles += ["\n".join([test_name(e, evaluations), *noise_words(e).split(", ")]) for e in noisy]
+    titles += ["\n".join([legend_name(e, evaluations), *noise_words(e).split(", ")]) for e in noisy]
     lines = max(title.count("\n") for title in titles)
     titles = ["\n" * (lines - title.count("\n")) + title for title in titles]
     columns = [[e.examples["raw"][i] for e, i in rows], [e.examples["pooled"][i] for e, i in rows]]

@@ -10,19 +10,19 @@ from matplotlib.patches import Patch
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import fractional_errors
 from limelight.figures.common import (
     QUANTITIES,
     adds_to_maps,
+    colour_and_marker,
     counts_axis,
+    legend_name,
     networks_of,
     noise_words,
     paper_sigma_uk,
     published_bands,
-    test_name,
-    test_style,
 )
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
+from limelight.probes.line_intensity.metrics import fractional_errors
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), "-.")  # of the truths, where tests have maps of several line models
 
@@ -47,7 +47,7 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
             )
             bottom.fill_between(edges, *(_steps(1 + s * poisson) for s in (-1, 1)), step="post", color="0.88", lw=0)
         for k, e in enumerate(evaluations):
-            kind = {**test_style(k), "lw": 1.0, "markevery": (k, max(len(evaluations), 3))}
+            kind = {**colour_and_marker(k), "lw": 1.0, "markevery": (k, max(len(evaluations), 3))}
             top.plot(e.luminosity_lsun, np.where(e.predicted[i] > 0, e.predicted[i], np.nan), **kind)
             bottom.plot(e.luminosity_lsun, 1 + fractional_errors(e.predicted[i], e.truth[i]), **kind)
         bottom.axhline(1, color=TRUTH, lw=0.8)
@@ -66,7 +66,8 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
         for model, dashes in zip(models, DASHES, strict=False)
     ]
     handles += [
-        Line2D([], [], **test_style(k), lw=1.0, label=test_name(e, evaluations)) for k, e in enumerate(evaluations)
+        Line2D([], [], **colour_and_marker(k), lw=1.0, label=legend_name(e, evaluations))
+        for k, e in enumerate(evaluations)
     ]
     if first.target["quantity"] in ("dn", "n_above"):
         handles.append(Patch(color="0.88", label=r"$\pm 1/\sqrt{N}$ of the truth"))
@@ -95,7 +96,7 @@ def error_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
     labels = {}
     for k, (panel, e) in enumerate(zip(axes.flat, evaluations, strict=False)):
         edges, s = 10**e.log10_lum_edges, e.statistics
-        colour = test_style(k)["color"]
+        colour = colour_and_marker(k)["color"]
         enough = s["n_used"] >= min(20, len(e.truth) / 4)  # a 95 % range of fewer maps says nothing
         names = ("p2.5", "p97.5", "p50", "two_sigma_lower", "two_sigma_upper")
         low, high, median, *two_sigma = (np.where(enough, s[name], np.nan) for name in names)
@@ -110,7 +111,7 @@ def error_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
         tops.append(np.nan_to_num(np.r_[high, two_sigma[1]]))
         panel.axhline(0, color=GUIDE, lw=0.6)
         luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
-        name, noise = test_name(e, evaluations), _noise_beside_paper(e)
+        name, noise = legend_name(e, evaluations), _noise_beside_paper(e)
         title = f"{name}, {len(e.truth)} maps" + (f"\n{noise}" if noise != name else "")
         panel.set_title(title, fontsize=8.5)
     axes[0, 0].set_ylim(-1.05, float(np.clip(1.1 * np.percentile(tops, 98), 1.2, 3.0)))
@@ -150,9 +151,14 @@ def spread_ratio(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
     for height, dashes in ((1.0, "-"), (0.8, (0, (4, 2)))):
         panel.axhline(height, color=GUIDE, lw=0.7, ls=dashes)
     for k, e in enumerate(evaluations):
-        label = ", ".join(dict.fromkeys((test_name(e, evaluations), noise_words(e))))
+        label = ", ".join(dict.fromkeys((legend_name(e, evaluations), noise_words(e))))
         panel.plot(
-            e.luminosity_lsun, e.statistics["spread_ratio"], **test_style(k), markevery=(k, 3), lw=1.2, label=label
+            e.luminosity_lsun,
+            e.statistics["spread_ratio"],
+            **colour_and_marker(k),
+            markevery=(k, 3),
+            lw=1.2,
+            label=label,
         )
     top = max(np.nan_to_num(e.statistics["spread_ratio"]).max() for e in evaluations)
     panel.set_ylim(0, float(np.clip(1.1 * top, 1.2, 2.0)))  # bins with next to no sources may go through the roof
@@ -180,7 +186,7 @@ def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure
         for k, other in enumerate(evaluations):
             if other.network == e.network and adds_to_maps(other):
                 median = np.median(other.blank["noisy"], axis=0)
-                (line,) = panel.plot(other.luminosity_lsun, median, **test_style(k), markevery=(k, 3), lw=1.1)
+                (line,) = panel.plot(other.luminosity_lsun, median, **colour_and_marker(k), markevery=(k, 3), lw=1.1)
                 handles[f"empty map, {noise_words(other)}"] = line
         if len(shown) > 1:
             panel.set_title(e.network.replace("_", " "))

@@ -1,11 +1,11 @@
-"""The map files: `maps/{model}/{seed}.h5` (fine) and `pooled/{model}/{seed}.h5`, one file a light-cone.
+"""The file of fine maps, `maps/{model}/{seed}.h5`: one per line model and light-cone.
 
-Labels, parameters and geometry stand in the same file as the maps, row for row. Both are written one map at a time.
+Labels, parameters and geometry stand in the same file as the maps, row for row. It is written one map at a time.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -20,7 +20,7 @@ from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import PaintedMap
 from limelight.probes.line_intensity.maps.pooling import pool
 
-MAPS, POOLED = "maps", "pooled"
+KIND = "maps"
 ROWS = (
     "subfield",
     "draw",
@@ -33,8 +33,6 @@ ROWS = (
     "volume_mpc3",
 )
 COMMON = (*ROWS, "log10_lum_edges", "maps")
-CARRIED = ("unit", "labels", "line_model", "parameter_names", "lightcone", "cosmology")  # attributes of both kinds
-EXAMPLES = 4  # maps of which a pooled file keeps one fine channel, for figures
 ROW_UNITS = {"rotation_deg": "deg", "center_deg": "deg", "volume_mpc3": "Mpc^3"}
 
 
@@ -66,7 +64,7 @@ def write_maps(
         "lightcone": subfields.lightcone,
         "cosmology": asdict(subfields.cosmology),
     }
-    with write_hdf5(path, MAPS, attributes) as file:
+    with write_hdf5(path, KIND, attributes) as file:
         maps = file.create_dataset("maps", shape=(n, *grid.shape), dtype=np.float32, chunks=(1, *grid.shape))
         maps.attrs["unit"] = grid.unit
         rows = {
@@ -104,18 +102,17 @@ def _write_rows(file: h5py.File, rows: dict[str, np.ndarray], edges: np.ndarray)
 
 
 @contextlib.contextmanager
-def open_maps(path: str | Path, kind: str = MAPS) -> Iterator[tuple[h5py.File, Grid]]:
-    """Yield a maps or pooled file with its grid, its rows checked; the maps themselves stay on disk until read."""
-    with read_hdf5(path, kind, COMMON) as file:
+def open_maps(path: str | Path) -> Iterator[tuple[h5py.File, Grid]]:
+    """Yield a maps file with its grid, its rows checked; the maps themselves stay on disk until read."""
+    with read_hdf5(path, KIND, COMMON) as file:
         grid = grid_from(attribute(file, "grid"), f"{path}: grid")
         shape, n = file["maps"].shape, file["maps"].shape[0]
-        expected = grid.shape if kind == MAPS else grid.pooled_shape
         lengths = {name: file[name].shape[0] for name in ROWS}
         if n == 0:
             raise problem(path, "no maps", "at least one map", "delete it and run its stage again")
-        if shape[1:] != expected or set(lengths.values()) != {n} or file["maps"].dtype != np.float32:
+        if shape[1:] != grid.shape or set(lengths.values()) != {n} or file["maps"].dtype != np.float32:
             found = f"maps {shape} of {file['maps'].dtype}, rows {lengths}"
-            raise problem(path, found, f"float32 maps (m, {expected}) and m rows each", "delete it and make it again")
+            raise problem(path, found, f"float32 maps (m, {grid.shape}) and m rows each", "delete it and make it again")
         if file["n_above"].shape[1] != len(file["log10_lum_edges"]):
             found = f"{file['n_above'].shape[1]} counts a map for {len(file['log10_lum_edges'])} luminosity edges"
             raise problem(path, found, "one count an edge", "delete it and make it again")
@@ -137,144 +134,3 @@ def pool_map(cube: np.ndarray, grid: Grid, beam_fwhm_arcmin: float) -> np.ndarra
     """
     cube = smooth(pool(cube, 1, grid.pool_channels), beam_fwhm_arcmin, grid.pixel_deg)
     return pool(cube, grid.pool_pixels, 1)
-
-
-def write_pooled(
-    path: str | Path,
-    maps_path: str | Path,
-    grid: Grid,
-    beam_fwhm_arcmin: float,
-    attributes: dict[str, object],
-    show=iter,
-) -> int:
-    """Pool every map of a maps file into a pooled file; return how many. grid: the study's, with its pooling.
-
-    show wraps the loop over maps (progress). Raises LimelightError when the file's grid is not the study's.
-    """
-    with open_maps(maps_path) as (fine, made):
-        unpooled = replace(grid, pool_pixels=1, pool_channels=1)
-        if made != unpooled:
-            ours, theirs = asdict(unpooled), asdict(made)
-            differ = ", ".join(f"{key} {theirs[key]}" for key in ours if ours[key] != theirs[key])
-            expected = ", ".join(f"{key} {ours[key]}" for key in ours if ours[key] != theirs[key])
-            raise problem(maps_path, f"maps with {differ}", f"the config's {expected}", "paint the maps again")
-        n, examples = len(fine["maps"]), []
-        pooled = np.empty((n, *grid.pooled_shape), np.float32)
-        for i in show(range(n)):
-            cube = read_map(fine, i)
-            pooled[i] = pool_map(cube, grid, beam_fwhm_arcmin)
-            if i < EXAMPLES:
-                examples.append(cube[:, :, grid.channels // 2])
-        attributes = {
-            **attributes,
-            **{name: attribute(fine, name) for name in CARRIED},
-            "grid": asdict(grid),
-            "beam_fwhm_arcmin": float(beam_fwhm_arcmin),
-        }
-        with write_hdf5(path, POOLED, attributes) as file:
-            file["maps"] = pooled  # contiguous: read straight into the trainer's array
-            file["maps"].attrs["unit"] = f"{grid.unit}, summed over {grid.pool_pixels}² × {grid.pool_channels} voxels"
-            file["examples"] = np.stack(examples)
-            file["examples"].attrs["unit"] = f"{grid.unit}, fine channel {grid.channels // 2}"
-            _write_rows(file, {name: fine[name][...] for name in ROWS}, fine["log10_lum_edges"][...])
-    return n
-
-
-@dataclass
-class PooledMaps:
-    """The maps of one or more pooled files, m rows."""
-
-    maps: np.ndarray  # (m, x, y, f) float32, block sums without noise
-    n_above: np.ndarray  # (m, bins + 1 + EXTENSION_BINS) int64
-    log10_lum_edges: np.ndarray  # (bins + 1 + EXTENSION_BINS,)
-    volume_mpc3: np.ndarray  # (m,)
-    lightcone: np.ndarray  # (m,) int
-    subfield: np.ndarray  # (m,) int
-    draw: np.ndarray  # (m,) int
-    center_deg: np.ndarray  # (m, 2)
-    line_model: np.ndarray  # (m,) names
-    parameters: np.ndarray  # (m, p); NaN where a row's model has no such parameter
-    parameter_names: list[str]
-    examples: np.ndarray  # (k, px, px): a fine channel of the first k maps
-    grid: Grid
-    beam_fwhm_arcmin: float
-    labels: dict
-    cosmology: dict
-
-    def __len__(self) -> int:
-        return len(self.maps)
-
-    @property
-    def geometry(self) -> dict:
-        """What a network is bound to: the grid with its pooling and unit, and the beam."""
-        return {**asdict(self.grid), "beam_fwhm_arcmin": self.beam_fwhm_arcmin}
-
-
-def read_pooled(paths: Sequence[str | Path]) -> PooledMaps:
-    """Read pooled files into one array each; they must agree in grid, pooling, unit, beam, labels and cosmology.
-
-    Raises LimelightError for a wrong, truncated, ragged or NaN-ridden file, and for one given twice.
-    """
-    if not len(paths):
-        raise problem("pooled maps", "no files", "at least one pooled file", "give some")
-    headers = [_read_header(path) for path in paths]
-    first, seen = headers[0], {}
-    for path, header in zip(paths, headers, strict=True):
-        for name in ("grid", "beam_fwhm_arcmin", "labels", "cosmology"):
-            if header[name] != first[name]:
-                expected = f"{first[name]} as in {paths[0]}"
-                raise problem(path, f"{name} {header[name]}", expected, "give files of one study")
-        key = (header["line_model"], header["lightcone"])
-        if key in seen:
-            found = f"{key[0]} on light-cone {key[1]}, which {seen[key]} holds too"
-            raise problem(path, found, "each light-cone once", "give each file once")
-        seen[key] = path
-    counts = [len(header["rows"]["subfield"]) for header in headers]
-    maps = np.empty((sum(counts), *first["grid"].pooled_shape), np.float32)
-    start = 0
-    for path, n in zip(paths, counts, strict=True):
-        part = maps[start : start + n]
-        with read_hdf5(path, POOLED, ("maps",)) as file:
-            file["maps"].read_direct(part)
-        if not np.isfinite(part.sum(dtype=np.float64)):
-            check_finite(part, f"{path}: maps")
-        start += n
-    names = list(dict.fromkeys(name for header in headers for name in header["parameter_names"]))
-    parameters = np.full((len(maps), len(names)), np.nan)
-    for stop, n, header in zip(np.cumsum(counts), counts, headers, strict=True):
-        columns = [names.index(name) for name in header["parameter_names"]]
-        parameters[stop - n : stop, columns] = header["rows"]["parameters"]
-    rows = {
-        name: np.concatenate([header["rows"][name] for header in headers])
-        for name in ("n_above", "volume_mpc3", "subfield", "draw", "center_deg")
-    }
-    return PooledMaps(
-        maps=maps,
-        **rows,
-        log10_lum_edges=first["edges"],
-        lightcone=np.repeat([header["lightcone"] for header in headers], counts),
-        line_model=np.repeat([header["line_model"] for header in headers], counts),
-        parameters=parameters,
-        parameter_names=names,
-        examples=first["examples"],
-        **{name: first[name] for name in ("grid", "beam_fwhm_arcmin", "labels", "cosmology")},
-    )
-
-
-def _read_header(path: str | Path) -> dict:
-    """All of a pooled file but its maps."""
-    with open_maps(path, POOLED) as (file, grid):
-        rows = {name: file[name][...] for name in ROWS if name != "overlaps"}
-        for name in ("volume_mpc3", "parameters"):
-            check_finite(rows[name], f"{path}: {name}")
-        return {
-            "grid": grid,
-            "rows": rows,
-            "edges": file["log10_lum_edges"][...],
-            "examples": file["examples"][...] if "examples" in file else np.empty((0, grid.pixels, grid.pixels)),
-            "line_model": attribute(file, "line_model")["name"],
-            **{
-                name: attribute(file, name)
-                for name in ("beam_fwhm_arcmin", "labels", "cosmology", "lightcone", "parameter_names")
-            },
-        }

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from limelight.errors import problem
-from limelight.probes.line_intensity.lines.models import CO_LSUN_PER_LPRIME, LN10, behroozi_sfr
+from limelight.probes.line_intensity.lines.models import CO_LSUN_PER_LPRIME, LN10
+from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
 
 
 class Shape(NamedTuple):

@@ -35,7 +35,7 @@ EMULATOR_ERROR = (0.5, 0.95)  # and of the emulator's error over the prior
 
 
 @dataclass
-class TestMap:
+class RivalMap:
     """One test map in the rival's voxels, without noise."""
 
     row: int  # among all maps of the test
@@ -95,7 +95,7 @@ def chosen_rows(settings: dict, counts: dict[int, int]) -> list[tuple[int, int, 
     return [(int(row), *every[row]) for row in evenly(len(every), settings["rival"]["maps"])]
 
 
-def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[TestMap]:
+def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[RivalMap]:
     """The chosen test maps, painted as maps.paint painted them (same halos, parameters, scatter), in the rival's voxels."""
     line_model = settings["test"]["line_model"]
     model = get_model(line_model["model"], line_model["parameters"])
@@ -129,7 +129,7 @@ def repaint(settings: dict, paths: Sequence[str | Path]) -> Iterator[TestMap]:
                 cube /= rival["pool_pixels"] ** 2 * rival["pool_channels"]
                 cube = smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg)
                 truth = quantity(n_above[: len(edges)], edges, volume, "dn")
-                yield TestMap(row, cone, subfield, draw, cube, list(parameters.values()), truth, volume)
+                yield RivalMap(row, cone, subfield, draw, cube, list(parameters.values()), truth, volume)
 
 
 def rival_intervals(

@@ -1,0 +1,215 @@
+"""The shard: one HDF5 file of training data per dataset and realisation, the same for every probe. docs/data_format.md.
+
+    /x              (n, channels, *axes) float32, without noise
+    /y/<name>       (n, …) truths, row for row
+    /theta          (n, p) parameters of the simulation; NaN where a row has none
+    /group          (n,) realisation: data are split by group, never by row
+    /rows/<name>    (n, …) what else is known of each row (where it was cut, which draw it is); no network sees it
+    /examples/<name>  (k, …) pictures of the first k rows for figures; may be absent
+
+Attributes: probe, dataset, axes, channels, unit, parameter_names, geometry, truths, simulation, made_from, and provenance.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from limelight.data.axes import Axis
+from limelight.errors import problem
+from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+
+KIND = "shard"
+SAME = ("probe", "axes", "channels", "unit", "geometry", "truths", "simulation")  # in all shards that are read together
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all rows of a dataset have in common. A config says it before any data exist."""
+
+    probe: str
+    axes: tuple[Axis, ...]  # of x, after its channels
+    channels: tuple[str, ...]
+    unit: str  # of x
+    geometry: dict  # what a network is bound to: it can read no data of another geometry
+    truths: dict  # what the truths mean, as the target needs it (edges of bins, say)
+    simulation: dict = field(default_factory=dict)  # what else the simulation was told, such as the cosmology
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row of x: (channels, *axes)."""
+        return (len(self.channels), *(axis.n for axis in self.axes))
+
+
+def header_from(found: Mapping) -> Header:
+    """A header from its plain form (dataclasses.asdict), as files hold it."""
+    axes = tuple(Axis(**axis) for axis in found["axes"])
+    return Header(**{**found, "axes": axes, "channels": tuple(found["channels"])})
+
+
+@dataclass
+class Rows:
+    """n rows of one or more shards."""
+
+    header: Header
+    x: np.ndarray  # (n, channels, *axes) float32
+    y: dict[str, np.ndarray]  # each (n, …)
+    theta: np.ndarray  # (n, p)
+    parameter_names: list[str]
+    group: np.ndarray  # (n,) int64
+    dataset: np.ndarray  # (n,) names
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    examples: dict[str, np.ndarray] = field(default_factory=dict)  # of the first k rows
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def write_shard(
+    path: str | Path, found: Rows, attributes: Mapping[str, object], made_from: Mapping[str, object] | None = None
+) -> None:
+    """Write one shard atomically.
+
+    Parameters
+    ----------
+    found
+        The rows, all of one dataset and one realisation.
+    attributes
+        Provenance (limelight.files.provenance).
+    made_from
+        What in the config made this dataset, for people who read the file.
+
+    Raises LimelightError when arrays disagree in length or shape, or hold numbers that are not finite.
+    """
+    _check(found, path)
+    if len(set(found.dataset.tolist())) != 1 or len(set(found.group.tolist())) != 1:
+        raise problem(path, "rows of several datasets or realisations", "one of each", "write one shard for each")
+    header = {name: getattr(found.header, name) for name in (*SAME,)}
+    header["axes"] = [asdict(axis) for axis in found.header.axes]
+    own = {"dataset": str(found.dataset[0]), "parameter_names": found.parameter_names, "made_from": made_from or {}}
+    with write_hdf5(path, KIND, {**attributes, **header, **own}) as file:
+        file["x"] = check_finite(found.x, f"{path}: x")  # contiguous: read straight into the trainer's array
+        file["x"].attrs["unit"] = found.header.unit
+        file["theta"] = np.asarray(found.theta, np.float64)
+        file["group"] = np.asarray(found.group, np.int64)
+        for place, columns in (("y", found.y), ("rows", found.rows), ("examples", found.examples)):
+            made = file.create_group(place, track_order=True)
+            for name, values in columns.items():
+                made[name] = check_finite(np.asarray(values), f"{path}: {place}/{name}")
+
+
+def read_shards(paths: Sequence[str | Path]) -> Rows:
+    """Read shards into one array each. They must agree in everything that a network is bound to.
+
+    Raises LimelightError for a wrong, truncated, ragged or NaN-ridden file, and for one that is given twice.
+    """
+    if not len(paths):
+        raise problem("data", "no files", "at least one shard", "give some")
+    heads = [_read_head(path) for path in paths]
+    first, seen = heads[0], {}
+    for path, head in zip(paths, heads, strict=True):
+        for name in SAME:
+            ours, theirs = getattr(first.header, name), getattr(head.header, name)
+            if ours != theirs:
+                raise problem(path, f"{name} {theirs}", f"{ours} as in {paths[0]}", "give files of one study")
+        key = (str(head.dataset[0]), int(head.group[0]))
+        if key in seen:
+            found = f"{key[0]} of realisation {key[1]}, which {seen[key]} holds too"
+            raise problem(path, found, "each realisation once", "give each file once")
+        seen[key] = path
+    x = np.empty((sum(map(len, heads)), *first.header.shape), np.float32)
+    start = 0
+    for path, head in zip(paths, heads, strict=True):
+        part = x[start : start + len(head)]
+        with read_hdf5(path, KIND, ("x",)) as file:
+            file["x"].read_direct(part)
+        if not np.isfinite(part.sum(dtype=np.float64)):
+            check_finite(part, f"{path}: x")
+        start += len(head)
+    names = list(dict.fromkeys(name for head in heads for name in head.parameter_names))
+    theta = np.full((len(x), len(names)), np.nan)
+    start = 0
+    for head in heads:
+        theta[start : start + len(head), [names.index(name) for name in head.parameter_names]] = head.theta
+        start += len(head)
+    return Rows(
+        header=first.header,
+        x=x,
+        y=_stacked([head.y for head in heads]),
+        theta=theta,
+        parameter_names=names,
+        group=np.concatenate([head.group for head in heads]),
+        dataset=np.concatenate([head.dataset for head in heads]),
+        rows=_stacked([head.rows for head in heads]),
+        examples=first.examples,
+    )
+
+
+@contextlib.contextmanager
+def open_shard(path: str | Path) -> Iterator[h5py.File]:
+    """Yield a checked shard, open for reading: `file["x"]`, `file["y/…"]`, as the format's page has them."""
+    with read_hdf5(path, KIND, ("x", "y", "theta", "group")) as file:
+        n = len(file["group"])
+        lengths = {name: len(file[name]) for name in ("x", "theta")}
+        lengths |= {f"{place}/{name}": len(file[place][name]) for place in ("y", "rows") for name in file[place]}
+        wrong = {name: length for name, length in lengths.items() if length != n}
+        if n == 0 or wrong:
+            raise problem(path, f"{n} groups for {wrong or 'no'} rows", "as many rows everywhere", "make it again")
+        yield file
+
+
+def read_header(file: h5py.File) -> Header:
+    """The header of an open shard."""
+    found = {name: attribute(file, name) for name in SAME}
+    header = header_from(found)
+    if file["x"].shape[1:] != header.shape or file["x"].dtype != np.float32:
+        shape = f"rows of shape {file['x'].shape[1:]}, {file['x'].dtype}"
+        raise problem(file.filename, shape, f"{header.shape} float32, as its axes say", "make it again")
+    return header
+
+
+class _Head(Rows):
+    """All of a shard but x, whose place an empty array takes."""
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+
+def _read_head(path: str | Path) -> _Head:
+    with open_shard(path) as file:
+        header, n = read_header(file), len(file["group"])
+        groups = {
+            place: {
+                name: check_finite(item[...], f"{path}: {place}/{name}") for name, item in file.get(place, {}).items()
+            }
+            for place in ("y", "rows", "examples")
+        }
+        return _Head(
+            header=header,
+            x=np.empty(0, np.float32),
+            theta=file["theta"][...],
+            parameter_names=list(attribute(file, "parameter_names")),
+            group=file["group"][...],
+            dataset=np.repeat([str(attribute(file, "dataset"))], n),
+            **groups,
+        )
+
+
+def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check(found: Rows, path: str | Path) -> None:
+    n, shape = len(found.x), found.header.shape
+    if n == 0 or found.x.shape[1:] != shape or found.x.dtype != np.float32:
+        raise problem(path, f"x {found.x.shape} {found.x.dtype}", f"(n, {shape}) float32, n > 0", "mend the simulator")
+    named = {"theta": found.theta, "group": found.group, "dataset": found.dataset}
+    named |= {f"y/{name}": values for name, values in found.y.items()}
+    named |= {f"rows/{name}": values for name, values in found.rows.items()}
+    wrong = {name: len(values) for name, values in named.items() if len(values) != n}
+    if wrong or found.theta.shape != (n, len(found.parameter_names)):
+        theta = f"theta {found.theta.shape} of {len(found.parameter_names)} names"
+        raise problem(path, f"{wrong or theta}", f"{n} rows everywhere", "mend the simulator")

@@ -1,0 +1,149 @@
+"""Targets: what a network is asked to answer, as numbers that can be trained on, and back.
+
+A target turns the truths of a shard into the quantity itself (`truth`), that quantity into what a network is trained on
+(`encode`), and a network's answer into the quantity (`decode`). All three take numpy arrays and torch tensors alike and
+return float64 of the same kind. Standardising is the training's business, not the target's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from limelight.data.axes import OutputAxis
+
+Array = Any  # a numpy array or a torch tensor
+DATASET = "dataset"  # the truth that every row has: the number of its dataset among the network's
+
+
+class Target(Protocol):
+    """What a network answers for one row: an array of `shape`."""
+
+    shape: tuple[int, ...]
+    axis: OutputAxis
+    counts: (
+        bool  # whole numbers of things, encoded as log10(1 + N): likelihoods of counts and dequantising are for them
+    )
+    classes: bool  # probabilities of classes that exclude one another
+    error_unit: str  # of `comparable`; empty where each output has its own
+
+    def truth(self, y: Mapping[str, Array]) -> Array:
+        """The quantity itself, (n, *shape) float64, from the truths of n rows."""
+
+    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
+        """What the network is trained on, (n, *shape)."""
+
+    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        """The quantity again; answers that the quantity cannot have (a negative count) become the nearest that it can."""
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        """Encoded answers on the scale on which errors are told (for counts dex, log10(1 + N))."""
+
+
+@dataclass(frozen=True)
+class VectorTarget:
+    """Numbers that stand in the shard under one name, (n, k): parameters, directions, bins of something."""
+
+    name: str  # of the truth in the shard
+    axis: OutputAxis
+    shape: tuple[int, ...]
+    counts: bool = False
+    classes: bool = False
+    error_unit: str = ""
+
+    def truth(self, y: Mapping[str, Array]) -> Array:
+        return _float64(y[self.name])
+
+    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
+        return values
+
+    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+
+class FieldTarget(VectorTarget):
+    """Images that stand in the shard under one name, (n, channels, *axes)."""
+
+
+@dataclass(frozen=True)
+class ClassTarget:
+    """Which of several kinds a row is of: probabilities, (n, k). By default the kinds are the network's datasets."""
+
+    names: tuple[str, ...]
+    label: str = "dataset"
+    truth_name: str = DATASET
+    counts: bool = False
+    classes: bool = True
+    error_unit: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.names),)
+
+    @property
+    def axis(self) -> OutputAxis:
+        return OutputAxis(self.label, names=self.names)
+
+    def truth(self, y: Mapping[str, Array]) -> Array:
+        """Zeros and a one."""
+        number = y[self.truth_name]
+        if isinstance(number, torch.Tensor):
+            return torch.nn.functional.one_hot(number.long(), len(self.names)).double()
+        return np.eye(len(self.names))[np.asarray(number, np.int64)]
+
+    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
+        return values
+
+    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+
+@dataclass(frozen=True)
+class CompositeTarget:
+    """Several targets of vectors side by side: each keeps its own columns, in order."""
+
+    parts: tuple[Target, ...]
+    axis: OutputAxis
+    counts: bool = False
+    classes: bool = False
+    error_unit: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (sum(part.shape[0] for part in self.parts),)
+
+    def truth(self, y: Mapping[str, Array]) -> Array:
+        return _joined([part.truth(y) for part in self.parts])
+
+    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
+        return _joined([part.encode(mine, y) for part, mine in self._split(values)])
+
+    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return _joined([part.decode(mine, y) for part, mine in self._split(encoded)])
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return _joined([part.comparable(mine, y) for part, mine in self._split(encoded)])
+
+    def columns(self) -> list[slice]:
+        """Where each part's outputs stand."""
+        ends = np.cumsum([part.shape[0] for part in self.parts]).tolist()
+        return [slice(end - part.shape[0], end) for end, part in zip(ends, self.parts, strict=True)]
+
+    def _split(self, values: Array):
+        return [(part, values[:, columns]) for part, columns in zip(self.parts, self.columns(), strict=True)]
+
+
+def _float64(values: Array) -> Array:
+    return values.double() if isinstance(values, torch.Tensor) else np.asarray(values, np.float64)
+
+
+def _joined(parts: list[Array]) -> Array:
+    return torch.cat(parts, dim=1) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts, axis=1)

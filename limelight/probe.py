@@ -1,0 +1,134 @@
+"""What the engine asks of a probe: the one interface between a simulator and everything that is shared.
+
+A probe is an object of a class that inherits from `Probe`, in a folder of its own below limelight/probes and named in the
+registry of that package. The engine never imports a probe: it loads the one that a study names. How to add one is told in
+docs/adding_a_probe.md.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, get_args
+
+import numpy as np
+
+from limelight.data.shard import Header, Rows
+from limelight.data.targets import Target
+from limelight.registry import Registry
+from limelight.training.presentation import Presentation
+
+if TYPE_CHECKING:  # what these modules import of the engine would come round to this one
+    from limelight.evaluation.audit import Intervention, Question
+    from limelight.evaluation.metrics import Judged, Statistics
+
+
+def load_probe(name: str) -> "Probe":
+    """The probe of a name; LimelightError for an unknown one."""
+    return importlib.import_module("limelight.probes").PROBES.load(name)
+
+
+def default_probe() -> str:
+    """The name of the probe of studies that name none."""
+    return importlib.import_module("limelight.probes").DEFAULT
+
+
+class Probe:
+    """A simulator with its instrument. What raises NotImplementedError here a probe must say; the rest has a default."""
+
+    name: ClassVar[str]
+    study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
+    figures: ClassVar[Registry]  # its own figures, beside those of limelight.figures
+    figures_of_each_network: ClassVar[Mapping[str, str]] = {}  # name -> chapter of the report
+    noise_unit: ClassVar[str] = ""
+
+    # The config
+
+    def check(self, study) -> Iterator[str]:
+        """One line for each fault that spans the probe's own keys."""
+        return iter(())
+
+    def cannot_take(self, study, network: str, test: str) -> str:
+        """Why a network cannot be tested on a test, beyond another geometry or other classes; empty when it can."""
+        return ""
+
+    def knows_observation(self, network, test) -> bool:
+        """Whether a network (its entry in the config) was trained with what a test (its entry) does to the data."""
+        return True
+
+    def network(self, entry: Mapping) -> object:
+        """A network's section of the config from its plain form, as model files hold it."""
+        kinds = self.study.model_fields["networks"].annotation
+        return get_args(kinds)[1].model_validate({**entry})
+
+    # What decides the stages: typed settings that hash to the same text whenever they are the same
+
+    def dataset_settings(self, study, dataset: str) -> object:
+        """All that decides the shards of a dataset."""
+        raise NotImplementedError
+
+    def observation_settings(self, study, entry) -> object:
+        """All that decides how data are observed: of a network's entry in the config, or of a test's."""
+        raise NotImplementedError
+
+    # Data
+
+    def header(self, dataset_settings) -> Header:
+        """What all shards of a dataset have in common, known before they exist."""
+        raise NotImplementedError
+
+    def simulate(self, dataset_settings, dataset: str, realisation: int) -> Rows:
+        """The rows of one shard. A probe whose own rules make its shards leaves this out."""
+        raise NotImplementedError
+
+    # Training
+
+    def target(self, network, header: Header) -> Target:
+        """What a network of the config answers."""
+        raise NotImplementedError
+
+    def presentation(self, network, observation, header: Header) -> Presentation:
+        """How a network is shown data: in training (observation: its own), and in a test (the test's; no augmentation)."""
+        raise NotImplementedError
+
+    def posterior_target(self, network, header: Header) -> Target:
+        """What a posterior on a network answers; by default what the network itself does."""
+        return self.target(network, header)
+
+    # Judging
+
+    def metrics(self, judged: "Judged") -> "Statistics":
+        """Statistics beyond those that any target has: (per output, over all outputs)."""
+        return {}, {}
+
+    def in_words(self, totals: Mapping[str, float]) -> str:
+        """One line on an evaluation's totals; empty: the engine's own words."""
+        return ""
+
+    def describe_test(self, evaluation_settings, how: Presentation) -> dict:
+        """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
+        return {}
+
+    def pictures(self, found: Rows, recorded: np.ndarray, how: Presentation) -> dict[str, np.ndarray]:
+        """Pictures of the first rows for figures; recorded: these rows with the test's noise, without preprocessing."""
+        return {"clean": found.x[: len(recorded)], "noisy": recorded}
+
+    def interventions(self, audit_settings, how: Presentation) -> "dict[str, Callable[[Question], Intervention]]":
+        """Changes of test data whose truths change exactly with them; the audit asks whether the network follows."""
+        return {}
+
+    def noise_levels(self, audit_settings, how: Presentation) -> list[float]:
+        """Levels of noise that the audit adds at test time, in `noise_unit`."""
+        return []
+
+    def mean_truth(self, target: Target, y: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The audit's column of that name, (*shape,)."""
+        return target.truth(y).mean(axis=0)
+
+    # Inference by simulation (IMNN, ABC); a probe that has none leaves these out
+
+    def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
+        """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""
+        raise NotImplementedError
+
+    def simulator(self, intervals_settings, how: Presentation, paths) -> "tuple[Callable, Callable]":
+        """(simulate, log_prior) for ABC: θ (m, p), rng -> clean data (m, …), truths; θ -> ln prior (m,)."""
+        raise NotImplementedError

@@ -1,0 +1,74 @@
+"""The audit's interventions on line maps: dimming, another map laid over, sources painted on. Truths change exactly."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from limelight.cosmology import Cosmology
+from limelight.evaluation.audit import Intervention, Question, pick, response
+from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.probes.line_intensity.presentation import dim_steps
+from limelight.seeds import generator
+
+MIN_CHANGE = 0.03  # dex: where dimming changes a bin's truth by less, the bin cannot be asked
+
+
+def line_interventions() -> dict[str, Callable[[Question], Intervention]]:
+    """By name; the audit's table has a column `<name>_response` for each."""
+    return {"dimming": dimming, "superposing": superposing, "adding": adding}
+
+
+def dimming(question: Question) -> Intervention:
+    """Every source is dimmed by some whole bins.
+
+    response (k,): of all steps together; details: bins_down (s,) and response (s, k) of each step.
+    """
+    few, how, options = question.few, question.how, question.settings.options
+    start = question.truth({**few.y, "n_above": undimmed(few.y["n_above"])})
+    steps = sorted({min(k, dim_steps(how.bin_width)) for k in options.dim_bins})
+    changes = []
+    for k in steps:
+        maps, n_above = dim(few.x[:, 0], few.y["n_above"], k, how.bin_width)
+        after = question.truth({**few.y, "n_above": n_above})
+        changes.append((question.ask(maps[:, None]) - question.before, after - start))
+    smallest = MIN_CHANGE if how.target.transform != "none" else 0.0
+    each = np.array([response(*change, smallest) for change in changes])
+    together = response(*(np.concatenate(column) for column in zip(*changes, strict=True)), smallest)
+    return Intervention(together, {"bins_down": np.array(steps), "response": each})
+
+
+def superposing(question: Question) -> Intervention:
+    """Another test map is laid over each: its light and its counts are added, and both stay exact."""
+    own = question.rows
+    rows = pick(len(own), question.settings.options.response_maps)
+    few, over = own[rows], own[(rows + len(own) // 2) % len(own)]
+    after = question.truth({**few.y, "n_above": few.y["n_above"] + over.y["n_above"]})
+    change = question.ask(few.x + over.x) - question.before
+    return Intervention(response(change, after - question.truth(few.y)))
+
+
+def adding(question: Question) -> Intervention:
+    """More sources of one bin at random places, add_fraction of its mean count.
+
+    response (k,): of the bin that was painted; details: response (bin painted, bin asked), for one dex of sources.
+    """
+    few, how, seed = question.few, question.how, question.settings.evaluation.trained.seed
+    n_above = few.y["n_above"]
+    all_edges = how.target.edges[0] + how.bin_width * np.arange(n_above.shape[1])
+    cosmology = Cosmology(**question.simulation["cosmology"])
+    dn = np.asarray(n_above[:, :-1] - n_above[:, 1:])
+    start, bins = question.truth(few.y), how.target.bins
+    name = question.settings.evaluation.trained.name
+    found = np.empty((bins, bins))
+    for j in range(bins):
+        extra = np.zeros(dn.shape, np.int64)
+        extra[:, j] = max(1, round(question.settings.options.add_fraction * dn[:, j].mean()))
+        light = [
+            light_of_extra(more, all_edges, how.grid, how.beam_fwhm_arcmin, few.rows["center_deg"][i], cosmology, rng)
+            for i, more in enumerate(extra)
+            for rng in [generator(seed, f"added sources, audit of {name}", j, i)]
+        ]
+        after = question.truth({**few.y, "n_above": count_extra(n_above, extra)})
+        change = question.ask(few.x + np.array(light)[:, None]) - question.before
+        found[j] = response(change, np.repeat((after - start)[:, j : j + 1], bins, axis=1))
+    return Intervention(np.diagonal(found).copy(), {"response": found})

@@ -1,0 +1,195 @@
+"""How a network is shown its data: what every probe says of that, and what needs no probe."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.data.shard import Rows
+from limelight.data.targets import DATASET, Target
+from limelight.seeds import generator
+
+Truths = Mapping[str, Tensor]
+
+
+@dataclass
+class Data:
+    """Rows on the device. x (n, channels, *axes) float32 stays on the host where it does not fit; y (n, …) each."""
+
+    x: Tensor
+    y: dict[str, Tensor]
+    theta: Tensor  # (n, p) float32
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def device(self) -> torch.device:
+        """Where truths are, and where batches are made."""
+        return self.theta.device
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(x, y) of some rows, on the device."""
+        x = self.x[rows.to(self.x.device)].to(self.device, non_blocking=True)
+        here = rows.to(self.device)
+        return x, {name: values[here] for name, values in self.y.items()}
+
+
+class Presentation(Protocol):
+    """What a probe does to clean data before a network sees them, and what the network is to answer.
+
+    Every draw comes from the generator that is handed in, and happens on the device of the data.
+    """
+
+    target: Target
+
+    def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
+        """Exact joint moves of data and truths, drawn afresh for each row of a batch."""
+
+    def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
+        """Network inputs of clean data: foregrounds, noise, preprocessing; each row with its own draws."""
+
+    def moments(self, data: Data) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the encoded truths under augmentation; (*shape,) each."""
+
+    def unaltered(self) -> "Presentation":
+        """The same with such moves alone as leave the distribution of the data as it is (symmetries)."""
+
+    def silent(self) -> "Presentation":
+        """The same without noise and foregrounds."""
+
+    def bare(self) -> "Presentation":
+        """The same without preprocessing: what an instrument would record."""
+
+    def with_noise(self, level: float) -> "Presentation":
+        """The same with white noise of one level, in the probe's unit of noise."""
+
+
+@dataclass(frozen=True)
+class PlainPresentation:
+    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it."""
+
+    target: Target
+
+    def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
+        return x, y
+
+    def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
+        return x
+
+    def moments(self, data: Data) -> tuple[Tensor, Tensor]:
+        """Moments of the truths as they are; outputs without spread get 1."""
+        answers = all_answers(data, self.target)
+        spread = answers.std(dim=0, correction=0)
+        return answers.mean(dim=0), torch.where(spread > 0, spread, 1.0)
+
+    def unaltered(self) -> "PlainPresentation":
+        return self
+
+    def silent(self) -> "PlainPresentation":
+        return self
+
+    def bare(self) -> "PlainPresentation":
+        return self
+
+    def with_noise(self, level: float) -> "PlainPresentation":
+        return self
+
+
+def answers(y: Truths, target: Target) -> Tensor:
+    """What a network is to answer, (b, *shape) float64, from the truths of b rows."""
+    return target.encode(target.truth(y), y)
+
+
+def all_answers(data: Data, target: Target) -> Tensor:
+    """What a network is to answer to every row as it is, (n, *shape) float64."""
+    return answers(data.y, target)
+
+
+def present(data: Data, rows: Tensor, how: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training inputs (b, …) float32 and what to answer, (b, *shape) float64, of the rows, all drawn afresh."""
+    x, y = how.augment(*data.batch(rows), random)
+    return how.observe(x, random), answers(y, how.target)
+
+
+def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.ndarray | None = None) -> Data:
+    """Put data and truths on the device; data that would take over half of a GPU's free memory stay in the host's.
+
+    Parameters
+    ----------
+    found
+        Rows of shards; x (n, channels, *axes).
+    datasets
+        The network's datasets, by whose number a row's own is told (for targets of classes).
+    rows
+        Which row's truths stand beside each x (n' ≤ n); another order than 0, 1, … shuffles labels among data.
+    """
+    rows = np.arange(len(found)) if rows is None else rows
+    where = device
+    if device.type == "cuda" and found.x.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
+        where = torch.device("cpu")
+    y = {name: torch.as_tensor(np.asarray(v, np.float64)[rows], device=device) for name, v in found.y.items()}
+    number = np.array([datasets.index(name) for name in found.dataset.tolist()], np.int64)[rows]
+    y[DATASET] = torch.as_tensor(number, device=device)
+    theta = torch.as_tensor(found.theta[rows], dtype=torch.float32, device=device)
+    return Data(torch.as_tensor(np.ascontiguousarray(found.x[: len(rows)], np.float32)).to(where), y, theta)
+
+
+def training_data(found: Rows, datasets: list[str], options, seed: int, name: str, device: torch.device) -> Data:
+    """The data to train on: the first max_maps rows, labels shuffled among them where the config asks for it."""
+    count = min(options.max_maps or len(found), len(found))
+    rows = np.arange(count)
+    if options.permute_labels:
+        rows = generator(seed, f"permuted labels of {name}").permutation(count)
+    return on_device(found, datasets, device, rows)
+
+
+def epoch_batches(n_rows: int, batch_size: int, steps: int, seed: int, network: str, epoch: int) -> list[np.ndarray]:
+    """Rows of each batch of one epoch.
+
+    steps = 0: every row once, in batches that differ by at most one row in size (none is left a single row, which batch norm
+    could not take). Otherwise `steps` full batches from an endless deck that is shuffled anew after each pass.
+    """
+
+    def shuffled(turn: int) -> np.ndarray:
+        return generator(seed, f"order of {network}", turn).permutation(n_rows)
+
+    if steps == 0:
+        return np.array_split(shuffled(epoch), -(-n_rows // batch_size))
+    first = epoch * steps * batch_size
+    last = first + steps * batch_size
+    turns = range(first // n_rows, (last - 1) // n_rows + 1)
+    deck = np.concatenate([shuffled(turn) for turn in turns])
+    start = first - turns[0] * n_rows
+    return list(deck[start : start + steps * batch_size].reshape(steps, batch_size))
+
+
+LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
+
+
+def label_statistics(data: Data, target: Target) -> dict[str, Tensor]:
+    """Mean, standard deviation and percentiles 2.5, 16, 50, 84, 97.5 of the training labels, float64 on the CPU.
+
+    mean, std (*shape,), percentiles (5, *shape) of the quantity itself; the same with `_target` as encoded. mean_target is
+    also the prediction of a network that ignores its input.
+    """
+    y = {name: values.cpu() for name, values in data.y.items()}
+    natural = target.truth(y)
+    found = {}
+    for ending, values in (("", natural), ("_target", target.encode(natural, y))):
+        found[f"mean{ending}"] = values.mean(dim=0)
+        found[f"std{ending}"] = values.std(dim=0, correction=0)
+        found[f"percentiles{ending}"] = torch.quantile(values, torch.tensor(LEVELS, dtype=values.dtype), dim=0)
+    return found
+
+
+def fingerprint(found: Rows) -> str:
+    """A hash of data and truths: a run must not go on from a checkpoint of other data."""
+    digest = hashlib.sha256(np.ascontiguousarray(found.x))
+    for name in sorted(found.y):
+        digest.update(np.ascontiguousarray(found.y[name]))
+    return digest.hexdigest()
