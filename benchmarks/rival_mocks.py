@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from limelight.errors import plain_errors
-from limelight.files import settings_hash, write_text
+from limelight.files import settings_hash, write_csv
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.rival.emulator import read_emulator
@@ -92,8 +92,7 @@ def main() -> None:
                 f"{checks['acceptance']:.3f}", f"{chi2:.1f}", len(data), f"{seconds:.1f}",
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
-        lines = [",".join(COLUMNS), *(",".join(row[name] for name in COLUMNS) for row in rows)]
-        write_text(args.output, "\n".join(lines) + "\n")
+        write_csv(args.output, rows, 5, COLUMNS)
     mine = [r for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)]
     inside = np.array([int(r["in95"]) for r in mine]).reshape(-1, len(model.parameters))
     by_name = ", ".join(

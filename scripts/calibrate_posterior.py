@@ -12,7 +12,8 @@ from pathlib import Path
 from limelight.errors import plain_errors, problem
 from limelight.figures.inference import calibration_figure
 from limelight.figures.style import save
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows
+from limelight.files import write_csv
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts
 from limelight.inference.intervals import read_intervals
 from limelight.study.config import load_study
 
@@ -32,7 +33,7 @@ def main() -> None:
     rows, arrays = calibrate(result, prior_counts(args.prior, result.truth.shape[1]), load_study(args.config)["seed"])
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} maps"
     save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output, [args.intervals])
-    write_rows(args.output, rows, COLUMNS)
+    write_csv(args.output, rows, 5, COLUMNS)
     joint = next((row for row in rows if row["bin"] == "joint"), {})
     words = ", ".join(
         f"{name} {joint[name]:.3f}" for name in ("covered_68", "covered_95", "gain_nats") if name in joint

@@ -13,7 +13,7 @@ from limelight.errors import plain_errors, problem
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.figures.inference import money_figure
 from limelight.figures.style import save
-from limelight.inference.calibration_table import write_rows
+from limelight.files import write_csv
 from limelight.inference.intervals import read_intervals
 from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
 
@@ -34,7 +34,7 @@ def main() -> None:
     results += [without_draws(read_intervals(path)) for path in args.intervals]
     rows = money_table(results, grid)
     save(money_figure(rows, edges), args.output, args.evaluation)
-    write_rows(args.output, rows, COLUMNS)
+    write_csv(args.output, rows, 5, COLUMNS)
     print("\n".join(verdicts(rows)), file=sys.stderr)
     print(f"{args.output}: {len(rows)} rows of {len(results)} results", file=sys.stderr)
 

@@ -28,6 +28,7 @@ from limelight.evaluation.audit import warning
 from limelight.evaluation.audit_file import read_audit
 from limelight.figures.inference import posterior_figure
 from limelight.figures.style import save
+from limelight.files import write_csv
 from limelight.inference.posteriors.misspecification import UNLIKE, verdict
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.apply import (
@@ -38,7 +39,6 @@ from limelight.probes.line_intensity.apply import (
     luminosity_function,
     posterior_table,
     prepare_cube,
-    write_table,
 )
 from limelight.probes.line_intensity.figures.predictions import prediction
 from limelight.probes.line_intensity.maps.fits import read_cube
@@ -80,7 +80,7 @@ def main() -> None:
         )
     percentiles = info["label_statistics"]["percentiles"].numpy()
     save(prediction(table, info["target"]["quantity"], percentiles, args.cube.name), args.output)
-    write_table(args.output, table)
+    write_csv(args.output, table, digits=8)
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
@@ -101,7 +101,7 @@ def predict_posterior(args: argparse.Namespace) -> None:
         print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
     warning_words = verdict(p) if p < UNLIKE else ""
     save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
-    write_table(args.output, table)
+    write_csv(args.output, table, digits=8)
     figure = args.output.with_suffix(".png")
     print(f"{args.output}: {len(table['dn'])} bins in {seconds:.2f} s; figure {figure} (and .pdf)", file=sys.stderr)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.files import write_text
 from limelight.inference import calibration
 from limelight.inference.intervals import Intervals
 from limelight.inference.posteriors.misspecification import UNLIKE, UNUSUAL
@@ -132,17 +131,3 @@ def _parameter_rows(result: Intervals, common: dict) -> list[dict]:
             row |= {f"covered_{100 * level:.0f}": share[i], f"error_{100 * level:.0f}": error[i]}
         rows.append(row)
     return rows
-
-
-def write_rows(path: str | Path, rows: list[dict], columns: Sequence[str]) -> None:
-    """Write rows as CSV in the order of the columns, atomically; what a row lacks, or NaN, is left empty."""
-
-    def text(value: object) -> str:
-        if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
-            return ""
-        if isinstance(value, float | np.floating):
-            return f"{value:.5g}"
-        return '"' + str(value).replace('"', "'") + '"' if "," in str(value) else str(value)
-
-    lines = [",".join(columns)] + [",".join(text(row.get(name)) for name in columns) for row in rows]
-    write_text(path, "\n".join(lines) + "\n")

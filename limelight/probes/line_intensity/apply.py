@@ -1,7 +1,6 @@
 """A trained network on a user's own cube: the luminosity function as a table."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ from torch import nn
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.evaluation.predict import check_geometry, counts, natural, predict_targets
-from limelight.files import write_text
 from limelight.inference.intervals import quantiles_of
 from limelight.inference.posteriors.draw import draw
 from limelight.inference.posteriors.misspecification import p_values
@@ -141,11 +139,3 @@ def bins_outside_training(table: dict[str, np.ndarray], info: dict) -> int:
     predicted = table[info["target"]["quantity"]]
     percentiles = np.asarray(info["label_statistics"]["percentiles"])
     return int(np.sum((predicted < percentiles[0]) | (predicted > percentiles[-1])))
-
-
-def write_table(path: str | Path, table: dict[str, np.ndarray]) -> None:
-    """Write the columns as CSV, atomically; NaN as an empty field."""
-    rows = [",".join(table)]
-    for values in zip(*table.values(), strict=True):
-        rows.append(",".join("" if np.isnan(value) else f"{value:.8g}" for value in values))
-    write_text(path, "\n".join(rows) + "\n")
