@@ -20,8 +20,10 @@ from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
 from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
 from limelight.probes.line_intensity.money import ideal_intervals  # noqa: E402
 from limelight.study.config import load_study  # noqa: E402
-from limelight.study.legacy import stage_settings  # noqa: E402
-from limelight.study.legacy import grid_section  # noqa: E402
+from limelight.study.legacy import (
+    grid_section,  # noqa: E402
+    stage_settings,  # noqa: E402
+)
 
 MAPS, DRAWS = 64, 79
 

@@ -20,8 +20,11 @@ from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
 from limelight.evaluation.summary import summary_csv  # noqa: E402
 from limelight.files import write_text  # noqa: E402
 from limelight.study.config import load_study  # noqa: E402
-from limelight.study.selection import suitable_tests  # noqa: E402
-from limelight.study.selection import audited_networks, classifiers  # noqa: E402
+from limelight.study.selection import (  # noqa: E402
+    audited_networks,
+    classifiers,
+    suitable_tests,  # noqa: E402
+)
 from tools.gallery import processor_hours  # noqa: E402
 from tools.results import BAND_COLUMNS, band_rows, results_page, short_summary, table_csv  # noqa: E402
 

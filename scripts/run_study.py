@@ -26,8 +26,7 @@ from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.metrics import READS_GAIN, READS_SPREAD, in_words, reads_the_map
 from limelight.figures.common import adds_to_maps
 from limelight.study.config import load_study
-from limelight.study.selection import suitable_tests
-from limelight.study.selection import audited_networks, classifiers
+from limelight.study.selection import audited_networks, classifiers, suitable_tests
 
 
 def main() -> None:

@@ -25,8 +25,10 @@ from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
 from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
 from limelight.probes.line_intensity.simulations import fisher_maps  # noqa: E402
 from limelight.study.config import load_study  # noqa: E402
-from limelight.study.legacy import stage_settings  # noqa: E402
-from limelight.study.legacy import grid_section  # noqa: E402
+from limelight.study.legacy import (
+    grid_section,  # noqa: E402
+    stage_settings,  # noqa: E402
+)
 from limelight.training import load_model  # noqa: E402
 from limelight.training.checkpoint import save_model  # noqa: E402
 from limelight.training.checks import check_study  # noqa: E402

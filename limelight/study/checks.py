@@ -1,4 +1,4 @@
-"""Checks of a study that span keys, for any probe: names that exist, splits that share nothing, networks that can be built."""
+"""Checks of any probe's study that span keys: names that exist, splits that share nothing, networks that can be built."""
 
 import functools
 import itertools
@@ -112,7 +112,9 @@ def _loss(name: str, network) -> Iterator[str]:
         found = f"{'classes' if network.classifies else 'a target without classes'} with the loss {loss}"
         yield fault(where, found, "cross_entropy for classes, and for them alone", "change one")
     if network.classifies and len(network.datasets) < 2:
-        yield fault(where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another")
+        yield fault(
+            where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"
+        )
 
 
 def _suitable(study: Study) -> Iterator[str]:

@@ -14,6 +14,7 @@ from limelight.study.yaml import read_yaml
 
 FORM = "{like: NETWORK, over: {a.dotted.key: [values], …}}"
 
+
 def merge(under: dict, over: dict) -> dict:
     """Both mappings in one, neither changed: mappings within them merge, everything else of `over` replaces."""
     merged = dict(under)
@@ -37,9 +38,9 @@ def with_base(raw: dict, path: Path, seen: tuple[Path, ...] = ()) -> dict:
 def expand(raw: dict, path: object, sections: Collection[str]) -> dict:
     """A raw study with sweeps turned into networks and every `like` resolved; wrong types are left to the sections' checks.
 
-    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like, and
-    is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that are
-    none.
+    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like,
+    and is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that
+    are none.
     """
     study, products, faults = dict(raw), {}, []
     if isinstance(study.get("networks"), dict):
@@ -74,7 +75,9 @@ def _swept(
     """(the networks with those of all sweeps, the names that each sweep made)."""
     networks, products = dict(networks), {}
     if not isinstance(sweeps, dict):
-        faults.append(str(problem(f"{path}: sweeps", repr(sweeps)[:80], f"tables such as {FORM}", "see docs/config.md")))
+        faults.append(
+            str(problem(f"{path}: sweeps", repr(sweeps)[:80], f"tables such as {FORM}", "see docs/config.md"))
+        )
         return networks, products
     for sweep, table in sweeps.items():
         where = f"{path}: sweeps.{sweep}"
@@ -160,5 +163,7 @@ def _with_products(entry: object, products: dict[str, list[str]]) -> object:
         return entry
     names = []
     for item in entry["networks"]:
-        names += [name for name in (products.get(item, [item]) if isinstance(item, str) else [item]) if name not in names]
+        names += [
+            name for name in (products.get(item, [item]) if isinstance(item, str) else [item]) if name not in names
+        ]
     return {**entry, "networks": names}

@@ -7,10 +7,16 @@ import yaml
 
 from limelight.errors import LimelightError
 from limelight.study.config import ROOT, resolve_study
-from limelight.study.legacy import stage_settings
-from limelight.study.selection import suitable_tests
 from limelight.study.cost import jobs, network_size
-from limelight.study.selection import audit_datasets, audit_test, audited_networks, classifiers, with_controls
+from limelight.study.legacy import stage_settings
+from limelight.study.selection import (
+    audit_datasets,
+    audit_test,
+    audited_networks,
+    classifiers,
+    suitable_tests,
+    with_controls,
+)
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 CLASSIFIER = {

@@ -27,10 +27,9 @@ from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_draw, paint_subfields, prepare_field
 from limelight.probes.line_intensity.money import money_table
 from limelight.study.config import resolve_study
-from limelight.study.legacy import stage_settings
-from limelight.study.selection import trained_posterior
 from limelight.study.cost import intervals_seconds, jobs, memory_mb
-from limelight.study.legacy import grid_section
+from limelight.study.legacy import grid_section, stage_settings
+from limelight.study.selection import trained_posterior
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 

@@ -8,10 +8,9 @@ import yaml
 from limelight.errors import LimelightError
 from limelight.figures import FIGURES, check_figures
 from limelight.study.config import ROOT, resolve_study
-from limelight.study.legacy import grid_section, stage_settings
-from limelight.study.selection import comparison_pairs, suitable_tests
 from limelight.study.cost import map_mb, network_size
-from limelight.study.selection import expand
+from limelight.study.legacy import grid_section, stage_settings
+from limelight.study.selection import comparison_pairs, expand, suitable_tests
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 

@@ -1,4 +1,4 @@
-"""Checks of a study of line-intensity maps that span its own keys: geometry that fits, names that exist, priors that draw."""
+"""Checks of a study of line-intensity maps that span keys: geometry that fits, names that exist, priors that draw."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,9 @@ def _halos(study: LineStudy) -> Iterator[str]:
     needed = cuts.size_deg * cuts.per_side
     if needed > cones.field_deg * (1 + 1e-9):
         found = f"{cuts.per_side} × {cuts.size_deg:g}° = {needed:g}° in a light-cone of {cones.field_deg:g}°"
-        yield fault("subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg")
+        yield fault(
+            "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
+        )
     yield from _tried("lightcones.mass_function", mass_definition, cones.mass_function)
 
 
@@ -101,9 +103,12 @@ def _line_models(study: LineStudy) -> Iterator[str]:
             yield f"{key}: {error}"
             continue
         fitted, rest = model.rest_freq_ghz, study.grid.rest_freq_ghz
-        if fitted and not entry.parameters and abs(rest / fitted - 1) > 0.005:
+        redshifted = rest > study.grid.freq_max_ghz  # else _grid has said so
+        if fitted and not entry.parameters and redshifted and abs(rest / fitted - 1) > 0.005:
             expected = f"{fitted:g} GHz, the line that {entry.model} was fitted to"
-            yield fault("grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line")
+            yield fault(
+                "grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line"
+            )
 
 
 def _observed(study: LineStudy) -> Iterator[str]:

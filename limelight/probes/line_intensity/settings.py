@@ -1,4 +1,4 @@
-"""What decides the output of each stage that only line-intensity maps have, as typed settings. See limelight.study.settings."""
+"""What decides the output of the stages of line-intensity maps, as typed settings: see limelight.study.settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from limelight.probes.line_intensity.config import (
     MapDataset,
     Noise,
     Preprocessing,
-    Rival,
 )
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.rival.config import Rival
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.section import without
 from limelight.study.sections import SPLITS
@@ -173,7 +173,10 @@ def fine_grid(study: LineStudy) -> Grid:
 def pooled_grid(study: LineStudy, dataset: str) -> Grid:
     """The same with the pooling of one dataset."""
     own = study.line_models[dataset]
-    pool_pixels, pool_channels = own.pool_pixels or study.grid.pool_pixels, own.pool_channels or study.grid.pool_channels
+    pool_pixels, pool_channels = (
+        own.pool_pixels or study.grid.pool_pixels,
+        own.pool_channels or study.grid.pool_channels,
+    )
     return replace(fine_grid(study), pool_pixels=pool_pixels, pool_channels=pool_channels)
 
 
@@ -187,9 +190,7 @@ def beam_fwhm_arcmin(study: LineStudy, dataset: str) -> float:
 def map_settings(study: LineStudy, dataset: str) -> MapSettings:
     """Of one dataset's fine maps."""
     entry = without(study.line_models[dataset], "pool_pixels", "pool_channels", "beam")
-    return MapSettings(
-        subfield_settings(study), fine_grid(study), study.labels, dataset, entry, own_code(entry.model)
-    )
+    return MapSettings(subfield_settings(study), fine_grid(study), study.labels, dataset, entry, own_code(entry.model))
 
 
 def own_code(model: str) -> str | None:
