@@ -8,10 +8,13 @@ min_version("9.0")
 # the package of this checkout, whatever is installed; scripts find it by the link scripts/limelight
 sys.path.insert(0, workflow.basedir)
 
-from limelight.study.config import comparison_pairs, load_study, posterior_tests, resolve_study, rival_tests
-from limelight.study.config import stage_settings, suitable_tests, trained_posterior
 from limelight.errors import plain_errors
-from limelight.study.selection import audit_datasets, audited_networks, classifiers, control_name, with_controls
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.section import plain
+from limelight.study.config import resolve_study
+from limelight.study.legacy import stage_settings
+from limelight.study.selection import audit_datasets, audited_networks, classifiers, comparison_pairs, control_name
+from limelight.study.selection import posterior_tests, suitable_tests, trained_networks, trained_posterior
 
 # `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
 # bench scale, and everything else the demo.

@@ -38,9 +38,9 @@ def with_base(raw: dict, path: Path, seen: tuple[Path, ...] = ()) -> dict:
 def expand(raw: dict, path: object, sections: Collection[str]) -> dict:
     """A raw study with sweeps turned into networks and every `like` resolved; wrong types are left to the sections' checks.
 
-    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like, and
-    is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that are
-    none.
+    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like,
+    and is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that
+    are none.
     """
     study, products, faults = dict(raw), {}, []
     if isinstance(study.get("networks"), dict):

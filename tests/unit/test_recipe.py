@@ -15,6 +15,7 @@ from limelight.evaluation.predict import predict_targets
 from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
 from limelight.probes.line_intensity.labels import log_mean_to_target
+from limelight.section import plain
 from limelight.study.config import ROOT, load_study, resolve_study
 from limelight.study.yaml import read_yaml
 from limelight.training.loop import train
@@ -256,7 +257,7 @@ def test_likelihoods_are_of_counts_alone(target):
 def test_the_ablation_changes_one_thing_at_a_time():
     """Else its table would say nothing: each variant differs from what it is named after in one key, repeats in none."""
     study = load_study(ROOT / "config" / "ablation.yaml")
-    networks = study["networks"]
+    networks = plain(study.networks)
 
     def differ(one: object, other: object) -> int:
         if isinstance(one, dict) and isinstance(other, dict):

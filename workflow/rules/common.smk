@@ -19,7 +19,7 @@ RESULTS = f"results/{STUDY['study']}"
 # `settings` parameter. (Were it written by a job, Snakemake would overlook those reasons: it ignores them below a job that runs.)
 CONFIG = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml"
 if not Path(CONFIG).exists():
-    write_text(CONFIG, yaml.safe_dump(STUDY, sort_keys=False))
+    write_text(CONFIG, yaml.safe_dump(plain(STUDY), sort_keys=False))
 
 # What every job's shell knows: the study's file; `python` as the interpreter that runs Snakemake, whatever the node's PATH says,
 # unless Snakemake itself was asked to deploy conda environments; and that idle threads should sleep: spinning ones slow a
@@ -44,7 +44,7 @@ with plain_errors():
     check_figures(STUDY, FIGURES)
 
 # Networks to train: the study's, and the controls of those that it audits.
-TRAINED = with_controls(STUDY)["networks"]
+TRAINED = trained_networks(STUDY)
 AUDITED = audited_networks(STUDY)
 CLASSIFIERS = classifiers(STUDY)
 
@@ -155,8 +155,10 @@ DRAWN = [(posterior, test) for posterior in STUDY["posteriors"] for test in post
 
 # Every network on every test that it takes.
 JUDGED = [(network, test) for network in STUDY["networks"] for test in suitable_tests(STUDY, network)]
+JUDGED = [(network, test) for network, test in JUDGED if network not in CLASSIFIERS]  # TRANSITION: they are judged otherwise
 
 
+@functools.cache
 def settings(stage, *names):
     """The part of the study that decides a stage's output, as text: a change reruns the stage."""
     return json.dumps(stage_settings(STUDY, stage, *names), sort_keys=True)
