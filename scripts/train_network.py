@@ -14,6 +14,7 @@ from limelight.codehash import code_hash
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
+from limelight.networks import REGISTRY
 from limelight.probes.line_intensity.maps.files import read_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.study.config import grid_section, load_study, stage_settings
@@ -87,7 +88,7 @@ def work(args: argparse.Namespace, study: dict, network: dict, device: str, team
     grid = make_grid(grid_section(study, network["line_models"][0]), study["subfields"]["size_deg"])
     training, validation = read_pooled(args.train), read_pooled(args.validation)
     check_study(training, validation, grid, settings["beam_fwhm_arcmin"], settings["labels"], settings["splits"])
-    code = code_hash("scripts/train_network.py")
+    code = code_hash("scripts/train_network.py", chosen=(REGISTRY.dotted(network["architecture"]),))
     try:
         found = settings, grid, training, validation, args.checkpoints, device, code, team
         content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)
