@@ -88,7 +88,7 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     expected = header_of(study, network.datasets[0])
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
-    code = code_hash("scripts/train_network.py")
+    code = network_code(study, args.network)
     try:
         found = settings, probe, training, validation, args.checkpoints, device, code, team
         content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)

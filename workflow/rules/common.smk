@@ -10,6 +10,8 @@ from limelight.codehash import code_hash
 from limelight.figures import FIGURES as KINDS, check_figures
 from limelight.files import settings_hash, write_text
 from limelight.halos.inputs import input_files
+from limelight.networks import REGISTRY as ARCHITECTURES
+from limelight.probes.line_intensity.lines.models import MODELS
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 RESULTS = f"results/{STUDY['study']}"
@@ -73,6 +75,28 @@ HALO_CODE = [f"scripts/{'generate' if STUDY['lightcones']['source'] == 'generate
 FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
 MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
 POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
+
+
+def architecture(network):
+    """The code of a network's architecture, as `chosen` code of a stage."""
+    return (ARCHITECTURES.dotted(TRAINED[network]["architecture"]),)
+
+
+def models_of(line_models):
+    """The code of the models behind some line models, as `chosen` code of a stage. A user's own is in the settings."""
+    models = dict.fromkeys(STUDY["line_models"][name]["model"] for name in line_models)
+    return tuple(MODELS.dotted(model) for model in models if ":" not in model)
+
+
+def posterior_code(posterior):
+    """The architecture and the line models that a posterior's network stands for, as `chosen` code of a stage."""
+    network = STUDY["posteriors"][posterior]["network"]
+    return architecture(network) + models_of(TRAINED[network]["line_models"])
+
+
+def rival_models(rival, *tests):
+    """The code of the models that a rival paints with: those of its own line model and of some tests."""
+    return models_of([STUDY["rival"][rival]["line_model"], *(STUDY["tests"][test]["line_model"] for test in tests)])
 
 
 def keep(kind, path):

@@ -21,7 +21,7 @@ rule evaluation:
         gpu=min(1, STUDY["resources"]["gpus"]),
     params:
         settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
-        code=code_hash("scripts/evaluate_network.py"),
+        code=lambda wildcards: code_hash("scripts/evaluate_network.py", chosen=architecture(wildcards.network)),
     shell:
         "python scripts/evaluate_network.py --config $STUDY --test {wildcards.test}"
         " --network {input.model:q} --history {input.history:q} --maps {input.maps:q}"
@@ -57,7 +57,7 @@ rule audit_network:
     params:
         settings=lambda wildcards: settings("audit", wildcards.network),
         control=lambda wildcards, input: f"--control {shlex.quote(input.control)}" if "control" in input.keys() else "",
-        code=code_hash("scripts/audit_network.py"),
+        code=lambda wildcards: code_hash("scripts/audit_network.py", chosen=architecture(wildcards.network)),
     shell:
         "python scripts/audit_network.py --config $STUDY --network {input.model:q} --maps {input.maps:q}"
         " {params.control} --output {output.h5:q} > {log:q} 2>&1"
@@ -83,7 +83,7 @@ rule classification:
         gpu=min(1, STUDY["resources"]["gpus"]),
     params:
         settings=lambda wildcards: settings("classification", wildcards.network),
-        code=code_hash("scripts/classify_maps.py"),
+        code=lambda wildcards: code_hash("scripts/classify_maps.py", chosen=architecture(wildcards.network)),
     shell:
         "python scripts/classify_maps.py --config $STUDY --network {input.model:q} --maps {input.maps:q}"
         " --output {output:q} > {log:q} 2>&1"

@@ -89,7 +89,7 @@ rule layers:
         settings=lambda wildcards: settings(
             "evaluation", wildcards.network, suitable_tests(STUDY, wildcards.network)[0]
         ),
-        code=code_hash("scripts/show_layers.py"),
+        code=lambda wildcards: code_hash("scripts/show_layers.py", chosen=architecture(wildcards.network)),
     shell:
         "python scripts/show_layers.py --config $STUDY --test {params.test} --network {input.model:q}"
         " --maps {input.maps:q} --map {params.map} --output {output:q} > {log:q} 2>&1"

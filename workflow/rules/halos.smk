@@ -73,6 +73,7 @@ rule validate_halos:
             "resources/halo_reference.csv",
             "resources/halo_reference_independent.csv",
             "resources/sfr_behroozi_release.dat",
+            chosen=(MODELS.dotted("li"),),
         ),
     shell:
         "python scripts/validate_halos.py --config $STUDY --lightcones {input:q} --output {output.table:q}"

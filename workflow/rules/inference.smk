@@ -22,7 +22,7 @@ rule posterior:
         gpu=min(1, STUDY["resources"]["gpus"]),
     params:
         settings=lambda wildcards: settings("posterior", wildcards.posterior),
-        code=code_hash("scripts/train_posterior.py"),
+        code=lambda wildcards: code_hash("scripts/train_posterior.py", chosen=posterior_code(wildcards.posterior)),
         subfields=lambda wildcards, input: "--subfields" if input.subfields else "",
         device="auto" if STUDY["resources"]["gpus"] else "cpu",
     shell:
@@ -51,7 +51,7 @@ rule intervals:
         gpu=min(1, STUDY["resources"]["gpus"]),
     params:
         settings=lambda wildcards: settings("intervals", wildcards.posterior, wildcards.test),
-        code=code_hash("scripts/sample_posterior.py"),
+        code=lambda wildcards: code_hash("scripts/sample_posterior.py", chosen=posterior_code(wildcards.posterior)),
         subfields=lambda wildcards, input: "--subfields" if input.subfields else "",
         device="auto" if STUDY["resources"]["gpus"] else "cpu",
     shell:
@@ -111,7 +111,7 @@ rule ideal:
         runtime=runtime("maps"),
     params:
         settings=lambda wildcards: settings("pooled", wildcards.line_model),
-        code=code_hash("scripts/ideal_intervals.py"),
+        code=lambda wildcards: code_hash("scripts/ideal_intervals.py", chosen=models_of([wildcards.line_model])),
     shell:
         "python scripts/ideal_intervals.py --config $STUDY --line-model {wildcards.line_model}"
         " --subfields {input.subfields:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"
@@ -176,7 +176,11 @@ rule rival_emulator:
         runtime=runtime("rival_emulator"),
     params:
         settings=lambda wildcards: settings("rival_emulator", wildcards.rival),
-        code=code_hash("scripts/make_rival_emulator.py", "resources/sfr_behroozi_release.dat"),
+        code=lambda wildcards: code_hash(
+            "scripts/make_rival_emulator.py",
+            "resources/sfr_behroozi_release.dat",
+            chosen=rival_models(wildcards.rival),
+        ),
     shell:
         "python scripts/make_rival_emulator.py --config $STUDY --rival {wildcards.rival} --subfields {input:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -200,7 +204,11 @@ rule rival:
         runtime=runtime("rival"),
     params:
         settings=lambda wildcards: settings("rival", wildcards.rival, wildcards.test),
-        code=code_hash("scripts/run_rival.py", "resources/sfr_behroozi_release.dat"),
+        code=lambda wildcards: code_hash(
+            "scripts/run_rival.py",
+            "resources/sfr_behroozi_release.dat",
+            chosen=rival_models(wildcards.rival, wildcards.test),
+        ),
         chains=f"{RESULTS}/chains/{{rival}}",
     shell:
         "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"

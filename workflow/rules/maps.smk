@@ -18,7 +18,7 @@ rule maps:
         runtime=runtime("maps"),
     params:
         settings=lambda wildcards: settings("maps", wildcards.line_model),
-        code=code_hash(*MAP_CODE),
+        code=lambda wildcards: code_hash(*MAP_CODE, chosen=models_of([wildcards.line_model])),
     shell:
         "python scripts/paint_maps.py --config $STUDY --line-model {wildcards.line_model}"
         " --subfields {input.subfields:q} --output {output:q} > {log:q} 2>&1"
@@ -41,6 +41,6 @@ rule pooled:
         runtime=runtime("pooled"),
     params:
         settings=lambda wildcards: settings("pooled", wildcards.line_model),
-        code=code_hash(*POOL_CODE),
+        code=lambda wildcards: code_hash(*POOL_CODE, chosen=models_of([wildcards.line_model])),
     shell:
         "python scripts/pool_maps.py --config $STUDY --maps {input.maps:q}" " --output {output:q} > {log:q} 2>&1"

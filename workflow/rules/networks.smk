@@ -23,7 +23,7 @@ rule network:
         gpu=STUDY["resources"]["gpus"],
     params:
         settings=lambda wildcards: settings("network", wildcards.network),
-        code=code_hash("scripts/train_network.py"),
+        code=lambda wildcards: code_hash("scripts/train_network.py", chosen=architecture(wildcards.network)),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
         start=lambda wildcards, input: f"--start {shlex.quote(input.start)}" if "start" in input.keys() else "",
     shell:
