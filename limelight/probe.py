@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what these modules import of the engine would come round to
     from limelight.evaluation.audit import Intervention, Question
     from limelight.evaluation.metrics import Judged, Statistics
     from limelight.inference.posteriors.smc import Simulator
+    from limelight.study.cost import SimulationCost, StageCost
 
 
 def load_probe(name: str) -> "Probe":
@@ -74,6 +75,26 @@ class Probe:
     def observation_settings(self, study, entry) -> object:
         """All that decides how data are observed: of a network's entry in the config, or of a test's."""
         raise NotImplementedError
+
+    # What it costs (limelight.study.cost)
+
+    def rows_per_realisation(self, study, dataset: str) -> int:
+        """Rows (at most) of one shard."""
+        raise NotImplementedError
+
+    def stage_costs(self, study) -> "dict[str, StageCost]":
+        """One job of each stage of the probe's own, by the name of its rule."""
+        raise NotImplementedError
+
+    def simulation_cost(self, study, posterior: str) -> "SimulationCost":
+        """What a posterior simulates."""
+        from limelight.study.cost import SimulationCost
+
+        return SimulationCost()
+
+    def audit_questions(self, study) -> tuple[int, int]:
+        """How often the audit asks about all rows, and how often about the changed ones, beyond what it always asks."""
+        return 1, 0
 
     # Data
 

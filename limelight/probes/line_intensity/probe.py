@@ -10,7 +10,7 @@ from limelight.data.targets import Target
 from limelight.evaluation.audit import Intervention, Question
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
-from limelight.probes.line_intensity import checks, metrics, selection, settings
+from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
 from limelight.probes.line_intensity.audit import line_interventions
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
@@ -19,6 +19,7 @@ from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
 from limelight.section import plain
+from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 
@@ -45,6 +46,21 @@ class LineIntensity(Probe):
 
     def observation_settings(self, study: LineStudy, entry: LineNetwork | LineTest) -> settings.LineObservation:
         return settings.observation_settings(study, entry)
+
+    # What it costs
+
+    def rows_per_realisation(self, study: LineStudy, dataset: str) -> int:
+        return cost.maps_per_lightcone(study, dataset)
+
+    def stage_costs(self, study: LineStudy) -> dict[str, StageCost]:
+        return cost.stage_costs(study)
+
+    def simulation_cost(self, study: LineStudy, posterior: str) -> SimulationCost:
+        return cost.simulation_cost(study, posterior)
+
+    def audit_questions(self, study: LineStudy) -> tuple[int, int]:
+        """The noise sweep; each dimming, and each bin that sources are added to."""
+        return len(study.audit.noise_sigma_uk), study.labels.bins + len(study.audit.dim_bins)
 
     # Data and training
 
