@@ -18,8 +18,8 @@ WORDS = ("network", "test", "row")
 class Layer:
     """One layer's answer to a row of data: k of its channels.
 
-    Planes are the first two axes, (x, y) (of data with a single axis one trace, (x,)): at the middle of all further axes, and
-    averaged over them. Of data with two axes both are the image itself.
+    Planes are the first two axes, (x, y): at the middle of all further axes, and averaged over them. Of data with two axes
+    both are the image itself, and of data with a single axis a trace, (x,).
     """
 
     name: str  # as in the network, such as body.0

@@ -64,6 +64,10 @@ def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Fig
         raise problem(f"figure {name}", f"a file of kind '{wrong[0]}'", figure.needs, "give others")
     if figure.of_one and len(files) > 1:
         raise problem(f"figure {name}", f"{len(files)} files", figure.needs, "give one")
+    for one in files:
+        if missing := [key for key in figure.statistics if key not in one.statistics]:
+            found = f"{one.network}/{one.test} without {', '.join(missing)}"
+            raise problem(f"figure {name}", found, figure.needs, "choose other networks")
     for what in figure.same:
         _check_same(name, files, what)
     if shown is None:

@@ -34,8 +34,8 @@ def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
     figure = Figure(figsize=(PAGE_IN, 0.4 + 3 * len(lines)))
     panels = figure.subplot_mosaic(";".join(["vv", *lines]), height_ratios=(0.22, *[1] * (len(lines) - 1), 1.05))
     for name, draw in {"v": _verdicts, **dict(zip(letters, drawn, strict=True))}.items():
-        draw(panels[name], result)
         output_axis(panels[name], result.axis, result.verdict.size)
+        draw(panels[name], result)
     panels["v"].set_xlabel("")
     words, _, judgement = in_words(result).rpartition(": ")
     about = result.settings
@@ -110,11 +110,8 @@ def _responses(panel: Axes, result: Audit) -> None:
 def _blank(panel: Axes, result: Audit) -> None:
     """What the network says of empty data, over the range of the training labels."""
     count, blank = result.verdict.size, result.blank
-    places, clean, noisy = (
-        output_middles(result.axis, count),
-        blank["clean"].ravel(),
-        blank["noisy"].reshape(-1, count),
-    )
+    clean, noisy = blank["clean"].ravel(), blank["noisy"].reshape(-1, count)
+    places = output_middles(result.axis, count)
     low, middle, high = (blank["training_percentiles"][i].ravel() for i in (0, 2, 4))
     panel.fill_between(places, low, high, **BAND)
     panel.plot(places, middle, color="0.5", lw=1.2)
@@ -151,6 +148,7 @@ def _heat(panel: Axes, result: Audit) -> None:
     mesh = panel.pcolormesh(edges, edges, values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), rasterized=True)
     panel.plot(edges[[0, -1]], edges[[0, -1]], color=TRUTH, lw=0.5, ls=":")
     output_axis(panel, result.axis, len(values), "y")
+    panel.set_xlabel(f"{panel.get_xlabel()} changed")
     panel.set_ylabel(f"{panel.get_ylabel()} asked")
     label = f"{name}: change predicted over the true one"
     panel.figure.colorbar(mesh, ax=panel, location="top", shrink=0.8, aspect=30, label=label)

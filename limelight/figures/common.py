@@ -65,7 +65,7 @@ def printed(label: str, unit: str) -> str:
 
 
 def output_edges(axis: OutputAxis, count: int) -> np.ndarray:
-    """Where each of `count` outputs begins and ends on a figure's axis, (count + 1,): bins in their quantity, others 1 wide."""
+    """Where each of `count` outputs begins and ends on a figure's axis, (count + 1,); what is no bin is 1 wide."""
     if not axis.edges:
         return np.arange(count + 1) - 0.5
     edges = np.asarray(axis.edges, np.float64)

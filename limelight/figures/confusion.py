@@ -12,7 +12,13 @@ from limelight.figures.common import panel_grid
 from limelight.figures.figure import StudyFigure
 from limelight.figures.style import COLUMN_IN, PAGE_IN
 
-NOT_OBSERVED = ("dataset", "loss", "training_rows", "shown", "parameter_names")  # settings that a test's data do not show
+NOT_OBSERVED = (
+    "dataset",
+    "loss",
+    "training_rows",
+    "shown",
+    "parameter_names",
+)  # settings that a test's data do not show
 
 
 def confusion_matrix(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:

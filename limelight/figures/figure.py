@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-ANY_TESTS, ONE_EACH = "evaluation files of one or several tests", "one evaluation file of each network"  # what figures need
+ANY_TESTS, ONE_EACH = (
+    "evaluation files of one or several tests",
+    "one evaluation file of each network",
+)  # what figures need
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class StudyFigure:
     Attributes
     ----------
     function
-        (files, shown) -> Figure. files: what was read of them, one or more; shown: numbers of the rows of data that are shown
-        one by one.
+        (files, shown) -> Figure. files: what was read of them, one or more; shown: numbers of the rows of data that are
+        shown one by one.
     needs
         What it is drawn from, in words for errors.
     caption
@@ -27,6 +30,8 @@ class StudyFigure:
         The kind of its files: evaluation, layers or audit.
     same
         What its files must agree in, as paths of attributes and keys, such as "axis" or "target.quantity".
+    statistics
+        The statistics of an evaluation that it cannot do without.
     tables
         The files of resources/ that it draws from as well.
     of_one
@@ -39,5 +44,6 @@ class StudyFigure:
     chapter: str
     reads: str = "evaluation"
     same: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     of_one: bool = False

@@ -25,7 +25,9 @@ def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figur
         truth, predicted = (middle_plane(values[i, 0]) for values in (e.truth, e.predicted))
         low, high = np.percentile(truth, (0.5, 99.5))
         reach = float(np.percentile(np.abs(predicted - truth), 99.5)) or 1.0
-        scales = [{"vmin": low, "vmax": max(high, low + 1e-30)}] * 2 + [{"vmin": -reach, "vmax": reach, "cmap": "RdBu_r"}]
+        scales = [{"vmin": low, "vmax": max(high, low + 1e-30)}] * 2 + [
+            {"vmin": -reach, "vmax": reach, "cmap": "RdBu_r"}
+        ]
         for panel, plane, scale in zip(panels, (truth, predicted, predicted - truth), scales, strict=True):
             drawn = show_plane(panel, plane, e.header.axes, **scale)
             no_ticks(panel)

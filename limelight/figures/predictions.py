@@ -12,7 +12,6 @@ from limelight.figures.common import (
     colour_and_marker,
     legend_name,
     output_axis,
-    output_edges,
     output_middles,
     output_names,
     panel_grid,
@@ -43,7 +42,9 @@ def predicted_against_true(evaluations: list[Evaluation], shown: Sequence[int] =
         panel.set_box_aspect(1)
         if panel.get_subplotspec().is_first_col():
             panel.set_ylabel("predicted")
-    figure.legend(handles=_handles(evaluations, ls="", ms=4), loc="outside upper center", ncols=min(len(evaluations), 4))
+    figure.legend(
+        handles=_handles(evaluations, ls="", ms=4), loc="outside upper center", ncols=min(len(evaluations), 4)
+    )
     return figure
 
 
@@ -63,7 +64,7 @@ def spread_panel(evaluations: list[Evaluation]) -> tuple[Figure, Axes]:
     top = 0.0
     for k, e in enumerate(evaluations):
         ratio = e.statistics["spread_ratio"].ravel()
-        panel.plot(output_middles(axis, len(ratio)), ratio, **colour_and_marker(k), markevery=(k % 3, 3), lw=1.2)
+        panel.plot(output_middles(axis, len(ratio)), ratio, **colour_and_marker(k), markevery=(k, 3), lw=1.2)
         top = max(top, float(np.nan_to_num(ratio).max()))
     panel.set_ylim(0, float(np.clip(1.1 * top, 1.2, 2.0)))  # outputs that hardly vary may go through the roof
     panel.set_ylabel(r"$\sigma$(predicted) / $\sigma$(true)")
