@@ -5,16 +5,10 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# the package of this checkout, whatever is installed; scripts find it by the link scripts/limelight
-sys.path.insert(0, workflow.basedir)
+sys.path.insert(0, workflow.basedir)  # the package of this checkout, whatever else is installed
 
 from limelight.errors import plain_errors
-from limelight.probes.line_intensity.selection import rival_tests
-from limelight.section import plain
 from limelight.study.config import resolve_study
-from limelight.study.legacy import stage_settings
-from limelight.study.selection import audit_datasets, audited_networks, classifiers, comparison_pairs, control_name
-from limelight.study.selection import posterior_tests, suitable_tests, trained_networks, trained_posterior
 
 # `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
 # bench scale, and everything else the demo.
@@ -44,8 +38,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/halos.smk"
-include: "workflow/rules/maps.smk"
+include: probe_rules()
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/inference.smk"
@@ -64,7 +57,7 @@ rule notes_bench:
         everything(),
 
 
-# Whether the networks read their maps: the pages and verdicts of the audit alone.
+# Whether the networks read their data: the pages and verdicts of the audit alone.
 rule audit:
     input:
         audits(),

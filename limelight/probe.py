@@ -38,14 +38,18 @@ class Probe:
 
     name: ClassVar[str]
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
-    figures: ClassVar[Registry]  # its own figures, beside those of limelight.figures
-    figures_of_each_network: ClassVar[Mapping[str, str]] = {}  # name -> chapter of the report
+    figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
+    figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     noise_unit: ClassVar[str] = ""
 
     def code(self, *hooks: str) -> tuple[str, ...]:
         """Where the code of some of these methods stands, for limelight.codehash: a stage hashes those that it calls."""
         found = [getattr(type(self), hook) for hook in hooks]
         return tuple(f"{method.__module__}:{method.__qualname__}" for method in found)
+
+    def dataset_code(self, study, dataset: str) -> tuple[str, ...]:
+        """Dotted strings of code that a dataset chooses by name, such as the function that its halos shine by."""
+        return ()
 
     # The config
 
@@ -151,6 +155,10 @@ class Probe:
         return target.truth(y).mean(axis=0)
 
     # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from
+
+    def simulation_files(self, study, results: str) -> list[str]:
+        """The study's files that a posterior simulates from, below its folder of results."""
+        return []
 
     def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""

@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from limelight.codehash import code_hash
+from limelight.study.code import network_code
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem

@@ -13,6 +13,8 @@ from limelight.probe import Probe
 from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
 from limelight.probes.line_intensity.audit import line_interventions
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
+from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
@@ -28,6 +30,8 @@ class LineIntensity(Probe):
 
     name = "line_intensity"
     study = LineStudy
+    figures = LINE_FIGURES
+    figures_of_each_network = EACH_NETWORK
     noise_unit = "µK per fine voxel"
 
     # The config
@@ -46,6 +50,15 @@ class LineIntensity(Probe):
 
     def observation_settings(self, study: LineStudy, entry: LineNetwork | LineTest) -> settings.LineObservation:
         return settings.observation_settings(study, entry)
+
+    def dataset_code(self, study: LineStudy, dataset: str) -> tuple[str, ...]:
+        """The line model's; a user's own function is hashed with the settings."""
+        model = study.line_models[dataset].model
+        return () if ":" in model else (MODELS.dotted(model),)
+
+    def simulation_files(self, study: LineStudy, results: str) -> list[str]:
+        """The subfields of the training light-cones."""
+        return [f"{results}/subfields/{cone}.h5" for cone in study.lightcones.train]
 
     # What it costs
 
