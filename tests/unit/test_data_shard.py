@@ -216,6 +216,8 @@ def rewrite(file, name, values):
         (lambda f: f.attrs.__delitem__("geometry"), "no attribute 'geometry'"),
         (lambda f: f.attrs.__delitem__("dataset"), "no attribute 'dataset'"),
         (lambda f: f.attrs.__setitem__("truths", "{"), "attribute 'truths' damaged"),
+        (lambda f: f.attrs.__setitem__("axes", '[{"name": "x"}]'), "a header that cannot be read"),
+        (lambda f: f.attrs.__setitem__("channels", 3), "a header that cannot be read"),
         (lambda f: f.__delitem__("y"), "no dataset 'y'"),
         (lambda f: f.__delitem__("group"), "no dataset 'group'"),
     ],
