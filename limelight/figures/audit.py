@@ -41,7 +41,7 @@ def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
     about = result.settings
     figure.suptitle(
         f"{words.replace('_', ' ')}\n{judgement}; {about['test_rows']} rows of "
-        f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name']}",
+        f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name'].replace('_', ' ')}",
         fontsize=9.5,
     )
     return figure
