@@ -7,12 +7,12 @@ import sys
 
 import torch
 
-from limelight.study.code import network_code
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.probe import load_probe
+from limelight.study.code import network_code
 from limelight.study.config import load_study
 from limelight.study.selection import header_of, trained_networks
 from limelight.study.settings import network_settings
