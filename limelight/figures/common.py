@@ -1,6 +1,5 @@
 """What several figures share: words for tests and quantities, colours, and published results to compare with."""
 
-import csv
 import functools
 import math
 
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.style import COLOURS, MARKERS
-from limelight.files import resource_path
+from limelight.files import read_csv, resource_path
 from limelight.probes.line_intensity.labels import quantity as in_bins
 
 QUANTITIES = {
@@ -113,12 +112,12 @@ def panel_grid(figure: Figure, count: int, columns: int = 3, **share) -> list[Ax
 @functools.lru_cache(maxsize=2)
 def published_table(name: str) -> dict[str, dict[str, np.ndarray]]:
     """A published table of resources/ as {scenario: {column: values}}; the scenario is '' where the table has one only."""
-    with open(resource_path(name), encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    scenarios = dict.fromkeys(row.get("scenario", "") for row in rows)
-    columns = [column for column in rows[0] if column != "scenario"]
+    columns = read_csv(resource_path(name), "a published table")
+    if "scenario" not in columns:
+        return {"": columns}
+    scenario = columns.pop("scenario")
     return {
-        s: {c: np.array([float(r[c]) for r in rows if r.get("scenario", "") == s]) for c in columns} for s in scenarios
+        one: {c: values[scenario == one] for c, values in columns.items()} for one in dict.fromkeys(scenario.tolist())
     }
 
 

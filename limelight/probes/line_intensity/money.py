@@ -4,7 +4,6 @@ Every method comes as Intervals. Two are made here: a network's point prediction
 would remain unknown if the halos and the line model's parameters were known and the scatter alone were not.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.evaluation.predict import natural
-from limelight.files import resource_path
+from limelight.files import read_csv, resource_path
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.calibration import LEVELS, coverage, ranks, spread_out
 from limelight.inference.intervals import ROWS, Intervals, quantiles_of
@@ -199,18 +198,18 @@ def paper_sigma(sigma: float | list, grid: dict | None) -> float | None:
 
 def published_rows() -> list[dict]:
     """The digitised interval of arXiv:1808.07487: fiducial Li, 11 µK per COMAP voxel, a 1.5° field."""
-    with open(resource_path("ihle2018_interval.csv"), encoding="utf-8", newline="") as file:
-        found = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    table = read_csv(resource_path("ihle2018_interval.csv"), "the published interval")
+    names = ("luminosity_lsun", "frac_err_lower95", "frac_err_upper95")
     return [
         {
             "method": PUBLISHED,
             "noise_uk_per_paper_voxel": 60.6,
-            "luminosity_lsun": row["luminosity_lsun"],
-            "lower_95": row["frac_err_lower95"],
-            "upper_95": row["frac_err_upper95"],
-            "width_95": row["frac_err_upper95"] - row["frac_err_lower95"],
+            "luminosity_lsun": luminosity,
+            "lower_95": lower,
+            "upper_95": upper,
+            "width_95": upper - lower,
         }
-        for row in found
+        for luminosity, lower, upper in zip(*(table[name] for name in names), strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from limelight.figures.style import COLOURS, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
-from limelight.files import resource_path
+from limelight.files import read_csv, resource_path
 from limelight.inference.intervals import Intervals
 
 PUBLISHED_FILE = resource_path("ihle2018_interval.csv")
@@ -49,7 +49,7 @@ def rival_table(result: Intervals) -> list[dict]:
 
 def rival_figure(results: Sequence[Intervals]) -> Figure:
     """95 % intervals over the truth per luminosity, a panel a test, with the published interval of arXiv:1808.07487."""
-    published = np.genfromtxt(PUBLISHED_FILE, delimiter=",", names=True)
+    published = read_csv(PUBLISHED_FILE, "the published interval")
     with style():
         figure = Figure(figsize=(PAGE_IN, 3.2))
         panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
