@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from limelight.figures.inference import calibration_figure, money_figure
 from map_files import GRID, LABELS, make_files, subfields
 from scipy import stats
 
 from limelight.errors import LimelightError
-from limelight.figures.inference import calibration_figure, money_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
 from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts
