@@ -20,7 +20,7 @@ test-all: .venv/installed
 
 # Half an hour: a study killed at random 42 times, also under SLURM (root), every file compared with an unbroken run's.
 kill-harness: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kill_harness.py --kills 30 --slurm-kills 12 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill_harness --kills 30 --slurm-kills 12 \
 	    --output docs/results/kill_harness.csv
 
 lint: .venv/installed
@@ -30,11 +30,12 @@ lint: .venv/installed
 	$(BIN)/snakemake --lint
 
 # The stamp is written last, so that an interrupted installation starts again.
-.venv/installed: envs/constraints.txt
+.venv/installed: envs/constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "limelight needs Python 3.11 or newer; say which with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 clean:

@@ -2,7 +2,7 @@
 """The table of config/ablation.yaml: a row a network and test, from the histories and the summary of its finished workflow.
 
 example: snakemake --configfile config/ablation.yaml --cores 2
-         python benchmarks/ablation.py --results results/ablation --output docs/results/ablation.csv
+         python -m benchmarks.ablation --results results/ablation --output docs/results/ablation.csv
 
 validation_mse chose (the lowest of all epochs, on light-cones not trained on); test_mse_dex2 judges, on others again.
 Both are squares of log10(1 + N), but for the validation_mse of targets that are something else.
@@ -10,13 +10,10 @@ Both are squares of log10(1 + N), but for the validation_mse of targets that are
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import write_text  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import write_csv
 
 TOTALS = {
     "test_mse_dex2": "total_mse_dex",
@@ -43,8 +40,8 @@ def rows(results: Path) -> list[dict]:
                     "test": row["test"],
                     "noise_sigma_uk": row["noise_sigma_uk"],
                     "epoch": best["epoch"],
-                    "validation_mse": f"{float(best['validation_mse']):.4g}",
-                    **{name: f"{float(row[column]):.4g}" for name, column in TOTALS.items()},
+                    "validation_mse": float(best["validation_mse"]),
+                    **{name: float(row[column]) for name, column in TOTALS.items()},
                 }
             )
     return table
@@ -55,9 +52,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="results folder of the study")
     parser.add_argument("--output", type=Path, required=True, metavar="TABLE.csv", help="table to write")
     args = parser.parse_args()
-    table = rows(args.results)
-    text = [",".join(table[0]), *(",".join(row.values()) for row in table)]
-    write_text(args.output, "\n".join(text) + "\n")
+    write_csv(args.output, rows(args.results), digits=4)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Kill a running study at random moments, run it again, and compare every file with an unbroken run, byte for byte.
 
-    python benchmarks/kill_harness.py --kills 30 --slurm-kills 12 --output docs/results/kill_harness.csv
+    python -m benchmarks.kill_harness --kills 30 --slurm-kills 12 --output docs/results/kill_harness.csv
 
 A round is one small study run to its end in a scratch checkout, every second one from its training on. At seeded random
 moments one of its processes gets SIGKILL: `workflow` (snakemake itself), `job` (the snakemake inside a job), `stage` (a
@@ -14,8 +14,6 @@ checkpoint.
 
 import argparse
 import contextlib
-import csv
-import io
 import os
 import platform
 import random
@@ -28,14 +26,10 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "pipeline"), str(ROOT / "tests" / "cluster")]
-
-from checkout import FINAL, SKY, TINY, Checkout, environment
-from one_node import missing, one_node_slurm
-
 from limelight.errors import LimelightError, plain_errors
-from limelight.files import git_commit, write_text
+from limelight.files import git_commit, write_csv, write_text
+from tests.cluster.one_node import missing, one_node_slurm
+from tests.pipeline.checkout import FINAL, SKY, TINY, Checkout, environment
 
 COLUMNS = ("kill", "round", "scheduler", "moment_s", "kind", "process", "repeated_s", "damaged")
 # one network that trains for longer than it starts, so that kills find it
@@ -245,11 +239,8 @@ def wait_for_turn() -> None:
 
 def save(path: Path, rows: list[dict], text: str) -> None:
     """Write the CSV and the page beside it."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, table.getvalue())
+    seconds = ("moment_s", "repeated_s")
+    write_csv(path, [{**row, **{name: f"{row[name]:.1f}" for name in seconds}} for row in rows], 5, COLUMNS)
     write_text(path.with_suffix(".md"), text)
 
 
@@ -282,7 +273,7 @@ job, `stage` a script, `trainer` the training, which goes on from its last check
 {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, `OMP_NUM_THREADS=1`, commit
 {git_commit()[:12]}:
 
-    python benchmarks/kill_harness.py {options} --output docs/results/kill_harness.csv
+    python -m benchmarks.kill_harness {options} --output docs/results/kill_harness.csv
 """
 
 

@@ -4,7 +4,7 @@
 Every number of threads is timed in a process of its own; --device cuda times the GPU. The defaults are one light-cone of
 the demo; `--field 9.52` is one of the paper's (44 million halos, 7 GB).
 
-example: python benchmarks/lightcone.py --field 2.8 --threads 1 2
+example: python -m benchmarks.lightcone --field 2.8 --threads 1 2
 """
 
 import argparse
@@ -18,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.halos.catalogue import read_catalogue, write_catalogue  # noqa: E402
-from limelight.halos.generator import generate_lightcone  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.halos.catalogue import read_catalogue, write_catalogue
+from limelight.halos.generator import generate_lightcone
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -4,24 +4,21 @@
 The maps must be of a registered model with fixed parameters (prior: fiducial). Errors are those of the mean over fields;
 maps of one field share their halos.
 
-example: python benchmarks/luminosity_function.py --config config/bench.yaml --line-model li results/bench/pooled/li/*.h5
+example: python -m benchmarks.luminosity_function --config config/bench.yaml --line-model li results/bench/pooled/li/*.h5
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.probes.line_intensity.lines.models import get_model  # noqa: E402
-from limelight.probes.line_intensity.lines.priors import draw_parameters  # noqa: E402
-from limelight.probes.line_intensity.maps.expectation import expected_luminosities  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.errors import plain_errors, problem
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.maps.expectation import expected_luminosities
+from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.study.config import load_study
 
 SLICES = 10  # of redshift, each with its own mass function
 DRAWS = 10_000  # of the scatter a mass: the brightest half-dex comes from its tail

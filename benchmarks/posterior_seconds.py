@@ -3,19 +3,16 @@
 Files drawn with --timed, on one machine that did nothing else:
   python scripts/sample_posterior.py --timed --config C --test T --posterior posterior.pt --maps P.h5 --output n.h5
   python scripts/run_rival.py --timed ... --output r.h5
-  python benchmarks/posterior_seconds.py r.h5 n.h5        # the first file is what the others are compared with
+  python -m benchmarks.posterior_seconds r.h5 n.h5        # the first file is what the others are compared with
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.inference.intervals import read_intervals  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.inference.intervals import read_intervals
 
 
 def main() -> None:

@@ -5,31 +5,28 @@ Loader: pooled shards on disk to presentations on the device, against a torch Da
 Step: presentation, forward, backward and update as the training loop does them, against the same network with presentations
 made map by map in NumPy and torch's default memory layout.
 
-example: OMP_NUM_THREADS=1 python benchmarks/training.py --maps 6000 --shape 64 64 10
+example: OMP_NUM_THREADS=1 python -m benchmarks.training --maps 6000 --shape 64 64 10
 """
 
 import argparse
 import platform
-import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import h5py
+import numpy as np
+import torch
+from limelight.training.data import Maps, Presentation, on_device, present
+from torch import nn
 
-import h5py  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-
-from limelight.files import write_hdf5  # noqa: E402
-from limelight.networks import build  # noqa: E402
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges  # noqa: E402
-from limelight.probes.line_intensity.maps.files import POOLED, read_pooled  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import Grid  # noqa: E402
-from limelight.training.data import Maps, Presentation, on_device, present  # noqa: E402
-from limelight.training.optim import channels_last  # noqa: E402
+from limelight.files import write_hdf5
+from limelight.networks import build
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
+from limelight.probes.line_intensity.maps.files import POOLED, read_pooled
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.training.optim import channels_last
 
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
 BATCH = 40

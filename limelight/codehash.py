@@ -1,64 +1,250 @@
-"""A hash of the code that a stage script runs, so that editing a module reruns the stages that import it and no others."""
+"""A hash of the code behind a stage, which changes only with what can change the stage's output.
+
+From a script the hash follows the names that it uses to the functions, classes and values that they stand for, in whatever
+limelight module those are, and from these to all that they use. `limelight.syntax` says what of each counts.
+"""
 
 import ast
 import functools
 import hashlib
-import io
-import tokenize
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from limelight.syntax import LOOKS_UP_NAMES, Essence, Names, Writer, called, dotted, names_of, statements
+
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "limelight"
+# Not followed: what words errors and shows progress; this hash; names of what is chosen, which stages give as `chosen`; and
+# the config, since what it decides is the settings, which every stage tracks itself.
+LEFT_OUT = tuple(f"limelight.{name}" for name in ("errors", "progress", "codehash", "syntax", "registry", "study"))
+AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 
-
-def code_hash(*files: str) -> str:
-    """Hash of stage scripts, of every limelight module they import (directly or not), and of the data files named.
-
-    Paths are relative to the repository; what ends in .py is code. Comments and blank lines do not count: rewording one
-    must not retrain a network.
-    """
-    digest = hashlib.sha256()
-    scripts = [ROOT / name for name in files if name.endswith(".py")]
-    for path in sorted(set().union(*map(_closure, scripts))):
-        digest.update(str(path.relative_to(ROOT)).encode() + _tokens(path))
-    for name in files:
-        if not name.endswith(".py"):
-            digest.update(name.encode() + (ROOT / name).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _closure(start: Path) -> set[Path]:
-    seen, queue = set(), [start]
-    while queue:
-        path = queue.pop()
-        if path not in seen:
-            seen.add(path)
-            queue.extend(_imported(path))
-    return seen
+Place = tuple[str, str]  # a module, and the name of a definition in it
 
 
 @functools.cache
-def _imported(path: Path) -> frozenset[Path]:
-    """The limelight modules that a file names in its import statements, wherever they stand.
+def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
+    """Hash of stage scripts, of the code that they use, of the data files named, and of what a study chose by name.
 
-    limelight.study.config is not followed: what it decides is the settings, and every stage tracks those themselves.
+    files: relative to the repository; what ends in .py is code. chosen: "package.module:attribute" of entries of registries
+    (`Registry.dotted`), of which only those chosen count; or "package.module:Class.method", of which only that method counts
+    and what it uses (`Probe.code`).
     """
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    files = set()
-    for name in names:
-        if name.split(".")[0] == "limelight":
-            module = ROOT.joinpath(*name.split("."))
-            files.update(file for file in (module.with_suffix(".py"), module / "__init__.py") if file.is_file())
-    return frozenset(files - {ROOT / "limelight" / "study" / "config.py"})
+    return _checkout().hash(files, chosen)
+
+
+class Module:
+    """One source file, taken apart.
+
+    definitions: statements by the name that they define; at_import: those that act when the module is imported; imports:
+    {name: the dotted names that it may stand for}; modules: what import statements import, wherever they stand.
+    """
+
+    def __init__(self, name: str, package: list[str], tree: ast.Module):
+        self.name, self.tree = name, tree
+        self.imports, self.modules = _imports(tree, package)
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.at_import: list[ast.stmt] = []
+        self.methods: dict[str, ast.FunctionDef] = {}  # by "Class.method": entries of their own, beside the whole class
+        self.parts: dict[str, tuple[str, set[str]]] = {}
+        for statement in tree.body:
+            defined = _defined(statement)
+            counts = [] if self._is_registry(statement) else [statement]
+            for each in defined:
+                self.definitions.setdefault(each, []).extend(counts)
+            if _acts(statement) and not defined or self._is_decorated_here(statement):
+                self.at_import.append(statement)
+            for method in statement.body if isinstance(statement, ast.ClassDef) else []:
+                if isinstance(method, ast.FunctionDef):
+                    self.methods[f"{statement.name}.{method.name}"] = method
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """What names mean here."""
+        return names_of(self.tree, self.imports)
+
+    def part(self, name: str) -> tuple[str, set[str]]:
+        """(text of what counts of a definition, names that it uses); made once."""
+        if name not in self.parts:
+            found = [self.methods[name]] if name in self.methods else self.definitions.get(name, self.at_import)
+            names = self.names if found else Names()
+            writer, essence = Writer(names), Essence(names)
+            kept = [statement for statement in map(essence.visit, found) if statement]
+            self.parts[name] = "".join(map(writer.text, kept)), writer.used
+        return self.parts[name]
+
+    def beside(self, method: str) -> set[str]:
+        """The methods of its own class that a method uses through self."""
+        tree, own = self.methods[method], method.partition(".")[0]
+        used = {
+            f"{own}.{node.attr}" for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)
+        }
+        return used & set(self.methods)
+
+    def _is_registry(self, statement: ast.stmt) -> bool:
+        """Whether a statement makes a Registry: of that, only the entries that a study chose count."""
+        value = getattr(statement, "value", None)
+        return isinstance(value, ast.Call) and self.imports.get(dotted(value.func)) == {"limelight.registry.Registry"}
+
+    def _is_decorated_here(self, statement: ast.stmt) -> bool:
+        """Whether code of the package decorates a definition. It could enter it in a table, to be found by another name."""
+        decorators = {called(one).partition(".")[0] for one in getattr(statement, "decorator_list", [])}
+        own = {name for name, origins in self.imports.items() if any(o.partition(".")[0] == PACKAGE for o in origins)}
+        return bool(decorators & (own | set(self.definitions)))
+
+
+class Code:
+    """The code of one checkout."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.modules: dict[str, Module | None] = {}
+
+    def hash(self, files: Iterable[str], chosen: Iterable[str] = ()) -> str:
+        """See `code_hash`."""
+        digest = hashlib.sha256()
+        for place, text in sorted(self.reached(files, chosen).items()):
+            digest.update(f"{place}{text}\n".encode())
+        digest.update(repr(sorted(chosen)).encode())
+        for name in files:
+            if not name.endswith(".py"):
+                digest.update(name.encode() + (self.root / name).read_bytes())
+        return digest.hexdigest()[:16]
+
+    def reached(self, files: Iterable[str], chosen: Iterable[str] = ()) -> dict[Place, str]:
+        """Text of every definition that the scripts among the files, or the chosen entries, use."""
+        queue = [(name, AT_IMPORT) for name in files if name.endswith(".py")]
+        for entry in chosen:
+            module, _, name = entry.partition(":")
+            method = "." in name and name in getattr(self._module(module), "methods", ())
+            queue.extend([(module, name)] if method else self._places_of(f"{module}.{name}"))
+        found: dict[Place, str] = {}
+        while queue:
+            place = queue.pop()
+            if place not in found:
+                found[place], further = self._part(*place)
+                queue.extend(further)
+        return {place: text for place, text in found.items() if text}
+
+    def _part(self, module_name: str, name: str) -> tuple[str, list[Place]]:
+        """(text of a place, the places that it uses)."""
+        module = self._module(module_name)
+        if name == WHOLE:
+            return "", [(module_name, each) for each in (*module.definitions, AT_IMPORT)]
+        text, used = module.part(name)
+        places = [(module_name, AT_IMPORT)]
+        for each in used:
+            places.extend(self._places_in(module, each))
+        if name in module.methods:
+            places += [(module_name, other) for other in module.beside(name)]
+        if name == AT_IMPORT:  # importing a module runs its packages and the modules that it imports
+            places += [(one, AT_IMPORT) for one in (*_packages(module_name), *module.modules) if self._module(one)]
+            places += [(star, WHOLE) for star in module.imports.get("*", ()) if self._module(star)]
+        imported = sorted({each.partition(".")[0] for each in used} & set(module.imports))
+        return text + "".join(f" {first}={sorted(module.imports[first])}" for first in imported), places
+
+    def _places_in(self, module: Module, name: str, seen: frozenset = frozenset()) -> Iterator[Place]:
+        """The places that a dotted name leads to within a module; none for a builtin or a name within a function."""
+        first, _, rest = name.partition(".")
+        if first in module.definitions:
+            yield module.name, first
+        if first in LOOKS_UP_NAMES:
+            yield module.name, WHOLE
+        if (module.name, first) not in seen:
+            for origin in module.imports.get(first, ()):
+                yield from self._places_of(f"{origin}.{rest}" if rest else origin, seen | {(module.name, first)})
+
+    def _places_of(self, name: str, seen: frozenset = frozenset()) -> Iterator[Place]:
+        """The places that an absolute dotted name leads to: a definition, or a whole module where it cannot be told."""
+        parts = name.split(".")
+        module = self._module(parts[0])
+        if module is None or _is_left_out(name):
+            return
+        for number, part in enumerate(parts[1:], start=1):
+            below = self._module(f"{module.name}.{part}")
+            if part in module.definitions or part in module.imports:
+                yield from self._places_in(module, ".".join(parts[number:]), seen)
+                if below is None:
+                    return
+            elif below is None:
+                break
+            module = below
+        yield module.name, WHOLE
+
+    def _module(self, name: str) -> Module | None:
+        """A module of the package, or a script by its path; None for what is not followed."""
+        if name not in self.modules:
+            self.modules[name] = self._read(name)
+        return self.modules[name]
+
+    def _read(self, name: str) -> Module | None:
+        if name.endswith(".py"):
+            return _parsed(name, False, (self.root / name).read_text(encoding="utf-8"))
+        if name.partition(".")[0] != PACKAGE or _is_left_out(name):
+            return None
+        path = self.root.joinpath(*name.split("."))
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return _parsed(name, file.name == "__init__.py", file.read_text(encoding="utf-8"))
+        return None
 
 
 @functools.cache
-def _tokens(path: Path) -> bytes:
-    skip = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING)
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
-    return "\0".join(token.string for token in tokens if token.type not in skip).encode()
+def _checkout() -> Code:
+    return Code(ROOT)
+
+
+def _is_left_out(name: str) -> bool:
+    return any(f"{name}.".startswith(f"{left}.") for left in LEFT_OUT)
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that a module stands in, the outermost first."""
+    parts = [] if module.endswith(".py") else module.split(".")
+    return [".".join(parts[:number]) for number in range(1, len(parts))]
+
+
+@functools.cache
+def _parsed(name: str, is_package: bool, text: str) -> Module:
+    return Module(name, name.split(".") if is_package else name.split(".")[:-1], ast.parse(text))
+
+
+def _imports(tree: ast.Module, package: list[str]) -> tuple[dict[str, set[str]], set[str]]:
+    """({name: what import statements say it is}, modules that they import) of a module that stands in a package."""
+    imports: dict[str, set[str]] = {}
+    modules = set()
+    for statement in statements(tree):
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                modules.add(alias.name)
+                name = alias.name if alias.asname else alias.name.partition(".")[0]
+                imports.setdefault(alias.asname or name, set()).add(name)
+        elif isinstance(statement, ast.ImportFrom):
+            above = package[: len(package) - statement.level + 1] if statement.level else []
+            origin = ".".join([*above, *([statement.module] if statement.module else [])])
+            for alias in statement.names:
+                modules |= {origin, f"{origin}.{alias.name}"}
+                where = origin if alias.name == "*" else f"{origin}.{alias.name}"
+                imports.setdefault(alias.asname or alias.name, set()).add(where)
+    return imports, modules
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _acts(statement: ast.stmt) -> bool:
+    """Whether a statement does more than import or document."""
+    is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return not (is_docstring or isinstance(statement, ast.Import | ast.ImportFrom))
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """The names that a statement of a module defines; none for one that does anything else as well."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return []
+    each = [item for target in targets for item in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    return [item.id for item in each] if all(isinstance(item, ast.Name) for item in each) else []

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
+EXTRAS = {"asdf": "formats", "blosc": "formats", "pyarrow": "formats", "sbi": "inference"}  # package: its extra
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
 
 class LimelightError(Exception):
-    """A problem the user can mend. The message is one line: where, what was found, what was expected, what to do."""
+    """A problem the user can mend. The message is one line: where, what was found, what was expected, what to do.
+
+    Of several faults at once (those of a config) it has one line for each.
+    """
 
 
 def problem(where: object, found: str, expected: str, fix: str) -> LimelightError:
@@ -26,7 +30,7 @@ def problem(where: object, found: str, expected: str, fix: str) -> LimelightErro
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what can go wrong at a script's edge into one line on stderr and a non-zero exit, without a traceback.
+    """Turn what can go wrong at a script's edge into one line per fault on stderr and a non-zero exit, without a traceback.
 
     Faults of limelight itself (any other exception) keep their traceback: those are for us to read.
     """
@@ -34,13 +38,19 @@ def plain_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()  # a reader that went away shows here, not while Python shuts down
     except LimelightError as error:
-        _stop(str(error))
+        _stop(*str(error).splitlines())
     except KeyboardInterrupt:
         _stop("interrupted; finished files are kept, run the same command again to go on", code=130)
     except BrokenPipeError:
         os._exit(128 + signal.SIGPIPE)  # the reader of our output went away (`| head`): nobody to say it to
     except MemoryError as error:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map, batch or light-cone")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        expected = f"the packages of the extra '{EXTRAS[package]}'"
+        _stop(str(problem(package, "it not installed", expected, f"pip install {package}")))
     except OSError as error:
         if error.errno is None:
             raise
@@ -60,9 +70,10 @@ def plain_errors() -> Iterator[None]:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map or batch")
 
 
-def _stop(line: str, code: int = 1, at_once: bool = False) -> NoReturn:
-    """Say one line on stderr and end; at_once skips what Python does at its end."""
-    print(f"limelight: error: {' '.join(line.split())}", file=sys.stderr, flush=True)
+def _stop(*lines: str, code: int = 1, at_once: bool = False) -> NoReturn:
+    """Say the lines on stderr and end; at_once skips what Python does at its end."""
+    for line in lines:
+        print(f"limelight: error: {' '.join(line.split())}", file=sys.stderr, flush=True)
     if at_once:
         os._exit(code)
     sys.exit(code)

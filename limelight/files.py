@@ -6,6 +6,7 @@ truncated, of another kind, or lacks a dataset.
 """
 
 import contextlib
+import csv
 import functools
 import glob
 import hashlib
@@ -27,6 +28,7 @@ import numpy as np
 
 from limelight import __version__
 from limelight.errors import FULL, problem
+from limelight.section import plain
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
@@ -98,6 +100,52 @@ def write_text(path: str | Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def csv_text(table: dict[str, Sequence] | list[dict], digits: int, columns: Sequence[str] | None = None) -> str:
+    """A table as CSV, from its columns or its rows, by name.
+
+    Floats have `digits` significant digits. NaN, None and what a row lacks are empty fields. columns: which, in this order
+    (default: all, as they come).
+    """
+    import pandas  # takes half a second to import, and most programs write no table
+
+    def text(value: object) -> str:  # of all fields: pandas would turn integers beside empty fields into floats
+        return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
+
+    frame = pandas.DataFrame(table, columns=columns, dtype=object)
+    return frame.map(text, na_action="ignore").to_csv(index=False, lineterminator="\n")
+
+
+def write_csv(
+    path: str | Path, table: dict[str, Sequence] | list[dict], digits: int, columns: Sequence[str] | None = None
+) -> None:
+    """Write a table of `csv_text` atomically."""
+    write_text(path, csv_text(table, digits, columns))
+
+
+def read_csv(path: str | Path, kind: str) -> dict[str, np.ndarray]:
+    """The columns of a CSV file by name: float64 where all fields are numbers or empty (NaN), else text.
+
+    Raises LimelightError when the file is missing, is not text, or has rows of other lengths than its first line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", kind, "check the path")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+        columns = list(zip(names, *rows, strict=True))
+    except (ValueError, csv.Error) as error:
+        raise problem(path, f"something else ({error})", kind, "give the right file, or make it again") from None
+    return {name: _numbers_or_text(fields) for name, *fields in columns}
+
+
+def _numbers_or_text(fields: list[str]) -> np.ndarray:
+    try:
+        return np.array([float(field or "nan") for field in fields])
+    except ValueError:
+        return np.array(fields)
+
+
 @functools.lru_cache(maxsize=1)
 def git_commit() -> str:
     """The commit of the checkout this package runs from, or 'unknown' outside one."""
@@ -112,15 +160,17 @@ def git_commit() -> str:
 
 @functools.lru_cache(maxsize=1)
 def library_versions() -> str:
-    """Versions of Python and of the libraries that decide the numbers, as one line."""
-    names = ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
-    return ", ".join([f"python {platform.python_version()}", *versions])
+    """Versions of Python and of the installed libraries that decide the numbers, as one line."""
+    versions = [f"python {platform.python_version()}"]
+    for name in ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(versions)
 
 
 def settings_hash(settings: object) -> str:
-    """A short hash of any JSON-able settings; key order does not matter."""
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    """A short hash of settings: sections, dataclasses, or what JSON knows. The order of keys does not matter."""
+    text = json.dumps(plain(settings), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -131,7 +181,7 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
         "git_commit": git_commit(),
         "libraries": library_versions(),
         "config_hash": settings_hash(settings),
-        "settings": json.dumps(settings, sort_keys=True),
+        "settings": json.dumps(plain(settings), sort_keys=True),
         "seed": int(seed),
     }
 
@@ -140,7 +190,8 @@ def provenance(settings: object, seed: int) -> dict[str, object]:
 def write_hdf5(
     path: str | Path, kind: str, attributes: dict[str, object], in_memory: bool = False
 ) -> Iterator[h5py.File]:
-    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts in `attributes` become JSON.
+    """Yield an HDF5 file open for writing that appears at `path` only when whole. Dicts, lists, sections and dataclasses in
+    `attributes` become JSON.
 
     in_memory: build the file in memory and write it at once. For small files of many objects: HDF5 may crash when the disk
     fills up between them.
@@ -152,7 +203,7 @@ def write_hdf5(
             with h5py.File(target, "w", libver=("v110", "v110")) as file:
                 file.attrs["limelight_kind"] = kind
                 file.attrs["limelight_format"] = FORMAT_VERSION
-                for name, value in attributes.items():
+                for name, value in plain(attributes).items():
                     is_json = isinstance(value, dict | list | tuple)
                     file.attrs[name] = json.dumps(value, sort_keys=True) if is_json else value
                 yield file

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Audit a trained network: does it read its maps, or repeat what it remembers? A verdict for every luminosity bin.
+"""Audit a trained network: does it read its maps, or repeat what it remembers? A verdict for every output.
 
 Writes an audit file and, beside it, the verdict table as CSV. docs/audit.md explains the tests and the thresholds.
 
 example: python scripts/audit_network.py --config config/demo.yaml --network networks/limelight/model.pt \\
-    --maps pooled/li10/9.h5 pooled/li10/10.h5 --control networks/limelight-permuted/model.pt --output audit/limelight.h5
+    --data shards/li10/9.h5 shards/li10/10.h5 --control networks/limelight-permuted/model.pt --output audit/limelight.h5
 """
 
 import argparse
@@ -12,18 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.audit import audit, in_words  # noqa: E402
-from limelight.evaluation.audit_file import write_audit, write_table  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.data.shard import read_shards
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit import audit, in_words
+from limelight.evaluation.audit_file import write_audit, write_table
+from limelight.files import provenance
+from limelight.probe import load_probe
+from limelight.study.config import load_study
+from limelight.study.settings import audit_settings
+from limelight.training import load_model
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument(
-        "--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps, in folders by line model"
+        "--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="test data, in folders by dataset"
     )
     parser.add_argument("--control", type=Path, metavar="model.pt", help="its recipe trained on permuted labels")
     parser.add_argument("--output", type=Path, required=True, metavar="A.h5", help="audit file; A.csv stands beside it")
@@ -44,22 +44,22 @@ def main() -> None:
     device = pick_device(args.device)
     network = load_model(args.network, device)
     name = network[1]["network"]
-    if name not in study["networks"]:
+    if name not in study.networks:
         raise problem(args.network, f"network '{name}'", f"one of {', '.join(study['networks'])}", "choose one")
     control = load_model(args.control, device) if args.control else None
-    settings = stage_settings(study, "audit", name)
-    torch.set_num_threads(settings["threads"])
-    files: dict[str, list[Path]] = {model: [] for model in settings["datasets"]}
-    for path in args.maps:
+    settings, probe = audit_settings(study, name), load_probe(study.probe)
+    torch.set_num_threads(settings.evaluation.trained.threads)
+    files: dict[str, list[Path]] = {dataset: [] for dataset in settings.datasets}
+    for path in args.data:
         if path.parent.name not in files:
-            raise problem(path, f"maps of '{path.parent.name}'", f"those of {', '.join(files)}", "leave it out")
+            raise problem(path, f"data of '{path.parent.name}'", f"those of {', '.join(files)}", "leave it out")
         files[path.parent.name].append(path)
-    missing = [model for model in settings["audited_on"] if not files[model]]
+    missing = [dataset for dataset in settings.audited_on if not files[dataset]]
     if missing:
-        raise problem("--maps", f"none of {', '.join(missing)}", "the datasets that the verdict is from", "add them")
-    datasets = {model: read_pooled(paths) for model, paths in files.items() if paths}
-    result = audit(*network, settings, datasets, control, device)
-    write_audit(args.output, result, provenance(settings, study["seed"]))
+        raise problem("--data", f"none of {', '.join(missing)}", "the datasets that the verdict is from", "add them")
+    datasets = {dataset: read_shards(paths) for dataset, paths in files.items() if paths}
+    result = audit(*network, settings, probe, datasets, control, device)
+    write_audit(args.output, result, provenance(settings, study.seed))
     write_table(args.output.with_suffix(".csv"), result)
     print(f"{args.output}: {in_words(result)}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 

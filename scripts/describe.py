@@ -5,13 +5,10 @@ example: python scripts/describe.py results/demo/networks/limelight/model.pt
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.describe import describe  # noqa: E402
-from limelight.errors import plain_errors  # noqa: E402
+from limelight.describe import describe
+from limelight.errors import plain_errors
 
 
 def main() -> None:

@@ -5,14 +5,11 @@ example: python scripts/estimate.py --config config/paper.yaml
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.study.config import load_study  # noqa: E402
-from limelight.study.cost import GPU_FLOPS, GPU_STEP_S, MARGIN, costs, network_size, training_seconds, training_steps  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.study.config import load_study
+from limelight.study.cost import GPU_FLOPS, GPU_STEP_S, MARGIN, costs, network_size, training_seconds, training_steps
 
 COLUMNS = {  # heading: (column, format)
     "jobs": ("jobs", "{:,d}"),

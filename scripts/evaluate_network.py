@@ -5,7 +5,7 @@ The config's `tests` says which maps and which noise; the noise of each map is f
 
 example: python scripts/evaluate_network.py --config config/demo.yaml --test no_noise \\
     --network networks/limelight/model.pt --history networks/limelight/history.csv \\
-    --maps pooled/li10/9.h5 pooled/li10/10.h5 --output evaluation/no_noise.h5
+    --data shards/li10/9.h5 shards/li10/10.h5 --output evaluation/no_noise.h5
 """
 
 import argparse
@@ -13,19 +13,19 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.evaluation_file import read_history, write_evaluation  # noqa: E402
-from limelight.evaluation.metrics import in_words  # noqa: E402
-from limelight.evaluation.predict import evaluate  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
-from limelight.training import load_model  # noqa: E402
+from limelight.data.shard import read_shards
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.evaluation_file import read_history, write_evaluation
+from limelight.evaluation.metrics import in_words
+from limelight.evaluation.predict import evaluate
+from limelight.files import provenance
+from limelight.probe import load_probe
+from limelight.study.config import load_study
+from limelight.study.settings import evaluation_settings
+from limelight.training import load_model
 
 
 def main() -> None:
@@ -34,26 +34,27 @@ def main() -> None:
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
-    parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
     parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    if args.test not in study["tests"]:
+    if args.test not in study.tests:
         raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
     device = pick_device(args.device)
     module, info = load_model(args.network, device)
-    if info["network"] not in study["networks"]:
+    if info["network"] not in study.networks:
         raise problem(
             args.network, f"network '{info['network']}'", f"one of {', '.join(study['networks'])}", "choose one"
         )
-    settings = stage_settings(study, "evaluation", info["network"], args.test)
-    torch.set_num_threads(settings["threads"])
-    result = evaluate(module, info, settings, read_pooled(args.maps), read_history(args.history), device)
-    write_evaluation(args.output, result, provenance(settings, study["seed"]))
-    seconds = time.monotonic() - start
-    print(f"{args.output}: {len(result.truth)} maps; {in_words(result.totals)}; {seconds:.1f} s", file=sys.stderr)
+    settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
+    torch.set_num_threads(settings.trained.threads)
+    found, history = read_shards(args.data), read_history(args.history)
+    result = evaluate(module, info, settings, probe, found, history, device)
+    write_evaluation(args.output, result, provenance(settings, study.seed))
+    words = probe.in_words(result.totals) or in_words(result.totals)
+    print(f"{args.output}: {len(result.truth)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

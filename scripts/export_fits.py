@@ -5,13 +5,10 @@ example: python scripts/export_fits.py --input results/demo/pooled/li10/9.h5 --m
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.probes.line_intensity.maps.fits import export_map  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.probes.line_intensity.maps.fits import export_map
 
 
 def main() -> None:

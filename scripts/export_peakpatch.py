@@ -11,12 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.halos.catalogue import read_catalogue  # noqa: E402
-from limelight.halos.formation import formation_redshift  # noqa: E402
-from limelight.halos.formats.peakpatch import write_peakpatch_npz  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.halos.catalogue import read_catalogue
+from limelight.halos.formation import formation_redshift
+from limelight.halos.formats.peakpatch import write_peakpatch_npz
 
 
 def main() -> None:

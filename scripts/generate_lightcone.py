@@ -12,16 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.halos.catalogue import write_catalogue  # noqa: E402
-from limelight.halos.generator import generate_lightcone  # noqa: E402
-from limelight.seeds import torch_seed  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.halos.catalogue import write_catalogue
+from limelight.halos.generator import generate_lightcone
+from limelight.seeds import torch_seed
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

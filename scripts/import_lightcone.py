@@ -12,13 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.halos.catalogue import write_catalogue  # noqa: E402
-from limelight.halos.foreign import import_lightcone  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.files import provenance
+from limelight.halos.catalogue import write_catalogue
+from limelight.halos.foreign import import_lightcone
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

@@ -5,14 +5,11 @@ example: python scripts/list_provenance.py --output provenance.html results/demo
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.describe import provenance_table  # noqa: E402
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.files import write_text  # noqa: E402
+from limelight.describe import provenance_table
+from limelight.errors import plain_errors
+from limelight.files import write_text
 
 
 def main() -> None:

@@ -11,13 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference  # noqa: E402
-from limelight.halos.validation import clustering_statistics  # noqa: E402
-from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.errors import plain_errors
+from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference
+from limelight.halos.validation import clustering_statistics
+from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import attribute, provenance, read_hdf5  # noqa: E402
-from limelight.halos.catalogue import KIND, read_catalogue  # noqa: E402
-from limelight.halos.subfields import write_subfields  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import attribute, provenance, read_hdf5
+from limelight.halos.catalogue import KIND, read_catalogue
+from limelight.halos.subfields import write_subfields
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def lightcone_number(path: Path) -> int:

@@ -7,19 +7,17 @@ example: python scripts/paint_maps.py --config config/demo.yaml --line-model li1
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.halos.subfields import read_subfield_halos, read_subfields  # noqa: E402
-from limelight.probes.line_intensity.maps.files import write_maps  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.probes.line_intensity.maps.paint import paint_subfields  # noqa: E402
-from limelight.progress import progress  # noqa: E402
-from limelight.study.config import load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.halos.subfields import read_subfield_halos, read_subfields
+from limelight.probes.line_intensity.maps.files import write_maps
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.progress import progress
+from limelight.study.config import load_study
+from limelight.study.legacy import stage_settings
 
 
 def main() -> None:

@@ -1,41 +1,38 @@
 #!/usr/bin/env python3
-"""Smooth maps by the instrument's beam, if the config asks for it, and sum them in blocks: what networks train on.
+"""Smooth maps by the instrument's beam, if the config asks for it, and sum them in blocks: the shard that networks train on.
 
-example: python scripts/pool_maps.py --config config/demo.yaml --maps maps/3.h5 --output pooled/3.h5
+example: python scripts/pool_maps.py --config config/demo.yaml --maps maps/3.h5 --output shards/3.h5
 """
 
 import argparse
 import functools
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import attribute, provenance  # noqa: E402
-from limelight.probes.line_intensity.maps.files import open_maps, write_pooled  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.progress import progress  # noqa: E402
-from limelight.study.config import grid_section, load_study, stage_settings  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.files import attribute, provenance
+from limelight.probes.line_intensity.maps.files import open_maps
+from limelight.probes.line_intensity.settings import shard_settings
+from limelight.probes.line_intensity.shards import pool_maps
+from limelight.progress import progress
+from limelight.study.config import load_study
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--maps", type=Path, required=True, help="maps file to pool")
-    parser.add_argument("--output", type=Path, required=True, help="pooled file to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
     study = load_study(args.config)
     with open_maps(args.maps) as (file, _):
         name, lightcone = attribute(file, "line_model")["name"], attribute(file, "lightcone")
-    if name not in study["line_models"]:
-        known = ", ".join(study["line_models"])
+    if name not in study.datasets:
+        known = ", ".join(study.datasets)
         raise problem(args.maps, f"maps of line model '{name}'", f"one of the config's: {known}", "use its own config")
-    grid = make_grid(grid_section(study, name), study["subfields"]["size_deg"])
-    settings = stage_settings(study, "pooled", name)
+    settings = shard_settings(study, name)
     show = functools.partial(progress, what=f"pool {name} of light-cone {lightcone}")
-    attributes = provenance(settings, study["seed"])
-    write_pooled(args.output, args.maps, grid, settings["beam_fwhm_arcmin"], attributes, show)
+    attributes = provenance(settings, study.seed)
+    pool_maps(args.output, args.maps, settings.grid, settings.beam_fwhm_arcmin, attributes, show)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,20 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from limelight.device import DEVICES, pick_device  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import provenance  # noqa: E402
-from limelight.inference.intervals import write_intervals  # noqa: E402
-from limelight.inference.posterior_intervals import posterior_intervals  # noqa: E402
-from limelight.inference.posteriors.posterior import load_posterior  # noqa: E402
-from limelight.probes.line_intensity.maps.files import read_pooled  # noqa: E402
-from limelight.study.config import load_study, stage_settings, trained_posterior  # noqa: E402
+from limelight.data.shard import read_shards
+from limelight.device import DEVICES, pick_device
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.inference.intervals import write_intervals
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probe import load_probe
+from limelight.study.config import load_study
+from limelight.study.selection import trained_posterior
+from limelight.study.settings import intervals_settings
 
 
 def main() -> None:
@@ -34,40 +35,44 @@ def main() -> None:
     parser.add_argument("--name", help="posterior of the config; without it the one that posterior.pt was trained as")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--posterior", type=Path, required=True, metavar="posterior.pt", help="trained posterior")
-    parser.add_argument("--maps", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled test maps")
-    parser.add_argument("--subfields", nargs="*", default=[], metavar="S.h5", help="abc: smc: subfields to paint on")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
+    parser.add_argument(
+        "--simulate-from", nargs="*", default=[], metavar="S.h5", help="abc: smc: what the probe simulates from"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="I.h5", help="intervals file to write")
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    if args.test not in study["tests"]:
+    if args.test not in study.tests:
         raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
     device = pick_device(args.device)
     posterior = load_posterior(args.posterior, device)
-    name, known = args.name or posterior.content["posterior"], ", ".join(study["posteriors"]) or "none"
-    if name not in study["posteriors"]:
+    name, known = args.name or posterior.content["posterior"], ", ".join(study.posteriors) or "none"
+    if name not in study.posteriors:
         where = "--name" if args.name else args.posterior
         raise problem(where, f"posterior '{name}'", f"one of the config's: {known}", "choose one")
     trained = trained_posterior(study, name)
     if posterior.content["posterior"] != trained:
         found, expected = f"posterior '{posterior.content['posterior']}'", f"'{trained}', from which {name} draws"
         raise problem(args.posterior, found, expected, "give that one's posterior.pt")
-    if study["posteriors"][name]["abc"] == "smc" and not args.subfields:
-        expected = "subfields files of the training light-cones: abc: smc paints its own maps"
-        raise problem("--subfields", "none", expected, "give some")
-    settings = stage_settings(study, "intervals", name, args.test)
-    torch.set_num_threads(settings["threads"])
-    result = posterior_intervals(posterior, settings, read_pooled(args.maps), args.timed, args.subfields)
-    write_intervals(args.output, result, provenance(settings, study["seed"]))
+    if study.posteriors[name].abc == "smc" and not args.simulate_from:
+        expected = "what the probe simulates from (subfields of the training light-cones), for abc: smc"
+        raise problem("--simulate-from", "nothing", expected, "give it")
+    settings, probe = intervals_settings(study, name, args.test), load_probe(study.probe)
+    torch.set_num_threads(settings.evaluation.trained.threads)
+    found = read_shards(args.data)
+    result = posterior_intervals(posterior, settings, probe, found, args.timed, args.simulate_from)
+    write_intervals(args.output, result, provenance(settings, study.seed))
     inside = (result.quantiles[..., 0] <= result.truth) & (result.truth <= result.quantiles[..., -1])
-    filled = result.truth.mean(axis=0) >= 1
-    words = f"{100 * np.mean(inside[:, filled]):.1f} % of truths in the 95 % intervals of bins with a source or more"
+    filled = result.truth.mean(axis=0) >= 1 if result.counts else np.full(result.truth.shape[1], True)
+    where = " of bins with a source or more" if result.counts else ""
+    words = f"{100 * np.mean(inside[:, filled]):.1f} % of truths in the 95 % intervals{where}"
     if "simulations" in result.settings:
         words += f"; {result.settings['simulations']} simulations, "
         words += f"{100 * result.settings['accepted'] / result.settings['proposals']:.0f} % of proposals accepted"
-    print(f"{args.output}: {len(result.truth)} maps; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+    print(f"{args.output}: {len(result.truth)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
-from limelight.evaluation.summary import summary_csv  # noqa: E402
-from limelight.files import write_text  # noqa: E402
+from limelight.errors import plain_errors
+from limelight.evaluation.evaluation_file import read_evaluation
+from limelight.evaluation.summary import summary_csv
+from limelight.files import write_text
 
 
 def main() -> None:

@@ -17,19 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.cosmology import Cosmology  # noqa: E402
-from limelight.errors import plain_errors  # noqa: E402
-from limelight.figures.halos import validation_page  # noqa: E402
-from limelight.figures.style import save  # noqa: E402
-from limelight.files import write_text  # noqa: E402
-from limelight.halos.box import HaloBox, generate_box  # noqa: E402
-from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg  # noqa: E402
-from limelight.halos.cone_clustering import LIGHTCONE, cone_cell_rows, cone_clustering_rows  # noqa: E402
-from limelight.halos.generator import generate_lightcone  # noqa: E402
-from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference  # noqa: E402
-from limelight.halos.validation import (  # noqa: E402
+from limelight.cosmology import Cosmology
+from limelight.errors import plain_errors
+from limelight.figures.halos import validation_page
+from limelight.figures.style import save
+from limelight.files import write_text
+from limelight.halos.box import HaloBox, generate_box
+from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
+from limelight.halos.cone_clustering import LIGHTCONE, cone_cell_rows, cone_clustering_rows
+from limelight.halos.generator import generate_lightcone
+from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference
+from limelight.halos.validation import (
     Row,
     abundance_rows,
     bias_rows,
@@ -40,18 +38,18 @@ from limelight.halos.validation import (  # noqa: E402
     reference_rows,
     table_text,
 )
-from limelight.probes.line_intensity.lines.models import LineModel, get_model  # noqa: E402
-from limelight.probes.line_intensity.maps.expectation import expected_luminosities, expected_temperature_uk  # noqa: E402
-from limelight.probes.line_intensity.maps.grid import make_grid  # noqa: E402
-from limelight.probes.line_intensity.maps.one_point import (  # noqa: E402
+from limelight.probes.line_intensity.lines.models import LineModel, get_model
+from limelight.probes.line_intensity.maps.expectation import expected_luminosities, expected_temperature_uk
+from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.one_point import (
     FEWEST_VOXELS,
     jackknifed_one_point,
     one_point_edges,
     quarter_sums,
 )
-from limelight.probes.line_intensity.maps.paint import paint  # noqa: E402
-from limelight.seeds import generator, torch_seed  # noqa: E402
-from limelight.study.config import load_study  # noqa: E402
+from limelight.probes.line_intensity.maps.paint import paint
+from limelight.seeds import generator, torch_seed
+from limelight.study.config import load_study
 
 LUM_EDGES = np.arange(3.5, 6.6, 0.5)
 

@@ -143,7 +143,7 @@ def page(found: list[Entry], study: dict, config: str, folder: str, facts: dict[
     """The Markdown page. folder: of the pictures, as seen from the page; facts: what the run was, shown at the top."""
     lines = [f"# Gallery: the study `{study['study']}`", ""]
     lines += [
-        "Made by `scripts/make_gallery.py` from one finished run; captions are those of the config. How to read each kind of"
+        "Made by `tools/make_gallery.py` from one finished run; captions are those of the config. How to read each kind of"
     ]
     lines += [
         "figure stands in `workflow/report/`; which experiment of the notes is which, in [experiments.md](experiments.md).",

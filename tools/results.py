@@ -1,16 +1,16 @@
 """A finished study in tables: 95 % bands beside the published ones bin by bin, audits, classifiers, and a page of them."""
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from limelight.evaluation.classify import Classification
 
 from limelight.errors import problem
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
-from limelight.evaluation.classify import Classification
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import paper_sigma_uk, published_bands
+from limelight.files import csv_text
 
 LUMINOSITIES = (2.5e4, 9e4, 3.4e5, 6.6e5, 1.3e6)  # Lsun, of the page's tables
 FILLED = 10  # sources a bin holds on average: what an audit judges
@@ -64,12 +64,8 @@ def band_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
 
 
 def table_csv(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> str:
-    """Rows as CSV text of the given columns, numbers to four digits, NaN as an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _number(row[name]) for name in columns} for row in rows)
-    return text.getvalue()
+    """Rows as CSV text of the given columns, numbers to four digits."""
+    return csv_text([{name: _number(row[name]) for name in columns} for row in rows], 4, columns)
 
 
 def short_summary(text: str) -> str:
@@ -113,7 +109,7 @@ def results_page(
     files: dict[str, str],
 ) -> str:
     """The Markdown page: bands beside published ones, all errors, verdicts, classifiers. files: {name: what it holds}."""
-    lines = [f"# {title}", "", "Made by `scripts/make_results.py` from the files of one run.", ""]
+    lines = [f"# {title}", "", "Made by `tools/make_results.py` from the files of one run.", ""]
     lines += _table(("", ""), facts.items())
     lines += ["## 95 % bands beside the published ones", ""]
     lines += [

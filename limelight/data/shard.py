@@ -164,7 +164,10 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
 def read_header(file: h5py.File) -> Header:
     """The header of an open shard."""
     found = {name: attribute(file, name) for name in SAME}
-    header = header_from(found)
+    try:
+        header = header_from(found)
+    except TypeError as error:
+        raise problem(file.filename, f"a header that cannot be read ({error})", "a shard's", "make it again") from None
     if file["x"].shape[1:] != header.shape or file["x"].dtype != np.float32:
         shape = f"rows of shape {file['x'].shape[1:]}, {file['x'].dtype}"
         raise problem(file.filename, shape, f"{header.shape} float32, as its axes say", "make it again")

@@ -26,7 +26,8 @@ from limelight.evaluation.predict import (
     target_words,
 )
 from limelight.probe import Probe
-from limelight.study.settings import AuditSettings, plain
+from limelight.section import plain
+from limelight.study.settings import AuditSettings
 from limelight.training.presentation import Presentation
 
 READS, PARTLY, REMEMBERS, TOO_FEW = "reads", "partly", "remembers", "too few to tell"

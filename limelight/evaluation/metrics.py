@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from limelight.data.shard import Header
 from limelight.data.targets import FieldTarget, Target
+from limelight.training.presentation import Presentation
 
 
 @dataclass(frozen=True)
 class Judged:
     """A network's answers to the data of one test, beside the truth; m rows, answers of `target.shape`."""
 
-    target: Target
+    how: Presentation
+    header: Header
     y: Mapping[str, np.ndarray]  # the truths of the shards, row for row
     predicted_target: np.ndarray  # (m, *shape) encoded
     truth_target: np.ndarray  # (m, *shape) encoded
@@ -25,6 +28,10 @@ class Judged:
     truth: np.ndarray  # (m, *shape)
     constant: np.ndarray  # (*shape,)
     average: Mapping[str, np.ndarray]  # truths of a row that is average in everything, (1, …) each
+
+    @property
+    def target(self) -> Target:
+        return self.how.target
 
 
 Statistics = tuple[dict[str, np.ndarray], dict[str, float]]  # per output, each (*shape,); over all outputs

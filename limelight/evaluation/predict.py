@@ -83,7 +83,8 @@ def evaluate(
     statistics = {key: np.asarray(value, np.float64) for key, value in info["label_statistics"].items()}
     average = average_row(y)
     judged = Judged(
-        target=target,
+        how=how,
+        header=found.header,
         y=y,
         predicted_target=predicted_target,
         truth_target=target.encode(truth, y),

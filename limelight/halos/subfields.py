@@ -80,26 +80,6 @@ def unturn_plane(sky_deg: np.ndarray, angle_deg: float, reflected: bool = False)
     return turn_plane(sky_deg * [-1.0, 1.0] if reflected else sky_deg, -angle_deg)
 
 
-def rotate(halos: HaloCatalogue, angle_deg: float) -> HaloCatalogue:
-    """The light-cone turned about the line of sight (+z), positions and velocities alike.
-
-    The angle is counter-clockwise on the tangent plane (x = −X/Z, y = Y/Z), so clockwise in (X, Y).
-    """
-    c, s = cos_sin(angle_deg)
-    matrix = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    return replace(
-        halos,
-        position_mpc=(halos.position_mpc @ matrix.T).astype(np.float32),
-        velocity_kms=(halos.velocity_kms @ matrix.T).astype(np.float32),
-    )
-
-
-def reflect(halos: HaloCatalogue) -> HaloCatalogue:
-    """The mirror image of the light-cone in x, positions and velocities alike."""
-    mirror = np.array([-1, 1, 1], np.float32)
-    return replace(halos, position_mpc=halos.position_mpc * mirror, velocity_kms=halos.velocity_kms * mirror)
-
-
 def tile_centers(size_deg: float, per_side: int) -> np.ndarray:
     """Centres of the tiles along one axis, degrees (per_side,), the grid centred on the line of sight."""
     return (np.arange(per_side) + 0.5 - per_side / 2) * size_deg

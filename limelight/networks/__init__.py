@@ -19,6 +19,7 @@ REGISTRY = Registry(
         "cnn2d": "limelight.networks.cnn:cnn2d",
         "cnn3d": "limelight.networks.cnn:cnn3d",
         "resnet3d": "limelight.networks.resnet:resnet3d",
+        "convnet": "limelight.networks.convnet:convnet",
     },
 )
 

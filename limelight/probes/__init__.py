@@ -1,1 +1,15 @@
-"""The simulators that limelight learns from. Each is a folder; none imports another."""
+"""The simulators that limelight learns from. Each is a folder; none imports another, and the engine imports none of them.
+
+A study names its probe, and the engine loads that one alone (limelight.probe.load_probe).
+"""
+
+from limelight.registry import Registry
+
+DEFAULT = "line_intensity"
+PROBES = Registry(
+    "probe",
+    {
+        "line_intensity": "limelight.probes.line_intensity.probe:PROBE",
+        "gaussian_field": "limelight.probes.gaussian_field.probe:PROBE",
+    },
+)

@@ -13,7 +13,6 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
-from limelight.files import settings_hash
+from limelight.files import csv_text, settings_hash
 from limelight.networks import build
 from limelight.probe import Probe
+from limelight.section import plain
 from limelight.seeds import torch_seed
-from limelight.study.settings import NetworkSettings, plain
+from limelight.study.settings import NetworkSettings
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, resume, share
@@ -353,7 +353,6 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
     }
 
 
-def history_rows(history: list[dict]) -> Iterator[list[str]]:
-    """The history as text. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
-    for row in history:
-        yield [f"{row[column]:.9g}" for column in HISTORY_COLUMNS]
+def history_csv(history: list[dict]) -> str:
+    """The history as CSV. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
+    return csv_text(history, 9, HISTORY_COLUMNS)

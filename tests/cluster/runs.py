@@ -3,15 +3,12 @@
 import contextlib
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "pipeline"))
-
-from checkout import SKY, TINY, Checkout, environment
+from tests.pipeline.checkout import SKY, TINY, Checkout, environment
 
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 # One line model, one network; training of some seconds, to be met at work. It asks for a GPU, and uses the CPU without one.

@@ -25,7 +25,8 @@ class Checkout:
         for name in NAMES:
             source = origin / name
             if source.is_dir():
-                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, root / name, symlinks=True, ignore=ignored)  # scripts/limelight is one
             else:
                 shutil.copy2(source, root / name)
         self.config = f"config/{study['study']}.yaml"

@@ -5,14 +5,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def script(body: str, *args: object, **options) -> subprocess.Popen:
-    """A Python process of its own that runs `body` with limelight importable."""
-    code = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n" + textwrap.dedent(body)
+    """A Python process of its own that runs `body`, with sys imported."""
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, args)],
+        [sys.executable, "-c", "import sys\n" + textwrap.dedent(body), *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,9 +7,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from training_toys import GRID, SHAPE, settings, toys
-
-from limelight.errors import LimelightError
 from limelight.evaluation.classify import (
     Classification,
     classify,
@@ -17,6 +14,9 @@ from limelight.evaluation.classify import (
     read_classification,
     write_classification,
 )
+from training_toys import GRID, SHAPE, settings, toys
+
+from limelight.errors import LimelightError
 from limelight.figures.confusion import confusion_matrix
 from limelight.figures.style import save
 from limelight.files import provenance

@@ -28,7 +28,7 @@ STEPS = 5  # an epoch of cnn2d
 
 
 def start(folder: Path, event: str, *cases: str) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "two_processes.py"), str(folder), event, *cases]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 

@@ -27,6 +27,7 @@ def test_problem_is_one_line_in_four_parts():
         (FileExistsError(errno.EEXIST, "File exists", "/p"), 1, "/p: File exists; check the path"),
         (OSError(errno.EIO, "Input/output error", "/p"), 1, "/p: Input/output error; check the path and the disk"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory"),
+        (ModuleNotFoundError("No module", name="pyarrow.parquet"), 1, "'formats'; pip install pyarrow"),
     ],
 )
 def test_plain_errors_one_line_and_exit_code(capsys, fault, code, says):
@@ -39,7 +40,16 @@ def test_plain_errors_one_line_and_exit_code(capsys, fault, code, says):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("fault", [ValueError("ours"), RuntimeError("ours"), OSError("no errno"), KeyError("ours")])
+OURS = [
+    ValueError("ours"),
+    RuntimeError("ours"),
+    OSError("no errno"),
+    KeyError("ours"),
+    ModuleNotFoundError("No module", name="limelight.mapz"),
+]
+
+
+@pytest.mark.parametrize("fault", OURS)
 def test_faults_of_limelight_keep_their_traceback(fault):
     with pytest.raises(type(fault)), plain_errors():
         raise fault

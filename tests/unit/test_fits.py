@@ -10,9 +10,9 @@ from astropy.wcs import WCS
 from map_files import GRID, LI10, make_files
 
 from limelight.cosmology import Cosmology
+from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import tangent_plane_deg
-from limelight.probes.line_intensity.maps.files import read_pooled
 from limelight.probes.line_intensity.maps.fits import export_map, pool_as_trained, read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint
@@ -90,19 +90,19 @@ def test_fine_map_there_and_back(files, cube_file):
 
 def test_pooled_map_there_and_back(files, cube_file):
     cube, geometry = read_cube(cube_file(source=files[1]))
-    trained = read_pooled([files[1]])
-    assert np.array_equal(cube, trained.maps[0])
+    trained = read_shards([files[1]])
+    assert np.array_equal(cube, trained.x[0, 0])
     assert geometry.pop("unit") == "uK"
-    assert geometry == pytest.approx({k: v for k, v in trained.geometry.items() if k != "unit"})
+    assert geometry == pytest.approx({k: v for k, v in trained.header.geometry.items() if k != "unit"})
 
 
 def test_a_fine_cube_is_pooled_as_the_network_was_trained(files, cube_file):
-    trained = read_pooled([files[1]])
+    trained = read_shards([files[1]])
     cube, geometry = read_cube(cube_file(lambda hdu: hdu.header.remove("RESTFRQ")))
-    cube, geometry = pool_as_trained(cube, geometry, trained.geometry)
-    np.testing.assert_allclose(cube, trained.maps[0], rtol=1e-6)
+    cube, geometry = pool_as_trained(cube, geometry, trained.header.geometry)
+    np.testing.assert_allclose(cube, trained.x[0, 0], rtol=1e-6)
     assert geometry.pop("unit") == "uK"
-    assert geometry == pytest.approx({k: v for k, v in trained.geometry.items() if k != "unit"})
+    assert geometry == pytest.approx({k: v for k, v in trained.header.geometry.items() if k != "unit"})
 
 
 def flip_ra(hdu):

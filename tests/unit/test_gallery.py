@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from altered import altered
 from PIL import Image
 from test_figures import sample
 
@@ -118,7 +119,7 @@ def test_what_is_missing_is_said(finished):
     study = load_study(config)
     with pytest.raises(LimelightError, match="rival"):
         entries(study, results, ["rival"])
-    study["comparisons"]["paper_errors"]["caption"] = ""
+    study = altered(study, {"comparisons.paper_errors.caption": ""})
     with pytest.raises(LimelightError, match="no caption"):
         entries(study, results)
 
@@ -126,22 +127,22 @@ def test_what_is_missing_is_said(finished):
 def test_an_unfinished_study_is_refused_or_shown_as_one(finished, tmp_path):
     config, results = finished
     (results / "figures" / "comparisons" / "paper_errors.png").unlink()
-    command = [sys.executable, ROOT / "scripts" / "make_gallery.py", "--config", config, "--results", results]
+    command = [sys.executable, "-m", "tools.make_gallery", "--config", config, "--results", results]
     command += ["--machine", "an abacus", "--docs", tmp_path / "docs"]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert refused.returncode != 0
     assert "paper_errors.png: found no such figure (1 missing)" in refused.stderr
-    subprocess.run([*command, "--partial"], check=True, capture_output=True)
+    subprocess.run([*command, "--partial"], check=True, capture_output=True, cwd=ROOT)
     assert "| not made | `paper_errors` |" in (tmp_path / "docs" / "gallery.md").read_text(encoding="utf-8")
 
 
 def test_the_script_writes_page_and_pictures(finished, tmp_path):
     config, results = finished
-    command = [sys.executable, ROOT / "scripts" / "make_gallery.py", "--config", config, "--results", results]
+    command = [sys.executable, "-m", "tools.make_gallery", "--config", config, "--results", results]
     command += ["--machine", "an abacus", "--docs", tmp_path / "docs"]
     (tmp_path / "docs" / "results" / "demo").mkdir(parents=True)
     (tmp_path / "docs" / "results" / "demo" / "no_longer_shown.png").touch()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
     text = (tmp_path / "docs" / "gallery.md").read_text(encoding="utf-8")
     assert "| machine | an abacus |" in text
     assert "| seed | 77 |" in text

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from limelight.networks.features import features, last_linear
+from limelight.training.data import on_device, presentation
 from training_toys import EDGES, GRID, LABELS, SHAPE, settings
 
 from limelight.errors import LimelightError
@@ -24,11 +26,9 @@ from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.inference.posteriors.recalibrate import factors
 from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, to_counts
 from limelight.networks import REGISTRY, build
-from limelight.networks.features import feature_count, features, last_linear
 from limelight.probes.line_intensity.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
 from limelight.probes.line_intensity.labels import count_above
 from limelight.training.checkpoint import load_model, save_model
-from limelight.training.data import on_device, presentation
 from limelight.training.loop import train
 
 KINDS = {
@@ -281,7 +281,7 @@ def test_features_are_what_the_last_layer_reads():
         x = torch.randn(2, 1, 16, 16, 4)
         with torch.no_grad():
             found = features(module, x)
-            assert found.shape == (2, feature_count(module))
+            assert found.shape == (2, last_linear(module).in_features)
             torch.testing.assert_close(last_linear(module)(found), module(x))
 
 

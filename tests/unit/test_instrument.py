@@ -8,7 +8,6 @@ import torch
 import yaml
 
 from limelight.errors import LimelightError
-from limelight.probes.line_intensity.maps.files import pool_map
 from limelight.probes.line_intensity.maps.foregrounds import (
     add_foregrounds,
     draw_foregrounds,
@@ -20,7 +19,6 @@ from limelight.probes.line_intensity.maps.instrument import (
     add_noise,
     beam_kernel,
     draw_setting,
-    draw_sigma,
     load_instrument,
     noise_pattern,
     noise_sigma,
@@ -29,6 +27,7 @@ from limelight.probes.line_intensity.maps.instrument import (
     smooth,
 )
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.shards import pool_map
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 SMALL = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 4, 4)
@@ -100,12 +99,12 @@ def test_noise_on_the_device(device):
 
 
 def test_sigma_is_drawn_per_presentation():
-    sigma = draw_sigma([(1.0, 3.0)], 20000, stream())
+    sigma, _ = draw_setting([(1.0, 3.0)], 20000, stream())
     assert sigma.min() >= 1
     assert sigma.max() <= 3
     assert sigma.mean().item() == pytest.approx(2, abs=0.02)
     assert sigma.var().item() == pytest.approx(4 / 12, rel=0.05)
-    named = draw_sigma([(0, 0), (3.47, 3.47), (60, 60)], 3000, stream())
+    named, _ = draw_setting([(0, 0), (3.47, 3.47), (60, 60)], 3000, stream())
     values, counts = named.unique(return_counts=True)
     assert values.numpy() == pytest.approx([0, 3.47, 60])
     assert counts.min() > 850
@@ -260,4 +259,3 @@ def test_noise_takes_a_sigma_of_every_voxel():
 def test_the_setting_that_a_sigma_came_from_is_known():
     sigma, setting = draw_setting([(0, 1), (5, 6), (10, 10)], 3000, stream())
     assert torch.equal((sigma / 5).floor().long(), setting)
-    assert torch.equal(draw_sigma([(0, 1), (5, 6), (10, 10)], 3000, stream()), sigma)

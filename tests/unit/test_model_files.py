@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from damaged_files import spoil
-from training_toys import GRID, SHAPE, settings, toys
+from training_toys import BINS, GRID, HEADER, PROBE, SHAPE, settings, toys
 
+from limelight.data.axes import axis_from
+from limelight.data.shard import header_from
 from limelight.errors import LimelightError
 from limelight.training import load_model
 from limelight.training.checkpoint import load_torch, save_model
@@ -19,7 +21,7 @@ from limelight.training.loop import train
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    content, _ = train(settings(epochs=1), GRID, toys(8), toys(4, 1), folder / "checkpoints")
+    content, _ = train(settings(epochs=1), PROBE, toys(8), toys(4, 1), folder / "checkpoints")
     save_model(folder / "model.pt", content, {"seed": 7})
     return content, (folder / "model.pt").read_bytes()
 
@@ -44,14 +46,18 @@ def test_load_model_gives_back_network_and_all_it_needs(tmp_path, trained):
     assert not module.training
     for key, value in module.state_dict().items():
         assert torch.equal(value, trained[0]["state_dict"][key])
-    assert module(torch.zeros(2, 1, *SHAPE)).shape == (2, 10)
-    assert info["geometry"]["size_deg"] == GRID.size_deg
-    assert info["input_shape"] == list(SHAPE)
-    assert info["target"]["mean"].shape == info["target"]["std"].shape == (10,)
-    assert info["log10_lum_edges"].shape == (11,)
-    assert info["label_statistics"]["percentiles"].shape == (5, 10)
+    assert module(torch.zeros(2, *SHAPE)).shape == (2, *BINS)
+    assert info["probe"] == PROBE.name
+    assert header_from(info["header"]) == HEADER
+    assert info["header"]["geometry"]["size_deg"] == GRID.size_deg
+    target = info["target"]
+    assert (target["shape"], target["outputs"]) == (list(BINS), "target")
+    assert target["mean"].shape == target["std"].shape == BINS
+    assert len(axis_from(target["axis"]).centers) == BINS[0]
+    assert info["label_statistics"]["percentiles"].shape == (5, *BINS)
     assert info["provenance"] == {"seed": 7}
-    assert info["noise"] == {"none": {"sigma_uk": 0}}
+    assert info["observation"]["noise"]["none"]["sigma_uk"] == 0
+    assert PROBE.network(info["entry"]) == settings(epochs=1).network
 
 
 class Hostile:
@@ -112,7 +118,9 @@ def _not_tensors(content):
         (lambda c: c.update(limelight_format=99), "format 99"),
         (lambda c: c.update(architecture="transformer"), "'transformer'"),
         (lambda c: c.update(options={"filter": 4}), "'filter'"),
-        (lambda c: c.update(log10_lum_edges=7), "weights that do not fit"),
+        (lambda c: c["target"].update(shape=[7]), "weights that do not fit"),
+        (lambda c: c["header"]["axes"][0].pop("n"), "weights that do not fit"),
+        (lambda c: c.update(header=7), "weights that do not fit"),
         (_other_shape, "weights that do not fit"),
         (_lacks_weight, "weights that do not fit"),
         (_not_tensors, "weights that do not fit"),

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from training_toys import PROBE, settings, toys
 
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
 from limelight.networks.layers import Conv3d
 from limelight.networks.residual import moments, rescaled
+from limelight.training import load_model
+from limelight.training.checkpoint import save_model
+from limelight.training.loop import train
 
-PAPER_MAP = (64, 64, 10)
+PAPER_MAP = (1, 64, 64, 10)
 
 
 def numbers(module: torch.nn.Module) -> tuple[int, int]:
@@ -21,7 +25,7 @@ def numbers(module: torch.nn.Module) -> tuple[int, int]:
 
 def on_paper(architecture: str, **options) -> torch.nn.Module:
     with torch.device("meta"):  # shapes only: the large networks need no memory here
-        return build(architecture, options, PAPER_MAP, 49)
+        return build(architecture, options, PAPER_MAP, (49,))
 
 
 def cnn_weights(dims: int, kernel: int, filters: int, layers: int, pooled: tuple[int, ...]) -> dict[str, int]:
@@ -99,15 +103,16 @@ SMALL = {
     "cnn2d": {"filters": 4, "layers": 4},
     "cnn3d": {"filters": 4, "layers": 6},
     "resnet3d": {"filters": 4},
+    "convnet": {"filters": 4},
 }
 
 
 @pytest.mark.parametrize("architecture", sorted(REGISTRY))
-@pytest.mark.parametrize("shape", [(64, 64, 10), (16, 16, 5), (33, 33, 1)])
+@pytest.mark.parametrize("shape", [(1, 64, 64, 10), (1, 16, 16, 5), (1, 33, 33, 1)])
 def test_shapes_and_gradients(architecture, shape):
     torch.manual_seed(0)
-    net = build(architecture, SMALL[architecture], shape, 7)
-    out = net(torch.randn(2, 1, *shape))
+    net = build(architecture, SMALL[architecture], shape, (7,))
+    out = net(torch.randn(2, *shape))
     assert out.shape == (2, 7)
     out.square().sum().backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
@@ -116,18 +121,18 @@ def test_shapes_and_gradients(architecture, shape):
 @pytest.mark.parametrize("pool", ["conv", "max", "avg"])
 @pytest.mark.parametrize("layers", [4, 5, 6])
 def test_every_pooling_halves_rounding_up(pool, layers):
-    net = build("cnn3d", {"filters": 2, "layers": layers, "pool": pool}, (40, 40, 10), 3).eval()
+    net = build("cnn3d", {"filters": 2, "layers": layers, "pool": pool}, (1, 40, 40, 10), (3,)).eval()
     assert net(torch.zeros(1, 1, 40, 40, 10)).shape == (1, 3)
 
 
 def test_average_pooling_averages_what_is_inside_the_map():
-    net = build("cnn3d", {"filters": 1, "layers": 1, "pool": "avg"}, (3, 3, 1), 1)
+    net = build("cnn3d", {"filters": 1, "layers": 1, "pool": "avg"}, (1, 3, 3, 1), (1,))
     pooled = net.body[-1](torch.arange(9.0).reshape(1, 1, 3, 3, 1))
     assert pooled.flatten().tolist() == [2.0, 3.5, 6.5, 8.0]
 
 
 def test_an_empty_map_without_bias_or_norm_reaches_the_head_empty():
-    net = build("cnn3d", {"filters": 2, "layers": 1, "first_bias": False, "batch_norm": False}, (8, 8, 4), 3)
+    net = build("cnn3d", {"filters": 2, "layers": 1, "first_bias": False, "batch_norm": False}, (1, 8, 8, 4), (3,))
     assert torch.count_nonzero(net.body[:3](torch.zeros(1, 1, 8, 8, 4))) == 0
 
 
@@ -135,13 +140,13 @@ def test_an_empty_map_without_bias_or_norm_reaches_the_head_empty():
 def test_bfloat16_gradients_are_finite_and_repeatable(architecture):
     """Deep in a net axes grow shorter than the kernel, where torch's own bfloat16 gradient is uninitialised memory."""
     x = torch.randn(4, 1, 16, 16, 4, generator=torch.Generator().manual_seed(0))
-    options = SMALL[architecture] | ({"dropout": 0.0} if architecture != "limelight" else {})
+    options = SMALL[architecture] | ({"dropout": 0.0} if architecture in ("cnn2d", "cnn3d", "resnet3d") else {})
     found = []
     for _ in range(6):
         junk = [torch.full((20_000,), float("nan")) for _ in range(40)]
         del junk  # what uninitialised memory will hold
         torch.manual_seed(0)
-        net = build(architecture, options, (16, 16, 4), 3)
+        net = build(architecture, options, (1, 16, 16, 4), (3,))
         with torch.autocast("cpu", torch.bfloat16):
             out = net(x).float()
         out.square().mean().backward()
@@ -158,13 +163,13 @@ def test_padding_written_out_changes_nothing():
 
 def test_blank_and_constant_maps_give_finite_outputs():
     for architecture, options in SMALL.items():
-        net = build(architecture, options, (32, 32, 10), 5).eval()
+        net = build(architecture, options, (1, 32, 32, 10), (5,)).eval()
         assert torch.isfinite(net(torch.zeros(2, 1, 32, 32, 10))).all()
         assert torch.isfinite(net(torch.full((2, 1, 32, 32, 10), 1e6))).all()
 
 
 def test_calibration_brings_the_moments_to_unit_spread():
-    net = build("limelight", {"filters": 4}, (16, 16, 4), 3)
+    net = build("limelight", {"filters": 4}, (1, 16, 16, 4), (3,))
     x = 4 + torch.rand(50, 1, 1, 1, 1) + 0.5 * torch.randn(50, 1, 16, 16, 4)
     net.calibrate(x)
     scaled = (moments(rescaled(x, net.scales)) - net.moment_mean) / net.moment_std
@@ -184,7 +189,7 @@ def test_moments_are_those_of_numpy_and_scipy():
 
 def test_the_default_network_sees_brightness_that_group_norm_divides_away():
     torch.manual_seed(1)
-    net = build("limelight", {"filters": 4}, (16, 16, 4), 3).eval()
+    net = build("limelight", {"filters": 4}, (1, 16, 16, 4), (3,)).eval()
     net.stem.bias.data.zero_()
     x = torch.rand(1, 1, 16, 16, 4)
     assert (net(x) - net(10 * x)).abs().max() > 0.1
@@ -193,7 +198,7 @@ def test_the_default_network_sees_brightness_that_group_norm_divides_away():
 @pytest.mark.parametrize(
     ("architecture", "options", "names"),
     [
-        ("resnet", {}, "limelight, cnn2d, cnn3d, resnet3d"),
+        ("resnet", {}, "limelight, cnn2d, cnn3d, resnet3d, convnet"),
         ("cnn3d", {"filter": 3}, "filters"),
         ("cnn3d", {"layers": 7}, "layers"),
         ("cnn3d", {"kernel": 4}, "kernel"),
@@ -203,10 +208,109 @@ def test_the_default_network_sees_brightness_that_group_norm_divides_away():
         ("limelight", {"filters": 6}, "filters"),
         ("limelight", {"filters": "8"}, "filters"),
         ("resnet3d", {"input_shape": 3}, "filters, dropout"),
+        ("convnet", {"layers": 0}, "layers"),
+        ("convnet", {"dense": 2.5}, "dense"),
     ],
 )
 def test_a_wrong_name_or_option_is_refused_in_one_line(architecture, options, names):
     with pytest.raises(LimelightError) as caught:
-        build(architecture, options, PAPER_MAP, 49)
+        build(architecture, options, PAPER_MAP, (49,))
     assert names in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "input_shape", "output_shape", "says"),
+    [
+        ("limelight", (2, 16, 16, 4), (3,), "2 channels and 3 axes for limelight; expected one channel and three axes"),
+        ("cnn2d", (1, 16, 16), (3,), "1 channels and 2 axes"),
+        ("resnet3d", (3, 16, 16), (3,), "3 channels and 2 axes"),
+        ("convnet", (1, 4, 4, 4, 4), (3,), "data of 4 axes for convnet; expected one to three axes"),
+        ("convnet", (3,), (3,), "data of 0 axes"),
+        ("convnet", (1, 16), (1, 16), r"a target of shape \(1, 16\); expected a target that is a vector"),
+        ("limelight", (1, 16, 16, 4), (1, 16, 16), r"a target of shape \(1, 16, 16\)"),
+    ],
+)
+def test_data_and_targets_that_a_network_cannot_take_are_refused(architecture, input_shape, output_shape, says):
+    with pytest.raises(LimelightError, match=says) as caught:
+        build(architecture, SMALL[architecture], input_shape, output_shape)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", sorted(REGISTRY))
+def test_an_answer_is_the_output_layer_of_the_features(architecture):
+    """What a posterior stands on."""
+    net = build(architecture, SMALL[architecture], (1, 16, 16, 5), (7,)).eval()
+    x = torch.randn(3, 1, 16, 16, 5)
+    with torch.no_grad():
+        features = net.features(x)
+        assert features.ndim == 2
+        torch.testing.assert_close(net.output(features), net(x))
+
+
+# convnet
+
+
+@pytest.mark.parametrize("axes", [(33,), (16, 12), (9, 8, 5), (1,)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convnet_reads_one_two_and_three_axes_and_any_channels(axes, channels):
+    torch.manual_seed(0)
+    net = build("convnet", {"filters": 4, "layers": 3, "dense": 8}, (channels, *axes), (2,))
+    x = torch.randn(5, channels, *axes, requires_grad=True)
+    out = net(x)
+    assert out.shape == (5, 2)
+    assert net.features(x).shape == (5, 8)
+    out.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
+    assert (x.grad.abs().sum(dim=tuple(range(2, x.ndim))) > 0).all()  # every channel counts
+
+
+def test_convnet_weighs_what_its_layers_say():
+    net = build("convnet", {"filters": 4, "layers": 3, "dense": 8}, (2, 16, 16), (5,))
+    convolutions = (2 * 4 * 25 + 4) + (4 * 8 * 9 + 8) + (8 * 16 * 9 + 16)
+    assert numbers(net)[0] == convolutions + (2 * (4 + 8 + 16) * 8 + 8) + (8 * 5 + 5)
+
+
+def test_convnet_keeps_the_size_of_its_input():
+    """Without normalisation the log mean square of the first layer grows as the input does."""
+    net = build("convnet", {"filters": 4}, (1, 16, 16), (2,)).eval()
+    kept = []
+    net.dense.register_forward_pre_hook(lambda module, inputs: kept.append(inputs[0]))
+    x = 1e3 * torch.randn(2, 1, 16, 16)
+    with torch.no_grad():
+        net(x), net(10 * x)
+    growth = (kept[1] - kept[0])[:, 4:8]  # means first, then log mean squares
+    torch.testing.assert_close(growth, torch.full_like(growth, np.log(100)), atol=0.01, rtol=0)
+
+
+# A network of one's own
+
+
+class Linear(torch.nn.Module):
+    def __init__(self, inputs: int, outputs: int, gain: float):
+        super().__init__()
+        self.gain, self.output = gain, torch.nn.Linear(inputs, outputs)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gain * x.flatten(1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.features(x))
+
+
+def linear(input_shape: tuple[int, ...], output_shape: tuple[int, ...], gain: float = 1.0) -> torch.nn.Module:
+    return Linear(int(np.prod(input_shape)), output_shape[0], gain)
+
+
+def test_a_network_needs_a_function_and_a_line_in_the_registry_and_no_more(monkeypatch, tmp_path):
+    """It trains, its file is read again, and its options are checked, with nothing else told of it."""
+    monkeypatch.setitem(REGISTRY._entries, "linear", f"{__name__}:linear")
+    wanted = settings(network={"architecture": "linear", "options": {"gain": 0.1}}, epochs=1)
+    content, history = train(wanted, PROBE, toys(12), toys(4, 1), tmp_path)
+    save_model(tmp_path / "model.pt", content, {"seed": 7})
+    module, info = load_model(tmp_path / "model.pt")
+    assert isinstance(module, Linear)
+    assert (info["architecture"], info["options"], module.gain) == ("linear", {"gain": 0.1}, 0.1)
+    assert np.isfinite(history[0]["validation_loss"])
+    with pytest.raises(LimelightError, match="'loss'; expected options gain"):
+        build("linear", {"loss": 1}, (1, 4), (2,))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from limelight.errors import LimelightError
-from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, pool, transform, untransform
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, pool, transform
 
 
 def test_pool_sums_blocks():
@@ -45,15 +45,10 @@ T = np.array([-30.0, -1.0, 0.0, 1e-3, 1.0, 150.0, 4000.0])
         ("asinh", T, [math.asinh(t / 3) for t in T]),
     ],
 )
-def test_transforms_by_definition_and_back(name, values, expected):
-    found = transform(values, name, 3.0)
-    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9)
+def test_transforms_by_definition(name, values, expected):
+    np.testing.assert_allclose(transform(values, name, 3.0), expected, rtol=1e-8, atol=1e-9)
     tensor = torch.from_numpy(values.astype(np.float32))
     np.testing.assert_allclose(transform(tensor, name, 3.0).numpy(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(untransform(found, name, 3.0), values, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(
-        untransform(transform(tensor, name, 3.0), name, 3.0).numpy(), values, rtol=2e-5, atol=2e-5
-    )
 
 
 def test_zero_stays_zero_in_float32():

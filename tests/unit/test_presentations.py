@@ -1,31 +1,38 @@
 """What training is shown: order, targets, dimming, symmetries, noise and scale of maps, against arithmetic on the halos."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
+from training_toys import (
+    BINS,
+    EDGES,
+    GRID,
+    HEADER,
+    LABELS,
+    PROBE,
+    SHAPE,
+    counts_of,
+    generator,
+    made_rows,
+    presentation,
+    settings,
+    shown,
+    toys,
+)
 
-from limelight.networks import build
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
 from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
-from limelight.training.data import (
-    dim_steps,
-    dimmed,
-    draw_symmetry,
-    epoch_batches,
-    label_statistics,
-    observe,
-    present,
-    presentation,
-    standardisation,
-    symmetry,
-    targets,
-)
+from limelight.probes.line_intensity.presentation import dim_steps, dimmed
 from limelight.training.distributed import Team
-from limelight.training.loop import validate
-from limelight.training.losses import Loss
+from limelight.training.loop import prepare, validate
+from limelight.training.presentation import all_answers, epoch_batches, label_statistics, present
+from limelight.training.symmetries import draw_symmetry, symmetry
+
+RAW = {"preprocessing": {"transform": "none"}}  # of a network that sees its maps as they are
+
 
 # Order of maps
 
@@ -48,10 +55,9 @@ def test_a_fixed_number_of_steps_deals_from_one_endless_deck():
 
 def test_targets_are_log_counts_of_the_halos():
     log10_lum = np.array([4.05, 4.1, 4.75, 5.999, 6.3, 3.0])  # bins of 0.2 dex from 4 to 6
-    found = Toys(np.zeros((1, *SHAPE), np.float32), count_above(log10_lum, EDGES)[None], np.ones(1))
-    data, how = shown(found)
+    data, how = shown(made_rows(np.zeros((1, *SHAPE), np.float32), count_above(log10_lum, EDGES)[None]))
     expected = np.log10(1 + np.array([2, 0, 0, 1, 0, 0, 0, 0, 0, 1.0]))
-    np.testing.assert_allclose(targets(data.n_above, data.volume_mpc3, how)[0], expected, atol=1e-12)
+    np.testing.assert_allclose(all_answers(data, how.target)[0], expected, atol=1e-12)
 
 
 def test_dimming_moves_map_and_label_as_dimmer_halos_would():
@@ -59,32 +65,32 @@ def test_dimming_moves_map_and_label_as_dimmer_halos_would():
     log10_lum = 4 + 0.013 + 0.05 * rng.integers(0, 50, 500)  # never on an edge
     n_above = torch.as_tensor(np.stack([count_above(log10_lum, EDGES)] * (EXTENSION_BINS + 1)), dtype=torch.float64)
     steps = torch.arange(EXTENSION_BINS + 1)
-    maps, counts = dimmed(torch.ones(len(steps), *SHAPE), n_above, steps, 0.2)
+    maps, counts = dimmed(torch.ones(len(steps), *SHAPE[1:]), n_above, steps, 0.2)
     for k in steps.tolist():
         np.testing.assert_array_equal(counts[k], count_above(log10_lum - 0.2 * k, EDGES)[: LABELS["bins"] + 1])
         assert maps[k].unique().item() == pytest.approx(10 ** (-0.2 * k), rel=1e-6)
 
 
 def test_dimming_spans_a_factor_of_ten_and_no_more():
-    assert dim_steps(EDGES) == 5  # of 0.2 dex
-    assert dim_steps(np.linspace(3.5, 7.0, 50)) == 14
-    assert dim_steps(np.linspace(3.5, 7.0, 500)) == EXTENSION_BINS
-    assert dim_steps(np.array([3.0, 5.0])) == 1
+    assert dim_steps(EDGES[1] - EDGES[0]) == 5  # of 0.2 dex
+    assert dim_steps(3.5 / 49) == 14
+    assert dim_steps(3.5 / 499) == EXTENSION_BINS
+    assert dim_steps(2.0) == 1
 
 
 def test_shares_of_blank_and_dimmed_maps_and_their_labels():
     found = toys(1)
     rows = torch.zeros(4000, dtype=torch.long)
-    data, how = shown(found, blank_fraction=0.1, dim_fraction=0.2, network__preprocessing={"transform": "none"})
+    data, how = shown(found, blank_fraction=0.1, dim_fraction=0.2, network=RAW)
     inputs, truth = present(data, rows, how, generator())
-    total, full = inputs.sum(dim=(1, 2, 3, 4)), found.maps.sum()
+    total, full = inputs.sum(dim=(1, 2, 3, 4)), found.x.sum()
     blank, dim = total == 0, (total > 0) & (total < 0.9 * full)
     assert blank.float().mean().item() == pytest.approx(0.1, abs=0.02)  # 4 standard deviations
     assert dim.float().mean().item() == pytest.approx(0.2, abs=0.026)
     assert torch.count_nonzero(truth[blank]) == 0
     steps = torch.round(-torch.log10(total[dim] / full) / 0.2).long()
     assert sorted(steps.unique().tolist()) == [1, 2, 3, 4, 5]
-    counts = torch.as_tensor(found.n_above[0], dtype=torch.float64)
+    counts = torch.as_tensor(found.y["n_above"][0], dtype=torch.float64)
     for k, label in zip(steps.tolist(), truth[dim], strict=True):
         torch.testing.assert_close(label, torch.log10(1 + counts[k : k + 10] - counts[k + 1 : k + 11]))
     whole = ~blank & ~dim
@@ -96,8 +102,7 @@ def test_a_map_laid_over_another_brings_its_light_and_its_sources():
     halos = [4 + 2.2 * rng.random(n) for n in (30, 400, 90)]
     n_above = np.stack([count_above(log10_lum, EDGES) for log10_lum in halos])
     maps = np.stack([np.full(SHAPE, light, np.float32) for light in (1, 10, 100)])
-    changes = {"superpose_fraction": 0.5, "network__preprocessing": {"transform": "none"}}
-    data, how = shown(Toys(maps, n_above, np.ones(3)), **changes)
+    data, how = shown(made_rows(maps, n_above), superpose_fraction=0.5, network=RAW)
     seen = []
     for i in range(400):  # rows in any order: what is laid over a map is the one before it in the batch
         inputs, truth = present(data, torch.tensor([2, 0, 1]), how, generator(i))
@@ -134,36 +139,30 @@ def test_symmetries_are_the_eight_of_the_square_and_touch_only_the_sky():
 def test_symmetries_leave_labels_alone():
     data, how = shown(toys(8))
     _, truth = present(data, torch.arange(8), how, generator())
-    torch.testing.assert_close(truth, targets(data.n_above, data.volume_mpc3, how))
+    torch.testing.assert_close(truth, all_answers(data, how.target))
 
 
 def test_noise_has_the_asked_variance_per_pooled_voxel_and_is_fresh():
     """A pooled voxel of n fine ones has √n σ; COMAP's voxel is larger than the map's by its sky area times bandwidth."""
     noise = {"comap": {"sigma_uk": 11, "per_voxel_of": "instrument"}}
-    changes = {"network__noise": ["comap"], "network__preprocessing": {"transform": "none"}, "whole__noise": noise}
-    data, how = shown(toys(4), flips=False, quarter_turns=False, **changes)
+    data, how = shown(toys(4), flips=False, quarter_turns=False, network=RAW, noise=noise)
     rows = torch.arange(4).repeat(100)
     first, _ = present(data, rows, how, generator(1))
     second, _ = present(data, rows, how, generator(2))
     fine = 11 * math.sqrt((1.5 / 22) ** 2 * 0.015625 / ((0.35 / 32) ** 2 * 8 / 20))
-    residual = first[:, 0] - data.maps[rows]
+    residual = (first - data.x[rows])[:, 0]
     assert residual.std().item() == pytest.approx(math.sqrt(2 * 2 * 5) * fine, rel=0.01)
     assert abs(residual.mean().item()) < 5 * residual.std().item() / math.sqrt(residual.numel())
-    again = (second[:, 0] - data.maps[rows]).flatten()
+    again = (second - data.x[rows]).flatten()
     assert abs(torch.corrcoef(torch.stack([residual.flatten(), again]))[0, 1]) < 0.01
     assert abs(torch.corrcoef(residual.flatten(1))[0, 4]) < 0.2  # two presentations of one map in one batch
 
 
 def test_each_presentation_draws_one_noise_setting_and_a_sigma_from_its_range():
     noise = {"none": {"sigma_uk": 0}, "some": {"sigma_uk": [1, 3]}}
-    changes = {
-        "network__noise": ["none", "some"],
-        "network__preprocessing": {"transform": "none"},
-        "whole__noise": noise,
-    }
-    data, how = shown(toys(1), flips=False, quarter_turns=False, **changes)
+    data, how = shown(toys(1), flips=False, quarter_turns=False, network=RAW, noise=noise)
     inputs, _ = present(data, torch.zeros(600, dtype=torch.long), how, generator())
-    spread = (inputs[:, 0] - data.maps[:1]).std(dim=(1, 2, 3)) / math.sqrt(20)
+    spread = (inputs - data.x[:1]).std(dim=(1, 2, 3, 4)) / math.sqrt(20)
     silent = spread < 1e-6
     assert silent.float().mean().item() == pytest.approx(0.5, abs=0.09)
     assert 0.9 < spread[~silent].min() < 1.2
@@ -171,14 +170,13 @@ def test_each_presentation_draws_one_noise_setting_and_a_sigma_from_its_range():
     assert spread[~silent].mean().item() == pytest.approx(2.0, abs=0.15)
 
 
-def test_validation_noise_is_the_same_every_time_and_training_noise_is_not():
-    changes = {"network__noise": ["some"], "whole__noise": {"some": {"sigma_uk": 5}}}
-    data, how = shown(toys(5), **changes)
-    net = build("limelight", {"filters": 4}, SHAPE, 10)
-    mean, std = standardisation(data, how)
-    runs = [validate(net, net, data, how, Loss("mse", mean, std), settings(**changes), Team()) for _ in range(2)]
-    assert runs[0] == runs[1]
-    assert not torch.equal(observe(data.maps, how, generator(1)), observe(data.maps, how, generator(2)))
+def test_validation_noise_is_the_same_every_time_and_training_noise_is_not(tmp_path):
+    wanted = settings(noise={"some": {"sigma_uk": 5}})
+    run = prepare(wanted, PROBE, toys(6), toys(5, 1), tmp_path, "cpu", "", Team(), None)
+    first, second = validate(run), validate(run)
+    assert first == second
+    x = run.validation.x
+    assert not torch.equal(run.how.observe(x, generator(1)), run.how.observe(x, generator(2)))
 
 
 def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
@@ -192,17 +190,37 @@ def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
         "spectral_index": 0.39,
         "spectral_index_sigma": 0.0,
     }
-    changes = {"network__preprocessing": {"transform": "none"}, "whole__foregrounds": sources}
-    data, how = shown(toys(3), flips=False, quarter_turns=False, **changes)
+    data, how = shown(toys(3), flips=False, quarter_turns=False, network=RAW, foregrounds=sources)
     rows = torch.arange(3).repeat(20)
-    added = [present(data, rows, how, generator(seed))[0][:, 0] - data.maps[rows] for seed in (1, 2)]
+    added = [present(data, rows, how, generator(seed))[0] - data.x[rows] for seed in (1, 2)]
     assert all(extra.min() > -1e-3 and extra.mean() > 1 for extra in added)
     assert not torch.equal(*added)
 
 
 def test_noise_ranges_reach_the_presentation():
-    how = presentation(settings(network__noise=["a"], whole__noise={"a": {"sigma_uk": [2, 4]}}), GRID, EDGES)
-    assert how.noise == [(2.0, 4.0)] == [noise_sigma({"sigma_uk": [2, 4]}, {}, GRID)]
+    how = presentation(settings(noise={"a": {"sigma_uk": [2, 4]}}))
+    assert how.noise == ((2.0, 4.0),) == (noise_sigma({"sigma_uk": [2, 4]}, {}, GRID),)
+
+
+def test_a_test_is_observed_by_its_own_noise_and_the_networks_preprocessing_and_never_augmented():
+    wanted = settings(noise={"a": {"sigma_uk": 1}}, blank_fraction=0.5, network={"preprocessing": {"scale_uk": 5.0}})
+    loud = replace(settings(noise={"b": {"sigma_uk": 9}}).observation, preprocessing=None)
+    how = PROBE.presentation(wanted.network, loud, HEADER)
+    assert (how.noise, how.scale_uk) == (((9.0, 9.0),), 5.0)
+    data = shown(toys(4))[0]
+    x, y = how.augment(data.x, data.y, generator())
+    assert torch.equal(x, data.x)
+    assert torch.equal(y["n_above"], data.y["n_above"][:, : BINS[0] + 1])
+
+
+def test_silent_bare_and_unaltered_leave_out_what_they_say():
+    changes = {"noise": {"a": {"sigma_uk": 9}}, "blank_fraction": 0.5, "dim_fraction": 0.5}
+    data, how = shown(toys(6), flips=False, quarter_turns=False, **changes)
+    assert torch.equal(how.silent().observe(data.x, generator()), torch.asinh(data.x / 3))
+    assert torch.equal(how.bare().silent().observe(data.x, generator()), data.x)
+    assert torch.equal(how.unaltered().augment(data.x, data.y, generator())[0], data.x)
+    residual = how.bare().with_noise(2.0).observe(data.x, generator()) - data.x
+    assert residual.std().item() == pytest.approx(2 * math.sqrt(20), rel=0.05)
 
 
 # Target scale
@@ -210,7 +228,7 @@ def test_noise_ranges_reach_the_presentation():
 
 def test_standardisation_centres_what_is_presented():
     data, how = shown(toys(60), blank_fraction=0.15, dim_fraction=0.3, superpose_fraction=0.4)
-    mean, std = standardisation(data, how)
+    mean, std = how.moments(data)
     rng = np.random.default_rng(1)  # partners are neighbours in the batch
     seen = torch.cat([present(data, torch.as_tensor(rng.permutation(60)), how, generator(i))[1] for i in range(60)])
     np.testing.assert_allclose(mean, seen.mean(dim=0), atol=0.05)
@@ -219,18 +237,18 @@ def test_standardisation_centres_what_is_presented():
 
 def test_bins_without_spread_are_guarded():
     found = toys(6)
-    found.n_above[:] = found.n_above[0]  # every map the same label
+    found.y["n_above"][:] = found.y["n_above"][0]  # every map the same label
     data, how = shown(found)
-    assert standardisation(data, how)[1].min() == 0.01
-    data, how = shown(found, network__target={"transform": "none"})
-    assert standardisation(data, how)[1].unique().tolist() == [1.0]
+    assert how.moments(data)[1].min() == 0.01
+    data, how = shown(found, network={"target": {"transform": "none"}})
+    assert how.moments(data)[1].unique().tolist() == [1.0]
 
 
 def test_label_statistics_are_those_of_the_counts():
     found = toys(30)
     data, how = shown(found, blank_fraction=0.5)  # augmentation does not enter
-    dn = (found.n_above[:, :10] - found.n_above[:, 1:11]).astype(float)
-    got = label_statistics(data, how)
+    dn = counts_of(found)
+    got = label_statistics(data, how.target)
     np.testing.assert_allclose(got["mean"], dn.mean(0))
     np.testing.assert_allclose(got["std"], dn.std(0))
     np.testing.assert_allclose(got["percentiles"], np.percentile(dn, [2.5, 16, 50, 84, 97.5], axis=0))
@@ -239,16 +257,15 @@ def test_label_statistics_are_those_of_the_counts():
 
 
 def test_noise_that_grows_towards_the_edges_does_so_in_what_is_shown():
-    noise = {"flat": {"sigma_uk": 5}, "edges": {"sigma_uk": 5, "edge_ratio": 3}}
-    changes = {"network__preprocessing": {"transform": "none", "scale_uk": 1.0}}
-    how = presentation(settings(network__noise=["edges"], whole__noise=noise, **changes), GRID, EDGES)
-    spread = observe(torch.zeros(4000, *SHAPE), how, generator()).std(dim=(0, 1, 4)).numpy()
-    expected = noise_pattern(noise["edges"], GRID) * 5 * pooled_sigma(GRID)[0]
+    flat, edges = {"flat": {"sigma_uk": 5}}, {"edges": {"sigma_uk": 5, "edge_ratio": 3}}
+    how = presentation(settings(noise=edges, network=RAW))
+    spread = how.observe(torch.zeros(4000, *SHAPE), generator()).std(dim=(0, 1, 4)).numpy()
+    expected = noise_pattern(edges["edges"], GRID) * 5 * pooled_sigma(GRID)[0]
     np.testing.assert_allclose(spread, expected, rtol=0.06)
-    assert spread[0, 0] > 1.5 * spread[SHAPE[0] // 2, SHAPE[1] // 2]
-    both = presentation(settings(network__noise=["flat", "edges"], whole__noise=noise, **changes), GRID, EDGES)
+    assert spread[0, 0] > 1.5 * spread[SHAPE[1] // 2, SHAPE[2] // 2]
+    both = presentation(settings(noise=flat | edges, network=RAW))
     assert both.patterns[0] is None
-    alone = presentation(settings(network__noise=["flat"], whole__noise=noise, **changes), GRID, EDGES)
-    assert observe(torch.zeros(2, *SHAPE), alone, generator()).shape == (2, 1, *SHAPE)
-    mixed = observe(torch.zeros(4000, *SHAPE), both, generator()).std(dim=(0, 1, 4)).numpy()
+    alone = presentation(settings(noise=flat, network=RAW))
+    assert alone.observe(torch.zeros(2, *SHAPE), generator()).shape == (2, *SHAPE)
+    mixed = both.observe(torch.zeros(4000, *SHAPE), generator()).std(dim=(0, 1, 4)).numpy()
     np.testing.assert_allclose(mixed**2, (expected**2 + (5 * pooled_sigma(GRID)[0]) ** 2) / 2, rtol=0.12)

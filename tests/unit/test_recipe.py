@@ -7,18 +7,19 @@ import pytest
 import scipy.stats
 import torch
 from torch import nn
-from training_toys import GRID, SHAPE, generator, settings, shown, toys
+from training_toys import BINS, PROBE, SHAPE, counts_of, default_network, generator, settings, shown, toys
 
 from limelight.errors import LimelightError
 from limelight.evaluation.predict import predict_targets
 from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
-from limelight.probes.line_intensity.labels import log_mean_to_target
-from limelight.study.config import ROOT, load_study, read_yaml, resolve_study
-from limelight.training.data import count_scale, observe, present
+from limelight.section import plain
+from limelight.study.config import ROOT, load_study, resolve_study
+from limelight.study.yaml import read_yaml
 from limelight.training.loop import train
-from limelight.training.losses import Loss, negative_binomial, poisson
+from limelight.training.losses import Loss, count_scale, log_mean_to_target, negative_binomial, poisson
 from limelight.training.optim import follow, learning_rate
+from limelight.training.presentation import present
 
 LN10 = math.log(10)
 COUNTS = torch.tensor([0.0, 1.0, 3.0, 40.0, 12345.0], dtype=torch.float64)
@@ -96,7 +97,7 @@ def test_likelihoods_stay_finite_however_wrong_the_network_is():
 def test_outputs_start_at_the_training_mean_of_the_counts():
     found = toys(40)
     data, how = shown(found)
-    counts = -np.diff(found.n_above[:, :11].astype(float))
+    counts = counts_of(found)
     mean, spread, dispersion = count_scale(data, how)
     filled = counts.mean(axis=0) > 0.5 / 40
     np.testing.assert_allclose(10 ** mean.numpy()[filled], counts.mean(axis=0)[filled])
@@ -104,7 +105,7 @@ def test_outputs_start_at_the_training_mean_of_the_counts():
     expected = (counts.var(axis=0) - counts.mean(axis=0)) / counts.mean(axis=0) ** 2
     np.testing.assert_allclose(dispersion.numpy()[full], np.clip(expected[full], 0.01, 1))
     assert spread.min() >= 0.3
-    found.n_above[:] = 0
+    found.y["n_above"][:] = 0
     assert torch.isfinite(count_scale(shown(found)[0], how)[0]).all()
 
 
@@ -119,15 +120,14 @@ def test_expected_counts_as_targets(kind):
 def test_a_likelihood_learns_maps_and_says_their_counts(loss, tmp_path):
     found = toys(12)
     wanted = settings(loss=loss, epochs=100, batch_size=12, learning_rate=4e-3, flips=False, quarter_turns=False)
-    content, history = train(wanted, GRID, found, found, tmp_path)
+    content, history = train(wanted, PROBE, found, found, tmp_path)
     assert history[-1]["train_mse"] < 0.1 * history[-1]["mean_predictor_mse"]
     assert content["target"]["outputs"] == "log10_mean"
-    net = build("limelight", {"filters": 4}, SHAPE, 10).eval()
-    net.load_state_dict(content["state_dict"])
-    _, how = shown(found)
-    batches = iter([observe(torch.as_tensor(found.maps), how, generator())])
+    net = default_network(content["state_dict"])
+    data, how = shown(found)
+    batches = iter([how.observe(data.x, generator())])
     predicted = 10 ** predict_targets(net, content, batches, "cpu") - 1
-    counts = -np.diff(found.n_above[:, :11].astype(float))
+    counts = counts_of(found)
     assert predicted.min() >= 0
     full = counts.mean(axis=0) > 100
     assert np.abs(predicted[:, full] / counts[:, full] - 1).mean() < 0.2
@@ -153,17 +153,17 @@ def test_the_average_follows_the_weights_and_copies_what_is_no_weight():
 def test_the_average_is_what_is_validated_and_kept(tmp_path):
     """At a rate so small that weights hardly move, average and weights agree; at a large one they do not."""
     found, held = toys(8), toys(4, 1)
-    plain, _ = train(settings(learning_rate=1e-2, epochs=3), GRID, found, held, tmp_path / "a")
+    plain, _ = train(settings(learning_rate=1e-2, epochs=3), PROBE, found, held, tmp_path / "a")
     wanted = settings(learning_rate=1e-2, epochs=3, ema_decay=0.9)
-    averaged, history = train(wanted, GRID, found, held, tmp_path / "b")
+    averaged, history = train(wanted, PROBE, found, held, tmp_path / "b")
     key = "output.weight"
     assert not torch.equal(plain["state_dict"][key], averaged["state_dict"][key])
-    again, _ = train(wanted, GRID, found, held, tmp_path / "c")
+    again, _ = train(wanted, PROBE, found, held, tmp_path / "c")
     assert all(
         torch.equal(a, b) for a, b in zip(averaged["state_dict"].values(), again["state_dict"].values(), strict=True)
     )
-    still, _ = train(settings(learning_rate=1e-9, epochs=1, ema_decay=0.9), GRID, found, held, tmp_path / "d")
-    moved, _ = train(settings(learning_rate=1e-9, epochs=1), GRID, found, held, tmp_path / "e")
+    still, _ = train(settings(learning_rate=1e-9, epochs=1, ema_decay=0.9), PROBE, found, held, tmp_path / "d")
+    moved, _ = train(settings(learning_rate=1e-9, epochs=1), PROBE, found, held, tmp_path / "e")
     torch.testing.assert_close(still["state_dict"][key], moved["state_dict"][key], atol=1e-7, rtol=0)
     assert len(history) == 3
 
@@ -183,8 +183,8 @@ def test_warm_up_rises_in_equal_steps_to_the_peak():
 @pytest.mark.parametrize("norm", ["group", "batch", "none"])
 @pytest.mark.parametrize("pool", ["mean", "max", "mean_max"])
 def test_every_norm_and_pooling_trains(norm, pool):
-    net = build("limelight", {"filters": 4, "norm": norm, "pool": pool, "scales": [0.1, 10]}, SHAPE, 7)
-    x = torch.randn(4, 1, *SHAPE)
+    net = build("limelight", {"filters": 4, "norm": norm, "pool": pool, "scales": [0.1, 10]}, SHAPE, (7,))
+    x = torch.randn(4, *SHAPE)
     net.calibrate(x)
     out = net(x)
     assert out.shape == (4, 7)
@@ -197,10 +197,10 @@ def test_every_norm_and_pooling_trains(norm, pool):
 
 def test_without_moments_group_norm_hides_the_brightness_of_an_even_map():
     torch.manual_seed(0)
-    x = torch.rand(1, 1, *SHAPE)
-    blind = build("limelight", {"filters": 4, "moments": False, "scales": [1]}, SHAPE, 3)
+    x = torch.rand(1, *SHAPE)
+    blind = build("limelight", {"filters": 4, "moments": False, "scales": [1]}, SHAPE, (3,))
     blind.stem.bias.data.zero_()
-    seeing = build("limelight", {"filters": 4}, SHAPE, 3)
+    seeing = build("limelight", {"filters": 4}, SHAPE, (3,))
     with torch.no_grad():
         assert torch.allclose(blind(x), blind(3 * x), atol=1e-2)
         assert not torch.allclose(seeing(x), seeing(3 * x), atol=1e-2)
@@ -220,13 +220,12 @@ def test_scales_are_asinh_of_one_map_at_several_brightnesses():
 def test_maps_of_an_uncut_prior_stay_finite_in_the_network():
     """Independent draws at full σ reach 10^30 µK; inputs, outputs and gradients must stay numbers."""
     found = toys(6)
-    found.maps *= np.float32(10.0) ** np.array([-30, -5, 0, 10, 30, 33], np.float32)[:, None, None, None]
-    noise = {"network__noise": ["some"], "whole__noise": {"some": {"sigma_uk": 60}}}
+    found.x *= np.float32(10.0) ** np.array([-30, -5, 0, 10, 30, 33], np.float32).reshape(6, 1, 1, 1, 1)
     for options in ({"scales": [1]}, {"scales": [0.01, 1, 100]}):
-        data, how = shown(found, **noise)
+        data, how = shown(found, noise={"some": {"sigma_uk": 60}})
         inputs, truth = present(data, torch.arange(6), how, generator())
         assert torch.isfinite(inputs).all()
-        net = build("limelight", {"filters": 4, **options}, SHAPE, 10)
+        net = build("limelight", {"filters": 4, **options}, SHAPE, BINS)
         net.calibrate(inputs)
         loss = (net(inputs) - truth).square().mean()
         loss.backward()
@@ -239,7 +238,7 @@ def test_maps_of_an_uncut_prior_stay_finite_in_the_network():
 )
 def test_bad_options_are_named(option, value):
     with pytest.raises(LimelightError, match=f"networks.options.{option}"):
-        build("limelight", {option: value}, SHAPE, 3)
+        build("limelight", {option: value}, SHAPE, (3,))
 
 
 @pytest.mark.parametrize("target", [{"quantity": "n_above"}, {"transform": "log10"}])
@@ -255,7 +254,7 @@ def test_likelihoods_are_of_counts_alone(target):
 def test_the_ablation_changes_one_thing_at_a_time():
     """Else its table would say nothing: each variant differs from what it is named after in one key, repeats in none."""
     study = load_study(ROOT / "config" / "ablation.yaml")
-    networks = study["networks"]
+    networks = {name: plain(network) for name, network in study.networks.items()}
 
     def differ(one: object, other: object) -> int:
         if isinstance(one, dict) and isinstance(other, dict):

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from limelight.evaluation.classify import Classification
 from test_comparisons import network
 
 from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
-from limelight.evaluation.classify import Classification
 from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.figures.common import published_table
 from limelight.files import provenance
@@ -84,12 +84,12 @@ def test_the_script_writes_what_it_finds_and_refuses_half_a_study(tmp_path):
     path = results / "evaluation" / "limelight" / "no_noise.h5"
     path.parent.mkdir(parents=True)
     write_evaluation(path, network("limelight", "no_noise", maps=8), provenance({}, 77))
-    command = [sys.executable, ROOT / "scripts" / "make_results.py", "--config", config, "--results", results]
+    command = [sys.executable, "-m", "tools.make_results", "--config", config, "--results", results]
     command += ["--machine", "an abacus", "--docs", tmp_path / "docs"]
-    refused = subprocess.run(command, capture_output=True, text=True)
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert refused.returncode != 0
     assert "no such file (" in refused.stderr
-    subprocess.run([*command, "--partial"], check=True, capture_output=True)
+    subprocess.run([*command, "--partial"], check=True, capture_output=True, cwd=ROOT)
     text = (tmp_path / "docs" / "results" / "demo.md").read_text(encoding="utf-8")
     assert "| seed | 77 |" in text
     assert "not made" in text

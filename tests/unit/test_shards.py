@@ -1,6 +1,6 @@
-"""Maps and pooled files: what goes in comes out, bytes repeat, and bad files are refused in one line."""
+"""Maps files and the shards made of them: what goes in comes out, bytes repeat, and bad files are refused in one line."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import h5py
 import numpy as np
@@ -8,12 +8,14 @@ import pytest
 from map_files import GRID, LABELS, LI10, make_files, subfields
 
 from limelight.cosmology import Cosmology
+from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.files import provenance
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
-from limelight.probes.line_intensity.maps.files import open_maps, read_map, read_pooled, write_maps, write_pooled
+from limelight.probes.line_intensity.maps.files import open_maps, read_map, write_maps
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.shards import EXAMPLES, grid_of, pool_maps
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,11 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def broken(files, tmp_path):
-    """A function that copies the pooled file, lets one spoil the copy, and returns its path."""
+    """A function that copies the maps file, lets one spoil the copy, and returns its path."""
 
-    def spoil(change, which=1):
-        path = tmp_path / files[which].name
-        path.write_bytes(files[which].read_bytes())
+    def spoil(change):
+        path = tmp_path / "spoilt.h5"
+        path.write_bytes(files[0].read_bytes())
         with h5py.File(path, "r+") as file:
             change(file)
         return path
@@ -53,16 +55,23 @@ def test_maps_file_holds_the_painted_maps_row_for_row(files):
             read_map(file, 6)
 
 
-def test_pooled_file(files):
-    maps = read_pooled([files[1]])
-    assert maps.maps.shape == (6, 4, 4, 4)
-    assert maps.n_above.shape == (6, 50 + EXTENSION_BINS)
-    assert maps.volume_mpc3 == pytest.approx([GRID.volume_mpc3(Cosmology(), (0.7, 0.7))] * 6)
-    assert (maps.parameter_names, maps.parameters.shape) == (
-        ["log10_delta_mf", "alpha", "beta", "sigma_sfr", "sigma_lco"],
-        (6, 5),
-    )
-    assert maps.geometry == {
+def test_the_shard_holds_the_pooled_maps_and_their_counts(files):
+    shard = read_shards([files[1]])
+    assert shard.x.shape == (6, 1, 4, 4, 4) == (6, *shard.header.shape)
+    assert shard.header.channels == ("line",)
+    assert [(axis.name, axis.unit, axis.low, axis.high, axis.n) for axis in shard.header.axes] == [
+        ("x", "deg", -0.7, 0.7, 4),
+        ("y", "deg", -0.7, 0.7, 4),
+        ("frequency", "GHz", 26.0, 34.0, 4),
+    ]
+    assert shard.header.unit == "uK, summed over 4² × 2 voxels"
+    assert shard.y["n_above"].shape == (6, 50 + EXTENSION_BINS)
+    assert shard.y["volume_mpc3"] == pytest.approx([GRID.volume_mpc3(Cosmology(), (0.7, 0.7))] * 6)
+    assert shard.parameter_names == ["log10_delta_mf", "alpha", "beta", "sigma_sfr", "sigma_lco"]
+    assert shard.theta.shape == (6, 5)
+    assert shard.header.truths == {"labels": LABELS}
+    assert shard.header.simulation == {"cosmology": asdict(Cosmology())}
+    assert shard.header.geometry == {
         "size_deg": 1.4,
         "pixels": 16,
         "channels": 8,
@@ -74,21 +83,26 @@ def test_pooled_file(files):
         "pool_channels": 2,
         "beam_fwhm_arcmin": 0.0,
     }
+    assert grid_of(shard.header.geometry) == (GRID, 0.0)
     with open_maps(files[0]) as (file, _):
         for i in range(6):
-            np.testing.assert_allclose(maps.maps[i], pool(read_map(file, i), 4, 2), rtol=1e-6)
-        assert np.array_equal(maps.examples, file["maps"][:4, :, :, 4])
+            np.testing.assert_allclose(shard.x[i, 0], pool(read_map(file, i), 4, 2), rtol=1e-6)
+        assert np.array_equal(shard.examples["fine"], file["maps"][:EXAMPLES, :, :, 4])
+        assert np.array_equal(shard.y["n_above"], file["n_above"])
+        assert np.array_equal(shard.theta, file["parameters"])
+        for name in ("subfield", "draw", "rotation_deg", "reflected", "center_deg"):
+            assert np.array_equal(shard.rows[name], file[name])
 
 
-def test_several_files_stand_one_after_the_other(files, tmp_path):
+def test_several_shards_stand_one_after_the_other(files, tmp_path):
     padmanabhan = {"model": "padmanabhan", "prior": "fiducial", "parameters": {}, "draws": 1}
     other = make_files(tmp_path, lightcone=4, settings=padmanabhan, name="pad")[1]
-    maps = read_pooled([files[1], other])
-    assert maps.lightcone.tolist() == [3] * 6 + [4] * 2
-    assert maps.line_model.tolist() == ["li10"] * 6 + ["pad"] * 2
-    assert np.array_equal(maps.maps[6:], read_pooled([other]).maps)
-    assert np.isfinite(maps.parameters).sum(1).tolist() == [5] * 6 + [8] * 2
-    assert maps.parameters[7, maps.parameter_names.index("M10")] == 4.17e12
+    both = read_shards([files[1], other])
+    assert both.group.tolist() == [3] * 6 + [4] * 2
+    assert both.dataset.tolist() == ["li10"] * 6 + ["pad"] * 2
+    assert np.array_equal(both.x[6:], read_shards([other]).x)
+    assert np.isfinite(both.theta).sum(1).tolist() == [5] * 6 + [8] * 2
+    assert both.theta[7, both.parameter_names.index("M10")] == 4.17e12
 
 
 def test_the_same_config_gives_the_same_bytes(files, tmp_path):
@@ -100,16 +114,12 @@ def test_maps_of_another_study_are_not_mixed(files, tmp_path):
     for change in ({"grid": replace(GRID, pool_channels=4)}, {"beam": 4.0}):
         other = make_files(tmp_path, lightcone=5, **change)[1]
         with pytest.raises(LimelightError, match="files of one study"):
-            read_pooled([files[1], other])
-    with pytest.raises(LimelightError, match="each light-cone once"):
-        read_pooled([files[1], files[1]])
-    with pytest.raises(LimelightError, match="no files"):
-        read_pooled([])
+            read_shards([files[1], other])
 
 
 def test_pooling_refuses_maps_of_another_grid(files, tmp_path):
     with pytest.raises(LimelightError, match=r"maps with freq_max_ghz 34.0.*config's freq_max_ghz 33.0"):
-        write_pooled(tmp_path / "p.h5", files[0], replace(GRID, freq_max_ghz=33.0), 0.0, provenance({}, 5))
+        pool_maps(tmp_path / "p.h5", files[0], replace(GRID, freq_max_ghz=33.0), 0.0, provenance({}, 5))
     assert not list(tmp_path.iterdir())
 
 
@@ -123,10 +133,6 @@ def test_a_missing_map_is_noticed(tmp_path):
 
 def set_nan(file):
     file["maps"][2, 1, 1, 1] = np.nan
-
-
-def set_infinite_volume(file):
-    file["volume_mpc3"][0] = np.inf
 
 
 def reshape(file):
@@ -163,44 +169,35 @@ def drop_counts(file):
 
 
 def wrong_kind(file):
-    file.attrs["limelight_kind"] = "maps"
+    file.attrs["limelight_kind"] = "shard"
 
 
 def wrong_grid(file):
     file.attrs["grid"] = '{"pixels": 16}'
 
 
+def infinite_volume(file):
+    file["volume_mpc3"][0] = np.inf
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (set_nan, "1 of 384 values NaN"),
-        (set_infinite_volume, "volume_mpc3"),
-        (reshape, r"maps \(6, 4, 4, 2\)"),
+        (set_nan, "map 2"),
+        (infinite_volume, "volume_mpc3"),
+        (reshape, r"maps \(6, 16, 16, 2\)"),
         (shorten, "'n_above': 4"),
-        (fewer_edges, "63 luminosity edges|one count an edge"),
+        (fewer_edges, "63 luminosity edges"),
         (no_rows, "no maps"),
         (drop_labels, "no attribute 'labels'"),
         (drop_counts, "no dataset 'n_above'"),
-        (wrong_kind, "kind 'maps'"),
+        (wrong_kind, "kind 'shard'"),
         (wrong_grid, "a grid that cannot be read"),
     ],
 )
-def test_bad_pooled_files_are_refused(broken, spoil, message):
+def test_bad_maps_files_make_no_shard(broken, spoil, message, tmp_path):
     path = broken(spoil)
     with pytest.raises(LimelightError, match=message) as error:
-        read_pooled([path])
-    assert str(path) in str(error.value)
+        pool_maps(tmp_path / "p.h5", path, GRID, 0.0, provenance({}, 5))
     assert "\n" not in str(error.value)
-
-
-def test_nan_in_a_fine_map_is_refused_when_pooling(broken, tmp_path):
-    path = broken(set_nan, which=0)
-    with pytest.raises(LimelightError, match="map 2"):
-        write_pooled(tmp_path / "p.h5", path, GRID, 0.0, provenance({}, 5))
-
-
-def test_truncated_file_is_refused(files, tmp_path):
-    path = tmp_path / "cut.h5"
-    path.write_bytes(files[1].read_bytes()[:-3000])
-    with pytest.raises(LimelightError, match="unreadable|damaged"):
-        read_pooled([path])
+    assert not (tmp_path / "p.h5").exists()

@@ -6,16 +6,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, generator, settings, shown, toys
+from training_toys import (
+    BINS,
+    GRID,
+    HEADER,
+    LABELS,
+    PROBE,
+    SHAPE,
+    default_network,
+    generator,
+    made_rows,
+    settings,
+    shown,
+    toys,
+)
 
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.probes.line_intensity.maps.files import PooledMaps
-from limelight.training.checks import check_study
-from limelight.training.data import observe, targets
+from limelight.probes.line_intensity.shards import line_header
+from limelight.training.checks import check_shards
 from limelight.training.loop import HISTORY_COLUMNS, history_csv, train
 from limelight.training.losses import LOSSES
 from limelight.training.optim import learning_rate, make_optimizer
+from limelight.training.presentation import all_answers, training_data
 
 # Losses
 
@@ -61,8 +74,8 @@ def test_schedules():
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_optimizers_take_the_config_and_spare_biases_the_decay(name):
-    options = settings(optimizer=name, weight_decay=0.3, momentum=0.5)["network"]["training"]
-    groups = make_optimizer(build("limelight", {"filters": 4}, SHAPE, 3), options).param_groups
+    options = settings(optimizer=name, weight_decay=0.3, momentum=0.5).network.training
+    groups = make_optimizer(build("limelight", {"filters": 4}, SHAPE, (3,)), options).param_groups
     for group in groups:
         decays = name != "adam" and group["params"][0].dim() > 1
         assert group["weight_decay"] == (0.3 if decays else 0)
@@ -81,10 +94,10 @@ def test_a_small_network_overfits_12_maps(tmp_path):
         schedule="one_cycle",
         flips=False,
         quarter_turns=False,
-        network__target={"standardise": False},
+        network={"target": {"standardise": False}},
     )
     found = toys(12)
-    content, history = train(wanted, GRID, found, found, tmp_path)
+    content, history = train(wanted, PROBE, found, found, tmp_path)
     assert history[-1]["train_mse"] < 0.01
     assert history[-1]["validation_mse"] < 0.01 < 0.05 < history[0]["mean_predictor_mse"]
     assert content["training"]["best_epoch"] > 10
@@ -97,14 +110,13 @@ def spreads(tmp_path_factory):
     for permuted in (False, True):
         wanted = settings(epochs=12, batch_size=10, schedule="one_cycle", permute_labels=permuted)
         folder = tmp_path_factory.mktemp("run")
-        content, history = train(wanted, GRID, found, held_out, folder)
-        module = build("limelight", {"filters": 4}, SHAPE, 10).eval()
-        module.load_state_dict(content["state_dict"])
+        content, history = train(wanted, PROBE, found, held_out, folder)
+        module = default_network(content["state_dict"])
         data, how = shown(held_out)
         with torch.no_grad():
-            out = module(observe(data.maps, how, generator())).double() * content["target"]["std"]
-        truth = targets(data.n_above, data.volume_mpc3, how)
-        populated = torch.as_tensor(held_out.n_above.mean(0)[:10] > 10)
+            out = module(how.observe(data.x, generator())).double() * content["target"]["std"]
+        truth = all_answers(data, how.target)
+        populated = torch.as_tensor(held_out.y["n_above"].mean(0)[: BINS[0]] > 10)
         ratios[permuted] = (out.std(0) / truth.std(0))[populated]
         ratios[permuted, "history"] = history
     return ratios
@@ -127,7 +139,7 @@ def test_permuted_labels_teach_nothing(spreads):
 def test_every_loss_optimizer_and_precision_trains(loss, optimizer, precision, tmp_path):
     rate = 3e-3 if optimizer == "adam" else 0.1
     wanted = settings(loss=loss, optimizer=optimizer, precision=precision, learning_rate=rate, epochs=20)
-    _, history = train(wanted, GRID, toys(24), toys(6, 1), tmp_path)
+    _, history = train(wanted, PROBE, toys(24), toys(6, 1), tmp_path)
     assert history[-1]["train_loss"] < 0.9 * history[0]["train_loss"]
 
 
@@ -140,27 +152,25 @@ def test_every_architecture_trains_with_every_augmentation(architecture, options
         epochs=1,
         blank_fraction=0.1,
         dim_fraction=0.1,
-        network__architecture=architecture,
-        network__options=options,
-        network__noise=["none", "paper"],
-        whole__noise={"none": {"sigma_uk": 0}, "paper": {"sigma_uk": 3.47}},
+        network={"architecture": architecture, "options": options},
+        noise={"none": {"sigma_uk": 0}, "paper": {"sigma_uk": 3.47}},
     )
-    content, history = train(wanted, GRID, toys(13), toys(3, 1), tmp_path)
+    content, history = train(wanted, PROBE, toys(13), toys(3, 1), tmp_path)
     assert all(math.isfinite(value) for value in history[0].values())
-    assert content["input_shape"] == list(SHAPE)
+    assert content["target"]["shape"] == list(BINS)
 
 
 def test_max_maps_uses_the_first_ones_alone(tmp_path):
     found = toys(10)
-    few = Toys(found.maps[:6], found.n_above[:6], found.volume_mpc3[:6])
-    a, _ = train(settings(max_maps=6), GRID, found, toys(3, 1), tmp_path / "a")
-    b, _ = train(settings(), GRID, few, toys(3, 1), tmp_path / "b")
+    few = made_rows(found.x[:6], found.y["n_above"][:6])
+    a, _ = train(settings(max_maps=6), PROBE, found, toys(3, 1), tmp_path / "a")
+    b, _ = train(settings(), PROBE, few, toys(3, 1), tmp_path / "b")
     assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
 
 
 def test_the_best_epoch_is_kept_and_both_are_recorded(tmp_path):
     found = toys(12)
-    content, history = train(settings(epochs=30, permute_labels=True), GRID, found, toys(8, 1), tmp_path)
+    content, history = train(settings(epochs=30, permute_labels=True), PROBE, found, toys(8, 1), tmp_path)
     losses = [row["validation_loss"] for row in history]
     assert content["training"]["best_epoch"] == 1 + int(np.argmin(losses)) < 30
     assert content["training"]["validation_loss"] == losses[-1]
@@ -175,69 +185,53 @@ def test_the_best_epoch_is_kept_and_both_are_recorded(tmp_path):
 def test_a_loss_that_explodes_names_epoch_step_and_remedy(tmp_path):
     wanted = settings(optimizer="sgd", learning_rate=1e12, clip_norm=0, epochs=9, batch_size=4)
     with pytest.raises(LimelightError, match=r"toy: epoch \d+, step \d+: .*learning_rate.*clip_norm") as caught:
-        train(wanted, GRID, toys(12), toys(3, 1), tmp_path)
+        train(wanted, PROBE, toys(12), toys(3, 1), tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("what", ["maps", "labels", "empty"])
-def test_maps_of_another_geometry_are_refused(what, tmp_path):
-    found = toys(4)
-    if what == "maps":
-        found.maps = found.maps[:, :8]
-    elif what == "labels":
-        found.n_above = found.n_above[:, :-1]
-    else:
-        found.maps = found.maps[:0]
-    with pytest.raises(LimelightError, match="training maps: found"):
-        train(settings(), GRID, found, toys(2), tmp_path)
-
-
 def test_batch_norm_refuses_batches_of_one_map(tmp_path):
-    wanted = settings(batch_size=1, network__architecture="cnn3d", network__options={"filters": 4, "layers": 4})
+    wanted = settings(batch_size=1, network={"architecture": "cnn3d", "options": {"filters": 4, "layers": 4}})
     with pytest.raises(LimelightError, match="networks.toy.training.batch_size: found batches of one map"):
-        train(wanted, GRID, toys(3), toys(2, 1), tmp_path)
-    train(settings(batch_size=1, epochs=1), GRID, toys(3), toys(2, 1), tmp_path)  # group norm takes them
-
-
-def pooled(cone: int, **changes) -> PooledMaps:
-    """A pooled file's content on one light-cone, with the toys' geometry."""
-    found, empty = toys(2), np.zeros(2)
-    given = {"grid": GRID, "beam_fwhm_arcmin": 0.0, "labels": LABELS, "cosmology": {}, **changes}
-    rows = dict.fromkeys(("subfield", "draw", "center_deg", "line_model", "parameters"), empty)
-    return PooledMaps(
-        found.maps,
-        found.n_above,
-        log10_lum_edges=EDGES,
-        volume_mpc3=found.volume_mpc3,
-        lightcone=np.full(2, cone),
-        parameter_names=[],
-        examples=empty,
-        **rows,
-        **given,
-    )
-
-
-SPLITS = {"train": [0], "validation": [1]}
+        train(wanted, PROBE, toys(3), toys(2, 1), tmp_path)
+    train(settings(batch_size=1, epochs=1), PROBE, toys(3), toys(2, 1), tmp_path)  # group norm takes them
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("header", "says"),
     [
-        ({"grid": replace(GRID, size_deg=0.7)}, "--validation: found maps with size_deg 0.7; expected .* 0.35"),
-        ({"grid": replace(GRID, unit="Jy/sr")}, "unit Jy/sr"),
-        ({"beam_fwhm_arcmin": 4.0}, "beam_fwhm_arcmin 4.0"),
-        ({"labels": {**LABELS, "log10_lum_max": 7.0}}, "log10_lum_max 7.0"),
+        (
+            line_header(replace(GRID, size_deg=0.7), 0.0, LABELS, {}),
+            "found data with geometry size_deg 0.7; expected .* 0.35",
+        ),
+        (line_header(replace(GRID, unit="Jy/sr"), 0.0, LABELS, {}), "unit Jy/sr"),
+        (line_header(GRID, 4.0, LABELS, {}), "beam_fwhm_arcmin 4.0"),
+        (line_header(GRID, 0.0, {**LABELS, "log10_lum_max": 7.0}, {}), "truths labels log10_lum_max 7.0; .* 6.0"),
+        (replace(HEADER, probe="other"), "probe other"),
     ],
 )
-def test_pooled_files_of_another_study_are_refused(change, says):
-    check_study(pooled(0), pooled(1), GRID, 0.0, LABELS, SPLITS)
-    with pytest.raises(LimelightError, match=says):
-        check_study(pooled(0), pooled(1, **change), GRID, 0.0, LABELS, SPLITS)
+def test_shards_of_another_study_are_refused(header, says):
+    found = toys(2)
+    check_shards("--train", found, HEADER, [0])
+    with pytest.raises(LimelightError, match=f"--train: .*{says}") as caught:
+        check_shards("--train", replace(found, header=header), HEADER, [0])
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("train", "validation", "says"), [(0, 0, "--validation"), (1, 1, "--train"), (2, 1, "--train")]
-)
-def test_light_cones_of_another_split_are_refused(train, validation, says):
-    with pytest.raises(LimelightError, match=rf"{says}: found light-cones \[\d\]; expected those of lightcones"):
-        check_study(pooled(train), pooled(validation), GRID, 0.0, LABELS, SPLITS)
+def test_realisations_of_another_split_are_refused():
+    check_shards("--validation", toys(2, group=1), HEADER, [1, 2])
+    with pytest.raises(
+        LimelightError, match=r"--validation: found realisations \[0\]; expected those of its split, \[1, 2\]"
+    ):
+        check_shards("--validation", toys(2), HEADER, [1, 2])
+
+
+def test_the_permuted_control_shuffles_labels_and_nothing_else():
+    """Every label stays in the data once, with its own volume; maps stay where they are."""
+    found = toys(9)
+    found.y["volume_mpc3"] = 1e6 + np.arange(9.0)
+    options = settings(permute_labels=True).network.training
+    data = training_data(found, ["toys"], options, 7, "toy", torch.device("cpu"))
+    order = (data.y["volume_mpc3"] - 1e6).long().numpy()
+    assert sorted(order) == list(range(9)) != list(order)
+    np.testing.assert_array_equal(data.y["n_above"], found.y["n_above"][order])
+    np.testing.assert_array_equal(data.x, found.x)

@@ -26,7 +26,6 @@ HEADER_NAMES = {
     "ns": "ns",
     "sigma8": "sigma8",
 }
-COLUMNS = ("x", "y", "z", "vx", "vy", "vz", "M", "zhalo", "zform")
 RECORD_WIDTHS = (10, 11, 33)  # float32 numbers a halo in a .pksc
 PKSC_HEADER_BYTES = 12
 PKSC_DENSITY_H2 = 2.775e11  # Msun/Mpc³, the critical density of h = 1 in Peak Patch's M = 4/3 π R³ ρ Ωm h²

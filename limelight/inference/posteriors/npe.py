@@ -7,8 +7,6 @@ The flow is sbi's; the loop is ours, for sbi's own sets rows aside at random and
 import torch
 from torch import Tensor, nn
 
-FLOWS = ("nsf", "maf")
-
 
 def build_flow(
     inputs: int, outputs: int, flow: str, transforms: int, hidden: int, embedding: int, dropout: float

@@ -12,7 +12,6 @@ EXTENSION_BINS = 14
 LN10 = float(np.log(10))
 QUANTITIES = ("dn", "n_above", "phi", "l_phi")
 TRANSFORMS = ("none", "log10", "log10_1p")
-UNITS = {"dn": "", "n_above": "", "phi": "Lsun^-1 Mpc^-3", "l_phi": "Mpc^-3"}
 
 
 def log10_lum_edges(labels: dict, extension: int = 0) -> np.ndarray:

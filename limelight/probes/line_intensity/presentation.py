@@ -11,12 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limelight.data.shard import Header
 from limelight.data.targets import Target
-from limelight.probes.line_intensity.labels import EXTENSION_BINS
+from limelight.errors import problem
+from limelight.probes.line_intensity.config import LineNetwork, LineTraining
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.foregrounds import add_foregrounds
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.instrument import add_noise, draw_setting, pooled_sigma
-from limelight.probes.line_intensity.maps.pooling import transform
+from limelight.probes.line_intensity.maps.instrument import (
+    add_noise,
+    draw_setting,
+    noise_pattern,
+    noise_sigma,
+    pooled_sigma,
+)
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
+from limelight.probes.line_intensity.settings import LineObservation
+from limelight.probes.line_intensity.shards import grid_of
 from limelight.training.presentation import Data, Truths, answers
 from limelight.training.symmetries import draw_symmetry, symmetry
 
@@ -157,3 +168,39 @@ def superposed(maps: Tensor, counts: Tensor, over: Tensor) -> tuple[Tensor, Tens
     """
     maps = maps + over[:, None, None, None] * maps.roll(1, dims=0)
     return maps, counts + over[:, None] * counts.roll(1, dims=0)
+
+
+def line_presentation(
+    network: LineNetwork, observation: LineObservation, header: Header, target: Target
+) -> LinePresentation:
+    """How a network is shown maps: in training with its own observation, in a test with the test's and unchanged.
+
+    A test's observation has no preprocessing: the network's own counts. Refuses a test's noise where a network cannot read the
+    negative values that it makes.
+    """
+    grid, beam_fwhm_arcmin = grid_of(header.geometry)
+    edges = log10_lum_edges(header.truths["labels"])
+    training = observation.preprocessing is not None
+    noise = observation.noise.values()
+    sigma = tuple(noise_sigma(setting, observation.instrument, grid) for setting in noise)
+    name = network.preprocessing.transform
+    if not training and not TRANSFORMS[name].negative and max(high for _, high in sigma) > 0:
+        fix = "use another test, or train with asinh or signed_log"
+        raise problem("noise of the test", f"noise for a network that reads {name} of maps without", "no noise", fix)
+    return LinePresentation(
+        target=target,
+        bin_width=float(edges[1] - edges[0]),
+        grid=grid,
+        noise=sigma,
+        foregrounds=observation.foregrounds,
+        transform=name,
+        scale_uk=network.preprocessing.scale_uk,
+        augmentation=augmentation_of(network.training) if training else Augmentation(),
+        beam_fwhm_arcmin=beam_fwhm_arcmin,
+        patterns=tuple(noise_pattern(setting, grid) for setting in noise),
+    )
+
+
+def augmentation_of(training: LineTraining) -> Augmentation:
+    """The augmentation keys of the config's `training`."""
+    return Augmentation(**{name: getattr(training, name) for name in Augmentation.__dataclass_fields__})

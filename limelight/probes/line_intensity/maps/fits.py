@@ -4,7 +4,9 @@ On the sky a subfield lies in its light-cone's turned frame, whose axis is put a
 RA---TAN / DEC--TAN plane, so that the WCS is exact for every subfield.
 """
 
+import contextlib
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,11 +17,15 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning, InconsistentAxisTypesError, SingularMatrixError
 
+from limelight.data.shard import KIND as SHARD
+from limelight.data.shard import open_shard, read_header
 from limelight.errors import problem
 from limelight.files import FORMAT_VERSION, atomic_path, attribute, check_finite, read_hdf5
-from limelight.probes.line_intensity.maps.files import MAPS, POOLED, open_maps, read_map
+from limelight.probes.line_intensity.maps.files import KIND as MAPS
+from limelight.probes.line_intensity.maps.files import open_maps, read_map
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.shards import PROBE, grid_of
 
 BUNIT = {"uK": "uK", "Jy/sr": "Jy/sr"}
 EQUAL = 1e-6  # relative difference up to which pixels count as square
@@ -46,25 +52,49 @@ def wcs_header(grid: Grid, center_deg: np.ndarray, pooled: bool) -> fits.Header:
 
 
 def export_map(source: str | Path, index: int, output: str | Path) -> None:
-    """Write one map of a maps or pooled file as FITS, axes (RA, Dec, frequency) in FITS order, float32."""
-    kind = kind_of(source)
-    if kind not in (MAPS, POOLED):
-        raise problem(source, f"kind '{kind}'", "a maps or pooled file", "give the file of the right stage")
-    with open_maps(source, kind) as (file, grid):
-        cube = read_map(file, index)
-        header = wcs_header(grid, file["center_deg"][index], kind == POOLED)
-        header["OBJECT"] = (attribute(file, "line_model")["name"], "line model")
+    """Write one map of a maps file or a shard as FITS, axes (RA, Dec, frequency) in FITS order, float32."""
+    with _opened(source) as (file, place, read, grid, beam):
+        cube = read(index)
+        header = wcs_header(grid, file[f"{place}center_deg"][index], pooled=bool(place))
+        made_from = attribute(file, "made_from")["line_model"] if place else attribute(file, "line_model")
+        header["OBJECT"] = (made_from["name"], "line model")
         for key, name in (("LLSUBFLD", "subfield"), ("LLDRAW", "draw")):
-            header[key] = int(file[name][index])
-        header["LLCONE"] = (int(attribute(file, "lightcone")), "light-cone")
-        header["LLROTATE"] = (float(file["rotation_deg"][index]), "deg, turn of the light-cone")
-        header["LLREFLEC"] = (bool(file["reflected"][index]), "light-cone mirrored in x after the turn")
-        header["LLBEAM"] = (float(file.attrs.get("beam_fwhm_arcmin", 0.0)), "arcmin, FWHM of the beam; 0 for none")
+            header[key] = int(file[f"{place}{name}"][index])
+        cone = file["group"][index] if place else attribute(file, "lightcone")
+        header["LLCONE"] = (int(cone), "light-cone")
+        header["LLROTATE"] = (float(file[f"{place}rotation_deg"][index]), "deg, turn of the light-cone")
+        header["LLREFLEC"] = (bool(file[f"{place}reflected"][index]), "light-cone mirrored in x after the turn")
+        header["LLBEAM"] = (beam, "arcmin, FWHM of the beam; 0 for none")
         header["LLHASH"] = (str(attribute(file, "config_hash")), "of the settings")
         header["ORIGIN"] = f"limelight {attribute(file, 'limelight_version')}"
     hdu = fits.PrimaryHDU(np.ascontiguousarray(cube.T), header)  # (x, y, f) is FITS's own order, NumPy's reversed
     with atomic_path(output) as part:
         hdu.writeto(part, overwrite=True)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[h5py.File, str, Callable[[int], np.ndarray], Grid, float]]:
+    """A maps file or a shard of line maps: (file, where its rows' columns stand, a reader of one map, grid, beam)."""
+    kind = kind_of(path)
+    if kind == MAPS:
+        with open_maps(path) as (file, grid):
+            yield file, "", lambda index: read_map(file, index), grid, 0.0
+        return
+    if kind != SHARD:
+        raise problem(path, f"kind '{kind}'", "a maps file, a shard, or FITS", "give the file of the right stage")
+    with open_shard(path) as file:
+        header = read_header(file)
+        if header.probe != PROBE:
+            raise problem(path, f"a shard of the probe {header.probe}", f"one of {PROBE}", "give another file")
+        grid, beam = grid_of(header.geometry)
+
+        def read(index: int) -> np.ndarray:
+            n = len(file["x"])
+            if not 0 <= index < n:
+                raise problem(path, f"{n} maps", f"map {index} among them", f"choose 0 to {n - 1}")
+            return check_finite(file["x"][index, 0], f"{path}: map {index}")
+
+        yield file, "rows/", read, grid, beam
 
 
 def kind_of(path: str | Path) -> str:
@@ -79,21 +109,17 @@ def kind_of(path: str | Path) -> str:
 
 
 def read_cube(path: str | Path, index: int = 0) -> tuple[np.ndarray, dict]:
-    """A cube (x, y, f) float32 and its geometry, from FITS or from a limelight maps or pooled file (its map `index`).
+    """A cube (x, y, f) float32 and its geometry, from FITS or from a limelight maps file or shard (its map `index`).
 
-    The geometry is that of a network's training maps (PooledMaps.geometry): size_deg, pixels, channels, freq_min_ghz,
+    The geometry is that of a network's training maps (the geometry of their header): size_deg, pixels, channels, freq_min_ghz,
     freq_max_ghz, unit, pool_pixels, pool_channels (how many fine voxels each voxel of the file sums; pixels and channels
     count fine ones) and, where the file says so, rest_freq_ghz and beam_fwhm_arcmin. x grows with right ascension, y with
     declination, channel 0 is the lowest frequency. Raises LimelightError for other axes, units, shapes, or NaN.
     """
     if Path(path).suffix.lower() in (".fits", ".fit", ".fts", ".gz"):
         return read_fits(path)
-    kind = kind_of(path)
-    if kind not in (MAPS, POOLED):
-        raise problem(path, f"kind '{kind}'", "a maps or pooled file, or FITS", "give a cube")
-    with open_maps(path, kind) as (file, grid):
-        beam = float(file.attrs.get("beam_fwhm_arcmin", 0.0))
-        return read_map(file, index), {**asdict(grid), "beam_fwhm_arcmin": beam}
+    with _opened(path) as (_, _, read, grid, beam):
+        return read(index), {**asdict(grid), "beam_fwhm_arcmin": beam}
 
 
 def pool_as_trained(cube: np.ndarray, geometry: dict, trained: dict) -> tuple[np.ndarray, dict]:

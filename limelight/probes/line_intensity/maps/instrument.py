@@ -4,6 +4,7 @@ A noise figure always belongs to a voxel. White noise averages down with the vox
 instrument voxel becomes σ √(V_instrument / V_map) per fine map voxel, and √n σ in the sum of n of those.
 """
 
+import functools
 import math
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def load_instrument(name_or_path: str) -> dict:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in INSTRUMENTS.glob("*.yaml")))
         raise problem("observation.instrument", f"'{name}'", f"one of {known}, or a path to a .yaml", "check the name")
+    return dict(_read_instrument(path, path.stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)  # a study asks for it at every dataset
+def _read_instrument(path: Path, changed_ns: int) -> dict:
     try:
         instrument = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -106,15 +112,14 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
     return grid.pool_pixels * np.sqrt((weight**2).reshape(-1, grid.pool_channels).sum(1))
 
 
-def draw_sigma(ranges: list[tuple[float, float]], n: int, generator: torch.Generator) -> torch.Tensor:
-    """A σ (µK per fine voxel) for each of n presentations: one of the (low, high) at random, then uniform; float32 (n,)."""
-    return draw_setting(ranges, n, generator)[0]
-
-
 def draw_setting(
     ranges: list[tuple[float, float]], n: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """draw_sigma's σ (n,), and which of the ranges each was drawn from, int64 (n,)."""
+    """A σ for each of n presentations, and the setting that it comes from.
+
+    ranges: (low, high) of each setting, µK per fine voxel. One is picked at random, then σ is uniform within it. Returns σ
+    float32 (n,) and the index of its range int64 (n,), on the generator's device.
+    """
     device = generator.device
     low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
     pick = torch.randint(len(ranges), (n,), generator=generator, device=device)

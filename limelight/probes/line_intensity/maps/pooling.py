@@ -33,10 +33,9 @@ def pool(cube: Array, pool_pixels: int, pool_channels: int) -> Array:
 
 
 class Transform(NamedTuple):
-    """A log of map values and its inverse, both f(x, scale) elementwise."""
+    """A logarithm of map values, forward(x, scale) elementwise."""
 
     forward: Callable
-    inverse: Callable
     negative: bool  # whether it exists for the negative values that noise makes
 
 
@@ -44,46 +43,28 @@ def _log10_offset(x: Array, scale: float) -> Array:
     return (x + OFFSET_UK).log10() + 6 if torch.is_tensor(x) else np.log10(x + OFFSET_UK) + 6
 
 
-def _log10_offset_inverse(y: Array, scale: float) -> Array:
-    return 10 ** (y - 6) - OFFSET_UK
-
-
 def _signed_log(x: Array, scale: float) -> Array:
     m = torch if torch.is_tensor(x) else np
     return m.sign(x) * m.log1p(m.abs(x) / scale) / math.log(10)
-
-
-def _signed_log_inverse(y: Array, scale: float) -> Array:
-    m = torch if torch.is_tensor(y) else np
-    return m.sign(y) * m.expm1(m.abs(y) * math.log(10)) * scale
 
 
 def _asinh(x: Array, scale: float) -> Array:
     return (torch.asinh if torch.is_tensor(x) else np.arcsinh)(x / scale)
 
 
-def _asinh_inverse(y: Array, scale: float) -> Array:
-    return (torch if torch.is_tensor(y) else np).sinh(y) * scale
-
-
 # The notes' two logs: log10(T + 1e-6) + 6 (zero stays zero; T >= 0 only, a config that adds noise to it is refused) and
 # sign(T) log10(|T| + 1), which is signed_log with scale 1. asinh(T/scale) is linear below the scale and a log above it.
 TRANSFORMS = {
-    "none": Transform(lambda x, scale: x, lambda y, scale: y, negative=True),
-    "log10_offset": Transform(_log10_offset, _log10_offset_inverse, negative=False),
-    "signed_log": Transform(_signed_log, _signed_log_inverse, negative=True),
-    "asinh": Transform(_asinh, _asinh_inverse, negative=True),
+    "none": Transform(lambda x, scale: x, negative=True),
+    "log10_offset": Transform(_log10_offset, negative=False),
+    "signed_log": Transform(_signed_log, negative=True),
+    "asinh": Transform(_asinh, negative=True),
 }
 
 
 def transform(maps: Array, name: str, scale_uk: float = 1.0) -> Array:
     """Apply a named transform to map values (µK or Jy/sr, as pooled); scale_uk serves signed_log and asinh."""
     return _get(name).forward(maps, scale_uk)
-
-
-def untransform(values: Array, name: str, scale_uk: float = 1.0) -> Array:
-    """Undo transform()."""
-    return _get(name).inverse(values, scale_uk)
 
 
 def _get(name: str) -> Transform:

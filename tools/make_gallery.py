@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Make the docs' gallery from a finished study: its figures as small pictures, and the page that shows them.
 
 Writes <docs>/results/<study>/*.png, 2.4 MB at most in all, and <docs>/gallery.md. Shown are comparisons, the pages of the
 audits, filters and feature maps, and confusion matrices.
 
-example: python scripts/make_gallery.py --config config/bench.yaml --time "1 h 50 min" \\
+example: python -m tools.make_gallery --config config/bench.yaml --time "1 h 50 min" \\
     --machine "a virtual machine with 2 cores of an AMD EPYC, CPU only"
 """
 
@@ -12,13 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.describe import provenance_of  # noqa: E402
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.files import atomic_path, write_text  # noqa: E402
-from limelight.study.config import load_study  # noqa: E402
-from tools.gallery import entries, page, processor_hours, small_pictures  # noqa: E402
+from limelight.describe import provenance_of
+from limelight.errors import plain_errors, problem
+from limelight.files import atomic_path, write_text
+from limelight.study.config import load_study
+from tools.gallery import entries, page, processor_hours, small_pictures
 
 LIMIT_BYTES = 2_400_000
 

@@ -11,18 +11,15 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from limelight.errors import plain_errors, problem  # noqa: E402
-from limelight.evaluation.audit_file import read_audit  # noqa: E402
-from limelight.evaluation.classify import read_classification  # noqa: E402
-from limelight.evaluation.evaluation_file import read_evaluation  # noqa: E402
-from limelight.evaluation.summary import summary_csv  # noqa: E402
-from limelight.files import write_text  # noqa: E402
-from limelight.study.config import load_study, suitable_tests  # noqa: E402
-from limelight.study.selection import audited_networks, classifiers  # noqa: E402
-from tools.gallery import processor_hours  # noqa: E402
-from tools.results import BAND_COLUMNS, band_rows, results_page, short_summary, table_csv  # noqa: E402
+from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit_file import read_audit
+from limelight.evaluation.evaluation_file import read_evaluation
+from limelight.evaluation.summary import summary_csv
+from limelight.files import write_text
+from limelight.study.config import load_study
+from limelight.study.selection import audited_networks, classifiers, suitable_tests
+from tools.gallery import processor_hours
+from tools.results import BAND_COLUMNS, band_rows, results_page, short_summary, table_csv
 
 
 def main() -> None:

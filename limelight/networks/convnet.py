@@ -1,0 +1,58 @@
+"""`convnet`: a plain convolutional network for data of one, two or three axes and any number of channels.
+
+It has no normalisation, so that the size of its input reaches its answer. It sees the whole of the data through averages of
+every feature map and of its square, which is what a power spectrum is made of.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limelight.errors import problem
+from limelight.networks.checks import vector, whole
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def convnet(
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    filters: int = 16,
+    layers: int = 3,
+    dense: int = 128,
+) -> nn.Module:
+    """filters: of the first layer, doubled by each further one; layers: of convolutions; dense: width before the output."""
+    whole("filters", filters, 1, 1024)
+    whole("layers", layers, 1, 8)
+    whole("dense", dense, 1, 8192)
+    if not 2 <= len(input_shape) <= 4:
+        found = f"data of {len(input_shape) - 1} axes for convnet"
+        raise problem("networks.architecture", found, "one to three axes", "choose another architecture")
+    return ConvNet(len(input_shape) - 1, input_shape[0], vector(output_shape), filters, layers, dense)
+
+
+class ConvNet(nn.Module):
+    """Convolutions of kernel 3 (the first of 5), stride 2 from the second on; means and mean squares; dense; output."""
+
+    def __init__(self, axes: int, channels: int, outputs: int, filters: int, layers: int, dense: int):
+        super().__init__()
+        convolution = CONVOLUTIONS[axes - 1]
+        widths = [channels] + [filters * 2**layer for layer in range(layers)]
+        self.convolutions = nn.ModuleList(
+            convolution(before, after, 5 if i == 0 else 3, stride=1 if i == 0 else 2, padding=2 if i == 0 else 1)
+            for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        )
+        self.dense = nn.Linear(2 * sum(widths[1:]), dense)
+        self.output = nn.Linear(dense, outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(b, dense) numbers that the output is made of."""
+        kept = []
+        for convolution in self.convolutions:
+            x = F.silu(convolution(x))
+            flat = x.float().flatten(2)
+            kept += [flat.mean(dim=2), (flat.square().mean(dim=2) + 1e-6).log()]
+        return F.silu(self.dense(torch.cat(kept, dim=1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))

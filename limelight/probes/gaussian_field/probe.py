@@ -1,0 +1,120 @@
+"""What the engine asks of the Gaussian random field. docs/adding_a_probe.md walks through this folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.data.axes import Axis, OutputAxis
+from limelight.data.shard import Header, Rows
+from limelight.data.targets import VectorTarget
+from limelight.errors import problem
+from limelight.evaluation.metrics import Judged, Statistics
+from limelight.probe import Probe
+from limelight.probes.gaussian_field.config import FieldNetwork, Fields, FieldStudy, FieldTest
+from limelight.probes.gaussian_field.fields import PARAMETERS, draw_fields, fisher_bound, shifted
+from limelight.seeds import generator
+from limelight.study.cost import StageCost
+from limelight.training.presentation import PlainPresentation, Truths
+from limelight.training.symmetries import draw_symmetry, symmetry
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """What decides the shards of a dataset."""
+
+    seed: int
+    data: Fields
+
+
+@dataclass(frozen=True)
+class FieldPresentation(PlainPresentation):
+    """Fields turned, mirrored and moved around their square, with white noise. All of it leaves the parameters alone."""
+
+    noise: float = 0.0
+
+    def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
+        turns = draw_symmetry(len(x), flips=True, quarter_turns=True, random=random)
+        return shifted(symmetry(x, *turns, axes=(2, 3)), random), y
+
+    def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
+        return x + self.noise * torch.randn(x.shape, generator=random, device=x.device)
+
+    def silent(self) -> "FieldPresentation":
+        return self.with_noise(0.0)
+
+    def with_noise(self, level: float) -> "FieldPresentation":
+        return replace(self, noise=level)
+
+
+class GaussianField(Probe):
+    """Fields with a power-law spectrum; a network reads its amplitude and slope."""
+
+    name = "gaussian_field"
+    study = FieldStudy
+    noise_unit = "per pixel"
+
+    def check(self, study: FieldStudy) -> Iterator[str]:
+        for name, data in study.data.items():
+            for key in PARAMETERS:
+                low, high = getattr(data, key)
+                if not low < high:
+                    yield str(problem(f"data.{name}.{key}", [low, high], "[low, high] with low < high", "swap them"))
+
+    def dataset_settings(self, study: FieldStudy, dataset: str) -> FieldSettings:
+        return FieldSettings(study.seed, study.data[dataset])
+
+    def observation_settings(self, study: FieldStudy, entry: FieldNetwork | FieldTest) -> float:
+        return entry.noise
+
+    def rows_per_realisation(self, study: FieldStudy, dataset: str) -> int:
+        return study.data[dataset].fields
+
+    def stage_costs(self, study: FieldStudy) -> dict[str, StageCost]:
+        mb = max(4e-6 * data.fields * data.pixels**2 for data in study.data.values())
+        return {"simulate": StageCost(1 + 0.05 * mb, 8 * mb, mb)}
+
+    def header(self, settings: FieldSettings) -> Header:
+        n = settings.data.pixels
+        side = (Axis("x", "pixel", 0.0, float(n), n), Axis("y", "pixel", 0.0, float(n), n))
+        return Header(self.name, side, ("field",), "1", geometry={"pixels": n}, truths={"parameters": list(PARAMETERS)})
+
+    def simulate(self, settings: FieldSettings, dataset: str, realisation: int) -> Rows:
+        data, rng = settings.data, generator(settings.seed, f"fields of {dataset}", realisation)
+        low, high = np.array([getattr(data, name) for name in PARAMETERS]).T
+        theta = rng.uniform(low, high, (data.fields, len(PARAMETERS)))
+        return Rows(
+            header=self.header(settings),
+            x=draw_fields(theta, data.pixels, rng)[:, None],
+            y={"parameters": theta},
+            theta=theta,
+            parameter_names=list(PARAMETERS),
+            group=np.full(data.fields, realisation),
+            dataset=np.repeat([dataset], data.fields),
+            rows={"field": np.arange(data.fields)},
+        )
+
+    def target(self, network: FieldNetwork, header: Header) -> VectorTarget:
+        axis = OutputAxis("parameter", names=PARAMETERS)
+        return VectorTarget("parameters", axis, shape=(len(PARAMETERS),))
+
+    def presentation(self, network: FieldNetwork, observation: float, header: Header) -> FieldPresentation:
+        return FieldPresentation(self.target(network, header), noise=observation)
+
+    def describe_test(self, settings, how: FieldPresentation) -> dict:
+        return {"noise": how.noise}
+
+    def noise_levels(self, settings, how: FieldPresentation) -> list[float]:
+        return [0.0, how.noise, 2 * how.noise] if how.noise else [0.0]
+
+    def metrics(self, judged: Judged) -> Statistics:
+        """The least error that an unbiased estimate could have, and the network's root mean square error over it."""
+        pixels = judged.header.geometry["pixels"]
+        bound = np.sqrt(np.mean(fisher_bound(judged.truth, pixels, judged.how.noise) ** 2, axis=0))
+        error = np.sqrt(np.mean((judged.predicted - judged.truth) ** 2, axis=0))
+        return {"bound": bound, "error_over_bound": error / bound}, {}
+
+
+PROBE = GaussianField()

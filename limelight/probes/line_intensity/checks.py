@@ -1,0 +1,207 @@
+"""Checks of a study of line-intensity maps that span keys: geometry that fits, names that exist, priors that draw."""
+
+from collections.abc import Iterator
+
+from limelight.errors import LimelightError
+from limelight.halos.massfunction import mass_definition
+from limelight.probes.line_intensity.config import LineNetwork, LineStudy
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.rival.shapes import get_shape
+from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
+from limelight.probes.line_intensity.shards import EXAMPLES
+from limelight.seeds import generator
+from limelight.study.checks import unknown
+from limelight.study.faults import fault
+from limelight.training.losses import LIKELIHOODS
+
+FIDUCIAL = ("fiducial", 0, "0", "0%")  # priors that draw nothing
+SWAP = "[low, high] with low < high"
+
+
+def check(study: LineStudy) -> Iterator[str]:
+    """One line for each fault, without the file's name."""
+    yield from _halos(study)
+    yield from _grid(study)
+    yield from _observation(study)
+    yield from _line_models(study)
+    yield from _observed(study)
+    for name, network in study.networks.items():
+        yield from _network(study, name, network)
+    yield from _audit(study)
+    yield from _posteriors(study)
+    for name in study.rival:
+        yield from _rival(study, name)
+
+
+def _tried(key: str, function, *arguments) -> Iterator[str]:
+    """The fault that a function finds in what the config gave it."""
+    try:
+        function(*arguments)
+    except LimelightError as error:
+        yield f"{key}: {error}"
+
+
+def _halos(study: LineStudy) -> Iterator[str]:
+    cones, cuts = study.lightcones, study.subfields
+    needed = cuts.size_deg * cuts.per_side
+    if needed > cones.field_deg * (1 + 1e-9):
+        found = f"{cuts.per_side} × {cuts.size_deg:g}° = {needed:g}° in a light-cone of {cones.field_deg:g}°"
+        yield fault(
+            "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
+        )
+    yield from _tried("lightcones.mass_function", mass_definition, cones.mass_function)
+
+
+def _grid(study: LineStudy) -> Iterator[str]:
+    grid, labels = study.grid, study.labels
+    if not grid.freq_min_ghz < grid.freq_max_ghz < grid.rest_freq_ghz:
+        found = f"{grid.freq_min_ghz:g}, {grid.freq_max_ghz:g}, rest {grid.rest_freq_ghz:g} GHz"
+        yield fault("grid", found, "freq_min_ghz < freq_max_ghz < rest_freq_ghz", "put the frequencies in order")
+    for key, section in [("grid", grid), *((f"line_models.{name}", own) for name, own in study.line_models.items())]:
+        for axis in ("pixels", "channels"):
+            block, n = getattr(section, f"pool_{axis}") or 1, getattr(grid, axis)
+            if n % block:
+                yield fault(f"{key}.pool_{axis}", f"{n} {axis} in blocks of {block}", f"a divisor of {n}", "choose one")
+    if not labels.log10_lum_min < labels.log10_lum_max:
+        found = f"{labels.log10_lum_min:g} to {labels.log10_lum_max:g}"
+        yield fault("labels", found, "log10_lum_min < log10_lum_max", "put them in order")
+    if min(study.figures.maps, default=EXAMPLES) >= EXAMPLES:
+        expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
+        yield fault("figures.maps", study.figures.maps, expected, "add one")
+
+
+def _observation(study: LineStudy) -> Iterator[str]:
+    observation = study.observation
+    yield from _tried("observation.instrument", load_instrument, observation.instrument)
+    for name, noise in observation.noise.items():
+        key = f"observation.noise.{name}"
+        if noise.radiometer == (noise.sigma_uk is not None):
+            found = "both" if noise.radiometer else "neither"
+            yield fault(key, found, "either sigma_uk or radiometer: true", "give one of the two")
+        elif not noise.radiometer and not noise.sigma_range[0] <= noise.sigma_range[1]:
+            yield fault(f"{key}.sigma_uk", noise.sigma_uk, "[low, high] with low ≤ high", "swap them")
+    for name, sources in observation.foregrounds.items():
+        key = f"observation.foregrounds.{name}"
+        if not sources.flux_min_mjy < sources.flux_max_mjy:
+            found = f"{sources.flux_min_mjy:g} to {sources.flux_max_mjy:g} mJy"
+            yield fault(key, found, "flux_min_mjy < flux_max_mjy", "put them in order")
+        if name == "none":
+            yield fault(key, "a setting", "no such name: 'none' means no sources", "rename it")
+
+
+def _line_models(study: LineStudy) -> Iterator[str]:
+    for name, entry in study.line_models.items():
+        key, limits = f"line_models.{name}", entry.mean_temperature_uk
+        if limits and not limits[0] < limits[1]:
+            yield fault(f"{key}.mean_temperature_uk", limits, SWAP, "swap them")
+        try:
+            model = get_model(entry.model, entry.parameters)
+            draw_parameters(model, entry.prior, entry.parameters, generator(0, "check"))
+        except LimelightError as error:
+            yield f"{key}: {error}"
+            continue
+        fitted, rest = model.rest_freq_ghz, study.grid.rest_freq_ghz
+        redshifted = rest > study.grid.freq_max_ghz  # else _grid has said so
+        if fitted and not entry.parameters and redshifted and abs(rest / fitted - 1) > 0.005:
+            expected = f"{fitted:g} GHz, the line that {entry.model} was fitted to"
+            yield fault(
+                "grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line"
+            )
+
+
+def _observed(study: LineStudy) -> Iterator[str]:
+    """Noise and foregrounds that networks and tests name are defined."""
+    known, sources = study.observation.noise, {**study.observation.foregrounds, "none": None}
+    entries = [(f"networks.{name}", entry, entry.noise) for name, entry in study.networks.items()]
+    entries += [(f"tests.{name}", entry, [entry.noise]) for name, entry in study.tests.items()]
+    for key, entry, noises in entries:
+        for noise in noises:
+            yield from unknown(f"{key}.noise", noise, known, "observation.noise")
+        yield from unknown(f"{key}.foregrounds", entry.foregrounds, sources, "observation.foregrounds")
+
+
+def _network(study: LineStudy, name: str, network: LineNetwork) -> Iterator[str]:
+    where, training, target = f"networks.{name}", network.training, network.target
+    blank, dim = training.blank_fraction, training.dim_fraction
+    if blank + dim > 1 + 1e-9:
+        found = f"blank_fraction {blank:g} and dim_fraction {dim:g}"
+        yield fault(f"{where}.training", found, "shares that add up to 1 at most", "lower one of them")
+    if training.loss in LIKELIHOODS and (target.quantity, target.transform) != ("dn", "log10_1p"):
+        found = f"{target.quantity}, {target.transform} with the loss {training.loss}"
+        yield fault(f"{where}.target", found, "dn, log10_1p: a likelihood is one of counts", "change one")
+    if network.classifies:
+        for key, found in (("blank_fraction", "empty maps"), ("superpose_fraction", "two maps in one")):
+            if getattr(training, key) > 0:
+                expected = "none: no one line model painted them"
+                yield fault(f"{where}.training.{key}", found, expected, "set it to 0")
+    settings = study.observation.noise
+    noisy = [noise for noise in network.noise if noise in settings and not settings[noise].quiet]
+    if noisy and not reads_negative(network):
+        expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
+        yield fault(f"{where}.noise", ", ".join(noisy), expected, "use signed_log or asinh")
+
+
+def _audit(study: LineStudy) -> Iterator[str]:
+    """A range about 1 must hold the right answer."""
+    for name in ("dimming_response", "superposing_response"):
+        low, high = limits = getattr(study.audit.thresholds, name)
+        if not low < 1 < high:
+            yield fault(f"audit.thresholds.{name}", limits, "[low, high] with low < 1 < high", "1 is the right answer")
+
+
+def _posteriors(study: LineStudy) -> Iterator[str]:
+    """An IMNN, and parameters, need one line model that varies; an IMNN paints the training subfields."""
+    for name, entry in study.posteriors.items():
+        key, network = f"posteriors.{name}", study.networks.get(entry.network)
+        if entry.kind == "imnn" and "subfields" not in study.keep:
+            yield fault("keep", "no subfields", "subfields, which imnn paints about the prior's mean", "add it")
+        if network is None or not set(network.line_models) <= set(study.line_models):
+            continue
+        if (entry.kind == "imnn" or entry.of == "parameters") and not _varies(study, network):
+            found = f"{entry.network}, trained on {', '.join(network.line_models)}"
+            fix = "use of: bins (mdn, npe), or another network"
+            yield fault(f"{key}.network", found, "one line model with parameters that vary", fix)
+
+
+def _varies(study: LineStudy, network: LineNetwork) -> bool:
+    """Whether a network learns from one line model, whose parameters vary."""
+    one = study.line_models[network.line_models[0]]
+    try:
+        parameters = get_model(one.model, one.parameters).parameters
+    except LimelightError:
+        return True  # reported already
+    return len(network.line_models) == 1 and one.prior not in ("fiducial", 0) and bool(parameters)
+
+
+def _rival(study: LineStudy, name: str) -> Iterator[str]:
+    """A rival needs a prior that it can sample, tests that its likelihood knows, and bins that fit the grid."""
+    where, entry, grid = f"rival.{name}", study.rival[name], study.grid
+    yield from unknown(f"{where}.line_model", entry.line_model, study.line_models, "line_models")
+    if entry.line_model in study.line_models:
+        model = study.line_models[entry.line_model]
+        yield from _tried(f"{where}.line_model", get_shape, model.model)
+        if model.prior in FIDUCIAL:
+            expected = "a line model whose parameters vary: its prior is what the MCMC samples under"
+            yield fault(f"{where}.line_model", f"'{entry.line_model}' of prior {model.prior}", expected, "name another")
+        if model.log10_lum_cut is not None:  # the emulator paints at one amplitude and scales; a cut stays where it is
+            found = f"'{entry.line_model}' with log10_lum_cut {model.log10_lum_cut:g}"
+            expected = "a line model whose light scales with its amplitude, which a cut breaks"
+            yield fault(f"{where}.line_model", found, expected, "name one without log10_lum_cut")
+    for test in entry.tests or []:
+        if test not in study.tests:
+            yield fault(f"{where}.tests", f"'{test}'", f"some of {', '.join(study.tests)}", "mend it")
+        elif study.tests[test].noise in study.observation.noise and not rival_can_take(study, test):
+            expected = "tests of one white noise and no foregrounds: its likelihood knows no other"
+            yield fault(f"{where}.tests", f"'{test}'", expected, "leave it out")
+    for axis in ("pixels", "channels"):
+        n, block = getattr(grid, axis), getattr(entry, f"pool_{axis}")
+        if n % block:
+            yield fault(f"{where}.pool_{axis}", f"{n} {axis} in blocks of {block}", "a divisor", "choose one")
+    for key in ("log10_k", "temperature_uk"):
+        low, high = limits = getattr(entry, key)
+        if not low < high:
+            yield fault(f"{where}.{key}", limits, SWAP, "swap them")
+    if grid.unit != "uK":
+        yield fault("grid.unit", grid.unit, "uK: a rival bins temperatures", "paint in µK")

@@ -1,0 +1,158 @@
+"""Line-intensity mapping as a probe: what the engine asks of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from limelight.data.shard import Header, Rows
+from limelight.data.targets import Target
+from limelight.evaluation.audit import Intervention, Question
+from limelight.evaluation.metrics import Judged, Statistics
+from limelight.probe import Probe
+from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
+from limelight.probes.line_intensity.audit import line_interventions
+from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
+from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.lines.models import MODELS
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
+from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
+from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
+from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
+from limelight.section import plain
+from limelight.study.cost import SimulationCost, StageCost
+from limelight.study.settings import IntervalsSettings, PosteriorSettings
+
+
+class LineIntensity(Probe):
+    """CO (or another line) from halos to maps, and the luminosity function that a network reads off them."""
+
+    name = "line_intensity"
+    study = LineStudy
+    figures = LINE_FIGURES
+    figures_of_each_network = EACH_NETWORK
+    noise_unit = "µK per fine voxel"
+    wanted = metrics.WANTED
+
+    # The config
+
+    def check(self, study: LineStudy) -> Iterator[str]:
+        return checks.check(study)
+
+    def cannot_take(self, study: LineStudy, network: str, test: str) -> str:
+        return selection.cannot_take(study, network, test)
+
+    def knows_observation(self, network: LineNetwork, test: LineTest) -> bool:
+        return test.noise in network.noise
+
+    def dataset_settings(self, study: LineStudy, dataset: str) -> settings.ShardSettings:
+        return settings.shard_settings(study, dataset)
+
+    def observation_settings(self, study: LineStudy, entry: LineNetwork | LineTest) -> settings.LineObservation:
+        return settings.observation_settings(study, entry)
+
+    def dataset_code(self, study: LineStudy, dataset: str) -> tuple[str, ...]:
+        """The line model's; a user's own function is hashed with the settings."""
+        model = study.line_models[dataset].model
+        return () if ":" in model else (MODELS.dotted(model),)
+
+    def simulation_files(self, study: LineStudy, results: str) -> list[str]:
+        """The subfields of the training light-cones."""
+        return [f"{results}/subfields/{cone}.h5" for cone in study.lightcones.train]
+
+    # What it costs
+
+    def rows_per_realisation(self, study: LineStudy, dataset: str) -> int:
+        return cost.maps_per_lightcone(study, dataset)
+
+    def stage_costs(self, study: LineStudy) -> dict[str, StageCost]:
+        return cost.stage_costs(study)
+
+    def simulation_cost(self, study: LineStudy, posterior: str) -> SimulationCost:
+        return cost.simulation_cost(study, posterior)
+
+    def audit_questions(self, study: LineStudy) -> tuple[int, int]:
+        """The noise sweep; each dimming, and each bin that sources are added to."""
+        return len(study.audit.noise_sigma_uk), study.labels.bins + len(study.audit.dim_bins)
+
+    # Data and training
+
+    def header(self, dataset_settings: settings.ShardSettings) -> Header:
+        maps = dataset_settings.maps
+        beam = dataset_settings.beam_fwhm_arcmin
+        return line_header(dataset_settings.grid, beam, plain(maps.labels), plain(maps.cosmology))
+
+    def target(self, network: LineNetwork, header: Header) -> Target:
+        asked = network.target
+        return line_target(asked.quantity, asked.transform, tuple(network.line_models), header)
+
+    def posterior_target(self, network: LineNetwork, header: Header) -> Target:
+        """The counts of all bins, whatever the network itself answers."""
+        return line_target("dn", "log10_1p", (), header)
+
+    def presentation(
+        self, network: LineNetwork, observation: settings.LineObservation, header: Header
+    ) -> LinePresentation:
+        return line_presentation(network, observation, header, self.target(network, header))
+
+    # Judging
+
+    def metrics(self, judged: Judged) -> Statistics:
+        return metrics.line_metrics(judged)
+
+    def in_words(self, totals: Mapping[str, float]) -> str:
+        return metrics.in_words(totals) if "mse_dex" in totals else ""
+
+    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
+        """Whether a network reads maps without noise as it should."""
+        noisy = np.max(settings["noise_sigma_uk"]) > 0 or settings["foregrounds"] != "none"
+        if noisy or "mse_dex" not in totals:
+            return ""
+        return f" -> {'yes' if metrics.reads_the_map(totals) else 'NO'}"
+
+    def describe_test(self, evaluation_settings, how: LinePresentation) -> dict:
+        """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""
+        observation, maps = evaluation_settings.observation, evaluation_settings.dataset.maps
+        (noise,) = observation.noise.values()
+        low, high = how.noise[0]
+        return {
+            "line_model": {"name": maps.name, **plain(maps.dataset)},
+            "noise": plain(noise),
+            "noise_sigma_uk": low if low == high else [low, high],
+            "foregrounds": plain(observation.foregrounds) or "none",
+        }
+
+    def pictures(self, found: Rows, recorded: np.ndarray, how: LinePresentation) -> dict[str, np.ndarray]:
+        """Of the first maps: a fine channel, the pooled channel that holds it, and the same with the test's noise."""
+        shown, middle = len(recorded), how.grid.channels // 2 // how.grid.pool_channels
+        return {
+            "raw": found.examples["fine"],
+            "pooled": found.x[:shown, 0, :, :, middle],
+            "noisy": recorded[:, 0, :, :, middle],
+        }
+
+    def interventions(self, audit_settings, how: LinePresentation) -> dict[str, Callable[[Question], Intervention]]:
+        return line_interventions()
+
+    def noise_levels(self, audit_settings, how: LinePresentation) -> list[float]:
+        """Those of the config; a network that cannot read negative values sees none."""
+        readable = TRANSFORMS[how.transform].negative
+        return [sigma for sigma in audit_settings.options.noise_sigma_uk if sigma == 0 or readable]
+
+    def mean_truth(self, target: LuminosityTarget, y: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Sources per bin, or above the bin's lower edge for n_above."""
+        return target.exactly(y, "n_above" if target.quantity == "n_above" else "dn").mean(axis=0)
+
+    # Inference by simulation, from subfields of the training light-cones
+
+    def fisher_rows(
+        self, posterior_settings: PosteriorSettings, paths: Sequence[str | Path]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return fisher_rows(posterior_settings, paths)
+
+    def simulator(self, intervals_settings: IntervalsSettings, paths: Sequence[str | Path]) -> LineSimulator:
+        return LineSimulator(intervals_settings, paths)
+
+
+PROBE = LineIntensity()

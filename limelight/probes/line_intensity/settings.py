@@ -1,0 +1,250 @@
+"""What decides the output of the stages of line-intensity maps, as typed settings: see limelight.study.settings."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from limelight.cosmology import Cosmology
+from limelight.halos.config import Lightcones, Subfields
+from limelight.probes.line_intensity.config import (
+    Foregrounds,
+    Labels,
+    LineNetwork,
+    LineStudy,
+    LineTest,
+    MapDataset,
+    Noise,
+    Preprocessing,
+)
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.rival.config import Rival
+from limelight.probes.line_intensity.selection import rival_tests
+from limelight.section import without
+from limelight.study.sections import SPLITS
+
+SAMPLING = ("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps")  # no emulator's
+
+
+@dataclass(frozen=True)
+class LightconeSettings:
+    """What decides a light-cone's halos."""
+
+    seed: int
+    cosmology: Cosmology
+    lightcones: Lightcones  # without its splits
+    freq_min_ghz: float
+    freq_max_ghz: float
+    rest_freq_ghz: float
+
+    @property
+    def redshift_range(self) -> tuple[float, float]:
+        """Observed redshifts of the band's edges, low and high."""
+        return self.rest_freq_ghz / self.freq_max_ghz - 1, self.rest_freq_ghz / self.freq_min_ghz - 1
+
+
+@dataclass(frozen=True)
+class HaloValidationSettings:
+    """What decides the comparison of light-cones with theory: it paints fields of its own, unturned, and pools none."""
+
+    lightcone: LightconeSettings
+    size_deg: float
+    per_side: int
+    pixels: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class SubfieldSettings:
+    """What decides the fields that are cut from a light-cone."""
+
+    lightcone: LightconeSettings
+    subfields: Subfields
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """What decides a dataset's fine maps and their labels."""
+
+    subfields: SubfieldSettings
+    grid: Grid  # fine, not pooled
+    labels: Labels
+    name: str  # of the dataset; its random streams hang on it
+    dataset: MapDataset  # without its pooling and beam
+    code: str | None  # hash of the file that a user's own line model stands in
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return self.subfields.lightcone.seed
+
+    @property
+    def cosmology(self) -> Cosmology:
+        """The study's cosmology."""
+        return self.subfields.lightcone.cosmology
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """What decides a dataset's pooled maps, on which networks train."""
+
+    maps: MapSettings
+    grid: Grid  # with its pooling
+    beam_fwhm_arcmin: float  # 0: maps are not smoothed
+
+    @property
+    def geometry(self) -> dict:
+        """What a network is bound to: the grid with its pooling and unit, and the beam."""
+        return {**vars(self.grid), "beam_fwhm_arcmin": self.beam_fwhm_arcmin}
+
+
+@dataclass(frozen=True)
+class LineObservation:
+    """How maps are observed, by a network in training or in a test."""
+
+    instrument: dict  # of maps.instrument.load_instrument
+    noise: dict[str, Noise]  # of which each presentation draws one; in a test the one
+    foregrounds: Foregrounds | None
+    preprocessing: Preprocessing | None  # None in a test: the network's own counts
+
+
+@dataclass(frozen=True)
+class EmulatorSettings:
+    """What decides a rival's emulator."""
+
+    name: str
+    subfields: SubfieldSettings
+    grid: Grid  # fine, not pooled
+    train: list[int]  # light-cones
+    instrument: dict
+    noise: dict[str, Noise]  # of all tests that the rival takes
+    line_model: str  # name of the dataset under whose prior it samples
+    dataset: MapDataset  # without draws, pooling and beam
+    code: str | None
+    options: Rival  # without what only the sampling needs
+    beam_fwhm_arcmin: float
+
+
+@dataclass(frozen=True)
+class RivalSettings:
+    """What decides a rival's posteriors for a test."""
+
+    emulator: EmulatorSettings
+    options: Rival  # without the names of its tests
+    test: str
+    maps: MapSettings  # of the test
+    noise_name: str
+    lightcones: list[int]  # of the test
+
+
+def lightcone_settings(study: LineStudy) -> LightconeSettings:
+    """Of every light-cone."""
+    return LightconeSettings(
+        seed=study.seed,
+        cosmology=Cosmology(**vars(study.cosmology)),
+        lightcones=without(study.lightcones, *SPLITS),
+        freq_min_ghz=study.grid.freq_min_ghz,
+        freq_max_ghz=study.grid.freq_max_ghz,
+        rest_freq_ghz=study.grid.rest_freq_ghz,
+    )
+
+
+def halo_validation_settings(study: LineStudy) -> HaloValidationSettings:
+    """Of the comparison with theory."""
+    cuts, grid = study.subfields, study.grid
+    return HaloValidationSettings(
+        lightcone_settings(study), cuts.size_deg, cuts.per_side, pixels=grid.pixels, channels=grid.channels
+    )
+
+
+def subfield_settings(study: LineStudy) -> SubfieldSettings:
+    """Of the subfields of every light-cone."""
+    return SubfieldSettings(lightcone_settings(study), study.subfields)
+
+
+def fine_grid(study: LineStudy) -> Grid:
+    """The grid that maps are painted on."""
+    return Grid(**{**vars(study.grid), "pool_pixels": 1, "pool_channels": 1}, size_deg=study.subfields.size_deg)
+
+
+def pooled_grid(study: LineStudy, dataset: str) -> Grid:
+    """The same with the pooling of one dataset."""
+    own = study.line_models[dataset]
+    pool_pixels, pool_channels = (
+        own.pool_pixels or study.grid.pool_pixels,
+        own.pool_channels or study.grid.pool_channels,
+    )
+    return replace(fine_grid(study), pool_pixels=pool_pixels, pool_channels=pool_channels)
+
+
+def beam_fwhm_arcmin(study: LineStudy, dataset: str) -> float:
+    """FWHM of the beam that one dataset's maps are smoothed by; 0 where they are not."""
+    own = study.line_models[dataset].beam
+    smoothed = study.observation.beam if own is None else own
+    return load_instrument(study.observation.instrument)["beam_fwhm_arcmin"] if smoothed else 0.0
+
+
+def map_settings(study: LineStudy, dataset: str) -> MapSettings:
+    """Of one dataset's fine maps."""
+    entry = without(study.line_models[dataset], "pool_pixels", "pool_channels", "beam")
+    return MapSettings(subfield_settings(study), fine_grid(study), study.labels, dataset, entry, own_code(entry.model))
+
+
+def own_code(model: str) -> str | None:
+    """A hash of the file of a user's own line model, module:function, so that an edit paints the maps again."""
+    if ":" not in model:
+        return None
+    spec = importlib.util.find_spec(model.partition(":")[0])
+    code = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    return hashlib.sha256(code).hexdigest()[:16]
+
+
+def shard_settings(study: LineStudy, dataset: str) -> ShardSettings:
+    """Of one dataset's pooled maps."""
+    return ShardSettings(map_settings(study, dataset), pooled_grid(study, dataset), beam_fwhm_arcmin(study, dataset))
+
+
+def observation_settings(study: LineStudy, entry: LineNetwork | LineTest) -> LineObservation:
+    """Of a network's entry in the config, or of a test's."""
+    names = entry.noise if isinstance(entry, LineNetwork) else [entry.noise]
+    return LineObservation(
+        instrument=load_instrument(study.observation.instrument),
+        noise={name: study.observation.noise[name] for name in names},
+        foregrounds=study.observation.foregrounds.get(entry.foregrounds),
+        preprocessing=entry.preprocessing if isinstance(entry, LineNetwork) else None,
+    )
+
+
+def emulator_settings(study: LineStudy, rival: str) -> EmulatorSettings:
+    """Of a rival's emulator."""
+    entry, noise = study.rival[rival], study.observation.noise
+    maps = map_settings(study, entry.line_model)
+    return EmulatorSettings(
+        name=rival,
+        subfields=subfield_settings(study),
+        grid=fine_grid(study),
+        train=study.lightcones.train,
+        instrument=load_instrument(study.observation.instrument),
+        noise={name: noise[name] for name in dict.fromkeys(study.tests[t].noise for t in rival_tests(study, rival))},
+        line_model=entry.line_model,
+        dataset=without(maps.dataset, "draws"),
+        code=maps.code,
+        options=without(entry, "tests", *SAMPLING),
+        beam_fwhm_arcmin=beam_fwhm_arcmin(study, entry.line_model),
+    )
+
+
+def rival_settings(study: LineStudy, rival: str, test: str) -> RivalSettings:
+    """Of a rival's posteriors for a test."""
+    entry = study.tests[test]
+    return RivalSettings(
+        emulator=emulator_settings(study, rival),
+        options=without(study.rival[rival], "tests"),
+        test=test,
+        maps=map_settings(study, entry.line_model),
+        noise_name=entry.noise,
+        lightcones=study.lightcones.test,
+    )

@@ -1,0 +1,125 @@
+"""A section of a config: what its keys are called, their types, defaults, units, limits and texts, in one place.
+
+A section is a frozen pydantic model. Numbers may be written as text (YAML takes 2.5e10 for text); beyond that nothing is
+converted: a yes/no is no number, 1.5 no whole number, and neither NaN nor infinity is a number here.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError, core_schema
+
+ABSENT = object()
+S = TypeVar("S", bound="Section")
+
+
+class Section(BaseModel):
+    """A part of the config. Keys that were not given and have no default are None."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # TRANSITION: read like a dict, in which keys that are None are absent. To go once all rooms read attributes.
+    def __getitem__(self, key: str) -> object:
+        value = self.get(key, ABSENT)
+        if value is ABSENT:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: str) -> bool:
+        return self.get(key, ABSENT) is not ABSENT
+
+    def get(self, key: str, default: object = None) -> object:
+        value = getattr(self, key) if key in type(self).model_fields else None
+        return default if value is None else value
+
+    def keys(self) -> list[str]:
+        return [key for key in type(self).model_fields if key in self]
+
+    def items(self) -> Iterator[tuple[str, object]]:
+        return ((key, self[key]) for key in self.keys())
+
+
+def plain(settings: object) -> object:
+    """Settings as what JSON knows: sections and dataclasses become dicts, tuples lists. Keys that are None are left out."""
+    if isinstance(settings, Section) or dataclasses.is_dataclass(settings):
+        settings = {name: value for name, value in vars(settings).items() if value is not None}
+    if isinstance(settings, Mapping):
+        return {str(key): plain(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [plain(value) for value in settings]
+    return settings
+
+
+def without(section: S, *keys: str) -> S:
+    """The section with some keys unset: what cannot change a stage's output has no place in its settings."""
+    return section.model_copy(update=dict.fromkeys(keys))
+
+
+def _number(value: object) -> object:
+    """A number that was written as text; everything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _whole(value: object) -> object:
+    """A whole number that was written as text or with a decimal point (1e3, 12.0); everything else as it is."""
+    number = _number(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else value
+
+
+def _different(values: list) -> list:
+    doubled = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if doubled is not None:
+        raise PydanticCustomError("doubled", "{doubled} twice", {"doubled": repr(doubled)})
+    return values
+
+
+class Either:
+    """Marks a union of types whose faults are told in one line, with these words for what was expected."""
+
+    def __init__(self, expected: str):
+        self.expected = expected
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        return core_schema.no_info_wrap_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: object, inner) -> object:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise PydanticCustomError("form", "{expected}", {"expected": self.expected}) from None
+
+
+def _range(value: object) -> object:
+    """The numbers of a range such as "0-7" (both ends belong to it); everything else as it is."""
+    if not isinstance(value, str):
+        return value
+    first, _, last = value.partition("-")
+    if not all(end.isascii() and end.isdigit() for end in (first, last or first)):
+        expected = 'a list of whole numbers, or a range such as "0-7"'
+        raise PydanticCustomError("form", "{expected}", {"expected": expected})
+    if int(first) > int(last or first):
+        raise PydanticCustomError("form", "{expected}", {"expected": "at least one number: first-last, first ≤ last"})
+    return list(range(int(first), int(last or first) + 1))
+
+
+FROM_TEXT, WHOLE_FROM_TEXT = BeforeValidator(_number), BeforeValidator(_whole)
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]  # of things that files are named by
+Number = Annotated[float, Field(allow_inf_nan=False), FROM_TEXT]
+Whole = Annotated[int, WHOLE_FROM_TEXT]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), FROM_TEXT]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), FROM_TEXT]
+Natural = Annotated[int, Field(ge=1), WHOLE_FROM_TEXT]  # 1, 2, …
+Index = Annotated[int, Field(ge=0), WHOLE_FROM_TEXT]  # 0, 1, …
+Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Different = AfterValidator(_different)
+Names = Annotated[list[str], Different]
+SomeNames = Annotated[list[str], Field(min_length=1), Different]
+Numbers = Annotated[list[Index], Field(min_length=1), Different, BeforeValidator(_range)]

@@ -1,0 +1,375 @@
+"""The engine's sections of a config: what every probe's study has. A probe's own sections inherit from them.
+
+Every option of the config is defined here or in a probe's config.py, and nowhere else: its type, default, unit, limits
+and text. docs/config.md is written from them.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from limelight.section import Either, Index, Name, Names, Number, Numbers, Section, SomeNames, Whole
+
+SPLITS = ("train", "validation", "test")
+
+
+class Realisations(Section):
+    """Which simulated universes train, choose and judge: a ready-made section for probes that need no more."""
+
+    train: Numbers = Field(description='Realisations to train on: a list, or a range such as "0-7".')
+    validation: Numbers = Field(
+        description="Realisations that choose (history, best epoch); no network is trained on them."
+    )
+    test: Numbers = Field(description="Realisations that judge; nothing has seen them before.")
+
+
+class FlatCosmology(Section):
+    """Flat ΛCDM: a ready-made section. The defaults are those of the Peak Patch light-cones of arXiv:1905.10376."""
+
+    omega_m: Number = Field(0.286, gt=0, le=1, description="Matter density today.")
+    omega_b: Number = Field(0.047, gt=0, le=1, description="Baryon density today.")
+    h: Number = Field(0.70, gt=0.1, le=2, description="Hubble constant over 100 km/s/Mpc.")
+    ns: Number = Field(0.96, gt=0, le=2, description="Spectral index.")
+    sigma8: Number = Field(0.82, gt=0, le=3, description="RMS of the linear density in 8 Mpc/h spheres.")
+
+
+class Training(Section):
+    """How networks train. The study's own `training` is the default of every network's."""
+
+    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy"] = Field(
+        "mse",
+        description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
+        " bins included (of target dn, log10_1p); or, for a classifier, that of the class.",
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adamw", description="Plain SGD is here only to show how it fails."
+    )
+    learning_rate: Number = Field(2.0e-3, gt=0, description="Peak learning rate.")
+    momentum: Number = Field(0.0, ge=0, lt=1, description="Of SGD.")
+    weight_decay: Number = Field(1.0e-2, ge=0, description="Of AdamW and SGD.")
+    schedule: Literal["constant", "one_cycle", "cosine"] = Field(
+        "one_cycle", description="How the learning rate changes over all steps."
+    )
+    warmup: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of all steps over which constant and cosine rise to the peak; one_cycle rises over 30 %"
+        " anyway.",
+    )
+    ema_decay: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Validate and keep an exponential average of the weights, with this decay per step; 0 keeps the"
+        " weights themselves.",
+    )
+    batch_size: Whole = Field(16, ge=1, description="Rows (maps) per step.")
+    epochs: Whole = Field(12, ge=1, description="Epochs in all.")
+    steps_per_epoch: Whole = Field(0, ge=0, description="0: every training row once per epoch.")
+    clip_norm: Number = Field(1.0, ge=0, description="Largest gradient norm; 0 means no clipping.")
+    precision: Literal["float32", "bf16"] = Field("float32", description="Of the forward and backward pass.")
+    max_maps: Whole = Field(0, ge=0, description="Use only the first this many training rows; 0 means all.")
+    permute_labels: bool = Field(
+        False, description="Shuffle the labels among the training rows (the control that must fail)."
+    )
+
+
+class Target(Section):
+    """What a network answers."""
+
+    standardise: bool = Field(
+        True, description="Subtract the training mean of each output and divide by its training spread."
+    )
+
+
+class Network(Section):
+    """One network. A probe adds which datasets it learns from, and how they are observed."""
+
+    datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
+
+    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d).")
+    options: dict[str, object] = Field({}, description="Arguments of the architecture.")
+    target: Target = Target()
+    training: Training = Training()
+    tests: SomeNames | None = Field(None, description="The tests it takes; without it all that it can read.")
+    initialise_from: str | None = Field(
+        None,
+        description="Another network, of the same architecture and options, whose trained weights this one begins"
+        " with; its last layer may differ.",
+    )
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets that it trains on."""
+        raise NotImplementedError
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it answers which of its datasets a row is from."""
+        return False
+
+
+class NetworkTest(Section):
+    """One test: a dataset, on its test realisations, observed in one way."""
+
+    dataset_key: ClassVar[str] = "dataset"  # what the config calls it here
+
+    @property
+    def dataset(self) -> str:
+        """The dataset whose test realisations it shows."""
+        raise NotImplementedError
+
+
+class Mdn(Section):
+    """Of kind mdn: a mixture density head."""
+
+    components: Whole = Field(4, ge=1, le=64, description="Gaussians in the mixture.")
+    rank: Whole = Field(6, ge=0, le=32, description="Of each component's correlations between bins or parameters.")
+    hidden: Whole = Field(256, ge=1, description="Width of its layers.")
+    layers: Whole = Field(2, ge=1, le=8, description="Hidden layers.")
+    dropout: Number = Field(0.1, ge=0, lt=1, description="Share of values dropped in training.")
+    loss: Literal["log_likelihood", "crps"] = Field(
+        "log_likelihood", description="crps scores each bin by itself, and so takes rank 0."
+    )
+
+
+class Npe(Section):
+    """Of kind npe: neural posterior estimation with a flow."""
+
+    flow: Literal["nsf", "maf"] = Field("nsf", description="Neural spline or masked autoregressive flow.")
+    transforms: Whole = Field(5, ge=1, le=32, description="Steps of the flow.")
+    hidden: Whole = Field(64, ge=1, description="Width of the flow's networks.")
+    embedding: Whole = Field(24, ge=1, description="Numbers that the features are squeezed to.")
+    components: Whole = Field(8, ge=2, description="Principal components of log10(1 + N) that stand for the bins.")
+    dropout: Number = Field(0.1, ge=0, lt=1, description="Share of values dropped in training.")
+
+
+class Imnn(Section):
+    """Of kind imnn: information maximising compression."""
+
+    simulations: Whole = Field(400, ge=40, description="Simulations at the prior's mean; half are held out.")
+    derivatives: Whole = Field(
+        100, ge=10, description="Pairs of simulations per parameter, below and above its mean; half are held out."
+    )
+    step: Number = Field(0.05, gt=0, description="How far below and above, in the prior's σ.")
+    hidden: Whole = Field(128, ge=1, description="Width of its layers.")
+    layers: Whole = Field(2, ge=1, le=8, description="Hidden layers.")
+    steps: Whole = Field(2000, ge=1, description="Training steps at most.")
+    learning_rate: Number = Field(1.0e-3, gt=0, description="Of Adam, falling to zero.")
+    accept: Whole = Field(200, ge=20, description="Training presentations accepted as near enough.")
+    adjust: bool = Field(True, description="Local-linear adjustment of what was accepted.")
+
+
+class Smc(Section):
+    """Of abc: smc (population Monte Carlo)."""
+
+    maps: Whole = Field(
+        20,
+        ge=0,
+        description="Maps of each test, evenly spread over it; 0 takes all. The number of a rival gives the rival's"
+        " maps.",
+    )
+    fields: Whole = Field(
+        64,
+        ge=0,
+        description="Training subfields to paint on, evenly spread; 0 takes all. They are held in memory.",
+    )
+    particles: Whole = Field(
+        200, ge=40, description="Simulations accepted in each round; in the first, the nearest training presentations."
+    )
+    rounds: Whole = Field(4, ge=1, description="Rounds at most.")
+    quantile: Number = Field(
+        0.5, gt=0, lt=1, description="Of the last round's distances: those that the next one accepts."
+    )
+    least_acceptance: Number = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="Share of proposals accepted below which a round is given up; the answer is then the round before"
+        " it.",
+    )
+    adjust: bool = Field(True, description="Local-linear adjustment of what was accepted.")
+
+
+class PosteriorTraining(Section):
+    """How the heads of mdn and npe train on the table of presentations."""
+
+    epochs: Whole = Field(60, ge=1, description="Epochs at most.")
+    patience: Whole = Field(
+        10, ge=1, description="Training ends after this many epochs without a lower validation loss."
+    )
+    batch_size: Whole = Field(128, ge=2, description="Presentations per step.")
+    learning_rate: Number = Field(1.0e-3, gt=0, description="Of AdamW, falling to zero.")
+    weight_decay: Number = Field(1.0e-3, ge=0, description="Of AdamW.")
+
+
+class Posterior(Section):
+    """One posterior: a head on a trained network."""
+
+    network: str = Field(description="A name in networks: whose features it stands on, with its data and noise.")
+    kind: Literal["mdn", "npe", "imnn"] = Field(
+        description="Mixture density head, neural posterior estimation (a flow of sbi), or IMNN compression with ABC."
+    )
+    of: Literal["target", "parameters"] = Field(
+        "target",
+        description="What mdn and npe answer: the network's target, or the simulation's parameters (imnn always the"
+        " latter).",
+    )
+    tests: SomeNames | None = Field(
+        None, description="Tests to draw intervals for; without it all that its network takes."
+    )
+    presentations: Whole = Field(
+        8, ge=1, description="How often each training map is shown to the trunk, each time with fresh noise."
+    )
+    samples: Whole = Field(500, ge=40, description="Draws kept of each test map's posterior.")
+    fine_tune: Whole = Field(
+        0,
+        ge=0,
+        description="Epochs in which the trunk trains on together with the head (mdn, npe); 0 leaves it as it is.",
+    )
+    abc: Literal["rejection", "smc"] = Field(
+        "rejection",
+        description="Of kind imnn: rejection compares a map with the training maps; smc simulates for every test map,"
+        " painting on training light-cones at proposed parameters, and is slow.",
+    )
+    compression: str | None = Field(
+        None,
+        description="Of abc: smc: another posterior of kind imnn and the same network, whose trained compression it"
+        " draws from; without it, it trains its own.",
+    )
+    recalibrate: bool = Field(
+        False,
+        description="Widen or narrow the draws, bin by bin, until the validation realisations are covered as promised;"
+        " reported as such.",
+    )
+    mdn: Mdn = Mdn()
+    npe: Npe = Npe()
+    imnn: Imnn = Imnn()
+    smc: Smc = Smc()
+    training: PosteriorTraining = PosteriorTraining()
+
+
+class Sweep(Section):
+    """Tables of networks: one for every combination of some keys' values. In a comparison a sweep's name stands for all its
+    networks."""
+
+    like: str = Field(description="The entry of networks that each starts from.")
+    name: str | None = Field(None, description="What their names begin with; without it the name of `like`.")
+    over: dict[str, object] = Field(
+        description="Dotted key of a network to its values. A list {options.layers: [4, 5]} names networks"
+        " like_layers4, like_layers5; a mapping {target: {phi: {quantity: phi}}} names them by its labels, like_phi."
+        " The key . is the whole entry."
+    )
+
+
+class Comparison(Section):
+    """One figure of several networks or tests: figures/comparisons/<name>.pdf."""
+
+    figure: str = Field(description="A registered figure (docs/architecture.md).")
+    networks: SomeNames | None = Field(
+        None, description="Networks, or sweeps, in the order shown; without it all networks."
+    )
+    tests: SomeNames | None = Field(
+        None, description="Tests shown of each network that takes them; without it all it takes."
+    )
+    caption: str = Field("", description="What the report says below the figure.")
+
+
+class Thresholds(Section):
+    """What makes a verdict; docs/audit.md justifies each number."""
+
+    min_maps: Whole = Field(20, ge=1, description="With fewer test maps no output gets a verdict.")
+    partly_r_squared: Number = Field(
+        0.2, description="Share of the truths' variance explained, below which an output is remembered."
+    )
+    reads_r_squared: Number = Field(0.5, description="The share from which it can be read.")
+    partly_gain: Number = Field(
+        1.2, ge=1, description="Gain over the training mean and over the control, below which an output is remembered."
+    )
+    reads_gain: Number = Field(1.5, ge=1, description="The gain from which it can be read.")
+
+
+AllOrNone = Literal["all", "none"]
+
+
+class Audit(Section):
+    """Whether networks read their maps or repeat what they remember: audit/<network>.h5, .csv and a page (docs/audit.md)."""
+
+    networks: Annotated[AllOrNone | Names, Either("all, none, or a list of different names")] = Field(
+        "all",
+        description="Networks to audit: all (but classifiers and those on permuted labels), none, or a list of names.",
+    )
+    control: bool = Field(
+        False,
+        description="Train each audited network's recipe once more on permuted labels, as <network>-permuted, and"
+        " compare.",
+    )
+    maps: Whole = Field(400, ge=0, description="Test maps of each dataset, evenly chosen; 0 means all.")
+    response_maps: Whole = Field(24, ge=1, description="Test maps that are dimmed or get more sources.")
+    thresholds: Thresholds = Thresholds()
+
+
+class Figures(Section):
+    """Which figures are drawn, and of which rows."""
+
+    each_network: SomeNames | None = Field(
+        None, description="Figures drawn of every network; without it all that there are."
+    )
+    maps: list[Index] = Field([0, 1, 2], description="Test maps shown one by one; slices are stored of the first four.")
+    layers: Names = Field(
+        [],
+        description="Networks whose first filters are drawn, and what their layers make of the first of `maps` under"
+        " their first test.",
+    )
+
+
+class Resources(Section):
+    """What jobs ask of a scheduler, beyond what limelight estimates from the config."""
+
+    training_threads: Whole = Field(
+        2, ge=1, description="CPU threads of training; part of the settings, for the bytes depend on it."
+    )
+    gpus: Whole = Field(
+        0,
+        ge=0,
+        description="GPUs a training job asks for; several train one network together, each on its part of every"
+        " batch; 0 trains on the CPU.",
+    )
+    memory_factor: Number = Field(1.0, gt=0, description="Multiplies every memory estimate.")
+    runtime_factor: Number = Field(1.0, gt=0, description="Multiplies every runtime estimate.")
+
+
+class Study(Section):
+    """A resolved study. A probe's study narrows the types of networks, tests and so on to its own, and adds its sections."""
+
+    splits_key: ClassVar[str] = "realisations"  # what the config calls the section of the splits
+    datasets_key: ClassVar[str] = "datasets"  # and that of the datasets
+
+    probe: str = Field(description="The probe: what is simulated and observed (limelight/probes).")
+    study: Name = Field(description="Name of the study; results land in results/<study>.")
+    seed: Whole = Field(20190524, ge=0, description="Every random stream of the study hangs on it.")
+    training: Training = Training()
+    networks: dict[Name, Network] = Field(min_length=1, description="Networks to train, by name.")
+    posteriors: dict[Name, Posterior] = Field(
+        {}, description="Posteriors to train as heads on trained networks, by name (docs/inference.md)."
+    )
+    tests: dict[Name, NetworkTest] = Field(
+        min_length=1, description="What each network is tested on, always on the test realisations."
+    )
+    comparisons: dict[Name, Comparison] = Field(
+        {}, description="Figures of several networks or tests at once, figures/comparisons/<name>.pdf."
+    )
+    audit: Audit = Audit()
+    figures: Figures = Figures()
+    resources: Resources = Resources()
+
+    @property
+    def splits(self) -> dict[str, list[int]]:
+        """The realisations that train, choose and judge, by split."""
+        raise NotImplementedError
+
+    @property
+    def datasets(self) -> list[str]:
+        """The names of all datasets."""
+        raise NotImplementedError

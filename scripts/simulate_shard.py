@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Simulate one realisation of a dataset with the study's probe: a shard that networks train on (docs/data_format.md).
+
+Probes whose data take several stages (line_intensity) have scripts of their own for them.
+
+example: python scripts/simulate_shard.py --config config/gaussian_field.yaml --dataset fields --realisation 3 --output 3.h5
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from limelight.data.shard import write_shard
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance
+from limelight.probe import load_probe
+from limelight.section import plain
+from limelight.study.config import load_study
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--dataset", required=True, help="name of the dataset in the config")
+    parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
+    parser.add_argument("--output", type=Path, required=True, metavar="SHARD.h5", help="shard to write")
+    args = parser.parse_args()
+    start = time.monotonic()
+    study = load_study(args.config)
+    if args.dataset not in study.datasets:
+        raise problem("--dataset", f"'{args.dataset}'", f"one of {', '.join(study.datasets)}", "choose one")
+    probe = load_probe(study.probe)
+    settings = probe.dataset_settings(study, args.dataset)
+    found = probe.simulate(settings, args.dataset, args.realisation)
+    write_shard(args.output, found, provenance(settings, study.seed), plain(settings))
+    print(f"{args.output}: {len(found)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

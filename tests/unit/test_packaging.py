@@ -1,0 +1,118 @@
+"""What is installed is whole, and says what it needs; a checkout's scripts run the checkout's package."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from limelight import __version__
+from limelight.errors import EXTRAS
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGE_OF = {"yaml": "pyyaml", "PIL": "pillow", "pydantic_core": "pydantic"}  # module: package, where the names differ
+CODE = sorted((ROOT / "limelight").rglob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `pip install .` builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*build, "--wheel-dir", folder, ROOT], check=True, capture_output=True)
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_the_wheel_holds_the_package_with_its_tables(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+        (metadata,) = (file.read(name).decode() for name in file.namelist() if name.endswith("/METADATA"))
+    expected = {str(path.relative_to(ROOT)) for path in CODE}
+    tables = [path for path in (ROOT / "resources").rglob("*") if path.is_file()]
+    expected |= {f"limelight/{path.relative_to(ROOT)}" for path in tables}
+    assert names == expected
+    assert f"\nVersion: {__version__}\n" in metadata
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    (tmp_path / "mine.yaml").write_bytes((ROOT / "config" / "demo.yaml").read_bytes())
+    code = """
+import limelight
+from limelight.halos.reference import FOLDER
+from limelight.study.config import load_study
+print(limelight.__file__, FOLDER, load_study("mine.yaml")["study"])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    site = tmp_path / "site" / "limelight"
+    assert run.stdout.split() == [str(site / "__init__.py"), str(site / "resources"), "demo"]
+
+
+def imported(nodes: list[ast.stmt]) -> Iterator[str]:
+    """The packages that import statements name, by their names at PyPI; neither limelight nor the standard library."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"limelight"}:
+            yield PACKAGE_OF.get(name, name)
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """The packages that requirements name, in small letters and without versions."""
+    return {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in requirements}
+
+
+def test_dependencies_are_what_modules_import_and_extras_what_only_options_need() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in CODE]
+    at_the_top = {name for tree in trees for name in imported(tree.body)}
+    anywhere = {name for tree in trees for name in imported(ast.walk(tree))}
+    core, extras = names_of(PROJECT["dependencies"]), PROJECT["optional-dependencies"]
+    optional = {package: extra for extra in ("formats", "inference") for package in names_of(extras[extra])}
+    assert at_the_top <= core
+    assert core | set(optional) == anywhere
+    assert optional == EXTRAS, "a missing one is told by its extra"
+
+
+def test_every_dependency_is_pinned() -> None:
+    own, _, _ = (ROOT / "envs" / "constraints.txt").read_text().partition("# What those need.")
+    pinned = {line.partition("==")[0].lower() for line in own.splitlines() if "==" in line}
+    wanted = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values(), ["hatchling"]]
+    assert pinned == set().union(*map(names_of, wanted))
+
+
+def test_a_script_runs_the_package_of_its_checkout_whatever_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "limelight").mkdir()
+    (tmp_path / "limelight" / "__init__.py").write_text("raise SystemExit('another limelight')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    script = [sys.executable, ROOT / "scripts" / "describe.py", "--help"]
+    run = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "usage: describe.py" in run.stdout
+
+
+def test_pytest_collects_nothing_of_the_package() -> None:
+    """It takes whatever is called test or Test for a test, also where a test imports it."""
+    found = []
+    for path in [*CODE, *(ROOT / "scripts").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        found += [
+            f"{path.relative_to(ROOT)}: {node.name}"
+            for node in tree
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name.lower().startswith("test")
+        ]
+    assert found == []
