@@ -13,7 +13,7 @@ import csv
 from pathlib import Path
 
 from limelight.errors import plain_errors, problem
-from limelight.files import write_text
+from limelight.files import write_csv
 
 TOTALS = {
     "test_mse_dex2": "total_mse_dex",
@@ -40,8 +40,8 @@ def rows(results: Path) -> list[dict]:
                     "test": row["test"],
                     "noise_sigma_uk": row["noise_sigma_uk"],
                     "epoch": best["epoch"],
-                    "validation_mse": f"{float(best['validation_mse']):.4g}",
-                    **{name: f"{float(row[column]):.4g}" for name, column in TOTALS.items()},
+                    "validation_mse": float(best["validation_mse"]),
+                    **{name: float(row[column]) for name, column in TOTALS.items()},
                 }
             )
     return table
@@ -52,9 +52,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="results folder of the study")
     parser.add_argument("--output", type=Path, required=True, metavar="TABLE.csv", help="table to write")
     args = parser.parse_args()
-    table = rows(args.results)
-    text = [",".join(table[0]), *(",".join(row.values()) for row in table)]
-    write_text(args.output, "\n".join(text) + "\n")
+    write_csv(args.output, rows(args.results), digits=4)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ checkpoint.
 
 import argparse
 import contextlib
-import csv
-import io
 import os
 import platform
 import random
@@ -29,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from limelight.errors import LimelightError, plain_errors
-from limelight.files import git_commit, write_text
+from limelight.files import git_commit, write_csv, write_text
 from tests.cluster.one_node import missing, one_node_slurm
 from tests.pipeline.checkout import FINAL, SKY, TINY, Checkout, environment
 
@@ -241,11 +239,8 @@ def wait_for_turn() -> None:
 
 def save(path: Path, rows: list[dict], text: str) -> None:
     """Write the CSV and the page beside it."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, table.getvalue())
+    seconds = ("moment_s", "repeated_s")
+    write_csv(path, [{**row, **{name: f"{row[name]:.1f}" for name in seconds}} for row in rows], 5, COLUMNS)
     write_text(path.with_suffix(".md"), text)
 
 

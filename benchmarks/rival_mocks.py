@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from limelight.errors import plain_errors
-from limelight.files import settings_hash, write_text
+from limelight.files import settings_hash, write_csv
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.rival.emulator import read_emulator
 from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields
-from limelight.probes.line_intensity.rival.rival import make_rival, prior_draws, sample_posterior
+from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, make_rival, prior_draws, sample_posterior
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry
 from limelight.seeds import generator
@@ -67,7 +67,7 @@ def main() -> None:
     planted = prior_draws(rival, args.runs, generator(study["seed"], "rival mocks"))
     amplitude, shapes = shape.split(planted)
     # what is planted hangs on the number of runs
-    key = settings_hash([settings, args.noise, args.runs, float(emulator.outputs.sum())])
+    key = settings_hash([settings, args.noise, args.runs, float(emulator.outputs.sum()), LIKELIHOOD])
     rows = list(csv.DictReader(args.output.open(encoding="utf-8"))) if args.output.is_file() else []
     done = {int(r["run"]) for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)}
     for run in range(args.runs):
@@ -81,7 +81,7 @@ def main() -> None:
         samples, checks = sample_posterior(rival, data, settings["rival"], args.chains / key, key, study["seed"], run)
         seconds = time.process_time() - start
         found, _, places = rival.predict(truth[None])
-        chi2 = rival.chi2(found, places, data)[0][0]
+        chi2 = rival.hartlap * rival.chi2(found, places, data)[0][0]
         levels = np.quantile(samples, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
         for i, name in enumerate(model.parameters):
             low, lower, middle, upper, high = levels[:, i]
@@ -92,8 +92,7 @@ def main() -> None:
                 f"{checks['acceptance']:.3f}", f"{chi2:.1f}", len(data), f"{seconds:.1f}",
             )  # fmt: skip
             rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
-        lines = [",".join(COLUMNS), *(",".join(row[name] for name in COLUMNS) for row in rows)]
-        write_text(args.output, "\n".join(lines) + "\n")
+        write_csv(args.output, rows, 5, COLUMNS)
     mine = [r for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)]
     inside = np.array([int(r["in95"]) for r in mine]).reshape(-1, len(model.parameters))
     by_name = ", ".join(

@@ -27,7 +27,8 @@ def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
     """Hash of stage scripts, of the code that they use, of the data files named, and of what a study chose by name.
 
     files: relative to the repository; what ends in .py is code. chosen: "package.module:attribute" of entries of registries
-    (`Registry.dotted`), of which only those chosen count.
+    (`Registry.dotted`), of which only those chosen count; or "package.module:Class.method", of which only that method counts
+    and what it uses (`Probe.code`).
     """
     return _checkout().hash(files, chosen)
 
@@ -44,6 +45,7 @@ class Module:
         self.imports, self.modules = _imports(tree, package)
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.at_import: list[ast.stmt] = []
+        self.methods: dict[str, ast.FunctionDef] = {}  # by "Class.method": entries of their own, beside the whole class
         self.parts: dict[str, tuple[str, set[str]]] = {}
         for statement in tree.body:
             defined = _defined(statement)
@@ -52,6 +54,9 @@ class Module:
                 self.definitions.setdefault(each, []).extend(counts)
             if _acts(statement) and not defined or self._is_decorated_here(statement):
                 self.at_import.append(statement)
+            for method in statement.body if isinstance(statement, ast.ClassDef) else []:
+                if isinstance(method, ast.FunctionDef):
+                    self.methods[f"{statement.name}.{method.name}"] = method
 
     @functools.cached_property
     def names(self) -> Names:
@@ -61,12 +66,20 @@ class Module:
     def part(self, name: str) -> tuple[str, set[str]]:
         """(text of what counts of a definition, names that it uses); made once."""
         if name not in self.parts:
-            found = self.at_import if name == AT_IMPORT else self.definitions[name]
+            found = [self.methods[name]] if name in self.methods else self.definitions.get(name, self.at_import)
             names = self.names if found else Names()
             writer, essence = Writer(names), Essence(names)
             kept = [statement for statement in map(essence.visit, found) if statement]
             self.parts[name] = "".join(map(writer.text, kept)), writer.used
         return self.parts[name]
+
+    def beside(self, method: str) -> set[str]:
+        """The methods of its own class that a method uses through self."""
+        tree, own = self.methods[method], method.partition(".")[0]
+        used = {
+            f"{own}.{node.attr}" for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)
+        }
+        return used & set(self.methods)
 
     def _is_registry(self, statement: ast.stmt) -> bool:
         """Whether a statement makes a Registry: of that, only the entries that a study chose count."""
@@ -102,7 +115,9 @@ class Code:
         """Text of every definition that the scripts among the files, or the chosen entries, use."""
         queue = [(name, AT_IMPORT) for name in files if name.endswith(".py")]
         for entry in chosen:
-            queue.extend(self._places_of(entry.replace(":", ".")))
+            module, _, name = entry.partition(":")
+            method = "." in name and name in getattr(self._module(module), "methods", ())
+            queue.extend([(module, name)] if method else self._places_of(f"{module}.{name}"))
         found: dict[Place, str] = {}
         while queue:
             place = queue.pop()
@@ -120,6 +135,8 @@ class Code:
         places = [(module_name, AT_IMPORT)]
         for each in used:
             places.extend(self._places_in(module, each))
+        if name in module.methods:
+            places += [(module_name, other) for other in module.beside(name)]
         if name == AT_IMPORT:  # importing a module runs its packages and the modules that it imports
             places += [(one, AT_IMPORT) for one in (*_packages(module_name), *module.modules) if self._module(one)]
             places += [(star, WHOLE) for star in module.imports.get("*", ()) if self._module(star)]
@@ -210,6 +227,10 @@ def _imports(tree: ast.Module, package: list[str]) -> tuple[dict[str, set[str]],
                 where = origin if alias.name == "*" else f"{origin}.{alias.name}"
                 imports.setdefault(alias.asname or alias.name, set()).add(where)
     return imports, modules
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
 
 
 def _acts(statement: ast.stmt) -> bool:

@@ -6,6 +6,7 @@ truncated, of another kind, or lacks a dataset.
 """
 
 import contextlib
+import csv
 import functools
 import glob
 import hashlib
@@ -97,6 +98,52 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def csv_text(table: dict[str, Sequence] | list[dict], digits: int, columns: Sequence[str] | None = None) -> str:
+    """A table as CSV, from its columns or its rows, by name.
+
+    Floats have `digits` significant digits. NaN, None and what a row lacks are empty fields. columns: which, in this order
+    (default: all, as they come).
+    """
+    import pandas  # takes half a second to import, and most programs write no table
+
+    def text(value: object) -> str:  # of all fields: pandas would turn integers beside empty fields into floats
+        return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
+
+    frame = pandas.DataFrame(table, columns=columns, dtype=object)
+    return frame.map(text, na_action="ignore").to_csv(index=False, lineterminator="\n")
+
+
+def write_csv(
+    path: str | Path, table: dict[str, Sequence] | list[dict], digits: int, columns: Sequence[str] | None = None
+) -> None:
+    """Write a table of `csv_text` atomically."""
+    write_text(path, csv_text(table, digits, columns))
+
+
+def read_csv(path: str | Path, kind: str) -> dict[str, np.ndarray]:
+    """The columns of a CSV file by name: float64 where all fields are numbers or empty (NaN), else text.
+
+    Raises LimelightError when the file is missing, is not text, or has rows of other lengths than its first line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", kind, "check the path")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            names, *rows = csv.reader(file)
+        columns = list(zip(names, *rows, strict=True))
+    except (ValueError, csv.Error) as error:
+        raise problem(path, f"something else ({error})", kind, "give the right file, or make it again") from None
+    return {name: _numbers_or_text(fields) for name, *fields in columns}
+
+
+def _numbers_or_text(fields: list[str]) -> np.ndarray:
+    try:
+        return np.array([float(field or "nan") for field in fields])
+    except ValueError:
+        return np.array(fields)
 
 
 @functools.lru_cache(maxsize=1)

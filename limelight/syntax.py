@@ -20,7 +20,7 @@ TEXT_METHODS = frozenset(  # given text alone: ndarray.partition, which is given
     ("endswith", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "rpartition", "rstrip", "split")
     + ("splitlines", "startswith", "strip", "upper")
 )
-CLOCKS = frozenset(("time.monotonic", "time.perf_counter", "time.time"))
+FUNCTIONS = frozenset(("numpy.degrees", "time.monotonic", "time.perf_counter", "time.time"))
 EXPRESSIONS = (
     *(ast.Attribute, ast.BinOp, ast.BoolOp, ast.Compare, ast.Constant, ast.Dict, ast.FormattedValue, ast.IfExp),
     *(ast.JoinedStr, ast.Lambda, ast.List, ast.Name, ast.Set, ast.Slice, ast.Starred, ast.Subscript, ast.Tuple),
@@ -166,10 +166,11 @@ class Unread(Statements):
             return None
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             pairs = list(zip(target.elts, value.elts, strict=True))
-            dropped = [(t, v) for t, v in pairs if self._is_unread(t) and is_pure(v, self.names)]
-            kept = [pair for pair in pairs if pair not in dropped]
-            self.dropped += [v for _, v in dropped]
-            target.elts, value.elts = [t for t, _ in kept], [v for _, v in kept]
+            unread = [(t, v) for t, v in pairs if self._is_unread(t) and is_pure(v, self.names)]
+            target.elts, value.elts = map(list, zip(*(pair for pair in pairs if pair not in unread), strict=True))
+            self.dropped += [v for _, v in unread]
+            if len(target.elts) == 1:  # as if it had been written alone
+                node.targets, node.value = target.elts, value.elts[0]
         return node
 
     def visit_If(self, node: ast.If) -> ast.If | None:
@@ -278,7 +279,7 @@ def _is_pure_call(call: ast.Call, names: Names) -> bool:
     method, texts = call.func.attr, all(map(is_text, call.args))
     return (
         method in METHODS
-        or names.meaning(name) in CLOCKS
+        or names.meaning(name) in FUNCTIONS
         or (method in TEXT_METHODS and texts)
         or (method == "join" and is_text(call.func.value))
         or (method == "replace" and texts and len(call.args) == 2)  # Path.replace is given one

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Are a method's intervals honest, and what do they know beyond the prior? A table, and a figure (docs/inference.md).
 
-example: python scripts/calibrate_posterior.py --config config/money.yaml --prior results/money/pooled/li_full/[0-9].h5 \\
+example: python scripts/calibrate_posterior.py --config config/money.yaml --prior results/money/shards/li_full/[0-9].h5 \\
     --intervals results/money/posteriors/mdn_comap/prior_comap.h5 --output calibration.csv
 """
 
@@ -9,12 +9,17 @@ import argparse
 import sys
 from pathlib import Path
 
+from limelight.data.targets import Target
 from limelight.errors import plain_errors, problem
-from limelight.figures.inference import calibration_figure
+from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows
+from limelight.files import write_csv
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_answers
 from limelight.inference.intervals import read_intervals
+from limelight.probe import load_probe
 from limelight.study.config import load_study
+from limelight.study.sections import Study
+from limelight.study.selection import header_of
 
 
 def main() -> None:
@@ -23,21 +28,29 @@ def main() -> None:
         "--config", type=Path, required=True, help="YAML of the study (its seed spreads out the counts)"
     )
     parser.add_argument("--intervals", type=Path, required=True, metavar="I.h5", help="what a method says of a test")
-    parser.add_argument("--prior", type=Path, nargs="+", required=True, metavar="P.h5", help="pooled training maps")
+    parser.add_argument("--prior", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="training data")
     parser.add_argument("--output", type=Path, required=True, metavar="C.csv", help="table; figures stand beside it")
     args = parser.parse_args()
     if args.output.suffix != ".csv":
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
-    result = read_intervals(args.intervals)
-    rows, arrays = calibrate(result, prior_counts(args.prior, result.truth.shape[1]), load_study(args.config)["seed"])
-    title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} maps"
-    save(calibration_figure(rows, arrays, result.log10_lum_edges, title), args.output, [args.intervals])
-    write_rows(args.output, rows, COLUMNS)
+    study, result = load_study(args.config), read_intervals(args.intervals)
+    prior = prior_answers(args.prior, answered(study, result.settings.get("posterior")))
+    rows, arrays = calibrate(result, prior, study.seed)
+    title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} rows"
+    save(calibration_figure(rows, arrays, result.axis, title), args.output, [args.intervals])
+    write_csv(args.output, rows, 5, COLUMNS)
     joint = next((row for row in rows if row["bin"] == "joint"), {})
     words = ", ".join(
         f"{name} {joint[name]:.3f}" for name in ("covered_68", "covered_95", "gain_nats") if name in joint
     )
-    print(f"{args.output}: {len(result.truth)} maps; all bins together: {words or 'no draws'}", file=sys.stderr)
+    print(f"{args.output}: {len(result.truth)} rows; all outputs together: {words or 'no draws'}", file=sys.stderr)
+
+
+def answered(study: Study, posterior: str | None) -> Target:
+    """What a posterior of the study answers; a method that is no posterior, such as a rival, answers what all of them do."""
+    names = [study.posteriors[posterior].network] if posterior in study.posteriors else list(study.networks)
+    network = study.networks[names[0]]
+    return load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0]))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.probes.line_intensity.rival.emulator import write_emulator
 from limelight.probes.line_intensity.rival.stage import emulator_stage
+from limelight.probes.line_intensity.settings import emulator_settings
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def main() -> None:
@@ -29,13 +29,13 @@ def main() -> None:
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    if args.rival not in study["rival"]:
-        known = ", ".join(study["rival"]) or "none"
+    if args.rival not in study.rival:
+        known = ", ".join(study.rival) or "none"
         raise problem("--rival", f"'{args.rival}'", f"one of the config's: {known}", "name one of them")
     torch.set_num_threads(1)
-    settings = stage_settings(study, "rival_emulator", args.rival)
+    settings = emulator_settings(study, args.rival)
     emulator = emulator_stage(settings, args.subfields)
-    write_emulator(args.output, emulator, provenance(settings, study["seed"]))
+    write_emulator(args.output, emulator, provenance(settings, study.seed))
     words = f"{len(emulator.nodes)} shapes on {emulator.realisations} fields, {len(emulator.parameters)} further maps"
     print(f"{args.output}: {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from limelight.errors import plain_errors
 from limelight.figures.style import save
-from limelight.files import write_text
+from limelight.files import write_csv
 from limelight.inference.intervals import read_intervals
 from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
 
@@ -21,13 +21,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="F.pdf", help="figure; a PNG is written as well")
     args = parser.parse_args()
     results = [read_intervals(path) for path in args.intervals]
-    lines = []
-    for result in results:
-        for row in rival_table(result):
-            lines = lines or [",".join(["rival", "test", *row])]
-            names = [result.settings["rival"], result.test]
-            lines.append(",".join([*names, *(f"{value:.5g}" for value in row.values())]))
-    write_text(args.table, "\n".join(lines) + "\n")
+    rows = [
+        {"rival": result.settings["rival"], "test": result.test, **row}
+        for result in results
+        for row in rival_table(result)
+    ]
+    write_csv(args.table, rows, digits=5)
     save(rival_figure(results), args.output)
 
 

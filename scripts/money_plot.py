@@ -11,10 +11,10 @@ from pathlib import Path
 
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.figures.inference import money_figure
 from limelight.figures.style import save
-from limelight.inference.calibration_table import write_rows
+from limelight.files import write_csv
 from limelight.inference.intervals import read_intervals
+from limelight.probes.line_intensity.figures.money import money_figure
 from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
 
 
@@ -29,12 +29,11 @@ def main() -> None:
     if args.output.suffix != ".csv":
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     evaluations = [read_evaluation(path) for path in args.evaluation]
-    grid, edges = evaluations[0].grid, evaluations[0].log10_lum_edges
     results = [point_intervals(e) for e in evaluations]
     results += [without_draws(read_intervals(path)) for path in args.intervals]
-    rows = money_table(results, grid)
-    save(money_figure(rows, edges), args.output, args.evaluation)
-    write_rows(args.output, rows, COLUMNS)
+    rows = money_table(results, evaluations[0].header.geometry)
+    save(money_figure(rows, evaluations[0].axis), args.output, args.evaluation)
+    write_csv(args.output, rows, 5, COLUMNS)
     print("\n".join(verdicts(rows)), file=sys.stderr)
     print(f"{args.output}: {len(rows)} rows of {len(results)} results", file=sys.stderr)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Read the luminosity function off your own cube with a trained network: a CSV table, and a figure beside it.
 
-The cube is FITS (axes RA, Dec, frequency; BUNIT uK, K, Jy/sr …) or a limelight maps or pooled file. Field, pixels,
+The cube is FITS (axes RA, Dec, frequency; BUNIT uK, K, Jy/sr …) or a limelight maps file or shard. Field, pixels,
 channels, frequencies and unit must be those the network was trained on (`python scripts/describe.py model.pt` shows them);
 a fine cube is summed in blocks as the training maps were. Nothing is added to the cube: its noise should be of a kind that
 the network knows.
@@ -26,8 +26,8 @@ from pathlib import Path
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit import warning
 from limelight.evaluation.audit_file import read_audit
-from limelight.figures.inference import posterior_figure
 from limelight.figures.style import save
+from limelight.files import write_csv
 from limelight.inference.posteriors.misspecification import UNLIKE, verdict
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.apply import (
@@ -38,9 +38,8 @@ from limelight.probes.line_intensity.apply import (
     luminosity_function,
     posterior_table,
     prepare_cube,
-    write_table,
 )
-from limelight.probes.line_intensity.figures.predictions import prediction
+from limelight.probes.line_intensity.figures.predictions import posterior_figure, prediction
 from limelight.probes.line_intensity.maps.fits import read_cube
 from limelight.training import load_model
 from limelight.training.checkpoint import load_torch
@@ -79,8 +78,9 @@ def main() -> None:
             file=sys.stderr,
         )
     percentiles = info["label_statistics"]["percentiles"].numpy()
-    save(prediction(table, info["target"]["quantity"], percentiles, args.cube.name), args.output)
-    write_table(args.output, table)
+    quantity = info["entry"]["target"]["quantity"]
+    save(prediction(table, quantity, percentiles, args.cube.name), args.output)
+    write_csv(args.output, table, digits=8)
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
@@ -101,7 +101,7 @@ def predict_posterior(args: argparse.Namespace) -> None:
         print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
     warning_words = verdict(p) if p < UNLIKE else ""
     save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
-    write_table(args.output, table)
+    write_csv(args.output, table, digits=8)
     figure = args.output.with_suffix(".png")
     print(f"{args.output}: {len(table['dn'])} bins in {seconds:.2f} s; figure {figure} (and .pdf)", file=sys.stderr)
 

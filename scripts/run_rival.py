@@ -21,8 +21,8 @@ from limelight.inference.intervals import write_intervals
 from limelight.probes.line_intensity.rival.emulator import read_emulator
 from limelight.probes.line_intensity.rival.stage import rival_intervals
 from limelight.probes.line_intensity.selection import rival_tests
+from limelight.probes.line_intensity.settings import rival_settings
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 LARGE_ERROR = 0.5  # σ, in the median
 
@@ -42,16 +42,16 @@ def main() -> None:
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    if args.rival not in study["rival"]:
-        known = ", ".join(study["rival"]) or "none"
+    if args.rival not in study.rival:
+        known = ", ".join(study.rival) or "none"
         raise problem("--rival", f"'{args.rival}'", f"one of the config's: {known}", "name one of them")
     if args.test not in rival_tests(study, args.rival):
         known = ", ".join(rival_tests(study, args.rival))
         raise problem("--test", f"'{args.test}'", f"one of those it takes: {known}", "choose one")
     torch.set_num_threads(1)
-    settings = stage_settings(study, "rival", args.rival, args.test)
+    settings = rival_settings(study, args.rival, args.test)
     result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
-    write_intervals(args.output, result, provenance(settings, study["seed"]))
+    write_intervals(args.output, result, provenance(settings, study.seed))
     seconds, checks = time.monotonic() - start, result.extra
     worst = f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}"
     print(f"{args.output}: {len(result.truth)} maps; {worst}; {seconds:.1f} s", file=sys.stderr)

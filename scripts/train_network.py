@@ -7,12 +7,12 @@ import sys
 
 import torch
 
-from limelight.codehash import code_hash
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.probe import load_probe
+from limelight.study.code import network_code
 from limelight.study.config import load_study
 from limelight.study.selection import header_of, trained_networks
 from limelight.study.settings import network_settings
@@ -31,8 +31,8 @@ EXAMPLE = """example:
 Interrupt it as you like: the same command goes on from the last checkpoint. SIGTERM, SIGUSR1 and Ctrl-C write one at the
 next step; the exit code is then 75 (130 after Ctrl-C).
 
-With resources.gpus above 1 it starts a process a GPU, as many as there are on this machine; each takes its part of every
-batch. Over several machines: torchrun ... scripts/train_network.py ..."""
+With resources.gpus above 1 it starts one process per GPU, as many as this machine has. Each takes its part of every batch.
+On several machines: torchrun ... scripts/train_network.py ..."""
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
             with join(device) as team:
                 work(args, study, networks[args.network], device, team)
         except Lost as lost:
-            if not launched:  # the launcher says which process went, and how
+            if not launched:  # the launcher says which process was lost, and how
                 print(f"limelight: error: {lost}", file=sys.stderr)
             sys.exit(LOST)
 
@@ -88,7 +88,7 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     expected = header_of(study, network.datasets[0])
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
-    code = code_hash("scripts/train_network.py")
+    code = network_code(study, args.network)
     try:
         found = settings, probe, training, validation, args.checkpoints, device, code, team
         content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)
@@ -97,9 +97,10 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
         fix = "lower training.batch_size, or set training.precision: bf16"
         raise problem(f"networks.{args.network}", found, "a network and batch that fit", fix) from None
     except Stopped as stopped:
+        if not team.leads:
+            sys.exit()  # the first process says how it ended
         number = signal.Signals(stopped.args[0])
-        if team.leads:
-            print(f"limelight: {number.name}: checkpoint written; the same command goes on from it", file=sys.stderr)
+        print(f"limelight: {number.name}: checkpoint written; the same command goes on from it", file=sys.stderr)
         sys.exit(130 if number == signal.SIGINT else STOPPED)
     if team.leads:
         write_text(args.history, history_csv(history))

@@ -11,8 +11,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from limelight.evaluation.classify import read_classification
-
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation

@@ -1,7 +1,6 @@
 """A finished study in tables: 95 % bands beside the published ones bin by bin, audits, classifiers, and a page of them."""
 
 import csv
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from limelight.errors import problem
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import paper_sigma_uk, published_bands
+from limelight.files import csv_text
 
 LUMINOSITIES = (2.5e4, 9e4, 3.4e5, 6.6e5, 1.3e6)  # Lsun, of the page's tables
 FILLED = 10  # sources a bin holds on average: what an audit judges
@@ -64,12 +64,8 @@ def band_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
 
 
 def table_csv(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> str:
-    """Rows as CSV text of the given columns, numbers to four digits, NaN as an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _number(row[name]) for name in columns} for row in rows)
-    return text.getvalue()
+    """Rows as CSV text of the given columns, numbers to four digits."""
+    return csv_text([{name: _number(row[name]) for name in columns} for row in rows], 4, columns)
 
 
 def short_summary(text: str) -> str:

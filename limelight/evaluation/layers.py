@@ -1,23 +1,24 @@
-"""What the layers of a trained network hold and make of one map: its filters and feature maps, and their file.
+"""What the layers of a trained network hold and make of one row of data: its filters and feature maps.
 
 A layer is a step of the network in the order it runs: a convolution, a halving, a whole residual block. Norm, activation
 and dropout right after a step belong to it. Any nn.Module will do: outputs are caught by forward hooks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from limelight.data.shard import Rows
 from limelight.errors import problem
-from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+from limelight.evaluation.layers_file import Filters, Layer, Layers
+from limelight.evaluation.predict import check_test_rows, observed
+from limelight.inference.intervals import row_keys
+from limelight.probe import Probe
+from limelight.study.settings import EvaluationSettings
 
-KIND = "layers"
-CHANNELS = 8  # feature maps kept of each layer: those that vary most over the map
+CHANNELS = 8  # feature maps kept of each layer: those that vary most over the data
 FILTERS = 32  # filters kept of each of the first convolutions
 CONVOLUTIONS = 2
 CHAINS = (nn.Sequential, nn.ModuleList)
@@ -30,48 +31,57 @@ AFTERTHOUGHTS = (
     nn.SiLU,
     nn.ELU,
     nn.Dropout,
+    nn.Dropout1d,
     nn.Dropout2d,
     nn.Dropout3d,
     nn.Identity,
 )
 
 
-@dataclass
-class Layer:
-    """One layer's answer to the map: k of its channels in a plane of frequency and averaged over frequency."""
+def layers_of(
+    module: nn.Module, info: dict, settings: EvaluationSettings, probe: Probe, found: Rows, number: int
+) -> Layers:
+    """A network's layers at work on one row of a test, presented as the network's evaluation presents it.
 
-    name: str  # as in the network, such as body.0
-    kind: str  # class, such as Conv3d
-    shape: list[int]  # channels, x, y and (of 3D layers) frequency
-    silent: int  # channels that are zero everywhere
-    channel: np.ndarray  # (k,) which ones, the most varied first
-    middle: np.ndarray  # (k, x, y)
-    projected: np.ndarray  # (k, x, y)
+    Parameters
+    ----------
+    info
+        Of load_model.
+    found
+        Rows of the test's shards, the shown one among them.
+    number
+        Of the row that is shown.
+
+    Raises LimelightError when there is no such row, or the data are not those the network was trained for.
+    """
+    if not 0 <= number < len(found):
+        raise problem("row", number, f"0 to {len(found) - 1}, the rows of the data", "choose one of them")
+    check_test_rows(info, settings, found)
+    how = probe.presentation(settings.trained.network, settings.observation, found.header)
+    seen = found.x[: number + 1]  # noise hangs on a row's number
+    inputs = list(observed(seen, how, settings.trained.seed, f"noise of test {settings.test}"))[-1][-1:]
+    middle, projected = planes(inputs[0])
+    return Layers(
+        network=info["network"],
+        test=settings.test,
+        row={
+            "number": number,
+            "dataset": str(found.dataset[number]),
+            **{name: int(values[number]) for name, values in row_keys(found).items()},
+        },
+        header=found.header,
+        middle=middle,
+        projected=projected,
+        filters=filters(module),
+        layers=feature_maps(module, inputs),
+    )
 
 
-@dataclass
-class Filters:
-    """Weights of one convolution, averaged over its input channels."""
-
-    name: str
-    shape: list[int]  # outputs, inputs, kernel
-    middle: np.ndarray  # (n, kx, ky): the kernel's middle plane of frequency (of 2D: of the middle input channel)
-    projected: np.ndarray  # (n, kx, ky): mean over the kernel's frequencies (of 2D: over input channels)
-
-
-@dataclass
-class Layers:
-    """A network's layers at work on one map."""
-
-    network: str
-    test: str
-    map: dict  # which one: index, light-cone, subfield, draw, line model
-    grid: dict
-    transform: str  # of the input
-    middle: np.ndarray  # (x, y) of the input, as presented: noise, preprocessing
-    projected: np.ndarray  # (x, y)
-    filters: list[Filters] = field(default_factory=list)
-    layers: list[Layer] = field(default_factory=list)
+def planes(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """(c, *axes) as (c, x, y) at the middle of all axes after the second, and averaged over them."""
+    further = tuple(range(3, values.ndim))
+    middle = values[(..., *(values.shape[i] // 2 for i in further))]
+    return middle.numpy(), (values.mean(dim=further) if further else values).numpy()
 
 
 def steps(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -85,14 +95,18 @@ def steps(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 
 @torch.no_grad()
 def feature_maps(module: nn.Module, inputs: Tensor) -> list[Layer]:
-    """Every layer with a sky in its output for one presented map (1, 1, x, y, f), in the order in which they ran."""
+    """Every layer with an image in its output for one presented row (1, channels, *axes), in the order in which they ran.
+
+    An image has two axes at least, and of data with a single axis that one.
+    """
     if len(inputs) != 1:
-        raise problem("inputs", f"{len(inputs)} maps", "one map", "give one")
+        raise problem("inputs", f"{len(inputs)} rows", "one row", "give one")
+    least = 2 + min(2, inputs.ndim - 2)
     seen: list[tuple[str, str, Tensor]] = []
 
     def keep(name: str, child: nn.Module):
         def hook(_module: nn.Module, _inputs: tuple, output: object) -> None:
-            if not isinstance(output, Tensor) or output.ndim < 4:
+            if not isinstance(output, Tensor) or output.ndim < least:
                 return
             if isinstance(child, AFTERTHOUGHTS) and seen:
                 seen[-1] = (*seen[-1][:2], output[0])
@@ -108,91 +122,27 @@ def feature_maps(module: nn.Module, inputs: Tensor) -> list[Layer]:
         for hook in hooks:
             hook.remove()
     if not seen:
-        raise problem("network", "no layer with a sky in its output", "a convolutional network", "choose another")
+        raise problem("network", "no layer with an image in its output", "a convolutional network", "choose another")
     return [_layer(name, kind, output.double().cpu()) for name, kind, output in seen]
 
 
 def _layer(name: str, kind: str, output: Tensor) -> Layer:
-    """output: (channels, x, y) or (channels, x, y, f)."""
+    """output: (channels, *axes)."""
     varied = output.flatten(1).std(dim=1, correction=0)
     chosen = torch.argsort(varied, descending=True, stable=True)[:CHANNELS]
-    picked = output[chosen]
-    deep = picked.ndim == 4
-    return Layer(
-        name,
-        kind,
-        list(output.shape),
-        int((output.flatten(1) == 0).all(dim=1).sum()),
-        chosen.numpy(),
-        (picked[..., picked.shape[3] // 2] if deep else picked).numpy(),
-        (picked.mean(dim=3) if deep else picked).numpy(),
-    )
+    silent = int((output.flatten(1) == 0).all(dim=1).sum())
+    return Layer(name, kind, list(output.shape), silent, chosen.numpy(), *planes(output[chosen]))
 
 
 def filters(module: nn.Module) -> list[Filters]:
     """The first convolutions of a network that look at more than one pixel."""
     found = []
     for name, child in module.named_modules():
-        if isinstance(child, nn.Conv2d | nn.Conv3d) and max(child.kernel_size) > 1:
-            w = child.weight.detach().double().cpu()[:FILTERS]
-            if w.ndim == 5:
-                w = w.mean(dim=1)
-                middle, projected = w[..., w.shape[3] // 2], w.mean(dim=3)
-            else:
-                middle, projected = w[:, w.shape[1] // 2], w.mean(dim=1)
-            found.append(Filters(name, list(child.weight.shape), middle.numpy(), projected.numpy()))
+        if isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) and max(child.kernel_size) > 1:
+            weight = child.weight.detach().double().cpu()[:FILTERS]
+            average = weight.mean(dim=1)
+            middle, projected = planes(average)
+            if weight.ndim < 5:
+                middle = weight[:, weight.shape[1] // 2].numpy()
+            found.append(Filters(name, list(child.weight.shape), middle, projected))
     return found[:CONVOLUTIONS]
-
-
-def write_layers(path: str | Path, layers: Layers, attributes: dict[str, object]) -> None:
-    """Write a layers file: groups input, filters/0 …, layers/0 …, each with arrays middle and projected."""
-    header = {f"layers_{key}": getattr(layers, key) for key in ("network", "test", "map", "grid", "transform")}
-    with write_hdf5(path, KIND, {**attributes, **header}, in_memory=True) as file:
-        _planes(file.create_group("input"), layers)
-        for group, items in (("filters", layers.filters), ("layers", layers.layers)):
-            made = file.create_group(group)
-            for i, item in enumerate(items):
-                one = made.create_group(f"{i:03d}")
-                _planes(one, item)
-                one.attrs["name"], one.attrs["shape"] = item.name, item.shape
-                if group == "layers":
-                    one["channel"] = item.channel
-                    one.attrs["kind"], one.attrs["silent"] = item.kind, item.silent
-
-
-def _planes(group: h5py.Group, item: Layers | Layer | Filters) -> None:
-    for name in ("middle", "projected"):
-        group[name] = check_finite(np.asarray(getattr(item, name), np.float32), f"{group.name}: {name}")
-
-
-def read_layers(path: str | Path) -> Layers:
-    """Read a layers file; refuses files of another kind, truncated or with parts missing, in one line."""
-    with read_hdf5(path, KIND, ("input", "filters", "layers")) as file:
-        header = {key: attribute(file, f"layers_{key}") for key in ("network", "test", "map", "grid", "transform")}
-        try:
-            planes = {name: file["input"][name][...] for name in ("middle", "projected")}
-            found = [_item(Filters, file["filters"][key]) for key in sorted(file["filters"])]
-            layers = [
-                _item(
-                    Layer,
-                    one,
-                    kind=str(one.attrs["kind"]),
-                    silent=int(one.attrs["silent"]),
-                    channel=one["channel"][...],
-                )
-                for one in (file["layers"][key] for key in sorted(file["layers"]))
-            ]
-        except KeyError as error:
-            raise problem(path, f"a part missing ({error})", "a whole layers file", "make it again") from None
-    return Layers(**header, **planes, filters=found, layers=layers)
-
-
-def _item(make: type, group: h5py.Group, **more) -> Layer | Filters:
-    shape = [int(n) for n in group.attrs["shape"]]
-    return make(
-        name=str(group.attrs["name"]),
-        shape=shape,
-        middle=group["middle"][...],
-        projected=group["projected"][...],
-        **more,
-    )

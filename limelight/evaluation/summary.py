@@ -1,13 +1,12 @@
 """The tidy table of a study: a row a network, test and luminosity bin, from evaluation files alone."""
 
-import csv
-import io
 from collections.abc import Iterable
 
 import numpy as np
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import MADE_BY, Evaluation
+from limelight.files import csv_text
 
 HEADER = (  # columns before the statistics; what they mean: docs/files.md
     "network",
@@ -70,14 +69,4 @@ def summary_csv(evaluations: Iterable[Evaluation]) -> str:
                 "blank_clean": e.blank["clean"][i],
             }
             rows.append({**shared, **own, **{name: values[i] for name, values in e.statistics.items()}})
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [*HEADER, *statistics, *totals], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
-    return table.getvalue()
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.7g}"
-    return str(value)
+    return csv_text(rows, 7, [*HEADER, *statistics, *totals])

@@ -1,107 +1,92 @@
-"""Figures of a study, each from evaluation files alone. `FIGURES` names them; `draw` makes one."""
+"""Figures of a study, each a function of files alone. `FIGURES` names those that every probe has; `draw` makes one.
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+A probe names more in `Probe.figures`, a registry like the one here. Its figure takes the place of one here that has the same
+name, and may then say the same in the probe's own words.
+"""
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from limelight.errors import problem
-from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.matrix import cross_predictions, map_scaling, noise_sweep, summary_matrix
-from limelight.figures.style import style
-from limelight.figures.training import loss_history, training_histories, training_spread
-from limelight.probes.line_intensity.figures.compare import (
-    compare_bands,
-    compare_predictions,
-    error_per_bin,
-    typical_fits,
-)
-from limelight.probes.line_intensity.figures.labels import (
-    blank_maps,
-    counts_and_densities,
-    label_shapes,
-    label_spreads,
-    log_ratio_units,
-)
-from limelight.probes.line_intensity.figures.maps import map_slices
-from limelight.probes.line_intensity.figures.predictions import (
-    blank_map,
-    error_bands,
-    luminosity_function,
-    spread_ratio,
+from limelight.probe import load_probe
+from limelight.registry import Registry
+
+if TYPE_CHECKING:  # a registry loads matplotlib only when a figure is asked for
+    from matplotlib.figure import Figure
+
+KEY = "figure"
+FIGURES = Registry(
+    KEY,
+    {
+        "loss_history": "limelight.figures.training:LOSS_HISTORY",
+        "training_histories": "limelight.figures.training:TRAINING_HISTORIES",
+        "predicted_against_true": "limelight.figures.predictions:PREDICTED_AGAINST_TRUE",
+        "image_examples": "limelight.figures.images:IMAGE_EXAMPLES",
+        "spread_ratio": "limelight.figures.predictions:SPREAD_RATIO",
+        "summary_matrix": "limelight.figures.matrix:SUMMARY_MATRIX",
+        "confusion_matrix": "limelight.figures.confusion:CONFUSION_MATRIX",
+        "filters": "limelight.figures.layers:FILTERS",
+        "feature_maps": "limelight.figures.layers:FEATURE_MAPS",
+        "audit": "limelight.figures.audit:AUDIT",
+    },
 )
 
 
-class Kind(NamedTuple):
-    """A figure: its function (evaluations, maps) -> Figure, what it is made from, and its caption in workflow/report.
+def figures_of(probe: str) -> Registry:
+    """The figures of a probe's studies: those of every probe, and its own."""
+    return Registry(KEY, {**FIGURES, **load_probe(probe).figures})
 
-    same: what its evaluations must agree in.
+
+def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":
+    """Draw a figure in the house style.
+
+    Parameters
+    ----------
+    name
+        Of a figure of the files' probe.
+    files
+        What was read of its files: Evaluation, Layers or Audit objects, one or more, of one probe.
+    shown
+        Numbers of the rows of data that are shown one by one; None: the study's choice, as the first file has it.
+
+    Raises LimelightError for an unknown name, and for files that are none, of another kind, or do not fit together.
     """
+    from limelight.figures.style import style
 
-    function: Callable[[list[Evaluation], Sequence[int]], Figure]
-    needs: str
-    caption: str
-    same: tuple[str, ...] = ("bins", "quantity")
-
-
-BINS, ANY = ("bins",), ()
-SAME = {
-    "bins": lambda a, b: np.array_equal(a.log10_lum_edges, b.log10_lum_edges),
-    "quantity": lambda a, b: a.target["quantity"] == b.target["quantity"],
-}
-ALL, ONE = "evaluation files of one or several tests", "one evaluation file of each network"
-FIGURES = {
-    "map_slices": Kind(map_slices, ALL, "map_slices.rst"),
-    "luminosity_function": Kind(luminosity_function, ALL, "luminosity_function.rst"),
-    "error_bands": Kind(error_bands, ALL, "error_bands.rst"),
-    "spread_ratio": Kind(spread_ratio, ALL, "spread_ratio.rst"),
-    "blank_map": Kind(blank_map, ALL, "blank_map.rst"),
-    "loss_history": Kind(loss_history, ONE, "loss_history.rst"),
-    "training_spread": Kind(training_spread, ONE, "training_spread.rst"),
-    # of several networks, for a study's `comparisons`
-    "compare_predictions": Kind(compare_predictions, ALL, "compare_predictions.rst", BINS),
-    "compare_bands": Kind(compare_bands, ALL, "compare_bands.rst", BINS),
-    "error_per_bin": Kind(error_per_bin, ALL, "error_per_bin.rst", BINS),
-    "typical_fits": Kind(typical_fits, ALL, "typical_fits.rst", ANY),
-    "training_histories": Kind(training_histories, ONE, "training_histories.rst", ANY),
-    "label_shapes": Kind(label_shapes, "one evaluation file", "label_shapes.rst", ANY),
-    "label_spreads": Kind(label_spreads, ONE, "label_spreads.rst"),
-    "counts_and_densities": Kind(counts_and_densities, "one evaluation file", "counts_and_densities.rst", ANY),
-    "log_ratio_units": Kind(log_ratio_units, ALL, "log_ratio_units.rst", ANY),
-    "blank_maps": Kind(blank_maps, ONE, "blank_maps.rst"),
-    "cross_predictions": Kind(cross_predictions, ALL, "cross_predictions.rst"),
-    "summary_matrix": Kind(summary_matrix, "evaluation files of any networks and tests", "summary_matrix.rst", ANY),
-    "noise_sweep": Kind(noise_sweep, "evaluation files of tests with different noise", "noise_sweep.rst", ANY),
-    "map_scaling": Kind(map_scaling, "evaluation files of networks of different max_maps", "map_scaling.rst", ANY),
-}
-
-
-def check_figures(study: dict, each_network: Iterable[str]) -> None:
-    """Refuse a study that asks for figures which do not exist. each_network: those that are drawn of single networks."""
-    asked = [(f"comparisons.{name}.figure", entry["figure"], FIGURES) for name, entry in study["comparisons"].items()]
-    asked += [("figures.each_network", name, each_network) for name in study["figures"].get("each_network", [])]
-    for where, name, known in asked:
-        if name not in known:
-            raise problem(where, f"'{name}'", f"one of {', '.join(known)}", "choose one")
-
-
-def draw(name: str, evaluations: list[Evaluation], maps: Sequence[int] | None = None) -> Figure:
-    """Draw the figure of that name in the house style; maps: the test maps shown one by one (the study's choice if None).
-
-    Raises LimelightError for an unknown name, no evaluations, or evaluations whose luminosity bins or quantity differ.
-    """
-    if name not in FIGURES:
-        raise problem("figure", f"'{name}'", f"one of {', '.join(FIGURES)}", "choose one")
-    if not evaluations:
-        raise problem("figure", "no evaluations", FIGURES[name].needs, "name them")
-    if maps is not None and min(maps) < 0:
-        raise problem("maps", f"map {min(maps)}", "numbers from 0 up", "count from 0")
-    first = evaluations[0]
-    for e in evaluations[1:]:
-        for what in FIGURES[name].same:
-            if not SAME[what](e, first):
-                found = f"{e.network}/{e.test} beside {first.network}/{first.test} with other {what}"
-                raise problem(f"figure {name}", found, f"evaluations of the same {what}", "draw them apart")
+    if not files:
+        raise problem(f"figure {name}", "no files", "at least one", "name them")
+    if shown is not None and min(shown, default=0) < 0:
+        raise problem("shown", f"row {min(shown)}", "numbers from 0 up", "count from 0")
+    header = getattr(files[0], "header", None)  # an audit has none: it is told in the words of every probe
+    figure = (figures_of(header.probe) if header else FIGURES).load(name)
+    kinds = [type(one).__name__.lower() for one in files]
+    if wrong := [kind for kind in kinds if kind != figure.reads]:
+        raise problem(f"figure {name}", f"a file of kind '{wrong[0]}'", figure.needs, "give others")
+    if figure.of_one and len(files) > 1:
+        raise problem(f"figure {name}", f"{len(files)} files", figure.needs, "give one")
+    for one in files:
+        if missing := [key for key in figure.statistics if key not in one.statistics]:
+            found = f"{one.network}/{one.test} without {', '.join(missing)}"
+            raise problem(f"figure {name}", found, figure.needs, "choose other networks")
+    for what in figure.same:
+        _check_same(name, files, what)
+    if shown is None:
+        shown = files[0].settings["shown"] if figure.reads == "evaluation" else ()
     with style():
-        return FIGURES[name].function(evaluations, list(first.settings["maps"] if maps is None else maps))
+        return figure.function(list(files), list(shown))
+
+
+def _check_same(name: str, files: Sequence, what: str) -> None:
+    """Refuse files that differ in what they must agree in."""
+    first, word = files[0], what.rpartition(".")[2]
+    for one in files[1:]:
+        if _part(one, what) != _part(first, what):
+            found = f"{one.network}/{one.test} beside {first.network}/{first.test} with another {word}"
+            raise problem(f"figure {name}", found, f"evaluations of the same {word}", "draw them apart")
+
+
+def _part(whole: object, path: str) -> object:
+    """An attribute, or a key within one: "target.quantity"; None for a key that is not there."""
+    for name in path.split("."):
+        whole = whole.get(name) if isinstance(whole, dict) else getattr(whole, name)
+    return whole

@@ -1,4 +1,6 @@
-"""The page of an audit: every test of one network, and the verdict bin by bin."""
+"""The page of an audit: every test of one network, and the verdict on each output."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
-from limelight.figures.common import QUANTITIES
-from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH, luminosity_axis, style
+from limelight.figures.common import output_axis, output_edges, output_middles
+from limelight.figures.figure import StudyFigure
+from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH
 
 LOOKS = {
     READS: {"facecolor": COLOURS[0], "hatch": ""},
@@ -18,38 +21,38 @@ LOOKS = {
     TOO_FEW: {"facecolor": "0.9", "hatch": ""},
 }
 BAND = {"color": "0.9", "lw": 0}
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
 
-def audit_page(result: Audit) -> Figure:
-    """All tests of one audit on a page."""
-    with style():
-        figure = Figure(figsize=(PAGE_IN, 9.4))
-        panels = figure.subplot_mosaic("vv;ab;cd;ef", height_ratios=(0.22, 1, 1, 1.05))
-        _verdicts(panels["v"], result)
-        _variance(panels["a"], result)
-        _errors(panels["b"], result)
-        _responses(panels["c"], result)
-        _blank(panels["d"], result)
-        _heat(figure, panels["e"], result)
-        _conditions(panels["f"], result)
-        limits = result.log10_lum_edges[0], result.log10_lum_edges[-1]
-        for name, panel in panels.items():
-            if name != "e":
-                luminosity_axis(panel, limits)
-        panels["v"].set_xlabel("")
-        words, _, judgement = in_words(result).rpartition(": ")
-        shown = "noise and foregrounds as in test" if result.settings["test"]["foregrounds"] else "noise as in test"
-        figure.suptitle(
-            f"{words.replace('_', ' ')}\n{judgement}; {result.settings['test_maps']} maps of "
-            f"{', '.join(result.settings['audited_on'])}, {shown} {result.settings['test']['name']}",
-            fontsize=9.5,
-        )
+def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
+    """All tests of one audit on a page; panels of tests that were not made are left out."""
+    result = audits[0]
+    drawn = [_variance, _errors, *[_responses] * bool(result.interventions), _blank]
+    drawn += [_heat] * bool(_square_response(result)) + [_conditions] * bool(_conditions_of(result))
+    letters = "abcdef"[: len(drawn)]
+    lines = [f"{pair:.<2}" for pair in (letters[i : i + 2] for i in range(0, len(letters), 2))]
+    figure = Figure(figsize=(PAGE_IN, 0.4 + 3 * len(lines)))
+    panels = figure.subplot_mosaic(";".join(["vv", *lines]), height_ratios=(0.22, *[1] * (len(lines) - 1), 1.05))
+    for name, draw in {"v": _verdicts, **dict(zip(letters, drawn, strict=True))}.items():
+        output_axis(panels[name], result.axis, result.verdict.size)
+        draw(panels[name], result)
+    panels["v"].set_xlabel("")
+    words, _, judgement = in_words(result).rpartition(": ")
+    about = result.settings
+    figure.suptitle(
+        f"{words.replace('_', ' ')}\n{judgement}; {about['test_rows']} rows of "
+        f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name'].replace('_', ' ')}",
+        fontsize=9.5,
+    )
     return figure
 
 
+AUDIT = StudyFigure(audit_page, "one audit file", "audit.rst", "Does it read its data?", reads="audit", of_one=True)
+
+
 def _verdicts(panel: Axes, result: Audit) -> None:
-    edges = 10**result.log10_lum_edges
-    for i, verdict in enumerate(result.verdict):
+    edges = output_edges(result.axis, result.verdict.size)
+    for i, verdict in enumerate(result.verdict.flat):
         look = LOOKS[str(verdict)]
         panel.axvspan(edges[i], edges[i + 1], facecolor=look["facecolor"], hatch=look["hatch"], edgecolor="w", lw=0.4)
     panel.set_yticks([])
@@ -62,9 +65,9 @@ def _verdicts(panel: Axes, result: Audit) -> None:
 def _variance(panel: Axes, result: Audit) -> None:
     """R² and the spread of the predictions over that of the truths."""
     limits = result.settings["thresholds"]
-    line, bins = _lines(panel, result), result.bins
-    line(bins["r_squared"], 0, r"$R^2$, share of variance explained")
-    line(bins["spread_ratio"], 1, r"$\sigma$(predicted) / $\sigma$(true)", ls=(0, (4, 1.5)))
+    line, columns = _lines(panel, result), result.columns
+    line(columns["r_squared"], 0, r"$R^2$, share of variance explained")
+    line(columns["spread_ratio"], 1, r"$\sigma$(predicted) / $\sigma$(true)")
     for height in (limits["partly_r_squared"], limits["reads_r_squared"]):
         panel.axhline(height, color=GUIDE, lw=0.7, ls=":")
     panel.set_ylim(-0.35, 1.55)
@@ -76,108 +79,113 @@ def _errors(panel: Axes, result: Audit) -> None:
     """Squared error of a constant, and of the control, over the network's."""
     limits = result.settings["thresholds"]
     line = _lines(panel, result)
-    line(result.bins["gain_over_mean"], 0, "always the training mean")
+    line(result.columns["gain_over_mean"], 0, "always the training mean")
     if result.control:
-        line(result.bins["gain_over_control"], 1, "same recipe, permuted labels", ls=(0, (4, 1.5)))
+        line(result.columns["gain_over_control"], 1, "same recipe, permuted labels")
     for height in (limits["partly_gain"], limits["reads_gain"]):
         panel.axhline(height, color=GUIDE, lw=0.7, ls=":")
     panel.set_yscale("log")
     told = result.verdict != TOO_FEW
-    panel.set_ylim(0.5, 8 * max(1.5, np.max(result.bins["gain_over_mean"][told], initial=1.5)))
+    panel.set_ylim(0.5, 8 * max(1.5, np.max(result.columns["gain_over_mean"][told], initial=1.5)))
     panel.set_ylabel("squared error over the network's")
     panel.legend(loc="upper right", fontsize=7.5)
 
 
 def _responses(panel: Axes, result: Audit) -> None:
-    """What the predictions make of dimmer maps and of more sources; 1 is right."""
-    panel.axhspan(*result.settings["thresholds"]["dimming_response"], **BAND)
+    """What the predictions make of each change of the data; 1 is right. Shaded: what counts as right for the first."""
+    names = [f"{name}_response" for name in result.interventions]
+    limits = [result.settings["thresholds"][name] for name in names if name in result.settings["thresholds"]]
+    if limits:
+        panel.axhspan(*limits[0], **BAND)
     panel.axhline(1, color=GUIDE, lw=0.7)
     panel.axhline(0, color=GUIDE, lw=0.7, ls=":")
-    line, bins = _lines(panel, result), result.bins
-    line(bins["dimming_response"], 0, "every source dimmed")
-    line(bins["superposing_response"], 1, "another map laid over it", ls=(0, (4, 1.5)))
-    line(bins["adding_response"], 2, "sources of this bin alone added", ls=(0, (1, 1)))
+    line = _lines(panel, result)
+    for k, name in enumerate(names):
+        line(result.columns[name], k, name.removesuffix("_response").replace("_", " "))
     panel.set_ylim(-0.6, 2.3)
     panel.set_ylabel("predicted / true change")
     panel.legend(loc="upper left", fontsize=7.5)
 
 
 def _blank(panel: Axes, result: Audit) -> None:
-    """What the network says of an empty map, over the range of the training labels."""
-    lum, blank = result.luminosity_lsun, result.blank
-    low, middle, high = (blank["training_percentiles"][i] for i in (0, 2, 4))
-    panel.fill_between(lum, low, high, **BAND)
-    panel.plot(lum, middle, color="0.5", lw=1.2)
-    panel.plot(lum, blank["clean"], color=TRUTH, lw=1.4)
-    noisy = not np.allclose(blank["noisy"], blank["clean"])
+    """What the network says of empty data, over the range of the training labels."""
+    count, blank = result.verdict.size, result.blank
+    clean, noisy = blank["clean"].ravel(), blank["noisy"].reshape(-1, count)
+    places = output_middles(result.axis, count)
+    low, middle, high = (blank["training_percentiles"][i].ravel() for i in (0, 2, 4))
+    panel.fill_between(places, low, high, **BAND)
+    panel.plot(places, middle, color="0.5", lw=1.2)
+    panel.plot(places, clean, color=TRUTH, lw=1.4)
     handles = [
-        Patch(**BAND, label="95 % of training maps"),
+        Patch(**BAND, label="95 % of the training data"),
         Line2D([], [], color="0.5", lw=1.2, label="their median"),
-        Line2D([], [], color=TRUTH, lw=1.4, label="empty map"),
+        Line2D([], [], color=TRUTH, lw=1.4, label="empty"),
     ]
-    if noisy:
-        handles.append(
-            panel.plot(lum, np.median(blank["noisy"], axis=0), color=COLOURS[1], lw=1.2, label="its noise alone")[0]
-        )
-    counts = result.target["quantity"] in ("dn", "n_above")
-    smallest = 1.0 if counts else high[high > 0].min(initial=np.inf)
-    panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
-    panel.set_ylim(-0.1 * smallest, 30 * high.max())
-    panel.set_ylabel(QUANTITIES[result.target["quantity"]])
+    if not np.allclose(noisy, clean):
+        typical = np.median(noisy, axis=0)
+        handles.append(panel.plot(places, typical, color=COLOURS[1], lw=1.2, label="its noise alone")[0])
+    if (low >= 0).all() and high.max() > 0:
+        smallest = 1.0 if high.max() >= 1 else high[high > 0].min()
+        panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
+        panel.set_ylim(-0.1 * smallest, 30 * high.max())
+    panel.set_ylabel("answer to empty data")
     panel.legend(handles=handles, loc="upper right", fontsize=7.5)
 
 
-def _heat(figure: Figure, panel: Axes, result: Audit) -> None:
-    """Which bins' predictions move when sources of one bin are painted on: the diagonal counts, rows infer."""
-    values = result.adding["response"].T
+def _square_response(result: Audit) -> dict[str, np.ndarray]:
+    """The intervention that changed the outputs one by one, if there is such: {name: response (changed, asked)}."""
+    count = result.verdict.size
+    found = {name: details.get("response") for name, details in result.interventions.items()}
+    return {name: values for name, values in found.items() if np.shape(values) == (count, count) and count > 1}
+
+
+def _heat(panel: Axes, result: Audit) -> None:
+    """Which outputs' predictions move when a single one is changed: the diagonal counts, rows infer."""
+    ((name, values),) = list(_square_response(result).items())[:1]
+    values, name = values.T, name.replace("_", " ")
     top = max(0.1, float(np.nanpercentile(np.abs(values), 98)))
-    edges = 10**result.log10_lum_edges
+    edges = output_edges(result.axis, len(values))
     mesh = panel.pcolormesh(edges, edges, values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), rasterized=True)
     panel.plot(edges[[0, -1]], edges[[0, -1]], color=TRUTH, lw=0.5, ls=":")
-    for axis in ("x", "y"):
-        getattr(panel, f"set_{axis}scale")("log")
-    panel.set_xlabel(r"$L$ of the sources painted on [$L_\odot$]")
-    panel.set_ylabel(r"$L$ of the bin asked [$L_\odot$]")
-    figure.colorbar(
-        mesh, ax=panel, location="top", shrink=0.8, aspect=30, label="dex predicted for a dex of sources painted"
-    )
+    output_axis(panel, result.axis, len(values), "y")
+    panel.set_xlabel(f"{panel.get_xlabel()} changed")
+    panel.set_ylabel(f"{panel.get_ylabel()} asked")
+    label = f"{name}: change predicted over the true one"
+    panel.figure.colorbar(mesh, ax=panel, location="top", shrink=0.8, aspect=30, label=label)
+
+
+def _conditions_of(result: Audit) -> list[tuple[str, np.ndarray]]:
+    """(words, R² of each output) of every dataset, where there are several, and of every level of noise."""
+    datasets = list(zip(result.dataset_names, result.datasets["r_squared"], strict=True))
+    levels = zip(result.noise["level"], result.noise["r_squared"], strict=True)
+    noise = [(f"noise {level:g}" if level else "no noise", found) for level, found in levels]
+    return [*datasets, *noise] if len(datasets) > 1 else noise
 
 
 def _conditions(panel: Axes, result: Audit) -> None:
-    """R² under more and more noise at test time, and on the maps of each line model."""
-    rows = [
-        (f"{s:g} µK" if s else "no noise", r)
-        for s, r in zip(result.noise["sigma_uk"], result.noise["r_squared"], strict=True)
-    ]
-    cross = [(name, r) for name, r in zip(result.model_names, result.models["r_squared"], strict=True)]
-    rows = [*cross, *rows] if len(cross) > 1 else rows
-    edges = 10**result.log10_lum_edges
-    values = np.clip([np.where(result.verdict == TOO_FEW, np.nan, r) for _, r in rows], -1, 1)
+    """R² under more and more noise at test time, and on the data of each dataset."""
+    rows, datasets = _conditions_of(result), len(result.dataset_names)
+    values = np.clip([np.where(result.verdict == TOO_FEW, np.nan, r).ravel() for _, r in rows], -1, 1)
+    edges = output_edges(result.axis, result.verdict.size)
     mesh = panel.pcolormesh(edges, np.arange(len(rows) + 1), values, cmap="RdBu", vmin=-1, vmax=1, rasterized=True)
     panel.set_facecolor("0.9")
-    if len(cross) > 1:
-        panel.axhline(len(cross), color=TRUTH, lw=1)
+    if datasets > 1:
+        panel.axhline(datasets, color=TRUTH, lw=1)
     panel.set_yticks(np.arange(len(rows)) + 0.5, [name.replace("_", " ") for name, _ in rows], fontsize=7.5)
     panel.tick_params(axis="y", which="minor", left=False, right=False)
     panel.invert_yaxis()
-    panel.figure.colorbar(
-        mesh,
-        ax=panel,
-        location="top",
-        shrink=0.8,
-        aspect=30,
-        label=r"$R^2$ by line model, and by noise a voxel",
-    )
+    label = r"$R^2$ by dataset, and by noise added"
+    panel.figure.colorbar(mesh, ax=panel, location="top", shrink=0.8, aspect=30, label=label)
 
 
 def _lines(panel: Axes, result: Audit):
-    """A function that draws one column over the bins, pale where there are too few sources to tell."""
-    told = result.verdict != TOO_FEW
+    """A function that draws one column over the outputs, pale where there are too few data to tell."""
+    told = (result.verdict != TOO_FEW).ravel()
+    places = output_middles(result.axis, len(told))
 
-    def line(values: np.ndarray, colour: int, label: str, ls: object = "-") -> None:
-        panel.plot(result.luminosity_lsun, values, color=COLOURS[colour], lw=0.8, ls=ls, alpha=0.35)
-        panel.plot(
-            result.luminosity_lsun, np.where(told, values, np.nan), color=COLOURS[colour], lw=1.4, ls=ls, label=label
-        )
+    def line(values: np.ndarray, look: int, label: str) -> None:
+        kind = {"color": COLOURS[look % len(COLOURS)], "ls": DASHES[look % len(DASHES)]}
+        panel.plot(places, values.ravel(), lw=0.8, alpha=0.35, **kind)
+        panel.plot(places, np.where(told, values.ravel(), np.nan), lw=1.4, label=label, **kind)
 
     return line

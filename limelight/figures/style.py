@@ -8,7 +8,6 @@ from pathlib import Path
 
 import h5py
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -89,10 +88,3 @@ def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -
             figure.savefig(drawn, format=kind, metadata=metadata)
         with atomic_path(path.with_suffix(f".{kind}")) as part:
             part.write_bytes(drawn.getvalue())
-
-
-def luminosity_axis(axes: Axes, edges_log10: tuple[float, float]) -> None:
-    """A logarithmic luminosity axis in Lsun over the labels' range."""
-    axes.set_xscale("log")
-    axes.set_xlim(10 ** edges_log10[0], 10 ** edges_log10[1])
-    axes.set_xlabel(r"line luminosity $L$ [$L_\odot$]")

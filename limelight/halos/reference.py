@@ -5,7 +5,7 @@ from pathlib import Path
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.files import resource_path, write_text
+from limelight.files import read_csv, resource_path, write_csv
 from limelight.halos.box import HaloBox, generate_box
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, periodic_field
@@ -39,19 +39,19 @@ def box_redshift(redshift_min: float, redshift_max: float) -> float:
 
 def write_reference(path: str | Path, statistics: dict[tuple, float]) -> None:
     """Write the statistics of the reference halos as CSV."""
-    lines = ["quantity,density_per_mpc3,at,value"]
-    lines += [f"{name},{density:g},{at:.6g},{value:.6g}" for (name, density, at), value in statistics.items()]
-    write_text(path, "\n".join(lines) + "\n")
+    rows = [
+        {"quantity": name, "density_per_mpc3": float(density), "at": float(at), "value": float(value)}
+        for (name, density, at), value in statistics.items()
+    ]
+    write_csv(path, rows, digits=6)
 
 
 def read_reference(statistics: dict[tuple, float], path: str | Path) -> dict[tuple, float]:
     """The reference's values under the keys of `statistics`, which it must have been made for."""
-    if not Path(path).is_file():
-        raise problem(path, "no such file", "the N-body reference", "run scripts/make_halo_reference.py")
-    rows = [line.split(",") for line in Path(path).read_text(encoding="utf-8").splitlines()[1:]]
-    if len(rows) != len(statistics) or any(row[0] != key[0] for row, key in zip(rows, statistics, strict=True)):
+    table = read_csv(path, "the N-body reference of scripts/make_halo_reference.py")
+    if list(table["quantity"]) != [name for name, _, _ in statistics]:
         raise problem(path, "another set of statistics", "those of this version", "run scripts/make_halo_reference.py")
-    return {key: float(row[3]) for row, key in zip(rows, statistics, strict=True)}
+    return dict(zip(statistics, table["value"].tolist(), strict=True))
 
 
 def box_of_reference(reference: Reference, lightcones: dict, cosmology: Cosmology, cell_mpc: float = 1.0) -> HaloBox:

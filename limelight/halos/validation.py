@@ -12,6 +12,7 @@ from scipy.special import spherical_jn
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
+from limelight.files import csv_text
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.massfunction import halo_bias, mass_function
 
@@ -34,13 +35,13 @@ class Row(NamedTuple):
 
 
 def table_text(rows: list[Row]) -> str:
-    """The table as CSV, with the ratio to what is expected."""
-    lines = [",".join(COLUMNS)]
+    """The table as CSV, with the ratio to what is expected; an empty field where nothing is expected."""
+    numbers = ("at", "measured", "expected", "error")
+    table = []
     for row in rows:
-        ratio = row.measured / row.expected if row.expected else float("nan")
-        numbers = (f"{value:.6g}" for value in row[2:6])
-        lines.append(",".join([row.quantity, row.case, *numbers, f"{ratio:.4f}", row.lightcone]))
-    return "\n".join(lines) + "\n"
+        ratio = f"{row.measured / row.expected:.4f}" if row.expected else None
+        table.append({**row._asdict(), **{name: float(getattr(row, name)) for name in numbers}, "ratio": ratio})
+    return csv_text(table, 6, COLUMNS)
 
 
 def square_solid_angle(field_deg: float) -> float:

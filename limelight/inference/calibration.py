@@ -1,8 +1,12 @@
 """Are the intervals honest, and are they worth having? Coverage, ranks, TARP, and the information gained over the prior.
 
 All functions take draws of m maps' posteriors, (m, s, d), and truths (m, d): counts per bin, or parameters. Counts repeat,
-so that a truth may lie on an interval's edge: `spread_out` first gives counts and draws alike a uniform u in [0, 1), and the
-truth's rank among the draws is then uniform if the posterior is honest, however few the sources.
+so that a truth may lie on the edge of an interval. `spread_out` therefore first adds a uniform u in [0, 1) to counts and
+draws alike. The rank of the truth among the draws is then uniform if the posterior is honest, however few the sources.
+
+sbi.diagnostics computes the same ranks and TARP, and a test holds these against it. It is not used here because it samples
+posterior objects of its own, takes random points from the global stream, one for each map, and cannot leave out a dimension
+in which the truths do not vary.
 """
 
 import numpy as np

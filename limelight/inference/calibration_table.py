@@ -1,26 +1,26 @@
-"""The calibration of a method on a test as tables: bin by bin, and all bins together."""
+"""The calibration of a method on a test as tables: output by output (bin by bin), and all together."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from limelight.files import write_text
+from limelight.data.shard import open_shard
+from limelight.data.targets import Target
 from limelight.inference import calibration
 from limelight.inference.intervals import Intervals
 from limelight.inference.posteriors.misspecification import UNLIKE, UNUSUAL
-from limelight.probes.line_intensity.maps.files import POOLED, open_maps
+from limelight.inference.posteriors.tables import answers_of
 from limelight.seeds import generator
 
-FILLED = 1.0  # sources a map, on average, that a bin needs to count among those judged together
+FILLED = 1.0  # counts per row of data, on average, that a bin needs to count among those judged together
 COLUMNS = (
     "method",
     "test",
-    "noise_sigma_uk",
     "bin",
-    "luminosity_lsun",
-    "maps",
-    "mean_count",
+    "output",
+    "rows",
+    "mean_truth",
     "covered_68",
     "error_68",
     "covered_95",
@@ -28,97 +28,125 @@ COLUMNS = (
     "interval_covered_95",
     "rank_p",
     "gain_nats",
-    "crps_dex",
-    "prior_crps_dex",
-    "bias_dex",
-    "width_95_dex",
+    "crps",
+    "prior_crps",
+    "bias",
+    "width_95",
 )
 
 
-def prior_counts(paths: Sequence[str | Path], bins: int) -> np.ndarray:
-    """Sources per bin (n, bins) of the training maps: draws from the prior. Only labels are read."""
+def prior_answers(paths: Sequence[str | Path], target: Target) -> np.ndarray:
+    """Answers of training data (n, d) from their shards: draws from the prior. Only truths are read."""
     found = []
     for path in paths:
-        with open_maps(path, POOLED) as (file, _):
-            found.append(-np.diff(file["n_above"][:, : bins + 1], axis=1))
+        with open_shard(path) as file:
+            found.append(answers_of({name: values[...] for name, values in file["y"].items()}, target))
     return np.concatenate(found)
 
 
 def calibrate(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dict], dict]:
-    """(a row a luminosity bin, arrays for the figure) of one method on one test; prior (n, bins) of `prior_counts`.
+    """(one row per output, arrays for the figure) of one method on one test; prior (n, d) of `prior_answers`.
 
-    dex: of log10(1 + N + u). A method without draws has interval_covered_95 alone. Further rows, by their `bin`: each
-    line-model parameter (bias in its own unit); joint, the ellipsoid of the filled bins (its gain the mean of theirs); tarp,
-    expected coverage; usual, the share of maps that the misspecification check lets pass; predictive k, the share whose
-    k-th statistic is within its posterior predictive 95 %.
+    crps, bias and widths of counts are of log10(1 + N + u), in dex; of all else in the answers' own units. A method without
+    draws has interval_covered_95 and widths alone. Further rows, by their `bin`:
+
+    - each parameter: bias in its own unit;
+    - joint: the ellipsoid of the filled bins, or of all outputs that are no counts; its gain is the mean of theirs;
+    - tarp: expected coverage of the same;
+    - usual: the share of rows of data that the misspecification check lets pass;
+    - predictive k: the share whose k-th statistic is within its posterior predictive 95 %.
     """
     rng = generator(seed, f"calibration of {result.method} on {result.test}")
-    m, bins = result.truth.shape
-    inclusive = calibration.interval_coverage(result.quantiles, result.truth)
-    width = np.log10((1 + result.quantiles[..., 4]) / (1 + result.quantiles[..., 0]))
-    common = {"method": result.method, "test": result.test, "maps": m}
-    common["noise_sigma_uk"] = result.settings.get("noise_sigma_uk")
-    rows = [
-        {
-            **common,
-            "bin": i,
-            "luminosity_lsun": result.luminosity_lsun[i],
-            "mean_count": result.truth[:, i].mean(),
-            "interval_covered_95": inclusive[0.95][i],
-            "width_95_dex": np.median(width[:, i]),
-        }
-        for i in range(bins)
-    ]
+    common = {"method": result.method, "test": result.test, "rows": len(result.truth)}
+    rows = _interval_rows(result, common)
     if result.samples is None:
         return rows, {}
-    truth = calibration.spread_out(result.truth, rng)
-    draws = calibration.spread_out(result.samples, rng)
-    known = calibration.spread_out(prior, rng)
-    rank = calibration.ranks(draws, truth)
-    gain, crps = calibration.information_gain(draws, truth, known), calibration.crps(draws, truth)
-    step = max(1, len(known) // 1000)
-    prior_crps = np.stack([calibration.crps(known[None, ::step], one[None])[0] for one in truth])
-    columns = {
-        "rank_p": calibration.rank_p_value(rank),
-        "gain_nats": gain.mean(axis=0),
-        "crps_dex": crps.mean(axis=0),
-        "prior_crps_dex": prior_crps.mean(axis=0),
-        "bias_dex": (np.median(draws, axis=1) - truth).mean(axis=0),
-    }
-    for level in calibration.LEVELS:
-        percent = f"{100 * level:.0f}"
-        columns[f"covered_{percent}"], columns[f"error_{percent}"] = calibration.coverage(rank, level)
-    for i, row in enumerate(rows):
-        row |= {name: values[i] for name, values in columns.items()}
 
+    def continuous(answers: np.ndarray) -> np.ndarray:
+        return calibration.spread_out(answers, rng) if result.counts else np.asarray(answers, np.float64)
+
+    truth, draws, known = (continuous(answers) for answers in (result.truth, result.samples, prior))
+    rank = calibration.ranks(draws, truth)
+    gain = calibration.information_gain(draws, truth, known)
+    for name, values in _draw_columns(draws, truth, known, rank, gain).items():
+        for i, row in enumerate(rows):
+            row[name] = values[i]
     rows += _parameter_rows(result, common)
-    filled = result.truth.mean(axis=0) >= FILLED
+    filled = result.truth.mean(axis=0) >= FILLED if result.counts else np.full(truth.shape[1], True)
     figure = {"rank": rank, "filled": filled}
     if filled.any():
         joint = calibration.joint_ranks(draws[..., filled], truth[:, filled])
         shares = calibration.tarp(draws[..., filled], truth[:, filled], rng)
         figure |= {"joint": joint, "tarp": shares}
-        both = {f"{100 * level:.0f}": level for level in calibration.LEVELS}
-        together = {"joint": {}, "tarp": {}}
-        for percent, level in both.items():
-            together["joint"][f"covered_{percent}"], error = calibration.joint_coverage(joint, level)
-            together["tarp"][f"covered_{percent}"] = calibration.tarp_coverage(shares, np.array([level]))[0]
-            for row in together.values():
-                row[f"error_{percent}"] = error
-        together["joint"]["gain_nats"] = gain[:, filled].mean()
-        rows += [{**common, "bin": name, **row} for name, row in together.items()]
+        rows += _together(common, joint, shares, gain[:, filled].mean())
+    return rows + _check_rows(result, common), figure
+
+
+def _interval_rows(result: Intervals, common: dict) -> list[dict]:
+    """One row per output with what its intervals alone say."""
+    inclusive = calibration.interval_coverage(result.quantiles, result.truth)
+    low, high = result.quantiles[..., 0], result.quantiles[..., 4]
+    width = np.log10((1 + high) / (1 + low)) if result.counts else high - low
+    outputs = result.axis.names or result.axis.centers.tolist()
+    return [
+        {
+            **common,
+            "bin": i,
+            "output": output,
+            "mean_truth": result.truth[:, i].mean(),
+            "interval_covered_95": inclusive[0.95][i],
+            "width_95": np.median(width[:, i]),
+        }
+        for i, output in enumerate(outputs)
+    ]
+
+
+def _draw_columns(
+    draws: np.ndarray, truth: np.ndarray, known: np.ndarray, rank: np.ndarray, gain: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What draws (m, s, d) say of each output, (d,) each, beside truths (m, d) and draws from the prior `known` (n, d)."""
+    step = max(1, len(known) // 1000)
+    prior_crps = np.stack([calibration.crps(known[None, ::step], one[None])[0] for one in truth])
+    columns = {
+        "rank_p": calibration.rank_p_value(rank),
+        "gain_nats": gain.mean(axis=0),
+        "crps": calibration.crps(draws, truth).mean(axis=0),
+        "prior_crps": prior_crps.mean(axis=0),
+        "bias": (np.median(draws, axis=1) - truth).mean(axis=0),
+    }
+    for level in calibration.LEVELS:
+        percent = f"{100 * level:.0f}"
+        columns[f"covered_{percent}"], columns[f"error_{percent}"] = calibration.coverage(rank, level)
+    return columns
+
+
+def _together(common: dict, joint: np.ndarray, shares: np.ndarray, gain: float) -> list[dict]:
+    """The rows joint and tarp, from joint ranks (m,) and shares of TARP."""
+    rows = {"joint": {}, "tarp": {}}
+    for level in calibration.LEVELS:
+        percent = f"{100 * level:.0f}"
+        rows["joint"][f"covered_{percent}"], error = calibration.joint_coverage(joint, level)
+        rows["tarp"][f"covered_{percent}"] = calibration.tarp_coverage(shares, np.array([level]))[0]
+        for row in rows.values():
+            row[f"error_{percent}"] = error
+    rows["joint"]["gain_nats"] = gain
+    return [{**common, "bin": name, **row} for name, row in rows.items()]
+
+
+def _check_rows(result: Intervals, common: dict) -> list[dict]:
+    """The rows usual and predictive, of a method that has checks of its own."""
+    rows = []
     if "p_value" in result.extra:
-        p = result.extra["p_value"]
-        shares = {f"usual at {limit}": np.mean(p >= limit) for limit in (UNUSUAL, UNLIKE)}
-        rows += [{**common, "bin": name, "covered_95": share} for name, share in shares.items()]
+        shares = {limit: np.mean(result.extra["p_value"] >= limit) for limit in (UNUSUAL, UNLIKE)}
+        rows += [{**common, "bin": f"usual at {limit}", "covered_95": share} for limit, share in shares.items()]
     if "predictive_p" in result.extra:
         extreme = (result.extra["predictive_p"] < 0.05).mean(axis=0)
         rows += [{**common, "bin": f"predictive {i}", "covered_95": 1 - share} for i, share in enumerate(extreme)]
-    return rows, figure
+    return rows
 
 
 def _parameter_rows(result: Intervals, common: dict) -> list[dict]:
-    """A row a line-model parameter whose draws and truths are known: its coverage, ranks and bias, in its own unit."""
+    """One row per parameter whose draws and truths are known: its coverage, ranks and bias, in its own unit."""
     if result.parameter_samples is None or result.parameters is None:
         return []
     draws, truth = np.asarray(result.parameter_samples, np.float64), np.asarray(result.parameters)
@@ -127,22 +155,8 @@ def _parameter_rows(result: Intervals, common: dict) -> list[dict]:
     shares = {level: calibration.coverage(rank, level) for level in calibration.LEVELS}
     rows = []
     for i, name in enumerate(result.parameter_names):
-        row = {**common, "bin": name, "rank_p": p[i], "bias_dex": bias[i]}
+        row = {**common, "bin": name, "rank_p": p[i], "bias": bias[i]}
         for level, (share, error) in shares.items():
             row |= {f"covered_{100 * level:.0f}": share[i], f"error_{100 * level:.0f}": error[i]}
         rows.append(row)
     return rows
-
-
-def write_rows(path: str | Path, rows: list[dict], columns: Sequence[str]) -> None:
-    """Write rows as CSV in the order of the columns, atomically; what a row lacks, or NaN, is left empty."""
-
-    def text(value: object) -> str:
-        if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
-            return ""
-        if isinstance(value, float | np.floating):
-            return f"{value:.5g}"
-        return '"' + str(value).replace('"', "'") + '"' if "," in str(value) else str(value)
-
-    lines = [",".join(columns)] + [",".join(text(row.get(name)) for name in columns) for row in rows]
-    write_text(path, "\n".join(lines) + "\n")

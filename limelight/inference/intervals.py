@@ -30,7 +30,7 @@ class Intervals:
     test: str
     settings: dict
     axis: OutputAxis  # of the answers
-    truth: np.ndarray  # (m, d)
+    truth: np.ndarray  # (m, d) counts as they are, all else encoded (posteriors.tables.answers_of)
     quantiles: np.ndarray  # (m, d, 5) at LEVELS
     rows: dict  # which row is which: (m,) int each, `group` the first
     seconds: np.ndarray  # (m,)

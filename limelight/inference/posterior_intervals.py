@@ -15,6 +15,7 @@ from limelight.inference.posteriors.draw import draw, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.smc import smc_sampler
+from limelight.inference.posteriors.tables import answers_of
 from limelight.probe import Probe
 from limelight.progress import progress
 from limelight.seeds import torch_seed
@@ -53,7 +54,7 @@ def posterior_intervals(
     check_test_rows(posterior.info, evaluation, found)
     how = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
     keys, target = row_keys(found), posterior.target
-    truth = target.truth(numbered(found, list(evaluation.trained.network.datasets)))
+    truth = answers_of(numbered(found, list(evaluation.trained.network.datasets)), target)
     chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
     draws = _Draws(posterior, settings, truth, keys)
     if smc:

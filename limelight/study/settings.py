@@ -1,8 +1,8 @@
 """What decides the output of each of the engine's stages, as typed settings.
 
-Snakemake reruns a stage when its settings change, and their hash is written into the stage's files. Each stage's settings hold
-those of the stages before it, so that one hash identifies a file's whole ancestry. What cannot change an output (captions, the
-list of tests) is not in them: such keys of the sections are None here.
+Snakemake reruns a stage when its settings change, and their hash is written into the stage's files. Each stage's settings
+hold those of the stages before it, so that one hash identifies a file's whole ancestry. What cannot change an output
+(captions, the list of tests) is not in them: such keys of the sections are None here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from limelight.probe import load_probe
 from limelight.section import without
-from limelight.study.sections import Audit, Network, Posterior, Smc, Study, Test
+from limelight.study.sections import Audit, Network, NetworkTest, Posterior, Smc, Study
 from limelight.study.selection import audit_datasets, audit_test, trained_networks, trained_posterior
 
 POSTERIOR_KINDS = ("mdn", "npe", "imnn")
@@ -37,7 +37,7 @@ class EvaluationSettings:
 
     trained: NetworkSettings
     test: str
-    entry: Test
+    entry: NetworkTest
     dataset: object  # the probe's settings of the test's dataset
     splits: dict[str, list[int]]  # train, validation, test
     observation: object  # the probe's: how the test is observed

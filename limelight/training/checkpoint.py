@@ -6,8 +6,6 @@ two checkpoints, so that a damaged newest one costs an epoch, not the run, and a
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -19,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from limelight.data.shard import header_from
@@ -160,37 +159,37 @@ def fingerprint_weights(weights: dict[str, torch.Tensor]) -> str:
 def lock(folder: Path) -> Iterator[None]:
     """Keep other trainers out of a checkpoint folder while the block runs.
 
-    Whoever comes second waits for as long as the first one gets on: it may be the orphan of a killed workflow, or end in a
-    moment. The kernel frees the lock when a process ends, however it ends. On NFS flock holds across hosts (Linux turns it
-    into a byte-range lock on the server, which forgets a lost host after a while); on a file system without locks the run
-    goes on after a warning. LimelightError when the first one holds the lock and writes no checkpoint for SILENCE_S.
+    A second trainer waits as long as the first one writes checkpoints: the first may be left over from a killed workflow, or
+    end in a moment. The kernel frees the lock when a process ends, however it ends. On NFS the lock holds across hosts, and
+    the server drops it some time after a host is lost. On a file system without locks the run goes on after a warning.
+    Raises LimelightError when the first trainer holds the lock and writes no checkpoint for SILENCE_S.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+", encoding="utf-8") as file:
-        _acquire(file, folder)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+    path = folder / "lock"
+    path.touch()
+    held = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a killed process
+    _acquire(held, folder)
+    path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    try:
         yield
+    finally:
+        held.release()
 
 
-def _acquire(file, folder: Path) -> None:
+def _acquire(held: FileLock, folder: Path) -> None:
     start, said = time.time(), False
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.acquire(blocking=False)
             return
+        except Timeout:
+            owner = (folder / "lock").read_text(encoding="utf-8").strip() or "another process"
         except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                print(
-                    f"limelight: {folder} has no file locks ({error.strerror}); start one trainer only", file=sys.stderr
-                )
-                return
-        file.seek(0)
-        owner = file.read().strip() or "another process"
+            print(f"limelight: {folder} has no file locks ({error.strerror}); start one trainer only", file=sys.stderr)
+            return
         if time.time() - max(start, folder.stat().st_mtime) > SILENCE_S:  # each checkpoint changes the folder
             fix = "let it end, or stop it, and run this again: it goes on from the last checkpoint"
-            raise problem(folder, f"{owner} training here already", "one trainer a folder", fix)
+            raise problem(folder, f"{owner} training here already", "one trainer per folder", fix)
         if not said:
             print(f"limelight: {owner} trains in {folder}; waiting for it to end", file=sys.stderr, flush=True)
             said = True

@@ -1,11 +1,11 @@
-"""Data-parallel training: one process a GPU (nccl), or several on a CPU (gloo), that together do what one would do.
+"""Data-parallel training: one process per GPU (nccl) or several on a CPU (gloo) that together do what one would do.
 
-Every process draws the randomness of the whole batch and works on its part, so that the loss curve is that of one process at
-the same batch size, to rounding. Three things would otherwise differ and are dealt with here: the mean over unequal parts
-(`Team.weight`), batch norm's statistics, and dropout's masks.
+Every process draws the random numbers of the whole batch and works on its part. The loss curve is therefore that of one
+process at the same batch size, to rounding. Three things would otherwise differ and are handled here: the mean over unequal
+parts (`Team.weight`), the statistics of batch norm, and the masks of dropout.
 
-The environment is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); limelight.training.launch sets it
-too.
+The environment is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT). limelight.training.launch sets the
+same variables.
 """
 
 import contextlib
@@ -28,7 +28,9 @@ from torch.nn.parallel import DistributedDataParallel
 from limelight.errors import LimelightError, problem
 from limelight.training.checkpoint import checkpoint_path, load_checkpoint, load_torch
 
-TIMEOUT = datetime.timedelta(minutes=30)  # a silent peer; a dead one is noticed at once, for its connections close
+TIMEOUT = datetime.timedelta(
+    minutes=30
+)  # for a silent peer; a dead one is noticed at once, since its connections close
 
 
 class Lost(LimelightError):
@@ -37,26 +39,26 @@ class Lost(LimelightError):
 
 @dataclass
 class Team:
-    """The processes that train one network. A lone process is a team of one, and no call below then does anything."""
+    """The processes that train one network. For a single process, a team of one, no call below does anything."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     control: dist.ProcessGroup | None = None  # gloo on the CPU: agreeing on a stop must not wait for the GPU
-    batch: int = 0  # maps in the batch at work, over all processes
+    batch: int = 0  # maps in the current batch, over all processes
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes, locks and speaks for all."""
+        """Whether this process writes files, holds the lock and prints."""
         return self.rank == 0
 
     def part(self, count: int) -> slice:
-        """This process's part of a batch of `count` maps; the parts differ by one map at most."""
+        """This process's part of a batch of `count` maps. Parts differ in size by one map at most."""
         self.batch = count
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def weight(self, count: int) -> float:
-        """What the loss of this part is multiplied by, so that the mean of all gradients is the batch's gradient."""
+        """The factor for the loss of this part that makes the mean of all gradients the gradient of the batch."""
         here = self.part(count)
         return (here.stop - here.start) * self.size / count
 
@@ -67,26 +69,26 @@ class Team:
         return values
 
     def agree(self, *flags: int) -> list[int]:
-        """The largest of each flag over the processes: what one is asked, all do at the same step."""
+        """The largest value of each flag over the processes, so that all do at the same step what one of them is asked."""
         if self.size == 1:
             return list(flags)
         values = torch.tensor(flags)
         dist.all_reduce(values, dist.ReduceOp.MAX, group=self.control)
         return values.tolist()
 
-    def hear(self, word: object) -> object:
-        """What the leader says."""
-        said = [word]
+    def broadcast(self, value: object) -> object:
+        """The leader's value, in every process."""
+        values = [value]
         if self.size > 1:
-            dist.broadcast_object_list(said, group=self.control)
-        return said[0]
+            dist.broadcast_object_list(values, group=self.control)
+        return values[0]
 
 
 @contextlib.contextmanager
 def join(device: str) -> Iterator[Team]:
-    """The team that the environment describes; its connections close with the block.
+    """Yield the team that the environment describes. Its connections close at the end of the block.
 
-    Inside, the loss of another process is one clear line (Lost).
+    Where another process ends or falls silent, the block raises Lost.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 or "RANK" not in os.environ:
@@ -96,9 +98,9 @@ def join(device: str) -> Iterator[Team]:
     if device == "cuda":
         if local_rank >= torch.cuda.device_count():
             found = f"{torch.cuda.device_count()} for process {local_rank} of this node"
-            raise problem("GPUs", found, "one GPU a process", "start fewer processes, or ask for more GPUs")
+            raise problem("GPUs", found, "one GPU per process", "start fewer processes, or ask for more GPUs")
         torch.cuda.set_device(local_rank)
-    with _loss_in_words():
+    with _name_lost_process():
         dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
         control = dist.new_group(backend="gloo", timeout=TIMEOUT)
         yield Team(dist.get_rank(), size, local_rank, control)
@@ -106,7 +108,8 @@ def join(device: str) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def _loss_in_words() -> Iterator[None]:
+def _name_lost_process() -> Iterator[None]:
+    """Turn torch's many errors about a lost connection into Lost."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -122,9 +125,9 @@ def _loss_in_words() -> Iterator[None]:
 
 
 def share(module: nn.Module, team: Team) -> nn.Module:
-    """The network as a team trains it: gradients averaged, batch norm and dropout those of the whole batch.
+    """The network as a team trains it: gradients are averaged, batch norm and dropout are those of the whole batch.
 
-    `module` itself keeps the weights under their own names; for a team of one it is returned as it is.
+    `module` itself keeps the weights under their own names. For a team of one it is returned unchanged.
     """
     if team.size == 1:
         return module
@@ -137,23 +140,23 @@ def share(module: nn.Module, team: Team) -> nn.Module:
             setattr(module.get_submodule(parent), child, nn.SyncBatchNorm.convert_sync_batchnorm(part))
         elif isinstance(part, _BatchNorm):
             part.forward = functools.partial(_batch_norm, part)
-    # kernels of 1 × 1 × 1 have strides that mean nothing, and differ
+    # a kernel of 1 × 1 × 1 has strides without meaning, and they may differ
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-    # every process computes the same buffers, so they need not be sent
+    # every process computes the same buffers, so that they need not be sent
     return DistributedDataParallel(module, device_ids=[team.local_rank] if cuda else None, forward_sync_buffers=False)
 
 
 def resume(folder: Path, recipe: str, team: Team) -> dict | None:
-    """The same checkpoint for every process of a team: the leader, who holds the lock, says which."""
+    """The same checkpoint in every process of a team. The leader, which holds the lock, chooses it."""
     found = load_checkpoint(folder, recipe) if team.leads else None
-    place = team.hear(found and (found["epoch"], found["step"]))
+    place = team.broadcast(found and (found["epoch"], found["step"]))
     if place and not team.leads:
         found = load_torch(checkpoint_path(folder, *place), "checkpoint")
     return found
 
 
 class _Total(torch.autograd.Function):
-    """Sum over the processes; the gradient of a sum that all processes use is the sum of their gradients."""
+    """Sum over the processes. The gradient of a sum that all processes use is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -165,7 +168,7 @@ class _Total(torch.autograd.Function):
 
 
 def _batch_norm(part: _BatchNorm, x: Tensor) -> Tensor:
-    """Batch norm over the maps of all processes: x (b, channels, axes...). torch has that for GPUs only."""
+    """Batch norm over the maps of all processes, of x (b, channels, axes...). torch has this for GPUs only."""
     if not part.training:
         return F.batch_norm(x, part.running_mean, part.running_var, part.weight, part.bias, False, 0.0, part.eps)
     axes = [0, *range(2, x.dim())]
@@ -184,7 +187,7 @@ def _batch_norm(part: _BatchNorm, x: Tensor) -> Tensor:
 
 
 def _dropout(part: nn.Dropout, team: Team, x: Tensor) -> Tensor:
-    """Dropout with this process's part of the mask that one process would draw for the whole batch."""
+    """Dropout with this process's part of the mask that a single process would draw for the whole batch."""
     if not part.training:
         return x
     count = team.batch

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
-from limelight.files import settings_hash
+from limelight.files import csv_text, settings_hash
 from limelight.networks import build
 from limelight.probe import Probe
 from limelight.section import plain
@@ -355,6 +355,4 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
 
 def history_csv(history: list[dict]) -> str:
     """The history as CSV. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
-    rows = [",".join(HISTORY_COLUMNS)]
-    rows += [",".join(f"{row[column]:.9g}" for column in HISTORY_COLUMNS) for row in history]
-    return "\n".join(rows) + "\n"
+    return csv_text(history, 9, HISTORY_COLUMNS)

@@ -1,16 +1,17 @@
 """A study run within one process: every dataset, network, test and comparison of a config, on a handful of tiny maps."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
 import torch
+from altered import altered
 
 from limelight.evaluation.evaluation_file import Evaluation, read_history
 from limelight.evaluation.predict import evaluate
 from limelight.figures import draw
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
+from limelight.probes.line_intensity.config import LineStudy
 from limelight.probes.line_intensity.maps.files import read_pooled, write_maps, write_pooled
 from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
@@ -23,22 +24,21 @@ from limelight.training.loop import history_csv, train
 HALOS = 3000
 
 
-def shrunk(study: dict) -> dict:
+def shrunk(study: LineStudy) -> LineStudy:
     """A resolved study with tiny maps, few of them, and a single step of training."""
-    study = copy.deepcopy(study)
-    study["lightcones"] |= {"train": [0, 1], "validation": [2], "test": [3]}
-    study["grid"] |= {"pixels": 4 * study["grid"]["pool_pixels"], "channels": 2 * study["grid"]["pool_channels"]}
-    for dataset in study["line_models"].values():
-        dataset["draws"] = 2
-        if "mean_temperature_uk" in dataset:
-            dataset["mean_temperature_uk"] = [0, 1.0e6]
-    for network in study["networks"].values():
-        few = min(network["training"]["max_maps"], 6)
-        network["training"] |= {"epochs": 1, "steps_per_epoch": 1, "batch_size": 4, "max_maps": few}
-    return study
+    changes = {"lightcones.train": [0, 1], "lightcones.validation": [2], "lightcones.test": [3]}
+    changes |= {"grid.pixels": 4 * study.grid.pool_pixels, "grid.channels": 2 * study.grid.pool_channels}
+    for name, dataset in study.line_models.items():
+        changes[f"line_models.{name}.draws"] = 2
+        if dataset.mean_temperature_uk:
+            changes[f"line_models.{name}.mean_temperature_uk"] = [0.0, 1.0e6]
+    for name, network in study.networks.items():
+        few = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 4, "max_maps": min(network.training.max_maps, 6)}
+        changes |= {f"networks.{name}.training.{key}": value for key, value in few.items()}
+    return altered(study, changes)
 
 
-def rehearse(study: dict, folder: Path) -> tuple[dict[tuple[str, str], Evaluation], dict]:
+def rehearse(study: LineStudy, folder: Path) -> tuple[dict[tuple[str, str], Evaluation], dict]:
     """Paint, train and evaluate all of a shrunk study: ({(network, test): evaluation}, {comparison: figure})."""
     torch.set_num_threads(1)
     evaluations = {}
@@ -61,7 +61,7 @@ def rehearse(study: dict, folder: Path) -> tuple[dict[tuple[str, str], Evaluatio
         save_model(folder / "model.pt", content, provenance(settings, study["seed"]))
         (folder / "history.csv").write_text(history_csv(history))
         module, info = load_model(folder / "model.pt", "cpu")
-        for test in suitable_tests(study, name):
+        for test in [] if network.classifies else suitable_tests(study, name):  # TRANSITION: classifiers as others
             judged = stage_settings(study, "evaluation", name, test)
             found = read_pooled(maps(study["tests"][test]["line_model"], "test"))
             evaluations[name, test] = evaluate(module, info, judged, found, read_history(folder / "history.csv"))
@@ -72,7 +72,7 @@ def rehearse(study: dict, folder: Path) -> tuple[dict[tuple[str, str], Evaluatio
     return evaluations, figures
 
 
-def _paint(study: dict, dataset: str, cone: int, folder: Path) -> Path:
+def _paint(study: LineStudy, dataset: str, cone: int, folder: Path) -> Path:
     """The pooled file of one dataset on a light-cone of random halos."""
     settings = study["line_models"][dataset]
     grid = make_grid(grid_section(study, dataset), study["subfields"]["size_deg"])

@@ -54,8 +54,8 @@ class Normals:
     def __init__(self, values):
         self.values = values
 
-    def standard_normal(self, shape):
-        return np.array(np.broadcast_to(self.values, shape))
+    def standard_normal(self, shape, dtype=np.float64):
+        return np.array(np.broadcast_to(self.values, shape), dtype)
 
 
 def halos_of(seed: int, count: int = 3000) -> SubfieldHalos:
@@ -93,6 +93,7 @@ def toy_study(**changes) -> dict:
             "li_full": {**LINE_MODEL, "draws": 2},
             "li_fiducial": {"model": "li", "prior": "fiducial"},
             "steep": {"model": "padmanabhan", "prior": "10%"},
+            "li_cut": {"model": "li", "prior": "10%", "draws": 2, "log10_lum_cut": 5.0},
         },
         "observation": {
             "noise": {"none": {"sigma_uk": 0}, "some": {"sigma_uk": 2}, "any": {"sigma_uk": [1, 2]}},

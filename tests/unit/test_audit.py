@@ -95,8 +95,8 @@ def trained(folder, **changes):
     return module.eval(), content
 
 
-def examined(network, control=None, maps: int = 64):
-    """The audit of a network on maps that it has not seen."""
+def examined(network, control=None, maps: int = 64, line_model: dict | None = None):
+    """The audit of a network on maps that it has not seen. line_model: their entry in the config."""
     geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
     data = SimpleNamespace(
         **vars(sky(maps, 2)),
@@ -108,6 +108,7 @@ def examined(network, control=None, maps: int = 64):
     how = settings() | {
         "audit": OPTIONS,
         "audited_on": ["toy"],
+        "datasets": {"toy": line_model or {}},
         "splits": {"test": [9]},
         "test": {"name": "t", "noise": {"sigma_uk": 0}, "foregrounds": None},
     }
@@ -282,7 +283,7 @@ def test_added_sources_shine_as_bright_as_physics_has_it(beam_fwhm_arcmin):
     edges = np.array([5.0, 5.0 + 1e-9, 6.0])
     cosmology = Cosmology(**COSMOLOGY)
     rng = np.random.default_rng(2)
-    found = light_of_extra(np.array([20000, 0]), edges, grid, beam_fwhm_arcmin, np.zeros(2), cosmology, rng)
+    found = light_of_extra(np.array([20000, 0]), edges, grid, beam_fwhm_arcmin, np.zeros(2), cosmology, rng, {})
     assert found.shape == grid.pooled_shape
     distance = FlatLambdaCDM(H0=70, Om0=0.286, Tcmb0=0).luminosity_distance(115.27 / 30 - 1)
     solid_angle = (0.7 / 32 * u.deg).to_value(u.rad) ** 2
@@ -293,6 +294,15 @@ def test_added_sources_shine_as_bright_as_physics_has_it(beam_fwhm_arcmin):
     assert found.sum() == pytest.approx(20000 * one * kept, rel=0.005)
     places = (found > 0).sum()
     assert places > 0.9 * found.size, "at random places, everywhere"
+
+
+def test_no_sources_are_added_where_the_maps_line_model_cuts_them(good):
+    """Bins below the cut are asked as before, bins above it are not asked."""
+    whole, cut = examined(good), examined(good, line_model={"log10_lum_cut": float(EDGES[5])})
+    above = np.arange(LABELS["bins"]) >= 5
+    assert np.isfinite(whole.bins["adding_response"]).all()
+    assert np.isnan(cut.bins["adding_response"][above]).all()
+    np.testing.assert_array_equal(cut.adding["response"][~above], whole.adding["response"][~above])
 
 
 # Files

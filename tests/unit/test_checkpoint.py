@@ -1,6 +1,8 @@
 """Checkpoints: resuming gives the same bytes, a damaged newest one costs little, and there is one writer."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import signal
 import socket
@@ -252,19 +254,22 @@ def test_a_lock_keeps_out_training_itself(tmp_path, monkeypatch):
     folder = next(tmp_path.iterdir())
     monkeypatch.setattr(checkpoint, "SILENCE_S", -1.0)
     before = sorted(path.name for path in folder.iterdir())
-    with lock(folder), pytest.raises(LimelightError, match="one trainer a folder"):
+    with lock(folder), pytest.raises(LimelightError, match="one trainer per folder"):
         train(settings(epochs=1), PROBE, toys(6), toys(2, 1), tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, capsys, number):
     def refuse(*_):
-        raise OSError(38, "Function not implemented")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(checkpoint.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with lock(tmp_path):
         pass
-    assert "start one trainer only" in capsys.readouterr().err
+    expected = f"limelight: {tmp_path} has no file locks ({os.strerror(number)}); start one trainer only"
+    assert capsys.readouterr().err.splitlines() == [expected]
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]  # no marker that would outlive the process
 
 
 def test_signals_have_their_handlers_back_after_training(tmp_path):

@@ -4,35 +4,33 @@ import dataclasses
 
 import numpy as np
 import pytest
+from evaluation_toys import EDGES, VOLUME, network, probe_with_figures
 from matplotlib.collections import PolyCollection
 from PIL import Image
-from test_figures import ALONE, EDGES, legend_words, sample
+from test_figures import legend_words
 
 from limelight import figures
+from limelight.data.axes import OutputAxis
 from limelight.errors import LimelightError
-from limelight.figures.common import in_quantity, published_table
 from limelight.figures.style import save
+from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.figures.common import in_quantity
 from limelight.probes.line_intensity.figures.compare import log_ratio
+from limelight.probes.line_intensity.published import MCMC, published_table
 
-COMPARISONS = [name for name in figures.FIGURES if name not in ALONE]
-VOLUME = 3.0e6  # Mpc^3, of a map of 1.4 deg and 26 to 34 GHz
+COMPARISONS = [name for name in (*LINE_FIGURES, "training_histories") if name not in EACH_NETWORK]
 
 
-def network(name: str, test: str, sigma_uk=0.0, error_dex=0.03, maps=128, model="li10", **settings):
-    """A network's evaluation on the maps of `sample`, with what the comparisons ask of it."""
-    e = sample(test, sigma_uk, error_dex, maps=maps)
-    rows = {"lightcone": np.zeros(maps, int), "subfield": np.arange(maps), "draw": np.zeros(maps, int)}
-    rows["volume_mpc3"] = np.full(maps, VOLUME)
-    line_model = {**e.settings["line_model"], "name": model}
-    settings = {**e.settings, "line_model": line_model, "training_maps": 500, **settings}
-    return dataclasses.replace(e, network=name, rows=rows, settings=settings)
+@pytest.fixture(autouse=True)
+def _probes(monkeypatch):
+    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 @pytest.fixture(scope="module")
 def several():
     """Three networks on two tests."""
     return [
-        network(name, test, sigma, error, training_maps=maps)
+        network(name, test, sigma, error, training_rows=maps)
         for name, error, maps in (("limelight", 0.02, 1000), ("filters_32", 0.05, 500), ("stalled", 0.2, 12))
         for test, sigma in (("clean", 0.0), ("noisy", 21.4))
     ]
@@ -183,7 +181,7 @@ def test_densities_stand_beside_the_published_interval(several):
     e = several[0]
     assert line(left) == pytest.approx(np.median(e.truth, axis=0))
     assert line(right) == pytest.approx(np.median(in_quantity(e, e.truth, "l_phi"), axis=0))
-    table = published_table("ihle2018_interval.csv")[""]
+    table = published_table(MCMC)[""]
     lines = [one.get_ydata() for one in right.lines if len(one.get_xdata()) == len(table["l_phi_upper95"])]
     assert lines[-1] == pytest.approx(table["l_phi_upper95"])
 
@@ -238,8 +236,8 @@ def test_sweeps_show_error_against_noise_and_maps(several):
     [
         ("noise_sweep", {"noise_sigma_uk": 0.0}, "one noise level"),
         ("noise_sweep", {"noise_sigma_uk": [0.0, 3.0]}, "drawn from a range"),
-        ("map_scaling", {"training_maps": 500}, "500 in all"),
-        ("map_scaling", {"training_maps": 0}, "does not say"),
+        ("map_scaling", {"training_rows": 500}, "500 in all"),
+        ("map_scaling", {"training_rows": 0}, "does not say"),
     ],
 )
 def test_sweeps_refuse_what_does_not_vary(name, change, says, several):
@@ -263,8 +261,8 @@ def test_too_much_for_one_figure_is_refused(several):
 
 
 def test_other_bins_go_together_only_where_bins_do_not_matter(several):
-    other = dataclasses.replace(several[2], log10_lum_edges=EDGES + 0.1)
-    with pytest.raises(LimelightError, match="other bins"):
+    other = dataclasses.replace(several[2], axis=OutputAxis("luminosity", "Lsun", True, edges=tuple(EDGES + 0.1)))
+    with pytest.raises(LimelightError, match="another axis"):
         figures.draw("compare_bands", [several[0], other])
     figures.draw("summary_matrix", [several[0], other])
 

@@ -1,93 +1,29 @@
 """Every figure from made-up but realistic evaluations: it draws, shows what was planted, and gives the same bytes twice."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from evaluation_toys import EDGES, probe_with_figures, sample
 from PIL import Image
 
 from limelight import figures
+from limelight.data.axes import OutputAxis
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import PERCENTILES, log10_1p, summarise
-from limelight.figures.common import noise_words, paper_sigma_uk, published_bands
 from limelight.figures.style import save
 from limelight.files import ROOT, resource_path
-
-GRID = {"pixels": 128, "channels": 50, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
-GRID |= {"pool_pixels": 2, "pool_channels": 5, "size_deg": 1.4}
-# Figures drawn of every single network; test_comparisons.py has the others
-ALONE = (
-    "map_slices",
-    "luminosity_function",
-    "error_bands",
-    "spread_ratio",
-    "blank_map",
-    "loss_history",
-    "training_spread",
-)
-EDGES = np.linspace(3.5, 7, 50)
+from limelight.probes.line_intensity import published
+from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.figures.common import noise_words
+from limelight.probes.line_intensity.published import paper_sigma_uk, published_bands
 
 
-def sample(test: str, sigma_uk: float | list[float], error_dex: float, maps: int = 128, seed: int = 3) -> Evaluation:
-    """A study's evaluation as it might be: Schechter-like counts of varying height and knee, errors growing with L."""
-    rng = np.random.default_rng(seed)
-    centre = 0.5 * (EDGES[1:] + EDGES[:-1])
-    height, knee = rng.normal(3.2, 0.12, (2, maps, 1)) * np.array([1.0, 0.0])[:, None, None] + np.array(
-        [np.zeros((maps, 1)), rng.normal(5.9, 0.15, (maps, 1))]
-    )
-    counts = rng.poisson(10 ** (height - 0.55 * (centre - 3.5)) * np.exp(-(10 ** (centre - knee)))).astype(float)
-    target = log10_1p(counts)
-    errors = error_dex * (rng.normal(size=(maps, 1)) + 0.4 * rng.normal(size=(maps, 49))) * (0.6 + (centre - 3.5) / 3.5)
-    mean = target.mean(axis=0)
-    predicted_target = np.maximum(mean + (target - mean) * 0.95 + errors, 0)
-    predicted = 10**predicted_target - 1
-    spaces = [
-        {"target": t, "natural": n, "counts": n}
-        for t, n in ((predicted_target, predicted), (target, counts), (mean, 10**mean - 1))
-    ]
-    statistics, totals = summarise(*spaces)
-    fine = np.where(rng.random((3, 128, 128)) < 0.2, rng.lognormal(0, 1.5, (3, 128, 128)), 0).astype(np.float32)
-    pooled = 5 * fine.reshape(3, 64, 2, 64, 2).sum(axis=(2, 4))
-    noise = rng.normal(0, max(np.max(sigma_uk), 1e-9), pooled.shape) * np.sqrt(20)
-    training = {"mean": counts.mean(axis=0), "std": counts.std(axis=0), "mean_target": mean}
-    training |= {"std_target": target.std(axis=0), "percentiles": np.percentile(counts, PERCENTILES, axis=0)}
-    epochs = np.arange(1, 13)
-    history = {
-        "epoch": epochs,
-        "train_loss": 0.9 * np.exp(-epochs / 3) + 0.02,
-        "validation_loss": np.exp(-epochs / 3) * (1 + 0.2 * rng.random(12)) + 0.03,
-        "mean_predictor_loss": np.ones(12),
-    }
-    history |= {name.replace("loss", "mse"): 0.05 * values for name, values in history.items() if name != "epoch"}
-    settings = {
-        "line_model": {"name": "li10", "model": "li", "prior": "10%"},
-        "noise": {"sigma_uk": sigma_uk},
-        "noise_sigma_uk": sigma_uk,
-        "foregrounds": "none",
-        "loss": "mse",
-        "maps": [0, 1, 2],
-    }
-    return Evaluation(
-        network="limelight",
-        test=test,
-        settings=settings,
-        target={"quantity": "dn", "transform": "log10_1p", "standardise": True},
-        grid=GRID,
-        unit="uK",
-        log10_lum_edges=EDGES,
-        predicted_target=predicted_target,
-        truth_target=target,
-        predicted=predicted,
-        truth=counts,
-        rows={"lightcone": np.zeros(maps, int)},
-        statistics=statistics,
-        totals=totals,
-        blank={"clean": np.full(49, 0.02), "noisy": np.abs(rng.normal(0.5, 0.2, (8, 49))) * np.max(sigma_uk)},
-        training=training,
-        history=history,
-        examples={"raw": fine, "pooled": pooled, "noisy": pooled + noise},
-    )
+@pytest.fixture(autouse=True)
+def _probes(monkeypatch):
+    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +31,7 @@ def evaluations() -> list[Evaluation]:
     return [sample("no_noise", 0.0, 0.02), sample("paper_noise", 3.47, 0.05), sample("comap_noise", 21.4, 0.12)]
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", EACH_NETWORK)
 def test_figure_draws_and_saves_the_same_bytes_twice(name, evaluations, tmp_path):
     for copy in ("a", "b"):
         save(figures.draw(name, evaluations), tmp_path / f"{copy}.pdf")
@@ -166,7 +102,7 @@ def test_two_networks_are_told_apart(evaluations):
         assert {"limelight", "rival"} <= titles
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", EACH_NETWORK)
 def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_path, recwarn):
     e = sample("few", [1.0, 5.0], 0.1, maps=2)
     save(
@@ -179,7 +115,7 @@ def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_p
 @pytest.mark.parametrize(
     ("name", "maps", "says"),
     [
-        ("pie", None, "one of map_slices"),
+        ("pie", None, "one of loss_history"),
         ("luminosity_function", [999], "below 128"),
         ("luminosity_function", [-1], "from 0 up"),
         ("map_slices", [3], "below 3"),
@@ -191,11 +127,79 @@ def test_wrong_requests_are_refused(name, maps, says, evaluations):
 
 
 def test_other_bins_are_not_drawn_together(evaluations):
-    other = dataclasses.replace(evaluations[1], log10_lum_edges=EDGES + 0.1)
-    with pytest.raises(LimelightError, match="other bins"):
+    other = dataclasses.replace(evaluations[1], axis=OutputAxis("luminosity", "Lsun", True, edges=tuple(EDGES + 0.1)))
+    with pytest.raises(LimelightError, match="with another axis; expected evaluations of the same axis"):
         figures.draw("error_bands", [evaluations[0], other])
 
 
+def test_no_files_and_files_of_another_kind_are_refused(evaluations):
+    with pytest.raises(LimelightError, match="no files"):
+        figures.draw("error_bands", [])
+    with pytest.raises(
+        LimelightError, match="figure filters: found a file of kind 'evaluation'; expected one layers file"
+    ):
+        figures.draw("filters", evaluations)
+
+
+def test_what_answers_no_luminosity_function_is_refused(evaluations):
+    e = evaluations[0]
+    without = {name: values for name, values in e.statistics.items() if name != "mean_counts"}
+    with pytest.raises(LimelightError, match="limelight/no_noise without mean_counts"):
+        figures.draw("error_bands", [dataclasses.replace(e, statistics=without)])
+
+
+def every_figure() -> dict:
+    """Every figure by name; the lines' own beside those of every probe."""
+    return {("", name): figures.FIGURES.load(name) for name in figures.FIGURES} | {
+        ("line_intensity", name): LINE_FIGURES.load(name) for name in LINE_FIGURES
+    }
+
+
 def test_every_figure_has_its_caption():
-    for kind in figures.FIGURES.values():
-        assert len((ROOT / "workflow" / "report" / kind.caption).read_text(encoding="utf-8")) > 100
+    used = set()
+    for (_, name), figure in every_figure().items():
+        path = ROOT / "workflow" / "report" / figure.caption
+        assert len(path.read_text(encoding="utf-8")) > 100, name
+        assert path.stem == name
+        used.add(path)
+    own = set((ROOT / "workflow" / "report" / "line_intensity").glob("*.rst"))
+    assert own <= used, "no caption is left over"
+
+
+def test_every_figure_says_where_it_stands_and_what_it_reads():
+    for (_, name), figure in every_figure().items():
+        assert figure.reads in ("evaluation", "layers", "audit"), name
+        assert figure.chapter, name
+        assert all(resource_path(table).is_file() for table in figure.tables), name
+    assert set(EACH_NETWORK) <= {*figures.FIGURES, *LINE_FIGURES}
+
+
+def test_figures_name_the_published_tables_that_they_draw(evaluations, monkeypatch):
+    """The workflow draws a figure again when one of these changes."""
+    rows = {"subfield": np.arange(128), "draw": np.zeros(128, int)}
+    shown = [
+        dataclasses.replace(e, network=network, rows=e.rows | rows, settings=e.settings | {"training_rows": maps})
+        for e in (evaluations[0], evaluations[2])
+        for network, maps in (("limelight", 500), ("other", 1000))
+    ]
+    read = set()
+    monkeypatch.setattr(published, "resource_path", lambda name: read.add(name) or resource_path(name))
+    for name in LINE_FIGURES:
+        read.clear()
+        published.published_table.cache_clear()
+        figures.draw(name, shown)
+        assert read == set(LINE_FIGURES.load(name).tables), name
+
+
+def test_a_probe_s_own_figure_comes_first():
+    mine = figures.figures_of("line_intensity")
+    assert mine.load("spread_ratio") is LINE_FIGURES.load("spread_ratio")
+    assert mine.load("loss_history") is figures.FIGURES.load("loss_history")
+    assert figures.figures_of("another").load("spread_ratio") is figures.FIGURES.load("spread_ratio")
+
+
+def test_naming_figures_loads_none():
+    """`--help` of a script, and the rules, ask for the names alone."""
+    ask = "import sys, limelight.figures, limelight.probes.line_intensity.figures; print('matplotlib' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

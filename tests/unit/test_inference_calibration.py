@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
+from sbi.diagnostics import check_tarp, run_sbc, run_tarp
+from sbi.diagnostics.sbc import check_uniformity_frequentist
 
 from limelight.inference import calibration
 
@@ -51,6 +54,41 @@ def test_tarp_is_uniform_for_the_truth_and_sees_a_shift():
     assert np.abs(honest - levels).max() < 0.03
     shifted = calibration.tarp_coverage(calibration.tarp(*posterior(shift=0.7), rng), levels)
     assert np.abs(shifted - levels).max() > 0.05
+
+
+class Drawn:
+    """As much of an sbi posterior as its diagnostics need: draws (m, s, d) that are there already."""
+
+    def __init__(self, draws: np.ndarray):
+        self.draws = torch.as_tensor(draws).swapaxes(0, 1)
+
+    def sample_batched(self, shape, x, show_progress_bars):
+        return self.draws
+
+
+@pytest.mark.filterwarnings("ignore:ks_2samp")
+@pytest.mark.parametrize(
+    ("form", "area"), [({}, 0.0), ({"scale": 0.7}, -0.04), ({"scale": 1.4}, 0.04), ({"shift": 0.5}, 0.005)], ids=str
+)
+def test_ranks_and_tarp_are_those_of_sbi(form, area):
+    draws, truth = posterior(**form)
+    rank, given = calibration.ranks(draws, truth), (torch.as_tensor(truth), torch.zeros(M, 1), Drawn(draws))
+    counts = run_sbc(*given, num_posterior_samples=S, show_progress_bar=False)[0]
+    np.testing.assert_allclose(rank * (S + 1) - 0.5, counts, atol=1e-9)
+    p = calibration.rank_p_value(rank)
+    np.testing.assert_allclose(p, check_uniformity_frequentist(counts + 0.5, S + 1), rtol=1e-5, atol=1e-40)
+    assert ((p > 1e-3) == (not form)).all()
+
+    low, high = truth.min(axis=0), truth.max(axis=0)
+    points = torch.as_tensor(low + (high - low) * np.random.default_rng(9).random(truth.shape))
+    expected, level = run_tarp(*given, points, S, show_progress_bar=False)
+    shares = calibration.tarp(draws, truth, np.random.default_rng(9), references=1)
+    found = calibration.tarp_coverage(shares, level.numpy())
+    np.testing.assert_allclose(
+        found, expected, atol=0.012
+    )  # a share moves by up to 1/S, or 1.5 % of the bins' 10 truths
+    for curve in (expected, torch.as_tensor(found)):
+        assert check_tarp(curve, level)[0] == pytest.approx(area, abs=0.004)
 
 
 def test_lost_correlations_show_together_and_not_in_single_bins():

@@ -165,8 +165,8 @@ def test_simulated_maps_are_those_of_the_painter(tmp_path, model, means):
     field, light = one_field(tmp_path, line_model, grid)
     known = get_model(model, means)
     rng = np.random.default_rng(1)
-    cube, values, n_above = paint_draw(field, known, line_model, grid, EDGES, rng, "here")
-    found, counts = simulate.simulate_map(light, known, values, line_model, grid, 4.0, EDGES, rng)
+    cube, values, n_above = paint_draw(field, known, line_model, EDGES, rng, "here")
+    found, counts = simulate.simulate_map(light, known, values, line_model, 4.0, EDGES, rng)
     exact = pool_map(cube, grid, 4.0)
     assert found.shape == (8, 8, 4)
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-6 * exact.max())
@@ -174,7 +174,7 @@ def test_simulated_maps_are_those_of_the_painter(tmp_path, model, means):
     mean = cube.mean()
     for limits, allowed in (([0.9 * mean, 1.1 * mean], True), ([1.1 * mean, 2 * mean], False)):
         cut = {**line_model, "mean_temperature_uk": limits}
-        one = simulate.simulate_map(light, known, values, cut, grid, 4.0, EDGES, rng)
+        one = simulate.simulate_map(light, known, values, cut, 4.0, EDGES, rng)
         assert (one is not None) == allowed
 
 
@@ -184,9 +184,9 @@ def test_simulated_scatter_is_that_of_the_painter(tmp_path):
     field, light = one_field(tmp_path, line_model, GRID)
     model, rng, found = get_model("li"), np.random.default_rng(5), {"painter": [], "simulator": []}
     for _ in range(300):
-        cube, values, n_above = paint_draw(field, model, line_model, GRID, EDGES, rng, "here")
+        cube, values, n_above = paint_draw(field, model, line_model, EDGES, rng, "here")
         found["painter"].append([cube.sum(), *-np.diff(n_above)])
-        cube, counts = simulate.simulate_map(light, model, values, line_model, GRID, 0.0, EDGES, rng)
+        cube, counts = simulate.simulate_map(light, model, values, line_model, 0.0, EDGES, rng)
         found["simulator"].append([cube.sum(), *counts])
     a, b = (np.array(rows, float) for rows in found.values())
     error = np.sqrt((a.var(axis=0) + b.var(axis=0)) / 300)

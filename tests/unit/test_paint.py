@@ -13,8 +13,8 @@ from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, p
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import (
+    bin_light,
     brightness_per_lsun,
-    fill_cube,
     paint,
     paint_subfields,
     prepare_field,
@@ -121,8 +121,8 @@ def test_further_draws_take_the_same_path():
     sky, z, z_observed, _ = some_halos(20000, reach=0.8)
     mass = np.random.default_rng(3).uniform(1e11, 1e12, 20000)
     field = prepare_field(SubfieldHalos(sky, z, z_observed, mass), GRID, CENTER, Cosmology())
-    assert len(field.mass_msun) < 20000
-    cube = fill_cube(field, field.mass_msun * field.unit_per_lsun, GRID)
+    assert len(field) < 20000
+    cube = bin_light(field, field.properties[0] * field.unit_per_lsun)
     expected = paint(sky, z, z_observed, np.log10(mass), GRID, CENTER, Cosmology())
     np.testing.assert_allclose(cube, expected, rtol=1e-6)
     assert np.array_equal(cube > 0, expected > 0)

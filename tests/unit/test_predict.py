@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from limelight.describe import describe
 from limelight.errors import LimelightError
-from limelight.files import provenance, write_hdf5
+from limelight.files import provenance, write_csv, write_hdf5
 from limelight.networks import build
 from limelight.probes.line_intensity.apply import (
     COLUMNS,
@@ -23,7 +23,6 @@ from limelight.probes.line_intensity.apply import (
     cube_volume_mpc3,
     luminosity_function,
     prepare_cube,
-    write_table,
 )
 from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -139,7 +138,7 @@ def test_counts_above_give_all_but_the_last_bin(tmp_path):
     assert table["dn"][:-1] == pytest.approx([1000, 300, 100, 20, 3], rel=1e-4)
     assert np.isnan(table["dn"][-1])
     assert np.isfinite(table["phi"][:-1]).all()
-    write_table(tmp_path / "lf.csv", table)
+    write_csv(tmp_path / "lf.csv", table, digits=8)
     last = read_csv(tmp_path / "lf.csv")[-1]
     assert last["dn"] == ""
     assert float(last["n_above"]) == pytest.approx(2, rel=1e-4)

@@ -1,13 +1,14 @@
 """Estimates: above what runs have taken, growing with what costs, and adding up."""
 
-import copy
 import inspect
 import subprocess
 import sys
 
 import pytest
+from altered import altered
 from snakemake.scheduling.job_scheduler import JobScheduler
 
+from limelight.probes.line_intensity.config import LineStudy
 from limelight.study.config import ROOT, load_study
 from limelight.study.cost import STAGES, costs, jobs, memory_mb, network_size, runtime_min, seconds, training_seconds
 
@@ -25,15 +26,13 @@ MEASURED = {
 
 
 @pytest.fixture(scope="module")
-def studies() -> dict[str, dict]:
+def studies() -> dict[str, LineStudy]:
     paths = {"demo": "config/demo.yaml", "paper": "config/paper.yaml", "tiny": "tests/pipeline/tiny.yaml"}
     return {name: load_study(ROOT / path) for name, path in paths.items()}
 
 
-def changed(study: dict, section: str, **values) -> dict:
-    study = copy.deepcopy(study)
-    study[section].update(values)
-    return study
+def changed(study: LineStudy, section: str, **values) -> LineStudy:
+    return altered(study, {f"{section}.{key}": value for key, value in values.items()})
 
 
 @pytest.mark.parametrize(("name", "stage"), [(name, stage) for name in MEASURED for stage in MEASURED[name]])
@@ -51,8 +50,7 @@ def test_the_known_networks_have_their_known_size(studies):
 
 
 def test_a_step_of_the_notes_cnn_takes_the_estimated_time_on_a_gpu(studies):
-    study = copy.deepcopy(studies["paper"])
-    study["lightcones"]["validation"] = []
+    study = changed(studies["paper"], "lightcones", validation=[])
     hours = training_seconds(study, "notes_cnn") - 60  # 100 epochs of 100 steps
     assert 6e-3 < hours / 1e4 - 0.01 < 8e-3
 
@@ -60,7 +58,7 @@ def test_a_step_of_the_notes_cnn_takes_the_estimated_time_on_a_gpu(studies):
 @pytest.mark.parametrize("stage", STAGES)
 def test_more_costs_more_and_less_never_costs_more(studies, stage):
     paper = studies["paper"]
-    wider = changed(paper, "lightcones", field_deg=2 * paper["lightcones"]["field_deg"])
+    wider = changed(paper, "lightcones", field_deg=2 * paper.lightcones.field_deg)
     finer = changed(paper, "grid", pixels=512)
     turned = changed(paper, "subfields", rotations_deg=[0, 90])
     for more in (wider, finer, turned):
@@ -97,7 +95,7 @@ def test_jobs_of_the_tiny_study_are_those_of_its_workflow(studies):
 
 def test_what_is_kept_counts_as_disk_and_the_rest_as_temporary(studies):
     for keep, kept, temporary in (([], False, True), (["maps"], True, False)):
-        study = {**studies["paper"], "keep": keep}
+        study = altered(studies["paper"], {"keep": keep})
         row = {row["stage"]: row for row in costs(study)}["maps"]
         assert (row["kept_gb"] > 0, row["temporary_gb"] > 0) == (kept, temporary)
     assert row["kept_gb"] == pytest.approx(177 * 36 * 256**2 * 100 * 4e-9)
@@ -116,7 +114,7 @@ def test_foreign_files_count_by_their_size(studies, tmp_path):
     for number, megabytes in enumerate((100, 400)):
         with open(tmp_path / f"{number}.list", "wb") as file:
             file.truncate(megabytes * 10**6)  # sparse
-    cones = {"source": "rockstar", "train": [0], "validation": [1], "test": [7], "catalogue": {}}
+    cones = {"source": "rockstar", "train": [0], "validation": [1], "test": [7]}
     foreign = changed(studies["tiny"], "lightcones", **cones, files=str(tmp_path / "{lightcone}.list"))
     absent = changed(foreign, "lightcones", files=str(tmp_path / "none" / "{lightcone}.list"))
     shared = changed(foreign, "lightcones", files=[str(tmp_path / "0.list"), str(tmp_path / "1.list")])

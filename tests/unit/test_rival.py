@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rival_toys import GRID, LINE_MODEL, SETTINGS, SIGMA, Normals, halos_of, toy_fields
+from scipy import stats
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
@@ -14,6 +15,7 @@ from limelight.halos.subfields import (
     SubfieldHalos,
 )
 from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.paint import paint
 from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.probes.line_intensity.rival.emulator import (
@@ -33,8 +35,9 @@ from limelight.probes.line_intensity.rival.rival import (
     make_rival,
     prior_draws,
     sample_posterior,
+    spread,
 )
-from limelight.probes.line_intensity.rival.shapes import SHAPES, get_shape
+from limelight.probes.line_intensity.rival.shapes import SHAPES, get_shape, log10_luminosity
 from limelight.seeds import generator
 
 
@@ -55,19 +58,30 @@ def rival_of(toy, noise="some", **changes):
 
 @pytest.mark.parametrize("name", list(SHAPES))
 def test_amplitude_and_shape_are_the_line_model(name):
-    """amplitude + location + scatter · normal against lines.models for odd parameters."""
-    parameters = {
-        "li": {"log10_delta_mf": 0.2, "alpha": 1.1, "beta": -0.4, "sigma_sfr": 0.5, "sigma_lco": 0.2},
-        "comap": {"A": 0.3, "B": -2.1, "log10_C": 10.4, "log10_Mstar": 12.2, "sigma": 0.35},
-        "breysse": {"A": 3e-6, "b": 1.1},
-    }[name]
-    halos, shape = halos_of(1), get_shape(name)
-    normals = np.random.default_rng(2).standard_normal(len(halos.mass_msun))
-    theirs = get_model(name).log10_luminosity(halos.mass_msun, halos.redshift, parameters, Normals(normals))
-    amplitude, values = shape.split(np.array([list(parameters.values())]))
+    """The same log10 L of every halo, to 1e-6, all over the widest prior; x comes in float64 and in float32."""
+    halos, shape, model = halos_of(1), get_shape(name), get_model(name)
+    rng = np.random.default_rng(2)
+    normals = rng.standard_normal(len(halos.mass_msun))
     x = shape.feature(halos.mass_msun, halos.redshift)
-    ours = amplitude[0] + shape.location(x, values[0]) + shape.scatter(values[0]) * normals
-    np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    assert np.isfinite(x).all()
+    for _ in range(50):
+        parameters = draw_parameters(model, "full", None, rng)
+        theirs = model.log10_luminosity(halos.mass_msun, halos.redshift, parameters, Normals(normals))
+        (amplitude,), (values,) = shape.split(np.array([list(parameters.values())]))
+        np.testing.assert_allclose(log10_luminosity(shape, x, amplitude, values, normals), theirs, atol=1e-6, rtol=0)
+        single = log10_luminosity(shape, x.astype(np.float32), amplitude, values, normals.astype(np.float32))
+        assert single.dtype == np.float32
+        largest = max(abs(amplitude), np.abs(shape.location(x, values)).max())
+        np.testing.assert_allclose(single, theirs, atol=1e-6 * largest, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(SHAPES))
+def test_a_halo_is_dark_in_the_shape_where_it_is_in_the_line_model(name):
+    """Masses from far below the first star to the largest clusters."""
+    mass, redshift = (column.ravel() for column in np.meshgrid(np.logspace(7, 15.5, 60), np.linspace(0, 9, 10)))
+    parameters = {key: mean for key, (mean, _) in get_model(name).parameters.items()}
+    theirs = get_model(name).log10_luminosity(mass, redshift, parameters, Normals(0.0))
+    np.testing.assert_array_equal(np.isfinite(SHAPES[name].feature(mass, redshift)), np.isfinite(theirs))
 
 
 def test_a_model_without_a_shape_is_refused():
@@ -110,7 +124,7 @@ def test_light_without_painting():
     shot = []
     for values in shapes:
         scatter = (np.log(10) * values[1]) ** 2
-        lum = np.concatenate([10 ** SHAPES["li"].location(f.x, values) * f.weight for f in fields])
+        lum = np.concatenate([10 ** SHAPES["li"].location(f.x, values) * f.halos.uk_per_lsun for f in fields])
         shot.append(np.log(np.sum(lum**2) / np.sum(lum) ** 2) + scatter)
     assert found[1, 1] - found[0, 1] == pytest.approx(shot[1] - shot[0], abs=0.05)
     assert (found[:, 3] > found[:, 2]).all()
@@ -145,7 +159,7 @@ def check_between_nodes(rival, fields, measure, shape, count, seed):
     painted = np.array([paint_node(fields, normals, shape, values, measure) for values in shapes])
     truth, _ = summaries(painted, amplitude, rival.sigma_uk, measure)
     found, _, places = rival.predict(drawn)
-    return np.sqrt(rival.chi2(found, places, truth)[0])
+    return np.sqrt(rival.hartlap * rival.chi2(found, places, truth)[0])
 
 
 def test_emulator_between_its_nodes(toy):
@@ -219,11 +233,37 @@ def test_chi2_of_prior_draws_is_what_their_number_promises(toy, covariance, nois
     rival = rival_of(toy, noise, covariance=covariance)
     used = emulator.fiducial if covariance == "fiducial" else ~emulator.fiducial
     found, log_prior, places = rival.predict(emulator.parameters[used])
-    chi2, _ = rival.chi2(found, places, emulator.data[noise][used])
+    chi2 = rival.hartlap * rival.chi2(found, places, emulator.data[noise][used])[0]
     if covariance == "local":
         chi2 = chi2[np.isfinite(log_prior)]
     d = rival.covariances.shape[1]
     assert 0.4 * d < np.median(chi2) < 1.3 * d  # Hartlap's factor lowers it, tails raise it
+
+
+@pytest.mark.parametrize("covariance", ["local", "fiducial"])
+def test_the_likelihood_is_the_t_distribution_of_an_estimated_covariance(toy, covariance):
+    """Against scipy's multivariate t: two sets of summaries at one point of the prior, the covariance made by hand."""
+    _, _, emulator = toy
+    rival = rival_of(toy, covariance=covariance, anchors=1, neighbours=150)
+    found, log_prior, places = rival.predict(emulator.parameters)
+    scaled = (emulator.data["some"] - found) / spread(found, rival.measure)
+    if covariance == "fiducial":
+        maps, count = scaled[emulator.fiducial], emulator.fiducial.sum()
+        estimate, freedom = np.cov(maps.T), count - 1
+    else:
+        used = ~emulator.fiducial & np.isfinite(log_prior)
+        near = np.argsort(np.linalg.norm(places[used] - rival.anchors, axis=1))[:150]
+        estimate, freedom = scaled[used][near].T @ scaled[used][near] / 150, 150
+    point = prior_draws(rival, 1, np.random.default_rng(4))
+    mean = rival.predict(point)[0]
+    scale, (d, p) = spread(mean, rival.measure)[0], (mean.shape[1], 5)
+    estimate = estimate + np.diag(np.maximum(0.1 - np.diag(estimate), 0))
+    estimate = estimate * (1 + 1 / 12) * np.outer(scale, scale)
+    degrees = freedom + 1 - (d - p) - d
+    exact = stats.multivariate_t(mean[0], freedom / degrees * estimate, degrees)
+    data = mean[0] + np.outer([0.3, -1.0, 4.0], scale)
+    ours = np.array([rival.log_posterior(point, one)[0] for one in data])
+    np.testing.assert_allclose(np.diff(ours), np.diff(exact.logpdf(data)), rtol=1e-8)
 
 
 def mock_runs(toy, count: int, steps: int, folder: Path, seed: int) -> np.ndarray:

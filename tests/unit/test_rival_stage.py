@@ -11,9 +11,11 @@ from limelight.halos.subfields import (
 )
 from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import paint_subfields
-from limelight.probes.line_intensity.rival.stage import emulator_stage, rival_intervals
+from limelight.probes.line_intensity.rival.stage import chosen_rows, emulator_stage, repaint, rival_intervals
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.study.config import resolve_study
 from limelight.study.legacy import stage_settings
@@ -25,6 +27,7 @@ from limelight.study.legacy import stage_settings
         ({"line_model": "nobody"}, "one of li_full, li_fiducial"),
         ({"line_model": "li_fiducial"}, "whose parameters vary"),
         ({"line_model": "steep"}, "one of li, comap, breysse"),
+        ({"line_model": "li_cut"}, "'li_cut' with log10_lum_cut 5"),
         ({"tests": ["nothing"]}, "some of over_prior"),
         ({"tests": ["in_front"]}, "no foregrounds"),
         ({"pool_pixels": 3}, "a divisor"),
@@ -46,6 +49,29 @@ def test_a_rival_takes_the_tests_that_its_likelihood_knows(tmp_path):
     again = [stage_settings(changed, stage, "li", "over_prior") for stage in ("rival_emulator", "rival")]
     assert settings[0] == again[0], "longer chains do not remake the emulator"
     assert settings[1] != again[1]
+
+
+def test_repainted_maps_are_the_studys_own_without_the_sources_it_cuts(tmp_path):
+    raw = toy_study()
+    raw["tests"]["fainter"] = {"line_model": "li_cut", "noise": "some"}
+    study = resolve_study(raw, tmp_path / "toy.yaml")
+    path = lightcone_file(tmp_path, 7)
+    table, grid = read_subfields(path), make_grid(study["grid"], 0.7)
+    for test in ("over_prior", "fainter"):
+        settings = stage_settings(study, "rival", "li", test)
+        model = settings["test"]["line_model"]
+        halos = read_subfield_halos(path)
+        own = list(paint_subfields(table, halos, model["name"], model, study["labels"], grid, study["seed"]))
+        found = list(repaint(settings, [path]))
+        assert [row for row, *_ in found] == [row for row, *_ in chosen_rows(settings, {7: 4})]
+        for row, lightcone, painted in found:
+            assert (lightcone, painted.subfield, painted.draw) == (7, own[row].subfield, own[row].draw)
+            np.testing.assert_array_equal(painted.n_above, own[row].n_above)
+            mean = own[row].cube.reshape(16, 2, 16, 2, 20).mean(axis=(1, 3))
+            cube = smooth(mean, settings["beam_fwhm_arcmin"], 0.7 / 16)
+            np.testing.assert_allclose(painted.cube, cube, rtol=1e-5, atol=1e-7)
+            edges = log10_lum_edges(study["labels"], EXTENSION_BINS)
+            assert (painted.n_above[edges >= 5.0].sum() == 0) == (test == "fainter")
 
 
 def test_stages_write_the_intervals_of_a_study(tmp_path):

@@ -82,7 +82,7 @@ def main() -> None:
             for case in cases:
                 run(folder / case, case, team)
     except Stopped:
-        sys.exit(STOPPED)
+        sys.exit(STOPPED if team.leads else 0)
     except Lost:
         sys.exit(LOST)
     except LimelightError as error:

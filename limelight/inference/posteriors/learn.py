@@ -18,7 +18,7 @@ from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Posterior, build_head
 from limelight.inference.posteriors.recalibrate import widen
-from limelight.inference.posteriors.tables import Table, continuous, make_table, natural_answers
+from limelight.inference.posteriors.tables import Table, answers_of, continuous, make_table
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
@@ -203,7 +203,7 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
         if learner.of_parameters:
             values = data.theta[rows]
         else:
-            values = continuous(natural_answers(data, learner.target)[rows], learner.target, random)
+            values = continuous(answers_of(data.y, learner.target).float()[rows], learner.target, random)
         return learner.head_loss(head, x, scaling.encode(learner.scales["target"], values))
 
     def held_out() -> float:
@@ -299,7 +299,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "scales": learner.scales,
         "state_dict": learner.weights,
         "prior": {
-            "answers": natural_answers(data, learner.target),
+            "answers": answers_of(data.y, learner.target).float(),
             "parameters": data.theta.cpu() if parameter_names else torch.empty(0),
             "row": training.row[kept],
             "statistics": training.statistics[kept],

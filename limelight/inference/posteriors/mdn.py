@@ -1,7 +1,10 @@
 """Mixture density networks (Bishop 1994): a head that answers with weights, means and widths instead of a number.
 
 p(y|x) = Σ_k w_k N(y; μ_k, D_k + F_k F_kᵀ): softmax weights, plain means, softplus widths D^½, and factors F of a low rank,
-which carry the correlations between luminosity bins. With rank 0 only the shared component number correlates them.
+which carry the correlations between outputs. With rank 0 only the shared component number correlates them.
+
+Densities are those of torch.distributions. The CRPS is our own, since torch has none, and so are the draws, since torch's
+distributions draw from the global random numbers only.
 """
 
 import math
@@ -10,10 +13,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Categorical, Independent, LowRankMultivariateNormal, MixtureSameFamily, Normal
 
 WIDTH_FLOOR = 1e-3  # of the target's spread: likelihoods must not grow without bound on a value that repeats
-
-
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # tried for the linear start, in units of the features' variance
 
 
@@ -71,29 +73,28 @@ def linear_start(head: MixtureHead, x: Tensor, y: Tensor, held_x: Tensor, held_y
     return best[0]
 
 
+def distribution(mixture: Mixture) -> MixtureSameFamily:
+    """torch's distribution of each of b rows. Raises torch.linalg.LinAlgError where a covariance has no root."""
+    if mixture.factors.shape[-1]:
+        variances = mixture.widths.square()
+        each = LowRankMultivariateNormal(mixture.means, mixture.factors, variances, validate_args=False)
+    else:
+        each = Independent(Normal(mixture.means, mixture.widths, validate_args=False), 1)
+    return MixtureSameFamily(Categorical(logits=mixture.log_weights, validate_args=False), each, validate_args=False)
+
+
 def log_density(mixture: Mixture, y: Tensor) -> Tensor:
     """ln p(y) of each row, (b,) for y (b, d).
 
-    The low-rank part by the Woodbury identity: with U = D^-½ F and C = 1 + UᵀU, the quadratic form is |u|² − |C^-½ Uᵀu|² and
-    the determinant |D| |C|. NaN where C has no root even in double precision, as in a run that diverges: the loss then
-    says so, and `fit` refuses it in one line.
+    Of factors thousands of times the widths, single precision loses the widths; the whole batch is then computed in double
+    precision. NaN where that does not help either, as in a run that diverges: `fit` refuses such a loss in one line.
     """
-    u = (y[:, None] - mixture.means) / mixture.widths
-    square = u.square().sum(dim=-1)
-    log_det = 2 * mixture.widths.log().sum(dim=-1)
-    if mixture.factors.shape[-1]:
-        scaled = mixture.factors / mixture.widths[..., None]
-        capacity = torch.eye(scaled.shape[-1], dtype=y.dtype, device=y.device) + scaled.mT @ scaled
-        root, failed = torch.linalg.cholesky_ex(capacity)
-        if failed.any():
-            if y.dtype != torch.float64:  # of factors thousands of times the widths, single precision loses the 1 in C
-                return log_density(Mixture(*(part.double() for part in mixture)), y.double()).to(y.dtype)
-            root = torch.where(failed[..., None, None] > 0, math.nan, root)
-        shared = torch.linalg.solve_triangular(root, scaled.mT @ u[..., None], upper=False)[..., 0]
-        square = square - shared.square().sum(dim=-1)
-        log_det = log_det + 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
-    each = -0.5 * (square + log_det + y.shape[-1] * math.log(2 * math.pi))
-    return torch.logsumexp(mixture.log_weights + each, dim=-1)
+    try:
+        return distribution(mixture).log_prob(y)
+    except torch.linalg.LinAlgError:
+        if y.dtype == torch.float64:
+            return math.nan * mixture.means.sum(dim=(1, 2))
+        return log_density(Mixture(*(part.double() for part in mixture)), y.double()).to(y.dtype)
 
 
 def marginal_widths(mixture: Mixture) -> Tensor:

@@ -29,11 +29,11 @@ CHECKS = ("simulations", "proposals", "accepted", "rounds", "threshold", "effect
 
 @dataclass
 class Simulated:
-    """Clean data of some of the parameters asked for, and the answers of all (NaN where there are none)."""
+    """Clean data at the parameters asked for that allow any, and the answers at all of them."""
 
     x: np.ndarray  # (r, channels, *axes)
     rows: list[int]  # (r,) which of the parameters
-    answers: np.ndarray  # (m, d) natural
+    answers: np.ndarray  # (m, d) of the posterior's target, counts as they are; NaN where there are no data
     noise_seed: int  # of the noise that these data are shown with
 
 
@@ -83,7 +83,7 @@ def smc_sampler(
     are nearest, as rejection would accept them: draws from the prior that cost nothing.
     """
     content, options = posterior.content, settings.smc
-    simulator = probe.simulator(settings, how, paths)
+    simulator = probe.simulator(settings, paths)
     if content["kind"] != "imnn" or list(content["parameter_names"]) != simulator.parameter_names:
         found = f"kind {content['kind']} of parameters {', '.join(content['parameter_names'])}"
         expected = f"imnn of {', '.join(simulator.parameter_names)}"

@@ -5,13 +5,14 @@ time with fresh noise, foregrounds and one of the exact symmetries, and what com
 posterior must have the study's prior, and those data are not of it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.data.targets import Target
+from limelight.data.targets import Array, Target
 from limelight.seeds import torch_seed
 from limelight.training.presentation import Data, Presentation, present
 
@@ -55,13 +56,13 @@ def make_table(
         found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
     rows = rows.to(data.device)
-    return Table(torch.cat(found), torch.cat(seen), natural_answers(data, target)[rows], data.theta[rows], rows)
+    return Table(torch.cat(found), torch.cat(seen), answers_of(data.y, target).float()[rows], data.theta[rows], rows)
 
 
-def natural_answers(data: Data, target: Target) -> Tensor:
-    """What a posterior answers, (n, d) float32: counts as they are, all else encoded."""
-    truth = target.truth(data.y)
-    return (truth if target.counts else target.encode(truth, data.y)).float()
+def answers_of(y: Mapping[str, Array], target: Target) -> Array:
+    """What a posterior answers, (n, d): counts as they are, all else encoded; y: truths, numpy or torch."""
+    truth = target.truth(y)
+    return truth if target.counts else target.encode(truth, y)
 
 
 def map_statistics(inputs: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from limelight.section import Name, Number, Pair, Section, SomeNames, Whole
-from limelight.study.sections import Network, Realisations, Study, Test
+from limelight.study.sections import Network, NetworkTest, Realisations, Study
 
 
 class Fields(Section):
@@ -30,7 +30,7 @@ class FieldNetwork(Network):
         return self.data
 
 
-class FieldTest(Test):
+class FieldTest(NetworkTest):
     """Fields of one dataset under one level of noise."""
 
     dataset_key = "data"

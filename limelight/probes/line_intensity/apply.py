@@ -1,25 +1,31 @@
-"""A trained network on a user's own cube: the luminosity function as a table."""
+"""A trained network on a user's own cube: the luminosity function as a table.
 
-import json
-from pathlib import Path
+All that is known of the network stands in its model file; the study it was trained in is not needed.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limelight.cosmology import Cosmology
+from limelight.data.shard import Header, header_from
 from limelight.errors import problem
-from limelight.evaluation.predict import check_geometry, counts, natural, predict_targets
-from limelight.files import write_text
+from limelight.evaluation.predict import check_geometry
 from limelight.inference.intervals import quantiles_of
 from limelight.inference.posteriors.draw import draw
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
-from limelight.probes.line_intensity.labels import one_source, quantity
+from limelight.probes.line_intensity.config import LineNetwork
+from limelight.probes.line_intensity.labels import quantity
 from limelight.probes.line_intensity.maps.fits import pool_as_trained
-from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
+from limelight.probes.line_intensity.probe import PROBE
+from limelight.probes.line_intensity.shards import grid_of
+from limelight.probes.line_intensity.targets import LuminosityTarget
+from limelight.training.losses import decoded_outputs
 
 TOLERANCE = 1e-3  # of lengths and frequencies: less than half a fine voxel at one end of 256
 COLUMNS = {
@@ -34,23 +40,65 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a model file says of the maps that its network reads, and of its answer."""
+
+    name: str
+    network: LineNetwork
+    header: Header  # of the training maps
+
+    @property
+    def target(self) -> LuminosityTarget:
+        """Refuses a network that answers no luminosity function."""
+        target = PROBE.target(self.network, self.header)
+        if not isinstance(target, LuminosityTarget):
+            where, fix = f"network {self.name}", "give a network of another target"
+            raise problem(
+                where, f"one that answers the {target.axis.label}", "one that answers a luminosity function", fix
+            )
+        return target
+
+    @property
+    def volume_mpc3(self) -> float:
+        """Comoving volume of a cube of the training maps' geometry about its own axis, in their cosmology.
+
+        That cosmology differs from the study's where foreign halos brought their own (cosmology: adopt).
+        """
+        grid, _ = grid_of(self.header.geometry)
+        return grid.volume_mpc3(Cosmology(**self.header.simulation["cosmology"]), (0.0, 0.0))
+
+    def inputs(self, cube: np.ndarray) -> Tensor:
+        """Network inputs (1, 1, x, y, f) of a prepared cube, taken as it is, noise and all."""
+        how = self.network.preprocessing
+        return transform(torch.as_tensor(cube, dtype=torch.float32), how.transform, how.scale_uk)[None, None]
+
+
+def trained(info: dict) -> Trained:
+    """From the info of load_model; refuses networks of other probes."""
+    if info["probe"] != PROBE.name:
+        where, fix = f"network {info['network']}", "give another model.pt"
+        raise problem(where, f"one of the probe {info['probe']}", f"one of {PROBE.name}", fix)
+    return Trained(info["network"], PROBE.network(info["entry"]), header_from(info["header"]))
+
+
 def prepare_cube(cube: np.ndarray, geometry: dict, info: dict, where: object) -> np.ndarray:
     """A cube as read by maps.fits.read_cube, brought to the form of the network's training maps: (x, y, f).
 
     A fine cube is summed in blocks; a simulated one, whose file says that it has no beam, is smoothed first where training
     maps were. Whatever then differs from the training geometry raises LimelightError.
     """
-    trained = info["geometry"]
-    beam = trained["beam_fwhm_arcmin"]
+    known = trained(info)
+    expected, shape = known.header.geometry, known.header.shape[1:]
+    beam = expected["beam_fwhm_arcmin"]
     if beam > 0 and geometry.get("beam_fwhm_arcmin") == 0 and geometry["pool_pixels"] == 1:
         cube = smooth(cube, beam, geometry["size_deg"] / geometry["pixels"])
         geometry = {**geometry, "beam_fwhm_arcmin": beam}
-    cube, geometry = pool_as_trained(cube, geometry, trained)
-    check_geometry(geometry, trained, where, TOLERANCE)
-    if tuple(cube.shape) != tuple(info["input_shape"]):
-        expected = f"{tuple(info['input_shape'])}, as the network was trained"
-        raise problem(where, f"a cube of shape {cube.shape}", expected, "regrid it")
-    name = info["preprocessing"]["transform"]
+    cube, geometry = pool_as_trained(cube, geometry, expected)
+    check_geometry(geometry, expected, where, TOLERANCE)
+    if cube.shape != shape:
+        raise problem(where, f"a cube of shape {cube.shape}", f"{shape}, as the network was trained", "regrid it")
+    name = known.network.preprocessing.transform
     if cube.min() < 0 and not TRANSFORMS[name].negative:
         fix = "use a network trained with asinh or signed_log"
         raise problem(where, "negative values", f"none: the network reads {name} of its maps", fix)
@@ -61,26 +109,26 @@ def prepare_cube(cube: np.ndarray, geometry: dict, info: dict, where: object) ->
 def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device: str = "cpu") -> dict[str, np.ndarray]:
     """The luminosity function that a network reads off a prepared cube (x, y, f): the columns of COLUMNS, (bins,) each.
 
-    The cube is taken as it is, noise and all. dn is NaN where it does not follow: in the last bin of a predicted N(>L).
+    dn is NaN where it does not follow: in the last bin of a predicted N(>L).
     """
-    edges = np.asarray(info["log10_lum_edges"], np.float64)
-    name, how = info["target"]["quantity"], info["preprocessing"]
-    inputs = transform(torch.as_tensor(cube, dtype=torch.float32), how["transform"], how["scale_uk"])
-    target = predict_targets(module, info, iter([inputs[None, None]]), device)
-    if not np.isfinite(target).all():
+    known = trained(info)
+    target, volume = known.target, known.volume_mpc3
+    encoded = decoded_outputs(module(known.inputs(cube).to(device)).double().cpu().numpy(), info["target"])
+    if not np.isfinite(encoded).all():
         raise problem("the network", "a prediction that is not finite", "numbers", "check the cube's unit and values")
-    volume = cube_volume_mpc3(info)
-    found = counts(
-        natural(target, info["target"]["transform"], one_source(target, edges, volume, name)), edges, volume, name
-    )[0]
-    if name == "n_above":
-        n_above, dn = found, np.append(found[:-1] - found[1:], np.nan)
-    else:
-        n_above, dn = np.cumsum(found[::-1])[::-1], found
+    y = {"volume_mpc3": np.array([volume])}
+    found = target.sources(target.decode(encoded, y), y)[0]
+    if target.quantity == "n_above":
+        return _table(np.append(found[:-1] - found[1:], np.nan), found, target.edges, volume)
+    return _table(found, np.cumsum(found[::-1])[::-1], target.edges, volume)
+
+
+def _table(dn: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float) -> dict[str, np.ndarray]:
+    """The columns of COLUMNS from counts (bins,) in and above the bins between edges (bins + 1,)."""
     one_each = np.arange(len(dn), -1, -1.0)[None]
-    phi, l_phi = (dn * quantity(one_each, edges, volume, key)[0] for key in ("phi", "l_phi"))
+    phi, l_phi = (dn * quantity(one_each, edges, volume_mpc3, key)[0] for key in ("phi", "l_phi"))
     values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
-    return dict(zip(COLUMNS, [*values, np.full(len(dn), volume)], strict=True))
+    return dict(zip(COLUMNS, [*values, np.full(len(dn), volume_mpc3)], strict=True))
 
 
 QUANTILE_COLUMNS = {
@@ -99,25 +147,20 @@ def posterior_table(posterior: Posterior, cube: np.ndarray, seed: int = 0) -> tu
     The columns of COLUMNS, dn and n_above as medians of the posterior's draws, and of QUANTILE_COLUMNS; (bins,) each. seed:
     of the draws; the same cube and seed give the same table.
     """
-    how, edges = posterior.info["preprocessing"], posterior.edges
-    inputs = transform(torch.as_tensor(cube, dtype=torch.float32), how["transform"], how["scale_uk"])
-    seen = views(posterior, inputs[None, None])
+    known, edges = trained(posterior.info), posterior.target.edges
+    seen = views(posterior, known.inputs(cube))
     counts = draw(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
     low, lower, dn, upper, high = quantiles_of(counts[None])[0].T
     n_above = np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
-    volume = cube_volume_mpc3(posterior.info)
-    one_each = np.arange(len(dn), -1, -1.0)[None]
-    phi, l_phi = (dn * quantity(one_each, edges, volume, key)[0] for key in ("phi", "l_phi"))
-    values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
-    table = dict(zip(COLUMNS, [*values, np.full(len(dn), volume)], strict=True))
+    table = _table(dn, n_above, edges, known.volume_mpc3)
     table |= dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
     return table, float(p_values(posterior.content["check"], seen)[0])
 
 
 def in_lines(table: dict[str, np.ndarray]) -> str:
-    """The median and the 68 and 95 % intervals of every second bin, a line each: what a terminal has room for."""
+    """The median and the 68 and 95 % intervals of every second bin, one line each: what a terminal has room for."""
     lines = ["     L [Lsun]        dN   68 %                95 %"]
     for i in range(0, len(table["dn"]), 2):
         low, lower, upper, high = (f"{table[name][i]:.4g}" for name in QUANTILE_COLUMNS)
@@ -126,26 +169,8 @@ def in_lines(table: dict[str, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
-def cube_volume_mpc3(info: dict) -> float:
-    """Comoving volume of a cube of the network's geometry about its own axis, in the cosmology it was trained in.
-
-    That of its maps, which differs from the study's where foreign halos brought their own (cosmology: adopt).
-    """
-    grid = Grid(**{key: value for key, value in info["geometry"].items() if key != "beam_fwhm_arcmin"})
-    cosmology = Cosmology(**info.get("cosmology") or json.loads(info["provenance"]["settings"])["cosmology"])
-    return grid.volume_mpc3(cosmology, (0.0, 0.0))
-
-
 def bins_outside_training(table: dict[str, np.ndarray], info: dict) -> int:
     """In how many bins the prediction lies outside the middle 95 % of the training labels: one in twenty is usual."""
-    predicted = table[info["target"]["quantity"]]
+    predicted = table[trained(info).target.quantity]
     percentiles = np.asarray(info["label_statistics"]["percentiles"])
     return int(np.sum((predicted < percentiles[0]) | (predicted > percentiles[-1])))
-
-
-def write_table(path: str | Path, table: dict[str, np.ndarray]) -> None:
-    """Write the columns as CSV, atomically; NaN as an empty field."""
-    rows = [",".join(table)]
-    for values in zip(*table.values(), strict=True):
-        rows.append(",".join("" if np.isnan(value) else f"{value:.8g}" for value in values))
-    write_text(path, "\n".join(rows) + "\n")

@@ -6,7 +6,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.evaluation.audit import Intervention, Question, pick, response
-from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
+from limelight.probes.line_intensity.interventions import allowed_extra, count_extra, dim, light_of_extra, undimmed
 from limelight.probes.line_intensity.presentation import dim_steps
 from limelight.seeds import generator
 
@@ -48,7 +48,7 @@ def superposing(question: Question) -> Intervention:
 
 
 def adding(question: Question) -> Intervention:
-    """More sources of one bin at random places, add_fraction of its mean count.
+    """More sources of one bin at random places, add_fraction of its mean count; none that the dataset's cut leaves out.
 
     response (k,): of the bin that was painted; details: response (bin painted, bin asked), for one dex of sources.
     """
@@ -58,16 +58,19 @@ def adding(question: Question) -> Intervention:
     cosmology = Cosmology(**question.simulation["cosmology"])
     dn = np.asarray(n_above[:, :-1] - n_above[:, 1:])
     start, bins = question.truth(few.y), how.target.bins
+    every = [settings.maps.dataset for settings in question.settings.datasets.values()]
+    line_models = [every[number] for number in few.dataset]
     name = question.settings.evaluation.trained.name
     found = np.empty((bins, bins))
     for j in range(bins):
         extra = np.zeros(dn.shape, np.int64)
         extra[:, j] = max(1, round(question.settings.options.add_fraction * dn[:, j].mean()))
-        light = [
-            light_of_extra(more, all_edges, how.grid, how.beam_fwhm_arcmin, few.rows["center_deg"][i], cosmology, rng)
-            for i, more in enumerate(extra)
-            for rng in [generator(seed, f"added sources, audit of {name}", j, i)]
-        ]
+        extra = np.array([allowed_extra(row, all_edges, own) for row, own in zip(extra, line_models, strict=True)])
+        light = []
+        for i, (more, own) in enumerate(zip(extra, line_models, strict=True)):
+            rng, center = generator(seed, f"added sources, audit of {name}", j, i), few.rows["center_deg"][i]
+            beam = how.beam_fwhm_arcmin
+            light.append(light_of_extra(more, all_edges, how.grid, beam, center, cosmology, rng, own))
         after = question.truth({**few.y, "n_above": count_extra(n_above, extra)})
         change = question.ask(few.x + np.array(light)[:, None]) - question.before
         found[j] = response(change, np.repeat((after - start)[:, j : j + 1], bins, axis=1))

@@ -1,4 +1,4 @@
-"""Checks of a study of line-intensity maps that span its own keys: geometry that fits, names that exist, priors that draw."""
+"""Checks of a study of line-intensity maps that span keys: geometry that fits, names that exist, priors that draw."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ from limelight.halos.massfunction import mass_definition
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
-from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
+from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
 from limelight.study.checks import unknown
 from limelight.study.faults import fault
@@ -103,7 +103,8 @@ def _line_models(study: LineStudy) -> Iterator[str]:
             yield f"{key}: {error}"
             continue
         fitted, rest = model.rest_freq_ghz, study.grid.rest_freq_ghz
-        if fitted and not entry.parameters and abs(rest / fitted - 1) > 0.005:
+        redshifted = rest > study.grid.freq_max_ghz  # else _grid has said so
+        if fitted and not entry.parameters and redshifted and abs(rest / fitted - 1) > 0.005:
             expected = f"{fitted:g} GHz, the line that {entry.model} was fitted to"
             yield fault(
                 "grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line"
@@ -184,6 +185,10 @@ def _rival(study: LineStudy, name: str) -> Iterator[str]:
         if model.prior in FIDUCIAL:
             expected = "a line model whose parameters vary: its prior is what the MCMC samples under"
             yield fault(f"{where}.line_model", f"'{entry.line_model}' of prior {model.prior}", expected, "name another")
+        if model.log10_lum_cut is not None:  # the emulator paints at one amplitude and scales; a cut stays where it is
+            found = f"'{entry.line_model}' with log10_lum_cut {model.log10_lum_cut:g}"
+            expected = "a line model whose light scales with its amplitude, which a cut breaks"
+            yield fault(f"{where}.line_model", found, expected, "name one without log10_lum_cut")
     for test in entry.tests or []:
         if test not in study.tests:
             yield fault(f"{where}.tests", f"'{test}'", f"some of {', '.join(study.tests)}", "mend it")

@@ -4,18 +4,15 @@ A network that reads its maps follows such a change in the right direction and b
 memory does not move.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from limelight.cosmology import Cosmology
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.instrument import smooth
-from limelight.probes.line_intensity.maps.paint import bin_points, brightness_per_lsun
-from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.maps.paint import bin_light, halo_light, place_sources
 from limelight.probes.line_intensity.presentation import dimmed
+from limelight.probes.line_intensity.shards import pool_map
 
 
 def dim(maps: np.ndarray, n_above: np.ndarray, bins_down: int, bin_width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +36,14 @@ def count_extra(n_above: np.ndarray, extra: np.ndarray) -> np.ndarray:
     return np.asarray(n_above) + np.pad(more, ((0, 0), (0, 1)))
 
 
+def allowed_extra(extra: np.ndarray, edges: np.ndarray, line_model: dict) -> np.ndarray:
+    """`extra` (..., k) sources per bin without those in bins that begin at or above line_model["log10_lum_cut"].
+
+    A study that cuts its sources has none there, so none are added there. edges (k + 1,) log10 Lsun.
+    """
+    return np.where(edges[:-1] < line_model.get("log10_lum_cut", np.inf), extra, 0)
+
+
 def light_of_extra(
     extra: np.ndarray,
     edges: np.ndarray,
@@ -47,20 +52,28 @@ def light_of_extra(
     center_deg: np.ndarray,
     cosmology: Cosmology,
     rng: np.random.Generator,
+    line_model: dict,
 ) -> np.ndarray:
     """What `extra` sources at random places add to a pooled map of this geometry: (x, y, f) float32 in the grid's unit.
 
-    extra (k,) sources between the edges (k + 1,) log10 Lsun, even in log L within a bin; places even over the map's square
-    of the sky and over its band. Each shines with the brightness that painting gives a halo of its luminosity at its place
-    and frequency (limelight.probes.line_intensity.maps.paint); the beam, if any, spreads it before pooling.
+    Places are even over the map's square of the sky and over its band; luminosities are even in log L within a bin, below
+    the cut in the bin that holds it. Each source shines as a halo of its luminosity at its place and frequency.
+
+    Parameters
+    ----------
+    extra : (k,) sources to add in each bin, of `allowed_extra`
+    edges : (k + 1,) of the bins, log10 Lsun
+    grid, beam_fwhm_arcmin, center_deg, cosmology : of the map
+    rng : of the places and luminosities
+    line_model : the map's entry of the config's line_models
     """
     total = int(extra.sum())
     place = rng.random((total, 3))
-    lum = 10 ** (np.repeat(edges[:-1], extra) + np.repeat(np.diff(edges), extra) * rng.random(total))
+    top = np.clip(line_model.get("log10_lum_cut", np.inf), edges[:-1], edges[1:])
+    log10_lum = np.repeat(edges[:-1], extra) + np.repeat(top - edges[:-1], extra) * rng.random(total)
     sky = np.asarray(center_deg) + grid.size_deg * (place[:, :2] - 0.5)
     freq = grid.freq_min_ghz + (grid.freq_max_ghz - grid.freq_min_ghz) * place[:, 2]
-    light = lum * brightness_per_lsun(sky, grid.rest_freq_ghz / freq - 1, freq, grid, cosmology, grid.unit)
-    slabs = replace(grid, channels=grid.channels // grid.pool_channels, pool_channels=1)  # the beam acts on fine pixels
-    sums = bin_points(sky[:, 0], sky[:, 1], freq, light, slabs, center_deg, np.zeros(slabs.voxels + 1))
-    cube = smooth(sums[:-1].reshape(slabs.shape), beam_fwhm_arcmin, grid.pixel_deg)
-    return pool(cube, grid.pool_pixels, 1).astype(np.float32)
+    redshift = grid.rest_freq_ghz / freq - 1
+    field = place_sources(sky, redshift, freq, (log10_lum,), grid, center_deg, cosmology, pooled_channels=True)
+    light = halo_light(field, *field.properties, line_model).per_halo
+    return pool_map(bin_light(field, light, np.float64), grid, beam_fwhm_arcmin).astype(np.float32)

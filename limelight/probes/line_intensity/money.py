@@ -4,27 +4,29 @@ Every method comes as Intervals. Two are made here: a network's point prediction
 would remain unknown if the halos and the line model's parameters were known and the scatter alone were not.
 """
 
-import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.predict import natural
-from limelight.files import resource_path
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.calibration import LEVELS, coverage, ranks, spread_out
-from limelight.inference.intervals import ROWS, Intervals, quantiles_of
-from limelight.probes.line_intensity.labels import count_above
+from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.probes.line_intensity.labels import count_above, from_target, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
-from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.rival.shapes import SHAPES
+from limelight.probes.line_intensity.maps.paint import cut_luminosities
+from limelight.probes.line_intensity.published import MCMC, MCMC_NOISE_UK, paper_sigma, published_table
+from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
+from limelight.probes.line_intensity.settings import ShardSettings
+from limelight.probes.line_intensity.targets import line_axis
+from limelight.section import plain
 from limelight.seeds import generator
 
-PAPER_VOXEL_DEG2_GHZ = (1.4 / 256) ** 2 * 0.08  # of arXiv:1905.10376: 1.4° / 256, 8 GHz / 100
+ROWS = ("group", "subfield", "draw")  # which map is which, whatever the method
 SIGMAS = (-1.959964, -0.994458, 0.0, 0.994458, 1.959964)  # of a Gaussian at the quantiles' levels
 IDEAL, PUBLISHED = "ideal", "published MCMC"
 COLUMNS = (
@@ -63,7 +65,7 @@ def point_intervals(evaluation: Evaluation) -> Intervals:
     if e.target["quantity"] != "dn":
         where, fix = f"network {e.network}", "leave it out"
         raise problem(where, f"{e.target['quantity']} predicted", "dn: intervals are of counts per bin", fix)
-    square, cones = np.square(e.predicted_target - e.truth_target), np.asarray(e.rows["lightcone"])
+    square, cones = np.square(e.predicted_target - e.truth_target), np.asarray(e.rows["group"])
     several = len(set(cones.tolist())) > 1
     sigma = np.stack([np.sqrt(square[cones != c if several else slice(None)].mean(axis=0)) for c in cones])
     band = e.predicted_target[..., None] + sigma[..., None] * np.array(SIGMAS)
@@ -71,51 +73,66 @@ def point_intervals(evaluation: Evaluation) -> Intervals:
         method="network, point ± 2σ",
         test=e.test,
         settings={**e.settings, "network": e.network, "band": "other light-cones" if several else "the same maps"},
-        log10_lum_edges=e.log10_lum_edges,
+        axis=e.axis,
         truth=e.truth,
-        quantiles=natural(band, e.target["transform"]),
-        rows={name: e.rows[name] for name in ("lightcone", "subfield", "draw")},
+        quantiles=np.maximum(from_target(band, e.target["transform"]), 0.0),
+        rows={name: e.rows[name] for name in ROWS},
         seconds=np.zeros(len(e.truth)),
     )
 
 
 def ideal_intervals(
-    subfield_paths: Sequence[str | Path], data, line_model: dict, grid: Grid, seed: int, maps: int, draws: int
+    subfield_paths: Sequence[str | Path], found: Rows, settings: ShardSettings, maps: int, draws: int
 ) -> Intervals:
     """What scatter alone leaves: counts of a map's own halos under its own parameters, with the scatter drawn anew.
 
-    data: PooledMaps of one line model on the light-cones of subfield_paths; at most `maps` of its maps, evenly picked.
-    line_model: the config's entry with its name.
+    Halos at or above the dataset's log10_lum_cut are not counted.
+
+    Parameters
+    ----------
+    subfield_paths
+        Subfields files.
+    found
+        Rows of one dataset on their light-cones.
+    settings
+        Of that dataset.
+    maps
+        At most so many maps, evenly picked.
+    draws
+        Of the scatter per map.
     """
-    model = get_model(line_model["model"], line_model["parameters"])
-    picked = np.arange(len(data))[:: max(1, -(-len(data) // maps))]
-    edges = np.asarray(data.log10_lum_edges)[: data.labels["bins"] + 1]
+    dataset, seed, edges = settings.maps.dataset, settings.maps.seed, log10_lum_edges(plain(settings.maps.labels))
+    model = get_model(dataset.model, dataset.parameters)
+    picked = np.arange(len(found))[:: max(1, -(-len(found) // maps))]
+    rows = {name: values[picked] for name, values in {"group": found.group, **found.rows}.items() if name in ROWS}
     samples = np.zeros((len(picked), draws, len(edges) - 1), np.float32)
     for path in subfield_paths:
         subfields = read_subfields(path)
         for index, halos in read_subfield_halos(path):
-            here = (data.lightcone[picked] == subfields.lightcone) & (data.subfield[picked] == index)
+            here = (rows["group"] == subfields.lightcone) & (rows["subfield"] == index)
             if not here.any():
                 continue
-            freq = grid.observed_freq_ghz(halos.redshift_observed)
-            voxel = grid.voxel_index(halos.sky_deg[:, 0], halos.sky_deg[:, 1], freq, subfields.center_deg[index])
-            inside = voxel < grid.voxels
+            freq = settings.grid.observed_freq_ghz(halos.redshift_observed)
+            center = subfields.center_deg[index]
+            voxel = settings.grid.voxel_index(halos.sky_deg[:, 0], halos.sky_deg[:, 1], freq, center)
+            inside = voxel < settings.grid.voxels
             mass, redshift = halos.mass_msun[inside], halos.redshift[inside]
             for row in np.flatnonzero(here):
-                values = dict(zip(data.parameter_names, data.parameters[picked[row]].tolist(), strict=True))
+                values = dict(zip(found.parameter_names, found.theta[picked[row]].tolist(), strict=True))
                 values = {name: values[name] for name in model.parameters}
-                rng = generator(seed, "ideal", subfields.lightcone, index, data.draw[picked[row]])
+                rng = generator(seed, "ideal", subfields.lightcone, index, rows["draw"][row])
                 again = _scatterer(model, mass, redshift, values, edges[0])
                 for s in range(draws):
-                    samples[row, s] = -np.diff(count_above(again(rng), edges))
+                    samples[row, s] = -np.diff(count_above(cut_luminosities(again(rng), dataset), edges))
+    name = settings.maps.name
     return Intervals(
         method=IDEAL,
-        test=line_model["name"],
-        settings={"line_model": line_model, "noise_sigma_uk": 0.0, "noise": {}},
-        log10_lum_edges=edges,
-        truth=-np.diff(np.asarray(data.n_above)[picked, : len(edges)], axis=1),
+        test=name,
+        settings={"line_model": {"name": name, **plain(dataset)}, "noise_sigma_uk": 0.0, "noise": {}},
+        axis=line_axis(edges),
+        truth=-np.diff(found.y["n_above"][picked, : len(edges)], axis=1),
         quantiles=quantiles_of(samples),
-        rows={name: np.asarray(getattr(data, name))[picked] for name in ("lightcone", "subfield", "draw")},
+        rows={name: rows[name] for name in ROWS},
         seconds=np.zeros(len(picked)),
         samples=samples,
     )
@@ -126,17 +143,17 @@ def _scatterer(
 ) -> Callable[[np.random.Generator], np.ndarray]:
     """rng -> log10 luminosities of the halos with their scatter drawn anew, without those that cannot reach `lowest`.
 
-    Where the model comes apart into a mean and one normal number a halo (inference.shapes), the mean is found once, and
-    halos more than 8 σ below `lowest` are left out; other models are asked as they are.
+    Where the model has a Shape, a median and one normal number per halo, the medians are computed once, and halos more than
+    8 σ below `lowest` are left out. Other models are asked as they are.
     """
     if model.name not in SHAPES:
         return lambda rng: model.log10_luminosity(mass_msun, redshift, values, rng)
     shape = SHAPES[model.name]
     (amplitude,), (own,) = shape.split(np.array([list(values.values())]))
     scatter = shape.scatter(own)
-    middle = amplitude + shape.location(shape.feature(mass_msun, redshift), own)
-    middle = middle[middle >= lowest - 8 * scatter]
-    return lambda rng: middle + scatter * rng.standard_normal(len(middle))
+    median = log10_luminosity(shape, shape.feature(mass_msun, redshift), amplitude, own, 0.0)
+    median = median[median >= lowest - 8 * scatter]
+    return lambda rng: median + scatter * rng.standard_normal(len(median))
 
 
 def without_draws(result: Intervals) -> Intervals:
@@ -148,8 +165,8 @@ def without_draws(result: Intervals) -> Intervals:
     return replace(result, samples=None, extra={**result.extra, "rank": rank})
 
 
-def interval_rows(result: Intervals, grid: dict | None = None) -> list[dict]:
-    """A row a luminosity bin: how wide and how honest the intervals of one method on one test are.
+def interval_rows(result: Intervals, geometry: Mapping | None = None) -> list[dict]:
+    """One row per luminosity bin: how wide and how honest the intervals of one method on one test are.
 
     lower_95, upper_95, bias: medians, over the maps whose bin holds a source, of q/truth − 1 for the 2.5th and 97.5th
     percentile and the median; width_95: of (q97.5 − q2.5)/truth. covered_*: of these maps, edges included; error_*:
@@ -161,12 +178,12 @@ def interval_rows(result: Intervals, grid: dict | None = None) -> list[dict]:
     rank = result.extra.get("rank")
     by_rank = {f"rank_covered_{100 * p:.0f}": coverage(rank, p)[0] for p in LEVELS if rank is not None}
     rows = []
-    for i, luminosity in enumerate(result.luminosity_lsun):
+    for i, luminosity in enumerate(result.axis.centers):
         row = {
             **{name: share[i] for name, share in by_rank.items()},
             "line_model": result.settings["line_model"]["name"],
             "noise_sigma_uk": sigma if np.ndim(sigma) == 0 else max(sigma),
-            "noise_uk_per_paper_voxel": paper_sigma(sigma, grid),
+            "noise_uk_per_paper_voxel": None if geometry is None else paper_sigma(sigma, geometry),
             "test": result.test,
             "method": result.method,
             "luminosity_lsun": luminosity,
@@ -188,34 +205,25 @@ def interval_rows(result: Intervals, grid: dict | None = None) -> list[dict]:
     return rows
 
 
-def paper_sigma(sigma: float | list, grid: dict | None) -> float | None:
-    """σ per fine voxel of arXiv:1905.10376 from that per voxel of a grid: white noise averages down as 1/√(voxel volume)."""
-    if grid is None:
-        return None
-    width_ghz = (grid["freq_max_ghz"] - grid["freq_min_ghz"]) / grid["channels"]
-    voxel = (grid["size_deg"] / grid["pixels"]) ** 2 * width_ghz
-    return float(np.max(sigma)) * np.sqrt(voxel / PAPER_VOXEL_DEG2_GHZ)
-
-
 def published_rows() -> list[dict]:
     """The digitised interval of arXiv:1808.07487: fiducial Li, 11 µK per COMAP voxel, a 1.5° field."""
-    with open(resource_path("ihle2018_interval.csv"), encoding="utf-8", newline="") as file:
-        found = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    table = published_table(MCMC)[""]
+    columns = (table[name].tolist() for name in ("luminosity_lsun", "frac_err_lower95", "frac_err_upper95"))
     return [
         {
             "method": PUBLISHED,
-            "noise_uk_per_paper_voxel": 60.6,
-            "luminosity_lsun": row["luminosity_lsun"],
-            "lower_95": row["frac_err_lower95"],
-            "upper_95": row["frac_err_upper95"],
-            "width_95": row["frac_err_upper95"] - row["frac_err_lower95"],
+            "noise_uk_per_paper_voxel": MCMC_NOISE_UK,
+            "luminosity_lsun": luminosity,
+            "lower_95": lower,
+            "upper_95": upper,
+            "width_95": upper - lower,
         }
-        for row in found
+        for luminosity, lower, upper in zip(*columns, strict=True)
     ]
 
 
-def money_table(results: Sequence[Intervals], grid: dict) -> list[dict]:
-    """All rows: the methods test by test, then the ideals and the published interval. grid: the study's, as in map files.
+def money_table(results: Sequence[Intervals], geometry: Mapping) -> list[dict]:
+    """All rows: the methods test by test, then the ideals and the published interval. geometry: of the study's maps.
 
     shared_*: the same over those maps alone that every method of the test has, for comparisons of like with like.
     """
@@ -231,7 +239,7 @@ def money_table(results: Sequence[Intervals], grid: dict) -> list[dict]:
         shared = set.intersection(*maps)
         for result in members:
             same = interval_rows(_of_maps(result, shared))
-            for row, alike in zip(interval_rows(result, grid), same, strict=True):
+            for row, alike in zip(interval_rows(result, geometry), same, strict=True):
                 rows.append(row | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")})
     return rows + published_rows()
 

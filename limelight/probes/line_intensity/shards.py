@@ -51,11 +51,12 @@ def grid_of(geometry: dict) -> tuple[Grid, float]:
 
 
 def pool_map(cube: np.ndarray, grid: Grid, beam_fwhm_arcmin: float) -> np.ndarray:
-    """A fine map smoothed by the beam (0: none) and summed in blocks.
+    """A map of fine pixels smoothed by the beam (0: none) and summed in blocks; its channels are fine or pooled already.
 
-    Channels are summed first: the beam is the same in all of them, and there are fewer to smooth after.
+    Channels are pooled first: the beam is the same in all of them, and fewer are left to smooth.
     """
-    cube = smooth(pool(cube, 1, grid.pool_channels), beam_fwhm_arcmin, grid.pixel_deg)
+    cube = pool(cube, 1, cube.shape[-1] // grid.pooled_shape[-1])
+    cube = smooth(cube, beam_fwhm_arcmin, grid.pixel_deg)
     return pool(cube, grid.pool_pixels, 1)
 
 

@@ -1,11 +1,10 @@
 """Maps painted for inference.
 
-At the prior's mean and beside it, with the seeds of one another: what an IMNN learns its derivatives from. And at any
+At the prior's mean and beside it, with the same random numbers: what an IMNN learns its derivatives from. And at any
 parameters, again and again, for population Monte Carlo.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,12 @@ from limelight.errors import problem
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly
 from limelight.probes.line_intensity.labels import count_above
-from limelight.probes.line_intensity.lines.models import LN10, LineModel, get_model
+from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
-from limelight.probes.line_intensity.shards import pool_map
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.paint import fill_cube, prepare_field
-from limelight.probes.line_intensity.rival.shapes import SHAPES
+from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_light, prepare_field
+from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
+from limelight.probes.line_intensity.shards import pool_map
 from limelight.progress import progress
 from limelight.seeds import generator
 
@@ -34,9 +33,18 @@ def fisher_maps(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pooled maps without noise: fiducial (s, x, y, f), below and above (n, p, x, y, f) float32; steps (p,).
 
-    paths: subfields files; line_model: the config's entry; options: posteriors.*.imnn. Map i is painted on a subfield that
-    moves through the files with i, so that the second half, which is held out, has other halos than the first. A pair below
-    and above shares halos and scatter and differs in one parameter. The prior's cuts are not applied.
+    Map i is painted on a subfield that moves through the files with i, so that the second half, which is held out, has other
+    halos than the first. A pair below and above shares halos and scatter and differs in one parameter. The line model's
+    log10_lum_cut is applied; its mean_temperature_uk, which limits the prior, is not.
+
+    Parameters
+    ----------
+    paths : subfields files
+    line_model : the config's entry
+    grid : of the study, with its pooling
+    beam_fwhm_arcmin : 0 for none
+    options : the config's posteriors.*.imnn
+    study_seed : of the config
     """
     model = get_model(line_model["model"], line_model["parameters"])
     mean, covariance = prior_gaussian(model, line_model["prior"])
@@ -50,12 +58,11 @@ def fisher_maps(
     fiducial = np.empty((counts[0], *grid.pooled_shape), np.float32)
     sides = np.empty((2, counts[1], len(names), *grid.pooled_shape), np.float32)
 
-    def paint(field, values: np.ndarray, *key: int) -> np.ndarray:
+    def paint(field: Field, values: np.ndarray, *key: int) -> np.ndarray:
         rng = generator(study_seed, "imnn scatter", *key)
-        log10_lum = model.log10_luminosity(
-            field.mass_msun, field.redshift, dict(zip(names, values.tolist(), strict=True)), rng
-        )
-        return pool_map(fill_cube(field, 10.0**log10_lum * field.unit_per_lsun, grid), grid, beam_fwhm_arcmin)
+        parameters = dict(zip(names, values.tolist(), strict=True))
+        log10_lum = model.log10_luminosity(*field.properties, parameters, rng)
+        return pool_map(bin_light(field, halo_light(field, log10_lum, line_model).per_halo), grid, beam_fwhm_arcmin)
 
     for which, (center, cosmology, halos) in enumerate(progress(_halos(paths), "paint for IMNN", fields)):
         field = prepare_field(halos, grid, center, cosmology)
@@ -81,22 +88,22 @@ def _share(count: int, which: int, fields: int) -> range:
     return range(which * count // fields, (which + 1) * count // fields)
 
 
-@dataclass
-class LightField:
-    """The halos of one subfield that are in the map, n rows, kept ready to be painted many times with any parameters."""
-
-    voxel: np.ndarray  # (n,) int32 among fine pixels and pooled channels
-    per_lsun: np.ndarray  # (n,) float32: what 1 Lsun adds to the voxel, in the map's unit
-    uk_per_lsun: np.ndarray  # (n,) float32: the same array when the unit is µK
-    x: np.ndarray | None  # (n,) float32: what a model of inference.shapes reads off a halo
-    mass_msun: np.ndarray | None  # (n,) float32, for the other models
-    redshift: np.ndarray | None
-
-
 def light_fields(
     paths: Sequence[str | Path], line_model: dict, grid: Grid, lightcones: Sequence[int], count: int
-) -> list[LightField]:
-    """`count` subfields (0: all), evenly spread over the files, which must be of the given (training) light-cones."""
+) -> list[Field]:
+    """`count` subfields (0: all) that `simulate_map` paints on, evenly spread over the files.
+
+    They are kept in float32 and binned into pooled channels; where the line model has a Shape, its x is kept in place of
+    mass and redshift.
+
+    Parameters
+    ----------
+    paths : subfields files, which must be of `lightcones`
+    line_model : the config's entry
+    grid : of the study, with its pooling
+    lightcones : those that train
+    count : of the subfields
+    """
     tables = [read_subfields(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         if table.lightcone not in lightcones:
@@ -104,65 +111,54 @@ def light_fields(
             raise problem(path, found, expected, "give those: the test must stay unseen")
     chosen = set(evenly(sum(map(len, tables)), count).tolist())
     shape = SHAPES.get(line_model["model"])
-    fields = []
-    for which, (center, cosmology, halos) in enumerate(progress(_halos(paths), "read halos", sum(map(len, tables)))):
-        if which not in chosen:
-            continue
-        field = prepare_field(halos, grid, center, cosmology)
-        slab = np.repeat(np.arange(grid.pixels), np.diff(field.starts))
-        pixel, channel = np.divmod(field.index, grid.channels)
-        voxel = (slab * grid.pixels + pixel) * (grid.channels // grid.pool_channels) + channel // grid.pool_channels
-        x = None if shape is None else shape.feature(field.mass_msun, field.redshift)
-        shines = slice(None) if x is None else np.isfinite(x)
-        uk = field.uk_per_lsun[shines].astype(np.float32)
-        fields.append(
-            LightField(
-                voxel=voxel[shines].astype(np.int32),
-                per_lsun=uk if grid.unit == "uK" else field.unit_per_lsun[shines].astype(np.float32),
-                uk_per_lsun=uk,
-                x=None if x is None else x[shines].astype(np.float32),
-                mass_msun=field.mass_msun if x is None else None,
-                redshift=field.redshift if x is None else None,
-            )
-        )
-    return fields
+    return [
+        prepare_field(halos, grid, center, cosmology, shape, np.float32, pooled_channels=True)
+        for which, (center, cosmology, halos) in enumerate(progress(_halos(paths), "read halos", sum(map(len, tables))))
+        if which in chosen
+    ]
 
 
 def simulate_map(
-    field: LightField,
+    field: Field,
     model: LineModel,
     values: dict[str, float],
     line_model: dict,
-    grid: Grid,
     beam_fwhm_arcmin: float,
     edges: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """(pooled map without noise (x, y, f) float32, sources per bin (bins,)) of fresh scatter; None if its mean temperature
-    is outside line_model["mean_temperature_uk"], or not finite.
+    """A map of fresh scatter from the distribution of maps.paint.paint_draw at these parameters, in float32.
 
-    The same distribution as maps.paint.paint_draw with these parameters, in float32; a model of inference.shapes is painted
-    from its amplitude and shape.
+    Parameters
+    ----------
+    field : of `light_fields`
+    model : line_model's own
+    values : its parameters
+    line_model : the config's entry
+    beam_fwhm_arcmin : 0 for none
+    edges : (bins + 1,) of luminosity, log10 Lsun
+    rng : of the scatter
+
+    Returns
+    -------
+    (pooled map without noise (x, y, f) float32, sources per bin (bins,)); None if the map's mean temperature is outside
+    line_model["mean_temperature_uk"], or not finite.
     """
+    light = halo_light(field, _drawn_luminosities(field, model, values, rng), line_model)
+    if not light.allowed:
+        return None
+    pooled = pool_map(bin_light(field, light.per_halo), field.grid, beam_fwhm_arcmin)
+    return pooled, -np.diff(count_above(light.log10_lum, edges))
+
+
+def _drawn_luminosities(
+    field: Field, model: LineModel, values: dict[str, float], rng: np.random.Generator
+) -> np.ndarray:
+    """log10 L / Lsun (n,) with fresh scatter: by the model's Shape where it has one, which is faster."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if field.x is None:
-            log_lum = model.log10_luminosity(field.mass_msun, field.redshift, values, rng).astype(np.float32)
-        else:
-            shape = SHAPES[model.name]
-            (amplitude,), (own,) = shape.split(np.array([[values[name] for name in model.parameters]]))
-            log_lum = shape.location(field.x, own).astype(np.float32)
-            log_lum += np.float32(amplitude)
-            scatter = shape.scatter(own)
-            if scatter:
-                log_lum += np.float32(scatter) * rng.standard_normal(len(log_lum), dtype=np.float32)
-        if "log10_lum_cut" in line_model:
-            log_lum[log_lum >= line_model["log10_lum_cut"]] = -np.inf
-        light = np.exp(np.float32(LN10) * log_lum)
-        mean_uk = float(light @ field.uk_per_lsun) / grid.voxels
-        low, high = line_model.get("mean_temperature_uk") or (0.0, np.inf)
-        if not (low <= mean_uk <= high and np.isfinite(mean_uk)):
-            return None
-        light *= field.per_lsun
-    flat = replace(grid, channels=grid.channels // grid.pool_channels, pool_channels=1)
-    cube = np.bincount(field.voxel, light, flat.voxels).astype(np.float32).reshape(flat.shape)
-    return pool_map(cube, flat, beam_fwhm_arcmin), -np.diff(count_above(log_lum, edges))
+        if model.name not in SHAPES:
+            return model.log10_luminosity(*field.properties, values, rng)
+        shape = SHAPES[model.name]
+        (amplitude,), (own,) = shape.split(np.array([[values[name] for name in model.parameters]]))
+        normals = rng.standard_normal(len(field), dtype=np.float32) if shape.scatter(own) else 0.0
+        return log10_luminosity(shape, *field.properties, amplitude, own, normals)

@@ -1,6 +1,6 @@
 """What networks read off a line map: its luminosity function in one of several quantities, or which model painted it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,7 @@ class LuminosityTarget:
 
     @property
     def axis(self) -> OutputAxis:
-        return OutputAxis("luminosity", "Lsun", log10=True, edges=self.log10_lum_edges)
+        return line_axis(self.log10_lum_edges)
 
     @property
     def edges(self) -> np.ndarray:
@@ -73,6 +73,11 @@ class LuminosityTarget:
 
     def _one(self, like: Array, y: Mapping[str, Array]) -> Array | float:
         return one_source(like, self.edges, y["volume_mpc3"], self.quantity)
+
+
+def line_axis(log10_lum_edges: Sequence[float]) -> OutputAxis:
+    """The axis of counts between luminosity edges, log10 Lsun."""
+    return OutputAxis("luminosity", "Lsun", log10=True, edges=tuple(float(edge) for edge in log10_lum_edges))
 
 
 def line_target(quantity: str, transform: str, datasets: tuple[str, ...], header: Header) -> Target:

@@ -6,40 +6,39 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.probes.line_intensity.metrics import fractional_errors, fractional_statistics, log10_1p
-from limelight.figures.common import (
+from limelight.figures.common import MOST_ROWS, check_size, line_style, short_names
+from limelight.figures.figure import ANY_TESTS
+from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH
+from limelight.probes.line_intensity.figures.common import (
     counts_axis,
+    edges_lsun,
     in_quantity,
-    line_style,
+    line_figure,
+    luminosity_axis,
+    maps_of_all,
     noise_words,
-    paper_sigma_uk,
-    published_bands,
-    published_mcmc,
-    short_names,
+    within_reach,
 )
-from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis
+from limelight.probes.line_intensity.metrics import fractional_errors, fractional_statistics, log10_1p
+from limelight.probes.line_intensity.published import CNN, MCMC, paper_sigma_uk, published_bands, published_mcmc
 
 FEW_MAPS = 40  # over so many maps section 7 of the notes takes its variance
-MOST_COLUMNS, MOST_ROWS = 4, 6
 
 
 def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     """Several networks on the same test maps: what they say, its ratio to the truth, and the ratio of the logarithms.
 
-    A column a map, or a line model where tests have several (the first chosen map of each). All in the first one's quantity.
+    One column per map, or per line model where tests have several (the first chosen map of each). All are shown in the first
+    one's quantity.
     """
     first = evaluations[0]
-    name, edges = first.target["quantity"], 10**first.log10_lum_edges
+    name, edges = first.target["quantity"], edges_lsun(first)
     groups = _same_truth(evaluations)
     alone = all(len({e.network for e in group}) == len(group) for group in groups)  # its column says which test it is
     key = (lambda e: e.network) if alone else id
     lines = list(dict.fromkeys(map(key, evaluations)))
-    shown = [i for i in maps if all(i < len(e.truth) for e in evaluations)]
-    if not shown:
-        least = min(len(e.truth) for e in evaluations)
-        raise problem("maps", f"maps {list(maps)}", f"test maps below {least}, which all tests have", "choose others")
+    shown = maps_of_all(evaluations, maps)
     columns = [(group, i) for group in groups for i in (shown if len(groups) == 1 else shown[:1])]
     check_size("maps or line models", len(columns))
     figure = Figure(figsize=(COLUMN_IN * 1.25 if len(columns) == 1 else PAGE_IN, 5.4))
@@ -53,15 +52,15 @@ def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> F
             k = lines.index(key(e))
             kind = {**line_style(k), "lw": 1.0, "markevery": (k % 4, 4)}
             predicted = in_quantity(e, e.predicted, name)[i]
-            panels[0].plot(e.luminosity_lsun, np.where(predicted > 0, predicted, np.nan), **kind)
+            panels[0].plot(e.axis.centers, np.where(predicted > 0, predicted, np.nan), **kind)
             ratios.append(1 + fractional_errors(predicted, truth))
             logs.append(log_ratio(predicted, truth))
-            panels[1].plot(e.luminosity_lsun, ratios[-1], **kind)
-            panels[2].plot(e.luminosity_lsun, logs[-1], **kind)
+            panels[1].plot(e.axis.centers, ratios[-1], **kind)
+            panels[2].plot(e.axis.centers, logs[-1], **kind)
             values.append(within_reach(predicted, truth))
         for panel in panels[1:]:
             panel.axhline(1, color=TRUTH, lw=0.8)
-        luminosity_axis(panels[2], (first.log10_lum_edges[0], first.log10_lum_edges[-1]))
+        luminosity_axis(panels[2], first.axis)
         model = f", {group[0].settings['line_model']['name']}" if len(groups) > 1 else ""
         panels[0].set_title(f"test map {i}{model}")
     counts_axis(axes[0, 0], name, values)
@@ -90,7 +89,7 @@ def log_ratio(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """95 % bands of several networks, a column a test: ± 2σ about the truth over 40 maps, and percentiles over all maps.
+    """95 % bands of several networks, one column per test: ± 2σ about the truth over 40 maps, and percentiles over all maps.
 
     In grey the published CNN's band of the nearest scenario and, with Li maps whatever their noise, the published MCMC's.
     Over 40 maps or fewer only the first row is drawn.
@@ -115,9 +114,9 @@ def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
         ):
             low, high = _band(predicted[rows_used], truth[rows_used], ends)
             for side in (low, high):
-                panel.plot(e.luminosity_lsun, side, **line_style(k), lw=1.1, markevery=(k % 4, 4))
+                panel.plot(e.axis.centers, side, **line_style(k), lw=1.1, markevery=(k % 4, 4))
             if k == 0:
-                panel.fill_between(e.luminosity_lsun, low, high, color=line_style(k)["color"], alpha=0.12, lw=0)
+                panel.fill_between(e.axis.centers, low, high, color=line_style(k)["color"], alpha=0.12, lw=0)
             tops.append(high)
             beside = [*published_bands(e), *([published_mcmc()] if e.settings["line_model"]["model"] == "li" else [])]
             for label, luminosity, *sides in beside:
@@ -130,7 +129,7 @@ def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
     for column, test in zip(axes.T, tests, strict=True):
         e = next(e for e in evaluations if e.test == test)
         column[0].set_title(_test_words(e))
-        luminosity_axis(column[-1], (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+        luminosity_axis(column[-1], e.axis)
     for panel in axes.flat:
         panel.axhline(0, color=GUIDE, lw=0.6)
     for row, words in zip(axes[:, 0], (rf"{FEW_MAPS} maps: $\pm 2\sigma$", "all maps: 95 %"), strict=False):
@@ -154,16 +153,16 @@ def error_per_bin(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
     for k, e in enumerate(evaluations):
         kind = {**line_style(k), "lw": 1.2, "markevery": (k % 4, 4)}
         predicted, truth = (in_quantity(e, values, name) for values in (e.predicted, e.truth))
-        left.plot(e.luminosity_lsun, _band(predicted, truth, ("std",))[0], **kind)
-        right.plot(e.luminosity_lsun, e.statistics["rms_dex"], **kind)
+        left.plot(e.axis.centers, _band(predicted, truth, ("std",))[0], **kind)
+        right.plot(e.axis.centers, e.statistics["rms_dex"], **kind)
         mean = np.sqrt(e.statistics["mse_mean_dex"])
-        right.plot(e.luminosity_lsun, mean, color=kind["color"], lw=0.9, ls=":")
+        right.plot(e.axis.centers, mean, color=kind["color"], lw=0.9, ls=":")
     left.set_ylabel(r"standard deviation of (predicted − true) / true")
     right.set_ylabel(r"rms of $\log_{10}(1 + N)$ [dex]")
     left.set_ylim(0, min(left.get_ylim()[1], 1.5))
     right.set_yscale("log")
     for panel in (left, right):
-        luminosity_axis(panel, (evaluations[0].log10_lum_edges[0], evaluations[0].log10_lum_edges[-1]))
+        luminosity_axis(panel, evaluations[0].axis)
     handles = [*_handles(evaluations), Line2D([], [], color=GUIDE, lw=0.9, ls=":", label="always the training mean")]
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
@@ -172,7 +171,7 @@ def error_per_bin(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
 def typical_fits(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """Of each network's test maps the best, the middle and the worst fit, and the one with fewest bright sources.
 
-    A row an evaluation. Bright: the upper third of the bins. Fits are ranked by mean square of log10(1 + N).
+    One row per evaluation. Bright: the upper third of the bins. Fits are ranked by mean square of log10(1 + N).
     """
     check_size("evaluations", len(evaluations), MOST_ROWS)
     figure = Figure(figsize=(PAGE_IN, 0.5 + 2.1 * len(evaluations)))
@@ -185,11 +184,11 @@ def typical_fits(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
         chosen = {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
         chosen["fewest bright"] = np.argmin(bright)
         for panel, (words, i) in zip(row, chosen.items(), strict=True):
-            panel.stairs(e.truth[i], 10**e.log10_lum_edges, color=TRUTH, lw=1.2, baseline=None)
+            panel.stairs(e.truth[i], edges_lsun(e), color=TRUTH, lw=1.2, baseline=None)
             predicted = np.where(e.predicted[i] > 0, e.predicted[i], np.nan)
-            panel.plot(e.luminosity_lsun, predicted, **line_style(0), lw=1.0, markevery=3)
+            panel.plot(e.axis.centers, predicted, **line_style(0), lw=1.0, markevery=3)
             panel.set_title(f"{words}: map {i}, {error[i]:.2g} dex$^2$", fontsize=8)
-            luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+            luminosity_axis(panel, e.axis)
             panel.label_outer()
         counts_axis(row[0], e.target["quantity"], [e.truth, within_reach(e.predicted, e.truth)])
         if len(evaluations) > 1:
@@ -199,15 +198,19 @@ def typical_fits(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
     return figure
 
 
-def within_reach(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Predictions up to 100 times the largest truth: what lies beyond leaves the axis, or it would flatten all the rest."""
-    return np.minimum(predicted, 100 * np.nanmax(truth))
-
-
-def check_size(what: str, count: int, most: int = MOST_COLUMNS) -> None:
-    """Refuse a figure with more columns or rows than can be read in print."""
-    if count > most:
-        raise problem("figure", f"{count} {what}", f"at most {most} in one figure", "split the comparison")
+COMPARE_PREDICTIONS = line_figure(
+    compare_predictions, ANY_TESTS, "compare_predictions.rst", "Comparisons", same=("axis",)
+)
+COMPARE_BANDS = line_figure(
+    compare_bands,
+    ANY_TESTS,
+    "compare_bands.rst",
+    "Comparisons",
+    same=("axis",),
+    tables=(CNN, MCMC),
+)
+ERROR_PER_BIN = line_figure(error_per_bin, ANY_TESTS, "error_per_bin.rst", "Comparisons", same=("axis",))
+TYPICAL_FITS = line_figure(typical_fits, ANY_TESTS, "typical_fits.rst", "Comparisons")
 
 
 def _band(predicted: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> list[np.ndarray]:
@@ -221,7 +224,7 @@ def _same_truth(evaluations: list[Evaluation]) -> list[list[Evaluation]]:
     """Evaluations on the same maps together, in the order given."""
     groups: dict[tuple, list[Evaluation]] = {}
     for e in evaluations:
-        rows = tuple(np.asarray(e.rows[key]).tobytes() for key in ("lightcone", "subfield", "draw", "volume_mpc3"))
+        rows = tuple(np.asarray(e.rows[key]).tobytes() for key in ("group", "subfield", "draw", "volume_mpc3"))
         groups.setdefault((e.settings["line_model"]["name"], *rows), []).append(e)
     return list(groups.values())
 

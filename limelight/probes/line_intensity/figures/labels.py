@@ -7,17 +7,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import (
+from limelight.figures.common import MOST_ROWS, check_size, line_style, networks_of, short_names
+from limelight.figures.figure import ANY_TESTS, ONE_EACH
+from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH
+from limelight.probes.line_intensity.figures.common import (
+    BINS_AND_QUANTITY,
     QUANTITIES,
+    counts_axis,
     in_quantity,
-    line_style,
-    networks_of,
-    panel_grid,
-    published_table,
-    short_names,
+    line_figure,
+    luminosity_axis,
 )
-from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis
-from limelight.probes.line_intensity.figures.compare import MOST_ROWS, check_size, log_ratio
+from limelight.probes.line_intensity.figures.compare import log_ratio
+from limelight.probes.line_intensity.published import MCMC, published_table
 
 SYMBOLS = {"n_above": r"$N({>}L)$", "dn": r"$\mathrm{d}N$", "phi": r"$\phi$", "l_phi": r"$L\,\phi$"}
 
@@ -37,16 +39,16 @@ def label_shapes(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
         mean = values.mean(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             one, smooth = values[i] / values[i, 0], mean / mean[0]
-            slope = np.gradient(np.log10(mean), np.log10(e.luminosity_lsun))
+            slope = np.gradient(np.log10(mean), np.log10(e.axis.centers))
         kind = line_style(k)
-        left.plot(e.luminosity_lsun, np.where(one > 0, one, np.nan), **kind, markevery=(k, 4), lw=1.2, label=symbol)
-        left.plot(e.luminosity_lsun, np.where(smooth > 0, smooth, np.nan), color=kind["color"], lw=0.6)
-        right.plot(e.luminosity_lsun, np.where(np.isfinite(slope), slope, np.nan), **kind, markevery=(k, 4), lw=1.2)
+        left.plot(e.axis.centers, np.where(one > 0, one, np.nan), **kind, markevery=(k, 4), lw=1.2, label=symbol)
+        left.plot(e.axis.centers, np.where(smooth > 0, smooth, np.nan), color=kind["color"], lw=0.6)
+        right.plot(e.axis.centers, np.where(np.isfinite(slope), slope, np.nan), **kind, markevery=(k, 4), lw=1.2)
     left.set_yscale("log")
     left.set_ylabel("over its first bin")
     right.set_ylabel(r"slope $\mathrm{d}\log/\mathrm{d}\log L$ of the mean")
     for panel in (left, right):
-        luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+        luminosity_axis(panel, e.axis)
     handles, _ = left.get_legend_handles_labels()
     handles.append(Line2D([], [], color=GUIDE, lw=0.6, label="mean of all maps"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
@@ -64,14 +66,14 @@ def counts_and_densities(evaluations: list[Evaluation], maps: Sequence[int] = ()
     left, right = figure.subplots(1, 2)
     for panel, name in ((left, "dn"), (right, "l_phi")):
         low, below, middle, above, high = np.percentile(in_quantity(e, e.truth, name), (2.5, 16, 50, 84, 97.5), axis=0)
-        panel.fill_between(e.luminosity_lsun, low, high, color=COLOURS[0], alpha=0.2, lw=0, label="95 % of test maps")
-        panel.fill_between(e.luminosity_lsun, below, above, color=COLOURS[0], alpha=0.4, lw=0, label="68 %")
-        panel.plot(e.luminosity_lsun, middle, color=COLOURS[0], label="median")
+        panel.fill_between(e.axis.centers, low, high, color=COLOURS[0], alpha=0.2, lw=0, label="95 % of test maps")
+        panel.fill_between(e.axis.centers, below, above, color=COLOURS[0], alpha=0.4, lw=0, label="68 %")
+        panel.plot(e.axis.centers, middle, color=COLOURS[0], label="median")
         panel.set_yscale("log")
         panel.set_ylabel(QUANTITIES[name])
-        luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+        luminosity_axis(panel, e.axis)
     left.set_ylim(bottom=0.5)
-    table = published_table("ihle2018_interval.csv")[""]
+    table = published_table(MCMC)[""]
     lum = table["luminosity_lsun"]
     right.plot(lum, table["l_phi_underlying"], color=TRUTH, lw=1.1, label="truth of 1808.07487")
     for side, label in (("l_phi_lower95", "its MCMC, 95 %"), ("l_phi_upper95", "_")):
@@ -84,7 +86,7 @@ def counts_and_densities(evaluations: list[Evaluation], maps: Sequence[int] = ()
 def log_ratio_units(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """What the unit does to a ratio of logarithms: the same predictions as counts and as densities (notes, eqs. 4 and 5).
 
-    95 % of test maps and median of predicted/true, of log dN/log dN, and of log Lφ/log Lφ; a row an evaluation.
+    95 % of test maps and median of predicted/true, of log dN/log dN, and of log Lφ/log Lφ; one row per evaluation.
     """
     check_size("evaluations", len(evaluations), MOST_ROWS)
     figure = Figure(figsize=(PAGE_IN, 0.5 + 2.2 * len(evaluations)))
@@ -105,10 +107,10 @@ def log_ratio_units(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> 
             kept = np.isfinite(values).any(axis=0)
             low, middle, high = np.full((3, len(kept)), np.nan)
             low[kept], middle[kept], high[kept] = np.nanpercentile(values[:, kept], (2.5, 50, 97.5), axis=0)
-            panel.fill_between(e.luminosity_lsun, low, high, color=COLOURS[0], alpha=0.25, lw=0)
-            panel.plot(e.luminosity_lsun, middle, color=COLOURS[0])
+            panel.fill_between(e.axis.centers, low, high, color=COLOURS[0], alpha=0.25, lw=0)
+            panel.plot(e.axis.centers, middle, color=COLOURS[0])
             panel.axhline(1, color=TRUTH, lw=0.8)
-            luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+            luminosity_axis(panel, e.axis)
             panel.label_outer()
         words = f"{label}\n" if len(evaluations) > 1 else ""
         row[0].set_ylabel(f"{words}predicted / true")
@@ -119,7 +121,7 @@ def log_ratio_units(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> 
 
 
 def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Spread of the training maps' luminosity functions, a column a network: mean ± 2σ over its first bin, and per bin.
+    """Spread of the training maps' luminosity functions, one column per network: mean ± 2σ over its first bin, and per bin.
 
     As Figs. 47 to 49 of the notes. Shaded darker: 95 % of the maps, which unlike mean − 2σ never falls below nothing.
     """
@@ -129,7 +131,7 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
     axes = figure.subplots(2, len(shown), sharex=True, squeeze=False)
     highest, foot = 1.0, 1.0
     for (top, bottom), e in zip(axes.T, shown, strict=True):
-        mean, std, lum = e.training["mean"], e.training["std"], e.luminosity_lsun
+        mean, std, lum = e.training["mean"], e.training["std"], e.axis.centers
         for panel, unit in ((top, np.full(len(mean), mean[0])), (bottom, mean)):
             scale = np.divide(1, unit, out=np.full(len(mean), np.nan), where=unit > 0)
             middle, low, high = (scale * x for x in (mean, mean - 2 * std, mean + 2 * std))
@@ -145,7 +147,7 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
         highest = max(highest, float(np.max(mean + 2 * std)) / mean[0] if mean[0] > 0 else 1.0)
         foot = min(foot, float(np.min(mean[mean > 0])) / mean[0] if mean[0] > 0 else 1.0)
         top.set_title(e.network.replace("_", " "))
-        luminosity_axis(bottom, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
+        luminosity_axis(bottom, e.axis)
     for k, top in enumerate(axes[0]):
         top.set_yscale("log")
         top.set_ylim(max(foot / 3, 1e-7), 3 * highest)
@@ -161,27 +163,41 @@ def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
     return figure
 
 
-def blank_maps(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """What several networks say of an empty map without noise, over 95 % of their training maps; a panel a network."""
+def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
+    """The luminosity functions of the training maps: median, 68 % and 95 % ranges, and below them over their mean."""
     shown = networks_of(evaluations)
-    figure = Figure(figsize=(PAGE_IN, 0.6 + 2.2 * -(-len(shown) // 3)))
-    panels = panel_grid(figure, len(shown), sharex=True, sharey=True)
-    for k, (panel, e) in enumerate(zip(panels, shown, strict=True)):
-        p = e.training["percentiles"]
-        panel.fill_between(e.luminosity_lsun, p[0], p[4], color="0.87", lw=0, label="95 % of training maps")
-        panel.plot(e.luminosity_lsun, p[2], color="0.45", lw=1.0, label="their median")
-        blank = np.asarray(e.blank["clean"])
-        panel.plot(e.luminosity_lsun, blank, color=COLOURS[1], marker="s", markevery=3, lw=1.2, label="empty map")
-        panel.axhline(0, color=GUIDE, lw=0.6)
-        luminosity_axis(panel, (e.log10_lum_edges[0], e.log10_lum_edges[-1]))
-        panel.set_title(e.network.replace("_", " "))
-        if k % 3 == 0:
-            panel.set_ylabel(QUANTITIES[e.target["quantity"]])
-        if k + 3 < len(shown):
-            panel.set_xlabel("")
-    smallest = min(1.0, *(float(e.training["mean"][e.training["mean"] > 0].min(initial=1.0)) for e in shown))
-    foot = 1.0 if shown[0].target["quantity"] in ("dn", "n_above") else smallest
-    panels[0].set_yscale("symlog", linthresh=foot, linscale=0.5)
-    panels[0].set_ylim(bottom=-0.1 * foot)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 4.4))
+    axes = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1))
+    for (top, bottom), e in zip(axes.T, shown, strict=True):
+        p, mean, lum = e.training["percentiles"], e.training["mean"], e.axis.centers
+        share = np.divide(p, mean, out=np.full(p.shape, np.nan), where=mean > 0)
+        for panel, values in ((top, p), (bottom, share)):
+            panel.fill_between(
+                lum, values[0], values[4], color=COLOURS[0], alpha=0.2, lw=0, label="95 % of training maps"
+            )
+            panel.fill_between(lum, values[1], values[3], color=COLOURS[0], alpha=0.4, lw=0, label="68 %")
+            panel.plot(lum, values[2], color=COLOURS[0], label="median")
+        top.plot(lum, mean, color=COLOURS[1], ls="--", lw=1.1, label="mean")
+        bottom.axhline(1, color=COLOURS[1], ls="--", lw=1.1)
+        bottom.set_ylim(0, float(np.clip(1.15 * np.nanpercentile(share[4], 95), 1.5, 6)))
+        luminosity_axis(bottom, e.axis)
+        if len(shown) > 1:
+            top.set_title(e.network.replace("_", " "))
+    counts_axis(axes[0, 0], shown[0].target["quantity"], [e.training["percentiles"] for e in shown])
+    axes[1, 0].set_ylabel("over the mean")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return figure
+
+
+LABEL_SHAPES = line_figure(label_shapes, "one evaluation file", "label_shapes.rst", "Comparisons")
+COUNTS_AND_DENSITIES = line_figure(
+    counts_and_densities,
+    "one evaluation file",
+    "counts_and_densities.rst",
+    "Comparisons",
+    tables=(MCMC,),
+)
+LOG_RATIO_UNITS = line_figure(log_ratio_units, ANY_TESTS, "log_ratio_units.rst", "Comparisons")
+LABEL_SPREADS = line_figure(label_spreads, ONE_EACH, "label_spreads.rst", "Comparisons", same=BINS_AND_QUANTITY)
+TRAINING_SPREAD = line_figure(training_spread, ONE_EACH, "training_spread.rst", "Training", same=BINS_AND_QUANTITY)

@@ -8,19 +8,21 @@ from matplotlib.figure import Figure
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import UNITS, adds_to_maps, legend_name, noise_words
+from limelight.figures.common import UNITS, legend_name
+from limelight.figures.figure import ANY_TESTS
 from limelight.figures.style import MAP_COLOURS, PAGE_IN
+from limelight.probes.line_intensity.figures.common import BINS_AND_QUANTITY, adds_to_maps, line_figure, noise_words
 
 
 def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """One row a test map: a fine channel, the pooled channel that holds it, and that under every noise setting.
+    """One row per test map: a fine channel, the pooled channel that holds it, and that under every noise setting.
 
     Each column has its own colour scale, shared by its rows. Raises LimelightError when none of the maps has slices stored.
     """
     rows = _rows(evaluations, maps)
     noisy = [e for e in evaluations if adds_to_maps(e)]
-    grid = evaluations[0].grid
-    unit = UNITS[evaluations[0].unit]
+    grid = evaluations[0].header.geometry
+    unit = UNITS.get(grid["unit"], grid["unit"])
     titles = [_block("one channel", 1, 1), _block("pooled", grid["pool_pixels"], grid["pool_channels"])]
     titles += ["\n".join([legend_name(e, evaluations), *noise_words(e).split(", ")]) for e in noisy]
     lines = max(title.count("\n") for title in titles)
@@ -61,6 +63,9 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
             + r"$\Delta$Dec [deg]"
         )
     return figure
+
+
+MAP_SLICES = line_figure(map_slices, ANY_TESTS, "map_slices.rst", "Maps", same=BINS_AND_QUANTITY)
 
 
 def _rows(evaluations: list[Evaluation], maps: Sequence[int]) -> list[tuple[Evaluation, int]]:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from limelight.figures.style import COLOURS, PAGE_IN, PUBLISHED, TRUTH, luminosity_axis, style
-from limelight.files import resource_path
+from limelight.figures.style import COLOURS, PAGE_IN, PUBLISHED, TRUTH, style
 from limelight.inference.intervals import Intervals
+from limelight.probes.line_intensity.figures.common import luminosity_axis
+from limelight.probes.line_intensity.published import MCMC, published_table
 
-PUBLISHED_FILE = resource_path("ihle2018_interval.csv")
-FILLED = 1.0  # sources a map, on average, that a bin needs to be drawn
+FILLED = 1.0  # sources per map, on average, that a bin needs to be drawn
 
 
 def rival_table(result: Intervals) -> list[dict]:
-    """A row a filled luminosity bin: what the rival's 95 % intervals are worth there.
+    """One row per filled luminosity bin: what the rival's 95 % intervals are worth there.
 
-    mean_count: sources a map. lower_95, upper_95, median: quantile / truth − 1, medians over the maps with a source.
+    mean_count: sources per map. lower_95, upper_95, median: quantile / truth − 1, medians over the maps with a source.
     covered_95, covered_68: share of maps whose true count lies inside. underlying_*: the same of the mean luminosity
     function, which leaves out that one map differs from the mean, as arXiv:1808.07487 draws it.
     """
@@ -31,7 +31,7 @@ def rival_table(result: Intervals) -> list[dict]:
         ]
         rows.append(
             {
-                "luminosity_lsun": result.luminosity_lsun[i],
+                "luminosity_lsun": result.axis.centers[i],
                 "maps": len(truth),
                 "mean_count": truth[:, i].mean(),
                 "lower_95": ratio[0],
@@ -48,8 +48,8 @@ def rival_table(result: Intervals) -> list[dict]:
 
 
 def rival_figure(results: Sequence[Intervals]) -> Figure:
-    """95 % intervals over the truth per luminosity, a panel a test, with the published interval of arXiv:1808.07487."""
-    published = np.genfromtxt(PUBLISHED_FILE, delimiter=",", names=True)
+    """95 % intervals over the truth per luminosity, one panel per test, with the published interval of arXiv:1808.07487."""
+    published = published_table(MCMC)[""]
     with style():
         figure = Figure(figsize=(PAGE_IN, 3.2))
         panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
@@ -67,7 +67,7 @@ def rival_figure(results: Sequence[Intervals]) -> Figure:
                 axes.plot(published["luminosity_lsun"], band, color=PUBLISHED, ls="--", label=label)
             axes.axhline(0, color=TRUTH, lw=0.7)
             axes.set_ylim(-1, 2)
-            luminosity_axis(axes, (result.log10_lum_edges[0], result.log10_lum_edges[-1]))
+            luminosity_axis(axes, result.axis)
             axes.set_title(result.test.replace("_", " "))
         panels[0].set_ylabel("interval / truth − 1")
         panels[0].legend(loc="upper left")

@@ -16,9 +16,7 @@ from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.grid import Grid, grid_from
-from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import PaintedMap
-from limelight.probes.line_intensity.maps.pooling import pool
 
 KIND = "maps"
 ROWS = (
@@ -125,12 +123,3 @@ def read_map(file: h5py.File, index: int) -> np.ndarray:
     if not 0 <= index < n:
         raise problem(file.filename, f"{n} maps", f"map {index} among them", f"choose 0 to {n - 1}")
     return check_finite(file["maps"][index], f"{file.filename}: map {index}")
-
-
-def pool_map(cube: np.ndarray, grid: Grid, beam_fwhm_arcmin: float) -> np.ndarray:
-    """A fine map smoothed by the beam (0: none) and summed in blocks.
-
-    Channels first: the beam is the same in all of them, and there are fewer to smooth after.
-    """
-    cube = smooth(pool(cube, 1, grid.pool_channels), beam_fwhm_arcmin, grid.pixel_deg)
-    return pool(cube, grid.pool_pixels, 1)

@@ -5,24 +5,25 @@ Rayleigh-Jeans temperature T = c² I_ν / (2 k_B ν²) at its observed frequency
 place on the tangent plane. Constants are astropy's: with L in Lsun, χ in Mpc, ν and Δν in GHz, Ω in sr they make
 T[µK] = (2.61720/2) L / (4π χ² (1+z)² Δν Ω ν²); limlam_mocker's own constant, 2.63083, is 1.0052 times that 2.61720, so its
 maps are 0.52 % brighter than these.
+
+Every map goes the same way: a Field of sources whose voxels are known, `halo_light` from their luminosities, `bin_light`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, LN10, count_above, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin
 from limelight.seeds import generator
 
-BLOCK = 1 << 16  # halos handled at a time, so that what lies between stays in the cache
 MAX_TRIES = 200  # parameter draws for one map before its mean_temperature_uk is called out of reach
 
 
@@ -35,6 +36,160 @@ def brightness_per_lsun(
     solid_angle = grid.pixel_solid_angle_sr(sky_deg[:, 0], sky_deg[:, 1])
     intensity = JY_PER_LSUN / (distance_mpc**2 * grid.channel_ghz * solid_angle)
     return intensity if unit == "Jy/sr" else 1e6 * intensity / intensity_per_kelvin(freq_ghz)
+
+
+@dataclass
+class Field:
+    """The sources inside one map, with all that does not depend on the line model's parameters; n rows.
+
+    Rows are ordered by slab, the map's first axis; within a slab they keep the order in which they were given.
+    """
+
+    grid: Grid
+    channels: int  # that light is binned into: the grid's, or its pooled ones
+    index: np.ndarray  # (n,) int32 voxel within the slab
+    starts: np.ndarray  # (pixels + 1,) int64: the rows of slab i are starts[i] to starts[i + 1]
+    uk_per_lsun: np.ndarray  # (n,) what 1 Lsun adds to the fine voxel, in the field's precision
+    unit_per_lsun: np.ndarray  # (n,) the same in the grid's unit: the same array when that is µK
+    properties: tuple[np.ndarray, ...]  # (n,) each: what luminosities are computed from
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def precision(self) -> np.dtype:
+        """In which light is computed, float64 or float32; it is summed in float64 in either case."""
+        return self.uk_per_lsun.dtype
+
+
+def prepare_field(
+    halos,
+    grid: Grid,
+    center_deg: np.ndarray,
+    cosmology: Cosmology,
+    shape=None,
+    precision: type = np.float64,
+    pooled_channels: bool = False,
+) -> Field:
+    """The Field of a subfield, ready for any number of maps.
+
+    Parameters
+    ----------
+    halos : halos.subfields.SubfieldHalos
+    grid : the voxels and their unit
+    center_deg : (2,) middle of the map on the tangent plane
+    cosmology : gives the distances
+    shape : rival.shapes.Shape, if luminosities are computed from its x; halos without a line are then left out. By default
+        the properties are mass in Msun and redshift, which a LineModel takes
+    precision : np.float64, or np.float32 for simulators that keep many fields and paint them thousands of times
+    pooled_channels : whether light is binned into pooled channels at once
+    """
+    sky, redshift, mass = halos.sky_deg, halos.redshift, halos.mass_msun
+    freq_ghz = grid.observed_freq_ghz(halos.redshift_observed)
+    properties: tuple[np.ndarray, ...] = (mass, redshift)
+    if shape is not None:
+        x = shape.feature(mass, redshift)
+        lit = np.isfinite(x)
+        sky, redshift, freq_ghz, properties = sky[lit], redshift[lit], freq_ghz[lit], (x[lit].astype(precision),)
+    return place_sources(sky, redshift, freq_ghz, properties, grid, center_deg, cosmology, precision, pooled_channels)
+
+
+def place_sources(
+    sky_deg: np.ndarray,
+    redshift: np.ndarray,
+    freq_ghz: np.ndarray,
+    properties: tuple[np.ndarray, ...],
+    grid: Grid,
+    center_deg: np.ndarray,
+    cosmology: Cosmology,
+    precision: type = np.float64,
+    pooled_channels: bool = False,
+) -> Field:
+    """The Field of sources at given places; those outside the square or band are dropped.
+
+    Parameters
+    ----------
+    sky_deg : (n, 2) on the tangent plane
+    redshift : (n,) cosmological
+    freq_ghz : (n,) observed, of the line
+    properties : arrays (n,) that the Field takes along
+    grid, center_deg, cosmology, precision, pooled_channels : as for `prepare_field`
+    """
+    index = grid.voxel_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
+    slab, index = np.divmod(index, grid.pixels * grid.channels)  # slab `pixels` takes what lies outside
+    order = np.argsort(slab, kind="stable")
+    starts = np.searchsorted(slab[order], np.arange(grid.pixels + 1))
+    order = order[: starts[-1]]
+    index, channels = index[order], grid.channels
+    if pooled_channels:
+        pixel, channel = np.divmod(index, channels)
+        channels //= grid.pool_channels
+        index = pixel * channels + channel // grid.pool_channels
+    inside = sky_deg[order], redshift[order], freq_ghz[order]
+    uk = unit = brightness_per_lsun(*inside, grid, cosmology, "uK").astype(precision, copy=False)
+    if grid.unit != "uK":
+        unit = brightness_per_lsun(*inside, grid, cosmology, grid.unit).astype(precision, copy=False)
+    properties = tuple(column[order] for column in properties)
+    return Field(grid, channels, index.astype(np.int32), starts, uk, unit, properties)
+
+
+def cut_luminosities(log10_lum: np.ndarray, line_model: dict) -> np.ndarray:
+    """log10 luminosities (n,), −inf for those at or above line_model["log10_lum_cut"]: they are neither painted nor counted.
+
+    A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models.
+    """
+    if "log10_lum_cut" not in line_model:
+        return log10_lum
+    return np.where(log10_lum >= line_model["log10_lum_cut"], -np.inf, log10_lum)
+
+
+class Light(NamedTuple):
+    """What the halos of a field shine with under one draw of their luminosities."""
+
+    per_halo: np.ndarray  # (n,) what each adds to its voxel, in the map's unit
+    log10_lum: np.ndarray  # (n,) −inf for halos that have no line or are cut
+    mean_uk: float  # of the map, per fine voxel
+    allowed: bool  # whether that is finite and within the line model's mean_temperature_uk
+
+
+def halo_light(field: Field, log10_lum: np.ndarray, line_model: dict) -> Light:
+    """The light of a field's halos, in its precision, from log10 L / Lsun (n,), −inf for none.
+
+    line_model: an entry of the config's line_models; its log10_lum_cut and mean_temperature_uk are heeded where it has them.
+    """
+    log10_lum = cut_luminosities(np.asarray(log10_lum, field.precision), line_model)
+    with np.errstate(over="ignore", invalid="ignore"):
+        light = _ten_to(log10_lum)
+        mean_uk = float(light @ field.uk_per_lsun) / field.grid.voxels
+        light *= field.unit_per_lsun
+    low, high = line_model.get("mean_temperature_uk") or (0.0, np.inf)
+    return Light(light, log10_lum, mean_uk, bool(low <= mean_uk <= high and np.isfinite(mean_uk)))
+
+
+def _ten_to(exponent: np.ndarray) -> np.ndarray:
+    """10^exponent in its own precision; in float32 by the exponential, which is vectorised where the power is not."""
+    return 10.0**exponent if exponent.dtype == np.float64 else np.exp(np.float32(LN10) * exponent)
+
+
+def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+    """The map (pixels, pixels, field.channels) of a field whose sources add light (n,) to their voxels.
+
+    Sums are float64, slab by slab, and then rounded to dtype. LimelightError when a voxel overflows it or is NaN.
+    """
+    pixels = field.grid.pixels
+    cube = np.empty((pixels, pixels, field.channels), dtype)
+    with np.errstate(over="ignore"):
+        for i, (start, stop) in enumerate(zip(field.starts[:-1], field.starts[1:], strict=True)):
+            sums = np.bincount(field.index[start:stop], light[start:stop], minlength=pixels * field.channels)
+            cube[i] = sums.reshape(cube.shape[1:])
+    if not np.isfinite(cube.sum(dtype=np.float64)):
+        raise problem(
+            "painting",
+            "voxels too bright for float32, or NaN",
+            "luminosities of galaxies",
+            "narrow the line model's prior or set its mean_temperature_uk",
+        )
+    return cube
 
 
 def paint(
@@ -52,86 +207,8 @@ def paint(
     outside the square or band are dropped; edges are half-open, so a halo on an edge counts once.
     """
     freq_ghz = grid.observed_freq_ghz(redshift_observed)
-    brightness = brightness_per_lsun(sky_deg, redshift, freq_ghz, grid, cosmology, grid.unit)
-    brightness *= 10.0 ** np.asarray(log10_lum, np.float64)
-    sums = np.zeros(grid.voxels + 1)
-    bin_points(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, brightness, grid, center_deg, sums)
-    with np.errstate(over="ignore"):
-        return check_cube(sums[:-1].astype(np.float32).reshape(grid.shape))
-
-
-def bin_points(
-    x_deg: np.ndarray,
-    y_deg: np.ndarray,
-    freq_ghz: np.ndarray,
-    values: np.ndarray,
-    grid: Grid,
-    center_deg: np.ndarray,
-    sums: np.ndarray,
-) -> np.ndarray:
-    """Add values (n,) to float64 sums (voxels + 1,) by voxel, in halo order; the last slot takes what lies outside.
-
-    In blocks whose coordinates and indices stay in the cache; benchmarks/painting.py holds it against np.histogramdd.
-    """
-    sums_, values_ = torch.from_numpy(sums), torch.from_numpy(np.ascontiguousarray(values, np.float64))
-    for start in range(0, len(values), BLOCK):
-        part = slice(start, start + BLOCK)
-        index = grid.voxel_index(x_deg[part], y_deg[part], freq_ghz[part], center_deg)
-        sums_.scatter_add_(0, torch.from_numpy(index), values_[part])  # one after the other, faster than np.add.at
-    return sums
-
-
-def check_cube(cube: np.ndarray) -> np.ndarray:
-    """Return the map if every voxel is finite; LimelightError when one overflowed float32 or is NaN."""
-    if not np.isfinite(cube.sum(dtype=np.float64)):
-        raise problem(
-            "painting",
-            "voxels too bright for float32, or NaN",
-            "luminosities of galaxies",
-            "narrow the line model's prior or set its mean_temperature_uk",
-        )
-    return cube
-
-
-@dataclass
-class Field:
-    """The halos of one subfield that are in the map, with all that does not depend on the line model; n rows.
-
-    Rows are ordered by slab, the map's first axis; within a slab they keep the order of the subfield.
-    """
-
-    index: np.ndarray  # (n,) int64 voxel within the slab
-    starts: np.ndarray  # (pixels + 1,) int64: the rows of slab i are starts[i] to starts[i + 1]
-    mass_msun: np.ndarray  # (n,) float32
-    redshift: np.ndarray  # (n,) float32, cosmological
-    uk_per_lsun: np.ndarray  # (n,) float64
-    unit_per_lsun: np.ndarray  # (n,) float64: the same array when the unit is µK
-
-
-def prepare_field(halos, grid: Grid, center_deg: np.ndarray, cosmology: Cosmology) -> Field:
-    """Find the voxels and brightness factors of a subfield's halos (halos.subfields.SubfieldHalos) once for all draws."""
-    freq_ghz = grid.observed_freq_ghz(halos.redshift_observed)
-    index = grid.voxel_index(halos.sky_deg[:, 0], halos.sky_deg[:, 1], freq_ghz, center_deg)
-    slab, index = np.divmod(index, grid.pixels * grid.channels)  # slab `pixels` takes what lies outside
-    order = np.argsort(slab, kind="stable")
-    starts = np.searchsorted(slab[order], np.arange(grid.pixels + 1))
-    order = order[: starts[-1]]
-    sky, redshift, freq_ghz = halos.sky_deg[order], halos.redshift[order], freq_ghz[order]
-    uk = brightness_per_lsun(sky, redshift, freq_ghz, grid, cosmology, "uK")
-    same = grid.unit == "uK"
-    unit = uk if same else brightness_per_lsun(sky, redshift, freq_ghz, grid, cosmology, grid.unit)
-    return Field(index[order], starts, halos.mass_msun[order], redshift, uk, unit)
-
-
-def fill_cube(field: Field, brightness: np.ndarray, grid: Grid) -> np.ndarray:
-    """The map of a field whose halos have the given brightness (n,): float64 sums slab by slab, then float32."""
-    cube = np.empty(grid.shape, np.float32)
-    slab_voxels = grid.pixels * grid.channels
-    with np.errstate(over="ignore"):
-        for i, (start, stop) in enumerate(zip(field.starts[:-1], field.starts[1:], strict=True)):
-            sums = np.bincount(field.index[start:stop], weights=brightness[start:stop], minlength=slab_voxels)
-            cube[i] = sums.reshape(cube.shape[1:])
-    return check_cube(cube)
+    field = place_sources(sky_deg, redshift, freq_ghz, (log10_lum,), grid, center_deg, cosmology)
+    return bin_light(field, halo_light(field, *field.properties, {}).per_halo)
 
 
 @dataclass
@@ -147,35 +224,34 @@ class PaintedMap:
 
 
 def paint_draw(
-    field: Field,
-    model: LineModel,
-    settings: dict,
-    grid: Grid,
-    edges: np.ndarray,
-    rng: np.random.Generator,
-    where: str,
+    field: Field, model: LineModel, settings: dict, edges: np.ndarray, rng: np.random.Generator, where: str
 ) -> tuple[np.ndarray, dict[str, float], np.ndarray]:
     """One draw of parameters and scatter on a field: (cube, parameters, n_above).
 
-    With settings["mean_temperature_uk"], parameters whose map has a mean outside that range (µK a fine voxel) are drawn
+    With settings["mean_temperature_uk"], parameters whose map has a mean outside that range (µK per fine voxel) are drawn
     again from the same stream, at most MAX_TRIES times.
+
+    Parameters
+    ----------
+    field : of float64 precision
+    model : settings' own
+    settings : an entry of the config's line_models
+    edges : luminosity edges that n_above counts at, log10 Lsun
+    rng : stream of the map
+    where : names the map in errors
     """
     limits = settings.get("mean_temperature_uk")
-    means = []
+    means: list[float] = []
     while len(means) < MAX_TRIES:
         parameters = draw_parameters(model, settings["prior"], settings.get("parameters"), rng)
-        log10_lum = model.log10_luminosity(field.mass_msun, field.redshift, parameters, rng)
-        if "log10_lum_cut" in settings:  # a test of what networks do where the brightest sources are missing
-            log10_lum = np.where(log10_lum < settings["log10_lum_cut"], log10_lum, -np.inf)
-        with np.errstate(over="ignore"):
-            lum = 10.0**log10_lum
-            means.append(float(lum @ field.uk_per_lsun) / grid.voxels)
-        if limits and not limits[0] <= means[-1] <= limits[1]:  # NaN and infinity are outside as well
-            continue
-        if not np.isfinite(means[-1]):
-            raise problem(where, f"a mean temperature of {means[-1]:g} µK", "a finite one", "set mean_temperature_uk")
-        lum *= field.unit_per_lsun
-        return fill_cube(field, lum, grid), parameters, count_above(log10_lum, edges)
+        light = halo_light(field, model.log10_luminosity(*field.properties, parameters, rng), settings)
+        if light.allowed:
+            return bin_light(field, light.per_halo), parameters, count_above(light.log10_lum, edges)
+        if not limits:
+            raise problem(
+                where, f"a mean temperature of {light.mean_uk:g} µK", "a finite one", "set mean_temperature_uk"
+            )
+        means.append(light.mean_uk)
     low, middle, high = np.percentile(np.nan_to_num(means, posinf=np.finfo(float).max), [5, 50, 95])
     raise problem(
         f"{where}: mean_temperature_uk",
@@ -186,22 +262,42 @@ def paint_draw(
 
 
 def paint_subfields(
-    subfields, halos, line_model: str, settings: dict, labels: dict, grid: Grid, study_seed: int
+    subfields,
+    halos,
+    line_model: str,
+    settings: dict,
+    labels: dict,
+    grid: Grid,
+    study_seed: int,
+    chosen: Collection[tuple[int, int]] | None = None,
 ) -> Iterator[PaintedMap]:
     """Paint settings["draws"] maps of every subfield, one at a time.
 
-    subfields: halos.subfields.Subfields; halos: its (index, SubfieldHalos) one after the other, each read once for all its
-    draws; settings: the config's line_models[line_model]. Every map has its own random stream, keyed by (study seed,
-    "paint/<line model>", light-cone, subfield, draw), so the maps do not depend on how many are made or in which order.
+    Every map has its own random stream, keyed by (study seed, "paint/<line model>", light-cone, subfield, draw), so that the
+    maps do not depend on how many are made or in which order.
+
+    Parameters
+    ----------
+    subfields : halos.subfields.Subfields
+    halos : their (index, SubfieldHalos) one after the other, each read once for all its draws
+    line_model : its name in the config
+    settings : the config's line_models[line_model]
+    labels : the config's section
+    grid : the fine voxels
+    study_seed : of the config
+    chosen : (subfield, draw) of the maps wanted; by default all
     """
     model = get_model(settings["model"], settings.get("parameters"))
     edges = log10_lum_edges(labels, EXTENSION_BINS)
     for subfield, part in halos:
+        draws = [draw for draw in range(settings["draws"]) if chosen is None or (subfield, draw) in chosen]
+        if not draws:
+            continue
         center = subfields.center_deg[subfield]
         field = prepare_field(part, grid, center, subfields.cosmology)
         volume = grid.volume_mpc3(subfields.cosmology, center)
-        for draw in range(settings["draws"]):
+        for draw in draws:
             rng = generator(study_seed, f"paint/{line_model}", subfields.lightcone, subfield, draw)
             where = f"line_models.{line_model} on light-cone {subfields.lightcone}, subfield {subfield}, draw {draw}"
-            cube, parameters, n_above = paint_draw(field, model, settings, grid, edges, rng, where)
+            cube, parameters, n_above = paint_draw(field, model, settings, edges, rng, where)
             yield PaintedMap(cube, subfield, draw, parameters, n_above, volume)

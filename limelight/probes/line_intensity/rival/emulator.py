@@ -1,7 +1,7 @@
 """The rival's forward model: mean summaries over halo fields, painted at a few hundred shapes and interpolated between.
 
 Amplitude and noise need no interpolation: temperatures scale, noise adds σ² V to P(k) and blurs the voxel distribution. What
-is interpolated over the shape (inference.shapes), by cubic radial basis functions, is smooth, because every shape is painted
+is interpolated over the shape (rival.shapes), by cubic radial basis functions, is smooth, because every shape is painted
 on the same halos with the same scatter: ln T̄, ln(P/T̄²) per shell, and the quantile function of (T − T̄)/T̄ over voxels.
 The mean temperature and the shot noise that a histogram of halos predicts are taken off before and put back after.
 """
@@ -196,7 +196,9 @@ def feature_histogram(fields: list[RivalField]) -> tuple[np.ndarray, np.ndarray,
     low, high = min(f.x.min() for f in fields), max(f.x.max() for f in fields)
     edges = low - FEATURE_BIN / 2 + FEATURE_BIN * np.arange(int((high - low) / FEATURE_BIN) + 3)
     counts = np.array([np.histogram(f.x, edges)[0] for f in fields])
-    weight = sum(np.histogram(f.x, edges, weights=f.weight.astype(np.float64))[0] for f in fields) / len(fields)
+    weight = sum(np.histogram(f.x, edges, weights=f.halos.uk_per_lsun.astype(np.float64))[0] for f in fields) / len(
+        fields
+    )
     return counts, weight, edges
 
 

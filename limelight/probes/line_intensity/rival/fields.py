@@ -8,11 +8,10 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.probes.line_intensity.lines.models import LN10
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
-from limelight.probes.line_intensity.maps.paint import prepare_field
-from limelight.probes.line_intensity.rival.shapes import Shape
+from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_light, prepare_field
+from limelight.probes.line_intensity.rival.shapes import Shape, log10_luminosity
 from limelight.seeds import generator
 from limelight.summaries.power import PowerBins, power_bins, power_spectrum, voxel_size_mpc
 from limelight.summaries.vid import temperature_edges, voxel_histogram
@@ -62,18 +61,21 @@ def make_measure(settings: dict, grid: Grid, cosmology: Cosmology, beam_fwhm_arc
 
 @dataclass
 class RivalField:
-    """The halos of one subfield inside the map, n rows, ordered by voxel slab; what no parameter changes."""
+    """The halos of one subfield in the rival's voxels, ready to be painted with any shape; n of them have a line."""
 
     key: tuple[int, int]  # light-cone, subfield
-    x: np.ndarray  # (n,) float32, what the line model reads off a halo; halos without a line are left out
-    weight: np.ndarray  # (n,) float32, µK per Lsun in the rival's voxel
-    voxel: np.ndarray  # (n,) int32
+    halos: Field  # of float32 precision; its property is x
     volume_mpc3: float
+
+    @property
+    def x(self) -> np.ndarray:
+        """What the line model's Shape reads off each halo, float32 (n,)."""
+        return self.halos.properties[0]
 
     def normals(self, seed: int, draw: int = 0) -> np.ndarray:
         """The unit normals of the halos' scatter in realisation `draw`, float32 (n,): the same at every call."""
         rng = generator(seed, "rival scatter", *self.key, draw)
-        return rng.standard_normal(len(self.x), dtype=np.float32)
+        return rng.standard_normal(len(self.halos), dtype=np.float32)
 
 
 def prepare_fields(subfields, halos, shape: Shape, measure: Measure) -> Iterator[RivalField]:
@@ -81,15 +83,9 @@ def prepare_fields(subfields, halos, shape: Shape, measure: Measure) -> Iterator
     grid = measure.grid
     for index, part in halos:
         center = subfields.center_deg[index]
-        field = prepare_field(part, grid, center, subfields.cosmology)
-        x = shape.feature(field.mass_msun, field.redshift)
-        slab = np.repeat(np.arange(grid.pixels), np.diff(field.starts)) * (grid.pixels * grid.channels)
-        shines = np.isfinite(x)
         yield RivalField(
             key=(int(subfields.lightcone), int(index)),
-            x=x[shines].astype(np.float32),
-            weight=field.uk_per_lsun[shines].astype(np.float32),
-            voxel=(slab + field.index)[shines].astype(np.int32),
+            halos=prepare_field(part, grid, center, subfields.cosmology, shape, np.float32),
             volume_mpc3=grid.volume_mpc3(subfields.cosmology, center),
         )
 
@@ -99,18 +95,13 @@ def paint_shape(
 ) -> tuple[np.ndarray, float]:
     """(map, offset): the field's map at amplitude 0 is map · 10^offset µK; float32 (x, y, f).
 
-    The offset keeps steep models within float32. With the same normals a map changes smoothly with the shape.
+    The offset keeps steep models within float32. With the same normals a map changes smoothly with the shape. No luminosity
+    is cut: a cut does not scale with the amplitude, and a study whose rival would need one is refused.
     """
-    log_lum = shape.location(field.x, values).astype(np.float32)
-    scatter = shape.scatter(values)
-    if scatter:
-        log_lum += np.float32(scatter) * normals
-    offset = float(log_lum.max(initial=-300.0))
-    log_lum -= np.float32(offset)
-    log_lum *= np.float32(LN10)
-    light = np.exp(log_lum, out=log_lum)
-    light *= field.weight
-    cube = np.bincount(field.voxel, light, measure.grid.voxels).astype(np.float32).reshape(measure.grid.shape)
+    log10_lum = log10_luminosity(shape, field.x, 0.0, values, normals)
+    offset = float(log10_lum.max(initial=-300.0))
+    log10_lum -= np.float32(offset)
+    cube = bin_light(field.halos, halo_light(field.halos, log10_lum, {}).per_halo)
     return smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg), offset
 
 

@@ -1,4 +1,4 @@
-"""The classical rival: P(k) and voxel intensity distribution of a map, a Gaussian likelihood, MCMC over a line model.
+"""The classical rival: P(k) and voxel intensity distribution of a map, their likelihood, and MCMC over a line model.
 
 The method of arXiv:1808.07487 (Ihle et al. 2019) on limelight's maps. docs/inference.md names every approximation.
 """
@@ -16,8 +16,9 @@ from limelight.probes.line_intensity.rival.emulator import Emulator, expected_co
 from limelight.probes.line_intensity.rival.fields import Measure
 from limelight.probes.line_intensity.rival.shapes import Shape
 from limelight.seeds import seed_sequence
-from limelight.summaries.covariance import hartlap, joint_covariance
+from limelight.summaries.covariance import hartlap, joint_covariance, log_t_likelihood
 
+LIKELIHOOD = "multivariate t"  # part of the key of a chain: none is resumed under another likelihood
 START_POOL = 1000  # prior draws among which the walkers' first places are chosen
 START_HEAT = 4.0  # they are drawn by likelihood^(1/heat)
 
@@ -38,6 +39,8 @@ class Rival:
         np.ndarray
     )  # (a, 1 + s) places at which the covariance is known: log10 of the mean temperature, scaled shape
     covariances: np.ndarray  # (a, d, d) in units of `spread`
+    freedom: int  # degrees of freedom of each covariance
+    hartlap: float  # what makes its inverse, and so χ², unbiased
     reach: float  # of an anchor
 
     def prior(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -65,7 +68,10 @@ class Rival:
         return summaries(outputs, amplitude, self.sigma_uk, self.measure)[0], log_prior, places
 
     def chi2(self, found: np.ndarray, places: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(χ² (m,) of summaries (d,) or (m, d) against their means (m, d), ln of the covariance's determinant (m,))."""
+        """(χ² (m,) of summaries (d,) or (m, d) against their means (m, d), ln of the covariance's determinant (m,)).
+
+        The inverse of an estimated covariance makes χ² too large on average; `hartlap` times χ² is unbiased.
+        """
         scale = spread(found, self.measure)
         off = (data - found) / scale
         near = -0.5 * np.sum((places[:, None] - self.anchors) ** 2, axis=2) / self.reach**2
@@ -83,7 +89,8 @@ class Rival:
         if allowed.any():
             found, _ = summaries(outputs[allowed], amplitude[allowed], self.sigma_uk, self.measure)
             chi2, log_det = self.chi2(found, places[allowed], data)
-            result[allowed] = log_prior[allowed] - 0.5 * (chi2 + log_det)
+            likelihood = log_t_likelihood(chi2, log_det, self.freedom, found.shape[1], parameters.shape[1])
+            result[allowed] = log_prior[allowed] + likelihood
         return result
 
 
@@ -117,6 +124,8 @@ def make_rival(
         limits=tuple(line_model.get("mean_temperature_uk") or (0.0, np.inf)),
         anchors=np.zeros((1, 1 + emulator.nodes.shape[1])),
         covariances=np.zeros((1, 0, 0)),
+        freedom=0,
+        hartlap=1.0,
         reach=1.0,
     )
     found, log_prior, places = rival.predict(emulator.parameters)
@@ -127,28 +136,30 @@ def make_rival(
 
 
 def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: dict) -> None:
-    """The covariance of the residuals (n, d), in units of `spread`, at anchors among their places (n, 1 + s).
+    """Set the covariance of the residuals (n, d), in units of `spread`, at anchors among their places (n, 1 + s).
 
-    fiducial: all residuals are of fiducial maps; one anchor, so that the correlations are the same everywhere, as in
-    arXiv:1808.07487. local: maps of prior draws; at each anchor those of the nearest `neighbours`, about 0, so that the
-    emulator's own error counts as well; between the anchors the covariances are mixed with Gaussian weights.
+    fiducial: all residuals are of fiducial maps. There is one anchor, and the correlations are the same everywhere, as in
+    arXiv:1808.07487. local: the residuals are of prior draws. Each anchor takes its nearest `neighbours`, about 0, so that
+    the emulator's own error counts as well. Between the anchors the covariances are mixed with Gaussian weights.
     """
     d = off.shape[1]
     if settings["covariance"] == "fiducial":
         _, covariance = joint_covariance(off)
         chosen, covariances, count = [0], [covariance], len(off)
+        rival.freedom = count - 1
     else:
         count = min(settings["neighbours"], len(off))
+        rival.freedom = count
         chosen = spread_out(places, settings["anchors"])
         near = [np.argsort(np.linalg.norm(places - places[i], axis=1), kind="stable")[:count] for i in chosen]
         covariances = [off[rows].T @ off[rows] / count for rows in near]
         apart = np.linalg.norm(places[chosen][:, None] - places[chosen], axis=2) + 1e9 * np.eye(len(chosen))
         rival.reach = float(np.median(apart.min(1)))
+    rival.hartlap = hartlap(count, d)
     rival.anchors, rival.covariances = places[chosen], np.array(covariances)
     every = np.arange(d)
     rival.covariances[:, every, every] = np.maximum(rival.covariances[:, every, every], 0.1)  # bins that no map reached
-    # the mean over fields is uncertain itself; Hartlap's factor belongs to the inverse
-    rival.covariances *= (1 + 1 / rival.emulator.realisations) / hartlap(count, d)
+    rival.covariances *= 1 + 1 / rival.emulator.realisations  # the mean over fields is uncertain itself
 
 
 def emulator_error(rival: Rival) -> np.ndarray:
@@ -160,7 +171,7 @@ def emulator_error(rival: Rival) -> np.ndarray:
     amplitude = rival.shape.split(emulator.check_parameters)[0]
     painted, _ = summaries(emulator.check_outputs, amplitude, rival.sigma_uk, rival.measure)
     found, _, places = rival.predict(emulator.check_parameters)
-    return np.sqrt(rival.chi2(found, places, painted)[0])
+    return np.sqrt(rival.hartlap * rival.chi2(found, places, painted)[0])
 
 
 def prior_draws(rival: Rival, count: int, rng: np.random.Generator | np.random.RandomState) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Line models taken apart, so that a map's summaries need to be known for few numbers: amplitude, shape, and one scatter.
+"""Line models taken apart into an amplitude, a shape and one scatter, so that simulations vary as few numbers as possible.
 
-Every luminosity of a map scales with the amplitude, hence so does every temperature; the shape decides how light is shared
-among the halos. log10 L = amplitude + location(x, shape) + scatter(shape) · (a unit normal a halo), where x is what the
-model reads off a halo. This is exact: the Li model's five parameters act through three numbers, and no data could tell more
-of them apart.
+Every luminosity of a map scales with the amplitude, and so does every temperature; the shape decides how light is shared
+among the halos. log10 L = amplitude + location(x, shape) + scatter(shape) · (one unit normal per halo), where x is computed
+once from a halo's mass and redshift. This is exact: the Li model's five parameters act through three numbers, and no data
+could tell more of them apart. The line model itself is the reference: a test holds both to the same log10 L.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,26 @@ class Shape(NamedTuple):
     location: Callable[[np.ndarray, np.ndarray], np.ndarray]
     scatter: Callable[[np.ndarray], float]
     coordinates: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda shape, light: shape
+
+
+def log10_luminosity(
+    shape: Shape, x: np.ndarray, amplitude: float, values: np.ndarray, normals: np.ndarray | float
+) -> np.ndarray:
+    """log10 L / Lsun of halos (n,), in the precision of their x (n,).
+
+    Parameters
+    ----------
+    shape : of the line model
+    x : of shape.feature
+    amplitude, values : one row of shape.split
+    normals : (n,) one unit normal per halo; 0 for the median of the scatter
+    """
+    log10_lum = shape.location(x, values).astype(x.dtype)
+    log10_lum += x.dtype.type(amplitude)
+    scatter = shape.scatter(values)
+    if scatter:
+        log10_lum += x.dtype.type(scatter) * normals
+    return log10_lum
 
 
 def _log_sfr(mass_msun: np.ndarray, redshift: np.ndarray) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""What a figure of a study is: how it is drawn, from which files, and where the report shows it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+ANY_TESTS, ONE_EACH = (
+    "evaluation files of one or several tests",
+    "one evaluation file of each network",
+)  # what figures need
+
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """A figure, drawn from files alone.
+
+    Attributes
+    ----------
+    function
+        (files, shown) -> Figure. files: what was read of them, one or more; shown: numbers of the rows of data that are
+        shown one by one.
+    needs
+        What it is drawn from, in words for errors.
+    caption
+        The file below workflow/report that tells how to read it.
+    chapter
+        The chapter of the report that it stands in.
+    reads
+        The kind of its files: evaluation, layers or audit.
+    same
+        What its files must agree in, as paths of attributes and keys, such as "axis" or "target.quantity".
+    statistics
+        The statistics of an evaluation that it cannot do without.
+    tables
+        The files of resources/ that it draws from as well.
+    of_one
+        Whether it is drawn of a single file.
+    """
+
+    function: Callable[[list, Sequence[int]], Figure]
+    needs: str
+    caption: str
+    chapter: str
+    reads: str = "evaluation"
+    same: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    of_one: bool = False
