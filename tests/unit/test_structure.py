@@ -1,7 +1,6 @@
 """The house stands as docs/architecture.md draws it: rooms import downwards, and the engine knows no probe."""
 
 import ast
-import importlib.util
 from pathlib import Path
 
 import pytest
