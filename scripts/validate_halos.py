@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from limelight.figures.halos import validation_page
 
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors
-from limelight.figures.halos import validation_page
 from limelight.figures.style import save
 from limelight.files import write_text
 from limelight.halos.box import HaloBox, generate_box

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from limelight.halos.config import Lightcones
 from limelight.cosmology import Cosmology
 from limelight.halos.cone import Cone, Slab
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
@@ -27,7 +28,7 @@ class HaloBox:
 
 
 def generate_box(
-    lightcones: dict, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu",
+    lightcones: Lightcones, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu",
     modes: torch.Tensor | None = None
 ) -> HaloBox:  # fmt: skip
     """Halos of a periodic cube of side_mpc (rounded to an even number of cells) at one redshift.
@@ -35,7 +36,7 @@ def generate_box(
     lightcones: the config section, as for generate_lightcone. modes: those of an earlier run (rfftn of its density) to be
     used instead of drawing the density: the same universe on another grid.
     """
-    cell = lightcones["cell_mpc"]
+    cell = lightcones.cell_mpc
     cells = 2 * round(side_mpc / cell / 2)
     box = Box((cells, cells, cells), cell)
     cone = Cone(box, (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0), (redshift, redshift))

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from limelight.figures.inference import posterior_figure
 from limelight.networks.features import features, last_linear
 from limelight.training.data import on_device, presentation
 from training_toys import EDGES, GRID, LABELS, SHAPE, settings
 
 from limelight.errors import LimelightError
-from limelight.figures.inference import posterior_figure
 from limelight.figures.style import save
 from limelight.inference import calibration
 from limelight.inference.intervals import write_intervals

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from limelight.figures.halos import validation_page
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.figures.halos import validation_page
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.conditional import SPREAD, calibrate_contrast, contrast_curvature, contrast_variance
