@@ -36,6 +36,7 @@ from limelight.matter.initial import (
     unresolved_variances,
 )
 from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
+from limelight.probes.line_intensity.figures.halos import validation_page
 
 COSMOLOGY = Cosmology()
 SETTINGS = {"mass_min_msun": 1e11, "mass_function": "tinker08", "method": "contrast", "cell_mpc": 2.5}
