@@ -11,13 +11,14 @@ from rival_toys import GRID as FINE
 from rival_toys import SETTINGS, Normals, halos_of
 
 from limelight.cosmology import Cosmology
+from limelight.data.shard import Rows
 from limelight.halos.subfields import plan_subfields
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.interventions import allowed_extra, count_extra, light_of_extra
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
+from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
-from limelight.probes.line_intensity.maps.files import PooledMaps, pool_map
 from limelight.probes.line_intensity.maps.paint import (
     brightness_per_lsun,
     cut_luminosities,
@@ -30,6 +31,8 @@ from limelight.probes.line_intensity.maps.paint import (
 )
 from limelight.probes.line_intensity.rival.fields import make_measure, paint_shape, prepare_fields
 from limelight.probes.line_intensity.rival.shapes import SHAPES
+from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
+from limelight.probes.line_intensity.shards import line_header, pool_map
 
 GRID = replace(FINE, pool_pixels=4, pool_channels=5)
 CENTER, COSMOLOGY, HALOS = np.zeros(2), Cosmology(), halos_of(1)
@@ -178,7 +181,7 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
         log10_lum = luminosities(model)
         cut = float(EDGES[np.searchsorted(EDGES, np.quantile(log10_lum, 0.9))])
         for line_model in (entry(model), entry(model, log10_lum_cut=cut)):
-            samples = money.ideal_intervals(["any"], painted(line_model), line_model, GRID, 1, 1, 5).samples[0]
+            samples = money.ideal_intervals(["any"], painted(line_model), settings_of(line_model), 1, 5).samples[0]
             above = samples[:, EDGES[:-1] >= cut]
             assert (above.sum() > 0) == ("log10_lum_cut" not in line_model)
             if model != "li":
@@ -186,27 +189,32 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
                 np.testing.assert_array_equal(samples, np.tile(truth(kept)[1], (5, 1)))
 
 
-def painted(line_model: dict) -> PooledMaps:
-    """The maps of HALOS, as a pooled file holds them."""
-    labels = {"log10_lum_min": 3.0, "log10_lum_max": 6.5, "bins": 21}
-    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model["name"], line_model, labels, GRID, 1))
-    return PooledMaps(
-        maps=np.stack([pool_map(one.cube, GRID, 0.0) for one in maps]),
-        n_above=np.stack([one.n_above for one in maps]),
-        log10_lum_edges=log10_lum_edges(labels, EXTENSION_BINS),
-        volume_mpc3=np.array([one.volume_mpc3 for one in maps]),
-        lightcone=np.full(len(maps), 3),
-        subfield=np.zeros(len(maps), int),
-        draw=np.arange(len(maps)),
-        center_deg=np.zeros((len(maps), 2)),
-        line_model=np.array([line_model["name"]]),
-        parameters=np.array([list(one.parameters.values()) for one in maps]),
+LABELS = {"log10_lum_min": 3.0, "log10_lum_max": 6.5, "bins": 21}
+
+
+def settings_of(line_model: dict) -> ShardSettings:
+    cone = LightconeSettings(1, COSMOLOGY, None, GRID.freq_min_ghz, GRID.freq_max_ghz, GRID.rest_freq_ghz)
+    dataset = MapDataset.model_validate({key: value for key, value in line_model.items() if key != "name"})
+    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model["name"], dataset, None)
+    return ShardSettings(maps, GRID, 0.0)
+
+
+def painted(line_model: dict) -> Rows:
+    """The maps of HALOS, as a shard holds them."""
+    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model["name"], line_model, LABELS, GRID, 1))
+    n = len(maps)
+    return Rows(
+        header=line_header(GRID, 0.0, LABELS, {}),
+        x=np.stack([pool_map(one.cube, GRID, 0.0)[None] for one in maps]),
+        y={
+            "n_above": np.stack([one.n_above for one in maps]),
+            "volume_mpc3": np.array([one.volume_mpc3 for one in maps]),
+        },
+        theta=np.array([list(one.parameters.values()) for one in maps]),
         parameter_names=list(maps[0].parameters),
-        examples=np.empty((0, GRID.pixels, GRID.pixels)),
-        grid=GRID,
-        beam_fwhm_arcmin=0.0,
-        labels=labels,
-        cosmology={},
+        group=np.full(n, 3),
+        dataset=np.repeat(line_model["name"], n),
+        rows={"subfield": np.zeros(n, int), "draw": np.arange(n)},
     )
 
 
