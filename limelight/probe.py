@@ -41,6 +41,7 @@ class Probe:
     figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     noise_unit: ClassVar[str] = ""
+    wanted: ClassVar[str] = ""  # the goal that `verdict` holds tests against, in words
 
     def code(self, *hooks: str) -> tuple[str, ...]:
         """Dotted strings of some of these methods, for limelight.codehash: a stage hashes those that it calls.
@@ -136,6 +137,10 @@ class Probe:
 
     def in_words(self, totals: Mapping[str, float]) -> str:
         """One line on an evaluation's totals; empty: the engine's own words."""
+        return ""
+
+    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
+        """What to add to these words where a test has a goal (settings: those of the evaluation)."""
         return ""
 
     def describe_test(self, evaluation_settings, how: Presentation) -> dict:

@@ -1,24 +1,30 @@
 """Evaluation of networks whose answers are known beforehand, and the evaluation file."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from judging_toys import judging
+from training_toys import PROBE, settings
 
+from limelight.data.shard import Rows
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import GROUPS, MADE_BY, read_evaluation, read_history, write_evaluation
-from limelight.evaluation.predict import check_geometry, counts, evaluate, natural, observed, presentation_of_test
+from limelight.evaluation.predict import check_geometry, observed
+from limelight.evaluation.predict import evaluate as evaluate_by
 from limelight.files import provenance
-from limelight.probes.line_intensity.labels import quantity
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, QUANTITIES, quantity
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.targets import LuminosityTarget
 
 BINS = 6
+LABELS = {"log10_lum_min": 4.0, "log10_lum_max": 7.0, "bins": BINS}
 EDGES = np.linspace(4, 7, BINS + 1)
-GRID = {"size_deg": 1.0, "pixels": 8, "channels": 4, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0}
-GRID |= {"rest_freq_ghz": 115.27, "unit": "uK", "pool_pixels": 2, "pool_channels": 2}
-LINE_MODEL = {"name": "li10", "model": "li", "prior": "10%"}
+GRID = Grid(1.0, 8, 4, 26.0, 34.0, 115.27, "uK", 2, 2)
+HEADER = line_header(GRID, 0.0, LABELS, {})
 
 
 class Oracle(torch.nn.Module):
@@ -33,23 +39,33 @@ class Oracle(torch.nn.Module):
         return self.gain * inputs[:, 0].flatten(1)[:, :BINS] + self.offset
 
 
+def evaluate(module: torch.nn.Module, info: dict, how, data: Rows, history: dict):
+    return evaluate_by(module, info, how, PROBE, data, history)
+
+
 def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity_name: str = "dn"):
     """(info, settings, data, history) of a test of 50 maps whose voxels hold the answer."""
     rng = np.random.default_rng(0)
     dn = rng.poisson(np.geomspace(1000, 0.5, BINS) * rng.lognormal(0, 0.3, (50, 1)))
-    n_above = np.c_[np.cumsum(dn[:, ::-1], axis=1)[:, ::-1], np.zeros(50, int)]
-    maps = np.zeros((50, 4, 4, 2), np.float32)
-    maps.reshape(50, -1)[:, :BINS] = np.log10(1 + dn)
+    n_above = np.c_[np.cumsum(dn[:, ::-1], axis=1)[:, ::-1], np.zeros((50, 1 + EXTENSION_BINS), int)]
+    x = np.zeros((50, 1, 4, 4, 2), np.float32)
+    x.reshape(50, -1)[:, :BINS] = np.log10(1 + dn)
     target = torch.as_tensor(np.log10(1 + dn))
+    entry = {
+        "line_models": ["li10"],
+        "preprocessing": {"transform": transform, "scale_uk": 1.0},
+        "target": {"quantity": quantity_name, "transform": "log10_1p"},
+    }
+    trained = settings(network=entry)
+    trained = dataclasses.replace(trained, seed=11, splits={"train": [0, 1, 2], "validation": [3]})
     info = {
         "network": "oracle",
-        "geometry": {**GRID, "beam_fwhm_arcmin": 0.0},
-        "log10_lum_edges": torch.as_tensor(EDGES),
-        "preprocessing": {"transform": transform, "scale_uk": 1.0},
+        "probe": "line_intensity",
+        "header": dataclasses.asdict(HEADER),
+        "entry": {"target": {**entry["target"], "standardise": True}},
         "target": {
-            "quantity": quantity_name,
-            "transform": "log10_1p",
-            "standardise": True,
+            "shape": [BINS],
+            "outputs": "target",
             "mean": torch.zeros(BINS, dtype=torch.float64),
             "std": torch.ones(BINS, dtype=torch.float64),
         },
@@ -59,37 +75,30 @@ def study(sigma_uk: float | list[float] = 0.0, transform: str = "none", quantity
             "percentiles": torch.zeros(5, BINS),
         },
     }
-    settings = {
-        "seed": 11,
-        "splits": {"train": [0, 1, 2], "validation": [3], "test": [9, 10]},
-        "instrument": None,
-        "examples": [0, 1],
-        "network": {"training": {"loss": "mse"}},
-        "test": {"name": "t", "line_model": LINE_MODEL, "noise": {"sigma_uk": sigma_uk}, "foregrounds": None},
-    }
-    data = SimpleNamespace(
-        maps=maps,
-        n_above=n_above,
-        volume_mpc3=np.linspace(1e6, 2e6, 50),
-        geometry={**GRID, "beam_fwhm_arcmin": 0.0},
-        log10_lum_edges=np.r_[EDGES, 7.5, 8.0],
-        lightcone=np.repeat([9, 10], 25),
-        line_model=np.repeat(LINE_MODEL["name"], 50),
-        subfield=np.arange(50),
-        draw=np.zeros(50, int),
-        center_deg=np.zeros((50, 2)),
-        parameters=np.zeros((50, 1)),
+    data = Rows(
+        header=HEADER,
+        x=x,
+        y={"n_above": n_above, "volume_mpc3": np.linspace(1e6, 2e6, 50)},
+        theta=np.zeros((50, 1)),
         parameter_names=["alpha"],
-        examples=np.zeros((2, 8, 8), np.float32),
+        group=np.repeat([9, 10], 25),
+        dataset=np.repeat("li10", 50),
+        rows={"subfield": np.arange(50), "draw": np.zeros(50, int), "center_deg": np.zeros((50, 2))},
+        examples={"fine": np.zeros((2, 8, 8), np.float32)},
     )
-    return info, settings, data, {"epoch": np.array([1.0]), "train_loss": np.array([0.5])}
+    how = judging(trained, {"sigma_uk": sigma_uk}, header=HEADER, dataset="li10")
+    return info, how, data, {"epoch": np.array([1.0]), "train_loss": np.array([0.5])}
+
+
+def presentation_of(how):
+    return PROBE.presentation(how.trained.network, how.observation, HEADER)
 
 
 def test_a_network_that_knows_the_answer_has_no_error():
     info, settings, data, history = study()
     result = evaluate(Oracle(), info, settings, data, history)
     assert result.predicted == pytest.approx(result.truth, abs=1e-3)
-    assert result.truth == pytest.approx(data.n_above[:, :-1] - data.n_above[:, 1:])
+    assert result.truth == pytest.approx(-np.diff(data.y["n_above"][:, : BINS + 1], axis=1))
     assert result.totals["mse_dex"] < 1e-12
     assert result.totals["gain_dex"] > 1e6
     assert result.statistics["spread_ratio"] == pytest.approx(np.ones(BINS), abs=1e-5)
@@ -114,7 +123,7 @@ def test_a_network_that_ignores_the_map_has_no_spread_and_gains_nothing():
 def test_a_network_that_knows_the_density_has_no_error(name):
     """The oracle reads log10(1 + N); log10(one source + phi) is that plus the logarithm of one source."""
     info, settings, data, history = study(quantity_name=name)
-    data.volume_mpc3[:] = 1e6
+    data.y["volume_mpc3"][:] = 1e6
     one = quantity(np.arange(BINS, -1, -1), EDGES, 1e6, name)
     info["target"]["mean"] = torch.as_tensor(np.log10(one))
     info["label_statistics"]["mean_target"] += torch.as_tensor(np.log10(one))
@@ -137,38 +146,42 @@ def test_noise_has_the_pooled_sigma_and_hangs_on_the_map_not_on_the_batch():
     info, settings, data, history = study(sigma_uk=3.0)
     oracle = Oracle()
     evaluate(oracle, info, settings, data, history)
-    noisy = torch.cat(oracle.seen)[:50, 0].numpy() - data.maps
+    noisy = torch.cat(oracle.seen)[:50].numpy() - data.x
     assert noisy.std() == pytest.approx(3 * np.sqrt(8), rel=0.05)  # 2 x 2 x 2 voxels a block
     assert abs(noisy.mean()) < 4 * 3 * np.sqrt(8 / noisy.size)
     assert not np.allclose(noisy[0], noisy[1])
-    how = presentation_of_test(info, settings)
-    alone = next(observed(data.maps[:3], how, 11, "noise of test t"))
+    how = presentation_of(settings)
+    alone = next(observed(data.x[:3], how, 11, "noise of test t"))
     assert torch.equal(alone, torch.cat(oracle.seen)[:3])
-    other = next(observed(data.maps[:3], how, 11, "noise of test u"))
+    other = next(observed(data.x[:3], how, 11, "noise of test u"))
     assert not torch.equal(other, alone)
 
 
 def test_random_noise_strength_differs_from_map_to_map():
     info, settings, data, history = study(sigma_uk=[1.0, 100.0])
-    data.maps[:] = 0
+    data.x[:] = 0
     quiet = Oracle(gain=1e-3)
-    how = presentation_of_test(info, settings)
-    spread = torch.cat(list(observed(data.maps, how, 11, "s"))).flatten(1).std(dim=1).numpy() / np.sqrt(8)
+    how = presentation_of(settings)
+    spread = torch.cat(list(observed(data.x, how, 11, "s"))).flatten(1).std(dim=1).numpy() / np.sqrt(8)
     assert spread.min() < 20 < 80 < spread.max()
     assert evaluate(quiet, info, settings, data, history).settings["noise_sigma_uk"] == [1.0, 100.0]
 
 
-@pytest.mark.parametrize("name", ["dn", "n_above", "phi", "l_phi"])
-def test_counts_undo_the_quantity(name):
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_sources_undo_the_quantity(name):
     n_above = np.array([[100, 40, 10, 3, 1, 1, 0], [7, 7, 0, 0, 0, 0, 0]])
-    volume = np.array([1e6, 3e6])
-    found = counts(quantity(n_above, EDGES, volume, name), EDGES, volume, name)
+    y = {"n_above": n_above, "volume_mpc3": np.array([1e6, 3e6])}
+    found = LuminosityTarget(name, "log10_1p", tuple(EDGES)).sources(
+        quantity(n_above, EDGES, y["volume_mpc3"], name), y
+    )
     expected = n_above[:, :-1] if name == "n_above" else n_above[:, :-1] - n_above[:, 1:]
     assert found == pytest.approx(expected)
 
 
 def test_predictions_below_nothing_are_nothing():
-    assert natural(np.array([-0.3, 0.0, 1.0]), "log10_1p") == pytest.approx([0, 0, 9])
+    target = LuminosityTarget("dn", "log10_1p", (4.0, 5.0, 6.0, 7.0))
+    found = target.decode(np.array([[-0.3, 0.0, 1.0]]), {"volume_mpc3": np.array([1e6])})
+    assert found[0] == pytest.approx([0, 0, 9])
 
 
 def test_evaluation_file_gives_back_what_was_written(tmp_path):
@@ -202,7 +215,7 @@ def spoil(path, how: str) -> None:
         elif how == "lacking":
             del file["statistics"]
         elif how == "lacking a column":
-            del file["statistics/p2.5"]
+            del file["rows/group"]
         elif how == "kind":
             file.attrs["limelight_kind"] = "maps"
 
@@ -214,7 +227,7 @@ def spoil(path, how: str) -> None:
         ("NaN", "NaN"),
         ("ragged", "shapes"),
         ("lacking", "statistics"),
-        ("lacking a column", "p2.5 in group 'statistics'"),
+        ("lacking a column", "group in group 'rows'"),
         ("kind", "kind 'maps'"),
     ],
 )
@@ -233,31 +246,32 @@ def test_bad_evaluation_files_are_refused_in_one_line(how, says, tmp_path):
 )
 def test_maps_of_another_geometry_are_refused(key, value):
     info, settings, data, history = study()
-    data.geometry[key] = value
+    ours = HEADER.geometry
+    data.header = dataclasses.replace(HEADER, geometry={**ours, key: value})
     with pytest.raises(LimelightError, match=key):
         evaluate(Oracle(), info, settings, data, history)
-    check_geometry(info["geometry"] | {"size_deg": 1.0 + 1e-9}, info["geometry"], "rounding is forgiven")
+    check_geometry(ours | {"size_deg": 1.0 + 1e-9}, ours, "rounding is forgiven")
 
 
 def test_maps_that_training_saw_and_other_bins_are_refused():
     info, settings, data, history = study()
-    data.lightcone[30:] = 2
-    with pytest.raises(LimelightError, match=r"light-cones \[2\]"):
+    data.group[30:] = 2
+    with pytest.raises(LimelightError, match=r"realisations \[2\]"):
         evaluate(Oracle(), info, settings, data, history)
     info, settings, data, history = study()
-    data.log10_lum_edges = data.log10_lum_edges + 0.1
-    with pytest.raises(LimelightError, match="luminosity edges"):
+    data.header = dataclasses.replace(HEADER, truths={"labels": {**LABELS, "log10_lum_min": 4.1}})
+    with pytest.raises(LimelightError, match="log10_lum_min"):
         evaluate(Oracle(), info, settings, data, history)
 
 
 def test_maps_of_another_line_model_or_split_are_refused():
     info, settings, data, history = study()
-    data.line_model = np.repeat("breysse", 50)
+    data.dataset = np.repeat("breysse", 50)
     with pytest.raises(LimelightError, match="breysse; expected li10"):
         evaluate(Oracle(), info, settings, data, history)
     info, settings, data, history = study()
-    data.lightcone[:] = 3
-    with pytest.raises(LimelightError, match="test light-cones"):
+    data.group[:] = 3
+    with pytest.raises(LimelightError, match="test realisations"):
         evaluate(Oracle(), info, settings, data, history)
 
 

@@ -164,6 +164,6 @@ def test_the_page_says_what_the_audit_found():
         drawn = by_label[label].get_ydata()
         assert drawn[told] == pytest.approx(result.columns[column][told])
         assert np.isnan(drawn[~told]).all()
-    heat = next(panel for panel in figure.axes if panel.get_ylabel() == r"luminosity [$L_\odot$] asked")
+    heat = next(panel for panel in figure.axes if panel.get_ylabel() == r"luminosity asked [$L_\odot$]")
     found = np.asarray(heat.collections[0].get_array())
     assert found == pytest.approx(result.interventions["adding"]["response"].T), "the changed bin is the column"

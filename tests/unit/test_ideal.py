@@ -14,7 +14,7 @@ from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.section import plain
 
-HALOS, CUT = halos_of(1), 5.0
+HALOS, CUT = halos_of(1), 5.5
 LABELS = Labels(log10_lum_min=3.5, log10_lum_max=7.0, bins=49)
 TABLE = SimpleNamespace(lightcone=3, cosmology=Cosmology(), center_deg=np.zeros((1, 2)))
 

@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from limelight.figures.inference import calibration_figure, money_figure
 from map_files import GRID, LABELS, make_files, subfields
 from scipy import stats
 
 from limelight.errors import LimelightError
-from limelight.figures.inference import calibration_figure, money_figure
 from limelight.figures.style import save
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts, write_rows
+from limelight.files import write_csv
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
@@ -179,7 +180,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     shares = {row["bin"]: row["covered_95"] for row in rows if str(row["bin"]).startswith(("usual", "predictive"))}
     assert shares["usual at 0.05"] == pytest.approx(0.95, abs=0.01)
     assert shares["predictive 0"] == pytest.approx(0.95, abs=0.01)
-    write_rows(tmp_path / "c.csv", rows, COLUMNS)
+    write_csv(tmp_path / "c.csv", rows, 5, COLUMNS)
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
     save(calibration_figure(rows, arrays, result.log10_lum_edges, "a title"), tmp_path / "c.csv")

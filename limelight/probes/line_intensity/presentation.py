@@ -13,6 +13,7 @@ from torch import Tensor
 
 from limelight.data.shard import Header
 from limelight.data.targets import Target
+from limelight.errors import problem
 from limelight.probes.line_intensity.config import LineNetwork, LineTraining
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.foregrounds import add_foregrounds
@@ -24,7 +25,7 @@ from limelight.probes.line_intensity.maps.instrument import (
     noise_sigma,
     pooled_sigma,
 )
-from limelight.probes.line_intensity.maps.pooling import transform
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
 from limelight.probes.line_intensity.settings import LineObservation
 from limelight.probes.line_intensity.shards import grid_of
 from limelight.training.presentation import Data, Truths, answers
@@ -174,19 +175,25 @@ def line_presentation(
 ) -> LinePresentation:
     """How a network is shown maps: in training with its own observation, in a test with the test's and unchanged.
 
-    A test's observation has no preprocessing: the network's own counts.
+    A test's observation has no preprocessing: the network's own counts. Refuses a test's noise where a network cannot read the
+    negative values that it makes.
     """
     grid, beam_fwhm_arcmin = grid_of(header.geometry)
     edges = log10_lum_edges(header.truths["labels"])
     training = observation.preprocessing is not None
     noise = observation.noise.values()
+    sigma = tuple(noise_sigma(setting, observation.instrument, grid) for setting in noise)
+    name = network.preprocessing.transform
+    if not training and not TRANSFORMS[name].negative and max(high for _, high in sigma) > 0:
+        fix = "use another test, or train with asinh or signed_log"
+        raise problem("noise of the test", f"noise for a network that reads {name} of maps without", "no noise", fix)
     return LinePresentation(
         target=target,
         bin_width=float(edges[1] - edges[0]),
         grid=grid,
-        noise=tuple(noise_sigma(setting, observation.instrument, grid) for setting in noise),
+        noise=sigma,
         foregrounds=observation.foregrounds,
-        transform=network.preprocessing.transform,
+        transform=name,
         scale_uk=network.preprocessing.scale_uk,
         augmentation=augmentation_of(network.training) if training else Augmentation(),
         beam_fwhm_arcmin=beam_fwhm_arcmin,

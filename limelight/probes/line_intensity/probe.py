@@ -33,6 +33,7 @@ class LineIntensity(Probe):
     figures = LINE_FIGURES
     figures_of_each_network = EACH_NETWORK
     noise_unit = "µK per fine voxel"
+    wanted = metrics.WANTED
 
     # The config
 
@@ -102,6 +103,13 @@ class LineIntensity(Probe):
 
     def in_words(self, totals: Mapping[str, float]) -> str:
         return metrics.in_words(totals) if "mse_dex" in totals else ""
+
+    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
+        """Whether a network reads maps without noise as it should."""
+        noisy = np.max(settings["noise_sigma_uk"]) > 0 or settings["foregrounds"] != "none"
+        if noisy or "mse_dex" not in totals:
+            return ""
+        return f" -> {'yes' if metrics.reads_the_map(totals) else 'NO'}"
 
     def describe_test(self, evaluation_settings, how: LinePresentation) -> dict:
         """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""
