@@ -13,7 +13,6 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.maps.files import write_maps
-from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.progress import progress
 from limelight.study.config import load_study
