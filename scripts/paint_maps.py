@@ -14,9 +14,9 @@ from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.probes.line_intensity.settings import map_settings
 from limelight.progress import progress
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def main() -> None:
