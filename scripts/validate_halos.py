@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from limelight.figures.halos import validation_page
 
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors

@@ -6,7 +6,6 @@ The four networks are trained here, on small maps painted with the package's own
 import csv
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,9 +14,11 @@ import torch
 from astropy import constants
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
-from training_toys import EDGES, GRID, LABELS, SHAPE, Toys, settings
+from judging_toys import auditing, dataset_settings, judging
+from training_toys import DATASET, EDGES, GRID, LABELS, PROBE, SHAPE, made_rows, settings
 
 from limelight.cosmology import Cosmology
+from limelight.data.shard import Rows
 from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.evaluation.audit import (
@@ -26,7 +27,7 @@ from limelight.evaluation.audit import (
     REMEMBERS,
     TOO_FEW,
     audit,
-    condemned_bins,
+    condemned,
     in_words,
     pick,
     r_squared_within,
@@ -44,6 +45,7 @@ from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.shards import line_header
 from limelight.training.loop import train
 
 LIMITS = {
@@ -68,10 +70,11 @@ OPTIONS = {
 
 
 COSMOLOGY = {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82}
+HEADER = line_header(GRID, 0.0, LABELS, COSMOLOGY)
 
 
 @functools.cache
-def sky(count: int, seed: int) -> Toys:
+def sky(count: int, seed: int, group: int = 0) -> Rows:
     """`count` painted and pooled maps, each with its own number of sources and its own brightness (its "line model")."""
     rng = np.random.default_rng(seed)
     maps, labels = [], []
@@ -83,36 +86,31 @@ def sky(count: int, seed: int) -> Toys:
         cube = paint(place, redshift, redshift, log10_lum, GRID, np.zeros(2), Cosmology(**COSMOLOGY))
         maps.append(pool(cube, GRID.pool_pixels, GRID.pool_channels))
         labels.append(count_above(log10_lum, EDGES))
-    return Toys(np.array(maps), np.array(labels), np.full(count, 1e6))
+    found = made_rows(np.array(maps)[:, None], np.array(labels), group)
+    rows, examples = {"center_deg": np.zeros((count, 2))}, {"fine": np.zeros((1, 32, 32), np.float32)}
+    return dataclasses.replace(found, header=HEADER, rows=rows, examples=examples)
 
 
-def trained(folder, **changes):
-    """A network trained on 120 such maps, as load_model gives it."""
-    how = settings(**{"network__preprocessing": {"scale_uk": 1.0}, "network__options": {"filters": 8}, **changes})
-    content, _ = train(how, GRID, sky(120, 0), sky(24, 1), folder)
-    module = build(content["architecture"], content["options"], SHAPE, len(content["log10_lum_edges"]) - 1)
+def usual(network: dict | None = None, **training):
+    """Settings of a network; network: keys of its entry in the config."""
+    entry = {"preprocessing": {"scale_uk": 1.0}, "options": {"filters": 8}, **(network or {})}
+    return settings(network=entry, **training)
+
+
+def trained(folder, network: dict | None = None, **training):
+    """A network trained on 120 such maps, as load_model gives it, with its settings."""
+    wanted = usual(network, **training)
+    content, _ = train(wanted, PROBE, sky(120, 0), sky(24, 1), folder)
+    module = build(content["architecture"], content["options"], SHAPE, tuple(content["target"]["shape"]))
     module.load_state_dict(content["state_dict"])
-    return module.eval(), content
+    return module.eval(), content, wanted
 
 
-def examined(network, control=None, maps: int = 64, line_model: dict | None = None):
-    """The audit of a network on maps that it has not seen. line_model: their entry in the config."""
-    geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
-    data = SimpleNamespace(
-        **vars(sky(maps, 2)),
-        center_deg=np.zeros((maps, 2)),
-        geometry=geometry,
-        lightcone=np.full(maps, 9),
-        cosmology=COSMOLOGY,
-    )
-    how = settings() | {
-        "audit": OPTIONS,
-        "audited_on": ["toy"],
-        "datasets": {"toy": line_model or {}},
-        "splits": {"test": [9]},
-        "test": {"name": "t", "noise": {"sigma_uk": 0}, "foregrounds": None},
-    }
-    return audit(*network, how, {"toy": data}, control)
+def examined(network, control=None, maps: int = 64, group: int = 9, **dataset):
+    """The audit of a network on maps that it has not seen. dataset: keys of their entry in the config."""
+    test = dataclasses.replace(judging(network[2], header=HEADER), dataset=dataset_settings(header=HEADER, **dataset))
+    how = auditing(test, **OPTIONS)
+    return audit(*network[:2], how, PROBE, {DATASET: sky(maps, 2, group)}, control and control[:2])
 
 
 GOOD = {"epochs": 20, "learning_rate": 4e-3, "schedule": "one_cycle", "batch_size": 12}
@@ -149,9 +147,9 @@ def test_permuted_labels_are_condemned(good, permuted):
 
 
 def test_a_constant_network_is_condemned(good):
-    result = examined((Constant(), good[1]))
+    result = examined((Constant(), *good[1:]))
     assert set(result.verdict) == {REMEMBERS, TOO_FEW}
-    assert (result.bins["spread_ratio"] == 0).all()
+    assert (result.columns["spread_ratio"] == 0).all()
 
 
 def test_a_network_that_plain_sgd_left_standing_is_condemned(tmp_path):
@@ -164,13 +162,13 @@ def test_the_parts_of_the_good_audit_are_as_they_must_be(good, permuted):
     """What a reader does to each test: it follows, beats both constants, and says little of an empty map."""
     result = examined(good, permuted)
     told = result.verdict != TOO_FEW
-    assert (result.bins["gain_over_control"][told] > 1.5).all()
+    assert (result.columns["gain_over_control"][told] > 1.5).all()
     assert result.control == "toy"
-    assert result.blank["clean"][0] < 0.5 * sky(120, 0).n_above[:, 0].mean()
+    assert result.blank["clean"][0] < 0.5 * sky(120, 0).y["n_above"][:, 0].mean()
     clean, noisy = result.noise["r_squared"]
-    assert clean == pytest.approx(result.bins["r_squared"]), "the sweep starts at the test's own noise"
+    assert clean == pytest.approx(result.columns["r_squared"]), "the sweep starts at the test's own noise"
     assert (noisy[told] < clean[told]).all(), "noise that training never showed"
-    assert result.adding["response"].shape == (10, 10)
+    assert result.interventions["adding"]["response"].shape == (10, 10)
 
 
 @pytest.mark.parametrize(
@@ -183,16 +181,15 @@ def test_the_parts_of_the_good_audit_are_as_they_must_be(good, permuted):
     ],
 )
 def test_every_target_and_preprocessing_can_be_audited(target, preprocessing, tmp_path):
-    network = trained(
-        tmp_path, epochs=1, network__target=target, network__preprocessing={"scale_uk": 1.0, **preprocessing}
-    )
+    network = trained(tmp_path, {"target": target, "preprocessing": {"scale_uk": 1.0, **preprocessing}}, epochs=1)
     result = examined(network, maps=24)
-    sources = sky(24, 2).n_above[:, :10] - (0 if target.get("quantity") == "n_above" else sky(24, 2).n_above[:, 1:11])
-    assert result.bins["mean_sources"] == pytest.approx(sources.mean(axis=0))
+    n_above = sky(24, 2).y["n_above"]
+    sources = n_above[:, :10] - (0 if target.get("quantity") == "n_above" else n_above[:, 1:11])
+    assert result.columns["mean_truth"] == pytest.approx(sources.mean(axis=0))
     assert all(
-        np.isfinite(result.bins[name][:6]).all() for name in ("r_squared", "dimming_response", "adding_response")
+        np.isfinite(result.columns[name][:6]).all() for name in ("r_squared", "dimming_response", "adding_response")
     )
-    assert len(result.noise["sigma_uk"]) == (1 if preprocessing else 2), "no noise for what reads no negative values"
+    assert len(result.noise["level"]) == (1 if preprocessing else 2), "no noise for what reads no negative values"
     assert (result.scatter["truth"] >= 0).all()
 
 
@@ -201,7 +198,7 @@ def test_every_target_and_preprocessing_can_be_audited(target, preprocessing, tm
 
 def columns(**changes) -> dict[str, np.ndarray]:
     """One bin that is read, with changes."""
-    values = {"mean_sources": 100, "r_squared": 0.9, "gain_over_mean": 10, "gain_over_control": 10, "blank_share": 0.1}
+    values = {"mean_truth": 100, "r_squared": 0.9, "gain_over_mean": 10, "gain_over_control": 10, "blank_share": 0.1}
     values |= {"dimming_response": 1, "superposing_response": 1} | changes
     return {name: np.array([float(value)]) for name, value in values.items()}
 
@@ -210,7 +207,7 @@ def columns(**changes) -> dict[str, np.ndarray]:
     ("changes", "verdict"),
     [
         ({}, READS),
-        ({"mean_sources": 9.9}, TOO_FEW),
+        ({"mean_truth": 9.9}, TOO_FEW),
         ({"r_squared": np.nan}, TOO_FEW),
         ({"r_squared": 0.49}, PARTLY),
         ({"r_squared": 0.19}, REMEMBERS),
@@ -298,11 +295,13 @@ def test_added_sources_shine_as_bright_as_physics_has_it(beam_fwhm_arcmin):
 
 def test_no_sources_are_added_where_the_maps_line_model_cuts_them(good):
     """Bins below the cut are asked as before, bins above it are not asked."""
-    whole, cut = examined(good), examined(good, line_model={"log10_lum_cut": float(EDGES[5])})
+    whole, cut = examined(good), examined(good, log10_lum_cut=float(EDGES[5]))
     above = np.arange(LABELS["bins"]) >= 5
-    assert np.isfinite(whole.bins["adding_response"]).all()
-    assert np.isnan(cut.bins["adding_response"][above]).all()
-    np.testing.assert_array_equal(cut.adding["response"][~above], whole.adding["response"][~above])
+    assert np.isfinite(whole.columns["adding_response"]).all()
+    assert np.isnan(cut.columns["adding_response"][above]).all()
+    np.testing.assert_array_equal(
+        cut.interventions["adding"]["response"][~above], whole.interventions["adding"]["response"][~above]
+    )
 
 
 # Files
@@ -314,39 +313,43 @@ def test_the_audit_file_and_table_hold_what_was_found(good, tmp_path):
     back = read_audit(tmp_path / "a.h5")
     assert back.verdict.tolist() == result.verdict.tolist()
     assert in_words(back) == in_words(result)
-    for group in ("bins", "scatter", "blank", "dimming", "adding", "noise", "models"):
+    for group in ("columns", "scatter", "blank", "noise", "datasets"):
         for name, values in getattr(result, group).items():
             np.testing.assert_array_equal(getattr(back, group)[name], values)
+    assert list(back.interventions) == ["dimming", "superposing", "adding"]
+    for name, details in result.interventions.items():
+        for key, values in details.items():
+            np.testing.assert_array_equal(back.interventions[name][key], values)
     assert "audit_summary: audit of toy: reads" in describe(tmp_path / "a.h5")
     write_table(tmp_path / "a.csv", result)
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["verdict"] for row in rows] == result.verdict.tolist()
-    assert [float(row["r_squared"]) for row in rows] == pytest.approx(result.bins["r_squared"], rel=1e-5)
+    assert [float(row["r_squared"]) for row in rows] == pytest.approx(result.columns["r_squared"], rel=1e-5)
     assert {row["gain_over_control"] for row in rows} == {""}, "no control, no number"
-    save(audit_page(back), tmp_path / "a.pdf")
+    save(audit_page([back]), tmp_path / "a.pdf")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
 def test_an_incomplete_audit_file_is_refused_in_one_line(good, tmp_path):
     write_audit(tmp_path / "a.h5", examined(good), provenance({}, 7))
     with h5py.File(tmp_path / "a.h5", "a") as file:
-        del file["bins/r_squared"]
-    with pytest.raises(LimelightError, match="no r_squared in 'bins'"):
+        del file["columns/r_squared"]
+    with pytest.raises(LimelightError, match="no r_squared in 'columns'"):
         read_audit(tmp_path / "a.h5")
 
 
 def test_condemned_bins_are_named_by_their_luminosity(good):
-    result = examined((Constant(), good[1]))
-    assert condemned_bins(result) == ["10^4.00 to 10^5.20 Lsun"]
+    result = examined((Constant(), *good[1:]))
+    assert condemned(result) == ["10^4.00 to 10^5.20 Lsun"]
     result.verdict[2] = READS
-    assert condemned_bins(result) == ["10^4.00 to 10^4.40 Lsun", "10^4.60 to 10^5.20 Lsun"]
+    assert condemned(result) == ["10^4.00 to 10^4.40 Lsun", "10^4.60 to 10^5.20 Lsun"]
 
 
 def test_a_prediction_is_warned_of_condemned_bins_by_its_own_audit_alone(good):
     info = good[1] | {"provenance": {"config_hash": "abc"}}
-    condemned = examined((Constant(), info))
+    condemned = examined((Constant(), info, good[2]))
     assert "10^4.00 to 10^5.20 Lsun" in warning(condemned, info, "a.h5")
-    assert warning(examined((good[0], info)), info, "a.h5") == ""
+    assert warning(examined((good[0], info, good[2])), info, "a.h5") == ""
     with pytest.raises(
         LimelightError, match=r"a\.h5: found an audit of 'toy' made from abc; expected 'toy' made from xyz"
     ):
@@ -354,15 +357,5 @@ def test_a_prediction_is_warned_of_condemned_bins_by_its_own_audit_alone(good):
 
 
 def test_maps_of_training_are_refused(good):
-    geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
-    data = SimpleNamespace(
-        **vars(sky(64, 2)),
-        center_deg=np.zeros((64, 2)),
-        geometry=geometry,
-        lightcone=np.full(64, 3),
-        cosmology=COSMOLOGY,
-    )
-    how = settings() | {"audit": OPTIONS, "audited_on": ["toy"], "splits": {"test": [9]}}
-    how |= {"test": {"name": "t", "noise": {"sigma_uk": 0}, "foregrounds": None}}
-    with pytest.raises(LimelightError, match=r"light-cones \[3\]"):
-        audit(*good, how, {"toy": data})
+    with pytest.raises(LimelightError, match=r"realisations \[3\]"):
+        examined(good, group=3)

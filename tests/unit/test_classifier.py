@@ -1,23 +1,21 @@
-"""The classifier: a network that says which line model painted a map."""
+"""The classifier: a network whose target is the line model that painted a map; no room of its own but a figure."""
 
-import dataclasses
+from dataclasses import replace
 from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from limelight.evaluation.classify import (
-    Classification,
-    classify,
-    in_words,
-    read_classification,
-    write_classification,
-)
-from training_toys import GRID, SHAPE, settings, toys
+from judging_toys import judging
+from training_toys import PROBE, SHAPE, settings, toys
 
+from limelight.data.shard import Rows
+from limelight.data.targets import ClassTarget
 from limelight.errors import LimelightError
-from limelight.figures.confusion import confusion_matrix
+from limelight.evaluation.evaluation_file import read_evaluation, write_evaluation
+from limelight.evaluation.metrics import class_metrics, in_words
+from limelight.evaluation.predict import evaluate
+from limelight.figures.confusion import accuracy, confusion, confusion_matrix
 from limelight.figures.style import save
 from limelight.files import provenance
 from limelight.networks import build
@@ -26,90 +24,98 @@ from limelight.training.loop import train
 from limelight.training.losses import Loss
 
 MODELS = ("faint", "bright")
+HISTORY = {"epoch": np.array([1.0])}
 
 
-def painted(count: int, seed: int) -> SimpleNamespace:
+def painted(count: int, seed: int, group: int = 0) -> Rows:
     """Maps of two line models, in turns; the second makes every source ten times as bright and counts it as it was."""
-    found = toys(count, seed)
+    found = toys(count, seed, group=group)
     bright = np.arange(count) % 2 == 1
-    maps = np.where(bright[:, None, None, None], 10 * found.maps, found.maps)
-    return SimpleNamespace(maps=maps, n_above=found.n_above, volume_mpc3=found.volume_mpc3,
-                           line_model=np.array(MODELS)[bright.astype(int)])  # fmt: skip
+    x = np.where(bright[:, None, None, None, None], 10 * found.x, found.x)
+    return replace(found, x=x, dataset=np.array(MODELS)[bright.astype(int)])
 
 
-def how(**training) -> dict:
-    return settings(
-        network__target={"quantity": "line_model"},
-        network__line_models=list(MODELS),
-        network__preprocessing={"scale_uk": 30.0},
-        **{"loss": "cross_entropy", "epochs": 8, **training},
-    )
+def of_dataset(found: Rows, name: str) -> Rows:
+    """The rows of one dataset."""
+    keep = found.dataset == name
+    y = {key: values[keep] for key, values in found.y.items()}
+    columns = {key: getattr(found, key)[keep] for key in ("x", "theta", "group", "dataset")}
+    return replace(found, y=y, **columns, examples={"fine": np.zeros((4, 32, 32), np.float32)})
+
+
+def how(**training):
+    network = {
+        "target": {"quantity": "line_model"},
+        "line_models": list(MODELS),
+        "preprocessing": {"scale_uk": 30.0},
+    }
+    return settings(network=network, **{"loss": "cross_entropy", "epochs": 8, **training})
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """(network, model content, history) of one trained on 48 maps."""
-    content, history = train(how(), GRID, painted(48, 0), painted(16, 1), tmp_path_factory.mktemp("classifier"))
-    module = build(content["architecture"], content["options"], SHAPE, 2)
+    folder = tmp_path_factory.mktemp("classifier")
+    content, history = train(how(), PROBE, painted(48, 0), painted(16, 1), folder)
+    module = build(content["architecture"], content["options"], SHAPE, (2,))
     module.load_state_dict(content["state_dict"])
     return module.eval(), content, history
 
 
 def test_it_learns_to_tell_them_apart(classifier):
     _, content, history = classifier
-    assert content["target"]["classes"] == list(MODELS)
+    assert content["target"]["axis"]["names"] == MODELS
+    assert content["target"]["outputs"] == "log_odds"
     assert history[0]["mean_predictor_loss"] == pytest.approx(np.log(2)), "half and half: a bit, in nats"
     assert history[0]["mean_predictor_mse"] == pytest.approx(0.25)
     assert history[-1]["validation_loss"] < 0.1
 
 
-def shown_maps(count: int = 32, lightcone: int = 9) -> SimpleNamespace:
-    found = painted(count, 2)
-    geometry = {**dataclasses.asdict(GRID), "beam_fwhm_arcmin": 0.0}
-    return SimpleNamespace(**vars(found), geometry=geometry, lightcone=np.full(count, lightcone))
+def judged(classifier, name: str, sigma_uk: float, group: int = 9):
+    """Its evaluation on the test maps of one of its classes."""
+    test = judging(how(), {"sigma_uk": sigma_uk}, test=f"{name} {sigma_uk:g}", dataset=name)
+    found = of_dataset(painted(32, 2, group), name)
+    return evaluate(*classifier[:2], test, PROBE, found, HISTORY)
 
 
-def test_probabilities_and_confusion_of_test_maps(classifier, tmp_path):
-    noise = {"none": {"sigma_uk": 0}, "loud": {"sigma_uk": 1e4}}
-    asked = how() | {"splits": {"test": [9]}, "noise": noise}
-    result = classify(*classifier[:2], asked, shown_maps())
-    assert result.probability.shape == (2, 32, 2)
-    assert result.probability.sum(axis=2) == pytest.approx(1)
-    assert result.accuracy(0) == 1.0
-    assert result.confusion(0).tolist() == [[16, 0], [0, 16]]
-    assert result.accuracy(1) == pytest.approx(0.5, abs=0.3), "nothing is to be seen in such noise"
-    assert result.confusion(1).sum(axis=1).tolist() == [16, 16]
-    assert "100.0% under none" in in_words(result)
-    assert "50.0% by chance" in in_words(result)
+def test_probabilities_accuracy_and_confusion_come_from_evaluations(classifier, tmp_path):
+    quiet, loud = ([judged(classifier, name, sigma) for name in MODELS] for sigma in (0.0, 1e4))
+    for e, name in zip(quiet, MODELS, strict=True):
+        assert e.axis.names == MODELS
+        assert e.predicted.shape == (16, 2)
+        assert e.predicted.sum(axis=1) == pytest.approx(1)
+        assert e.truth.argmax(axis=1).tolist() == [MODELS.index(name)] * 16
+        assert (e.totals["accuracy"], e.totals["accuracy_by_chance"]) == (1.0, 1.0)
+        assert "100.0% of 16 rows told" in in_words(e.totals)
+    assert confusion(quiet).tolist() == [[16, 0], [0, 16]]
+    assert accuracy(confusion(quiet)) == 1.0
+    assert accuracy(confusion(loud)) == pytest.approx(0.5, abs=0.3), "nothing is to be seen in such noise"
+    assert confusion(loud).sum(axis=1).tolist() == [16, 16]
 
-    write_classification(tmp_path / "c.h5", result, provenance({}, 7))
-    back = read_classification(tmp_path / "c.h5")
-    assert (back.classes, back.noise) == (list(MODELS), ["none", "loud"])
-    np.testing.assert_array_equal(back.probability, result.probability)
-    save(confusion_matrix(back), tmp_path / "c.pdf")
+    write_evaluation(tmp_path / "e.h5", quiet[0], provenance({}, 7))
+    back = read_evaluation(tmp_path / "e.h5")
+    assert back.axis.names == MODELS
+    np.testing.assert_array_equal(back.predicted, quiet[0].predicted)
+    save(confusion_matrix([back, quiet[1], *loud]), tmp_path / "c.pdf")
     assert (tmp_path / "c.png").stat().st_size > 5000
-    with h5py.File(tmp_path / "c.h5", "a") as file:
-        del file["probability"]
-        file["probability"] = np.zeros((1, 32, 2))
-    with pytest.raises(LimelightError, match="probabilities"):
-        read_classification(tmp_path / "c.h5")
-
-
-def test_maps_of_another_split_or_model_are_refused(classifier):
-    asked = how() | {"splits": {"test": [9]}}
-    with pytest.raises(LimelightError, match=r"light-cones \[3\]"):
-        classify(*classifier[:2], asked, shown_maps(lightcone=3))
-    other = shown_maps()
-    other.line_model[:] = "other"
-    with pytest.raises(LimelightError, match="other"):
-        classify(*classifier[:2], asked, other)
 
 
 def test_the_confusion_matrix_counts_rows_by_what_painted_them():
-    probability = np.array([[[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]])
-    result = Classification("c", ["a", "b"], ["none"], probability, np.array([0, 0, 1]), np.zeros(3))
-    assert result.confusion(0).tolist() == [[1, 1], [0, 1]]
-    assert result.accuracy(0) == pytest.approx(2 / 3)
+    probability = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    truth = ClassTarget(("a", "b")).truth({"dataset": np.array([0, 0, 1])})
+    found = confusion([SimpleNamespace(truth=truth, predicted=probability)])
+    assert found.tolist() == [[1, 1], [0, 1]]
+    assert accuracy(found) == pytest.approx(2 / 3)
+    _, totals = class_metrics(SimpleNamespace(truth=truth, predicted=probability))
+    assert totals == {"accuracy": pytest.approx(2 / 3), "accuracy_by_chance": pytest.approx(2 / 3)}
+
+
+def test_maps_of_another_split_or_model_are_refused(classifier):
+    with pytest.raises(LimelightError, match=r"realisations \[3\]"):
+        judged(classifier, "faint", 0.0, group=3)
+    test = judging(how(), dataset="faint")
+    with pytest.raises(LimelightError, match="bright"):
+        evaluate(*classifier[:2], test, PROBE, of_dataset(painted(32, 2, 9), "bright"), HISTORY)
 
 
 def test_cross_entropy_is_that_of_the_softmax():
@@ -124,19 +130,19 @@ def test_cross_entropy_is_that_of_the_softmax():
 def test_it_begins_with_all_of_another_network_but_its_last_layer(classifier):
     torch.manual_seed(3)
     options = classifier[1]["options"]
-    counts, fresh = build("limelight", options, SHAPE, 10), build("limelight", options, SHAPE, 2)
+    counts, fresh = build("limelight", options, SHAPE, (10,)), build("limelight", options, SHAPE, (2,))
     own = fresh.output.weight.clone()
     adopt(fresh, counts.state_dict(), "c")
     assert torch.equal(fresh.stem.weight, counts.stem.weight)
     assert torch.equal(fresh.dense.bias, counts.dense.bias)
     assert torch.equal(fresh.output.weight, own)
     with pytest.raises(LimelightError, match="same network but for its last layer"):
-        adopt(build("limelight", {"filters": 8}, SHAPE, 2), counts.state_dict(), "c")
+        adopt(build("limelight", {"filters": 8}, SHAPE, (2,)), counts.state_dict(), "c")
 
 
 def test_training_goes_on_from_those_weights(classifier, tmp_path):
     start = classifier[0].state_dict()
-    _, history = train(how(epochs=1), GRID, painted(48, 0), painted(16, 1), tmp_path, start=start)
+    _, history = train(how(epochs=1), PROBE, painted(48, 0), painted(16, 1), tmp_path, start=start)
     assert history[0]["validation_loss"] < 0.2
-    _, fresh = train(how(epochs=1), GRID, painted(48, 0), painted(16, 1), tmp_path)
+    _, fresh = train(how(epochs=1), PROBE, painted(48, 0), painted(16, 1), tmp_path)
     assert fresh[0]["validation_loss"] > 2 * history[0]["validation_loss"]

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from limelight.data.axes import OutputAxis
 from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of, read_intervals, write_intervals
@@ -16,10 +17,10 @@ def made(maps: int = 3, bins: int = 4, samples: int = 400) -> Intervals:
         method="test method",
         test="quiet",
         settings={"noise_sigma_uk": 3.47},
-        log10_lum_edges=np.linspace(4, 6, bins + 1),
+        axis=OutputAxis("luminosity", "Lsun", log10=True, edges=tuple(np.linspace(4, 6, bins + 1).tolist())),
         truth=rng.poisson(50, (maps, bins)),
         quantiles=quantiles_of(drawn),
-        rows={name: np.arange(maps) for name in ("lightcone", "subfield", "draw")},
+        rows={name: np.arange(maps) for name in ("group", "subfield", "draw")},
         seconds=np.zeros(maps),
         samples=drawn,
         parameter_samples=rng.normal(size=(maps, 7, 2)),
@@ -47,7 +48,8 @@ def test_a_round_trip_keeps_everything(tmp_path):
     found, before = read_intervals(tmp_path / "a.h5"), made()
     assert (found.method, found.test, found.settings) == (before.method, before.test, before.settings)
     assert found.parameter_names == ["alpha", "beta"]
-    for name in ("truth", "quantiles", "samples", "parameters", "log10_lum_edges"):
+    assert (found.axis, found.counts) == (before.axis, True)
+    for name in ("truth", "quantiles", "samples", "parameters"):
         np.testing.assert_array_equal(getattr(found, name), getattr(before, name))
     np.testing.assert_allclose(found.parameter_samples, before.parameter_samples, rtol=1e-6)
     np.testing.assert_array_equal(found.rows["draw"], np.arange(3))

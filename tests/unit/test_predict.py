@@ -1,9 +1,9 @@
 """A trained network on a user's own cube, and files describing themselves."""
 
 import csv
-import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -12,7 +12,10 @@ import pytest
 import torch
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
+from map_files import GRID as MAPS_GRID
+from map_files import make_files
 
+from limelight.data.shard import open_shard
 from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.files import provenance, write_csv, write_hdf5
@@ -20,51 +23,59 @@ from limelight.networks import build
 from limelight.probes.line_intensity.apply import (
     COLUMNS,
     bins_outside_training,
-    cube_volume_mpc3,
     luminosity_function,
     prepare_cube,
+    trained,
 )
 from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.shards import line_header
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
 EDGES = np.linspace(4, 7, 7)
+LABELS = {"log10_lum_min": 4.0, "log10_lum_max": 7.0, "bins": 6}
 COSMOLOGY = {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82}
 
 
-def model_content(beam: float = 0.0, transform: str = "asinh", quantity: str = "dn") -> dict:
+def model_content(
+    beam: float = 0.0, transform: str = "asinh", quantity: str = "dn", cosmology: dict = COSMOLOGY
+) -> dict:
     """What a model file of an untrained but sound network holds."""
     torch.manual_seed(0)
-    geometry = {field: getattr(GRID, field) for field in GRID.__dataclass_fields__}
-    module = build("limelight", {"filters": 4}, GRID.pooled_shape, 6)
+    header = line_header(GRID, beam, LABELS, cosmology)
+    module = build("limelight", {"filters": 4}, header.shape, (6,))
+    target = {"quantity": quantity, "transform": "log10_1p", "standardise": True}
     return {
+        "probe": "line_intensity",
         "network": "mine",
         "architecture": "limelight",
         "options": {"filters": 4},
-        "input_shape": list(GRID.pooled_shape),
+        "header": asdict(header),
+        "entry": {
+            "architecture": "limelight",
+            "options": {"filters": 4},
+            "line_models": ["li10"],
+            "preprocessing": {"transform": transform, "scale_uk": 3.0},
+            "target": target,
+        },
+        "observation": {"noise": {"none": {"sigma_uk": 0}}},
         "state_dict": module.state_dict(),
-        "geometry": {**geometry, "beam_fwhm_arcmin": beam},
-        "preprocessing": {"transform": transform, "scale_uk": 3.0},
         "target": {
-            "quantity": quantity,
-            "transform": "log10_1p",
-            "standardise": True,
+            "shape": [6],
+            "outputs": "target",
             "mean": torch.linspace(3, 0.5, 6, dtype=torch.float64),
             "std": torch.full((6,), 0.1, dtype=torch.float64),
         },
-        "noise": {"none": {"sigma_uk": 0}},
-        "foregrounds": None,
-        "log10_lum_edges": torch.as_tensor(EDGES),
         "label_statistics": {"percentiles": torch.tensor([[0.0], [1], [2], [3], [1e9]]).repeat(1, 6)},
     }
 
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    save_model(tmp_path / "model.pt", model_content(), provenance({"cosmology": COSMOLOGY}, 1))
+    save_model(tmp_path / "model.pt", model_content(), provenance({}, 1))
     return tmp_path / "model.pt"
 
 
@@ -100,7 +111,7 @@ class Says(torch.nn.Module):
 
 
 def info_of(**changes) -> dict:
-    info = {**model_content(**changes), "provenance": {"settings": json.dumps({"cosmology": COSMOLOGY})}}
+    info = model_content(**changes)
     info["target"]["mean"], info["target"]["std"] = torch.zeros(6), torch.ones(6)
     return info
 
@@ -111,11 +122,11 @@ def test_volume_is_that_of_astropy():
     half = np.radians(0.7)
     solid_angle = 4 * np.arctan(half * half / np.sqrt(1 + 2 * half**2))
     expected = (volume(far) - volume(near)).value * solid_angle / (4 * np.pi)
-    assert cube_volume_mpc3(info_of()) == pytest.approx(expected, rel=1e-5)
+    assert trained(info_of()).volume_mpc3 == pytest.approx(expected, rel=1e-5)
     adopted = COSMOLOGY | {"omega_m": 0.3089, "h": 0.6774}  # of foreign halos, not of the study's config
     volume = FlatLambdaCDM(67.74, 0.3089, Tcmb0=0).comoving_volume
     expected = (volume(far) - volume(near)).value * solid_angle / (4 * np.pi)
-    assert cube_volume_mpc3(info_of() | {"cosmology": adopted}) == pytest.approx(expected, rel=1e-5)
+    assert trained(info_of(cosmology=adopted)).volume_mpc3 == pytest.approx(expected, rel=1e-5)
 
 
 def test_columns_follow_from_counts_by_hand():
@@ -203,6 +214,29 @@ def test_predictions_beyond_the_training_maps_are_counted():
         Says(list(np.log10(1 + np.array([9.0, 12, 12, 15, 12, 10.5])))), info, np.zeros(GRID.pooled_shape)
     )
     assert bins_outside_training(table, info) == 2
+
+
+def test_a_model_file_of_no_luminosity_function_is_refused():
+    info = info_of(quantity="line_model")
+    with pytest.raises(LimelightError, match="answers the line model; expected one that answers a luminosity function"):
+        luminosity_function(Says([0.0]), info, np.zeros(GRID.pooled_shape))
+    with pytest.raises(LimelightError, match="one of the probe gaussian_field"):
+        prepare_cube(np.zeros(GRID.pooled_shape), {}, {**info_of(), "probe": "gaussian_field"}, "cube")
+
+
+def test_an_answer_that_is_not_finite_is_refused():
+    with pytest.raises(LimelightError, match="check the cube's unit and values"):
+        luminosity_function(Says([np.nan] * 6), info_of(), np.zeros(GRID.pooled_shape))
+
+
+def test_a_shard_and_a_maps_file_are_cubes_too(tmp_path):
+    maps, shard = make_files(tmp_path, beam=4.0)
+    header = line_header(MAPS_GRID, 4.0, LABELS, COSMOLOGY)
+    info = {**info_of(), "header": asdict(header)}
+    pooled = prepare_cube(*read_cube(shard, 1), info, shard)
+    with open_shard(shard) as file:
+        np.testing.assert_array_equal(pooled, file["x"][1, 0])
+    np.testing.assert_allclose(prepare_cube(*read_cube(maps, 1), info, maps), pooled, rtol=1e-4, atol=1e-5)
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess:

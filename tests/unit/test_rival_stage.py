@@ -1,5 +1,7 @@
 """The rival's stages: its config, its emulator and posteriors from files, its figure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rival_toys import lightcone_file, toy_study
@@ -12,13 +14,13 @@ from limelight.halos.subfields import (
 from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
-from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.probes.line_intensity.rival.stage import chosen_rows, emulator_stage, repaint, rival_intervals
 from limelight.probes.line_intensity.selection import rival_tests
+from limelight.probes.line_intensity.settings import emulator_settings, fine_grid, rival_settings
+from limelight.section import plain
 from limelight.study.config import resolve_study
-from limelight.study.legacy import stage_settings
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,9 @@ def test_a_rival_that_makes_no_sense_is_one_line(changes, words, tmp_path):
 def test_a_rival_takes_the_tests_that_its_likelihood_knows(tmp_path):
     study = resolve_study(toy_study(), tmp_path / "toy.yaml")
     assert rival_tests(study, "li") == ["over_prior"]
-    settings = [stage_settings(study, stage, "li", "over_prior") for stage in ("rival_emulator", "rival")]
+    settings = [emulator_settings(study, "li"), rival_settings(study, "li", "over_prior")]
     changed = resolve_study(toy_study(steps=50), tmp_path / "toy.yaml")
-    again = [stage_settings(changed, stage, "li", "over_prior") for stage in ("rival_emulator", "rival")]
+    again = [emulator_settings(changed, "li"), rival_settings(changed, "li", "over_prior")]
     assert settings[0] == again[0], "longer chains do not remake the emulator"
     assert settings[1] != again[1]
 
@@ -56,21 +58,21 @@ def test_repainted_maps_are_the_studys_own_without_the_sources_it_cuts(tmp_path)
     raw["tests"]["fainter"] = {"line_model": "li_cut", "noise": "some"}
     study = resolve_study(raw, tmp_path / "toy.yaml")
     path = lightcone_file(tmp_path, 7)
-    table, grid = read_subfields(path), make_grid(study["grid"], 0.7)
+    table, grid, labels = read_subfields(path), fine_grid(study), plain(study.labels)
     for test in ("over_prior", "fainter"):
-        settings = stage_settings(study, "rival", "li", test)
-        model = settings["test"]["line_model"]
+        settings = rival_settings(study, "li", test)
+        name, model = settings.maps.name, settings.maps.dataset
         halos = read_subfield_halos(path)
-        own = list(paint_subfields(table, halos, model["name"], model, study["labels"], grid, study["seed"]))
+        own = list(paint_subfields(table, halos, name, model, labels, grid, study.seed))
         found = list(repaint(settings, [path]))
         assert [row for row, *_ in found] == [row for row, *_ in chosen_rows(settings, {7: 4})]
         for row, lightcone, painted in found:
             assert (lightcone, painted.subfield, painted.draw) == (7, own[row].subfield, own[row].draw)
             np.testing.assert_array_equal(painted.n_above, own[row].n_above)
             mean = own[row].cube.reshape(16, 2, 16, 2, 20).mean(axis=(1, 3))
-            cube = smooth(mean, settings["beam_fwhm_arcmin"], 0.7 / 16)
+            cube = smooth(mean, settings.emulator.beam_fwhm_arcmin, 0.7 / 16)
             np.testing.assert_allclose(painted.cube, cube, rtol=1e-5, atol=1e-7)
-            edges = log10_lum_edges(study["labels"], EXTENSION_BINS)
+            edges = log10_lum_edges(labels, EXTENSION_BINS)
             assert (painted.n_above[edges >= 5.0].sum() == 0) == (test == "fainter")
 
 
@@ -78,10 +80,10 @@ def test_stages_write_the_intervals_of_a_study(tmp_path):
     """Emulator of three light-cones, then posteriors of maps of a fourth, twice the same; as the scripts do it."""
     study = resolve_study(toy_study(), tmp_path / "toy.yaml")
     paths = {i: lightcone_file(tmp_path, i) for i in (0, 1, 2, 7)}
-    emulator = emulator_stage(stage_settings(study, "rival_emulator", "li"), [paths[0], paths[1], paths[2]])
+    emulator = emulator_stage(emulator_settings(study, "li"), [paths[0], paths[1], paths[2]])
     with pytest.raises(LimelightError, match="must stay unseen"):
-        emulator_stage(stage_settings(study, "rival_emulator", "li"), [paths[7]])
-    settings = stage_settings(study, "rival", "li", "over_prior")
+        emulator_stage(emulator_settings(study, "li"), [paths[7]])
+    settings = rival_settings(study, "li", "over_prior")
     result = rival_intervals(settings, emulator, [paths[7]], tmp_path / "chains")
     write_intervals(tmp_path / "r.h5", result, {"seed": 1})
     assert read_intervals(tmp_path / "r.h5").quantiles.shape == (3, 49, 5)
@@ -89,19 +91,15 @@ def test_stages_write_the_intervals_of_a_study(tmp_path):
     assert (result.seconds == 0).all() and result.extra["underlying"].shape == (3, 49, 3)  # noqa: PT018
     # the maps are those that the study paints: same parameters, same counts
     table = read_subfields(paths[7])
-    grid = make_grid(study["grid"], 0.7)
-    model = {"name": "li_full", **study["line_models"]["li_full"]}
-    painted = list(
-        paint_subfields(table, read_subfield_halos(paths[7]), "li_full", model, study["labels"], grid, study["seed"])
-    )
+    grid, model, halos = fine_grid(study), study.line_models["li_full"], read_subfield_halos(paths[7])
+    painted = list(paint_subfields(table, halos, "li_full", model, plain(study.labels), grid, study.seed))
     for i, row in enumerate(result.extra["row"].astype(int)):
         np.testing.assert_array_equal(result.parameters[i], list(painted[row].parameters.values()))
         np.testing.assert_array_equal(result.truth[i], -np.diff(painted[row].n_above[:50]))
     # more maps of the same test: the chains that stand are taken up, not run again
     before = {path: path.stat().st_ino for path in (tmp_path / "chains").rglob("*.h5")}
-    more = rival_intervals(
-        {**settings, "rival": {**settings["rival"], "maps": 4}}, emulator, [paths[7]], tmp_path / "chains"
-    )
+    wider = replace(settings, options=settings.options.model_copy(update={"maps": 4}))
+    more = rival_intervals(wider, emulator, [paths[7]], tmp_path / "chains")
     after = {path: path.stat().st_ino for path in (tmp_path / "chains").rglob("*.h5")}
     shared = [i for i, row in enumerate(more.extra["row"]) if row in result.extra["row"]]
     assert 0 < len(shared) < 4

@@ -1,10 +1,15 @@
 """The statistics against errors planted with known bias, width and percentiles."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from limelight.evaluation import metrics as statistics
+from limelight.evaluation import metrics
+from limelight.evaluation.metrics import Judged
+from limelight.probes.line_intensity import metrics as line
+from limelight.probes.line_intensity.targets import LuminosityTarget
 
 
 def planted(bias: float, sigma: float, n: int = 4001) -> tuple[np.ndarray, np.ndarray]:
@@ -15,9 +20,17 @@ def planted(bias: float, sigma: float, n: int = 4001) -> tuple[np.ndarray, np.nd
     return truth * (1 + errors[:, None]), truth
 
 
+def summarise(predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray):
+    """All statistics of counts (m, bins) that are their own targets, beside a constant (bins,)."""
+    target = LuminosityTarget("dn", "none", tuple(4.0 + np.arange(truth.shape[1] + 1)))
+    y = {"n_above": np.zeros((len(truth), 1)), "volume_mpc3": np.ones(len(truth))}
+    found = Judged(SimpleNamespace(target=target), None, y, predicted, truth, constant, predicted, truth, constant, y)
+    return metrics.judge(found, line.line_metrics)
+
+
 @pytest.mark.parametrize(("bias", "sigma"), [(0.0, 0.1), (0.2, 0.05), (-0.1, 0.3)])
 def test_gaussian_errors_give_back_their_bias_width_and_percentiles(bias, sigma):
-    result = statistics.fractional_statistics(*planted(bias, sigma))
+    result = line.fractional_statistics(*planted(bias, sigma))
     assert result["n_used"] == pytest.approx([4001, 4001])
     for name, expected in {
         "bias_mean": bias,
@@ -38,7 +51,7 @@ def test_gaussian_errors_give_back_their_bias_width_and_percentiles(bias, sigma)
 def test_bins_without_sources_are_left_out_and_counted():
     truth = np.array([[10.0, 0.0, 0.0], [20.0, 4.0, 0.0], [40.0, 0.0, 0.0]])
     predicted = np.array([[11.0, 5.0, 1.0], [18.0, 5.0, 0.0], [40.0, 1.0, 2.0]])
-    result = statistics.fractional_statistics(predicted, truth)
+    result = line.fractional_statistics(predicted, truth)
     assert result["n_used"].tolist() == [3, 1, 0]
     assert result["bias_mean"][:2] == pytest.approx([0.0, 0.25])
     assert result["bias_median"][0] == 0.0
@@ -49,37 +62,36 @@ def test_bins_without_sources_are_left_out_and_counted():
 def test_spread_ratio_and_r_squared_of_known_predictors():
     truth = np.random.default_rng(1).normal(3, 0.5, (200, 4))
     constant = np.tile(truth.mean(axis=0), (200, 1))
-    assert statistics.spread_ratio(truth, truth) == pytest.approx(np.ones(4))
-    assert statistics.r_squared(truth, truth) == pytest.approx(np.ones(4))
-    assert statistics.spread_ratio(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
-    assert statistics.r_squared(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
+    assert metrics.spread_ratio(truth, truth) == pytest.approx(np.ones(4))
+    assert metrics.r_squared(truth, truth) == pytest.approx(np.ones(4))
+    assert metrics.spread_ratio(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
+    assert metrics.r_squared(constant, truth) == pytest.approx(np.zeros(4), abs=1e-12)
     shrunk = constant + 0.3 * (truth - constant)
-    assert statistics.spread_ratio(shrunk, truth) == pytest.approx(np.full(4, 0.3))
-    assert statistics.r_squared(shrunk, truth) == pytest.approx(np.full(4, 1 - 0.7**2))
+    assert metrics.spread_ratio(shrunk, truth) == pytest.approx(np.full(4, 0.3))
+    assert metrics.r_squared(shrunk, truth) == pytest.approx(np.full(4, 1 - 0.7**2))
     shuffled = truth[::-1]  # the right spread, the wrong maps
-    assert statistics.spread_ratio(shuffled, truth) == pytest.approx(np.ones(4))
-    assert (statistics.r_squared(shuffled, truth) < -0.5).all()
-    assert np.isnan(statistics.spread_ratio(truth, np.ones_like(truth))).all()
+    assert metrics.spread_ratio(shuffled, truth) == pytest.approx(np.ones(4))
+    assert (metrics.r_squared(shuffled, truth) < -0.5).all()
+    assert np.isnan(metrics.spread_ratio(truth, np.ones_like(truth))).all()
 
 
 def test_gain_over_the_training_mean():
     rng = np.random.default_rng(2)
     truth = rng.normal(0, 1, (50_000, 3))
     predicted = truth + rng.normal(0, 0.1, truth.shape)
-    bins, totals = statistics.squared_statistics(predicted, truth, np.zeros(3), "target")
+    bins, totals = metrics.squared_errors(predicted, truth, np.zeros(3), "target")
     assert bins["mse_target"] == pytest.approx(np.full(3, 0.01), rel=0.05)
     assert bins["gain_target"] == pytest.approx(np.full(3, 100), rel=0.05)
     assert totals["gain_target"] == pytest.approx(100, rel=0.03)
     mean_itself = np.zeros_like(truth)
-    assert statistics.squared_statistics(mean_itself, truth, np.zeros(3), "target")[1]["gain_target"] == 1.0
+    assert metrics.squared_errors(mean_itself, truth, np.zeros(3), "target")[1]["gain_target"] == 1.0
 
 
 def test_the_two_dex_scales_by_hand():
-    assert statistics.log10_1p([0, 9, 99, -3]) == pytest.approx([0, 1, 2, 0])
-    assert statistics.log10_or_zero([0, 0.5, 1, 10, 1000, -3]) == pytest.approx([0, 0, 0, 1, 3, 0])
+    assert line.log10_1p([0, 9, 99, -3]) == pytest.approx([0, 1, 2, 0])
+    assert line.log10_or_zero([0, 0.5, 1, 10, 1000, -3]) == pytest.approx([0, 0, 0, 1, 3, 0])
     counts, truth = np.array([[9.0, 99.0]]), np.array([[99.0, 99.0]])
-    spaces = [{"target": x, "natural": x, "counts": x} for x in (counts, truth, np.array([999.0, 0.0]))]
-    bins, totals = statistics.summarise(*spaces)
+    bins, totals = summarise(counts, truth, np.array([999.0, 0.0]))
     assert bins["mse_dex"] == pytest.approx([1, 0])
     assert bins["mse_dex_notes"] == pytest.approx([np.log10(11) ** 2, 0])
     assert totals["mse_dex"] == pytest.approx(0.5)
@@ -91,8 +103,7 @@ def test_the_two_dex_scales_by_hand():
 def test_lowest_spread_ratio_counts_well_filled_bins_only():
     truth = np.array([[90.0, 1.0], [110.0, 3.0]])  # means 100 and 2
     predicted = np.array([[95.0, 2.0], [105.0, 2.0]])
-    spaces = [{"target": x, "natural": x, "counts": x} for x in (predicted, truth, truth.mean(axis=0))]
-    bins, totals = statistics.summarise(*spaces)
+    bins, totals = summarise(predicted, truth, truth.mean(axis=0))
     assert bins["spread_ratio"] == pytest.approx([0.5, 0.0])
     assert totals["lowest_spread_ratio_100"] == pytest.approx(0.5)
 
@@ -101,10 +112,10 @@ def test_a_network_reads_the_map_when_both_gain_and_spread_say_so():
     def totals(gain: float, spread: float) -> dict[str, float]:
         return {"mse_dex": 0.002, "gain_dex": gain, "lowest_spread_ratio_100": spread}
 
-    assert statistics.reads_the_map(totals(10.0, 0.81))
+    assert line.reads_the_map(totals(10.0, 0.81))
     for gain, spread in ((9.9, 0.9), (40.0, 0.8), (40.0, float("nan"))):
-        assert not statistics.reads_the_map(totals(gain, spread))
-    assert "0.002 dex², 40 × below always the training mean; lowest spread ratio 0.90" in statistics.in_words(
+        assert not line.reads_the_map(totals(gain, spread))
+    assert "0.002 dex², 40 × below always the training mean; lowest spread ratio 0.90" in line.in_words(
         totals(40.0, 0.9)
     )
-    assert "no bin holds 100 sources" in statistics.in_words(totals(40.0, float("nan")))
+    assert "no bin holds 100 sources" in line.in_words(totals(40.0, float("nan")))

@@ -10,7 +10,7 @@ def rival_models(rival, *tests):
 rule ideal:
     input:
         subfields=[f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY.lightcones.test],
-        maps=lambda wildcards: shards([wildcards.dataset], "test"),
+        data=lambda wildcards: shards([wildcards.dataset], "test"),
     output:
         f"{RESULTS}/money/ideal/{{dataset}}.h5",
     log:
@@ -26,7 +26,7 @@ rule ideal:
         code=lambda wildcards: code_hash("scripts/ideal_intervals.py", chosen=models_of([wildcards.dataset])),
     shell:
         "python scripts/ideal_intervals.py --config $STUDY --line-model {wildcards.dataset}"
-        " --subfields {input.subfields:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"
+        " --subfields {input.subfields:q} --data {input.data:q} --output {output:q} > {log:q} 2>&1"
 
 
 # Every method's intervals on every test that has some: `snakemake money_plot --configfile config/money.yaml`.
