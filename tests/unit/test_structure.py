@@ -28,7 +28,6 @@ FLOORS = (
 # What is still to be moved; both sets are to be empty.
 KNOWS_A_PROBE = {"study.legacy", "summaries.power"}
 UPWARDS = {
-    ("evaluation.layers", "inference.intervals"),
     ("matter.particle_mesh", "halos.generator"),
     ("study.legacy", "probes.line_intensity.config"),
     ("study.legacy", "probes.line_intensity.maps.instrument"),
