@@ -68,8 +68,8 @@ class Rows:
         return len(self.x)
 
     @property
-    def keys(self) -> dict[str, np.ndarray]:
-        """What tells rows apart whatever is done with them: the realisation, then whole numbers that the probe keeps."""
+    def identifiers(self) -> dict[str, np.ndarray]:
+        """What tells rows of a dataset apart, (n,) int each: their group, then the whole numbers that the probe keeps."""
         own = {name: values for name, values in self.rows.items() if values.ndim == 1 and values.dtype.kind in "iu"}
         return {"group": self.group, **own}
 

@@ -66,7 +66,7 @@ def layers_of(
         row={
             "number": number,
             "dataset": str(found.dataset[number]),
-            **{name: int(values[number]) for name, values in found.keys.items()},
+            **{name: int(values[number]) for name, values in found.identifiers.items()},
         },
         header=found.header,
         middle=middle,

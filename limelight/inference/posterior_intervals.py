@@ -53,7 +53,7 @@ def posterior_intervals(
     evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
     check_test_rows(posterior.info, evaluation, found)
     how = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
-    keys, target = found.keys, posterior.target
+    keys, target = found.identifiers, posterior.target
     truth = answers_of(numbered(found, list(evaluation.trained.network.datasets)), target)
     chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
     draws = _Draws(posterior, settings, truth, keys)
