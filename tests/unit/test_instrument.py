@@ -8,7 +8,6 @@ import torch
 import yaml
 
 from limelight.errors import LimelightError
-from limelight.probes.line_intensity.maps.files import pool_map
 from limelight.probes.line_intensity.maps.foregrounds import (
     add_foregrounds,
     draw_foregrounds,
@@ -28,6 +27,7 @@ from limelight.probes.line_intensity.maps.instrument import (
     smooth,
 )
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.shards import pool_map
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 SMALL = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 4, 4)
