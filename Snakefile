@@ -5,13 +5,10 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# the package of this checkout, whatever is installed; scripts find it by the link scripts/limelight
-sys.path.insert(0, workflow.basedir)
+sys.path.insert(0, workflow.basedir)  # the package of this checkout, whatever else is installed
 
-from limelight.study.config import comparison_pairs, load_study, posterior_tests, resolve_study, rival_tests
-from limelight.study.config import stage_settings, suitable_tests, trained_posterior
 from limelight.errors import plain_errors
-from limelight.study.selection import audit_datasets, audited_networks, classifiers, control_name, with_controls
+from limelight.study.config import resolve_study
 
 # `snakemake --configfile config/other.yaml` names a study. Without it, `snakemake notes_bench` takes the notes' experiments at
 # bench scale, and everything else the demo.
@@ -41,8 +38,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/halos.smk"
-include: "workflow/rules/maps.smk"
+include: probe_rules()
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/inference.smk"
@@ -61,7 +57,7 @@ rule notes_bench:
         everything(),
 
 
-# Whether the networks read their maps: the pages and verdicts of the audit alone.
+# Whether the networks read their data: the pages and verdicts of the audit alone.
 rule audit:
     input:
         audits(),

@@ -6,7 +6,7 @@ whether the planted value lies in the 95 and 68 % intervals, and how many of the
 output already holds are not made again, and chains are resumed, so a killed run goes on; other --runs plant other
 parameters, so give them another output.
 
-example: python benchmarks/rival_mocks.py --config config/rival.yaml --rival li --noise comap --runs 40 \\
+example: python -m benchmarks.rival_mocks --config config/rival.yaml --rival li --noise comap --runs 40 \\
     --emulator results/rival/rival/li/emulator.h5 --subfields results/rival/subfields/{8,9,10}.h5 \\
     --chains results/rival/chains/mocks --output docs/results/rival_mocks.csv
 """

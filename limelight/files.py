@@ -108,10 +108,10 @@ def csv_text(table: dict[str, Sequence] | list[dict], digits: int, columns: Sequ
     """
     import pandas  # takes half a second to import, and most programs write no table
 
-    def text(value: object) -> object:
-        return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else value
+    def text(value: object) -> str:  # of all fields: pandas would turn integers beside empty fields into floats
+        return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
 
-    frame = pandas.DataFrame(table, columns=columns, dtype=object)  # pandas would turn integers beside NaN into floats
+    frame = pandas.DataFrame(table, columns=columns, dtype=object)
     return frame.map(text, na_action="ignore").to_csv(index=False, lineterminator="\n")
 
 

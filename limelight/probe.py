@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what these modules import of the engine would come round to
     from limelight.evaluation.audit import Intervention, Question
     from limelight.evaluation.metrics import Judged, Statistics
     from limelight.inference.posteriors.smc import Simulator
+    from limelight.study.cost import SimulationCost, StageCost
 
 
 def load_probe(name: str) -> "Probe":
@@ -37,14 +38,23 @@ class Probe:
 
     name: ClassVar[str]
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
-    figures: ClassVar[Registry]  # its own figures, beside those of limelight.figures
-    figures_of_each_network: ClassVar[Mapping[str, str]] = {}  # name -> chapter of the report
+    figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
+    figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     noise_unit: ClassVar[str] = ""
+    wanted: ClassVar[str] = ""  # the goal that `verdict` holds tests against, in words
 
     def code(self, *hooks: str) -> tuple[str, ...]:
-        """Where the code of some of these methods stands, for limelight.codehash: a stage hashes those that it calls."""
-        found = [getattr(type(self), hook) for hook in hooks]
-        return tuple(f"{method.__module__}:{method.__qualname__}" for method in found)
+        """Dotted strings of some of these methods, for limelight.codehash: a stage hashes those that it calls.
+
+        The config's class stands beside them: its sections have properties, which any stage may read.
+        """
+        kinds = [type(self).__qualname__ + f".{hook}" for hook in hooks]
+        own = tuple(f"{type(self).__module__}:{kind}" for kind in kinds)
+        return (*own, f"{self.study.__module__}:{self.study.__qualname__}")
+
+    def dataset_code(self, study, dataset: str) -> tuple[str, ...]:
+        """Dotted strings of code that a dataset chooses by name, such as the function that its halos shine by."""
+        return ()
 
     # The config
 
@@ -74,6 +84,26 @@ class Probe:
     def observation_settings(self, study, entry) -> object:
         """All that decides how data are observed: of a network's entry in the config, or of a test's."""
         raise NotImplementedError
+
+    # What it costs (limelight.study.cost)
+
+    def rows_per_realisation(self, study, dataset: str) -> int:
+        """Rows (at most) of one shard."""
+        raise NotImplementedError
+
+    def stage_costs(self, study) -> "dict[str, StageCost]":
+        """One job of each stage of the probe's own, by the name of its rule."""
+        raise NotImplementedError
+
+    def simulation_cost(self, study, posterior: str) -> "SimulationCost":
+        """What a posterior simulates."""
+        from limelight.study.cost import SimulationCost
+
+        return SimulationCost()
+
+    def audit_questions(self, study) -> tuple[int, int]:
+        """How often the audit asks about all rows, and how often about the changed ones, beyond what it always asks."""
+        return 1, 0
 
     # Data
 
@@ -109,6 +139,10 @@ class Probe:
         """One line on an evaluation's totals; empty: the engine's own words."""
         return ""
 
+    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
+        """What to add to these words where a test has a goal (settings: those of the evaluation)."""
+        return ""
+
     def describe_test(self, evaluation_settings, how: Presentation) -> dict:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
         return {}
@@ -130,6 +164,10 @@ class Probe:
         return target.truth(y).mean(axis=0)
 
     # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from
+
+    def simulation_files(self, study, results: str) -> list[str]:
+        """The study's files that a posterior simulates from, below its folder of results."""
+        return []
 
     def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""

@@ -1,7 +1,7 @@
 """A section of a config: what its keys are called, their types, defaults, units, limits and texts, in one place.
 
-A section is a frozen pydantic model. Numbers may be written as text ("2.5e10", which YAML takes for one); beyond that nothing
-is converted: a yes/no is no number, 1.5 no whole number, and neither NaN nor infinity is a number here.
+A section is a frozen pydantic model. Numbers may be written as text (YAML takes 2.5e10 for text); beyond that nothing is
+converted: a yes/no is no number, 1.5 no whole number, and neither NaN nor infinity is a number here.
 """
 
 import dataclasses
@@ -110,11 +110,16 @@ def _range(value: object) -> object:
     return list(range(int(first), int(last or first) + 1))
 
 
+FROM_TEXT, WHOLE_FROM_TEXT = BeforeValidator(_number), BeforeValidator(_whole)
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]  # of things that files are named by
-Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[float, Field(allow_inf_nan=False), FROM_TEXT]
+Whole = Annotated[int, WHOLE_FROM_TEXT]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), FROM_TEXT]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), FROM_TEXT]
+Natural = Annotated[int, Field(ge=1), WHOLE_FROM_TEXT]  # 1, 2, …
+Index = Annotated[int, Field(ge=0), WHOLE_FROM_TEXT]  # 0, 1, …
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Different = AfterValidator(_different)
 Names = Annotated[list[str], Different]
 SomeNames = Annotated[list[str], Field(min_length=1), Different]
-Numbers = Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1), Different, BeforeValidator(_range)]
+Numbers = Annotated[list[Index], Field(min_length=1), Different, BeforeValidator(_range)]

@@ -1,36 +1,46 @@
 #!/usr/bin/env python3
-"""Draw one figure of a study, as PDF and as PNG beside it, from evaluation files alone.
+"""Draw one figure of a study, as PDF and as PNG beside it, from files alone: evaluations, an audit, or a network's layers.
 
-figures: {figures}
+A probe has figures of its own; an unknown name lists all that there are for the probe of the files.
 
-example: python scripts/make_figure.py --figure error_bands --evaluation evaluation/limelight/*.h5 --output error_bands.pdf
+example: python scripts/make_figure.py --figure error_bands --files evaluation/limelight/*.h5 --output error_bands.pdf
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from limelight.describe import provenance_of
 from limelight.errors import plain_errors, problem
+from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.figures import FIGURES, draw
+from limelight.evaluation.layers_file import read_layers
+from limelight.figures import draw
 from limelight.figures.style import save
+
+READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers}
 
 
 def main() -> None:
-    about = __doc__.format(figures=", ".join(FIGURES))
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--figure", required=True, choices=FIGURES, metavar="NAME", help="which figure")
-    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
-    parser.add_argument("--maps", type=int, nargs="+", help="test maps shown one by one (default: the study's choice)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figure", required=True, metavar="NAME", help="which figure")
+    parser.add_argument("--files", type=Path, nargs="+", required=True, metavar="F.h5", help="what it is drawn from")
+    parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it"
     )
     args = parser.parse_args()
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
-    figure = draw(args.figure, [read_evaluation(path) for path in args.evaluation], args.maps)
-    save(figure, args.output, args.evaluation)
-    print(f"{args.output} and .png: {args.figure} of {len(args.evaluation)} evaluations", file=sys.stderr)
+    save(draw(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
+    print(f"{args.output} and .png: {args.figure} of {len(args.files)} files", file=sys.stderr)
+
+
+def _read(path: Path) -> object:
+    kind = provenance_of(path)["limelight_kind"]
+    if kind not in READERS:
+        raise problem(path, f"a file of kind '{kind}'", f"one of {', '.join(READERS)}", "choose another file")
+    return READERS[kind](path)
 
 
 if __name__ == "__main__":

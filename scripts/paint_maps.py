@@ -13,7 +13,6 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.maps.files import write_maps
-from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.progress import progress
 from limelight.study.config import load_study
@@ -28,11 +27,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="maps file to write")
     args = parser.parse_args()
     study = load_study(args.config)
-    name, known = args.line_model, study["line_models"]
+    name, known = args.line_model, study.line_models
     if name not in known:
         raise problem("--line-model", f"'{name}'", f"one of {', '.join(known)}", "choose one or add it to line_models")
-    subfields = read_subfields(args.subfields)
-    grid = make_grid(study["grid"], study["subfields"]["size_deg"])
+    settings, subfields = map_settings(study, name), read_subfields(args.subfields)
+    grid = settings.grid
     if subfields.size_deg != grid.size_deg:
         found = f"subfields of {subfields.size_deg:g}°"
         raise problem(args.subfields, found, f"the config's {grid.size_deg:g}°", "cut the light-cone again")

@@ -14,17 +14,16 @@ import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from limelight.evaluation.classify import in_words as classification_in_words
-from limelight.evaluation.classify import read_classification
 
 from limelight.errors import LimelightError, plain_errors
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.evaluation.metrics import READS_GAIN, READS_SPREAD, in_words, reads_the_map
-from limelight.figures.common import adds_to_maps
+from limelight.evaluation.metrics import in_words
+from limelight.probe import load_probe
 from limelight.study.config import load_study
-from limelight.study.selection import audited_networks, classifiers, suitable_tests
+from limelight.study.sections import Study
+from limelight.study.selection import audited_networks, suitable_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     configfile = args.configfile.resolve()
     study = load_study(configfile)
-    results = ROOT / "results" / study["study"]
+    results = ROOT / "results" / study.study
     results.mkdir(parents=True, exist_ok=True)
     snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
     snakemake += ["--configfile", str(configfile)]
@@ -68,17 +67,18 @@ def main() -> None:
         print(line)
 
 
-def verdicts(study: dict, results: Path) -> list[str]:
-    """What the evaluation files say of every network under every test, whether it reads maps without noise, and audits."""
-    lines = [f"  test maps (wanted without noise: at least {READS_GAIN:g} × and a spread ratio above {READS_SPREAD:g})"]
-    for network in study["networks"]:
+def verdicts(study: Study, results: Path) -> list[str]:
+    """What the evaluation files say of every network under every test, and the audits."""
+    probe = load_probe(study.probe)
+    lines = [f"  tests{probe.wanted}"]
+    for network in study.networks:
         for test in suitable_tests(study, network):
             found = read_evaluation(results / "evaluation" / network / f"{test}.h5")
-            answer = "" if adds_to_maps(found) else f" -> {'yes' if reads_the_map(found.totals) else 'NO'}"
-            lines.append(f"    {network}, {test}: {in_words(found.totals)}{answer}")
-    lines += [f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)]
-    told = (read_classification(results / "classification" / f"{name}.h5") for name in classifiers(study))
-    return lines + [f"  {classification_in_words(one)}" for one in told]
+            words = probe.in_words(found.totals) or in_words(found.totals)
+            lines.append(f"    {network}, {test}: {words}{probe.verdict(found.totals, found.settings)}")
+    return lines + [
+        f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)
+    ]
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import sys
 
 import torch
 
-from limelight.codehash import code_hash
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_text
 from limelight.probe import load_probe
+from limelight.study.code import network_code
 from limelight.study.config import load_study
 from limelight.study.selection import header_of, trained_networks
 from limelight.study.settings import network_settings
@@ -88,7 +88,7 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     expected = header_of(study, network.datasets[0])
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
-    code = code_hash("scripts/train_network.py")
+    code = network_code(study, args.network)
     try:
         found = settings, probe, training, validation, args.checkpoints, device, code, team
         content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)

@@ -1,17 +1,14 @@
-#!/usr/bin/env python3
 """Put a finished study into tables for the docs: bands beside the published ones, audits, classifiers, errors.
 
 Writes <docs>/results/<study>.md, and beside it <study>_bands.csv, <study>_audit.csv and <study>_summary.csv.
 
-example: python scripts/make_results.py --config config/bench.yaml --time "1 h 50 min" \\
+example: python -m tools.make_results --config config/bench.yaml --time "1 h 50 min" \\
     --machine "a virtual machine with 2 cores of an AMD EPYC, CPU only"
 """
 
 import argparse
 import sys
 from pathlib import Path
-
-from limelight.evaluation.classify import read_classification
 
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit

@@ -1,6 +1,5 @@
 """The evaluation file, `evaluation/{network}/{test}.h5`: all that the figures need, so that redrawing never retrains."""
 
-import csv
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
 from limelight.errors import problem
-from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+from limelight.files import attribute, check_finite, read_csv, read_hdf5, write_hdf5
 
 KIND = "evaluation"
 MATRICES = ("predicted_target", "truth_target", "predicted", "truth")
@@ -106,15 +105,8 @@ def _columns(group: h5py.Group) -> dict[str, np.ndarray]:
 
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
     """The columns of a training history, history.csv, as float64 arrays; LimelightError when it is not one."""
-    path = Path(path)
-    if not path.is_file():
-        raise problem(path, "no such file", "a training history (history.csv)", "check the path")
-    try:
-        names, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
-        columns = np.array(rows, np.float64).reshape(len(rows), len(names)).T
-    except ValueError as error:  # not text, no lines, ragged rows, or words among the numbers
-        expected = "a training history: names, then a row of numbers an epoch"
-        raise problem(path, f"something else ({error})", expected, "train the network again") from None
-    if names[0] != "epoch" or not rows:
-        raise problem(path, f"columns {', '.join(names)}, {len(rows)} rows", "a training history", "check the path")
-    return dict(zip(names, columns, strict=True))
+    columns = read_csv(path, "a training history (history.csv)")
+    if next(iter(columns)) != "epoch" or not all(len(values) and values.dtype == float for values in columns.values()):
+        expected = "a training history: epoch and losses, one row of numbers per epoch"
+        raise problem(path, f"columns {', '.join(columns)}", expected, "check the path, or train the network again")
+    return columns

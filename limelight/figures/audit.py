@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
-from limelight.figures.common import output_axis, output_edges, output_middles
+from limelight.figures.common import output_axis, output_edges, over_outputs, printed
 from limelight.figures.figure import StudyFigure
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH
 
@@ -41,7 +41,7 @@ def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
     about = result.settings
     figure.suptitle(
         f"{words.replace('_', ' ')}\n{judgement}; {about['test_rows']} rows of "
-        f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name']}",
+        f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name'].replace('_', ' ')}",
         fontsize=9.5,
     )
     return figure
@@ -109,21 +109,20 @@ def _responses(panel: Axes, result: Audit) -> None:
 
 def _blank(panel: Axes, result: Audit) -> None:
     """What the network says of empty data, over the range of the training labels."""
-    count, blank = result.verdict.size, result.blank
-    clean, noisy = blank["clean"].ravel(), blank["noisy"].reshape(-1, count)
-    places = output_middles(result.axis, count)
-    low, middle, high = (blank["training_percentiles"][i].ravel() for i in (0, 2, 4))
-    panel.fill_between(places, low, high, **BAND)
-    panel.plot(places, middle, color="0.5", lw=1.2)
-    panel.plot(places, clean, color=TRUTH, lw=1.4)
+    axis, blank = result.axis, result.blank
+    clean, noisy = blank["clean"], np.median(blank["noisy"], axis=0)
+    low, middle, high = (blank["training_percentiles"][i] for i in (0, 2, 4))
+    x, bottom = over_outputs(axis, low)
+    panel.fill_between(x, bottom, over_outputs(axis, high)[1], where=np.isfinite(x), **BAND)
+    panel.plot(*over_outputs(axis, middle), color="0.5", lw=1.2)
+    panel.plot(*over_outputs(axis, clean), color=TRUTH, lw=1.4)
     handles = [
         Patch(**BAND, label="95 % of the training data"),
         Line2D([], [], color="0.5", lw=1.2, label="their median"),
         Line2D([], [], color=TRUTH, lw=1.4, label="empty"),
     ]
-    if not np.allclose(noisy, clean):
-        typical = np.median(noisy, axis=0)
-        handles.append(panel.plot(places, typical, color=COLOURS[1], lw=1.2, label="its noise alone")[0])
+    if not np.allclose(blank["noisy"], clean):
+        handles += panel.plot(*over_outputs(axis, noisy), color=COLOURS[1], lw=1.2, label="its noise alone")
     if (low >= 0).all() and high.max() > 0:
         smallest = 1.0 if high.max() >= 1 else high[high > 0].min()
         panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
@@ -148,8 +147,8 @@ def _heat(panel: Axes, result: Audit) -> None:
     mesh = panel.pcolormesh(edges, edges, values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -top, top), rasterized=True)
     panel.plot(edges[[0, -1]], edges[[0, -1]], color=TRUTH, lw=0.5, ls=":")
     output_axis(panel, result.axis, len(values), "y")
-    panel.set_xlabel(f"{panel.get_xlabel()} changed")
-    panel.set_ylabel(f"{panel.get_ylabel()} asked")
+    panel.set_xlabel(printed(f"{result.axis.label} changed", result.axis.unit))
+    panel.set_ylabel(printed(f"{result.axis.label} asked", result.axis.unit))
     label = f"{name}: change predicted over the true one"
     panel.figure.colorbar(mesh, ax=panel, location="top", shrink=0.8, aspect=30, label=label)
 
@@ -180,12 +179,11 @@ def _conditions(panel: Axes, result: Audit) -> None:
 
 def _lines(panel: Axes, result: Audit):
     """A function that draws one column over the outputs, pale where there are too few data to tell."""
-    told = (result.verdict != TOO_FEW).ravel()
-    places = output_middles(result.axis, len(told))
+    told = result.verdict != TOO_FEW
 
     def line(values: np.ndarray, look: int, label: str) -> None:
         kind = {"color": COLOURS[look % len(COLOURS)], "ls": DASHES[look % len(DASHES)]}
-        panel.plot(places, values.ravel(), lw=0.8, alpha=0.35, **kind)
-        panel.plot(places, np.where(told, values.ravel(), np.nan), lw=1.4, label=label, **kind)
+        panel.plot(*over_outputs(result.axis, values), lw=0.8, alpha=0.35, **kind)
+        panel.plot(*over_outputs(result.axis, np.where(told, values, np.nan)), lw=1.4, label=label, **kind)
 
     return line

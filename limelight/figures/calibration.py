@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from limelight.data.axes import OutputAxis
-from limelight.figures.common import output_axis, output_middles
+from limelight.figures.common import output_axis, over_outputs
 from limelight.figures.style import COLOURS, PAGE_IN, TRUTH, style
 
 BANDS = {0.68: COLOURS[0], 0.95: COLOURS[1]}
@@ -24,21 +24,25 @@ def calibration_figure(rows: list[dict], arrays: dict, axis: OutputAxis, title: 
     """
     count, word = len(axis.names) or len(axis.edges) - 1, "bin" if axis.edges else "output"
     bins = [row for row in rows if isinstance(row["bin"], int) and row.get("mean_count", np.inf) >= SHOWN_COUNT]
-    places = output_middles(axis, count)[[row["bin"] for row in bins]]
+
+    def drawn(name: str) -> tuple[np.ndarray, np.ndarray]:
+        values = np.full(count, np.nan)
+        values[[row["bin"] for row in bins]] = [row.get(name, np.nan) for row in bins]
+        return over_outputs(axis, values)
+
     with style():
         figure = Figure(figsize=(PAGE_IN, 4.6))
         (cover, gain), (rank, together) = figure.subplots(2, 2)
         for level, colour in BANDS.items():
             percent = f"{100 * level:.0f}"
-            share = np.array([row.get(f"covered_{percent}", np.nan) for row in bins])
             error = bins[0][f"error_{percent}"] if bins and f"error_{percent}" in bins[0] else 0.0
             cover.axhspan(level - 2 * error, level + 2 * error, color=colour, alpha=0.15, lw=0)
             cover.axhline(level, color=colour, lw=0.8)
-            cover.plot(places, share, color=colour, marker="o", lw=1.0, label=f"{percent} % intervals")
+            cover.plot(*drawn(f"covered_{percent}"), color=colour, marker="o", lw=1.0, label=f"{percent} % intervals")
         cover.set_ylim(0.4, 1.02)
         cover.set_ylabel("share of truths inside")
         cover.legend(loc="lower left")
-        gain.plot(places, [row.get("gain_nats", np.nan) for row in bins], color=COLOURS[2], marker="s", lw=1.0)
+        gain.plot(*drawn("gain_nats"), color=COLOURS[2], marker="s", lw=1.0)
         gain.axhline(0, color=TRUTH, lw=0.8)
         gain.set_ylabel("gained over the prior [nats]")
         for axes in (cover, gain):

@@ -72,9 +72,13 @@ def output_edges(axis: OutputAxis, count: int) -> np.ndarray:
     return 10**edges if axis.log10 else edges
 
 
-def output_middles(axis: OutputAxis, count: int) -> np.ndarray:
-    """Where each of `count` outputs is drawn on a figure's axis, (count,)."""
-    return axis.centers if axis.edges else np.arange(count, dtype=np.float64)
+def over_outputs(axis: OutputAxis, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The line (x, y) through one value per output: bins are joined at their middles, others are levels on their own."""
+    values = np.ravel(values).astype(np.float64)
+    if axis.edges:
+        return axis.centers, values
+    steps = np.arange(len(values))[:, None] + np.array([-0.4, 0.4, np.nan])
+    return steps.ravel(), np.repeat(values, 3)
 
 
 def output_axis(panel: Axes, axis: OutputAxis, count: int, which: str = "x") -> None:

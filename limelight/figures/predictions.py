@@ -12,8 +12,8 @@ from limelight.figures.common import (
     colour_and_marker,
     legend_name,
     output_axis,
-    output_middles,
     output_names,
+    over_outputs,
     panel_grid,
 )
 from limelight.figures.figure import ANY_TESTS, StudyFigure
@@ -64,7 +64,7 @@ def spread_panel(evaluations: list[Evaluation]) -> tuple[Figure, Axes]:
     top = 0.0
     for k, e in enumerate(evaluations):
         ratio = e.statistics["spread_ratio"].ravel()
-        panel.plot(output_middles(axis, len(ratio)), ratio, **colour_and_marker(k), markevery=(k, 3), lw=1.2)
+        panel.plot(*over_outputs(axis, ratio), **colour_and_marker(k), markevery=(k, 3), lw=1.2)
         top = max(top, float(np.nan_to_num(ratio).max()))
     panel.set_ylim(0, float(np.clip(1.1 * top, 1.2, 2.0)))  # outputs that hardly vary may go through the roof
     panel.set_ylabel(r"$\sigma$(predicted) / $\sigma$(true)")

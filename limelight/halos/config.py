@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limelight.section import Different, Either, Number, Numbers, Pair, Section, Whole
+from limelight.section import Different, Either, NonNegative, Number, Numbers, Pair, Positive, Section, Whole
 
 Triple = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
@@ -24,8 +24,8 @@ class Catalogue(Section):
 
     cosmology: Literal["check", "adopt"] = Field(
         "check",
-        description="What becomes of a cosmology in a file's header that differs from the study's: check refuses it, adopt"
-        " makes the light-cones in it.",
+        description="What becomes of a cosmology in a file's header that differs from the study's: check refuses it,"
+        " adopt makes the light-cones in it.",
     )
     mass_column: str = Field(
         "",
@@ -37,16 +37,15 @@ class Catalogue(Section):
     )
     redshift: (
         Annotated[
-            Annotated[Number, Field(ge=0)] | Annotated[list[Annotated[Number, Field(ge=0)]], Field(min_length=1)],
+            NonNegative | Annotated[list[NonNegative], Field(min_length=1)],
             Either("a number of 0 or more, or a list of such numbers"),
         ]
         | None
     ) = Field(None, description="Redshift of a snapshot whose file does not say it; a list gives one per file.")
-    box_mpc: Number | None = Field(
+    box_mpc: Positive | None = Field(
         None,
-        gt=0,
-        description="Side of the periodic box where the file does not say it, comoving Mpc without h. A table or .pksc with it"
-        " is a box, without it a light-cone.",
+        description="Side of the periodic box where the file does not say it, comoving Mpc without h. A table or .pksc"
+        " with it is a box, without it a light-cone.",
     )
     redshift_reach: Number = Field(0.75, gt=0, description="How far in redshift a snapshot may stand in for others.")
     line_of_sight: Triple = Field(
@@ -62,8 +61,8 @@ class Catalogue(Section):
     )
     columns: dict[str, str] = Field(
         {},
-        description="Of a table: our column (x y z, vx vy vz or ra dec redshift, redshift_observed; mass) to its column;"
-        " name[0] picks from a 2-D array.",
+        description="Of a table: our column (x y z, vx vy vz or ra dec redshift, redshift_observed; mass) to its"
+        " column; name[0] picks from a 2-D array.",
     )
     units: Units = Units()
     abundance_factor: Number = Field(
@@ -88,8 +87,8 @@ class Lightcones(Section):
     files: Annotated[str | Annotated[list[str], Field(min_length=1)], Either("a path or a list of paths")] | None = (
         Field(
             None,
-            description="Foreign catalogue(s): a path or a list; {lightcone} stands for the light-cone's number, * for anything."
-            " Pieces of a snapshot are joined; of several snapshots, each fills the redshifts nearest to it.",
+            description="Foreign catalogue(s): a path or a list; {lightcone} stands for the light-cone's number, * for"
+            " anything. Pieces of a snapshot are joined; of several snapshots, each fills the redshifts nearest to it.",
         )
     )
     catalogue: Catalogue = Catalogue()
@@ -99,8 +98,8 @@ class Lightcones(Section):
     cell_mpc: Number = Field(2.5, ge=0.5, le=10, description="Cell of the density grid, Mpc.")
     method: Literal["contrast", "barrier", "exclusion"] = Field(
         "contrast",
-        description="Where halos form: by the density against its surroundings, by the Sheth-Tormen barrier (tier 1), or by"
-        " the barrier with mass exclusion (tier 2).",
+        description="Where halos form: by the density against its surroundings, by the Sheth-Tormen barrier (tier 1),"
+        " or by the barrier with mass exclusion (tier 2).",
     )
     train: Numbers = Field(description='Light-cones to train on: a list, or a range such as "0-7".')
     validation: Numbers = Field(

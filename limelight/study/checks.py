@@ -1,4 +1,4 @@
-"""Checks of a study that span keys, for any probe: names that exist, splits that share nothing, networks that can be built."""
+"""Checks of any probe's study that span keys: names that exist, splits that share nothing, networks that can be built."""
 
 import functools
 import itertools

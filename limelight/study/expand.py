@@ -38,9 +38,9 @@ def with_base(raw: dict, path: Path, seen: tuple[Path, ...] = ()) -> dict:
 def expand(raw: dict, path: object, sections: Collection[str]) -> dict:
     """A raw study with sweeps turned into networks and every `like` resolved; wrong types are left to the sections' checks.
 
-    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like, and
-    is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that are
-    none.
+    sections: those whose entries may be like a sibling. An entry whose name begins with _ is there for others to be like,
+    and is not made itself. Raises LimelightError, one line per fault, for unknown names, circles, clashes and sweeps that
+    are none.
     """
     study, products, faults = dict(raw), {}, []
     if isinstance(study.get("networks"), dict):
@@ -54,7 +54,7 @@ def expand(raw: dict, path: object, sections: Collection[str]) -> dict:
                         made[name] = _like(entries, section, name, path, ())
             study[section] = made
     if faults:
-        raise LimelightError("\n".join(faults))
+        raise LimelightError("\n".join(dict.fromkeys(faults)))
     if isinstance(study.get("comparisons"), dict):
         study["comparisons"] = {name: _with_products(entry, products) for name, entry in study["comparisons"].items()}
     return study
@@ -100,7 +100,13 @@ def _like(entries: dict, section: str, name: str, path: object, seen: tuple[str,
     if not isinstance(other, str) or other not in entries:
         raise problem(where, f"'{other}'", f"one of {', '.join(map(str, entries))}", "name an entry beside it")
     if other in (*seen, name):
-        raise problem(where, f"a circle: {' → '.join((*seen, name, other))}", "a start", "remove one `like`")
+        circle = [*seen, name][[*seen, name].index(other) :]
+        start = circle.index(
+            next(entry for entry in entries if entry in circle)
+        )  # the same words from wherever we came
+        circle = [*circle[start:], *circle[: start + 1]]
+        where = f"{path}: {section}.{circle[0]}.like"
+        raise problem(where, f"a circle: {' → '.join(circle)}", "a start", "remove one `like`")
     under = _like(entries, section, other, path, (*seen, name))
     if not isinstance(under, dict):
         return under

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in words: one line per fault that says where, what was found, what was expected, what to do."""
+"""What is wrong with a config: one line per fault that says where, what was found, what was expected, what to do."""
 
 import difflib
 from collections.abc import Iterator
@@ -35,9 +35,15 @@ LIMITS = {
 
 
 def faults(study: type[Section], error: ValidationError) -> Iterator[str]:
-    """One line for each fault of a raw config, without the file's name."""
-    for fault in error.errors(include_url=False):
-        yield _line(study, fault["loc"], fault["type"], fault["input"], fault.get("ctx", {}))
+    """One line for each fault of a raw config, without the file's name.
+
+    What a network inherits from the study's own `training` is told once, where it stands.
+    """
+    errors = error.errors(include_url=False)
+    own = [(one["loc"], one["type"]) for one in errors if one["loc"][0] == "training"]
+    for one in errors:
+        if one["loc"][0] != "networks" or (one["loc"][2:], one["type"]) not in own:
+            yield _line(study, one["loc"], one["type"], one["input"], one.get("ctx", {}))
 
 
 def _line(study: type[Section], place: tuple, kind: str, value: object, context: dict) -> str:

@@ -1,14 +1,14 @@
-"""The engine's sections of a config: what every probe's study has. A probe's own sections inherit from these and add to them.
+"""The engine's sections of a config: what every probe's study has. A probe's own sections inherit from them.
 
-Every option of the config is defined here or in a probe's config.py, and nowhere else: its type, default, unit, limits and text.
-docs/config.md is written from them.
+Every option of the config is defined here or in a probe's config.py, and nowhere else: its type, default, unit, limits
+and text. docs/config.md is written from them.
 """
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from limelight.section import Either, Name, Names, Number, Numbers, Section, SomeNames, Whole
+from limelight.section import Either, Index, Name, Names, Number, Numbers, Section, SomeNames, Whole
 
 SPLITS = ("train", "validation", "test")
 
@@ -38,8 +38,8 @@ class Training(Section):
 
     loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy"] = Field(
         "mse",
-        description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty bins"
-        " included (of target dn, log10_1p); or, for a classifier, that of the class.",
+        description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
+        " bins included (of target dn, log10_1p); or, for a classifier, that of the class.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."
@@ -54,14 +54,15 @@ class Training(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of all steps over which constant and cosine rise to the peak; one_cycle rises over 30 % anyway.",
+        description="Share of all steps over which constant and cosine rise to the peak; one_cycle rises over 30 %"
+        " anyway.",
     )
     ema_decay: Number = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Validate and keep an exponential average of the weights, with this decay per step; 0 keeps the weights"
-        " themselves.",
+        description="Validate and keep an exponential average of the weights, with this decay per step; 0 keeps the"
+        " weights themselves.",
     )
     batch_size: Whole = Field(16, ge=1, description="Rows (maps) per step.")
     epochs: Whole = Field(12, ge=1, description="Epochs in all.")
@@ -94,8 +95,8 @@ class Network(Section):
     tests: SomeNames | None = Field(None, description="The tests it takes; without it all that it can read.")
     initialise_from: str | None = Field(
         None,
-        description="Another network, of the same architecture and options, whose trained weights this one begins with; its"
-        " last layer may differ.",
+        description="Another network, of the same architecture and options, whose trained weights this one begins"
+        " with; its last layer may differ.",
     )
 
     @property
@@ -166,7 +167,8 @@ class Smc(Section):
     maps: Whole = Field(
         20,
         ge=0,
-        description="Maps of each test, evenly spread over it; 0 takes all. The number of a rival gives the rival's maps.",
+        description="Maps of each test, evenly spread over it; 0 takes all. The number of a rival gives the rival's"
+        " maps.",
     )
     fields: Whole = Field(
         64,
@@ -184,7 +186,8 @@ class Smc(Section):
         0.03,
         gt=0,
         le=1,
-        description="Share of proposals accepted below which a round is given up; the answer is then the round before it.",
+        description="Share of proposals accepted below which a round is given up; the answer is then the round before"
+        " it.",
     )
     adjust: bool = Field(True, description="Local-linear adjustment of what was accepted.")
 
@@ -210,7 +213,8 @@ class Posterior(Section):
     )
     of: Literal["target", "parameters"] = Field(
         "target",
-        description="What mdn and npe answer: the network's target, or the simulation's parameters (imnn always the latter).",
+        description="What mdn and npe answer: the network's target, or the simulation's parameters (imnn always the"
+        " latter).",
     )
     tests: SomeNames | None = Field(
         None, description="Tests to draw intervals for; without it all that its network takes."
@@ -226,13 +230,13 @@ class Posterior(Section):
     )
     abc: Literal["rejection", "smc"] = Field(
         "rejection",
-        description="Of kind imnn: rejection compares a map with the training maps; smc simulates for every test map, painting"
-        " on training light-cones at proposed parameters, and is slow.",
+        description="Of kind imnn: rejection compares a map with the training maps; smc simulates for every test map,"
+        " painting on training light-cones at proposed parameters, and is slow.",
     )
     compression: str | None = Field(
         None,
-        description="Of abc: smc: another posterior of kind imnn and the same network, whose trained compression it draws"
-        " from; without it, it trains its own.",
+        description="Of abc: smc: another posterior of kind imnn and the same network, whose trained compression it"
+        " draws from; without it, it trains its own.",
     )
     recalibrate: bool = Field(
         False,
@@ -244,6 +248,19 @@ class Posterior(Section):
     imnn: Imnn = Imnn()
     smc: Smc = Smc()
     training: PosteriorTraining = PosteriorTraining()
+
+
+class Sweep(Section):
+    """Tables of networks: one for every combination of some keys' values. In a comparison a sweep's name stands for all its
+    networks."""
+
+    like: str = Field(description="The entry of networks that each starts from.")
+    name: str | None = Field(None, description="What their names begin with; without it the name of `like`.")
+    over: dict[str, object] = Field(
+        description="Dotted key of a network to its values. A list {options.layers: [4, 5]} names networks"
+        " like_layers4, like_layers5; a mapping {target: {phi: {quantity: phi}}} names them by its labels, like_phi."
+        " The key . is the whole entry."
+    )
 
 
 class Comparison(Section):
@@ -285,7 +302,8 @@ class Audit(Section):
     )
     control: bool = Field(
         False,
-        description="Train each audited network's recipe once more on permuted labels, as <network>-permuted, and compare.",
+        description="Train each audited network's recipe once more on permuted labels, as <network>-permuted, and"
+        " compare.",
     )
     maps: Whole = Field(400, ge=0, description="Test maps of each dataset, evenly chosen; 0 means all.")
     response_maps: Whole = Field(24, ge=1, description="Test maps that are dimmed or get more sources.")
@@ -298,13 +316,11 @@ class Figures(Section):
     each_network: SomeNames | None = Field(
         None, description="Figures drawn of every network; without it all that there are."
     )
-    maps: list[Annotated[Whole, Field(ge=0)]] = Field(
-        [0, 1, 2], description="Test maps shown one by one; slices are stored of the first four."
-    )
+    maps: list[Index] = Field([0, 1, 2], description="Test maps shown one by one; slices are stored of the first four.")
     layers: Names = Field(
         [],
-        description="Networks whose first filters are drawn, and what their layers make of the first of `maps` under their"
-        " first test.",
+        description="Networks whose first filters are drawn, and what their layers make of the first of `maps` under"
+        " their first test.",
     )
 
 
@@ -317,8 +333,8 @@ class Resources(Section):
     gpus: Whole = Field(
         0,
         ge=0,
-        description="GPUs a training job asks for; several train one network together, each on its part of every batch; 0"
-        " trains on the CPU.",
+        description="GPUs a training job asks for; several train one network together, each on its part of every"
+        " batch; 0 trains on the CPU.",
     )
     memory_factor: Number = Field(1.0, gt=0, description="Multiplies every memory estimate.")
     runtime_factor: Number = Field(1.0, gt=0, description="Multiplies every runtime estimate.")

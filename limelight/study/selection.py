@@ -1,4 +1,4 @@
-"""Which networks take which tests, and with them audits, posteriors and comparisons: what follows from a study's sections."""
+"""Which networks take which tests, and so which audits, posteriors and comparisons a study asks for."""
 
 from limelight.data.shard import Header
 from limelight.probe import load_probe

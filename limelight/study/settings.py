@@ -1,8 +1,8 @@
 """What decides the output of each of the engine's stages, as typed settings.
 
-Snakemake reruns a stage when its settings change, and their hash is written into the stage's files. Each stage's settings hold
-those of the stages before it, so that one hash identifies a file's whole ancestry. What cannot change an output (captions, the
-list of tests) is not in them: such keys of the sections are None here.
+Snakemake reruns a stage when its settings change, and their hash is written into the stage's files. Each stage's settings
+hold those of the stages before it, so that one hash identifies a file's whole ancestry. What cannot change an output
+(captions, the list of tests) is not in them: such keys of the sections are None here.
 """
 
 from __future__ import annotations

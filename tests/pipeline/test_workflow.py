@@ -88,16 +88,24 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
 
 
 def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
-    style = finished.root / "limelight" / "figures" / "style.py"
-    loop = finished.root / "limelight" / "training" / "loop.py"
-    original = {path: path.read_text() for path in (style, loop)}
+    package = finished.root / "limelight"
+    style, loop = package / "figures" / "style.py", package / "training" / "loop.py"
+    networks = package / "networks" / "__init__.py"
+    original = {path: path.read_text() for path in (style, loop, networks)}
+
+    def change(path: Path, old: str, new: str) -> None:
+        assert old in original[path]
+        path.write_text(original[path].replace(old, new, 1))
+
     try:
-        style.write_text(original[style] + "\n# a remark\n")
-        assert finished.planned() == {}, "a comment changes nothing"
-        style.write_text(original[style] + "\nUNUSED = 1\n")
+        style.write_text(original[style] + "\n# a remark\nUNUSED = 1\n")
+        loop.write_text(original[loop] + '\n\ndef unused():\n    """Nothing."""\n    return 1\n')
+        change(networks, '"limelight":', '"new": "limelight.networks.new:new", "limelight":')
+        assert finished.planned() == {}, "what no stage uses changes nothing"
+        change(style, "COLUMN_IN, PAGE_IN = 3.5, 7.1", "COLUMN_IN, PAGE_IN = 3.5, 7.2")
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
         style.write_text(original[style])
-        loop.write_text(original[loop] + "\nUNUSED = 1\n")
+        change(loop, "CALIBRATION_MAPS = 128", "CALIBRATION_MAPS = 127")
         stages = {"network", "evaluation", "audit", "layers", "summary", "figure", "provenance"}
         assert {rule.split("_")[0] for rule in finished.planned()} == stages
     finally:

@@ -16,10 +16,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from damaged_files import spoil
-from training_toys import GRID, settings, toys
+from training_toys import PROBE, settings, toys
 
 from limelight.errors import LimelightError
-from limelight.training import checkpoint, data, loop
+from limelight.training import checkpoint, loop, presentation
 from limelight.training.checkpoint import (
     checkpoints_in,
     load_checkpoint,
@@ -45,17 +45,15 @@ WANTED = {
     "schedule": "one_cycle",
     "loss": "negative_binomial",  # which learns numbers of its own
     "ema_decay": 0.9,
-    "network__architecture": "cnn3d",  # with batch norm and dropout
-    "network__options": {"filters": 4, "layers": 3},
-    "network__noise": ["some"],
-    "whole__noise": {"some": {"sigma_uk": [1, 3]}},
+    "network": {"architecture": "cnn3d", "options": {"filters": 4, "layers": 3}},  # with batch norm and dropout
+    "noise": {"some": {"sigma_uk": [1, 3]}},
 }
 STEPS = 6  # an epoch: 24 maps in batches of 4
 
 
 def run(folder: Path) -> tuple[bytes, bytes]:
     """Train (or go on) in a folder; the bytes of model file and history."""
-    content, history = train(settings(**WANTED), GRID, toys(24), toys(6, 1), folder / "checkpoints")
+    content, history = train(settings(**WANTED), PROBE, toys(24), toys(6, 1), folder / "checkpoints")
     save_model(folder / "model.pt", content, {"seed": 7})
     return (folder / "model.pt").read_bytes(), history_csv(history).encode()
 
@@ -104,7 +102,7 @@ def test_a_signal_checkpoints_at_the_next_step_and_loses_nothing(tmp_path, unbro
         calls.append(None)
         if len(calls) == at + 1:
             os.kill(os.getpid(), number)
-        return data.present(*arguments)
+        return presentation.present(*arguments)
 
     monkeypatch.setattr(loop, "present", present)
     with pytest.raises(Stopped) as stopped:
@@ -122,7 +120,7 @@ def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path, unbroken, monke
         calls.append(None)
         if len(calls) == 4 * STEPS:
             os.kill(os.getpid(), signal.SIGTERM)
-        return data.present(*arguments)
+        return presentation.present(*arguments)
 
     monkeypatch.setattr(loop, "present", present)
     assert run(tmp_path) == unbroken
@@ -131,7 +129,7 @@ def test_a_signal_in_the_last_step_lets_the_run_finish(tmp_path, unbroken, monke
 def test_a_finished_run_started_again_gives_the_same_bytes_at_once(tmp_path):
     found, held_out, written = toys(8), toys(4, 1), []
     for i in range(2):
-        content, history = train(settings(), GRID, found, held_out, tmp_path / "run")
+        content, history = train(settings(), PROBE, found, held_out, tmp_path / "run")
         save_model(tmp_path / f"{i}.pt", content, {"seed": 7})
         written.append((tmp_path / f"{i}.pt").read_bytes() + history_csv(history).encode())
     assert written[0] == written[1]
@@ -139,7 +137,7 @@ def test_a_finished_run_started_again_gives_the_same_bytes_at_once(tmp_path):
 
 def test_other_settings_code_or_data_start_afresh(tmp_path):
     def run(found, code="", **changes):
-        train(settings(epochs=1, **changes), GRID, found, toys(4, 1), tmp_path, code=code)
+        train(settings(epochs=1, **changes), PROBE, found, toys(4, 1), tmp_path, code=code)
         return {p.name for p in tmp_path.iterdir()}
 
     first = run(toys(8))
@@ -252,12 +250,12 @@ def test_a_second_trainer_waits_for_one_that_gets_on_and_refuses_beside_a_silent
 
 
 def test_a_lock_keeps_out_training_itself(tmp_path, monkeypatch):
-    train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+    train(settings(epochs=1), PROBE, toys(6), toys(2, 1), tmp_path)
     folder = next(tmp_path.iterdir())
     monkeypatch.setattr(checkpoint, "SILENCE_S", -1.0)
     before = sorted(path.name for path in folder.iterdir())
     with lock(folder), pytest.raises(LimelightError, match="one trainer per folder"):
-        train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+        train(settings(epochs=1), PROBE, toys(6), toys(2, 1), tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
@@ -276,7 +274,7 @@ def test_a_file_system_without_locks_warns_and_goes_on(tmp_path, monkeypatch, ca
 
 def test_signals_have_their_handlers_back_after_training(tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
-    train(settings(epochs=1), GRID, toys(6), toys(2, 1), tmp_path)
+    train(settings(epochs=1), PROBE, toys(6), toys(2, 1), tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == before
 
 

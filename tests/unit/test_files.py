@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from a_process import ROOT, names, outcome, script
+from a_process import names, outcome, script
 
 from limelight import __version__
 from limelight.errors import LimelightError
@@ -21,12 +21,17 @@ from limelight.files import (
     atomic_path,
     attribute,
     check_finite,
+    csv_text,
     provenance,
+    read_csv,
     read_hdf5,
     settings_hash,
+    write_csv,
     write_hdf5,
     write_text,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def good_file(path: Path, n: int = 1000) -> Path:
@@ -310,3 +315,43 @@ def test_check_finite():
             check_finite(array, "maps.h5: t")
     with pytest.raises(LimelightError, match="values of type"):
         check_finite(np.array(["a"]), "x")
+
+
+# ---- tables
+
+
+def test_a_table_keeps_integers_rounds_floats_and_leaves_unknown_fields_empty(tmp_path):
+    rows = [
+        {"name": "a, b", "count": 1234567, "value": 1234567.0, "other": np.float32(0.1)},
+        {"name": 'the "best"', "count": 3, "value": float("nan"), "other": None},
+        {"count": np.int64(0), "value": 1e-9 / 3, "left out": 1},
+        {"name": [1.0, 3.0], "value": 5, "other": True},
+    ]
+    expected = 'value,name,count,other\n1.2346e+06,"a, b",1234567,0.1\n,"the ""best""",3,\n3.3333e-10,,0,\n5,"[1.0, 3.0]",,True\n'
+    assert csv_text(rows, 5, ("value", "name", "count", "other")) == expected
+    columns = {"bin": np.arange(2), "x": np.array([0.1 + 0.2, np.inf]), "y": ["one", "two"]}
+    write_csv(tmp_path / "t.csv", columns, digits=17)
+    assert (tmp_path / "t.csv").read_bytes() == b"bin,x,y\n0,0.30000000000000004,one\n1,inf,two\n"
+    assert csv_text([], 5, ("a", "b")) == "a,b\n"
+
+
+def test_a_table_comes_back_with_numbers_as_numbers(tmp_path):
+    columns = {"x": np.array([0.1 + 0.2, np.nan]), "words": ["a, b", "3"], "none": [None, None]}
+    write_csv(tmp_path / "t.csv", columns, digits=17)
+    found = read_csv(tmp_path / "t.csv", "a table")
+    assert found["x"][0] == 0.1 + 0.2
+    assert np.isnan(found["x"][1])
+    assert found["words"].tolist() == ["a, b", "3"]
+    assert np.isnan(found["none"]).all()
+    write_csv(tmp_path / "t.csv", [], 5, ("a", "b"))
+    assert {name: len(values) for name, values in read_csv(tmp_path / "t.csv", "a table").items()} == {"a": 0, "b": 0}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a,b\n1,2\n3\n", b"\x89HDF\xff\x00\n"])
+def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "t.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LimelightError, match=r"t.csv: found .*; expected a table of halos; ") as caught:
+        read_csv(path, "a table of halos")
+    assert "\n" not in str(caught.value)

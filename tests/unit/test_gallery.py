@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from altered import altered
 from PIL import Image
 from test_figures import sample
 
@@ -118,7 +119,7 @@ def test_what_is_missing_is_said(finished):
     study = load_study(config)
     with pytest.raises(LimelightError, match="rival"):
         entries(study, results, ["rival"])
-    study["comparisons"]["paper_errors"]["caption"] = ""
+    study = altered(study, {"comparisons.paper_errors.caption": ""})
     with pytest.raises(LimelightError, match="no caption"):
         entries(study, results)
 

@@ -4,12 +4,15 @@ import copy
 from pathlib import Path
 
 import pytest
+from altered import altered
 
 from limelight.errors import LimelightError
+from limelight.files import settings_hash
+from limelight.section import plain
 from limelight.study.config import load_study, resolve_study
-from limelight.study.cost import jobs, memory_mb, seconds
-from limelight.study.legacy import stage_settings
-from limelight.study.selection import posterior_tests
+from limelight.study.cost import memory_mb, seconds
+from limelight.study.selection import posterior_tests, trained_posterior
+from limelight.study.settings import intervals_settings, network_settings, posterior_settings
 from limelight.study.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,32 +27,33 @@ def changed(**entries) -> dict:
 
 def test_the_money_study_trains_and_tests_every_kind_at_every_noise():
     study = load_study(MONEY)
-    kinds = {(entry["kind"], entry["network"]) for entry in study["posteriors"].values()}
+    kinds = {(entry.kind, entry.network) for entry in study.posteriors.values()}
     assert kinds == {(kind, network) for kind in ("mdn", "npe", "imnn") for network in ("quiet", "paper", "comap")}
     assert posterior_tests(study, "mdn_comap") == ["fiducial_comap", "prior_comap"]
     maps = {
-        name: len(study["lightcones"]["test"]) * study["subfields"]["per_side"] ** 2 * model["draws"]
-        for name, model in study["line_models"].items()
+        name: len(study.lightcones.test) * study.subfields.per_side**2 * model.draws
+        for name, model in study.line_models.items()
     }
     assert min(maps.values()) >= 200
-    assert jobs(study)["posterior"] == 9
-    assert jobs(study)["intervals"] == 18
+    assert len({trained_posterior(study, name) for name in study.posteriors}) == 9
+    assert sum(len(posterior_tests(study, name)) for name in study.posteriors) == 18
     assert seconds(study, "posterior") > seconds(study, "figure")
     assert memory_mb(study, "intervals") > memory_mb(study, "figure")
 
 
 def test_settings_hold_what_decides_a_posterior_and_no_more():
     study = load_study(MONEY)
-    settings = stage_settings(study, "posterior", "mdn_comap")
-    assert "npe" not in settings["posterior"]
-    assert "test" not in settings
-    assert settings["network"] == stage_settings(study, "network", "comap")["network"]
-    other = load_study(MONEY)
-    other["posteriors"]["mdn_comap"]["npe"]["hidden"] = 3
-    other["posteriors"]["mdn_comap"]["samples"] = 77
-    assert stage_settings(other, "posterior", "mdn_comap") == settings
-    drawn = stage_settings(other, "intervals", "mdn_comap", "prior_comap")
-    assert (drawn["samples"], drawn["test"]["name"]) == (77, "prior_comap")
+    settings = posterior_settings(study, "mdn_comap")
+    assert set(plain(settings)["entry"]) == {
+        *("network", "kind", "of", "presentations", "fine_tune", "recalibrate", "mdn", "training")
+    }
+    assert settings.network == network_settings(study, "comap")
+    other = altered(study, {"posteriors.mdn_comap.npe.hidden": 3, "posteriors.mdn_comap.samples": 77})
+    assert posterior_settings(other, "mdn_comap") == settings
+    drawn = intervals_settings(other, "mdn_comap", "prior_comap")
+    assert (drawn.samples, drawn.evaluation.test, drawn.evaluation.shown) == (77, "prior_comap", ())
+    head = altered(study, {"posteriors.mdn_comap.mdn.hidden": 3})
+    assert settings_hash(posterior_settings(head, "mdn_comap")) != settings_hash(settings)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
 """Studies as data: entries like others, sweeps, a network's own tests, datasets of their own geometry, comparisons."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import yaml
+from altered import altered
 
 from limelight.errors import LimelightError
-from limelight.figures import FIGURES, check_figures
+from limelight.figures import check_figures
+from limelight.probes.line_intensity import settings as line
+from limelight.section import plain
 from limelight.study.config import ROOT, resolve_study
-from limelight.study.cost import map_mb, network_size
-from limelight.study.legacy import grid_section, stage_settings
-from limelight.study.selection import comparison_pairs, expand, suitable_tests
+from limelight.study.cost import network_size, row_mb
+from limelight.study.expand import expand
+from limelight.study.selection import comparison_pairs, suitable_tests
+from limelight.study.settings import network_settings
 
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
 
@@ -34,20 +39,19 @@ def test_an_entry_like_another_is_that_one_with_its_own_keys_over_it():
     )
     raw["networks"]["limelight"]["training"] = {"epochs": 3}
     study = resolve_study(raw, "mine.yaml")
-    assert study["line_models"]["full"] == {**study["line_models"]["li10"], "prior": "full"}
-    by_hand = copy.deepcopy(study["networks"]["limelight"])
-    by_hand["options"]["filters"] = 16
-    assert study["networks"]["wide"] == by_hand
-    assert study["networks"]["wider"] == {**by_hand, "noise": ["none"]}
-    assert study["networks"]["wider"]["training"]["epochs"] == 3
-    assert study["tests"]["full"] == {"line_model": "full", "noise": "paper", "foregrounds": "none"}
+    assert study.line_models["full"] == altered(study.line_models["li10"], {"prior": "full"})
+    by_hand = altered(study.networks["limelight"], {"options": {"filters": 16}})
+    assert study.networks["wide"] == by_hand
+    assert study.networks["wider"] == altered(by_hand, {"noise": ["none"]})
+    assert study.networks["wider"].training.epochs == 3
+    assert plain(study.tests["full"]) == {"line_model": "full", "noise": "paper", "foregrounds": "none"}
     assert yaml.safe_load((ROOT / "config" / "demo.yaml").read_text()) == DEMO, "the raw config is left as it was"
 
 
 def test_entries_with_an_underscore_are_only_there_to_be_like():
     raw = demo(networks={"_odd": {"options": {"filters": 4}}, "small": {"like": "_small"}})
     raw["networks"]["_small"] = {"like": "limelight", "options": {"filters": 4}}
-    assert list(resolve_study(raw, "mine.yaml")["networks"]) == ["limelight", "small"]
+    assert list(resolve_study(raw, "mine.yaml").networks) == ["limelight", "small"]
 
 
 def test_a_sweep_makes_every_combination_under_predictable_names():
@@ -65,15 +69,14 @@ def test_a_sweep_makes_every_combination_under_predictable_names():
     )
     study = resolve_study(raw, "mine.yaml")
     names = [f"limelight_filters{f}_learning_rate0p001_{q}_quiet" for f in (4, 16) for q in ("dn", "n")]
-    assert list(study["networks"]) == ["limelight", *names]
-    last = study["networks"][names[-1]]
-    assert (last["options"], last["target"]["quantity"], last["noise"]) == ({"filters": 16}, "n_above", ["none"])
-    assert (last["training"]["learning_rate"], last["training"]["epochs"]) == (0.001, 2)
-    assert study["comparisons"]["all"]["networks"] == [*names, "limelight"]
-    assert "sweeps" not in study
-    assert resolve_study(study, "mine.yaml") == study, "stages read the resolved study"
+    assert list(study.networks) == ["limelight", *names]
+    last = study.networks[names[-1]]
+    assert (last.options, last.target.quantity, last.noise) == ({"filters": 16}, "n_above", ["none"])
+    assert (last.training.learning_rate, last.training.epochs) == (0.001, 2)
+    assert study.comparisons["all"].networks == [*names, "limelight"]
+    assert resolve_study(plain(study), "mine.yaml") == study, "stages read the resolved study"
     raw["sweeps"]["grid"]["name"] = "g"
-    assert "g_filters4_learning_rate0p001_dn_quiet" in resolve_study(raw, "mine.yaml")["networks"]
+    assert "g_filters4_learning_rate0p001_dn_quiet" in resolve_study(raw, "mine.yaml").networks
 
 
 def sweep(**changes: object) -> dict:
@@ -145,11 +148,23 @@ def test_a_bad_table_gives_one_clear_line(name: str):
     assert "mine.yaml" in line
 
 
-def test_expansion_leaves_what_it_cannot_read_to_the_schema():
-    for strange in ({"networks": 3, "sweeps": 4}, {"networks": {"a": 3}, "tests": []}, {"comparisons": {"c": 3}}):
-        assert expand(strange, "mine.yaml") == strange
-    with pytest.raises(LimelightError, match="object"):
+def test_expansion_leaves_what_it_cannot_read_to_the_sections():
+    for strange in ({"networks": 3}, {"networks": {"a": 3}, "tests": []}, {"comparisons": {"c": 3}}):
+        assert expand(strange, "mine.yaml", ["networks", "tests"]) == strange
+    with pytest.raises(LimelightError, match="comparisons.c: found 3; expected a value of type mapping"):
         resolve_study(demo(comparisons={"c": 3}), "mine.yaml")
+    with pytest.raises(LimelightError, match="networks: found 3; expected a value of type mapping"):
+        resolve_study({**DEMO, "networks": 3, "sweeps": {}}, "mine.yaml")
+    with pytest.raises(LimelightError, match=r"comparisons.c.networks.0: found \[1\]"):
+        resolve_study(demo(comparisons={"c": {"figure": "x", "networks": [[1]]}}), "mine.yaml")
+
+
+def test_all_faults_of_expansion_are_told_at_once():
+    raw = demo(tests={"b": {"like": "c"}}, networks={"d": {"like": ["limelight"]}}, sweeps={"s": 3, "t": {"like": "a"}})
+    with pytest.raises(LimelightError) as caught:
+        resolve_study(raw, "mine.yaml")
+    keys = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert sorted(keys) == ["networks.d.like", "sweeps.s", "sweeps.t", "tests.b.like"]
 
 
 def test_a_dataset_of_its_own_pooling_decides_its_networks_and_their_tests():
@@ -165,24 +180,25 @@ def test_a_dataset_of_its_own_pooling_decides_its_networks_and_their_tests():
     assert suitable_tests(study, "small") == ["small"]
     assert suitable_tests(study, "smooth") == ["smooth"]
     assert suitable_tests(study, "limelight") == list(DEMO["tests"])
-    assert grid_section(study, "small")["pool_pixels"] == 4
+    assert line.pooled_grid(study, "small").pool_pixels == 4
     assert network_size(study, "small")[0] < network_size(study, "limelight")[0] / 3
-    assert map_mb(study, pooled=True) == pytest.approx(4e-6 * 64 * 64 * 10), "the largest decides what jobs need"
-    plain = resolve_study(DEMO, "demo.yaml")
-    assert stage_settings(study, "pooled", "small")["pooling"] == {"pool_pixels": 4, "pool_channels": 5}
-    assert stage_settings(study, "network", "small")["pooling"] == {"pool_pixels": 4, "pool_channels": 5}
-    assert stage_settings(study, "pooled", "smooth")["beam_fwhm_arcmin"] == 4.0
-    assert stage_settings(study, "network", "smooth")["beam_fwhm_arcmin"] == 4.0
-    assert stage_settings(study, "network", "limelight") == stage_settings(plain, "network", "limelight")
-    fine = stage_settings(study, "maps", "small")
-    assert "pool_pixels" not in fine["line_model"], "pooling must not repaint"
+    assert row_mb(study) == pytest.approx(4e-6 * 64 * 64 * 10), "the largest decides what jobs need"
+    plain_study = resolve_study(DEMO, "demo.yaml")
+    (small,) = network_settings(study, "small").datasets.values()
+    assert small == line.shard_settings(study, "small")
+    assert (small.grid.pool_pixels, small.grid.pool_channels) == (4, 5)
+    assert small.grid.pooled_shape == (32, 32, 10)
+    assert line.shard_settings(study, "smooth").geometry["beam_fwhm_arcmin"] == 4.0
+    assert network_settings(study, "limelight") == network_settings(plain_study, "limelight")
+    fine = [replace(line.map_settings(study, name), name="") for name in ("small", "li10")]
+    assert fine[0] == fine[1], "pooling must not repaint"
 
 
 def test_a_networks_own_tests_do_not_retrain_it():
     raw = demo(networks={"limelight": {**DEMO["networks"]["limelight"], "tests": ["paper_noise"]}})
-    study, plain = resolve_study(raw, "mine.yaml"), resolve_study(DEMO, "demo.yaml")
+    study, other = resolve_study(raw, "mine.yaml"), resolve_study(DEMO, "demo.yaml")
     assert suitable_tests(study, "limelight") == ["paper_noise"]
-    assert stage_settings(study, "network", "limelight") == stage_settings(plain, "network", "limelight")
+    assert network_settings(study, "limelight") == network_settings(other, "limelight")
 
 
 def test_a_comparison_takes_its_networks_in_order_on_the_tests_that_they_take():
@@ -208,8 +224,12 @@ def test_a_comparison_takes_its_networks_in_order_on_the_tests_that_they_take():
 
 
 def test_unknown_figures_are_refused():
-    check_figures(resolve_study(DEMO, "demo.yaml"), FIGURES)
-    with pytest.raises(LimelightError, match="comparisons.c.figure: found 'portrait'"):
-        check_figures(resolve_study(demo(comparisons={"c": {"figure": "portrait"}}), "mine.yaml"), FIGURES)
-    with pytest.raises(LimelightError, match="figures.each_network: found 'portrait'"):
-        check_figures(resolve_study(demo(figures={"each_network": ["portrait"]}), "mine.yaml"), FIGURES)
+    check_figures(resolve_study(DEMO, "demo.yaml"))
+    strange = demo(comparisons={"c": {"figure": "portrait"}}, figures={"each_network": ["loss_history", "landscape"]})
+    with pytest.raises(LimelightError) as caught:
+        check_figures(resolve_study(strange, "mine.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.partition("; expected")[0] for line in lines] == [
+        "comparisons.c.figure: found 'portrait'",
+        "figures.each_network: found 'landscape'",
+    ]

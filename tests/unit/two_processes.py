@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from training_toys import GRID, settings, toys
+from training_toys import PROBE, settings, toys
 
 from limelight.errors import LimelightError, problem
 from limelight.training import loop
@@ -27,10 +27,9 @@ NOISY = {
     "blank_fraction": 0.1,
     "dim_fraction": 0.2,
     "superpose_fraction": 0.2,
-    "network__noise": ["some"],
-    "whole__noise": {"some": {"sigma_uk": 3}},
+    "noise": {"some": {"sigma_uk": 3}},
 }
-BATCH_NORM = {"network__architecture": "cnn2d", "network__options": {"filters": 4, "layers": 3, "dropout": 0.5}}
+BATCH_NORM = {"network": {"architecture": "cnn2d", "options": {"filters": 4, "layers": 3, "dropout": 0.5}}}
 # SGD: of a gradient that is nothing but rounding (a bias before batch norm; small ones in bf16) Adam would make full steps
 CASES = {
     "limelight": {**NOISY, "batch_size": 8, "clip_norm": 0.5},
@@ -44,7 +43,7 @@ CASES = {
 def run(folder: Path, case: str, team: Team) -> None:
     """Train a case in a folder; the leader writes model.pt, history.csv and (all digits) history.json."""
     wanted = settings(epochs=EPOCHS, **CASES[case])
-    content, history = train(wanted, GRID, toys(21), toys(7, 1), folder / "checkpoints", team=team)
+    content, history = train(wanted, PROBE, toys(21), toys(7, 1), folder / "checkpoints", team=team)
     if team.leads:
         save_model(folder / "model.pt", content, {"seed": 7})
         (folder / "history.csv").write_text(history_csv(history))

@@ -1,11 +1,12 @@
-# What a trained network makes of every test map.
+# What a trained network makes of every test row.
+from limelight.study.code import AUDIT, EVALUATION
 
 
 rule evaluation:
     input:
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",
-        maps=lambda wildcards: pooled([STUDY["tests"][wildcards.test]["line_model"]], "test"),
+        data=lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test"),
     output:
         f"{RESULTS}/evaluation/{{network}}/{{test}}.h5",
     log:
@@ -14,32 +15,32 @@ rule evaluation:
         f"{RESULTS}/benchmarks/evaluation/{{network}}/{{test}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
+    threads: STUDY.resources.training_threads
     resources:
         mem_mb=memory("evaluation"),
         runtime=runtime("evaluation"),
-        gpu=min(1, STUDY["resources"]["gpus"]),
+        gpu=min(1, STUDY.resources.gpus),
     params:
-        settings=lambda wildcards: settings("evaluation", wildcards.network, wildcards.test),
-        code=code_hash("scripts/evaluate_network.py"),
+        settings=lambda wildcards: as_text(stages.evaluation_settings(STUDY, wildcards.network, wildcards.test)),
+        code=lambda wildcards: code("scripts/evaluate_network.py", *EVALUATION, networks=[wildcards.network]),
     shell:
         "python scripts/evaluate_network.py --config $STUDY --test {wildcards.test}"
-        " --network {input.model:q} --history {input.history:q} --maps {input.maps:q}"
+        " --network {input.model:q} --history {input.history:q} --data {input.data:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
-# Whether a network reads its maps: on the test maps of every dataset of its geometry, beside its control where there is one.
+# Whether a network reads its data: on the test data of every dataset of its geometry, beside its control where there is one.
 rule audit_network:
     input:
         unpack(
             lambda wildcards: (
                 {"control": f"{RESULTS}/networks/{control_name(wildcards.network)}/model.pt"}
-                if STUDY["audit"]["control"]
+                if STUDY.audit.control
                 else {}
             )
         ),
         model=f"{RESULTS}/networks/{{network}}/model.pt",
-        maps=lambda wildcards: pooled(audit_datasets(STUDY, wildcards.network)[1], "test"),
+        data=lambda wildcards: shards(audit_datasets(STUDY, wildcards.network)[1], "test"),
     output:
         h5=f"{RESULTS}/audit/{{network}}.h5",
         csv=f"{RESULTS}/audit/{{network}}.csv",
@@ -49,47 +50,21 @@ rule audit_network:
         f"{RESULTS}/benchmarks/audit/{{network}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
+    threads: STUDY.resources.training_threads
     resources:
-        mem_mb=memory("audit"),
-        runtime=runtime("audit"),
-        gpu=min(1, STUDY["resources"]["gpus"]),
+        mem_mb=memory("audit_network"),
+        runtime=runtime("audit_network"),
+        gpu=min(1, STUDY.resources.gpus),
     params:
-        settings=lambda wildcards: settings("audit", wildcards.network),
+        settings=lambda wildcards: as_text(stages.audit_settings(STUDY, wildcards.network)),
         control=lambda wildcards, input: f"--control {shlex.quote(input.control)}" if "control" in input.keys() else "",
-        code=code_hash("scripts/audit_network.py"),
+        code=lambda wildcards: code("scripts/audit_network.py", *AUDIT, networks=[wildcards.network]),
     shell:
-        "python scripts/audit_network.py --config $STUDY --network {input.model:q} --maps {input.maps:q}"
+        "python scripts/audit_network.py --config $STUDY --network {input.model:q} --data {input.data:q}"
         " {params.control} --output {output.h5:q} > {log:q} 2>&1"
 
 
-# Which line model a classifier takes each test map for.
-rule classification:
-    input:
-        model=f"{RESULTS}/networks/{{network}}/model.pt",
-        maps=lambda wildcards: pooled(STUDY["networks"][wildcards.network]["line_models"], "test"),
-    output:
-        f"{RESULTS}/classification/{{network}}.h5",
-    log:
-        f"{RESULTS}/logs/classification/{{network}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/classification/{{network}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
-    resources:
-        mem_mb=memory("evaluation"),
-        runtime=runtime("evaluation"),
-        gpu=min(1, STUDY["resources"]["gpus"]),
-    params:
-        settings=lambda wildcards: settings("classification", wildcards.network),
-        code=code_hash("scripts/classify_maps.py"),
-    shell:
-        "python scripts/classify_maps.py --config $STUDY --network {input.model:q} --maps {input.maps:q}"
-        " --output {output:q} > {log:q} 2>&1"
-
-
-# The tidy table of the study: a row a network, test and luminosity bin.
+# The tidy table of the study: one row per network, test and output.
 rule summary:
     input:
         evaluations(JUDGED),
@@ -104,6 +79,6 @@ rule summary:
         mem_mb=memory("figure"),
         runtime=runtime("figure"),
     params:
-        code=code_hash("scripts/summarise.py"),
+        code=code("scripts/summarise.py"),
     shell:
         "python scripts/summarise.py --evaluation {input:q} --output {output:q} > {log:q} 2>&1"

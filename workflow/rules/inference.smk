@@ -1,12 +1,28 @@
-# From maps to probabilities: neural posteriors as heads on trained networks, and what they say of each test map.
+# From data to probabilities: posteriors as heads on trained networks, and what they say of each test row.
+from limelight.study.code import INTERVALS, POSTERIOR
+
+
+def posterior_data(split):
+    """The shards of one split that a posterior's network trains on or is chosen by."""
+    return lambda wildcards: shards(STUDY.networks[STUDY.posteriors[wildcards.posterior].network].datasets, split)
+
+
+def simulated_from(wanted):
+    """What a posterior simulates from, where it does: the probe knows."""
+
+    def files(wildcards):
+        entry = STUDY.posteriors[wildcards.posterior]
+        return PROBE.simulation_files(STUDY, RESULTS) if wanted(entry) else []
+
+    return files
 
 
 rule posterior:
     input:
-        model=lambda wildcards: f"{RESULTS}/networks/{STUDY['posteriors'][wildcards.posterior]['network']}/model.pt",
-        train=posterior_maps("train"),
-        validation=posterior_maps("validation"),
-        subfields=posterior_subfields,
+        model=lambda wildcards: f"{RESULTS}/networks/{STUDY.posteriors[wildcards.posterior].network}/model.pt",
+        train=posterior_data("train"),
+        validation=posterior_data("validation"),
+        simulate_from=simulated_from(lambda entry: entry.kind == "imnn"),
     output:
         f"{RESULTS}/posteriors/{{posterior}}/posterior.pt",
     log:
@@ -15,27 +31,33 @@ rule posterior:
         f"{RESULTS}/benchmarks/posteriors/{{posterior}}/posterior.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
+    threads: STUDY.resources.training_threads
     resources:
         mem_mb=memory("posterior"),
         runtime=runtime("posterior"),
-        gpu=min(1, STUDY["resources"]["gpus"]),
+        gpu=min(1, STUDY.resources.gpus),
     params:
-        settings=lambda wildcards: settings("posterior", wildcards.posterior),
-        code=code_hash("scripts/train_posterior.py"),
-        subfields=lambda wildcards, input: "--subfields" if input.subfields else "",
-        device="auto" if STUDY["resources"]["gpus"] else "cpu",
+        settings=lambda wildcards: as_text(stages.posterior_settings(STUDY, wildcards.posterior)),
+        code=lambda wildcards: posterior_code("scripts/train_posterior.py", POSTERIOR, wildcards.posterior),
+        simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
+        device="auto" if STUDY.resources.gpus else "cpu",
     shell:
         "python scripts/train_posterior.py --config $STUDY --posterior {wildcards.posterior} --network {input.model:q}"
-        " --train {input.train:q} --validation {input.validation:q} {params.subfields} {input.subfields:q}"
+        " --train {input.train:q} --validation {input.validation:q} {params.simulate_from} {input.simulate_from:q}"
         " --device {params.device} --output {output:q} > {log:q} 2>&1"
+
+
+def posterior_code(script, hooks, posterior):
+    """The code of a stage of a posterior: its network's architecture, and what simulates the network's data."""
+    network = STUDY.posteriors[posterior].network
+    return code(script, *hooks, networks=[network], datasets=STUDY.networks[network].datasets)
 
 
 rule intervals:
     input:
         posterior=lambda wildcards: f"{RESULTS}/posteriors/{trained_posterior(STUDY, wildcards.posterior)}/posterior.pt",
-        subfields=simulated_subfields,
-        maps=lambda wildcards: pooled([STUDY["tests"][wildcards.test]["line_model"]], "test"),
+        simulate_from=simulated_from(lambda entry: entry.abc == "smc"),
+        data=lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test"),
     output:
         f"{RESULTS}/posteriors/{{posterior}}/{{test}}.h5",
     log:
@@ -44,19 +66,19 @@ rule intervals:
         f"{RESULTS}/benchmarks/posteriors/{{posterior}}/{{test}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
+    threads: STUDY.resources.training_threads
     resources:
         mem_mb=memory("intervals"),
         runtime=runtime("intervals"),
-        gpu=min(1, STUDY["resources"]["gpus"]),
+        gpu=min(1, STUDY.resources.gpus),
     params:
-        settings=lambda wildcards: settings("intervals", wildcards.posterior, wildcards.test),
-        code=code_hash("scripts/sample_posterior.py"),
-        subfields=lambda wildcards, input: "--subfields" if input.subfields else "",
-        device="auto" if STUDY["resources"]["gpus"] else "cpu",
+        settings=lambda wildcards: as_text(stages.intervals_settings(STUDY, wildcards.posterior, wildcards.test)),
+        code=lambda wildcards: posterior_code("scripts/sample_posterior.py", INTERVALS, wildcards.posterior),
+        simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
+        device="auto" if STUDY.resources.gpus else "cpu",
     shell:
         "python scripts/sample_posterior.py --config $STUDY --name {wildcards.posterior} --test {wildcards.test}"
-        " --posterior {input.posterior:q} --maps {input.maps:q} {params.subfields} {input.subfields:q}"
+        " --posterior {input.posterior:q} --data {input.data:q} {params.simulate_from} {input.simulate_from:q}"
         " --device {params.device} --output {output:q} > {log:q} 2>&1"
 
 
@@ -64,7 +86,7 @@ rule intervals:
 rule calibrate:
     input:
         intervals=f"{RESULTS}/posteriors/{{posterior}}/{{test}}.h5",
-        prior=posterior_maps("train"),
+        prior=posterior_data("train"),
     output:
         table=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.csv",
         pdf=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.pdf",
@@ -83,7 +105,7 @@ rule calibrate:
         mem_mb=memory("intervals"),
         runtime=runtime("figure"),
     params:
-        code=code_hash("scripts/calibrate_posterior.py"),
+        code=code("scripts/calibrate_posterior.py", "posterior_target", "network"),
     shell:
         "python scripts/calibrate_posterior.py --config $STUDY --intervals {input.intervals:q} --prior {input.prior:q}"
         " --output {output.table:q} > {log:q} 2>&1"
@@ -92,146 +114,3 @@ rule calibrate:
 rule calibration:
     input:
         [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],
-
-
-# The least that any method leaves unknown: the scatter of the halos' own luminosities.
-rule ideal:
-    input:
-        subfields=[f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY["lightcones"]["test"]],
-        maps=lambda wildcards: pooled([wildcards.line_model], "test"),
-    output:
-        f"{RESULTS}/money/ideal/{{line_model}}.h5",
-    log:
-        f"{RESULTS}/logs/money/ideal/{{line_model}}.log",
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("maps"),
-        runtime=runtime("maps"),
-    params:
-        settings=lambda wildcards: settings("pooled", wildcards.line_model),
-        code=code_hash("scripts/ideal_intervals.py"),
-    shell:
-        "python scripts/ideal_intervals.py --config $STUDY --line-model {wildcards.line_model}"
-        " --subfields {input.subfields:q} --maps {input.maps:q} --output {output:q} > {log:q} 2>&1"
-
-
-# Every method's intervals on every test that has some: `snakemake money_plot --configfile config/money.yaml`.
-rule money_table:
-    input:
-        evaluation=evaluations([(n, t) for n, t in JUDGED if t in {test for _, test in DRAWN}]),
-        intervals=[f"{RESULTS}/posteriors/{posterior}/{test}.h5" for posterior, test in DRAWN],
-        ideal=[
-            f"{RESULTS}/money/ideal/{model}.h5"
-            for model in dict.fromkeys(STUDY["tests"][test]["line_model"] for _, test in DRAWN)
-        ],
-        rivals=[
-            f"{RESULTS}/rival/{rival}/{test}.h5"
-            for rival in STUDY["rival"]
-            for test in rival_tests(STUDY, rival)
-            if test in {test for _, test in DRAWN}
-        ],
-    output:
-        table=f"{RESULTS}/money/money_plot.csv",
-        pdf=f"{RESULTS}/money/money_plot.pdf",
-        png=report(f"{RESULTS}/money/money_plot.png", caption="../report/money_plot.rst", category="Error bars"),
-    log:
-        f"{RESULTS}/logs/money/money_plot.log",
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("intervals"),
-        runtime=runtime("figure"),
-    params:
-        code=code_hash("scripts/money_plot.py", "resources/ihle2018_interval.csv"),
-    shell:
-        "python scripts/money_plot.py --intervals {input.intervals:q} {input.rivals:q} {input.ideal:q}"
-        " --evaluation {input.evaluation:q} --output {output.table:q} > {log:q} 2>&1"
-
-
-rule money_plot:
-    input:
-        f"{RESULTS}/money/money_plot.csv",
-        [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],
-
-
-# The classical rival: one emulator of P(k) and voxel intensities over its prior, then MCMC for the maps of each test. Chains
-# stand in a folder that Snakemake does not know: they are resumed after a kill.
-rule rival_emulator:
-    input:
-        expand(f"{RESULTS}/subfields/{{lightcone}}.h5", lightcone=STUDY["lightcones"]["train"]),
-    output:
-        f"{RESULTS}/rival/{{rival}}/emulator.h5",
-    log:
-        f"{RESULTS}/logs/rival/{{rival}}/emulator.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/rival/{{rival}}/emulator.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("rival_emulator"),
-        runtime=runtime("rival_emulator"),
-    params:
-        settings=lambda wildcards: settings("rival_emulator", wildcards.rival),
-        code=code_hash("scripts/make_rival_emulator.py", "resources/sfr_behroozi_release.dat"),
-    shell:
-        "python scripts/make_rival_emulator.py --config $STUDY --rival {wildcards.rival} --subfields {input:q}"
-        " --output {output:q} > {log:q} 2>&1"
-
-
-rule rival:
-    input:
-        emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
-        subfields=expand(f"{RESULTS}/subfields/{{lightcone}}.h5", lightcone=STUDY["lightcones"]["test"]),
-    output:
-        f"{RESULTS}/rival/{{rival}}/{{test}}.h5",
-    log:
-        f"{RESULTS}/logs/rival/{{rival}}/{{test}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/rival/{{rival}}/{{test}}.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("rival"),
-        runtime=runtime("rival"),
-    params:
-        settings=lambda wildcards: settings("rival", wildcards.rival, wildcards.test),
-        code=code_hash("scripts/run_rival.py", "resources/sfr_behroozi_release.dat"),
-        chains=f"{RESULTS}/chains/{{rival}}",
-    shell:
-        "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
-        " --emulator {input.emulator:q} --subfields {input.subfields:q} --chains {params.chains:q}"
-        " --output {output:q} > {log:q} 2>&1"
-
-
-rule rival_figure:
-    input:
-        lambda wildcards: [
-            f"{RESULTS}/rival/{wildcards.rival}/{test}.h5" for test in rival_tests(STUDY, wildcards.rival)
-        ],
-    output:
-        pdf=f"{RESULTS}/figures/rival/{{rival}}.pdf",
-        png=report(
-            f"{RESULTS}/figures/rival/{{rival}}.png",
-            caption="../report/rival.rst",
-            category="Intervals",
-            labels={"rival": "{rival}"},
-        ),
-        table=f"{RESULTS}/rival/{{rival}}/table.csv",
-    log:
-        f"{RESULTS}/logs/figures/rival/{{rival}}.log",
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory("figure"),
-        runtime=runtime("figure"),
-    params:
-        code=code_hash("scripts/make_rival_figure.py", "resources/ihle2018_interval.csv"),
-    shell:
-        "python scripts/make_rival_figure.py --intervals {input:q} --table {output.table:q} --output {output.pdf:q}"
-        " > {log:q} 2>&1"

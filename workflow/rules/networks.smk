@@ -2,11 +2,17 @@
 # job, and a rerun must find them. The folder is keyed by the settings, so that another recipe never resumes this one.
 
 
+def begins_with(wildcards):
+    """The trained network that one begins with, where the study says so."""
+    other = TRAINED[wildcards.network].initialise_from
+    return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
+
+
 rule network:
     input:
         unpack(begins_with),
-        train=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "train"),
-        validation=lambda wildcards: pooled(TRAINED[wildcards.network]["line_models"], "validation"),
+        train=lambda wildcards: shards(TRAINED[wildcards.network].datasets, "train"),
+        validation=lambda wildcards: shards(TRAINED[wildcards.network].datasets, "validation"),
     output:
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",
@@ -16,14 +22,14 @@ rule network:
         f"{RESULTS}/benchmarks/networks/{{network}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY["resources"]["training_threads"]
+    threads: STUDY.resources.training_threads
     resources:
         mem_mb=memory("network"),
         runtime=runtime("network"),
-        gpu=STUDY["resources"]["gpus"],
+        gpu=STUDY.resources.gpus,
     params:
-        settings=lambda wildcards: settings("network", wildcards.network),
-        code=code_hash("scripts/train_network.py"),
+        settings=lambda wildcards: as_text(stages.network_settings(STUDY, wildcards.network)),
+        code=lambda wildcards: network_code(STUDY, wildcards.network),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
         start=lambda wildcards, input: f"--start {shlex.quote(input.start)}" if "start" in input.keys() else "",
     shell:

@@ -16,6 +16,7 @@ from limelight.probe import Probe
 from limelight.probes.gaussian_field.config import FieldNetwork, Fields, FieldStudy, FieldTest
 from limelight.probes.gaussian_field.fields import PARAMETERS, draw_fields, fisher_bound, shifted
 from limelight.seeds import generator
+from limelight.study.cost import StageCost
 from limelight.training.presentation import PlainPresentation, Truths
 from limelight.training.symmetries import draw_symmetry, symmetry
 
@@ -67,6 +68,13 @@ class GaussianField(Probe):
 
     def observation_settings(self, study: FieldStudy, entry: FieldNetwork | FieldTest) -> float:
         return entry.noise
+
+    def rows_per_realisation(self, study: FieldStudy, dataset: str) -> int:
+        return study.data[dataset].fields
+
+    def stage_costs(self, study: FieldStudy) -> dict[str, StageCost]:
+        mb = max(4e-6 * data.fields * data.pixels**2 for data in study.data.values())
+        return {"simulate": StageCost(1 + 0.05 * mb, 8 * mb, mb)}
 
     def header(self, settings: FieldSettings) -> Header:
         n = settings.data.pixels

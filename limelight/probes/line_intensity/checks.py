@@ -1,4 +1,4 @@
-"""Checks of a study of line-intensity maps that span its own keys: geometry that fits, names that exist, priors that draw."""
+"""Checks of a study of line-intensity maps that span keys: geometry that fits, names that exist, priors that draw."""
 
 from collections.abc import Iterator
 
@@ -103,7 +103,8 @@ def _line_models(study: LineStudy) -> Iterator[str]:
             yield f"{key}: {error}"
             continue
         fitted, rest = model.rest_freq_ghz, study.grid.rest_freq_ghz
-        if fitted and not entry.parameters and abs(rest / fitted - 1) > 0.005:
+        redshifted = rest > study.grid.freq_max_ghz  # else _grid has said so
+        if fitted and not entry.parameters and redshifted and abs(rest / fitted - 1) > 0.005:
             expected = f"{fitted:g} GHz, the line that {entry.model} was fitted to"
             yield fault(
                 "grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line"

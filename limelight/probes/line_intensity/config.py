@@ -5,7 +5,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limelight.halos.config import Lightcones, Subfields
-from limelight.section import Different, Either, Name, Number, Pair, Section, SomeNames, Whole
+from limelight.probes.line_intensity.rival.config import Rival
+from limelight.section import (
+    FROM_TEXT,
+    WHOLE_FROM_TEXT,
+    Different,
+    Either,
+    Name,
+    Natural,
+    NonNegative,
+    Number,
+    Pair,
+    Section,
+    SomeNames,
+    Whole,
+)
 from limelight.study.sections import (
     SPLITS,
     Audit,
@@ -19,7 +33,6 @@ from limelight.study.sections import (
     Training,
 )
 
-NonNegative = Annotated[Number, Field(ge=0)]
 NonNegativePair = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
 NOISE_DEFAULT = "none"
 
@@ -71,14 +84,12 @@ class MapDataset(Section):
         None,
         description="Smooth these maps by the instrument's beam; without it as observation.beam says.",
     )
-    pool_pixels: Whole | None = Field(
+    pool_pixels: Natural | None = Field(
         None,
-        ge=1,
         description="Pixels summed along each sky axis of these maps; without it as grid.pool_pixels says.",
     )
-    pool_channels: Whole | None = Field(
+    pool_channels: Natural | None = Field(
         None,
-        ge=1,
         description="Channels summed in these maps; without it as grid.pool_channels says.",
     )
 
@@ -101,11 +112,11 @@ class Noise(Section):
     per_voxel_of: Literal["map", "instrument"] = Field(
         "map", description="Whose voxel sigma_uk belongs to: the map's fine voxel, or the instrument's."
     )
-    edge_ratio: Number | None = Field(
+    edge_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False), FROM_TEXT] | None = Field(
         None,
-        ge=1,
-        description="σ at the middle of a field's side over that at its centre, growing as edge_ratio^(r²), r = 1 there: a scan"
-        " that stays shorter on the edges, with the same observing time in all. Without it σ is the same everywhere.",
+        description="σ at the middle of a field's side over that at its centre, growing as edge_ratio^(r²), r = 1"
+        " there: a scan that stays shorter on the edges, with the same observing time in all. Without it σ is the same"
+        " everywhere.",
     )
     radiometer: bool = Field(
         False,
@@ -184,13 +195,13 @@ class LineTarget(Target):
 
     quantity: Literal["dn", "n_above", "phi", "l_phi", "line_model"] = Field(
         "dn",
-        description="Counts per bin, N(>L), dN/dL per volume, L dN/dL per volume; or which of its line_models painted the map"
-        " (a classifier, with the loss cross_entropy).",
+        description="Counts per bin, N(>L), dN/dL per volume, L dN/dL per volume; or which of its line_models painted"
+        " the map (a classifier, with the loss cross_entropy).",
     )
     transform: Literal["none", "log10", "log10_1p"] = Field(
         "log10_1p",
-        description="log10 sees an empty bin as one source (so 0 for counts, the notes' label); log10_1p is log10(1 + N), for"
-        " phi and l_phi that plus the logarithm of one source.",
+        description="log10 sees an empty bin as one source (so 0 for counts, the notes' label); log10_1p is log10(1 +"
+        " N), for phi and l_phi that plus the logarithm of one source.",
     )
 
 
@@ -251,8 +262,8 @@ class LinePosterior(Posterior):
 
     of: Literal["bins", "parameters"] = Field(
         "bins",
-        description="What mdn and npe answer: the counts of all luminosity bins together, or the line model's parameters, and"
-        " counts through them (imnn always answers both).",
+        description="What mdn and npe answer: the counts of all luminosity bins together, or the line model's"
+        " parameters, and counts through them (imnn always answers both).",
     )
 
 
@@ -271,7 +282,8 @@ class LineThresholds(Thresholds):
     blank_share: Number = Field(
         0.95,
         ge=0,
-        description="What an empty map may give at most for a bin to be read, as a share of the usual answer (in log counts).",
+        description="What an empty map may give at most for a bin to be read, as a share of the usual answer (in log"
+        " counts).",
     )
 
 
@@ -282,73 +294,13 @@ class LineAudit(Audit):
         [0.0, 0.3, 1.0, 3.0, 10.0, 30.0],
         description="White noise of the sweep at test time, µK per fine voxel.",
     )
-    dim_bins: Annotated[list[Annotated[Whole, Field(ge=1, le=14)]], Field(min_length=1), Different] = Field(
-        [1, 2, 3], description="By how many luminosity bins sources are dimmed."
+    dim_bins: Annotated[list[Annotated[int, Field(ge=1, le=14), WHOLE_FROM_TEXT]], Field(min_length=1), Different] = (
+        Field([1, 2, 3], description="By how many luminosity bins sources are dimmed.")
     )
     add_fraction: Number = Field(
         0.5, gt=0, description="Sources of one bin painted on, as a share of those that are there."
     )
     thresholds: LineThresholds = LineThresholds()
-
-
-class Rival(Section):
-    """One classical rival: P(k) and voxel intensity distribution, MCMC over a line model (arXiv:1808.07487)."""
-
-    line_model: str = Field(
-        description="A name in line_models, of model li, comap or breysse: whose prior and mean_temperature_uk it samples under."
-    )
-    tests: SomeNames | None = Field(
-        None,
-        description="Tests whose maps it takes; without it all of one white noise and no foregrounds.",
-    )
-    maps: Whole = Field(0, ge=0, description="Maps of each test, evenly spread over it; 0 takes all.")
-    pool_pixels: Whole = Field(
-        4,
-        ge=1,
-        description="Fine pixels along each side of one of its voxels, which holds their mean; of the paper's 256 with one"
-        " channel, 4 make about half a COMAP voxel.",
-    )
-    pool_channels: Whole = Field(1, ge=1, description="Fine channels in one of its voxels.")
-    log10_k: Pair = Field(
-        [-1.5, 0.0],
-        description="Wave numbers, log10 of k in 1/Mpc, between which its shells lie.",
-    )
-    k_bins: Whole = Field(20, ge=1, description="Shells.")
-    min_modes: Whole = Field(
-        10, ge=1, description="Modes, k and −k both counted, that a shell of a map must hold to be used."
-    )
-    temperature_uk: Pair = Field(
-        [10.0, 100.0],
-        description="Temperatures of its voxels, µK about the map's mean, between which voxels are counted.",
-    )
-    temperature_bins: Whole = Field(25, ge=1, description="Temperature bins.")
-    spacing: Literal["log", "linear"] = Field("log", description="Of the temperature bins.")
-    realisations: Whole = Field(10, ge=2, description="Training subfields whose painted maps make the mean summaries.")
-    nodes: Whole = Field(
-        80,
-        ge=10,
-        description="Shapes of the line model that are painted; the emulator interpolates between them. li has 2 coordinates of"
-        " shape, comap 4: give it some 800.",
-    )
-    simulations: Whole = Field(
-        1000, ge=100, description="Maps of prior draws, for the local covariance and for its check."
-    )
-    covariance: Literal["local", "fiducial"] = Field(
-        "local",
-        description="fiducial: correlations of fiducial maps, rescaled by the variances at each step, as published; local:"
-        " those of maps of nearby parameters.",
-    )
-    covariance_draws: Whole = Field(
-        8,
-        ge=1,
-        description="Fiducial maps, each with its own scatter and noise, of every training subfield.",
-    )
-    neighbours: Whole = Field(200, ge=10, description="Maps of prior draws behind the local covariance at an anchor.")
-    anchors: Whole = Field(40, ge=1, description="Places over the prior at which the local covariance is taken.")
-    walkers: Whole = Field(32, ge=12, description="Of an ensemble of emcee.")
-    steps: Whole = Field(800, ge=20, description="Of each ensemble, the first half burn-in.")
-    ensembles: Whole = Field(2, ge=2, description="Independent ensembles per map, compared for convergence.")
-    samples: Whole = Field(500, ge=40, description="Draws kept of each map's posterior.")
 
 
 Kept = Literal["lightcones", "subfields", "maps"]
@@ -385,14 +337,14 @@ class LineStudy(Study):
     )
     tests: dict[Name, LineTest] = Field(
         min_length=1,
-        description="What each network is tested on, always on the test light-cones; networks that read log10_offset, by the"
-        " tests without noise alone.",
+        description="What each network is tested on, always on the test light-cones; networks that read log10_offset,"
+        " by the tests without noise alone.",
     )
     audit: LineAudit = LineAudit()
     keep: Annotated[list[Kept], Different] = Field(
         ["lightcones", "subfields"],
-        description="Large intermediate files to keep; the others are deleted once used, and made again, with all that follows"
-        " from them, when something new needs them.",
+        description="Large intermediate files to keep; the others are deleted once used, and made again, with all that"
+        " follows from them, when something new needs them.",
     )
 
     @property

@@ -10,15 +10,18 @@ from limelight.data.targets import Target
 from limelight.evaluation.audit import Intervention, Question
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
-from limelight.probes.line_intensity import checks, metrics, selection, settings
+from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
 from limelight.probes.line_intensity.audit import line_interventions
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
+from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
 from limelight.section import plain
+from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 
@@ -27,7 +30,10 @@ class LineIntensity(Probe):
 
     name = "line_intensity"
     study = LineStudy
+    figures = LINE_FIGURES
+    figures_of_each_network = EACH_NETWORK
     noise_unit = "µK per fine voxel"
+    wanted = metrics.WANTED
 
     # The config
 
@@ -45,6 +51,30 @@ class LineIntensity(Probe):
 
     def observation_settings(self, study: LineStudy, entry: LineNetwork | LineTest) -> settings.LineObservation:
         return settings.observation_settings(study, entry)
+
+    def dataset_code(self, study: LineStudy, dataset: str) -> tuple[str, ...]:
+        """The line model's; a user's own function is hashed with the settings."""
+        model = study.line_models[dataset].model
+        return () if ":" in model else (MODELS.dotted(model),)
+
+    def simulation_files(self, study: LineStudy, results: str) -> list[str]:
+        """The subfields of the training light-cones."""
+        return [f"{results}/subfields/{cone}.h5" for cone in study.lightcones.train]
+
+    # What it costs
+
+    def rows_per_realisation(self, study: LineStudy, dataset: str) -> int:
+        return cost.maps_per_lightcone(study, dataset)
+
+    def stage_costs(self, study: LineStudy) -> dict[str, StageCost]:
+        return cost.stage_costs(study)
+
+    def simulation_cost(self, study: LineStudy, posterior: str) -> SimulationCost:
+        return cost.simulation_cost(study, posterior)
+
+    def audit_questions(self, study: LineStudy) -> tuple[int, int]:
+        """The noise sweep; each dimming, and each bin that sources are added to."""
+        return len(study.audit.noise_sigma_uk), study.labels.bins + len(study.audit.dim_bins)
 
     # Data and training
 
@@ -73,6 +103,13 @@ class LineIntensity(Probe):
 
     def in_words(self, totals: Mapping[str, float]) -> str:
         return metrics.in_words(totals) if "mse_dex" in totals else ""
+
+    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
+        """Whether a network reads maps without noise as it should."""
+        noisy = np.max(settings["noise_sigma_uk"]) > 0 or settings["foregrounds"] != "none"
+        if noisy or "mse_dex" not in totals:
+            return ""
+        return f" -> {'yes' if metrics.reads_the_map(totals) else 'NO'}"
 
     def describe_test(self, evaluation_settings, how: LinePresentation) -> dict:
         """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""

@@ -3,7 +3,6 @@
 They were obtained on other simulations: scales compare, digits do not.
 """
 
-import csv
 import functools
 import math
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.files import resource_path
+from limelight.files import read_csv, resource_path
 
 CNN, MCMC = "published_cnn_errors.csv", "ihle2018_interval.csv"  # arXiv:1905.10376 and arXiv:1808.07487
 MCMC_NOISE_UK = 60.6  # of arXiv:1808.07487 per fine voxel of arXiv:1905.10376: 11 µK per COMAP voxel
@@ -25,12 +24,12 @@ Band = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # label, luminosity in Ls
 @functools.lru_cache(maxsize=2)
 def published_table(name: str) -> dict[str, dict[str, np.ndarray]]:
     """A table of resources/ as {scenario: {column: values}}; the scenario is '' where the table has one only."""
-    with open(resource_path(name), encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    scenarios = dict.fromkeys(row.get("scenario", "") for row in rows)
-    columns = [column for column in rows[0] if column != "scenario"]
+    columns = read_csv(resource_path(name), "a published table")
+    if "scenario" not in columns:
+        return {"": columns}
+    scenario = columns.pop("scenario")
     return {
-        s: {c: np.array([float(r[c]) for r in rows if r.get("scenario", "") == s]) for c in columns} for s in scenarios
+        one: {c: values[scenario == one] for c, values in columns.items()} for one in dict.fromkeys(scenario.tolist())
     }
 
 

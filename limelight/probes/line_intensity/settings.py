@@ -1,4 +1,4 @@
-"""What decides the output of each stage that only line-intensity maps have, as typed settings. See limelight.study.settings."""
+"""What decides the output of the stages of line-intensity maps, as typed settings: see limelight.study.settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from limelight.probes.line_intensity.config import (
     MapDataset,
     Noise,
     Preprocessing,
-    Rival,
 )
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.rival.config import Rival
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.section import without
 from limelight.study.sections import SPLITS

@@ -1,0 +1,260 @@
+"""The hash of the code of real stages, held against what they run and against edits that must or must not rerun them."""
+
+import ast
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from map_files import make_files
+from training_toys import GRID, settings, toys
+
+from limelight.codehash import LEFT_OUT, ROOT, Code, code_hash
+from limelight.networks import REGISTRY
+from limelight.probes.line_intensity.lines.models import MODELS
+from limelight.training.loop import train
+
+NETWORK, MODEL = (REGISTRY.dotted("limelight"),), (MODELS.dotted("li"),)
+TRAIN, PAINT, EVALUATE = "scripts/train_network.py", "scripts/paint_maps.py", "scripts/evaluate_network.py"
+STAGES = [(TRAIN, NETWORK), (PAINT, MODEL), (EVALUATE, NETWORK)]
+LINES = "limelight/probes/line_intensity/lines"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of the code that a test may edit; `edited` puts everything back."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("limelight", "scripts"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+def hashes(root: Path) -> list[str]:
+    code = Code(root)
+    return [code.hash([script], chosen) for script, chosen in STAGES]
+
+
+@contextmanager
+def edited(path: Path, change: Callable[[str], str]) -> Iterator[None]:
+    text = path.read_text(encoding="utf-8")
+    assert change(text) != text, f"no change of {path.name}"
+    path.write_text(change(text), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+class OtherWords(ast.NodeTransformer):
+    """Rewords docstrings, errors and the texts prepared for them, and forgets the annotations of functions."""
+
+    def visit_FunctionDef(self, node):
+        node.returns = ast.Constant("forgotten")
+        return self.with_docstring(node)
+
+    def visit_ClassDef(self, node):
+        return self.with_docstring(node)
+
+    def visit_Module(self, node):
+        return self.with_docstring(node)
+
+    def visit_Lambda(self, node):
+        return node  # its arguments have no annotations
+
+    def visit_arg(self, node):
+        node.annotation = ast.Constant("forgotten")
+        return node
+
+    def visit_Raise(self, node):
+        made = node.exc.func if isinstance(node.exc, ast.Call) else None
+        if isinstance(made, ast.Name) and made.id in ("problem", "LimelightError"):
+            node.exc.args = [reworded(argument) for argument in node.exc.args]
+        return node
+
+    def visit_Assign(self, node):
+        if isinstance(node.targets[0], ast.Name) and node.targets[0].id in ("expected", "fix"):
+            node.value = reworded(node.value)
+        return node
+
+    def with_docstring(self, node):
+        self.generic_visit(node)
+        if ast.get_docstring(node):
+            node.body[0] = ast.Expr(ast.Constant("Other words."))
+        return node
+
+
+def reworded(node: ast.expr) -> ast.expr:
+    """Text with other words, and the same values among them."""
+    if isinstance(node, ast.JoinedStr):
+        node.values = [reworded(value) for value in node.values]
+    return ast.Constant("other words ") if isinstance(getattr(node, "value", None), str) else node
+
+
+def test_other_words_comments_annotations_and_layout_rerun_no_stage(copy, tmp_path):
+    for path in sorted(copy.glob("*/**/*.py")):
+        tree = OtherWords().visit(ast.parse(path.read_text(encoding="utf-8")))
+        there = tmp_path / path.relative_to(copy)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(ast.unparse(ast.fix_missing_locations(tree)), encoding="utf-8")
+    ours, theirs = Code(copy), Code(tmp_path)
+    for script in sorted(str(path.relative_to(copy)) for path in copy.glob("scripts/*.py")):
+        assert ours.hash([script]) == theirs.hash([script]), script
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("limelight/networks/__init__.py", lambda text: text.replace('"limelight":', '"new": "a:b", "limelight":')),
+        (f"{LINES}/models.py", lambda text: text.replace('"li":', '"new": "a:b", "li":')),
+        (f"{LINES}/models.py", lambda text: f"{text}\n\ndef new(mass, redshift, parameters, rng):\n    return mass\n"),
+        (f"{LINES}/comap.py", lambda text: text.replace("2.33", "2.34")),
+        ("limelight/networks/cnn.py", lambda text: text.replace("1000", "1001")),
+        ("limelight/figures/__init__.py", lambda text: f"{text}\n\ndef new_figure(evaluations):\n    return None\n"),
+        ("limelight/figures/style.py", lambda text: f"{text}\nSIZE = 3\n"),
+        ("limelight/training/loop.py", lambda text: f"{text}\nUNUSED = 1\n"),
+        ("limelight/training/loop.py", lambda text: text.replace("going on from epoch", "resuming at epoch")),
+        ("limelight/errors.py", lambda text: text.replace("found {}; expected {}", "found {}, expected {}")),
+        ("limelight/progress.py", lambda text: text.replace("10.0", "20.0")),
+        ("limelight/describe.py", lambda text: text.replace("def ", "def new_")),
+        (TRAIN, lambda text: text.replace("losses by epoch", "the losses")),
+    ],
+)  # fmt: skip
+def test_an_edit_that_no_stage_of_the_study_uses_reruns_none(copy, name, change):
+    before = hashes(copy)
+    with edited(copy / name, change):
+        assert hashes(copy) == before
+
+
+def test_editing_a_network_reruns_those_of_its_architecture(copy):
+    def trained(root: Path) -> dict[str, str]:
+        return {name: Code(root).hash([TRAIN], (REGISTRY.dotted(name),)) for name in REGISTRY}
+
+    before = trained(copy)
+    assert len(set(before.values())) == len(REGISTRY)
+    with edited(copy / "limelight/networks/cnn.py", lambda text: text.replace("1000", "1001")):
+        after = trained(copy)
+    assert {name for name in REGISTRY if after[name] != before[name]} == {"cnn2d", "cnn3d"}
+
+
+def test_editing_a_line_model_repaints_its_maps_and_retrains_through_them(copy):
+    with edited(copy / f"{LINES}/li.py", lambda text: text.replace("1.37", "1.38")):
+        assert Code(copy).hash([PAINT], MODEL) != code_hash(PAINT, chosen=MODEL)
+        assert Code(copy).hash([PAINT], (MODELS.dotted("comap"),)) == code_hash(PAINT, chosen=(MODELS.dotted("comap"),))
+    assert not [module for module, _ in Code(copy).reached([TRAIN], NETWORK) if "lines" in module]
+
+
+def test_the_main_of_every_script_is_found():
+    code = Code(ROOT)
+    for path in ROOT.glob("scripts/*.py"):
+        script = str(path.relative_to(ROOT))
+        assert (script, "main") in code.reached([script])
+
+
+# What runs, as Python itself sees it: the independent truth
+
+
+def executed(run: Callable[[], object]) -> set[tuple[str, str]]:
+    """(module, name of the definition) of all code of the package that a call executes, but what hashes leave out."""
+    found = set()
+
+    def note(frame, event, argument):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(f"{ROOT}/limelight/"):
+            parts = Path(code.co_filename).relative_to(ROOT).with_suffix("").parts
+            found.add((".".join(part for part in parts if part != "__init__"), code.co_qualname.split(".")[0]))
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    # comprehensions and lambdas of modules run when these are imported
+    found = {(module, name) for module, name in found if not name.startswith("<")}
+    return {place for place in found if not any(f"{place[0]}.".startswith(f"{left}.") for left in LEFT_OUT)}
+
+
+@pytest.fixture(scope="module")
+def of_training(tmp_path_factory) -> set[tuple[str, str]]:
+    """What training runs, with all kinds of presentation; but for its log."""
+    folder = tmp_path_factory.mktemp("training")
+    shares = {"blank_fraction": 0.2, "dim_fraction": 0.2, "superpose_fraction": 0.2}
+    wanted = settings(epochs=1, whole__noise={"none": {"sigma_uk": [0, 5]}}, ema_decay=0.9, **shares)
+    maps, held_out = toys(6), toys(2, 1)
+    REGISTRY.load("limelight")  # its module runs at import, before we look
+    return executed(lambda: train(wanted, GRID, maps, held_out, folder)) - {("limelight.training.loop", "say")}
+
+
+@pytest.fixture(scope="module")
+def of_painting(tmp_path_factory) -> set[tuple[str, str]]:
+    """What painting and pooling run."""
+    MODELS.load("li")
+    return executed(lambda: make_files(tmp_path_factory.mktemp("painting")))
+
+
+def test_all_that_training_runs_counts(of_training):
+    assert len(of_training) > 40
+    assert of_training <= set(Code(ROOT).reached([TRAIN], NETWORK))
+
+
+def test_all_that_painting_runs_counts(of_painting):
+    assert len(of_painting) > 20
+    assert of_painting <= set(Code(ROOT).reached([PAINT, "scripts/pool_maps.py"], MODEL))
+
+
+def numbers(path: Path, names: set[str]) -> list[tuple[int, int, int, str]]:
+    """(line, column, end, name) of the numbers in some functions and classes of a file and in the constants that they read.
+
+    Those in errors, logs and annotations are left out.
+    """
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    named = {getattr(one, "name", "") or ast.unparse(getattr(one, "targets", [one])[0]): one for one in body}
+    read = {node.id for name in names & set(named) for node in worked_out(named[name]) if isinstance(node, ast.Name)}
+    found = []
+    for name in sorted((names | read) & set(named)):
+        for node in worked_out(named[name]):
+            if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+                found.append((node.lineno - 1, node.col_offset, node.end_col_offset, name))
+    return found
+
+
+def worked_out(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree that are there for more than words."""
+    queue = [tree]
+    while queue:
+        node = queue.pop()
+        yield node
+        queue.extend([] if is_for_words(node) else ast.iter_child_nodes(node))
+
+
+def is_for_words(node: ast.AST) -> bool:
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.targets[0]) in ("found", "expected", "fix")
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func) in ("print", "say")
+    return isinstance(node, ast.Raise | ast.arg | ast.JoinedStr)
+
+
+@pytest.mark.parametrize("kind", ["training", "painting"])
+def test_a_changed_number_in_code_that_runs_changes_the_hash(copy, kind, of_training, of_painting):
+    runs, script, chosen, files = {
+        "training": (of_training, TRAIN, NETWORK, sorted((copy / "limelight/training").glob("*.py"))),
+        "painting": (of_painting, PAINT, MODEL, [copy / "limelight/probes/line_intensity/maps/paint.py"]),
+    }[kind]
+    before = Code(copy).hash([script], chosen)
+    places = []
+    for path in files:
+        module = ".".join(path.relative_to(copy).with_suffix("").parts)
+        places += [(path, *number) for number in numbers(path, {name for where, name in runs if where == module})]
+    assert len(places) > 10
+    for path, row, start, end, name in np.random.default_rng(1).permutation(np.array(places, object))[:14]:
+
+        def change(text: str, row=row, start=start, end=end) -> str:
+            lines = text.encode().split(b"\n")
+            lines[row] = lines[row][:start] + b"(1 + " + lines[row][start:end] + b")" + lines[row][end:]
+            return b"\n".join(lines).decode()
+
+        with edited(path, change):
+            assert Code(copy).hash([script], chosen) != before, f"{path.name}, line {row + 1}, in {name}"
