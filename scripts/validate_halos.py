@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from limelight.figures.halos import validation_page
 
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors

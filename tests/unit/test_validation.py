@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from limelight.figures.halos import validation_page
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
