@@ -27,7 +27,7 @@ class Registry(Mapping[str, str]):
 
     def dotted(self, name: str) -> str:
         """The "package.module:attribute" of a name. Raises LimelightError for an unknown one."""
-        if name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries:
             close = difflib.get_close_matches(str(name), self._entries, n=1)
             expected = f"one of {', '.join(self._entries)}" + (f", or {self._further}" if self._further else "")
             fix = f"did you mean '{close[0]}'?" if close else "choose one of them"

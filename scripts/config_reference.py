@@ -7,10 +7,9 @@ example: python scripts/config_reference.py --output docs/config.md
 import argparse
 from pathlib import Path
 
-from limelight.study.probes import DEFAULT, load, probe_named
-
 from limelight.errors import plain_errors
 from limelight.files import write_text
+from limelight.probe import default_probe, load_probe
 from limelight.study.sections import Study, Sweep
 
 FIRST = ("study", "seed", "probe")
@@ -37,7 +36,7 @@ def main() -> None:
 
 def reference() -> str:
     """The reference as Markdown: the probe's own keys first, then those of every study."""
-    whole = probe_named(load(DEFAULT)).study.model_json_schema()
+    whole = load_probe(default_probe()).study.model_json_schema()
     sweeps = {"description": Sweep.__doc__, "patternProperties": {"": Sweep.model_json_schema()}}
     keys = sorted(whole["properties"], key=lambda key: key in Study.model_fields and key not in FIRST)
     properties = {key: whole["properties"][key] for key in (*FIRST, *keys)} | {"sweeps": sweeps}

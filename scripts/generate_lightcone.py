@@ -12,15 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.cosmology import Cosmology
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.halos.catalogue import write_catalogue
 from limelight.halos.generator import generate_lightcone
+from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.seeds import torch_seed
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def main() -> None:
@@ -33,18 +32,16 @@ def main() -> None:
     if args.lightcone < 0:
         raise problem("--lightcone", f"{args.lightcone}", "a number from 0 up", "choose another")
     start = time.monotonic()
-    study = load_study(args.config)
-    grid = study["grid"]
+    settings = lightcone_settings(load_study(args.config))
     halos = generate_lightcone(
-        study["lightcones"],
-        grid["rest_freq_ghz"] / grid["freq_max_ghz"] - 1,
-        grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1,
-        Cosmology(**study["cosmology"]),
-        torch_seed(study["seed"], "light-cone", args.lightcone),
+        settings.lightcones,
+        *settings.redshift_range,
+        settings.cosmology,
+        torch_seed(settings.seed, "light-cone", args.lightcone),
         pick_device(args.device),
     )
     made = time.monotonic() - start
-    attributes = provenance(stage_settings(study, "lightcone"), study["seed"]) | {"lightcone": args.lightcone}
+    attributes = provenance(settings, settings.seed) | {"lightcone": args.lightcone}
     write_catalogue(args.output, halos, attributes)
     print(
         f"{args.output}: {len(halos):,} halos in {made:.1f} s, written in {time.monotonic() - start - made:.1f} s",

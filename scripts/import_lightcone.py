@@ -16,8 +16,8 @@ from limelight.errors import plain_errors
 from limelight.files import provenance
 from limelight.halos.catalogue import write_catalogue
 from limelight.halos.foreign import import_lightcone
+from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def main() -> None:
@@ -28,15 +28,17 @@ def main() -> None:
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    halos, attributes = import_lightcone(study, args.lightcone)
-    attributes |= provenance(stage_settings(study, "lightcone"), study["seed"])
+    settings = lightcone_settings(study)
+    given = study.lightcones, settings.cosmology, settings.redshift_range, study.seed
+    halos, attributes = import_lightcone(*given, args.lightcone)
+    attributes |= provenance(settings, study.seed)
     write_catalogue(args.output, halos, attributes)
     for notes, left_out in zip(attributes["conversions"], attributes["left_out"], strict=True):
         counts = {why: f"{count:,} left out" for why, count in left_out.items() if count}
         for name, text in {**notes, **counts}.items():
             print(f"{name}: {text}", file=sys.stderr)
-    if halos.geometry["mass_min_msun"] > study["lightcones"]["mass_min_msun"]:
-        floor, wanted = halos.geometry["mass_min_msun"], study["lightcones"]["mass_min_msun"]
+    floor, wanted = halos.geometry["mass_min_msun"], study.lightcones.mass_min_msun
+    if floor > wanted:
         print(f"note: the lightest halo has {floor:.3g} Msun, above mass_min_msun ({wanted:.3g})", file=sys.stderr)
     print(f"{args.output}: {len(halos):,} halos, {time.monotonic() - start:.1f} s", file=sys.stderr)
 

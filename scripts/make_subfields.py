@@ -16,8 +16,8 @@ from limelight.errors import plain_errors, problem
 from limelight.files import attribute, provenance, read_hdf5
 from limelight.halos.catalogue import KIND, read_catalogue
 from limelight.halos.subfields import write_subfields
+from limelight.probes.line_intensity.settings import subfield_settings
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def lightcone_number(path: Path) -> int:
@@ -37,13 +37,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="subfields file to write")
     args = parser.parse_args()
     start = time.monotonic()
-    study = load_study(args.config)
+    settings = subfield_settings(load_study(args.config))
     number = lightcone_number(args.lightcone)
     halos = read_catalogue(args.lightcone)
-    attributes = provenance(stage_settings(study, "subfields"), study["seed"]) | {"lightcone": number}
-    plan = write_subfields(args.output, halos, study["subfields"], attributes)
-    turns = len(study["subfields"]["rotations_deg"]) * (1 + study["subfields"]["reflections"])
-    left_out = turns * study["subfields"]["per_side"] ** 2 - len(plan)
+    cuts = settings.subfields
+    attributes = provenance(settings, settings.lightcone.seed) | {"lightcone": number}
+    plan = write_subfields(args.output, halos, cuts, attributes)
+    left_out = len(cuts.rotations_deg) * (1 + cuts.reflections) * cuts.per_side**2 - len(plan)
     print(
         f"{args.output}: {len(plan)} subfields of {plan.size_deg:g}° ({left_out} that stick out of the light-cone are"
         f" left out), {plan.offsets[-1]:,} halos out of {len(halos):,}, {time.monotonic() - start:.1f} s",

@@ -19,7 +19,6 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors
-from limelight.figures.halos import validation_page
 from limelight.figures.style import save
 from limelight.files import write_text
 from limelight.halos.box import HaloBox, generate_box
@@ -38,6 +37,7 @@ from limelight.halos.validation import (
     reference_rows,
     table_text,
 )
+from limelight.probes.line_intensity.figures.halos import validation_page
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.maps.expectation import expected_luminosities, expected_temperature_uk
 from limelight.probes.line_intensity.maps.grid import make_grid

@@ -7,7 +7,7 @@ name, and may then say the same in the probe's own words.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from limelight.errors import problem
+from limelight.errors import LimelightError, problem
 from limelight.probe import load_probe
 from limelight.registry import Registry
 
@@ -35,6 +35,20 @@ FIGURES = Registry(
 def figures_of(probe: str) -> Registry:
     """The figures of a probe's studies: those of every probe, and its own."""
     return Registry(KEY, {**FIGURES, **load_probe(probe).figures})
+
+
+def check_figures(study) -> None:
+    """Refuse a study (limelight.study.sections.Study) that asks for figures which its probe does not have."""
+    known = figures_of(study.probe)
+    asked = [(f"comparisons.{name}.figure", entry.figure) for name, entry in study.comparisons.items()]
+    asked += [("figures.each_network", name) for name in study.figures.each_network or []]
+    faults = [
+        str(problem(key, f"'{name}'", f"one of {', '.join(known)}", "choose one"))
+        for key, name in asked
+        if name not in known
+    ]
+    if faults:
+        raise LimelightError("\n".join(faults))
 
 
 def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":

@@ -7,6 +7,7 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.halos.cone import Cone, Slab
+from limelight.halos.config import Lightcones
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
 from limelight.halos.generator import interpolate, lpt_factors
 from limelight.matter.chunks import chunk_runner
@@ -27,7 +28,7 @@ class HaloBox:
 
 
 def generate_box(
-    lightcones: dict, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu",
+    lightcones: Lightcones, side_mpc: float, redshift: float, cosmology: Cosmology, seed: int, device: str = "cpu",
     modes: torch.Tensor | None = None
 ) -> HaloBox:  # fmt: skip
     """Halos of a periodic cube of side_mpc (rounded to an even number of cells) at one redshift.
@@ -35,7 +36,7 @@ def generate_box(
     lightcones: the config section, as for generate_lightcone. modes: those of an earlier run (rfftn of its density) to be
     used instead of drawing the density: the same universe on another grid.
     """
-    cell = lightcones["cell_mpc"]
+    cell = lightcones.cell_mpc
     cells = 2 * round(side_mpc / cell / 2)
     box = Box((cells, cells, cells), cell)
     cone = Cone(box, (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0), (redshift, redshift))

@@ -17,6 +17,7 @@ from limelight.halos.conditional import (
     density_nodes,
 )
 from limelight.halos.cone import Cone, Slab
+from limelight.halos.config import Lightcones
 from limelight.halos.exclusion import (
     APART_FROM_MSUN,
     BINS,
@@ -74,11 +75,11 @@ class LagrangianHalos:
     mass: list[torch.Tensor]
 
 
-def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
+def prepare_bands(lightcones: Lightcones, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
     """Mass bands and their calibrated rates at every slab's redshift."""
     redshifts = cosmology.redshift_at(np.array([slab.distance_mpc for slab in slabs]))
     bands = calibrate_bands(lightcones, cone.box, redshifts, cosmology)
-    step, model = 0.02, lightcones["mass_function"]
+    step, model = 0.02, lightcones.mass_function
     below, above = (band_abundance(bands.masses, redshifts + dz, cosmology, model)[0][..., -1] for dz in (-step, step))
     per_redshift = np.log(above / below) / (2 * step)
     per_mpc = per_redshift * (cosmology.hubble(redshifts) / SPEED_OF_LIGHT_KMS)[:, None]
@@ -86,14 +87,14 @@ def prepare_bands(lightcones: dict, cone: Cone, slabs: list[Slab], cosmology: Co
 
 
 def calibrate_bands(
-    lightcones: dict, box: Box, redshifts: np.ndarray, cosmology: Cosmology, periodic: bool = False
+    lightcones: Lightcones, box: Box, redshifts: np.ndarray, cosmology: Cosmology, periodic: bool = False
 ) -> Bands:
     """Mass bands and rates at given redshifts, without evolution inside a slab."""
-    model = lightcones["mass_function"]
-    masses = band_masses(lightcones["mass_min_msun"], box.volume, redshifts.min(), cosmology, model)
+    model = lightcones.mass_function
+    masses = band_masses(lightcones.mass_min_msun, box.volume, redshifts.min(), cosmology, model)
     cumulative, bias = band_abundance(masses, redshifts, cosmology, model)
     s = cosmology.sigma(np.exp(np.log(masses).mean(axis=1))) ** 2
-    method = lightcones["method"]
+    method = lightcones.method
     growth = cosmology.growth(redshifts)
     on_grid = field_variances(box, cosmology, periodic)
     if method == "contrast":

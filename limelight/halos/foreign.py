@@ -9,6 +9,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.halos.abundance import check_abundance
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
+from limelight.halos.config import Catalogue, Lightcones
 from limelight.halos.formats import FORMATS
 from limelight.halos.formats.common import Foreign, check, combined_cosmology
 from limelight.halos.inputs import input_files
@@ -30,35 +31,44 @@ RESOLVED_FROM = 1.01  # times the study's floor: a file cut at that floor itself
 ZHALO_TOLERANCE = 0.01  # between a file's own observed redshifts and ours, median
 
 
-def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
-    """The light-cone that the study's foreign files make, and the attributes that say how it was made.
+def import_lightcone(
+    cones: Lightcones, config: Cosmology, band: tuple[float, float], seed: int, lightcone: int
+) -> tuple[HaloCatalogue, dict]:
+    """The light-cone that foreign files make, and the attributes that say how it was made.
 
-    study: the resolved config. The field is field_deg wide; halos above mass_min_msun whose observed redshift may fall in
-    the map's band are kept.
+    Parameters
+    ----------
+    cones
+        The config's section. The field is field_deg wide; halos above mass_min_msun are kept.
+    config
+        The study's cosmology.
+    band
+        Observed redshifts, low and high; halos that may be seen between them are kept.
+    seed
+        The study's; boxes are turned by it.
+    lightcone
+        Its number.
     """
-    cones, grid = study["lightcones"], study["grid"]
-    options, field_deg = cones["catalogue"], cones["field_deg"]
-    if cones["source"] not in FORMATS:
-        raise problem("lightcones.source", f"'{cones['source']}'", f"one of {', '.join(FORMATS)}", "choose one")
-    config = Cosmology(**study["cosmology"])
-    band = grid["rest_freq_ghz"] / grid["freq_max_ghz"] - 1, grid["rest_freq_ghz"] / grid["freq_min_ghz"] - 1
+    options, field_deg = cones.catalogue, cones.field_deg
+    if cones.source not in FORMATS:
+        raise problem("lightcones.source", f"'{cones.source}'", f"one of {', '.join(FORMATS)}", "choose one")
     near, far = padded_redshifts(*band)
     paths = input_files(cones, lightcone)
-    pieces = read_files(paths, cones["source"], options, config, cones["mass_min_msun"], (near, far))
-    cosmology = agreed_cosmology(pieces, config, adopt=options["cosmology"] == "adopt")
-    is_box, shared = pieces[0].box_mpc is not None, "{lightcone" not in str(cones["files"])
+    pieces = read_files(paths, cones.source, options, config, cones.mass_min_msun, (near, far))
+    cosmology = agreed_cosmology(pieces, config, adopt=options.cosmology == "adopt")
+    is_box, shared = pieces[0].box_mpc is not None, "{lightcone" not in str(cones.files)
     if is_box:
-        pieces = _snapshots_in_range(pieces, near, far, options["redshift_reach"])
+        pieces = _snapshots_in_range(pieces, near, far, options.redshift_reach)
     elif shared:
         _refuse_one_lightcone_for_many(cones)
     for piece in pieces:
-        _refuse_without_halos(piece, cones["mass_min_msun"])
+        _refuse_without_halos(piece, cones.mass_min_msun)
     lightest = min(piece.mass_range_msun[0] for piece in pieces)
-    floor = lightest if lightest > RESOLVED_FROM * cones["mass_min_msun"] else cones["mass_min_msun"]
+    floor = lightest if lightest > RESOLVED_FROM * cones.mass_min_msun else cones.mass_min_msun
     if is_box:
         judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
         abundance = _judge(judged, floor, cones, cosmology)
-        columns = place_boxes(pieces, cosmology, field_deg, near, far, study["seed"], lightcone)
+        columns = place_boxes(pieces, cosmology, field_deg, near, far, seed, lightcone)
         halos = _catalogue(*columns, cosmology)
         if shared:
             text = "one simulation for all light-cones, differently turned: training and test share its structures"
@@ -75,12 +85,12 @@ def import_lightcone(study: dict, lightcone: int) -> tuple[HaloCatalogue, dict]:
     halos.geometry |= {"field_deg": field_deg, "mass_min_msun": floor}
     attributes = {
         "lightcone": lightcone,
-        "source": cones["source"],
+        "source": cones.source,
         "source_files": [str(path) for path in paths],
         "conversions": [piece.notes for piece in pieces],
         "left_out": [piece.left_out for piece in pieces],
         "source_cosmology": pieces[0].cosmology,
-        "abundance": abundance or f"not compared: {options['abundance_unchecked']}",
+        "abundance": abundance or f"not compared: {options.abundance_unchecked}",
     }
     return halos, attributes
 
@@ -92,21 +102,21 @@ def _snapshots_in_range(pieces: list[Foreign], near: float, far: float, reach: f
     return [piece for piece, (low, high) in zip(pieces, shells, strict=True) if low < high]
 
 
-def _refuse_one_lightcone_for_many(cones: dict) -> None:
-    numbers = [number for split in ("train", "validation", "test") for number in cones[split]]
+def _refuse_one_lightcone_for_many(cones: Lightcones) -> None:
+    numbers = [number for split in ("train", "validation", "test") for number in getattr(cones, split)]
     if len(numbers) > 1:
         found = f"one light-cone for light-cones {', '.join(map(str, numbers))}"
         expected = "{lightcone} in the path: a network must be tested on halos it has never seen"
-        raise problem("lightcones.files", found, expected, "give one file a light-cone")
+        raise problem("lightcones.files", found, expected, "give one file per light-cone")
 
 
-def _judge(judged: list[tuple], floor: float, cones: dict, cosmology: Cosmology) -> list[dict]:
+def _judge(judged: list[tuple], floor: float, cones: Lightcones, cosmology: Cosmology) -> list[dict]:
     """Compare the halos of (path, masses, shells) with the mass function, unless the config gives a reason not to."""
-    if cones["catalogue"]["abundance_unchecked"]:
+    if cones.catalogue.abundance_unchecked:
         return []
     # above a file's own resolution limit, if that lies above the study's floor: finders are incomplete at their limit
-    floor = floor if floor <= cones["mass_min_msun"] else 1.5 * floor
-    model, factor = cones["mass_function"], cones["catalogue"]["abundance_factor"]
+    floor = floor if floor <= cones.mass_min_msun else 1.5 * floor
+    model, factor = cones.mass_function, cones.catalogue.abundance_factor
     return [
         row
         for path, mass, shells in judged
@@ -115,22 +125,22 @@ def _judge(judged: list[tuple], floor: float, cones: dict, cosmology: Cosmology)
 
 
 def read_files(
-    paths: list[Path], source: str, options: dict, cosmology: Cosmology, floor: float, needed: tuple[float, float]
+    paths: list[Path], source: str, options: Catalogue, cosmology: Cosmology, floor: float, needed: tuple[float, float]
 ) -> list[Foreign]:
     """Read and check files; pieces of one snapshot (or of one light-cone) are joined. Sorted by redshift.
 
     One file is held whole at a time. What stays are its halos above the mass floor (Msun), and of a box's snapshots those
     that are the nearest somewhere in the needed redshifts: others come back without halos.
     """
-    redshifts = options.get("redshift")
+    redshifts = options.redshift
     if isinstance(redshifts, list) and len(redshifts) != len(paths):
         found = f"{len(redshifts)} redshifts for {len(paths)} files"
         raise problem(
-            "lightcones.catalogue.redshift", found, "one a file, in the order of the files", "make them match"
+            "lightcones.catalogue.redshift", found, "one per file, in the order of the files", "make them match"
         )
     pieces = []
     for n, path in enumerate(paths):
-        own = {**options, "redshift": redshifts[n] if isinstance(redshifts, list) else redshifts}
+        own = options.model_copy(update={"redshift": redshifts[n]}) if isinstance(redshifts, list) else options
         piece = replace(check(FORMATS[source](path, own, cosmology), path), path=path)
         mass = piece.mass_msun
         extremes = (float(mass.min()), float(mass.max())) if len(mass) else None
@@ -249,17 +259,17 @@ def _catalogue(position: np.ndarray, velocity: np.ndarray, mass: np.ndarray, cos
 
 
 def _cut_lightcone(
-    cone: Foreign, cosmology: Cosmology, field_deg: float, band: tuple[float, float], options: dict
+    cone: Foreign, cosmology: Cosmology, field_deg: float, band: tuple[float, float], options: Catalogue
 ) -> HaloCatalogue:
     """A foreign light-cone turned so that its field looks along +z, cut to our footprint and band."""
     path = cone.path
     half_width = np.radians(field_deg / 2)
     near, far = (float(cosmology.comoving_distance(z)) for z in padded_redshifts(*band))
-    direction = np.asarray(options["line_of_sight"], dtype=np.float64)
+    direction = np.asarray(options.line_of_sight, dtype=np.float64)
     if not np.any(direction):
         raise problem("lightcones.catalogue.line_of_sight", "[0, 0, 0]", "a direction", "give one, such as [0, 0, 1]")
     turn = turn_to_axis(direction) if cone.center_deg == (0.0, 0.0) else turn_to_axis(field_center(cone.center_deg))
-    position = (cone.position_mpc - np.asarray(options["observer_mpc"], dtype=np.float64)) @ turn.T
+    position = (cone.position_mpc - np.asarray(options.observer_mpc, dtype=np.float64)) @ turn.T
     keep = in_cone(position, half_width, near, far)
     position, velocity = position[keep], (cone.velocity_kms[keep] @ turn.T)
     if not len(position):

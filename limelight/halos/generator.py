@@ -19,6 +19,7 @@ from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.catalogue import COLUMNS, HaloCatalogue
 from limelight.halos.cone import Cone, Slab, cut_slabs, place_cone
+from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare_bands
 from limelight.halos.massfunction import mass_definition
 from limelight.matter.chunks import chunk_runner
@@ -26,7 +27,7 @@ from limelight.matter.initial import displacements, linear_field
 
 
 def generate_lightcone(
-    lightcones: dict,
+    lightcones: Lightcones,
     redshift_min: float,
     redshift_max: float,
     cosmology: Cosmology,
@@ -40,8 +41,8 @@ def generate_lightcone(
     holds the halos just outside that range, which painting leaves out.
     Raises LimelightError for settings that cannot be met.
     """
-    mass_definition(lightcones["mass_function"])  # refuses an unknown name before any work is done
-    cone = place_cone(lightcones["field_deg"], redshift_min, redshift_max, cosmology, lightcones["cell_mpc"])
+    mass_definition(lightcones.mass_function)  # refuses an unknown name before any work is done
+    cone = place_cone(lightcones.field_deg, redshift_min, redshift_max, cosmology, lightcones.cell_mpc)
     slabs = cut_slabs(cone)
     bands = prepare_bands(lightcones, cone, slabs, cosmology)
     with chunk_runner(device) as run:
@@ -62,11 +63,11 @@ def generate_lightcone(
             "lightcones", "a light-cone without halos", "at least one", "lower mass_min_msun or widen the field"
         )
     geometry = {
-        "field_deg": float(lightcones["field_deg"]),
+        "field_deg": float(lightcones.field_deg),
         "redshift_min": float(redshift_min),
         "redshift_max": float(redshift_max),
-        "mass_min_msun": float(lightcones["mass_min_msun"]),
-        "mass_definition": mass_definition(lightcones["mass_function"]),
+        "mass_min_msun": float(lightcones.mass_min_msun),
+        "mass_definition": mass_definition(lightcones.mass_function),
         "cell_mpc": float(cone.box.cell_mpc),
         "box_cells": list(cone.box.shape),
     }

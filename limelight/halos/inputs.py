@@ -4,11 +4,12 @@ import glob
 from pathlib import Path
 
 from limelight.errors import problem
+from limelight.halos.config import Lightcones
 
 
-def input_files(cones: dict, lightcone: int) -> list[Path]:
+def input_files(cones: Lightcones, lightcone: int) -> list[Path]:
     """The foreign files of one light-cone: lightcones.files with {lightcone} filled in and * expanded, in sorted order."""
-    patterns = cones.get("files") or []
+    patterns = cones.files or []
     paths = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         try:
@@ -21,7 +22,7 @@ def input_files(cones: dict, lightcone: int) -> list[Path]:
             raise problem("lightcones.files", f"no file matches {name}", "at least one", "check the path")
         paths.extend(Path(match) for match in matches)
     if not paths:
-        source = cones["source"]
+        source = cones.source
         raise problem("lightcones.files", "nothing", f"the {source} file(s) to read", "add lightcones.files")
     missing = [path for path in paths if not path.is_file()]
     if missing:

@@ -7,6 +7,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import read_csv, resource_path, write_csv
 from limelight.halos.box import HaloBox, generate_box
+from limelight.halos.config import Lightcones
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, periodic_field
 
@@ -54,11 +55,14 @@ def read_reference(statistics: dict[tuple, float], path: str | Path) -> dict[tup
     return dict(zip(statistics, table["value"].tolist(), strict=True))
 
 
-def box_of_reference(reference: Reference, lightcones: dict, cosmology: Cosmology, cell_mpc: float = 1.0) -> HaloBox:
+def box_of_reference(
+    reference: Reference, lightcones: Lightcones, cosmology: Cosmology, cell_mpc: float = 1.0
+) -> HaloBox:
     """The generator's halos in the reference's universe: the same phases on coarser cells."""
     side = reference.side_mpc
     fine = Box((reference.particles,) * 3, side / reference.particles)
     with chunk_runner() as run:
         modes = periodic_field(fine, cosmology, reference.seed, "cpu", run).modes
-    settings = lightcones | {"cell_mpc": side / (2 * round(side / cell_mpc / 2)), "mass_min_msun": 2.5e10}
+    own = {"cell_mpc": side / (2 * round(side / cell_mpc / 2)), "mass_min_msun": 2.5e10}
+    settings = lightcones.model_copy(update=own)
     return generate_box(settings, side, REDSHIFT, cosmology, reference.seed, modes=modes)

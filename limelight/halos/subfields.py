@@ -17,6 +17,8 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg
+from limelight.halos.config import Subfields as SubfieldCuts
+from limelight.section import plain
 
 KIND = "subfields"
 TABLE = ("rotation_deg", "reflected", "row", "column", "center_deg", "overlaps", "offsets")
@@ -91,19 +93,19 @@ def tile_edges(size_deg: float, per_side: int) -> np.ndarray:
     return np.append(centers - size_deg / 2, centers[-1] + size_deg / 2)
 
 
-def plan_subfields(field_deg: float, section: dict) -> Subfields:
+def plan_subfields(field_deg: float, section: SubfieldCuts) -> Subfields:
     """Lay out the subfields that lie wholly inside a light-cone of side field_deg (degrees, tangent plane).
 
     section: the config's `subfields`. Raises LimelightError when none fits at any rotation.
     """
-    size, per_side = float(section["size_deg"]), int(section["per_side"])
+    size, per_side = section.size_deg, section.per_side
     middle = tile_centers(size, per_side)
     row, column = (grid.ravel() for grid in np.indices((per_side, per_side)))
     center = np.stack([middle[column], middle[row]], axis=1)
     corners = center[:, None] + size / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])  # (tiles, 4, 2)
     rows, polygons = [], []
-    for rotation in section.get("rotations_deg", [0]):
-        for reflected in (False, True) if section.get("reflections") else (False,):
+    for rotation in section.rotations_deg:
+        for reflected in (False, True) if section.reflections else (False,):
             on_sky = unturn_plane(corners.reshape(-1, 2), rotation, reflected).reshape(corners.shape)
             inside = np.all(np.abs(on_sky) <= field_deg / 2 + TOLERANCE * size, axis=(1, 2))
             polygons.append(on_sky[inside])
@@ -124,7 +126,7 @@ def plan_subfields(field_deg: float, section: dict) -> Subfields:
         center_deg=np.stack([x, y], axis=1),
         overlaps=squares_overlap(np.concatenate(polygons), size),
         size_deg=size,
-        settings=dict(section),
+        settings=plain(section),
     )
 
 
@@ -190,7 +192,9 @@ def _tile_index(sky_deg: np.ndarray, angle_deg: float, reflected: bool, edges: n
     return tile
 
 
-def write_subfields(path: str | Path, halos: HaloCatalogue, section: dict, attributes: dict[str, object]) -> Subfields:
+def write_subfields(
+    path: str | Path, halos: HaloCatalogue, section: SubfieldCuts, attributes: dict[str, object]
+) -> Subfields:
     """Cut a light-cone and write `subfields/{seed}.h5`, one subfield after the other; return the table as written.
 
     section: the config's `subfields`; attributes: provenance and `lightcone`.

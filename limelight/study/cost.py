@@ -30,7 +30,7 @@ GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, what
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one row's posterior, of the slowest kind, and to check it
 HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
-LEARNING = ("network", "evaluation", "audit", "posterior", "intervals")  # stages that run networks
+LEARNING = ("network", "evaluation", "audit_network", "posterior", "intervals")  # stages that run networks
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
             training_s, max(1, study.resources.gpus) * (4 * learnt * row + 6 * weights_mb + on_top), 9 * weights_mb
         ),  # on disk two checkpoints beside it: weights, best weights, Adam's two moments
         "evaluation": StageCost(rows * predict_s, 3 * rows * row + 2400, 16e-6 * rows * outputs + 4 * row),
-        "audit": StageCost(
+        "audit_network": StageCost(
             audit_predictions(study) * predict_s,
             4 * len(study.datasets) * rows * row + 2400,
             8e-6 * outputs**2 + 0.1 + 16e-6 * outputs * audit_predictions(study),

@@ -9,7 +9,7 @@ from altered import altered
 
 from limelight.errors import LimelightError
 from limelight.study.config import ROOT, resolve_study
-from limelight.study.cost import jobs, network_size
+from limelight.study.cost import network_size
 from limelight.study.selection import (
     audit_datasets,
     audit_test,
@@ -56,7 +56,10 @@ def test_a_control_is_its_network_on_permuted_labels_and_nothing_else():
     same = altered(control.network, {"training.permute_labels": False})
     assert replace(control, name="limelight", network=same) == own
     assert list(found.networks) == ["limelight"], "the study itself does not name it"
-    assert (jobs(found)["network"], jobs(found)["audit"]) == (2, 1)
+    assert (list(trained_networks(found)), audited_networks(found)) == (
+        ["limelight", "limelight-permuted"],
+        ["limelight"],
+    )
 
 
 def test_an_audit_is_from_what_its_network_knows():

@@ -101,19 +101,14 @@ def test_paper_scale_has_the_same_experiments(bench: LineStudy):
 def test_the_whole_bench_runs_on_a_few_voxels(bench: LineStudy, tmp_path: Path):
     study = shrunk(bench)
     evaluations, figures = rehearse(study, tmp_path)
-    assert set(evaluations) == {
-        (name, test)
-        for name in study.networks
-        for test in suitable_tests(study, name)
-        if name not in classifiers(study)  # TRANSITION: classifiers as others
-    }
+    assert set(evaluations) == {(name, test) for name in study.networks for test in suitable_tests(study, name)}
     assert set(figures) == set(study.comparisons)
     assert all(len(figure.axes) for figure in figures.values())
-    small = evaluations["stuck_small_maps", "li10_small"].grid
+    small = evaluations["stuck_small_maps", "li10_small"].header.geometry
     assert (small["pool_pixels"], small["beam_fwhm_arcmin"]) == (4, 0)
-    assert evaluations["resnet_beam", "li10_beam"].grid["beam_fwhm_arcmin"] == 4
+    assert evaluations["resnet_beam", "li10_beam"].header.geometry["beam_fwhm_arcmin"] == 4
     faint = evaluations["limelight", "li10_faint"]
-    above = faint.log10_lum_edges[:-1] >= 5.5
+    above = np.array(faint.axis.edges[:-1]) >= 5.5
     assert faint.truth[:, above].sum() == 0 < evaluations["limelight", "li10"].truth[:, above].sum()
 
 

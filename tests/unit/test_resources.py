@@ -8,9 +8,11 @@ import pytest
 from altered import altered
 from snakemake.scheduling.job_scheduler import JobScheduler
 
+from limelight.errors import LimelightError
 from limelight.probes.line_intensity.config import LineStudy
 from limelight.study.config import ROOT, load_study
-from limelight.study.cost import STAGES, costs, jobs, memory_mb, network_size, runtime_min, seconds, training_seconds
+from limelight.study.cost import costs, memory_mb, network_size, runtime_min, seconds, training_seconds
+from scripts.estimate import grouped, jobs_of
 
 # What the demo and the tiny study took on one core: largest max_rss in MB and shortest wall time in s of their stages.
 MEASURED = {
@@ -23,6 +25,8 @@ MEASURED = {
         "network": (429, 8.5),
     },
 }
+STAGES = ("lightcone", "subfields", "maps", "pooled", "network", "evaluation", "audit_network", "figure")
+JOBS = {"lightcone": 161, "subfields": 161, "maps": 177, "pooled": 177, "network": 3, "evaluation": 12, "layers": 5}
 
 
 @pytest.fixture(scope="module")
@@ -76,35 +80,54 @@ def test_more_costs_more_and_less_never_costs_more(studies, stage):
 
 def test_more_gpus_train_faster_but_not_for_less(studies):
     one, four = studies["paper"], changed(studies["paper"], "resources", gpus=4)
-    rows = [{row["stage"]: row for row in costs(study)}["network"] for study in (one, four)]
+    rows = [{row["stage"]: row for row in costs(study, JOBS)}["network"] for study in (one, four)]
     assert rows[1]["gpus"] == 4
     assert rows[1]["minutes"] < rows[0]["minutes"]
     assert rows[1]["gpu_hours"] > rows[0]["gpu_hours"]
     assert rows[1]["memory_gb"] > rows[0]["memory_gb"]
-    assert {row["stage"]: row["gpus"] for row in costs(four)}["evaluation"] == 1
+    assert {row["stage"]: row["gpus"] for row in costs(four, JOBS)}["evaluation"] == 1
     nothing = changed(studies["paper"], "resources", gpus=0)
-    assert all(row["gpu_hours"] == 0 for row in costs(nothing))
+    assert all(row["gpu_hours"] == 0 for row in costs(nothing, JOBS))
     assert seconds(nothing, "network") > 100 * seconds(one, "network")
 
 
-def test_jobs_of_the_tiny_study_are_those_of_its_workflow(studies):
-    expected = {"lightcone": 4, "subfields": 4, "maps": 7, "pooled": 7, "network": 4, "evaluation": 4}
-    expected |= {"audit": 2, "figure": 22}
-    assert jobs(studies["tiny"]) == expected  # two networks and their controls; breysse has no test maps
+def test_a_rule_without_a_cost_of_its_own_counts_as_a_figure(studies):
+    rows = {row["stage"]: row for row in costs(studies["paper"], {**JOBS, "figure_error_bands": 3})}
+    assert rows["figure"]["jobs"] == 8
+    assert sum(row["jobs"] for row in rows.values()) == sum(JOBS.values()) + 3
+
+
+def test_the_jobs_of_a_dry_run_are_counted_whatever_is_finished(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = jobs_of(ROOT / "tests" / "pipeline" / "tiny.yaml", ["all"])
+    expected = {
+        "lightcone": 4,
+        "subfields": 4,
+        "maps": 7,
+        "pooled": 7,
+        "network": 4,
+        "evaluation": 4,
+        "audit_network": 2,
+    }
+    assert expected.items() <= found.items()  # two networks and their controls; breysse has no test maps
+    assert grouped(found) == 18
+    with pytest.raises(LimelightError, match="nonsense"):
+        jobs_of(ROOT / "tests" / "pipeline" / "tiny.yaml", ["nonsense"])
 
 
 def test_what_is_kept_counts_as_disk_and_the_rest_as_temporary(studies):
     for keep, kept, temporary in (([], False, True), (["maps"], True, False)):
         study = altered(studies["paper"], {"keep": keep})
-        row = {row["stage"]: row for row in costs(study)}["maps"]
+        row = {row["stage"]: row for row in costs(study, JOBS)}["maps"]
         assert (row["kept_gb"] > 0, row["temporary_gb"] > 0) == (kept, temporary)
     assert row["kept_gb"] == pytest.approx(177 * 36 * 256**2 * 100 * 4e-9)
 
 
-def test_the_script_prints_a_row_a_stage_and_says_how_it_estimated():
+def test_the_script_prints_one_row_per_stage_and_says_how_it_estimated():
     command = [sys.executable, ROOT / "scripts" / "estimate.py", "--config", ROOT / "config" / "paper.yaml"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert [line.split()[0] for line in said.splitlines()[1:9]] == list(STAGES)
+    stages = [line.split()[0] for line in said.splitlines()[1:9]]
+    assert stages == list(STAGES)
     for words in ("core-hours", "GPU-hours", "disk:", "not measured", "network resnet: 159.5 M"):
         assert words in said
 

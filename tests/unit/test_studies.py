@@ -8,11 +8,11 @@ import yaml
 from altered import altered
 
 from limelight.errors import LimelightError
-from limelight.figures import FIGURES, check_figures
+from limelight.figures import check_figures
 from limelight.probes.line_intensity import settings as line
 from limelight.section import plain
 from limelight.study.config import ROOT, resolve_study
-from limelight.study.cost import map_mb, network_size
+from limelight.study.cost import network_size, row_mb
 from limelight.study.expand import expand
 from limelight.study.selection import comparison_pairs, suitable_tests
 from limelight.study.settings import network_settings
@@ -182,7 +182,7 @@ def test_a_dataset_of_its_own_pooling_decides_its_networks_and_their_tests():
     assert suitable_tests(study, "limelight") == list(DEMO["tests"])
     assert line.pooled_grid(study, "small").pool_pixels == 4
     assert network_size(study, "small")[0] < network_size(study, "limelight")[0] / 3
-    assert map_mb(study, pooled=True) == pytest.approx(4e-6 * 64 * 64 * 10), "the largest decides what jobs need"
+    assert row_mb(study) == pytest.approx(4e-6 * 64 * 64 * 10), "the largest decides what jobs need"
     plain_study = resolve_study(DEMO, "demo.yaml")
     (small,) = network_settings(study, "small").datasets.values()
     assert small == line.shard_settings(study, "small")
@@ -224,8 +224,12 @@ def test_a_comparison_takes_its_networks_in_order_on_the_tests_that_they_take():
 
 
 def test_unknown_figures_are_refused():
-    check_figures(resolve_study(DEMO, "demo.yaml"), FIGURES)
-    with pytest.raises(LimelightError, match="comparisons.c.figure: found 'portrait'"):
-        check_figures(resolve_study(demo(comparisons={"c": {"figure": "portrait"}}), "mine.yaml"), FIGURES)
-    with pytest.raises(LimelightError, match="figures.each_network: found 'portrait'"):
-        check_figures(resolve_study(demo(figures={"each_network": ["portrait"]}), "mine.yaml"), FIGURES)
+    check_figures(resolve_study(DEMO, "demo.yaml"))
+    strange = demo(comparisons={"c": {"figure": "portrait"}}, figures={"each_network": ["loss_history", "landscape"]})
+    with pytest.raises(LimelightError) as caught:
+        check_figures(resolve_study(strange, "mine.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.partition("; expected")[0] for line in lines] == [
+        "comparisons.c.figure: found 'portrait'",
+        "figures.each_network: found 'landscape'",
+    ]

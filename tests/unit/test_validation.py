@@ -6,7 +6,6 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.figures.halos import validation_page
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.conditional import SPREAD, calibrate_contrast, contrast_curvature, contrast_variance
@@ -36,6 +35,7 @@ from limelight.matter.initial import (
     unresolved_variances,
 )
 from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
+from limelight.probes.line_intensity.figures.halos import validation_page
 
 COSMOLOGY = Cosmology()
 SETTINGS = {"mass_min_msun": 1e11, "mass_function": "tinker08", "method": "contrast", "cell_mpc": 2.5}

@@ -6,7 +6,7 @@ import shlex
 import yaml
 
 from limelight.codehash import code_hash
-from limelight.figures import figures_of
+from limelight.figures import check_figures, figures_of
 from limelight.files import settings_hash, write_text
 from limelight.probe import load_probe
 from limelight.section import plain
@@ -44,22 +44,23 @@ if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 shell.prefix(f"{ENVIRONMENT}; ")
 
-FIGURES = figures_of(STUDY.probe)
 with plain_errors():
-    KINDS = {
-        name: FIGURES.load(name)
-        for name in dict.fromkeys(
-            [
-                *PROBE.figures_of_each_network,
-                *(comparison.figure for comparison in STUDY.comparisons.values()),
-                *(STUDY.figures.each_network or []),
-                "audit",
-                "confusion_matrix",
-                "filters",
-                "feature_maps",
-            ]
-        )
-    }
+    check_figures(STUDY)
+FIGURES = figures_of(STUDY.probe)
+KINDS = {
+    name: FIGURES.load(name)
+    for name in dict.fromkeys(
+        [
+            *PROBE.figures_of_each_network,
+            *(comparison.figure for comparison in STUDY.comparisons.values()),
+            *(STUDY.figures.each_network or []),
+            "audit",
+            "confusion_matrix",
+            "filters",
+            "feature_maps",
+        ]
+    )
+}
 
 # Networks to train: the study's, and the controls of those that it audits.
 TRAINED = trained_networks(STUDY)

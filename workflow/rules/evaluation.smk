@@ -52,8 +52,8 @@ rule audit_network:
         "../../envs/environment.yaml"
     threads: STUDY.resources.training_threads
     resources:
-        mem_mb=memory("audit"),
-        runtime=runtime("audit"),
+        mem_mb=memory("audit_network"),
+        runtime=runtime("audit_network"),
         gpu=min(1, STUDY.resources.gpus),
     params:
         settings=lambda wildcards: as_text(stages.audit_settings(STUDY, wildcards.network)),

@@ -14,13 +14,14 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, need_column, reading
 
 HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")
 MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particles
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read one halo_info file; a light-cone is told from a box by its pos_interp."""
     header, (position, velocity, particles), cone = _load(path, options)
     known = ("Omega_DE", "omega_b", "n_s", "w0", "wa")
@@ -57,7 +58,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     )
 
 
-def _load(path: Path, options: dict) -> tuple[dict, list[np.ndarray], bool]:
+def _load(path: Path, options: Catalogue) -> tuple[dict, list[np.ndarray], bool]:
     """The header, the columns we need (decompressed, float64) and whether they are a light-cone's."""
     import asdf  # only this format needs it, and blosc
 
@@ -70,7 +71,7 @@ def _load(path: Path, options: dict) -> tuple[dict, list[np.ndarray], bool]:
             columns = file["data"]
             cone = "pos_interp" in columns
             names = ("pos_interp", "vel_interp", "N_interp") if cone else ("x_L2com", "v_L2com", "N")
-            names = (*names[:2], options.get("mass_column") or names[2])
+            names = (*names[:2], options.mass_column or names[2])
             for name in names:
                 need_column(path, name, sorted(columns))
             arrays = [np.array(columns[name]).astype(np.float64) for name in names]

@@ -9,6 +9,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError, problem
+from limelight.halos.config import Catalogue
 
 # Each unit: (factor, power of h): value in our unit = value × factor × h^power. Lengths are comoving.
 LENGTH_UNITS = {"Mpc": (1.0, 0), "Mpc/h": (1.0, -1), "kpc": (1e-3, 0), "kpc/h": (1e-3, -1)}
@@ -120,20 +121,20 @@ def to_kms(where: object, values: np.ndarray, name: str, scale_factor: float) ->
     return values * scale_factor ** unit(where, name, SPEED_UNITS)
 
 
-def need_redshift(path: Path, options: dict, where_it_stands: str) -> float:
+def need_redshift(path: Path, options: Catalogue, where_it_stands: str) -> float:
     """The redshift that the config gives for a snapshot whose file is silent about it."""
-    if options.get("redshift") is None:
+    if options.redshift is None:
         expected = f"the redshift of the snapshot ({where_it_stands})"
         raise problem(path, "no redshift", expected, "give lightcones.catalogue.redshift")
-    return float(options["redshift"])
+    return float(options.redshift)
 
 
-def need_box(path: Path, options: dict, where_it_stands: str) -> float:
+def need_box(path: Path, options: Catalogue, where_it_stands: str) -> float:
     """The box side that the config gives for a snapshot whose file is silent about it, Mpc."""
-    if options.get("box_mpc") is None:
+    if options.box_mpc is None:
         expected = f"the side of the periodic box ({where_it_stands})"
         raise problem(path, "no box size", expected, "give lightcones.catalogue.box_mpc, in Mpc without h")
-    return float(options["box_mpc"])
+    return float(options.box_mpc)
 
 
 def need_column(path: Path, name: str, columns: list[str], fix: str = "check the file or its column names") -> None:

@@ -15,6 +15,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import atomic_path
 from limelight.halos.catalogue import HaloCatalogue
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign
 from limelight.halos.formats.npz import read_npz
 
@@ -31,7 +32,7 @@ PKSC_HEADER_BYTES = 12
 PKSC_DENSITY_H2 = 2.775e11  # Msun/Mpc³, the critical density of h = 1 in Peak Patch's M = 4/3 π R³ ρ Ωm h²
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read a Peak Patch catalogue, by its ending: .npz or .pksc."""
     readers = {".npz": read_peakpatch_npz, ".pksc": read_pksc}
     if path.suffix not in readers:
@@ -41,9 +42,9 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     return readers[path.suffix](path, options, cosmology)
 
 
-def read_peakpatch_npz(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read_peakpatch_npz(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Columns x y z (Mpc), vx vy vz (km/s), M (Msun), zhalo (with the peculiar velocity), and the cosmo_header."""
-    mass = options.get("mass_column") or "M"
+    mass = options.mass_column or "M"
     wanted = ("cosmo_header", "x", "y", "z", "vx", "vy", "vz", mass, "zhalo?")
     content = read_npz(path, wanted, "give a Peak Patch file as limlam_mocker reads it")
     header = content.pop("cosmo_header")
@@ -70,7 +71,7 @@ def _stack(path: Path, content: dict, columns: str | tuple[str, ...]) -> np.ndar
     return np.stack([content[name] for name in columns], axis=1)
 
 
-def read_pksc(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read_pksc(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """int32 N, float32 RTHmax, float32 redshift, then N float32 records: x y z vx vy vz R_TH, Lagrangian place, more.
 
     The mass is that of R_TH at the mean density, M = 4/3 π R³ · 2.775e11 Ωm h² Msun. With lightcones.catalogue.box_mpc it
@@ -95,7 +96,7 @@ def read_pksc(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         records = np.fromfile(file, "<f4", count * width).reshape(count, width)
     radius = records[:, 6].astype(np.float64)
     density = PKSC_DENSITY_H2 * cosmology.omega_m * cosmology.h**2
-    box = options.get("box_mpc")
+    box = options.box_mpc
     return Foreign(
         position_mpc=records[:, 0:3].copy(),
         velocity_kms=records[:, 3:6].copy(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, need_box, need_column, need_redshift
 from limelight.halos.formats.text import column_names, number_after, read_columns, read_head
 
@@ -16,14 +17,14 @@ POSITION, VELOCITY = ("x", "y", "z"), ("vx", "vy", "vz")
 PARENTS = ("pid", "upid")
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read one Rockstar text file; columns are found by their names in the header, in any order and case."""
     comments, _ = read_head(path)
     names = column_names(comments, POSITION)
     if names is None:
         expected = "a comment line with column names (#ID DescID Mvir … X Y Z VX VY VZ …)"
         raise problem(path, "no column names", expected, "give Rockstar's own file, or use source: table")
-    mass = (options.get("mass_column") or "mvir").lower()
+    mass = (options.mass_column or "mvir").lower()
     for name in (*POSITION, *VELOCITY):
         need_column(path, name, names)
     need_column(path, mass, names, "name the mass in lightcones.catalogue.mass_column")
@@ -41,7 +42,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     box = number_after(r"(?:Box size|Full box size)", comments)
     notes = {"units": f"Mpc/h → Mpc and Msun/h → Msun with h = {h:g}; mass is {mass}"}
     keep = np.ones(len(rows), dtype=bool)
-    if parent and not options.get("subhalos"):
+    if parent and not options.subhalos:
         keep = rows[:, wanted.index(parent)] == -1
     elif not parent:
         notes["subhalos"] = "the file has no pid column: subhalos, if any, are kept as halos"

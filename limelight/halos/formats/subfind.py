@@ -10,6 +10,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, reading
 
 CM_PER_MPC = 3.085678e24
@@ -17,9 +18,9 @@ GRAM_PER_MSUN = 1.989e33  # Gadget's own
 HEADER = ("Redshift", "BoxSize", "HubbleParam", "Omega0", "OmegaLambda", "Ngroups_ThisFile")
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read the groups (halos) of one file. The mass is Group_M_Mean200 (200 × mean density) unless mass_column says else."""
-    mass_name = options.get("mass_column") or "Group_M_Mean200"
+    mass_name = options.mass_column or "Group_M_Mean200"
     wanted = ("GroupPos", "GroupVel", mass_name)
     with reading(path, "Subfind HDF5"), h5py.File(path, "r") as file:
         if "Header" not in file:

@@ -13,18 +13,20 @@ import numpy as np
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats import npz
 from limelight.halos.formats.common import Foreign, need_column, need_redshift, reading, to_kms, to_mpc, to_msun
 from limelight.halos.formats.text import read_columns, read_head
+from limelight.section import plain
 
 KEY = "lightcones.catalogue.columns"
 BOX_COLUMNS, SKY_COLUMNS, SPEED_COLUMNS = ("x", "y", "z"), ("ra", "dec", "redshift"), ("vx", "vy", "vz")
 OPTIONAL = ("redshift_observed",)
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read a table. options: columns {ours: theirs}, units {position, velocity, mass}, box_mpc, redshift."""
-    columns, units = dict(options.get("columns") or {}), dict(options.get("units") or {})
+    columns, units = options.columns, plain(options.units)
     known = (*BOX_COLUMNS, *SPEED_COLUMNS, "mass", *SKY_COLUMNS, *OPTIONAL)
     for name in columns:
         if name not in known:
@@ -57,7 +59,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         return _from_sky(values, mass, options, cosmology, notes)
     position = np.stack([values[name] for name in BOX_COLUMNS], axis=1)
     position = to_mpc(f"{path}: units.position", position, units.get("position", "Mpc"), cosmology.h)
-    box = options.get("box_mpc")
+    box = options.box_mpc
     redshift = None if box is None else need_redshift(path, options, "a table does not hold it")
     if moving:
         velocity = np.stack([values[name] for name in SPEED_COLUMNS], axis=1)
@@ -71,10 +73,10 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
     return Foreign(position, velocity, mass, redshift, box, values.get("redshift_observed"), notes=notes)
 
 
-def _from_sky(values: dict, mass: np.ndarray, options: dict, cosmology: Cosmology, notes: dict) -> Foreign:
+def _from_sky(values: dict, mass: np.ndarray, options: Catalogue, cosmology: Cosmology, notes: dict) -> Foreign:
     """Halos at (ra, dec, cosmological redshift) → positions around an observer who looks at catalogue.center_deg."""
     ra, dec = np.radians(values["ra"]), np.radians(values["dec"])
-    ra0, dec0 = np.radians(options.get("center_deg") or (0.0, 0.0))
+    ra0, dec0 = np.radians(options.center_deg)
     redshift = np.asarray(values["redshift"], dtype=np.float64)
     # unit vectors to the halo, dotted with west, north and the field's centre
     x = -np.cos(dec) * np.sin(ra - ra0)

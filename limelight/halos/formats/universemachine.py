@@ -11,6 +11,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, need_box, need_column, need_redshift
 from limelight.halos.formats.text import column_names, read_columns, read_head
 
@@ -20,7 +21,7 @@ COLUMNS = (
 )
 
 
-def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
+def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read one UniverseMachine text catalogue; satellites (upid ≥ 0) are left out unless catalogue.subhalos."""
     comments, first = read_head(path)
     names = column_names(comments, ("upid", "x", "vx"))
@@ -30,7 +31,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
             found = f"{width} columns and no header line"
             expected = f"the {len(COLUMNS)} columns of sfr_catalog_<a>.txt or a header with their names"
             raise problem(path, found, expected, "give UniverseMachine's own file, or use source: table")
-    mass = (options.get("mass_column") or "m").lower()
+    mass = (options.mass_column or "m").lower()
     wanted = ["x", "y", "z", "vx", "vy", "vz", mass, "upid"]
     for name in wanted:
         need_column(path, name, names)
@@ -42,7 +43,7 @@ def read(path: Path, options: dict, cosmology: Cosmology) -> Foreign:
         else need_redshift(path, options, "in the name sfr_catalog_<a>.txt")
     )
     notes = {"units": f"positions Mpc/h → Mpc with the config's h = {cosmology.h:g}; mass is {mass}, in Msun already"}
-    keep = (rows[:, 7] < 0) | bool(options.get("subhalos"))
+    keep = (rows[:, 7] < 0) | bool(options.subhalos)
     left_out = {"satellites": int(np.count_nonzero(~keep))}
     rows = rows[keep]
     return Foreign(
