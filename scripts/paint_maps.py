@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Paint the line of a model onto the halos of every subfield of a light-cone: maps and labels, row for row.
 
-The config's `line_models` entry says which model, which prior and how many draws a subfield; `grid` the voxels and the unit.
+The config's `line_models` entry says which model, which prior and how many draws per subfield; `grid` the voxels and unit.
 
 example: python scripts/paint_maps.py --config config/demo.yaml --line-model li10 --subfields subfields/3.h5 --output maps.h5
 """
@@ -13,11 +13,10 @@ from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.maps.files import write_maps
-from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
+from limelight.probes.line_intensity.settings import map_settings
 from limelight.progress import progress
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 
 def main() -> None:
@@ -41,12 +40,10 @@ def main() -> None:
         found, expected = (f"halos at redshifts {low:.4g} to {high:.4g}" for low, high in (held, needed))
         raise problem(args.subfields, found, f"{expected}, the config's band", "make the light-cone with this config")
     halos = read_subfield_halos(args.subfields)
-    painted = paint_subfields(subfields, halos, name, known[name], study["labels"], grid, study["seed"])
-    painted = progress(
-        painted, f"paint {name} on light-cone {subfields.lightcone}", len(subfields) * known[name]["draws"]
-    )
-    attributes = provenance(stage_settings(study, "maps", name), study["seed"])
-    write_maps(args.output, painted, subfields, grid, name, known[name], study["labels"], attributes)
+    dataset, labels, seed = settings.dataset, settings.labels, settings.seed
+    painted = paint_subfields(subfields, halos, name, dataset, labels, grid, seed)
+    painted = progress(painted, f"paint {name} on light-cone {subfields.lightcone}", len(subfields) * dataset.draws)
+    write_maps(args.output, painted, subfields, grid, name, dataset, labels, provenance(settings, seed))
 
 
 if __name__ == "__main__":

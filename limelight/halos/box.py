@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from limelight.halos.config import Lightcones
 from limelight.cosmology import Cosmology
 from limelight.halos.cone import Cone, Slab
+from limelight.halos.config import Lightcones
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
 from limelight.halos.generator import interpolate, lpt_factors
 from limelight.matter.chunks import chunk_runner

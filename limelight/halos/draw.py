@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from limelight import seeds
-from limelight.halos.config import Lightcones
 from limelight.cosmology import COLLAPSE_THRESHOLD, SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.halos.conditional import (
     Rate,
@@ -18,6 +17,7 @@ from limelight.halos.conditional import (
     density_nodes,
 )
 from limelight.halos.cone import Cone, Slab
+from limelight.halos.config import Lightcones
 from limelight.halos.exclusion import (
     APART_FROM_MSUN,
     BINS,

@@ -8,8 +8,8 @@ import numpy as np
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.halos.abundance import check_abundance
-from limelight.halos.config import Catalogue, Lightcones
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
+from limelight.halos.config import Catalogue, Lightcones
 from limelight.halos.formats import FORMATS
 from limelight.halos.formats.common import Foreign, check, combined_cosmology
 from limelight.halos.inputs import input_files

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from limelight.halos.config import Lightcones
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.catalogue import COLUMNS, HaloCatalogue
 from limelight.halos.cone import Cone, Slab, cut_slabs, place_cone
+from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare_bands
 from limelight.halos.massfunction import mass_definition
 from limelight.matter.chunks import chunk_runner

@@ -3,8 +3,8 @@
 import glob
 from pathlib import Path
 
-from limelight.halos.config import Lightcones
 from limelight.errors import problem
+from limelight.halos.config import Lightcones
 
 
 def input_files(cones: Lightcones, lightcone: int) -> list[Path]:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from limelight.halos.config import Lightcones
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import read_csv, resource_path, write_csv
 from limelight.halos.box import HaloBox, generate_box
+from limelight.halos.config import Lightcones
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, periodic_field
 
@@ -55,7 +55,9 @@ def read_reference(statistics: dict[tuple, float], path: str | Path) -> dict[tup
     return dict(zip(statistics, table["value"].tolist(), strict=True))
 
 
-def box_of_reference(reference: Reference, lightcones: Lightcones, cosmology: Cosmology, cell_mpc: float = 1.0) -> HaloBox:
+def box_of_reference(
+    reference: Reference, lightcones: Lightcones, cosmology: Cosmology, cell_mpc: float = 1.0
+) -> HaloBox:
     """The generator's halos in the reference's universe: the same phases on coarser cells."""
     side = reference.side_mpc
     fine = Box((reference.particles,) * 3, side / reference.particles)

@@ -13,12 +13,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.halos.config import Subfields as SubfieldCuts
-from limelight.section import plain
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg
+from limelight.halos.config import Subfields as SubfieldCuts
+from limelight.section import plain
 
 KIND = "subfields"
 TABLE = ("rotation_deg", "reflected", "row", "column", "center_deg", "overlaps", "offsets")
@@ -192,7 +192,9 @@ def _tile_index(sky_deg: np.ndarray, angle_deg: float, reflected: bool, edges: n
     return tile
 
 
-def write_subfields(path: str | Path, halos: HaloCatalogue, section: SubfieldCuts, attributes: dict[str, object]) -> Subfields:
+def write_subfields(
+    path: str | Path, halos: HaloCatalogue, section: SubfieldCuts, attributes: dict[str, object]
+) -> Subfields:
     """Cut a light-cone and write `subfields/{seed}.h5`, one subfield after the other; return the table as written.
 
     section: the config's `subfields`; attributes: provenance and `lightcone`.

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.halos.config import Catalogue
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, need_column, reading
 
 HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")

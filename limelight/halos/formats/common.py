@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.halos.config import Catalogue
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError, problem
+from limelight.halos.config import Catalogue
 
 # Each unit: (factor, power of h): value in our unit = value × factor × h^power. Lengths are comoving.
 LENGTH_UNITS = {"Mpc": (1.0, 0), "Mpc/h": (1.0, -1), "kpc": (1e-3, 0), "kpc/h": (1e-3, -1)}

@@ -11,11 +11,11 @@ from typing import IO
 
 import numpy as np
 
-from limelight.halos.config import Catalogue
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.files import atomic_path
 from limelight.halos.catalogue import HaloCatalogue
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign
 from limelight.halos.formats.npz import read_npz
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.halos.config import Catalogue
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, need_box, need_column, need_redshift
 from limelight.halos.formats.text import column_names, number_after, read_columns, read_head
 

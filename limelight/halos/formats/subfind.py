@@ -8,9 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.halos.config import Catalogue
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, reading
 
 CM_PER_MPC = 3.085678e24

@@ -11,13 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.section import plain
-from limelight.halos.config import Catalogue
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
+from limelight.halos.config import Catalogue
 from limelight.halos.formats import npz
 from limelight.halos.formats.common import Foreign, need_column, need_redshift, reading, to_kms, to_mpc, to_msun
 from limelight.halos.formats.text import read_columns, read_head
+from limelight.section import plain
 
 KEY = "lightcones.catalogue.columns"
 BOX_COLUMNS, SKY_COLUMNS, SPEED_COLUMNS = ("x", "y", "z"), ("ra", "dec", "redshift"), ("vx", "vy", "vz")
