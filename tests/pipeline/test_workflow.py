@@ -105,7 +105,7 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
         change(style, "COLUMN_IN, PAGE_IN = 3.5, 7.1", "COLUMN_IN, PAGE_IN = 3.5, 7.2")
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
         style.write_text(original[style])
-        change(loop, "CALIBRATION_MAPS = 128", "CALIBRATION_MAPS = 127")
+        change(loop, "CALIBRATION_ROWS = 128", "CALIBRATION_ROWS = 127")
         stages = {"network", "evaluation", "audit", "layers", "summary", "figure", "provenance"}
         assert {rule.split("_")[0] for rule in finished.planned()} == stages
     finally:
