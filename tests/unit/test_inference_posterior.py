@@ -156,7 +156,7 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
 def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data):
     trunk, info = load_model(network)
     before = copy.deepcopy(trunk.state_dict())
-    content, history = train_posterior(wanted("mdn", fine_tune=1), PROBE, trunk, info, data[0], data[1])
+    content, history = train_posterior(wanted("mdn", fine_tune=3), PROBE, trunk, info, data[0], data[1])
     assert any(not torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
     assert np.isfinite([row["validation_loss"] for row in history]).all()
 
