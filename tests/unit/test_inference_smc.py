@@ -33,9 +33,9 @@ from limelight.probes.line_intensity.shards import pool_map, pool_maps
 from limelight.probes.line_intensity.simulator import gaussian_log_prior
 from limelight.section import plain
 from limelight.study.config import resolve_study
-from limelight.study.cost import intervals_seconds, jobs, memory_mb
+from limelight.study.cost import intervals_seconds, memory_mb
 from limelight.study.sections import Smc
-from limelight.study.selection import trained_posterior
+from limelight.study.selection import posterior_tests, trained_posterior
 from limelight.study.settings import IntervalsSettings, intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
@@ -274,7 +274,8 @@ def test_settings_that_make_no_sense_are_one_line(tmp_path, changes, words):
 def test_an_smc_posterior_shares_what_another_trained_and_changes_nothing_of_it(tmp_path):
     study = study_of(tmp_path)
     assert trained_posterior(study, "smc") == "near"
-    assert (jobs(study)["posterior"], jobs(study)["intervals"]) == (1, 2)
+    assert {trained_posterior(study, name) for name in study.posteriors} == {"near"}
+    assert [posterior_tests(study, name) for name in ("near", "smc")] == [["over_prior"]] * 2
     drawn = intervals_settings(study, "smc", "over_prior")
     assert drawn.posterior == posterior_settings(study, "near")
     assert (drawn.name, drawn.smc.rounds, drawn.samples) == ("smc", 1, 80)
