@@ -20,18 +20,14 @@ from pathlib import Path
 
 from limelight.cosmology import Cosmology
 from limelight.halos.catalogue import read_catalogue, write_catalogue
+from limelight.halos.config import Lightcones
 from limelight.halos.generator import generate_lightcone
 
 
 def measure(args: argparse.Namespace) -> dict:
     """Make one light-cone, write it and read it back."""
-    settings = {
-        "field_deg": args.field,
-        "mass_min_msun": args.mass_min,
-        "mass_function": "tinker08",
-        "cell_mpc": args.cell,
-        "method": args.method,
-    }
+    cone = {"field_deg": args.field, "mass_min_msun": args.mass_min, "cell_mpc": args.cell, "method": args.method}
+    settings = Lightcones(**cone, train=[1], validation=[2], test=[3])
     cosmology = Cosmology()
     cosmology.linear_power([0.1])  # CAMB's two seconds are not the generator's
     start = time.perf_counter()

@@ -91,12 +91,12 @@ class Module:
         return self.parts[name]
 
     def types(self, name: str) -> set[str]:
-        """The names in the annotations of a function's arguments, or of the fields and methods of a class."""
-        if name in self.classes:
-            found = [item for key, item in self.members.items() if key.startswith(f"{name}.")]
-        else:
-            found = [self.members[name]] if name in self.members else self.definitions.get(name, [])
-        return {each for item in found for annotation in _annotations(item) for each in dotted_names(annotation)}
+        """The names in the annotations of a function's arguments, or of the fields and methods of a class, and its bases."""
+        one = self.classes.get(name)
+        inside = [item for key, item in self.members.items() if key.startswith(f"{name}.")]
+        found = inside or ([self.members[name]] if name in self.members else self.definitions.get(name, []))
+        annotations = [annotation for item in found for annotation in _annotations(item)]
+        return {each for node in (*annotations, *(one.bases if one else ())) for each in dotted_names(node)}
 
     def _is_registry(self, statement: ast.stmt) -> bool:
         """Whether a statement makes a Registry: of that, only the entries that a study chose count."""
@@ -256,7 +256,8 @@ def _checkout() -> Code:
 
 def holds_settings(module: str) -> bool:
     """Whether a module is about the config: what its functions and fields decide is the settings of stages."""
-    return module.startswith("limelight.study.") or module.rpartition(".")[2] in ("config", "settings")
+    about = module == "limelight.section" or module.startswith("limelight.study.")
+    return about or module.rpartition(".")[2] in ("config", "settings")
 
 
 def _packages(module: str) -> list[str]:

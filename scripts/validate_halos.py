@@ -13,6 +13,7 @@ example: python scripts/validate_halos.py --config config/demo.yaml --lightcones
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from limelight.files import write_text
 from limelight.halos.box import HaloBox, generate_box
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
 from limelight.halos.cone_clustering import LIGHTCONE, cone_cell_rows, cone_clustering_rows
+from limelight.halos.config import Lightcones
 from limelight.halos.generator import generate_lightcone
 from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference
 from limelight.halos.validation import (
@@ -37,10 +39,10 @@ from limelight.halos.validation import (
     reference_rows,
     table_text,
 )
+from limelight.probes.line_intensity.config import LineStudy
 from limelight.probes.line_intensity.figures.halos import validation_page
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.maps.expectation import expected_luminosities, expected_temperature_uk
-from limelight.probes.line_intensity.maps.grid import make_grid
 from limelight.probes.line_intensity.maps.one_point import (
     FEWEST_VOXELS,
     jackknifed_one_point,
@@ -48,6 +50,7 @@ from limelight.probes.line_intensity.maps.one_point import (
     quarter_sums,
 )
 from limelight.probes.line_intensity.maps.paint import paint
+from limelight.probes.line_intensity.settings import fine_grid, lightcone_settings
 from limelight.seeds import generator, torch_seed
 from limelight.study.config import load_study
 
@@ -57,13 +60,13 @@ LUM_EDGES = np.arange(3.5, 6.6, 0.5)
 YARDSTICK_DEG = 2.8  # widest light-cone that is made to compare maps with
 
 
-def painted_sums(study: dict, halos: HaloCatalogue, per_side: int) -> np.ndarray:
+def painted_sums(study: LineStudy, halos: HaloCatalogue, per_side: int) -> np.ndarray:
     """Sums over the quarters of per_side² subfields painted with fiducial Li, (quarters, ...) of maps.one_point."""
-    size, line = study["subfields"]["size_deg"], get_model("li")
-    grid = make_grid(study["grid"] | {"unit": "uK"}, size)
+    size, line = study.subfields.size_deg, get_model("li")
+    grid = replace(fine_grid(study), unit="uK")
     sky = np.stack(tangent_plane_deg(halos.position_mpc), 1)
     mass, redshift = halos.mass_msun.astype(float), halos.redshift.astype(float)
-    log_lum = line.log10_luminosity(mass, redshift, fiducial(line), generator(study["seed"], "validate"))
+    log_lum = line.log10_luminosity(mass, redshift, fiducial(line), generator(study.seed, "validate"))
     offsets = (np.arange(per_side) - 0.5 * (per_side - 1)) * size
     sums = []
     for center in ((x, y) for x in offsets for y in offsets):
@@ -78,10 +81,10 @@ def fiducial(line: LineModel) -> dict[str, float]:
     return {key: mean for key, (mean, _) in line.parameters.items()}
 
 
-def map_rows(study: dict, halos: HaloCatalogue, yardstick: np.ndarray) -> list[Row]:
+def map_rows(study: LineStudy, halos: HaloCatalogue, yardstick: np.ndarray) -> list[Row]:
     """Mean temperature against theory; the one-point function beside that of maps of another light-cone (its sums)."""
-    line, model = get_model("li"), study["lightcones"]["mass_function"]
-    grid = make_grid(study["grid"] | {"unit": "uK"}, study["subfields"]["size_deg"])
+    line, model = get_model("li"), study.lightcones.mass_function
+    grid = replace(fine_grid(study), unit="uK")
     floor, cosmology, middle = halos.geometry["mass_min_msun"], halos.cosmology, float(np.mean(grid.redshift_range))
     temperatures = [
         expected_temperature_uk(
@@ -89,7 +92,7 @@ def map_rows(study: dict, halos: HaloCatalogue, yardstick: np.ndarray) -> list[R
         )
         for z in grid.rest_freq_ghz / np.linspace(grid.freq_min_ghz, grid.freq_max_ghz, 9) - 1
     ]
-    found, error = jackknifed_one_point(painted_sums(study, halos, study["subfields"]["per_side"]))
+    found, error = jackknifed_one_point(painted_sums(study, halos, study.subfields.per_side))
     expected, its_error = jackknifed_one_point(yardstick)
     rows = [Row("painted map (fiducial Li)", "mean [µK]", middle, found.mean, float(np.mean(temperatures)), error.mean)]
     for name, words in (("rms", "rms [µK]"), ("skewness", "skewness"), ("percentile", "99th percentile [µK]")):
@@ -106,13 +109,13 @@ def map_rows(study: dict, halos: HaloCatalogue, yardstick: np.ndarray) -> list[R
 
 
 def lightcone_rows(
-    study: dict, halos: HaloCatalogue, name: str, box: HaloBox, yardstick: np.ndarray
+    study: LineStudy, halos: HaloCatalogue, name: str, box: HaloBox, yardstick: np.ndarray
 ) -> tuple[list[Row], list[str]]:
     """All that is measured in one light-cone; and what was left out, in words.
 
     box: the generator's, for counts in cells; yardstick: sums of maps of another generated light-cone.
     """
-    model = study["lightcones"]["mass_function"]
+    model = study.lightcones.mass_function
     clustering, left_out = cone_clustering_rows(halos, model)
     cells, more = cone_cell_rows(halos, (box.position_mpc, box.mass_msun, box.side_mpc), box.redshift)
     rows = [*abundance_rows(halos, model), cone_velocity_row(halos), *clustering, *cells]
@@ -120,19 +123,21 @@ def lightcone_rows(
     return [row._replace(lightcone=name) for row in rows], left_out + more
 
 
-def yardstick_sums(study: dict, settings: dict, band: tuple[float, float], cosmology: Cosmology) -> np.ndarray:
+def yardstick_sums(
+    study: LineStudy, settings: Lightcones, band: tuple[float, float], cosmology: Cosmology
+) -> np.ndarray:
     """Sums of the maps of a light-cone that the study does not have, of its settings, at most about YARDSTICK_DEG wide."""
-    cuts = study["subfields"]
-    per_side = max(1, min(cuts["per_side"], int(YARDSTICK_DEG / cuts["size_deg"] + 1e-6)))
-    settings = settings | {"field_deg": per_side * cuts["size_deg"]}
-    halos = generate_lightcone(settings, *band, cosmology, torch_seed(study["seed"], "validate"))
+    cuts = study.subfields
+    per_side = max(1, min(cuts.per_side, int(YARDSTICK_DEG / cuts.size_deg + 1e-6)))
+    settings = settings.model_copy(update={"field_deg": per_side * cuts.size_deg})
+    halos = generate_lightcone(settings, *band, cosmology, torch_seed(study.seed, "validate"))
     return painted_sums(study, halos, per_side)
 
 
-def generator_rows(study: dict, box: HaloBox, seed: int) -> list[Row]:
+def generator_rows(study: LineStudy, box: HaloBox, seed: int) -> list[Row]:
     """Clustering, velocities and luminosities of the generator in a periodic box, and beside the N-body run."""
-    cosmology, settings, redshift = Cosmology(**study["cosmology"]), study["lightcones"], box.redshift
-    model = settings["mass_function"]
+    cosmology, settings, redshift = lightcone_settings(study).cosmology, study.lightcones, box.redshift
+    model = settings.mass_function
     rows = bias_rows(box.position_mpc, box.mass_msun, box.matter_mpc, box.side_mpc, redshift, cosmology, model)
     light = box.mass_msun < box.mass_msun.min() * 10**0.5
     bias = next(row.measured for row in rows if row.case == "halo-matter (k < 0.2)")  # of the lightest band
@@ -143,9 +148,7 @@ def generator_rows(study: dict, box: HaloBox, seed: int) -> list[Row]:
     mass = box.mass_msun.astype(float)
     log_lum = line.log10_luminosity(mass, np.full(len(mass), redshift), parameters, generator(seed, "validate"))
     found = np.histogram(log_lum, LUM_EDGES)[0]
-    values, density = expected_luminosities(
-        line, parameters, settings["mass_min_msun"], redshift, cosmology, model, 4000
-    )
+    values, density = expected_luminosities(line, parameters, settings.mass_min_msun, redshift, cosmology, model, 4000)
     expected = np.histogram(values, LUM_EDGES, weights=density)[0] * box.side_mpc**3
     for low, n, e in zip(LUM_EDGES[:-1], found, expected, strict=True):
         if e > 10:  # errors are of Poisson alone
@@ -167,12 +170,11 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, required=True, help="PDF to write, with a PNG beside it")
     args = parser.parse_args()
     study = load_study(args.config)
-    grid = study["grid"]
-    band = tuple(grid["rest_freq_ghz"] / grid[f"freq_{end}_ghz"] - 1 for end in ("max", "min"))
+    band = study.grid.redshift_range
     first = read_catalogue(args.lightcones[0])  # a study's light-cones share their cosmology and mass floor
-    settings = study["lightcones"] | {"mass_min_msun": first.geometry["mass_min_msun"]}
+    settings = study.lightcones.model_copy(update={"mass_min_msun": first.geometry["mass_min_msun"]})
     redshift = args.redshift or box_redshift(*band)
-    box = generate_box(settings, args.side, redshift, first.cosmology, study["seed"])
+    box = generate_box(settings, args.side, redshift, first.cosmology, study.seed)
     yardstick = yardstick_sums(study, settings, band, first.cosmology)
     del first
     rows = []
@@ -181,8 +183,8 @@ def main() -> None:
         rows += found
         for words in left_out:
             print(f"light-cone {path.stem}: left out {words}", file=sys.stderr)
-    if study["lightcones"]["source"] == "generate":
-        rows += generator_rows(study, box, study["seed"])
+    if study.lightcones.source == "generate":
+        rows += generator_rows(study, box, study.seed)
     write_text(args.output, table_text(rows))
     save(validation_page(rows), args.figure, args.lightcones)
     print(f"{args.output}, {args.figure}: {len(rows)} numbers from {len(args.lightcones)} light-cones", file=sys.stderr)

@@ -10,6 +10,10 @@ import numpy as np
 import yaml
 
 from limelight.cosmology import Cosmology
+from limelight.halos import foreign
+from limelight.halos.catalogue import HaloCatalogue
+from limelight.probes.line_intensity.config import LineStudy
+from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.study.config import resolve_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +24,14 @@ BOLSHOI = {"omega_m": 0.307, "omega_b": 0.048, "h": 0.678, "ns": 0.96, "sigma8":
 ABACUS = {"omega_m": 0.315192, "omega_b": 0.0493, "h": 0.6736, "ns": 0.9649, "sigma8": 0.8076}
 
 
-def study(tmp_path: Path, **lightcones: object) -> dict:
+def import_lightcone(study: LineStudy, lightcone: int) -> tuple[HaloCatalogue, dict]:
+    """One light-cone of a study of foreign halos, as scripts/import_lightcone.py makes it."""
+    settings = lightcone_settings(study)
+    given = study.lightcones, settings.cosmology, settings.redshift_range, study.seed
+    return foreign.import_lightcone(*given, lightcone)
+
+
+def study(tmp_path: Path, **lightcones: object) -> LineStudy:
     """The demo study with another source of light-cones; its catalogue has no networks to train."""
     raw = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
     cosmology = lightcones.pop("study_cosmology", None)

@@ -7,7 +7,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.halos.catalogue import HaloCatalogue
-from limelight.halos.config import Subfields
+from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import (
     SubfieldHalos,
     plan_subfields,
@@ -69,7 +69,7 @@ def halos_of(seed: int, count: int = 3000) -> SubfieldHalos:
 
 
 def toy_fields(count: int, first: int = 0, shape=SHAPES["li"]):
-    subfields = plan_subfields(0.7, Subfields(size_deg=0.7, per_side=1, rotations_deg=[0]))
+    subfields = plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1))
     measure, found = make_measure(SETTINGS, GRID, Cosmology(), 0.0), []
     for i in range(first, first + count):
         found += prepare_fields(replace(subfields, lightcone=i), [(0, halos_of(i))], shape, measure)
@@ -133,6 +133,6 @@ def lightcone_file(folder: Path, lightcone: int) -> Path:
     columns += [np.concatenate([getattr(h, name) for _, h in parts]) for name in ("mass_msun", "redshift", "redshift")]
     halos = HaloCatalogue(*columns, cosmology=cosmology, geometry={"field_deg": 1.4, "mass_min_msun": 1e11})
     path = folder / f"{lightcone}.h5"
-    section = Subfields(size_deg=0.7, per_side=2, rotations_deg=[0], reflections=False)
+    section = SubfieldCuts(size_deg=0.7, per_side=2)
     write_subfields(path, halos, section, {"lightcone": lightcone, "seed": 1})
     return path

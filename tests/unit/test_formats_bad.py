@@ -9,14 +9,16 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from altered import altered
 from bad_catalogues import CASES, UNCHECKED, abacus_copy, parquet, peakpatch, pksc, rockstar, subfind, table
-from catalogue_files import ROOT, Bomb, bomb, cone_halos, replace_header, study, write_peakpatch
+from catalogue_files import ROOT, Bomb, bomb, cone_halos, import_lightcone, replace_header, study, write_peakpatch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.halos.foreign import import_lightcone
+from limelight.halos.config import Catalogue
 from limelight.halos.formats import FORMATS
 from limelight.halos.formats.common import check
+from limelight.section import plain
 
 
 @pytest.mark.filterwarnings("error")  # a warning would be a second line
@@ -59,7 +61,7 @@ def test_damaged_bytes_never_give_a_traceback(tmp_path, kind):
             data = data[: rng.integers(len(data))]
         path.write_bytes(data)
         with np.errstate(all="ignore"), contextlib.suppress(LimelightError):
-            check(FORMATS[source](path, options, Cosmology()), path)
+            check(FORMATS[source](path, Catalogue.model_validate(options), Cosmology()), path)
 
 
 def test_packages_of_single_formats_load_with_those_alone():
@@ -111,7 +113,7 @@ def test_the_script_says_one_line_and_fails(tmp_path):
     path = replace_header(write_peakpatch(tmp_path / "0.npz", *cone_halos(300)), bomb(tmp_path / "touched"))
     config = tmp_path / "study.yaml"
     files = str(path).replace("0.npz", "{lightcone}.npz")
-    config.write_text(yaml.safe_dump(study(tmp_path, source="peakpatch", files=files, field_deg=1.4)))
+    config.write_text(yaml.safe_dump(plain(study(tmp_path, source="peakpatch", files=files, field_deg=1.4))))
     command = [sys.executable, ROOT / "scripts" / "import_lightcone.py", "--config", config]
     output = tmp_path / "out.h5"
     answer = subprocess.run(
@@ -149,7 +151,7 @@ def test_the_config_is_checked_first(tmp_path, lightcones, text):
 )
 def test_file_patterns(tmp_path, files, text):
     settings = study(tmp_path, source="peakpatch", files=files or "x", field_deg=1.4)
-    settings["lightcones"]["files"] = files
+    settings = altered(settings, {"lightcones.files": files})
     with pytest.raises(LimelightError, match=text):
         import_lightcone(settings, 0)
 

@@ -13,6 +13,7 @@ from catalogue_files import (
     ROOT,
     box_halos,
     cone_halos,
+    import_lightcone,
     observed,
     replace_header,
     study,
@@ -23,10 +24,11 @@ from catalogue_files import (
 
 from limelight.cosmology import Cosmology
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue
-from limelight.halos.foreign import import_lightcone
+from limelight.halos.config import Catalogue
 from limelight.halos.formats import FORMATS
 from limelight.halos.formats.npz import read_npz
 from limelight.halos.formats.peakpatch import write_peakpatch_npz
+from limelight.section import plain
 
 NO_CHECK = {"abundance_unchecked": "a toy catalogue"}
 
@@ -35,12 +37,12 @@ NO_CHECK = {"abundance_unchecked": "a toy catalogue"}
 def test_pksc_record_widths(tmp_path, width):
     position, velocity, mass = cone_halos(500)
     path = write_pksc(tmp_path / "cone.pksc", position, velocity, mass, width)
-    halos = FORMATS["peakpatch"](path, {}, Cosmology())
+    halos = FORMATS["peakpatch"](path, Catalogue(), Cosmology())
     np.testing.assert_allclose(halos.position_mpc, position, rtol=1e-6)
     np.testing.assert_allclose(halos.velocity_kms, velocity, rtol=1e-6)
     np.testing.assert_allclose(halos.mass_msun, mass, rtol=1e-6)
     assert halos.box_mpc is None
-    assert FORMATS["peakpatch"](path, {"box_mpc": 20000.0}, Cosmology()).redshift == 3.0
+    assert FORMATS["peakpatch"](path, Catalogue(box_mpc=20000.0), Cosmology()).redshift == 3.0
 
 
 def test_peakpatch_npz_lightcone_is_cut_to_the_field(tmp_path):
@@ -128,7 +130,7 @@ def test_export_has_what_limlam_mocker_reads(tmp_path):
     np.testing.assert_allclose(np.sin(np.radians(dec)), position[:, 1] / np.linalg.norm(position, axis=1), atol=1e-6)
     approaching = (position * velocity).sum(axis=1) < 0  # comes towards the observer: seen at a lower redshift
     assert np.all((read["zhalo"] < redshift + 1e-6)[approaching])
-    back = FORMATS["peakpatch"](tmp_path / "out.npz", {}, Cosmology())
+    back = FORMATS["peakpatch"](tmp_path / "out.npz", Catalogue(), Cosmology())
     np.testing.assert_array_equal(back.position_mpc, halos.position_mpc)
     np.testing.assert_array_equal(back.redshift_observed, halos.redshift_observed)
 
@@ -143,7 +145,7 @@ def test_script_writes_a_lightcone_and_exports_it(tmp_path):
     path = write_rockstar(tmp_path / "out.list", position, velocity, mass)
     settings = study(tmp_path, source="rockstar", files=str(path), field_deg=1.0, catalogue=NO_CHECK)
     config = tmp_path / "study.yaml"
-    config.write_text(yaml.safe_dump(settings))
+    config.write_text(yaml.safe_dump(plain(settings)))
     output = tmp_path / "3.h5"
     run("import_lightcone.py", "--config", config, "--lightcone", "3", "--output", output)
     halos = read_catalogue(output)
@@ -156,7 +158,7 @@ def test_script_writes_a_lightcone_and_exports_it(tmp_path):
     assert "training and test" in attributes["conversions"][0]["shared"]
     assert len(import_lightcone(settings, 4)[0]) != len(halos)
     run("export_peakpatch.py", "--lightcone", output, "--output", tmp_path / "pp.npz")
-    back = FORMATS["peakpatch"](tmp_path / "pp.npz", {}, Cosmology())
+    back = FORMATS["peakpatch"](tmp_path / "pp.npz", Catalogue(), Cosmology())
     np.testing.assert_array_equal(back.position_mpc, halos.position_mpc)
 
 

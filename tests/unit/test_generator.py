@@ -19,6 +19,7 @@ from limelight.errors import LimelightError
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg, write_catalogue
 from limelight.halos.conditional import calibrate, moving_barrier
+from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
 from limelight.halos.massfunction import mass_function
@@ -26,7 +27,7 @@ from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, LinearField, displacements, field_variances, linear_field, periodic_field
 
 COSMOLOGY = Cosmology()
-SETTINGS = {"field_deg": 1.4, "mass_min_msun": 1e11, "mass_function": "tinker08", "cell_mpc": 4.0, "method": "contrast"}
+SETTINGS = Lightcones.model_construct(field_deg=1.4, mass_min_msun=1e11, cell_mpc=4.0)
 BAND = (2.39, 3.434)
 COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
 
@@ -39,7 +40,7 @@ def cone():
 @pytest.fixture(scope="module")
 def box():
     """A periodic cube of 300 Mpc at z = 2.9 down to 2.5e10 Msun."""
-    return generate_box(SETTINGS | {"mass_min_msun": 2.5e10, "cell_mpc": 2.5}, 300, 2.9, COSMOLOGY, 3)
+    return generate_box(SETTINGS.model_copy(update={"mass_min_msun": 2.5e10, "cell_mpc": 2.5}), 300, 2.9, COSMOLOGY, 3)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_halo_masses_follow_the_mass_function(box, colossus, half_dex):
 
 def test_mass_floor_of_1e10(colossus):
     """The lightest halos that a light-cone can be asked for: numbers within 3 % in both half-dexes."""
-    box = generate_box(SETTINGS | {"mass_min_msun": 1e10, "cell_mpc": 2.5}, 120, 2.9, COSMOLOGY, 3)
+    box = generate_box(SETTINGS.model_copy(update={"mass_min_msun": 1e10, "cell_mpc": 2.5}), 120, 2.9, COSMOLOGY, 3)
     assert box.mass_msun.min() >= 1e10
     for low in (1e10, 10**10.5):
         expected = expected_density(low, low * 10**0.5, 2.9, colossus) * box.side_mpc**3
@@ -259,7 +260,8 @@ def test_cone_fills_its_footprint_and_band(cone, colossus):
         assert found == pytest.approx(expected, rel=0.12)  # clustering makes a slice vary by 4 %
 
 
-SHORT = ({**SETTINGS, "field_deg": 1.0, "cell_mpc": 3.0}, 2.85, 3.0)
+NARROW = {"field_deg": 1.0, "mass_min_msun": 1e11, "cell_mpc": 3.0}
+SHORT = (Lightcones.model_construct(**NARROW), 2.85, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +276,7 @@ def test_same_seed_same_halos_whatever_the_threads(method):
     try:
         for threads in (1, 2, 1):
             torch.set_num_threads(threads)
-            made.append(generate_lightcone(SHORT[0] | {"method": method}, *SHORT[1:], COSMOLOGY, 7))
+            made.append(generate_lightcone(SHORT[0].model_copy(update={"method": method}), *SHORT[1:], COSMOLOGY, 7))
     finally:
         torch.set_num_threads(before)
     for name in COLUMNS:
@@ -294,7 +296,8 @@ def test_another_process_makes_the_same_halos(short_cone):
     """With two OpenMP threads throughout, CAMB and imports included."""
     code = (
         "import sys; from limelight.cosmology import Cosmology; from limelight.halos.generator import generate_lightcone;"
-        f"h = generate_lightcone(*{SHORT!r}, Cosmology(), 7);"
+        "from limelight.halos.config import Lightcones;"
+        f"h = generate_lightcone(Lightcones.model_construct(**{NARROW!r}), *{SHORT[1:]!r}, Cosmology(), 7);"
         "sys.stdout.buffer.write(h.position_mpc.tobytes() + h.mass_msun.tobytes())"
     )
     made = subprocess.run(
@@ -334,7 +337,7 @@ def test_another_mass_function_changes_the_abundance():
 )
 def test_impossible_settings_are_refused(change, band, words):
     with pytest.raises(LimelightError, match=words) as caught:
-        generate_lightcone(SETTINGS | change, *band, COSMOLOGY, 1)
+        generate_lightcone(SETTINGS.model_copy(update=change), *band, COSMOLOGY, 1)
     assert "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from scipy.integrate import dblquad
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.probes.line_intensity.maps.grid import Grid, grid_from, make_grid
+from limelight.probes.line_intensity.maps.grid import Grid, grid_from
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 
@@ -81,9 +81,9 @@ def test_no_halos():
     assert PAPER.voxel_index(np.empty(0), np.empty(0), np.empty(0), (0, 0)).shape == (0,)
 
 
-def test_grid_from_config_and_file():
+def test_grid_from_file():
     section = {"pixels": 8, "channels": 4, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
-    assert make_grid(section, 1.4) == Grid(1.4, 8, 4, 26.0, 34.0, 115.27)
+    assert grid_from({**section, "size_deg": 1.4}, "some file") == Grid(1.4, 8, 4, 26.0, 34.0, 115.27)
     with pytest.raises(LimelightError, match="some file"):
         grid_from({**section, "size_deg": 1.4, "pool_pixels": 3}, "some file")
     with pytest.raises(LimelightError, match="cannot be read"):

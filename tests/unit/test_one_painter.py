@@ -12,7 +12,7 @@ from rival_toys import SETTINGS, Normals, halos_of
 
 from limelight.cosmology import Cosmology
 from limelight.data.shard import Rows
-from limelight.halos.config import Subfields
+from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import plan_subfields
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
@@ -130,7 +130,7 @@ def test_the_rivals_road_gives_the_same_light(model):
     """Its voxels hold mean temperatures; its maps are at amplitude 0, over 10^offset."""
     fine = replace(GRID, pool_pixels=1, pool_channels=1)
     measure = make_measure({**SETTINGS, "pool_pixels": 4, "pool_channels": 5, "min_modes": 1}, fine, COSMOLOGY, 0.0)
-    plan = replace(plan_subfields(0.7, Subfields(size_deg=0.7, per_side=1, rotations_deg=[0])), lightcone=3)
+    plan = replace(plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1)), lightcone=3)
     (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure), SHAPES[model]
     (amplitude,), (own,) = shape.split(np.array([list(means(model).values())]))
     cube, offset = paint_shape(field, shape, own, normals_of(measure.grid).values, measure)

@@ -9,6 +9,7 @@ from turned_cones import rotate
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
+from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, plan_subfields
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -106,7 +107,7 @@ def test_the_map_of_a_light_cone_turned_by_90_degrees_is_the_turned_map():
     halos = HaloCatalogue(position, velocity, 10**log10_lum, z, observed_redshift(position, velocity, z))
     turned = rotate(halos, 90.0)
     turned.redshift_observed = observed_redshift(turned.position_mpc, turned.velocity_kms, z)
-    plan = plan_subfields(1.5, {"size_deg": 1.4, "per_side": 1})
+    plan = plan_subfields(1.5, SubfieldCuts(size_deg=1.4, per_side=1))
     maps = []
     for catalogue in (halos, turned):
         ((_, part),) = cut_subfields(catalogue, plan)

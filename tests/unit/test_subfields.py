@@ -14,6 +14,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.files import provenance
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift, tangent_plane_deg, write_catalogue
+from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import (
     cut_subfields,
     plan_subfields,
@@ -24,6 +25,7 @@ from limelight.halos.subfields import (
     unturn_plane,
     write_subfields,
 )
+from limelight.section import plain
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT_KMS = 299792.458
@@ -49,8 +51,9 @@ def catalogue(n: int = 4000, field_deg: float = 4.0, seed: int = 1) -> HaloCatal
     )
 
 
-def section(size: float = 1.0, per_side: int = 2, rotations=(0,), reflections: bool = False) -> dict:
-    return {"size_deg": size, "per_side": per_side, "rotations_deg": list(rotations), "reflections": reflections}
+def section(size: float = 1.0, per_side: int = 2, rotations=(0,), reflections: bool = False) -> SubfieldCuts:
+    turns = [float(angle) for angle in rotations]
+    return SubfieldCuts(size_deg=size, per_side=per_side, rotations_deg=turns, reflections=reflections)
 
 
 def exact_radians(degrees: np.ndarray) -> np.ndarray:
@@ -264,7 +267,7 @@ def test_file_round_trip_and_its_refusals(tmp_path):
     cuts = section(1.0, 3, [0, 30], True)
     written = write_subfields(path, halos, cuts, provenance(cuts, 5) | {"lightcone": 3})
     table = read_subfields(path)
-    assert (table.lightcone, table.size_deg, table.settings) == (3, 1.0, cuts)
+    assert (table.lightcone, table.size_deg, table.settings) == (3, 1.0, plain(cuts))
     assert table.geometry == halos.geometry
     for name in ("rotation_deg", "reflected", "row", "column", "center_deg", "overlaps", "offsets"):
         assert np.array_equal(getattr(table, name), getattr(written, name))

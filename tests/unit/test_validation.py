@@ -9,6 +9,7 @@ from limelight.errors import LimelightError
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.conditional import SPREAD, calibrate_contrast, contrast_curvature, contrast_variance
+from limelight.halos.config import Lightcones
 from limelight.halos.exclusion import colliding, take_mass
 from limelight.halos.reference import REFERENCES, box_of_reference, box_redshift, read_reference, write_reference
 from limelight.halos.validation import (
@@ -38,7 +39,7 @@ from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, ru
 from limelight.probes.line_intensity.figures.halos import validation_page
 
 COSMOLOGY = Cosmology()
-SETTINGS = {"mass_min_msun": 1e11, "mass_function": "tinker08", "method": "contrast", "cell_mpc": 2.5}
+SETTINGS = Lightcones.model_construct(mass_min_msun=1e11, cell_mpc=2.5)
 FITTED = REFERENCES["fitted"]
 
 
@@ -60,7 +61,7 @@ def test_default_halos_match_the_n_body_run(reference_box):
 
 def test_barrier_halos_fill_voids_that_n_body_leaves_empty(reference_box):
     """The fault that the default repairs: the test above can fail."""
-    barrier = box_of_reference(FITTED, SETTINGS | {"method": "barrier"}, COSMOLOGY, cell_mpc=2.0)
+    barrier = box_of_reference(FITTED, SETTINGS.model_copy(update={"method": "barrier"}), COSMOLOGY, cell_mpc=2.0)
     empty = [
         clustering_statistics(b.position_mpc, b.mass_msun, b.side_mpc)["empty cells", 0.008, 8.0]
         for b in (reference_box, barrier)
@@ -110,7 +111,7 @@ def test_power_of_one_wave():
 
 
 def test_redshift_distortion_of_linear_matter_is_kaiser():
-    box = generate_box(SETTINGS | {"mass_min_msun": 1e12, "cell_mpc": 5.0}, 640, 2.9, COSMOLOGY, 4)
+    box = generate_box(SETTINGS.model_copy(update={"mass_min_msun": 1e12, "cell_mpc": 5.0}), 640, 2.9, COSMOLOGY, 4)
     rows = kaiser_rows(box.matter_mpc, box.matter_kms, box.side_mpc, 2.9, COSMOLOGY, 1.0, k_max=0.06)
     for row in rows:
         assert row.measured == pytest.approx(row.expected, rel=0.06)
@@ -120,7 +121,7 @@ def test_abundance_of_a_planted_catalogue():
     """A catalogue drawn from the mass function has ratio 1; the same masses in h units stand out at once."""
     solid_angle = square_solid_angle(2.0)
     assert solid_angle == pytest.approx(np.radians(2) ** 2, rel=5e-4)
-    box = generate_box(SETTINGS | {"cell_mpc": 4.0}, 200, 2.9, COSMOLOGY, 5)
+    box = generate_box(SETTINGS.model_copy(update={"cell_mpc": 4.0}), 200, 2.9, COSMOLOGY, 5)
     low, high = COSMOLOGY.redshift_at(
         COSMOLOGY.comoving_distance(2.9) + np.array([-0.5, 0.5]) * _depth(box, solid_angle)
     )
@@ -192,7 +193,7 @@ def test_larger_cells_give_the_same_clustering():
         modes = periodic_field(Box((96,) * 3, 1.25), COSMOLOGY, 4, "cpu", run).modes
     found = {}
     for cell in (2.5, 1.25):
-        settings = SETTINGS | {"cell_mpc": cell, "mass_min_msun": 2.5e10}
+        settings = SETTINGS.model_copy(update={"cell_mpc": cell, "mass_min_msun": 2.5e10})
         boxes = [generate_box(settings, 120, 2.9, COSMOLOGY, seed, modes=modes) for seed in (1, 2)]
         powers = []
         for box in boxes:
@@ -245,7 +246,7 @@ def test_spheres_take_their_volume_and_keep_centres_apart():
 
 
 def test_exclusion_keeps_the_mass_function():
-    box = generate_box(SETTINGS | {"method": "exclusion"}, 200, 2.9, COSMOLOGY, 3)
+    box = generate_box(SETTINGS.model_copy(update={"method": "exclusion"}), 200, 2.9, COSMOLOGY, 3)
     plain = generate_box(SETTINGS, 200, 2.9, COSMOLOGY, 3)
     assert len(box.mass_msun) == pytest.approx(len(plain.mass_msun), rel=0.02)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limelight.halos.config import Lightcones, Subfields
-from limelight.probes.line_intensity.rival.config import Rival
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.section import (
     FROM_TEXT,
     WHOLE_FROM_TEXT,
@@ -330,7 +330,7 @@ class LineStudy(Study):
     posteriors: dict[Name, LinePosterior] = Field(
         {}, description="Posteriors to train as heads on trained networks, by name (docs/inference.md)."
     )
-    rival: dict[Name, Rival] = Field(
+    rival: dict[Name, RivalOptions] = Field(
         {},
         description="Classical rivals, by name: P(k) and voxel intensity distribution, MCMC over a line model, after"
         " arXiv:1808.07487 (docs/inference.md).",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from limelight.cosmology import Cosmology
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import bin_light, halo_light, place_sources
@@ -36,12 +37,17 @@ def count_extra(n_above: np.ndarray, extra: np.ndarray) -> np.ndarray:
     return np.asarray(n_above) + np.pad(more, ((0, 0), (0, 1)))
 
 
-def allowed_extra(extra: np.ndarray, edges: np.ndarray, line_model: dict) -> np.ndarray:
-    """`extra` (..., k) sources per bin without those in bins that begin at or above line_model["log10_lum_cut"].
+def allowed_extra(extra: np.ndarray, edges: np.ndarray, line_model: MapDataset) -> np.ndarray:
+    """`extra` (..., k) sources per bin without those in bins that begin at or above line_model.log10_lum_cut.
 
     A study that cuts its sources has none there, so none are added there. edges (k + 1,) log10 Lsun.
     """
-    return np.where(edges[:-1] < line_model.get("log10_lum_cut", np.inf), extra, 0)
+    return np.where(edges[:-1] < _cut(line_model), extra, 0)
+
+
+def _cut(line_model: MapDataset) -> float:
+    """log10 L / Lsun at and above which there are no sources; infinite where nothing is cut."""
+    return np.inf if line_model.log10_lum_cut is None else line_model.log10_lum_cut
 
 
 def light_of_extra(
@@ -52,7 +58,7 @@ def light_of_extra(
     center_deg: np.ndarray,
     cosmology: Cosmology,
     rng: np.random.Generator,
-    line_model: dict,
+    line_model: MapDataset,
 ) -> np.ndarray:
     """What `extra` sources at random places add to a pooled map of this geometry: (x, y, f) float32 in the grid's unit.
 
@@ -69,7 +75,7 @@ def light_of_extra(
     """
     total = int(extra.sum())
     place = rng.random((total, 3))
-    top = np.clip(line_model.get("log10_lum_cut", np.inf), edges[:-1], edges[1:])
+    top = np.clip(_cut(line_model), edges[:-1], edges[1:])
     log10_lum = np.repeat(edges[:-1], extra) + np.repeat(top - edges[:-1], extra) * rng.random(total)
     sky = np.asarray(center_deg) + grid.size_deg * (place[:, :2] - 0.5)
     freq = grid.freq_min_ghz + (grid.freq_max_ghz - grid.freq_min_ghz) * place[:, 2]

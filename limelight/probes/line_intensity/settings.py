@@ -21,7 +21,7 @@ from limelight.probes.line_intensity.config import (
 )
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
-from limelight.probes.line_intensity.rival.config import Rival
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.section import without
 from limelight.study.sections import SPLITS
@@ -124,7 +124,7 @@ class EmulatorSettings:
     line_model: str  # name of the dataset under whose prior it samples
     dataset: MapDataset  # without draws, pooling and beam
     code: str | None
-    options: Rival  # without what only the sampling needs
+    options: RivalOptions  # without what only the sampling needs
     beam_fwhm_arcmin: float
 
 
@@ -133,7 +133,7 @@ class RivalSettings:
     """What decides a rival's posteriors for a test."""
 
     emulator: EmulatorSettings
-    options: Rival  # without the names of its tests
+    options: RivalOptions  # without the names of its tests
     test: str
     maps: MapSettings  # of the test
     noise_name: str

@@ -12,6 +12,7 @@ import numpy as np
 from limelight.errors import problem
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
@@ -21,14 +22,15 @@ from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosit
 from limelight.probes.line_intensity.shards import pool_map
 from limelight.progress import progress
 from limelight.seeds import generator
+from limelight.study.sections import Imnn
 
 
 def fisher_maps(
     paths: Sequence[str | Path],
-    line_model: dict,
+    line_model: MapDataset,
     grid: Grid,
     beam_fwhm_arcmin: float,
-    options: dict,
+    options: Imnn,
     study_seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pooled maps without noise: fiducial (s, x, y, f), below and above (n, p, x, y, f) float32; steps (p,).
@@ -46,15 +48,15 @@ def fisher_maps(
     options : the config's posteriors.*.imnn
     study_seed : of the config
     """
-    model = get_model(line_model["model"], line_model["parameters"])
-    mean, covariance = prior_gaussian(model, line_model["prior"])
+    model = get_model(line_model.model, line_model.parameters)
+    mean, covariance = prior_gaussian(model, line_model.prior)
     names, sigma = list(model.parameters), np.sqrt(np.diag(covariance))
     if not (sigma > 0).all():
         fixed = ", ".join(name for name, s in zip(names, sigma, strict=True) if s == 0)
         raise problem("the line model's prior", f"no spread in {fixed}", "some in every parameter", "widen it")
-    step = options["step"] * sigma
+    step = options.step * sigma
     fields = sum(len(read_subfields(path)) for path in paths)
-    counts = (options["simulations"], options["derivatives"])
+    counts = (options.simulations, options.derivatives)
     fiducial = np.empty((counts[0], *grid.pooled_shape), np.float32)
     sides = np.empty((2, counts[1], len(names), *grid.pooled_shape), np.float32)
 
@@ -89,7 +91,7 @@ def _share(count: int, which: int, fields: int) -> range:
 
 
 def light_fields(
-    paths: Sequence[str | Path], line_model: dict, grid: Grid, lightcones: Sequence[int], count: int
+    paths: Sequence[str | Path], line_model: MapDataset, grid: Grid, lightcones: Sequence[int], count: int
 ) -> list[Field]:
     """`count` subfields (0: all) that `simulate_map` paints on, evenly spread over the files.
 
@@ -110,7 +112,7 @@ def light_fields(
             found, expected = f"light-cone {table.lightcone}", f"training light-cones {list(lightcones)}"
             raise problem(path, found, expected, "give those: the test must stay unseen")
     chosen = set(evenly(sum(map(len, tables)), count).tolist())
-    shape = SHAPES.get(line_model["model"])
+    shape = SHAPES.get(line_model.model)
     return [
         prepare_field(halos, grid, center, cosmology, shape, np.float32, pooled_channels=True)
         for which, (center, cosmology, halos) in enumerate(progress(_halos(paths), "read halos", sum(map(len, tables))))
@@ -122,7 +124,7 @@ def simulate_map(
     field: Field,
     model: LineModel,
     values: dict[str, float],
-    line_model: dict,
+    line_model: MapDataset,
     beam_fwhm_arcmin: float,
     edges: np.ndarray,
     rng: np.random.Generator,
@@ -142,7 +144,7 @@ def simulate_map(
     Returns
     -------
     (pooled map without noise (x, y, f) float32, sources per bin (bins,)); None if the map's mean temperature is outside
-    line_model["mean_temperature_uk"], or not finite.
+    line_model.mean_temperature_uk, or not finite.
     """
     light = halo_light(field, _drawn_luminosities(field, model, values, rng), line_model)
     if not light.allowed:

@@ -13,10 +13,12 @@ import numpy as np
 
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.grid import Grid, grid_from
 from limelight.probes.line_intensity.maps.paint import PaintedMap
+from limelight.section import plain
 
 KIND = "maps"
 ROWS = (
@@ -40,24 +42,24 @@ def write_maps(
     subfields,
     grid: Grid,
     line_model: str,
-    settings: dict,
-    labels: dict,
+    settings: MapDataset,
+    labels: Labels,
     attributes: dict[str, object],
 ) -> None:
     """Stream painted maps into a maps file, a chunk each.
 
-    painted: every subfield's settings["draws"] maps (paint.paint_subfields); subfields: halos.subfields.Subfields;
+    painted: every subfield's settings.draws maps (paint.paint_subfields); subfields: halos.subfields.Subfields;
     settings: the config's line_models[line_model]; attributes: provenance.
     """
-    names = list(get_model(settings["model"], settings.get("parameters")).parameters)
-    n = len(subfields) * settings["draws"]
-    edges = log10_lum_edges(labels, EXTENSION_BINS)
+    names = list(get_model(settings.model, settings.parameters).parameters)
+    n = len(subfields) * settings.draws
+    edges = log10_lum_edges(plain(labels), EXTENSION_BINS)
     attributes = {
         **attributes,
         "grid": asdict(replace(grid, pool_pixels=1, pool_channels=1)),  # pooling is a later stage's business
         "unit": grid.unit,
-        "labels": labels,
-        "line_model": {"name": line_model, **settings},
+        "labels": plain(labels),
+        "line_model": {"name": line_model, **plain(settings)},
         "parameter_names": names,
         "lightcone": subfields.lightcone,
         "cosmology": asdict(subfields.cosmology),
@@ -81,7 +83,7 @@ def write_maps(
             rows["volume_mpc3"][done - 1] = one.volume_mpc3
         if done != n:
             raise problem(
-                path, f"{done} painted maps", f"{n}: {settings['draws']} a subfield", "remake the subfields file"
+                path, f"{done} painted maps", f"{n}: {settings.draws} per subfield", "remake the subfields file"
             )
         which = rows["subfield"]
         for name in ("rotation_deg", "reflected", "center_deg"):

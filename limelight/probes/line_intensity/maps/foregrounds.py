@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from limelight.probes.line_intensity.config import Foregrounds
 from limelight.probes.line_intensity.maps.grid import DEGREE, Grid
 from limelight.probes.line_intensity.maps.instrument import FWHM_PER_SIGMA
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
@@ -18,14 +19,14 @@ SLOPE_MIN = 1.01  # of γ: a count that grows towards bright sources is no draw 
 
 
 def add_foregrounds(
-    maps: Tensor, settings: dict, grid: Grid, generator: torch.Generator, beam_fwhm_arcmin: float = 0.0
+    maps: Tensor, settings: Foregrounds, grid: Grid, generator: torch.Generator, beam_fwhm_arcmin: float = 0.0
 ) -> Tensor:
     """Pooled maps (b, x, y, f) plus their own radio sources each; on the maps' device, in the maps' unit."""
     return maps + draw_foregrounds(len(maps), settings, grid, generator, beam_fwhm_arcmin).to(maps.dtype)
 
 
 def draw_foregrounds(
-    count: int, settings: dict, grid: Grid, generator: torch.Generator, beam_fwhm_arcmin: float = 0.0
+    count: int, settings: Foregrounds, grid: Grid, generator: torch.Generator, beam_fwhm_arcmin: float = 0.0
 ) -> Tensor:
     """Pooled maps of radio sources alone, float32 (count, x, y, f), on the generator's device.
 
@@ -35,7 +36,9 @@ def draw_foregrounds(
     return source_maps(flux, index, place, grid, beam_fwhm_arcmin)
 
 
-def draw_sources(count: int, settings: dict, grid: Grid, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_sources(
+    count: int, settings: Foregrounds, grid: Grid, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Fluxes at 31 GHz in mJy (count, n), spectral indices (count, n) and places in pixels of the fine map (count, n, 2).
 
     n is the largest number of sources on one map; the fluxes of those that a map lacks are 0. N0 and γ are drawn per map
@@ -43,15 +46,15 @@ def draw_sources(count: int, settings: dict, grid: Grid, generator: torch.Genera
     """
     options = {"generator": generator, "device": generator.device}
     normal = torch.randn(2, count, **options)
-    norm = (settings["sources_per_deg2"] + settings["sources_per_deg2_sigma"] * normal[0]).clamp(min=0)
-    power = 1 - (settings["slope"] + settings["slope_sigma"] * normal[1]).clamp(min=SLOPE_MIN)  # of N(>S), negative
-    faint, bright = settings["flux_min_mjy"] ** power, settings["flux_max_mjy"] ** power
+    norm = (settings.sources_per_deg2 + settings.sources_per_deg2_sigma * normal[0]).clamp(min=0)
+    power = 1 - (settings.slope + settings.slope_sigma * normal[1]).clamp(min=SLOPE_MIN)  # of N(>S), negative
+    faint, bright = settings.flux_min_mjy**power, settings.flux_max_mjy**power
     number = torch.poisson(norm * (faint - bright) / -power * grid.size_deg**2, generator=generator)
     most = max(1, int(number.max()))
     uniform = torch.rand(3, count, most, **options)
     flux = (faint[:, None] + (bright - faint)[:, None] * uniform[0]) ** (1 / power)[:, None]  # inverse of N(>S)
     flux = flux * (torch.arange(most, device=generator.device) < number[:, None])
-    index = settings["spectral_index"] + settings["spectral_index_sigma"] * torch.randn(count, most, **options)
+    index = settings.spectral_index + settings.spectral_index_sigma * torch.randn(count, most, **options)
     return flux, index, (uniform[1:] * grid.pixels).movedim(0, -1)
 
 

@@ -118,11 +118,6 @@ class Grid:
         return self.solid_angle_sr(center_deg) * (far**3 - near**3) / 3
 
 
-def make_grid(section: dict, size_deg: float) -> Grid:
-    """The Grid of a config section `grid` and the side of a subfield, `subfields.size_deg`."""
-    return Grid(size_deg=float(size_deg), **{key: value for key, value in section.items() if key != "size_deg"})
-
-
 def grid_from(geometry: dict, where: object) -> Grid:
     """The Grid in the attributes of a file; refuses a geometry that cannot be one."""
     try:

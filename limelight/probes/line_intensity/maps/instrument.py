@@ -16,6 +16,7 @@ from scipy.special import erf
 
 from limelight.errors import problem
 from limelight.files import resource_path
+from limelight.probes.line_intensity.config import Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
 
@@ -67,31 +68,30 @@ def radiometer_sigma_uk(instrument: dict) -> float:
     return 1e6 * instrument["system_temperature_k"] / math.sqrt(1e9 * instrument["channel_width_ghz"] * seconds)
 
 
-def noise_sigma(setting: dict, instrument: dict, grid: Grid) -> tuple[float, float]:
+def noise_sigma(setting: Noise, instrument: dict, grid: Grid) -> tuple[float, float]:
     """(low, high) of the white-noise σ in µK per fine voxel of the map; equal when the setting is one number.
 
     setting: an entry of observation.noise. Pixels are squares of the tangent plane, both of the map and of the instrument.
     """
-    if setting.get("radiometer", False):
+    if setting.radiometer:
         low = high = radiometer_sigma_uk(instrument)
     else:
-        sigma = setting["sigma_uk"]
-        low, high = sigma if isinstance(sigma, list | tuple) else (sigma, sigma)
-    if setting.get("radiometer", False) or setting.get("per_voxel_of", "map") == "instrument":
+        low, high = setting.sigma_range
+    if setting.radiometer or setting.per_voxel_of == "instrument":
         instrument_voxel = (instrument["field_deg"] / instrument["pixels"]) ** 2 * instrument["channel_width_ghz"]
         ratio = math.sqrt(instrument_voxel / (grid.pixel_deg**2 * grid.channel_ghz))
         low, high = low * ratio, high * ratio
     return float(low), float(high)
 
 
-def noise_pattern(setting: dict, grid: Grid) -> np.ndarray | None:
+def noise_pattern(setting: Noise, grid: Grid) -> np.ndarray | None:
     """How the σ of each pooled pixel compares with white noise of the same observing time: (x, y) float64; None if flat.
 
     With edge_ratio R, σ grows from the field's centre as R^(r²), r in units of half a side: pixels near the edge are seen
     for shorter, as the scan of a telescope sweeps them, t ∝ R^(-2 r²), a Gaussian. The time in all is that of flat noise,
     so that the mean of 1/σ² over the fine pixels is 1.
     """
-    ratio = setting.get("edge_ratio", 1)
+    ratio = setting.edge_ratio or 1
     if ratio == 1:
         return None
     r2 = ((np.arange(grid.pixels) + 0.5) / grid.pixels * 2 - 1) ** 2

@@ -17,11 +17,13 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, LN10, count_above, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin
+from limelight.section import plain
 from limelight.seeds import generator
 
 MAX_TRIES = 200  # parameter draws for one map before its mean_temperature_uk is called out of reach
@@ -133,14 +135,14 @@ def place_sources(
     return Field(grid, channels, index.astype(np.int32), starts, uk, unit, properties)
 
 
-def cut_luminosities(log10_lum: np.ndarray, line_model: dict) -> np.ndarray:
-    """log10 luminosities (n,), −inf for those at or above line_model["log10_lum_cut"]: they are neither painted nor counted.
+def cut_luminosities(log10_lum: np.ndarray, line_model: MapDataset) -> np.ndarray:
+    """log10 luminosities (n,), −inf for those at or above line_model.log10_lum_cut: they are neither painted nor counted.
 
     A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models.
     """
-    if "log10_lum_cut" not in line_model:
+    if line_model.log10_lum_cut is None:
         return log10_lum
-    return np.where(log10_lum >= line_model["log10_lum_cut"], -np.inf, log10_lum)
+    return np.where(log10_lum >= line_model.log10_lum_cut, -np.inf, log10_lum)
 
 
 class Light(NamedTuple):
@@ -152,7 +154,7 @@ class Light(NamedTuple):
     allowed: bool  # whether that is finite and within the line model's mean_temperature_uk
 
 
-def halo_light(field: Field, log10_lum: np.ndarray, line_model: dict) -> Light:
+def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset) -> Light:
     """The light of a field's halos, in its precision, from log10 L / Lsun (n,), −inf for none.
 
     line_model: an entry of the config's line_models; its log10_lum_cut and mean_temperature_uk are heeded where it has them.
@@ -162,7 +164,7 @@ def halo_light(field: Field, log10_lum: np.ndarray, line_model: dict) -> Light:
         light = _ten_to(log10_lum)
         mean_uk = float(light @ field.uk_per_lsun) / field.grid.voxels
         light *= field.unit_per_lsun
-    low, high = line_model.get("mean_temperature_uk") or (0.0, np.inf)
+    low, high = line_model.mean_temperature_uk or (0.0, np.inf)
     return Light(light, log10_lum, mean_uk, bool(low <= mean_uk <= high and np.isfinite(mean_uk)))
 
 
@@ -224,11 +226,11 @@ class PaintedMap:
 
 
 def paint_draw(
-    field: Field, model: LineModel, settings: dict, edges: np.ndarray, rng: np.random.Generator, where: str
+    field: Field, model: LineModel, settings: MapDataset, edges: np.ndarray, rng: np.random.Generator, where: str
 ) -> tuple[np.ndarray, dict[str, float], np.ndarray]:
     """One draw of parameters and scatter on a field: (cube, parameters, n_above).
 
-    With settings["mean_temperature_uk"], parameters whose map has a mean outside that range (µK per fine voxel) are drawn
+    With settings.mean_temperature_uk, parameters whose map has a mean outside that range (µK per fine voxel) are drawn
     again from the same stream, at most MAX_TRIES times.
 
     Parameters
@@ -240,10 +242,10 @@ def paint_draw(
     rng : stream of the map
     where : names the map in errors
     """
-    limits = settings.get("mean_temperature_uk")
+    limits = settings.mean_temperature_uk
     means: list[float] = []
     while len(means) < MAX_TRIES:
-        parameters = draw_parameters(model, settings["prior"], settings.get("parameters"), rng)
+        parameters = draw_parameters(model, settings.prior, settings.parameters, rng)
         light = halo_light(field, model.log10_luminosity(*field.properties, parameters, rng), settings)
         if light.allowed:
             return bin_light(field, light.per_halo), parameters, count_above(light.log10_lum, edges)
@@ -265,13 +267,13 @@ def paint_subfields(
     subfields,
     halos,
     line_model: str,
-    settings: dict,
-    labels: dict,
+    settings: MapDataset,
+    labels: Labels,
     grid: Grid,
     study_seed: int,
     chosen: Collection[tuple[int, int]] | None = None,
 ) -> Iterator[PaintedMap]:
-    """Paint settings["draws"] maps of every subfield, one at a time.
+    """Paint settings.draws maps of every subfield, one at a time.
 
     Every map has its own random stream, keyed by (study seed, "paint/<line model>", light-cone, subfield, draw), so that the
     maps do not depend on how many are made or in which order.
@@ -287,10 +289,10 @@ def paint_subfields(
     study_seed : of the config
     chosen : (subfield, draw) of the maps wanted; by default all
     """
-    model = get_model(settings["model"], settings.get("parameters"))
-    edges = log10_lum_edges(labels, EXTENSION_BINS)
+    model = get_model(settings.model, settings.parameters)
+    edges = log10_lum_edges(plain(labels), EXTENSION_BINS)
     for subfield, part in halos:
-        draws = [draw for draw in range(settings["draws"]) if chosen is None or (subfield, draw) in chosen]
+        draws = [draw for draw in range(settings.draws) if chosen is None or (subfield, draw) in chosen]
         if not draws:
             continue
         center = subfields.center_deg[subfield]

@@ -7,7 +7,7 @@ from pydantic import Field
 from limelight.section import Pair, Section, SomeNames, Whole
 
 
-class Rival(Section):
+class RivalOptions(Section):
     """One classical rival: P(k) and voxel intensity distribution, MCMC over a line model (arXiv:1808.07487)."""
 
     line_model: str = Field(

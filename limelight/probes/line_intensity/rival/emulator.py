@@ -16,8 +16,10 @@ from scipy.special import ndtr
 
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import LN10, LineModel
 from limelight.probes.line_intensity.lines.priors import draw_parameters, prior_gaussian
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.fields import Measure, RivalField, observe, paint_shape
 from limelight.probes.line_intensity.rival.shapes import Shape, get_shape
 from limelight.seeds import generator
@@ -161,17 +163,23 @@ def light(counts: np.ndarray, weight: np.ndarray, x: np.ndarray, shape: Shape, s
 
 
 def prior_pool(
-    model: LineModel, line_model: dict, shape: Shape, counts: np.ndarray, weight: np.ndarray, x: np.ndarray, seed: int
+    model: LineModel,
+    line_model: MapDataset,
+    shape: Shape,
+    counts: np.ndarray,
+    weight: np.ndarray,
+    x: np.ndarray,
+    seed: int,
 ) -> np.ndarray:
     """Draws (n, p) of the prior whose mean temperature and shape the emulator is to reach.
 
     Shapes beyond CENTRAL of the prior in any coordinate are left out. counts, weight, x: as in `light`, for the temperature.
     """
     rng = generator(seed, "rival pool")
-    drawn = [draw_parameters(model, line_model["prior"], line_model.get("parameters"), rng) for _ in range(POOL)]
+    drawn = [draw_parameters(model, line_model.prior, line_model.parameters, rng) for _ in range(POOL)]
     parameters = np.array([list(one.values()) for one in drawn])
     amplitude, shapes = shape.split(parameters)
-    limits = line_model.get("mean_temperature_uk")
+    limits = line_model.mean_temperature_uk
     if limits:
         log_t = amplitude + light(counts, weight, x, shape, shapes)[:, 0] / LN10
         keep = (log_t > np.log10(limits[0] / WIDER)) & (log_t < np.log10(limits[1] * WIDER))
@@ -216,34 +224,34 @@ def expected_counts(
 
 
 def make_emulator(
-    fields: list[RivalField], model: LineModel, shape: Shape, line_model: dict, settings: dict, measure: Measure,
-    noise: dict[str, float], seed: int, show=iter,
+    fields: list[RivalField], model: LineModel, shape: Shape, line_model: MapDataset, settings: RivalOptions,
+    measure: Measure, noise: dict[str, float], seed: int, show=iter,
 ) -> Emulator:  # fmt: skip
     """Paint the nodes and the fiducial maps for the covariance.
 
-    fields: of the training light-cones; settings["realisations"] of them make the mean, all of them the covariance.
+    fields: of the training light-cones; settings.realisations of them make the mean, all of them the covariance.
     line_model: the config entry that gives the prior; noise: {name: σ in µK per rival voxel}.
     """
-    chosen = fields[:: max(1, len(fields) // settings["realisations"])][: settings["realisations"]]
-    if len(chosen) < settings["realisations"]:
+    chosen = fields[:: max(1, len(fields) // settings.realisations)][: settings.realisations]
+    if len(chosen) < settings.realisations:
         expected = f"{settings['realisations']} (rival.realisations)"
         raise problem("rival", f"{len(fields)} training subfields", expected, "use fewer, or more light-cones")
     counts, weight, edges = feature_histogram(fields)
     weight = weight / measure.grid.voxels
     known = counts.mean(0), weight, (edges[1:] + edges[:-1]) / 2
     pool = prior_pool(model, line_model, shape, *known, seed)
-    needed = max(2 * settings["nodes"], settings["simulations"])
+    needed = max(2 * settings.nodes, settings.simulations)
     if len(pool) < needed:
         fix = "widen mean_temperature_uk or ask for fewer nodes and simulations"
         raise problem("rival", f"{len(pool)} of {POOL} prior draws within its temperatures", f"{needed}", fix)
     shapes = shape.split(pool)[1]
     points = shape.coordinates(shapes, light(*known, shape, shapes)[:, 1:])
-    nodes = shapes[spread_out(points / np.maximum(np.ptp(points, axis=0), 1e-12), settings["nodes"])]
-    checks = len(pool) - settings["nodes"] // 8
+    nodes = shapes[spread_out(points / np.maximum(np.ptp(points, axis=0), 1e-12), settings.nodes)]
+    checks = len(pool) - settings.nodes // 8
     normals = [field.normals(seed) for field in chosen]
     painted = [paint_node(chosen, normals, shape, values, measure) for values in show([*nodes, *shapes[checks:]])]
-    fixed = np.tile(prior_gaussian(model, line_model["prior"])[0], (len(fields) * settings["covariance_draws"], 1))
-    parameters = np.concatenate([fixed, pool[: settings["simulations"]]])
+    fixed = np.tile(prior_gaussian(model, line_model.prior)[0], (len(fields) * settings.covariance_draws, 1))
+    parameters = np.concatenate([fixed, pool[: settings.simulations]])
     amplitude, values = shape.split(parameters)
     data = {name: np.empty((len(parameters), len(measure.modes) + len(measure.edges_uk) - 1)) for name in noise}
     for which, field in enumerate(show(fields)):  # map i on field i modulo their number, each with its own scatter

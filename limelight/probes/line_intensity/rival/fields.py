@@ -8,12 +8,14 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.probes.line_intensity.maps.comoving import voxel_size_mpc
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_light, prepare_field
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.shapes import Shape, log10_luminosity
 from limelight.seeds import generator
-from limelight.summaries.power import PowerBins, power_bins, power_spectrum, voxel_size_mpc
+from limelight.summaries.power import PowerBins, power_bins, power_spectrum
 from limelight.summaries.vid import temperature_edges, voxel_histogram
 
 
@@ -39,23 +41,23 @@ class Measure:
         return np.hstack([power, voxel_histogram(maps, self.edges_uk).cpu().numpy()])
 
 
-def make_measure(settings: dict, grid: Grid, cosmology: Cosmology, beam_fwhm_arcmin: float) -> Measure:
+def make_measure(settings: RivalOptions, grid: Grid, cosmology: Cosmology, beam_fwhm_arcmin: float) -> Measure:
     """The Measure of a config entry `rival.NAME` on a study's fine grid; refuses maps in Jy/sr."""
     if grid.unit != "uK":
         raise problem("grid.unit", grid.unit, "uK: the rival bins temperatures", "paint the study in µK")
-    blocks = settings["pool_pixels"], settings["pool_channels"]
+    blocks = settings.pool_pixels, settings.pool_channels
     for axis, n, block in zip(("pixels", "channels"), (grid.pixels, grid.channels), blocks, strict=True):
         if n % block:
             raise problem(f"rival: pool_{axis}", f"{n} {axis} in blocks of {block}", f"a divisor of {n}", "choose one")
     sides = {"pixels": grid.pixels // blocks[0], "channels": grid.channels // blocks[1]}
     coarse = replace(grid, **sides, pool_pixels=1, pool_channels=1)
     voxel = voxel_size_mpc(coarse, cosmology)
-    shells = power_bins(coarse.shape, voxel, np.logspace(*settings["log10_k"], settings["k_bins"] + 1))
-    keep = shells.modes >= settings["min_modes"]
+    shells = power_bins(coarse.shape, voxel, np.logspace(*settings.log10_k, settings.k_bins + 1))
+    keep = shells.modes >= settings.min_modes
     if not keep.any():
         expected = f"shells of {settings['min_modes']} modes or more"
         raise problem("rival: log10_k", f"{settings['log10_k']}: none", expected, "choose wave numbers that maps hold")
-    edges = temperature_edges(*settings["temperature_uk"], settings["temperature_bins"], settings["spacing"])
+    edges = temperature_edges(*settings.temperature_uk, settings.temperature_bins, settings.spacing)
     return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin)
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from limelight.errors import problem
 from limelight.inference.mcmc import diagnostics, run_chain
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import LN10, LineModel
 from limelight.probes.line_intensity.lines.priors import prior_gaussian
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.emulator import Emulator, expected_counts, spread_out, summaries
 from limelight.probes.line_intensity.rival.fields import Measure
 from limelight.probes.line_intensity.rival.shapes import Shape
@@ -105,11 +107,11 @@ def spread(means: np.ndarray, measure: Measure) -> np.ndarray:
 
 
 def make_rival(
-    emulator: Emulator, model: LineModel, shape: Shape, line_model: dict, settings: dict, measure: Measure, noise: str,
-    sigma_uk: float,
+    emulator: Emulator, model: LineModel, shape: Shape, line_model: MapDataset, settings: RivalOptions,
+    measure: Measure, noise: str, sigma_uk: float,
 ) -> Rival:  # fmt: skip
     """The rival for one noise setting. line_model: the entry whose prior it samples under; settings: rival.NAME."""
-    center, prior = prior_gaussian(model, line_model["prior"])
+    center, prior = prior_gaussian(model, line_model.prior)
     if np.linalg.matrix_rank(prior) < len(center):
         expected = "a prior with a width in every parameter"
         raise problem("rival: line_model", f"prior '{line_model['prior']}'", expected, "name one such as full or 10%")
@@ -121,7 +123,7 @@ def make_rival(
         mean=np.asarray(center, np.float64),
         precision=np.linalg.inv(prior),
         positive=np.array([name in model.positive or name.startswith("sigma") for name in model.parameters]),
-        limits=tuple(line_model.get("mean_temperature_uk") or (0.0, np.inf)),
+        limits=tuple(line_model.mean_temperature_uk or (0.0, np.inf)),
         anchors=np.zeros((1, 1 + emulator.nodes.shape[1])),
         covariances=np.zeros((1, 0, 0)),
         freedom=0,
@@ -130,12 +132,12 @@ def make_rival(
     )
     found, log_prior, places = rival.predict(emulator.parameters)
     off = (emulator.data[noise] - found) / spread(found, measure)
-    used = emulator.fiducial if settings["covariance"] == "fiducial" else ~emulator.fiducial & np.isfinite(log_prior)
+    used = emulator.fiducial if settings.covariance == "fiducial" else ~emulator.fiducial & np.isfinite(log_prior)
     set_covariance(rival, off[used], places[used], settings)
     return rival
 
 
-def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: dict) -> None:
+def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: RivalOptions) -> None:
     """Set the covariance of the residuals (n, d), in units of `spread`, at anchors among their places (n, 1 + s).
 
     fiducial: all residuals are of fiducial maps. There is one anchor, and the correlations are the same everywhere, as in
@@ -143,14 +145,14 @@ def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: 
     the emulator's own error counts as well. Between the anchors the covariances are mixed with Gaussian weights.
     """
     d = off.shape[1]
-    if settings["covariance"] == "fiducial":
+    if settings.covariance == "fiducial":
         _, covariance = joint_covariance(off)
         chosen, covariances, count = [0], [covariance], len(off)
         rival.freedom = count - 1
     else:
-        count = min(settings["neighbours"], len(off))
+        count = min(settings.neighbours, len(off))
         rival.freedom = count
-        chosen = spread_out(places, settings["anchors"])
+        chosen = spread_out(places, settings.anchors)
         near = [np.argsort(np.linalg.norm(places - places[i], axis=1), kind="stable")[:count] for i in chosen]
         covariances = [off[rows].T @ off[rows] / count for rows in near]
         apart = np.linalg.norm(places[chosen][:, None] - places[chosen], axis=2) + 1e9 * np.eye(len(chosen))
@@ -187,7 +189,7 @@ def prior_draws(rival: Rival, count: int, rng: np.random.Generator | np.random.R
 
 
 def sample_posterior(
-    rival: Rival, data: np.ndarray, settings: dict, folder: str | Path, key: str, seed: int, *index: int
+    rival: Rival, data: np.ndarray, settings: RivalOptions, folder: str | Path, key: str, seed: int, *index: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(samples (s, p), diagnostics) of one map's posterior; chains in `folder`, one a ensemble, resumed where they stand.
 
@@ -197,17 +199,17 @@ def sample_posterior(
     def start(random: np.random.RandomState) -> np.ndarray:
         places = prior_draws(rival, START_POOL, random)
         heated = rival.log_posterior(places, data) / START_HEAT
-        return places[np.argsort(-(heated + random.gumbel(size=len(heated))))[: settings["walkers"]]]
+        return places[np.argsort(-(heated + random.gumbel(size=len(heated))))[: settings.walkers]]
 
     chains = []
-    for ensemble in range(settings["ensembles"]):
+    for ensemble in range(settings.ensembles):
         path = Path(folder) / f"{'-'.join(map(str, index))}-{ensemble}.h5"
         stream = seed_sequence(seed, "rival chain", *index, ensemble)
-        chain, _ = run_chain(path, lambda p: rival.log_posterior(p, data), start, settings["steps"], key, stream)
-        chains.append(chain[settings["steps"] // 2 :])
+        chain, _ = run_chain(path, lambda p: rival.log_posterior(p, data), start, settings.steps, key, stream)
+        chains.append(chain[settings.steps // 2 :])
     chains = np.array(chains)
     flat = chains.reshape(-1, chains.shape[-1])
-    rows = np.linspace(0, len(flat) - 1, settings["samples"]).astype(int)
+    rows = np.linspace(0, len(flat) - 1, settings.samples).astype(int)
     return flat[rows], diagnostics(chains)
 
 

@@ -99,7 +99,7 @@ def repaint(settings: RivalSettings, paths: Sequence[str | Path]) -> Iterator[tu
         table = tables[path]
         measure = rival_measure(settings.emulator, table.cosmology)
         rows = {(subfield, draw): row for row, cone, subfield, draw in chosen if cone == table.lightcone}
-        halos, labels = read_subfield_halos(path), plain(maps.labels)
+        halos, labels = read_subfield_halos(path), maps.labels
         for painted in paint_subfields(table, halos, maps.name, maps.dataset, labels, maps.grid, maps.seed, rows):
             cube = pool(painted.cube, *blocks)
             cube /= blocks[0] ** 2 * blocks[1]
