@@ -154,17 +154,20 @@ class Light(NamedTuple):
     allowed: bool  # whether that is finite and within the line model's mean_temperature_uk
 
 
-def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset) -> Light:
+def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset | None = None) -> Light:
     """The light of a field's halos, in its precision, from log10 L / Lsun (n,), −inf for none.
 
-    line_model: an entry of the config's line_models; its log10_lum_cut and mean_temperature_uk are heeded where it has them.
+    line_model: an entry of the config's line_models, whose log10_lum_cut and mean_temperature_uk are heeded; by default
+    nothing is cut and every mean temperature allowed.
     """
-    log10_lum = cut_luminosities(np.asarray(log10_lum, field.precision), line_model)
+    log10_lum = np.asarray(log10_lum, field.precision)
+    if line_model is not None:
+        log10_lum = cut_luminosities(log10_lum, line_model)
     with np.errstate(over="ignore", invalid="ignore"):
         light = _ten_to(log10_lum)
         mean_uk = float(light @ field.uk_per_lsun) / field.grid.voxels
         light *= field.unit_per_lsun
-    low, high = line_model.mean_temperature_uk or (0.0, np.inf)
+    low, high = (line_model and line_model.mean_temperature_uk) or (0.0, np.inf)
     return Light(light, log10_lum, mean_uk, bool(low <= mean_uk <= high and np.isfinite(mean_uk)))
 
 
@@ -210,7 +213,7 @@ def paint(
     """
     freq_ghz = grid.observed_freq_ghz(redshift_observed)
     field = place_sources(sky_deg, redshift, freq_ghz, (log10_lum,), grid, center_deg, cosmology)
-    return bin_light(field, halo_light(field, *field.properties, {}).per_halo)
+    return bin_light(field, halo_light(field, *field.properties).per_halo)
 
 
 @dataclass

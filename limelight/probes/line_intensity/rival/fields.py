@@ -103,7 +103,7 @@ def paint_shape(
     log10_lum = log10_luminosity(shape, field.x, 0.0, values, normals)
     offset = float(log10_lum.max(initial=-300.0))
     log10_lum -= np.float32(offset)
-    cube = bin_light(field.halos, halo_light(field.halos, log10_lum, {}).per_halo)
+    cube = bin_light(field.halos, halo_light(field.halos, log10_lum).per_halo)
     return smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg), offset
 
 
