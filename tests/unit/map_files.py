@@ -14,7 +14,7 @@ from limelight.probes.line_intensity.shards import pool_maps
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "uK", 4, 2)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
-LI10 = {"model": "li", "prior": "10%", "parameters": {}, "draws": 3}
+LI10 = MapDataset(model="li", prior="10%", draws=3)
 
 
 def subfields(lightcone: int) -> tuple[Subfields, list]:
@@ -34,7 +34,12 @@ def subfields(lightcone: int) -> tuple[Subfields, list]:
 
 
 def make_files(
-    folder: Path, lightcone: int = 3, grid: Grid = GRID, settings: dict = LI10, name: str = "li10", beam: float = 0.0
+    folder: Path,
+    lightcone: int = 3,
+    grid: Grid = GRID,
+    settings: MapDataset = LI10,
+    name: str = "li10",
+    beam: float = 0.0,
 ) -> tuple[Path, Path]:
     """Write a maps file of one light-cone and its shard; return their paths."""
     table, halos = subfields(lightcone)

@@ -13,7 +13,9 @@ from limelight.halos.subfields import (
     plan_subfields,
     write_subfields,
 )
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.fields import make_measure, prepare_fields
 from limelight.probes.line_intensity.rival.shapes import SHAPES
 
@@ -49,6 +51,16 @@ LINE_MODEL = {"model": "li", "prior": "full", "parameters": {}, "mean_temperatur
 SIGMA = 2.0
 
 
+def rival_options(**changes) -> RivalOptions:
+    """The section of a rival with SETTINGS, some of which are changed."""
+    return RivalOptions.model_validate({"line_model": "li_full", **SETTINGS, **changes})
+
+
+def line_model(**changes) -> MapDataset:
+    """The section of LINE_MODEL, some keys of which are changed."""
+    return MapDataset.model_validate({**LINE_MODEL, **changes})
+
+
 class Normals:
     """A random generator whose every normal is the given ones."""
 
@@ -70,7 +82,7 @@ def halos_of(seed: int, count: int = 3000) -> SubfieldHalos:
 
 def toy_fields(count: int, first: int = 0, shape=SHAPES["li"]):
     subfields = plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1))
-    measure, found = make_measure(SETTINGS, GRID, Cosmology(), 0.0), []
+    measure, found = make_measure(rival_options(), GRID, Cosmology(), 0.0), []
     for i in range(first, first + count):
         found += prepare_fields(replace(subfields, lightcone=i), [(0, halos_of(i))], shape, measure)
     return found, measure
