@@ -167,9 +167,9 @@ def one_round(
 
 
 def from_training_on(checkout: Checkout, unbroken: Checkout) -> None:
-    """Give a checkout the light-cones and pooled maps of the unbroken run, so that training is its first stage."""
+    """Give a checkout the light-cones and shards of the unbroken run, so that training is its first stage."""
     shutil.copytree(unbroken.root / ".snakemake", checkout.root / ".snakemake")
-    for kind in ("lightcones", "pooled"):
+    for kind in ("lightcones", "shards"):
         shutil.copytree(unbroken.results / kind, checkout.results / kind)
 
 

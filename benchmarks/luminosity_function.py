@@ -4,7 +4,7 @@
 The maps must be of a registered model with fixed parameters (prior: fiducial). Errors are those of the mean over fields;
 maps of one field share their halos.
 
-example: python -m benchmarks.luminosity_function --config config/bench.yaml --line-model li results/bench/pooled/li/*.h5
+example: python -m benchmarks.luminosity_function --config config/bench.yaml --line-model li results/bench/shards/li/*.h5
 """
 
 import argparse

@@ -12,24 +12,27 @@ import argparse
 import platform
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from limelight.training.data import Maps, Presentation, on_device, present
 from torch import nn
 
-from limelight.files import write_hdf5
+from limelight.data.shard import Header, Rows, read_shards, write_shard
 from limelight.networks import build
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
-from limelight.probes.line_intensity.maps.files import POOLED, read_pooled
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.presentation import Augmentation, LinePresentation
+from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.targets import line_target
 from limelight.training.optim import channels_last
+from limelight.training.presentation import Data, on_device, present
 
+DATASET = "li10"
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
 BATCH = 40
+ROWS_PER_FILE = 300
 SIGMA_UK = 3.47
 
 
@@ -53,32 +56,30 @@ def main() -> None:
     step(data, how, args, device)
 
 
-def loader(folder: Path, count: int, shape: tuple[int, int, int], device: torch.device) -> tuple[Maps, Presentation]:
+def loader(
+    folder: Path, count: int, shape: tuple[int, int, int], device: torch.device
+) -> tuple[Data, LinePresentation]:
     """Time reading `count` pooled maps and presenting each once."""
     grid = Grid(1.4, 4 * shape[0], 10 * shape[2], 26.0, 34.0, 115.27, "uK", 4, 10)
     edges = log10_lum_edges(LABELS, EXTENSION_BINS)
-    paths = write_shards(folder, count, grid, edges)
-    how = Presentation(
-        edges=edges,
-        target={"quantity": "dn", "transform": "log10_1p"},
+    header = line_header(grid, 0.0, LABELS, {})
+    paths = write_shards(folder, count, header, len(edges))
+    how = LinePresentation(
+        target=line_target("dn", "log10_1p", (), header),
+        bin_width=float(edges[1] - edges[0]),
         grid=grid,
-        noise=[(SIGMA_UK, SIGMA_UK)],
+        noise=((SIGMA_UK, SIGMA_UK),),
         foregrounds=None,
-        preprocessing={"transform": "asinh", "scale_uk": 3.0},
-        augmentation={
-            "blank_fraction": 0.1,
-            "dim_fraction": 0.1,
-            "superpose_fraction": 0.0,
-            "flips": True,
-            "quarter_turns": True,
-        },
+        transform="asinh",
+        scale_uk=3.0,
+        augmentation=Augmentation(blank_fraction=0.1, dim_fraction=0.1, flips=True, quarter_turns=True),
     )
     start = time.perf_counter()
-    found = read_pooled(paths)
-    data = on_device(found.maps, found.n_above, found.volume_mpc3, device)
+    found = read_shards(paths)
+    data = on_device(found, [DATASET], device)
     synchronise(device)
     ready = time.perf_counter() - start
-    gigabytes = found.maps.nbytes / 1e9
+    gigabytes = found.x.nbytes / 1e9
     print(f"loader: {count} maps ({gigabytes:.2f} GB) on the device in {ready:.2f} s ({gigabytes / ready:.2f} GB/s)")
 
     random = torch.Generator(device).manual_seed(0)
@@ -99,58 +100,48 @@ def loader(folder: Path, count: int, shape: tuple[int, int, int], device: torch.
     return data, how
 
 
-def write_shards(folder: Path, count: int, grid: Grid, edges: np.ndarray) -> list[Path]:
-    """Pooled shards of random maps, as the pipeline's own: 36 subfields × draws a file."""
-    rng, paths, per_file = np.random.default_rng(1), [], 300
-    for number, start in enumerate(range(0, count, per_file)):
-        n = min(per_file, count - start)
+def write_shards(folder: Path, count: int, header: Header, edges: int) -> list[Path]:
+    """Shards of random maps, as large as the pipeline's own: 300 rows each."""
+    rng, paths = np.random.default_rng(1), []
+    for number, start in enumerate(range(0, count, ROWS_PER_FILE)):
+        n = min(ROWS_PER_FILE, count - start)
+        found = Rows(
+            header=header,
+            x=rng.exponential(120, (n, *header.shape)).astype(np.float32),
+            y={"n_above": -np.sort(-rng.integers(0, 10**5, (n, edges))), "volume_mpc3": np.full(n, 2.5e7)},
+            theta=np.zeros((n, 0)),
+            parameter_names=[],
+            group=np.full(n, number),
+            dataset=np.repeat([DATASET], n),
+        )
         paths.append(folder / f"{number}.h5")
-        attributes = {
-            "grid": asdict(grid),
-            "unit": "uK",
-            "labels": LABELS,
-            "line_model": {"name": "li10"},
-            "parameter_names": [],
-            "lightcone": number,
-            "cosmology": {},
-            "beam_fwhm_arcmin": 0.0,
-        }
-        with write_hdf5(paths[-1], POOLED, attributes) as file:
-            file["maps"] = rng.exponential(120, (n, *grid.pooled_shape)).astype(np.float32)
-            file["n_above"] = -np.sort(-rng.integers(0, 10**5, (n, len(edges))))
-            file["log10_lum_edges"] = edges
-            file["volume_mpc3"] = np.full(n, 2.5e7)
-            file["examples"] = np.zeros((1, grid.pixels, grid.pixels), np.float32)
-            for name in ("subfield", "draw", "rotation_deg", "reflected"):
-                file[name] = np.zeros(n, np.int64)
-            file["center_deg"], file["overlaps"] = np.zeros((n, 2)), np.eye(n, dtype=bool)
-            file["parameters"] = np.zeros((n, 0))
+        write_shard(paths[-1], found, {})
     return paths
 
 
-def naive_presentation(paths: list[Path], row: int, how: Presentation) -> tuple[np.ndarray, np.ndarray]:
+def naive_presentation(paths: list[Path], row: int, how: LinePresentation) -> tuple[np.ndarray, np.ndarray]:
     """One map as a plain Dataset makes it: open the file, read a row, turn it, add noise, take the asinh."""
     rng = np.random.default_rng()
-    with h5py.File(paths[row // 300], "r") as file:
-        cube, n_above = file["maps"][row % 300], file["n_above"][row % 300]
+    with h5py.File(paths[row // ROWS_PER_FILE], "r") as file:
+        cube, n_above = file["x"][row % ROWS_PER_FILE, 0], file["y/n_above"][row % ROWS_PER_FILE]
     return naive_map(cube, how, rng), np.log10(1 + n_above[:49] - n_above[1:50])
 
 
-def naive_map(cube: np.ndarray, how: Presentation, rng: np.random.Generator) -> np.ndarray:
+def naive_map(cube: np.ndarray, how: LinePresentation, rng: np.random.Generator) -> np.ndarray:
     cube = np.rot90(cube, rng.integers(4), (0, 1))
     cube = cube[::-1] if rng.integers(2) else cube
     cube = cube + how.noise[0][0] * np.sqrt(160) * rng.normal(size=cube.shape)
     return np.arcsinh(cube / 3.0).astype(np.float32)
 
 
-def step(data: Maps, how: Presentation, args: argparse.Namespace, device: torch.device) -> None:
+def step(data: Data, how: LinePresentation, args: argparse.Namespace, device: torch.device) -> None:
     """Time whole training steps, ours and the plain way, taking turns so that a busy machine slows both."""
     random, rng = torch.Generator(device).manual_seed(0), np.random.default_rng(0)
     options = {"filters": args.filters}
-    nets = [build(args.architecture, options, how.grid.pooled_shape, 49).to(device) for _ in range(2)]
+    nets = [build(args.architecture, options, data.x.shape[1:], how.target.shape).to(device) for _ in range(2)]
     nets[0] = channels_last(nets[0])
     optimizers = [torch.optim.AdamW(net.parameters(), lr=1e-4) for net in nets]
-    on_host = data.maps[: 10 * BATCH].cpu().numpy()
+    on_host = data.x[: 10 * BATCH, 0].cpu().numpy()
 
     def ours() -> tuple[torch.Tensor, torch.Tensor]:
         return present(data, torch.as_tensor(rng.integers(0, len(data), BATCH)), how, random)

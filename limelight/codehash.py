@@ -1,7 +1,8 @@
 """A hash of the code behind a stage, which changes only with what can change the stage's output.
 
 From a script the hash follows the names that it uses to the functions, classes and values that they stand for, in whatever
-limelight module those are, and from these to all that they use. `limelight.syntax` says what of each counts.
+limelight module those are, and from these to all that they use. The classes that annotate arguments and fields are followed
+too: their methods may be called. `limelight.syntax` says what of each counts.
 """
 
 import ast
@@ -10,13 +11,23 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from limelight.syntax import LOOKS_UP_NAMES, Essence, Names, Writer, called, dotted, names_of, statements
+from limelight.syntax import (
+    LOOKS_UP_NAMES,
+    Essence,
+    Names,
+    Writer,
+    called,
+    dotted,
+    dotted_names,
+    is_docstring,
+    names_of,
+    statements,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "limelight"
-# Not followed: what words errors and shows progress; this hash; names of what is chosen, which stages give as `chosen`; and
-# the config, since what it decides is the settings, which every stage tracks itself.
-LEFT_OUT = tuple(f"limelight.{name}" for name in ("errors", "progress", "codehash", "syntax", "registry", "study"))
+# Not followed: what words errors and shows progress, this hash, and what is chosen by name, which stages give as `chosen`
+LEFT_OUT = tuple(f"limelight.{name}" for name in ("errors", "progress", "codehash", "syntax", "registry", "probe"))
 AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 
 Place = tuple[str, str]  # a module, and the name of a definition in it
@@ -27,8 +38,8 @@ def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
     """Hash of stage scripts, of the code that they use, of the data files named, and of what a study chose by name.
 
     files: relative to the repository; what ends in .py is code. chosen: "package.module:attribute" of entries of registries
-    (`Registry.dotted`), of which only those chosen count; or "package.module:Class.method", of which only that method counts
-    and what it uses (`Probe.code`).
+    (`Registry.dotted`), of which only those chosen count; or "package.module:Class.method" (`Probe.code`), of which that
+    method counts, inherited or not, and what it uses of its class and elsewhere.
     """
     return _checkout().hash(files, chosen)
 
@@ -36,16 +47,18 @@ def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
 class Module:
     """One source file, taken apart.
 
-    definitions: statements by the name that they define; at_import: those that act when the module is imported; imports:
-    {name: the dotted names that it may stand for}; modules: what import statements import, wherever they stand.
+    definitions: statements by the name that they define; members: those in classes, by "Class.name"; at_import: statements
+    that act when the module is imported; imports: {name: the dotted names that it may stand for}; modules: what import
+    statements import, wherever they stand.
     """
 
     def __init__(self, name: str, package: list[str], tree: ast.Module):
         self.name, self.tree = name, tree
         self.imports, self.modules = _imports(tree, package)
         self.definitions: dict[str, list[ast.stmt]] = {}
+        self.members: dict[str, ast.stmt] = {}
+        self.classes = {one.name: one for one in tree.body if isinstance(one, ast.ClassDef)}
         self.at_import: list[ast.stmt] = []
-        self.methods: dict[str, ast.FunctionDef] = {}  # by "Class.method": entries of their own, beside the whole class
         self.parts: dict[str, tuple[str, set[str]]] = {}
         for statement in tree.body:
             defined = _defined(statement)
@@ -54,9 +67,8 @@ class Module:
                 self.definitions.setdefault(each, []).extend(counts)
             if _acts(statement) and not defined or self._is_decorated_here(statement):
                 self.at_import.append(statement)
-            for method in statement.body if isinstance(statement, ast.ClassDef) else []:
-                if isinstance(method, ast.FunctionDef):
-                    self.methods[f"{statement.name}.{method.name}"] = method
+        for name, one in self.classes.items():
+            self.members.update((f"{name}.{each}", item) for item in one.body for each in _defined(item))
 
     @functools.cached_property
     def names(self) -> Names:
@@ -64,22 +76,27 @@ class Module:
         return names_of(self.tree, self.imports)
 
     def part(self, name: str) -> tuple[str, set[str]]:
-        """(text of what counts of a definition, names that it uses); made once."""
+        """(text of what counts of a definition or member, names that it uses); made once."""
         if name not in self.parts:
-            found = [self.methods[name]] if name in self.methods else self.definitions.get(name, self.at_import)
+            found = [self.members[name]] if name in self.members else self.definitions.get(name, self.at_import)
+            if holds_settings(self.name) and name in self.classes:
+                found = [
+                    item for key, item in self.members.items() if key.startswith(f"{name}.") and _is_function(item)
+                ]
             names = self.names if found else Names()
             writer, essence = Writer(names), Essence(names)
             kept = [statement for statement in map(essence.visit, found) if statement]
-            self.parts[name] = "".join(map(writer.text, kept)), writer.used
+            text = "".join(map(writer.text, kept))
+            self.parts[name] = text, writer.used
         return self.parts[name]
 
-    def beside(self, method: str) -> set[str]:
-        """The methods of its own class that a method uses through self."""
-        tree, own = self.methods[method], method.partition(".")[0]
-        used = {
-            f"{own}.{node.attr}" for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_self(node.value)
-        }
-        return used & set(self.methods)
+    def types(self, name: str) -> set[str]:
+        """The names in the annotations of a function's arguments, or of the fields and methods of a class, and its bases."""
+        one = self.classes.get(name)
+        inside = [item for key, item in self.members.items() if key.startswith(f"{name}.")]
+        found = inside or ([self.members[name]] if name in self.members else self.definitions.get(name, []))
+        annotations = [annotation for item in found for annotation in _annotations(item)]
+        return {each for node in (*annotations, *(one.bases if one else ())) for each in dotted_names(node)}
 
     def _is_registry(self, statement: ast.stmt) -> bool:
         """Whether a statement makes a Registry: of that, only the entries that a study chose count."""
@@ -116,32 +133,75 @@ class Code:
         queue = [(name, AT_IMPORT) for name in files if name.endswith(".py")]
         for entry in chosen:
             module, _, name = entry.partition(":")
-            method = "." in name and name in getattr(self._module(module), "methods", ())
-            queue.extend([(module, name)] if method else self._places_of(f"{module}.{name}"))
+            queue.extend([(module, name)] if "." in name else self._places_of(f"{module}.{name}"))
         found: dict[Place, str] = {}
         while queue:
             place = queue.pop()
             if place not in found:
                 found[place], further = self._part(*place)
-                queue.extend(further)
+                queue.extend(one for one in further if self._is_followed(one, place))
         return {place: text for place, text in found.items() if text}
+
+    def _is_followed(self, place: Place, by: Place) -> bool:
+        """Not what is left out. Of settings, which every stage tracks itself, only the methods of classes are."""
+        (module, name), (own, _) = place, by
+        if module == own:
+            return True
+        left_out = any(f"{module}.".startswith(f"{left}.") for left in LEFT_OUT)
+        return not left_out and (not holds_settings(module) or name in self._module(module).classes)
 
     def _part(self, module_name: str, name: str) -> tuple[str, list[Place]]:
         """(text of a place, the places that it uses)."""
         module = self._module(module_name)
         if name == WHOLE:
             return "", [(module_name, each) for each in (*module.definitions, AT_IMPORT)]
-        text, used = module.part(name)
-        places = [(module_name, AT_IMPORT)]
-        for each in used:
-            places.extend(self._places_in(module, each))
-        if name in module.methods:
-            places += [(module_name, other) for other in module.beside(name)]
+        if "." in name:
+            return self._member(module, *name.split("."))
+        places = self._places_used(module, name)
         if name == AT_IMPORT:  # importing a module runs its packages and the modules that it imports
             places += [(one, AT_IMPORT) for one in (*_packages(module_name), *module.modules) if self._module(one)]
             places += [(star, WHOLE) for star in module.imports.get("*", ()) if self._module(star)]
+        return self._text(module, name), places
+
+    def _member(self, module: Module, own: str, name: str) -> tuple[str, list[Place]]:
+        """The same of a member of a class, or of one of its bases; the whole class where it cannot be told."""
+        where = self._definer(module, own, name)
+        if where is None:
+            return "", [(module.name, own)]
+        member = f"{where[1]}.{name}"
+        _, used = where[0].part(member)
+        through_self = {each.split(".")[1] for each in used if each.startswith(("self.", "cls."))}
+        places = self._places_used(where[0], member) + [(module.name, f"{own}.{each}") for each in through_self]
+        return self._text(where[0], member), places + ([(module.name, own)] if "super" in used else [])
+
+    def _definer(self, module: Module, own: str, name: str) -> tuple[Module, str] | None:
+        """The class, of this one and its bases, that defines a member, and its module."""
+        if f"{own}.{name}" in module.members:
+            return module, own
+        for base in module.classes[own].bases if own in module.classes else ():
+            for there, its_name in self._places_in(module, dotted(base)):
+                if its_name != own or there != module.name:
+                    found = self._definer(self._module(there), its_name, name)
+                    if found:
+                        return found
+        return None
+
+    def _text(self, module: Module, name: str) -> str:
+        """What counts of a definition, and what the imported names in it stand for."""
+        text, used = module.part(name)
         imported = sorted({each.partition(".")[0] for each in used} & set(module.imports))
-        return text + "".join(f" {first}={sorted(module.imports[first])}" for first in imported), places
+        return text + "".join(f" {first}={sorted(module.imports[first])}" for first in imported)
+
+    def _places_used(self, module: Module, name: str) -> list[Place]:
+        """Where the names stand that a definition uses, and the classes that annotate it."""
+        places = [(module.name, AT_IMPORT)]
+        for each in module.part(name)[1]:
+            places.extend(self._places_in(module, each))
+        for each in module.types(name):
+            places.extend(
+                (there, of) for there, of in self._places_in(module, each) if of in self._module(there).classes
+            )
+        return places
 
     def _places_in(self, module: Module, name: str, seen: frozenset = frozenset()) -> Iterator[Place]:
         """The places that a dotted name leads to within a module; none for a builtin or a name within a function."""
@@ -158,7 +218,7 @@ class Code:
         """The places that an absolute dotted name leads to: a definition, or a whole module where it cannot be told."""
         parts = name.split(".")
         module = self._module(parts[0])
-        if module is None or _is_left_out(name):
+        if module is None:
             return
         for number, part in enumerate(parts[1:], start=1):
             below = self._module(f"{module.name}.{part}")
@@ -180,7 +240,7 @@ class Code:
     def _read(self, name: str) -> Module | None:
         if name.endswith(".py"):
             return _parsed(name, False, (self.root / name).read_text(encoding="utf-8"))
-        if name.partition(".")[0] != PACKAGE or _is_left_out(name):
+        if name.partition(".")[0] != PACKAGE:
             return None
         path = self.root.joinpath(*name.split("."))
         for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -194,8 +254,10 @@ def _checkout() -> Code:
     return Code(ROOT)
 
 
-def _is_left_out(name: str) -> bool:
-    return any(f"{name}.".startswith(f"{left}.") for left in LEFT_OUT)
+def holds_settings(module: str) -> bool:
+    """Whether a module is about the config: what its functions and fields decide is the settings of stages."""
+    about = module == "limelight.section" or module.startswith("limelight.study.")
+    return about or module.rpartition(".")[2] in ("config", "settings")
 
 
 def _packages(module: str) -> list[str]:
@@ -229,14 +291,23 @@ def _imports(tree: ast.Module, package: list[str]) -> tuple[dict[str, set[str]],
     return imports, modules
 
 
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
+def _is_function(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _annotations(statement: ast.stmt) -> Iterator[ast.expr]:
+    """The annotations of a function's arguments, or of a field."""
+    if _is_function(statement):
+        its = statement.args
+        arguments = (*its.posonlyargs, *its.args, *its.kwonlyargs, *filter(None, (its.vararg, its.kwarg)))
+        yield from (argument.annotation for argument in arguments if argument.annotation)
+    elif isinstance(statement, ast.AnnAssign):
+        yield statement.annotation
 
 
 def _acts(statement: ast.stmt) -> bool:
     """Whether a statement does more than import or document."""
-    is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return not (is_docstring or isinstance(statement, ast.Import | ast.ImportFrom))
+    return not (is_docstring(statement) or isinstance(statement, ast.Import | ast.ImportFrom))
 
 
 def _defined(statement: ast.stmt) -> list[str]:

@@ -44,9 +44,13 @@ class Probe:
     wanted: ClassVar[str] = ""  # the goal that `verdict` holds tests against, in words
 
     def code(self, *hooks: str) -> tuple[str, ...]:
-        """Where the code of some of these methods stands, for limelight.codehash: a stage hashes those that it calls."""
-        found = [getattr(type(self), hook) for hook in hooks]
-        return tuple(f"{method.__module__}:{method.__qualname__}" for method in found)
+        """Dotted strings of some of these methods, for limelight.codehash: a stage hashes those that it calls.
+
+        The config's class stands beside them: its sections have properties, which any stage may read.
+        """
+        kinds = [type(self).__qualname__ + f".{hook}" for hook in hooks]
+        own = tuple(f"{type(self).__module__}:{kind}" for kind in kinds)
+        return (*own, f"{self.study.__module__}:{self.study.__qualname__}")
 
     def dataset_code(self, study, dataset: str) -> tuple[str, ...]:
         """Dotted strings of code that a dataset chooses by name, such as the function that its halos shine by."""

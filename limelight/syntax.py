@@ -6,6 +6,7 @@ building: nothing that could draw a random number or change state is ever droppe
 """
 
 import ast
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ EXPRESSIONS = (
     *(ast.arg, ast.arguments, ast.boolop, ast.cmpop, ast.comprehension, ast.expr_context, ast.keyword, ast.operator),
     ast.unaryop,
 )
-LOOKS_UP_NAMES = frozenset(("eval", "exec", "globals", "locals", "vars"))  # what they read cannot be seen in a tree
+LOOKS_UP_NAMES = frozenset(("eval", "exec", "globals", "locals"))  # what they read cannot be seen in a tree
 COMMAND_LINE = ("ArgumentParser", "add_argument", "add_argument_group", "add_parser", "add_subparsers")
 HELP = ("description", "epilog", "help", "metavar", "title", "usage")
 RECORDS = ("dataclasses.dataclass", "typing.NamedTuple")
@@ -42,11 +43,12 @@ class Names:
     """What names mean in one module.
 
     own: names that the module binds somewhere, so that they may not be the builtins; imports: {name: the dotted name that it
-    stands for everywhere}; logs: functions that only print.
+    stands for everywhere}; pure: functions that only work something out; logs: functions, and ".methods", that only print.
     """
 
     own: frozenset[str] = frozenset()
     imports: Mapping[str, str] = field(default_factory=dict)
+    pure: frozenset[str] = frozenset()
     logs: frozenset[str] = frozenset()
 
     def meaning(self, name: str) -> str:
@@ -122,11 +124,12 @@ class Essence(Statements):
         """Annotations make the fields of a record, whatever types they say. Other classes may read what they say."""
         makers = [called(maker) for maker in (*node.decorator_list, *node.bases)]
         is_record = any(self.names.meaning(maker) in RECORDS for maker in makers)
-        annotated = [item for item in node.body if isinstance(item, ast.AnnAssign)]
-        for item in annotated:
-            if is_record and not any(kind in ast.unparse(item.annotation) for kind in FIELD_KINDS):
-                item.annotation = ast.Constant("a field")
-        node.body = [kept for item in node.body if (kept := item if item in annotated else self.visit(item))]
+        fields = {item for item in node.body if isinstance(item, ast.AnnAssign)}
+        plain = {item for item in fields if not any(kind in ast.unparse(item.annotation) for kind in FIELD_KINDS)}
+        new = {item: ast.AnnAssign(item.target, ast.Constant("a field"), item.value, 1) for item in plain if is_record}
+        node.body = [
+            kept for item in node.body if (kept := new.get(item, item) if item in fields else self.visit(item))
+        ]
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -223,31 +226,56 @@ class Writer:
             told = (*call.args[1:], *keywords)
             if all(is_pure(part, self.names) for part in told):
                 return self.text(call.args[0])
-        if name.rpartition(".")[2] in COMMAND_LINE:
+        if is_namespace(call):
+            self.used.add("locals")
+        if name.rpartition(".")[2] in COMMAND_LINE or self.names.meaning(name) == "pydantic.Field":
             keywords = [k for k in keywords if k.arg not in HELP or not is_pure(k.value, self.names)]
         return f"Call({self.text(call.func)},{self.text(call.args)},{self.text(keywords)})"
 
 
 def only_prints(node: ast.expr, names: Names) -> bool:
     """Whether an expression says something on the terminal and does nothing else."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+    if not isinstance(node, ast.Call):
         return False
+    name, parts = dotted(node.func), [*node.args, *node.keywords]
+    if isinstance(node.func, ast.Attribute):
+        name, parts = f".{node.func.attr}", [*parts, node.func.value]
     files = [dotted(keyword.value) for keyword in node.keywords if keyword.arg == "file"]
     to_terminal = "print" not in names.own and all(file in ("sys.stderr", "sys.stdout") for file in files)
-    says = (node.func.id == "print" and to_terminal) or node.func.id in names.logs
-    return says and all(is_pure(part, names) for part in (*node.args, *node.keywords))
+    says = (name == "print" and to_terminal) or name in names.logs
+    return says and all(is_pure(part, names) for part in parts)
 
 
 def is_log(function: ast.stmt, names: Names) -> bool:
-    """Whether a statement defines a function that only prints."""
+    """Whether a statement defines a function that prints and does nothing else."""
 
     def says(statement: ast.stmt) -> bool:
         if isinstance(statement, ast.If):
             return is_pure(statement.test, names) and all(map(says, (*statement.body, *statement.orelse)))
-        is_docstring = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-        return is_docstring or (isinstance(statement, ast.Expr) and only_prints(statement.value, names))
+        return is_docstring(statement) or (isinstance(statement, ast.Expr) and only_prints(statement.value, names))
 
-    return isinstance(function, ast.FunctionDef) and not function.decorator_list and all(map(says, function.body))
+    plain = isinstance(function, ast.FunctionDef) and not function.decorator_list
+    return plain and all(map(says, function.body)) and any(isinstance(part, ast.Call) for part in ast.walk(function))
+
+
+def is_pure_function(function: ast.stmt, names: Names) -> bool:
+    """Whether a statement defines a function that works something out from its arguments and does nothing else."""
+
+    def works_out(statement: ast.stmt) -> bool:
+        if isinstance(statement, ast.If):
+            return is_pure(statement.test, names) and all(map(works_out, (*statement.body, *statement.orelse)))
+        if isinstance(statement, ast.Assign) and not all(isinstance(target, ast.Name) for target in statement.targets):
+            return False
+        value = getattr(statement, "value", None)
+        known = isinstance(statement, ast.Assign | ast.Return) and value is not None
+        return is_docstring(statement) or (known and is_pure(value, names))
+
+    return isinstance(function, ast.FunctionDef) and not function.decorator_list and all(map(works_out, function.body))
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    """Whether a statement is a text, or another constant, by itself."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def is_text(node: ast.expr) -> bool:
@@ -275,7 +303,7 @@ def _is_pure_call(call: ast.Call, names: Names) -> bool:
     if not all(isinstance(one, ast.Lambda) or dotted(one) in BUILTINS - names.own for one in functions):
         return False
     if not isinstance(call.func, ast.Attribute):
-        return name in BUILTINS - names.own
+        return name in BUILTINS - names.own or name in names.pure
     method, texts = call.func.attr, all(map(is_text, call.args))
     return (
         method in METHODS
@@ -296,6 +324,8 @@ def names_read(tree: ast.AST) -> set[str]:
             read.add(node.target.id)
         elif isinstance(node, ast.Global | ast.Nonlocal):
             read.update(node.names)
+        elif isinstance(node, ast.Call) and is_namespace(node):
+            read.add("locals")
     return read
 
 
@@ -303,8 +333,13 @@ def names_of(tree: ast.Module, imports: Mapping[str, set[str]]) -> Names:
     """What names mean in a module; imports: the dotted names that each imported name may stand for."""
     bound = Counter(names_bound(tree))
     names = Names(frozenset(bound), {name: origin for name, (origin, *_) in imports.items() if bound[name] == 1})
-    logs = {one.name for one in tree.body if is_log(one, names) and bound[one.name] == 1}
-    return replace(names, logs=frozenset(logs))
+    for _ in range(2):  # those that only call others of them are found the second time
+        pure = {one.name for one in tree.body if is_pure_function(one, names) and bound[one.name] == 1}
+        names = replace(names, pure=frozenset(pure))
+    logs = {one.name for one in tree.body if is_log(one, names)}
+    methods = (item for one in tree.body if isinstance(one, ast.ClassDef) for item in one.body)
+    logs |= {f".{method.name}" for method in methods if is_log(method, names)}
+    return replace(names, logs=frozenset(name for name in logs if bound[name.strip(".")] == 1))
 
 
 def names_bound(tree: ast.Module) -> Iterator[str]:
@@ -318,6 +353,26 @@ def names_bound(tree: ast.Module) -> Iterator[str]:
             yield node.asname or node.name.partition(".")[0]
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and node.name:
             yield node.name
+
+
+def is_namespace(call: ast.Call) -> bool:
+    """Whether a call is `vars()`, which is `locals()`; given an argument it reads that alone."""
+    return dotted(call.func) == "vars" and not call.args
+
+
+def dotted_names(annotation: ast.expr) -> set[str]:
+    """The dotted names in an annotation, those in quotes as well."""
+    found, queue = set(), [annotation]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            with contextlib.suppress(SyntaxError):  # other text than a type
+                queue.append(ast.parse(node.value, mode="eval").body)
+        elif name := dotted(node):
+            found.add(name)
+        else:
+            queue.extend(ast.iter_child_nodes(node))
+    return found
 
 
 def dotted(node: ast.AST) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write one map of a maps or pooled file as a FITS cube with a world coordinate system (RA, Dec, frequency).
 
-example: python scripts/export_fits.py --input results/demo/pooled/li10/9.h5 --map 0 --output cube.fits
+example: python scripts/export_fits.py --input results/demo/shards/li10/9.h5 --map 0 --output cube.fits
 """
 
 import argparse

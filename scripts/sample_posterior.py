@@ -2,10 +2,10 @@
 """Draw a posterior for every map of a test and write quantiles and samples: an intervals file (docs/files.md).
 
 The noise of each map is the one its network was evaluated with. A posterior of abc: smc simulates for every map that it
-takes, and needs the subfields of the training light-cones (--subfields).
+takes, and needs the subfields of the training light-cones (--simulate-from).
 
 example: python scripts/sample_posterior.py --config config/money.yaml --test prior_comap \\
-    --posterior results/money/posteriors/mdn_comap/posterior.pt --maps results/money/pooled/li_full/19.h5 --output i.h5
+    --posterior results/money/posteriors/mdn_comap/posterior.pt --data results/money/shards/li_full/19.h5 --output i.h5
 """
 
 import argparse

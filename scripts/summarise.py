@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tidy table of a study, CSV: a row a network, test and luminosity bin, from evaluation files alone.
+"""Write the tidy table of a study, CSV: one row per network, test and output, from evaluation files alone.
 
 example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5 --output summary.csv
 """

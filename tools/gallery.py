@@ -11,8 +11,11 @@ import h5py
 from PIL import Image
 
 from limelight.errors import problem
-from limelight.figures.layers import LAYER_FIGURES
+from limelight.evaluation.evaluation_file import read_evaluation
+from limelight.figures import figures_of
+from limelight.study.sections import Study
 from limelight.study.selection import audited_networks, classifiers
+from tools.results import class_rows
 
 # (pixels of a page's width, colours): the largest pictures go down these steps until all are small enough together
 STEPS = ((1000, 64), (850, 64), (850, 32), (700, 32), (550, 16))
@@ -30,43 +33,41 @@ class Entry(NamedTuple):
     made_of: str
 
 
-def entries(study: dict, results: Path, networks: Iterable[str] = ()) -> list[Entry]:
+def entries(study: Study, results: Path, networks: Iterable[str] = ()) -> list[Entry]:
     """Every comparison of a study, its audits, layers and confusion matrices, and all else that is drawn of some networks.
 
-    study: of load_study; results: its folder. Whether the figures are there is not asked. Raises LimelightError
-    for one that lacks its caption.
+    results: the study's folder. Whether the figures are there is not asked. Raises LimelightError for one that lacks its
+    caption.
     """
     found = []
-    for name, entry in study["comparisons"].items():
-        if not entry["caption"]:
+    for name, entry in study.comparisons.items():
+        if not entry.caption:
             raise problem(f"comparisons.{name}", "no caption", "one for the gallery", "add one")
-        what = f"`{entry['figure']}`" + "".join(
-            f"; {key} {', '.join(entry[key])}" for key in ("networks", "tests") if key in entry
-        )
-        found.append(
-            Entry(results / "figures" / "comparisons" / f"{name}.png", name, chapter(name), entry["caption"], what)
-        )
-    own = own_figures(study)
+        parts = {"networks": entry.networks, "tests": entry.tests}
+        what = "; ".join([f"`{entry.figure}`", *(f"{key} {', '.join(names)}" for key, names in parts.items() if names)])
+        source = results / "figures" / "comparisons" / f"{name}.png"
+        found.append(Entry(source, name, chapter(name), entry.caption, what))
+    own, figures = own_figures(study), figures_of(study.probe)
     for network in networks:
-        if network not in study["networks"]:
-            raise problem("--network", f"'{network}'", f"one of {', '.join(study['networks'])}", "choose one")
+        if network not in study.networks:
+            raise problem("--network", f"'{network}'", f"one of {', '.join(study.networks)}", "choose one")
         names = [path.stem for path in sorted((results / "figures" / network).glob("*.png"))]
         own[network] = [*own.get(network, []), *names]
-    for network in (name for name in study["networks"] if name in own):
+    for network in (name for name in study.networks if name in own):
         for name in dict.fromkeys(own[network]):
             path = results / "figures" / network / f"{name}.png"
-            words = first_sentence((REPORT / f"{name}.rst").read_text(encoding="utf-8"))
+            words = first_sentence((REPORT / figures.load(name).caption).read_text(encoding="utf-8"))
             words = " ".join([words, *verdict(results, network, name)])
             found.append(Entry(path, f"{network}_{name}", f"Network {network}", words, f"`{name}`"))
     return found
 
 
-def own_figures(study: dict) -> dict[str, list[str]]:
+def own_figures(study: Study) -> dict[str, list[str]]:
     """What the study itself asks to look at in single networks: {network: audit, layers, confusion matrix}."""
-    own = {}
+    own: dict[str, list[str]] = {}
     for networks, names in (
         (audited_networks(study), ["audit"]),
-        (study["figures"]["layers"], LAYER_FIGURES),
+        (study.figures.layers, ["filters", "feature_maps"]),
         (classifiers(study), ["confusion_matrix"]),
     ):
         for network in networks:
@@ -75,14 +76,17 @@ def own_figures(study: dict) -> dict[str, list[str]]:
 
 
 def verdict(results: Path, network: str, figure: str) -> list[str]:
-    """The line in which an audit or a classification says what it found; none of other figures."""
-    kind = {"audit": "audit", "confusion_matrix": "classification"}.get(figure)
-    path = results / str(kind) / f"{network}.h5"
-    if not path.is_file():
-        return []
-    with h5py.File(path) as file:
-        words = str(file.attrs.get(f"{kind}_summary", "")).strip('"')
-    return [f"{words[:1].upper()}{words[1:]}."] if words else []
+    """What an audit or a classifier's tests found, one sentence each; nothing of other figures."""
+    audit = results / "audit" / f"{network}.h5"
+    if figure == "audit" and audit.is_file():
+        with h5py.File(audit) as file:
+            words = str(file.attrs.get("audit_summary", "")).strip('"')
+        return [f"{words[:1].upper()}{words[1:]}."] if words else []
+    tests = sorted((results / "evaluation" / network).glob("*.h5")) if figure == "confusion_matrix" else []
+    rows = class_rows(read_evaluation(path) for path in tests)
+    return [
+        f"Told: {row['told']} of {row['maps']} maps of {row['tests']} ({row['by chance']} by chance)." for row in rows
+    ]
 
 
 def processor_hours(results: Path) -> tuple[float, int]:
@@ -139,9 +143,19 @@ def _small(path: Path, width: int, colours: int) -> bytes:
     return out.getvalue()
 
 
-def page(found: list[Entry], study: dict, config: str, folder: str, facts: dict[str, str]) -> str:
-    """The Markdown page. folder: of the pictures, as seen from the page; facts: what the run was, shown at the top."""
-    lines = [f"# Gallery: the study `{study['study']}`", ""]
+def page(found: list[Entry], study: Study, config: str, folder: str, facts: dict[str, str]) -> str:
+    """The Markdown page.
+
+    Parameters
+    ----------
+    config
+        The study's YAML, as commands name it.
+    folder
+        Of the pictures, as seen from the page.
+    facts
+        What the run was, shown at the top.
+    """
+    lines = [f"# Gallery: the study `{study.study}`", ""]
     lines += [
         "Made by `tools/make_gallery.py` from one finished run; captions are those of the config. How to read each kind of"
     ]
@@ -155,7 +169,7 @@ def page(found: list[Entry], study: dict, config: str, folder: str, facts: dict[
         if entry.chapter != before:
             lines += [f"## {entry.chapter}", ""]
             before = entry.chapter
-        target = f"results/{study['study']}/figures/{entry.source.parent.name}/{entry.source.stem}.pdf"
+        target = f"results/{study.study}/figures/{entry.source.parent.name}/{entry.source.stem}.pdf"
         lines += [f"### {entry.name}", "", entry.caption, "", f"![{entry.name}]({folder}/{entry.name}.png)", ""]
         lines += [f"{entry.made_of}. Again: `snakemake {target} --cores 2 --configfile {config}`", ""]
     return "\n".join(lines)

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the page goes (default: docs)")
     args = parser.parse_args()
     study = load_study(args.config)
-    results = args.results or Path("results") / study["study"]
+    results = args.results or Path("results") / study.study
     evaluations = sorted((results / "evaluation").glob("*/*.h5"))
     if not evaluations:
         raise problem(results, "no evaluation files", "the results of a finished study", "run the study first")
@@ -41,9 +41,8 @@ def main() -> None:
     missing = [entry for entry in found if not entry.source.is_file()]
     if missing and not args.partial:
         expected = "a finished study"
-        raise problem(
-            missing[0].source, f"no such figure ({len(missing)} missing)", expected, "run it, or use --partial"
-        )
+        found = f"no such figure ({len(missing)} missing)"
+        raise problem(missing[0].source, found, expected, "run it, or use --partial")
     found = [entry for entry in found if entry not in missing]
     pictures = small_pictures([entry.source for entry in found], LIMIT_BYTES)
     made = [provenance_of(path) for path in evaluations]
@@ -59,7 +58,7 @@ def main() -> None:
     facts |= {"processor time": f"{hours:.2g} h in {jobs} jobs, as they measured it"} if jobs else {}
     facts["evaluations"] = f"{len(made)}, of {len({path.parent.name for path in evaluations})} networks"
     facts |= {"not made": ", ".join(f"`{entry.name}`" for entry in missing)} if missing else {}
-    folder = args.docs / "results" / study["study"]
+    folder = args.docs / "results" / study.study
     folder.mkdir(parents=True, exist_ok=True)
     shown = {f"{entry.name}.png" for entry in found}
     for path in folder.glob("*.png"):

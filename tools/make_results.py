@@ -13,12 +13,14 @@ from pathlib import Path
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.evaluation.summary import summary_csv
-from limelight.files import write_text
+from limelight.evaluation.summary import summary_rows
+from limelight.files import csv_text, write_text
 from limelight.study.config import load_study
-from limelight.study.selection import audited_networks, classifiers, suitable_tests
+from limelight.study.selection import audited_networks, suitable_tests
 from tools.gallery import processor_hours
-from tools.results import BAND_COLUMNS, band_rows, results_page, short_summary, table_csv
+from tools.results import BAND_COLUMNS, SUMMARY, band_rows, readers, results_page
+
+DIGITS = 4
 
 
 def main() -> None:
@@ -31,12 +33,11 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the tables go (default: docs)")
     args = parser.parse_args()
     study = load_study(args.config)
-    results = args.results or Path("results") / study["study"]
-    pairs = [(network, test) for network in study["networks"] for test in suitable_tests(study, network)]
+    results = args.results or Path("results") / study.study
+    pairs = [(network, test) for network in study.networks for test in suitable_tests(study, network)]
     asked = {
         "evaluation": [results / "evaluation" / network / f"{test}.h5" for network, test in pairs],
         "audit": [results / "audit" / f"{network}.h5" for network in audited_networks(study)],
-        "classification": [results / "classification" / f"{network}.h5" for network in classifiers(study)],
     }
     missing = [path for paths in asked.values() for path in paths if not path.is_file()]
     if missing and not args.partial:
@@ -52,24 +53,22 @@ def main() -> None:
     facts |= {"time": args.time} if args.time else {}
     facts |= {"processor time": f"{hours:.2g} h in {jobs} jobs, as they measured it"} if jobs else {}
     facts |= {"not made": f"{len(missing)} of {sum(map(len, asked.values()))} files"} if missing else {}
-    own = [name for name, network in study["networks"].items() if network["architecture"] == "limelight"]
+    own = [name for name, network in study.networks.items() if network.architecture == "limelight"]
     evaluations.sort(key=lambda e: e.network not in own)  # limelight's own first: the page is about them
     bands = band_rows(evaluations)
     tables = [(results / "audit" / f"{path.stem}.csv").read_text(encoding="utf-8") for path in there["audit"]]
+    summary = csv_text(summary_rows(readers(evaluations)), DIGITS, SUMMARY)
     written = {
         "bands": (
-            table_csv(bands, BAND_COLUMNS),
+            csv_text(bands, DIGITS, BAND_COLUMNS),
             "bands of every network and test, bin by bin, beside the published ones",
         ),
-        "summary": (
-            short_summary(summary_csv(evaluations)),
-            "every network, test and bin: the chief columns of `summary.csv`",
-        ),
+        "summary": (summary, "every network, test and bin: the chief columns of `summary.csv`"),
     }
     if tables:
         whole = tables[0] + "".join(text.partition("\n")[2] for text in tables[1:])
         written["audit"] = (whole, "what each audit measured, and its verdict, bin by bin")
-    folder, name = args.docs / "results", study["study"]
+    folder, name = args.docs / "results", study.study
     folder.mkdir(parents=True, exist_ok=True)
     for kind, (text, _) in written.items():
         write_text(folder / f"{name}_{kind}.csv", text)
@@ -79,7 +78,6 @@ def main() -> None:
         bands,
         evaluations,
         [read_audit(path) for path in there["audit"]],
-        [read_classification(path) for path in there["classification"]],
         {f"{name}_{kind}.csv": what for kind, (_, what) in written.items()},
     )
     write_text(folder / f"{name}.md", page)

@@ -1,19 +1,16 @@
-"""A finished study in tables: 95 % bands beside the published ones bin by bin, audits, classifiers, and a page of them."""
+"""A finished study of lines in tables: 95 % bands beside the published ones, audits, classifiers, and a page of them."""
 
-import csv
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from limelight.evaluation.classify import Classification
 
-from limelight.errors import problem
 from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import paper_sigma_uk, published_bands
-from limelight.files import csv_text
+from limelight.figures.confusion import accuracy, confusion, observed_alike
+from limelight.probes.line_intensity.published import paper_sigma_uk, published_bands
 
 LUMINOSITIES = (2.5e4, 9e4, 3.4e5, 6.6e5, 1.3e6)  # Lsun, of the page's tables
-FILLED = 10  # sources a bin holds on average: what an audit judges
+FILLED = 10  # sources that a bin holds on average: what an audit judges
 BAND_COLUMNS = (
     "network",
     "test",
@@ -32,29 +29,35 @@ BAND_COLUMNS = (
     "spread_ratio",
 )
 SUMMARY = (  # of the full summary.csv, which is too large to keep with the code
-    *("network", "test", "line_model", "noise_sigma_uk", "foregrounds", "quantity", "n_maps", "bin", "luminosity_lsun"),
-    *("mean_counts", "training_mean", "blank_clean", "n_used", "p2.5", "p50", "p97.5", "two_sigma_upper"),
-    *("spread_ratio", "r_squared", "mse_dex", "mse_mean_dex"),
+    *("network", "test", "line_model", "noise_sigma_uk", "foregrounds", "quantity", "n_rows", "output"),
+    *("luminosity_lsun", "mean_counts", "training_mean", "blank_clean", "n_used", "p2.5", "p50", "p97.5"),
+    *("two_sigma_upper", "spread_ratio", "r_squared", "mse_dex", "mse_mean_dex"),
     *("total_mse_dex", "total_gain_dex", "total_lowest_spread_ratio_100"),
 )
 
 
+def readers(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Those of networks that read luminosity functions."""
+    return [e for e in evaluations if "mean_counts" in e.statistics]
+
+
 def band_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
-    """A row an evaluation and luminosity bin: 2.5, 50 and 97.5 percentiles of (predicted − true)/true.
+    """One row per evaluation and luminosity bin: 2.5, 50 and 97.5 percentiles of (predicted − true)/true.
 
     Beside them each published band of the nearest scenario, interpolated in log L; without one a row has empty fields, with
     two there are two rows. Only evaluations whose network predicts dN or a density: N(>L) has other errors.
     """
     rows = []
-    for e in evaluations:
+    for e in readers(evaluations):
         if e.target["quantity"] == "n_above":
             continue
-        s, log_lum = e.statistics, np.log10(e.luminosity_lsun)
-        for label, lum, lower, upper in published_bands(e) or [("", e.luminosity_lsun, None, None)]:
-            beside = np.full((2, len(log_lum)), np.nan)
+        s, centers = e.statistics, e.axis.centers
+        for label, lum, lower, upper in published_bands(e) or [("", centers, None, None)]:
+            beside = np.full((2, len(centers)), np.nan)
             if label:
-                beside = [np.interp(log_lum, np.log10(lum), side, np.nan, np.nan) for side in (lower, upper)]
-            for i, luminosity in enumerate(e.luminosity_lsun):
+                ends = (lower, upper)
+                beside = [np.interp(np.log10(centers), np.log10(lum), end, np.nan, np.nan) for end in ends]
+            for i, luminosity in enumerate(centers):
                 values = (s["p2.5"][i], s["p50"][i], s["p97.5"][i], label, beside[0][i], beside[1][i])
                 values = (luminosity, s["mean_counts"][i], int(s["n_used"][i]), *values)
                 values = (e.network, e.test, paper_sigma_uk(e), *values)
@@ -63,39 +66,45 @@ def band_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
     return rows
 
 
-def table_csv(rows: Sequence[dict[str, object]], columns: Sequence[str]) -> str:
-    """Rows as CSV text of the given columns, numbers to four digits."""
-    return csv_text([{name: _number(row[name]) for name in columns} for row in rows], 4, columns)
-
-
-def short_summary(text: str) -> str:
-    """The columns of SUMMARY of a summary.csv, to four digits."""
-    rows = list(csv.DictReader(text.splitlines()))
-    missing = [name for name in SUMMARY if rows and name not in rows[0]]
-    if missing or not rows:
-        raise problem("summary.csv", f"no {', '.join(missing) or 'rows'}", "that of a finished study", "make it again")
-    return table_csv(rows, SUMMARY)
-
-
 def audit_rows(audits: Iterable[Audit]) -> list[dict[str, object]]:
-    """A row an audited network: its verdicts on the bins that hold FILLED sources or more, and the weakest of these."""
+    """One row per audited network: its verdicts on the bins that hold FILLED sources or more, and the weakest of these."""
     rows = []
     for one in audits:
-        judged = (one.bins["mean_sources"] >= FILLED) & (one.verdict != TOO_FEW)
-        count = {name: int(np.sum(one.verdict[judged] == name)) for name in (READS, PARTLY, REMEMBERS)}
-        held = {
-            name: np.asarray(one.bins[name])[judged] for name in ("r_squared", "gain_over_mean", "gain_over_control")
-        }
+        judged = (one.columns["mean_truth"] >= FILLED) & (one.verdict != TOO_FEW)
+        held = {name: one.columns[name][judged] for name in ("r_squared", "gain_over_mean", "gain_over_control")}
         rows.append(
             {
                 "network": one.network,
                 "bins_judged": int(judged.sum()),
-                **{name: count[name] for name in count},
-                "not_read_at_lsun": _lum(one.luminosity_lsun[judged & (one.verdict != READS)]),
+                **{name: int(np.sum(one.verdict[judged] == name)) for name in (READS, PARTLY, REMEMBERS)},
+                "not_read_at_lsun": _lum(one.axis.centers[judged & (one.verdict != READS)]),
                 **{f"lowest_{name}": _least(values) for name, values in held.items()},
                 "verdict": in_words(one).rpartition(": ")[2],
             }
         )
+    return rows
+
+
+def class_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
+    """One row per classifier and way of observing: the share of test maps whose class it tells."""
+    networks: dict[str, list[Evaluation]] = {}
+    for e in evaluations:
+        if "accuracy" in e.totals:
+            networks.setdefault(e.network, []).append(e)
+    rows = []
+    for network, tests in networks.items():
+        for group in observed_alike(tests):
+            counts = confusion(group)
+            rows.append(
+                {
+                    "network": network,
+                    "classes": ", ".join(group[0].axis.names),
+                    "tests": ", ".join(e.test for e in group),
+                    "told": f"{accuracy(counts):.1%}",
+                    "maps": int(counts.sum()),
+                    "by chance": f"{counts.sum(axis=1).max() / counts.sum():.1%}",
+                }
+            )
     return rows
 
 
@@ -105,10 +114,19 @@ def results_page(
     bands: Sequence[dict[str, object]],
     evaluations: Sequence[Evaluation],
     audits: Sequence[Audit],
-    classifications: Sequence[Classification],
     files: dict[str, str],
 ) -> str:
-    """The Markdown page: bands beside published ones, all errors, verdicts, classifiers. files: {name: what it holds}."""
+    """The Markdown page.
+
+    Parameters
+    ----------
+    facts
+        What the run was, shown at the top.
+    bands
+        Of `band_rows`.
+    files
+        {name: what it holds} of the tables beside the page.
+    """
     lines = [f"# {title}", "", "Made by `tools/make_results.py` from the files of one run.", ""]
     lines += _table(("", ""), facts.items())
     lines += ["## 95 % bands beside the published ones", ""]
@@ -119,41 +137,22 @@ def results_page(
     ]
     lines += _table(("network", "test", *(f"{x:.2g}".replace("e+0", "e") for x in LUMINOSITIES)), _band_lines(bands))
     lines += ["## Verdicts of the audit", "", f"In the bins that hold {FILLED} sources or more on average.", ""]
-    found = audit_rows(audits)
-    words = [name.replace("_", " ") for name in found[0]] if found else ["network"]
-    lines += _table(words, [[(v if isinstance(v, str) else _number(v)) or "–" for v in row.values()] for row in found])
-    lines += ["## Classifiers", ""]
-    heads = ("network", "line models", "noise", "told", "maps", "by chance")
-    told = [
-        (
-            one.network,
-            ", ".join(one.classes),
-            noise,
-            f"{one.accuracy(i):.1%}",
-            len(one.truth),
-            f"{np.bincount(one.truth).max() / len(one.truth):.1%}",
-        )
-        for one in classifications
-        for i, noise in enumerate(one.noise)
-    ]
-    lines += _table(heads, told)
+    lines += _table_of(audit_rows(audits))
+    lines += ["## Classifiers", "", *_table_of(class_rows(evaluations))]
     lines += ["## Every network on every test", ""]
-    lines += ["Mean square error of log10(1 + N) over all bins; always answering the training mean, over it.", ""]
-    totals = [
-        [
-            e.network,
-            e.test,
-            *(_number(e.totals[key]) or "–" for key in ("mse_dex", "gain_dex", "lowest_spread_ratio_100")),
-        ]
-        for e in evaluations
+    lines += [
+        "Mean square error of log10(1 + N) over all bins; that of always answering the training mean, over it.",
+        "",
     ]
+    keys = ("mse_dex", "gain_dex", "lowest_spread_ratio_100")
+    totals = [[e.network, e.test, *(_number(e.totals[key]) or "–" for key in keys)] for e in readers(evaluations)]
     lines += _table(("network", "test", "dex²", "gain", "lowest spread ratio, bins ≥ 100"), totals)
     lines += ["## Files", "", *(f"- [{name}]({name}): {what}" for name, what in files.items()), ""]
     return "\n".join(lines)
 
 
 def _band_lines(bands: Sequence[dict[str, object]]) -> list[list[str]]:
-    """Lines of the page's table of bands: one of each evaluation, and one of each published band below it."""
+    """Lines of the page's table of bands: one per evaluation, and below it one per published band."""
     groups: dict[tuple, list[dict]] = {}
     for row in bands:
         groups.setdefault((row["network"], row["test"], row["published"]), []).append(row)
@@ -176,6 +175,12 @@ def _percent(low: float, high: float) -> str:
     return ", ".join("> +900" if x > 9 else f"{100 * x:+.0f}" for x in (low, high)).replace("-", "−")
 
 
+def _table_of(rows: Sequence[dict[str, object]]) -> list[str]:
+    """A table with the rows' own columns."""
+    heads = [name.replace("_", " ") for name in rows[0]] if rows else []
+    return _table(heads, [[_number(value) or "–" for value in row.values()] for row in rows])
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines, ""] if lines else ["None.", ""]
@@ -192,12 +197,7 @@ def _least(values: np.ndarray) -> float:
 
 
 def _number(value: object) -> str:
-    """A value as text: numbers, also those of a CSV file, to four digits; NaN empty."""
-    if isinstance(value, str):
-        try:
-            value = int(value) if value.lstrip("-").isdigit() else float(value)
-        except ValueError:
-            return value
+    """A value as text: numbers to four digits, NaN empty."""
     if isinstance(value, float | np.floating):
         return "" if np.isnan(value) else f"{value:.4g}"
     return str(value)

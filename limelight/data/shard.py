@@ -67,6 +67,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def identifiers(self) -> dict[str, np.ndarray]:
+        """What tells rows of a dataset apart, (n,) int each: their group, then the whole numbers that the probe keeps."""
+        own = {name: values for name, values in self.rows.items() if values.ndim == 1 and values.dtype.kind in "iu"}
+        return {"group": self.group, **own}
+
 
 def write_shard(
     path: str | Path, found: Rows, attributes: Mapping[str, object], made_from: Mapping[str, object] | None = None

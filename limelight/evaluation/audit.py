@@ -145,20 +145,15 @@ def audit(
     question = Question(ask, how, own, few, ask(few.x), settings, header.simulation)
     truth, predicted = question.truth(own.y), ask(own.x)
     constant = np.asarray(info["label_statistics"]["mean_target"], np.float64)
-    mse = np.mean((predicted - truth) ** 2, axis=0)
+    of_control = ask(own.x, net=control) if control else np.full(truth.shape, np.nan)
     found = {name: function(question) for name, function in probe.interventions(settings, how).items()}
     blank = _blank(ask, how, own, predicted, info)
     columns = {
         "mean_truth": probe.mean_truth(target, own.y),
-        "r_squared": r_squared_within(predicted, truth, own.dataset),
-        "spread_ratio": _ratio(_centred(predicted, own.dataset).std(axis=0), _centred(truth, own.dataset).std(axis=0)),
-        "gain_over_mean": _ratio(np.mean((constant - truth) ** 2, axis=0), mse),
-        "gain_over_control": np.full(target.shape, np.nan),
+        **_measures(predicted, truth, constant, of_control, own.dataset),
         **{f"{name}_response": intervention.response for name, intervention in found.items()},
         "blank_share": blank.pop("share"),
     }
-    if control is not None:
-        columns["gain_over_control"] = _ratio(np.mean((ask(own.x, net=control) - truth) ** 2, axis=0), mse)
     return Audit(
         network=info["network"],
         settings={
@@ -184,6 +179,19 @@ def audit(
         dataset_names=list(parts),
         control=control[1]["network"] if control is not None else "",
     )
+
+
+def _measures(
+    predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, of_control: np.ndarray, dataset: np.ndarray
+) -> dict[str, np.ndarray]:
+    """How closely predictions (m, k) follow the truths, beside a constant (k,) and the control's predictions; (k,) each."""
+    mse = np.mean((predicted - truth) ** 2, axis=0)
+    return {
+        "r_squared": r_squared_within(predicted, truth, dataset),
+        "spread_ratio": _ratio(_centred(predicted, dataset).std(axis=0), _centred(truth, dataset).std(axis=0)),
+        "gain_over_mean": _ratio(np.mean((constant - truth) ** 2, axis=0), mse),
+        "gain_over_control": _ratio(np.mean((of_control - truth) ** 2, axis=0), mse),
+    }
 
 
 def check_datasets(info: dict, settings: AuditSettings, datasets: dict[str, Rows]) -> None:

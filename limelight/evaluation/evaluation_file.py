@@ -42,16 +42,6 @@ class Evaluation:
     examples: dict = field(default_factory=dict)  # pictures of the first rows, as the probe makes them
     made_by: dict = field(default_factory=dict)  # of a file that was read: MADE_BY
 
-    @property
-    def luminosity_lsun(self) -> np.ndarray:
-        """TRANSITION: middle of each bin."""
-        return self.axis.centers
-
-    @property
-    def log10_lum_edges(self) -> np.ndarray:
-        """TRANSITION: edges of the bins."""
-        return np.asarray(self.axis.edges, np.float64)
-
 
 GROUPS = ("rows", "statistics", "blank", "training", "history", "examples")
 NEEDED = {  # what figures ask of each group

@@ -14,7 +14,6 @@ from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.evaluation.layers_file import Filters, Layer, Layers
 from limelight.evaluation.predict import check_test_rows, observed
-from limelight.inference.intervals import row_keys
 from limelight.probe import Probe
 from limelight.study.settings import EvaluationSettings
 
@@ -67,7 +66,7 @@ def layers_of(
         row={
             "number": number,
             "dataset": str(found.dataset[number]),
-            **{name: int(values[number]) for name, values in row_keys(found).items()},
+            **{name: int(values[number]) for name, values in found.identifiers.items()},
         },
         header=found.header,
         middle=middle,

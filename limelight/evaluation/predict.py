@@ -73,40 +73,19 @@ def evaluate(
 
     Raises LimelightError when the data are not those the network was trained for.
     """
-    seed, test = settings.trained.seed, settings.test
+    seed, stage = settings.trained.seed, f"noise of test {settings.test}"
     check_test_rows(info, settings, found)
     how = probe.presentation(settings.trained.network, settings.observation, found.header)
-    target, y = how.target, numbered(found, list(settings.trained.network.datasets))
-    stage = f"noise of test {test}"
-    truth = target.truth(y)
-    predicted_target = predict_targets(module, info, observed(found.x, how, seed, stage), device)
     statistics = {key: np.asarray(value, np.float64) for key, value in info["label_statistics"].items()}
-    average = average_row(y)
-    judged = Judged(
-        how=how,
-        header=found.header,
-        y=y,
-        predicted_target=predicted_target,
-        truth_target=target.encode(truth, y),
-        constant_target=statistics["mean_target"],
-        predicted=target.decode(predicted_target, y),
-        truth=truth,
-        constant=target.decode(statistics["mean_target"][None], average)[0],
-        average=average,
-    )
+    predicted = predict_targets(module, info, observed(found.x, how, seed, stage), device)
+    y = numbered(found, list(settings.trained.network.datasets))
+    judged = judged_rows(how, found.header, y, predicted, statistics["mean_target"])
     per_output, totals = judge(judged, probe.metrics)
-
-    # The empty row, without noise and with the test's; pictures of the first rows.
-    empty = np.zeros((BLANK_DRAWS, *found.x.shape[1:]), np.float32)
-    blank = {
-        "clean": predict_targets(module, info, observed(empty[:1], how.silent(), seed, "blank"), device)[0],
-        "noisy": predict_targets(module, info, observed(empty, how, seed, f"blank map under {test}"), device),
-    }
     shown = max(map(len, found.examples.values()), default=min(4, len(found)))
     recorded = torch.cat(list(observed(found.x[:shown], how.bare(), seed, stage))).numpy()
     return Evaluation(
         network=info["network"],
-        test=test,
+        test=settings.test,
         settings={
             "dataset": settings.entry.dataset,
             **probe.describe_test(settings, how),
@@ -116,12 +95,12 @@ def evaluate(
             "parameter_names": list(found.parameter_names),
         },
         target=target_words(info),
-        axis=target.axis,
+        axis=how.target.axis,
         header=found.header,
-        predicted_target=predicted_target,
+        predicted_target=predicted,
         truth_target=judged.truth_target,
         predicted=judged.predicted,
-        truth=truth,
+        truth=judged.truth,
         rows={
             "group": found.group,
             **found.rows,
@@ -130,14 +109,45 @@ def evaluate(
         },
         statistics=per_output,
         totals=totals,
-        blank={
-            "clean": target.decode(blank["clean"][None], average)[0],
-            "noisy": target.decode(blank["noisy"], average),
-        },
+        blank=_blank(module, info, settings, judged, device),
         training=statistics,
         history=history,
         examples=probe.pictures(found, recorded, how),
     )
+
+
+def judged_rows(
+    how: Presentation, header: Header, y: dict[str, np.ndarray], predicted: np.ndarray, constant: np.ndarray
+) -> Judged:
+    """Encoded predictions (m, *shape) beside the truth and beside a constant answer (*shape,), for the metrics."""
+    target, average = how.target, average_row(y)
+    truth = target.truth(y)
+    return Judged(
+        how=how,
+        header=header,
+        y=y,
+        predicted_target=predicted,
+        truth_target=target.encode(truth, y),
+        constant_target=constant,
+        predicted=target.decode(predicted, y),
+        truth=truth,
+        constant=target.decode(constant[None], average)[0],
+        average=average,
+    )
+
+
+def _blank(
+    module: nn.Module, info: dict, settings: EvaluationSettings, judged: Judged, device: str
+) -> dict[str, np.ndarray]:
+    """Answers to an empty row, without noise (*shape,) and with the test's (draws, *shape)."""
+    how, seed = judged.how, settings.trained.seed
+    empty = np.zeros((BLANK_DRAWS, *judged.header.shape), np.float32)
+    clean = predict_targets(module, info, observed(empty[:1], how.silent(), seed, "blank"), device)
+    noisy = predict_targets(module, info, observed(empty, how, seed, f"blank map under {settings.test}"), device)
+    return {
+        "clean": how.target.decode(clean, judged.average)[0],
+        "noisy": how.target.decode(noisy, judged.average),
+    }
 
 
 def target_words(info: dict) -> dict:

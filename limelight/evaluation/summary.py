@@ -1,72 +1,80 @@
-"""The tidy table of a study: a row a network, test and luminosity bin, from evaluation files alone."""
+"""The tidy table of a study: one row per network, test and output, from evaluation files alone."""
 
-from collections.abc import Iterable
-
-import numpy as np
+from collections.abc import Iterable, Mapping
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import MADE_BY, Evaluation
 from limelight.files import csv_text
 
-HEADER = (  # columns before the statistics; what they mean: docs/files.md
-    "network",
-    "test",
-    "line_model",
-    "model",
-    "prior",
-    "noise_sigma_uk",
-    "foregrounds",
-    "quantity",
-    "transform",
-    "n_maps",
-    "bin",
-    "log10_lum_lower",
-    "log10_lum_upper",
-    "luminosity_lsun",
-    "training_mean",
-    "blank_clean",
-    *MADE_BY,
-)
+LEFT_OUT = (
+    "dataset",
+    "loss",
+    "training_rows",
+    "shown",
+    "parameter_names",
+    "shape",
+)  # settings that say nothing of a test
+DIGITS = 7
 
 
 def summary_csv(evaluations: Iterable[Evaluation]) -> str:
-    """The table as CSV text. After HEADER come all statistics of the bin, then those over all bins as total_…
+    """The table as CSV text. Numbers that do not exist, and what an evaluation lacks, are empty fields."""
+    return csv_text(summary_rows(evaluations), DIGITS)
 
-    An entry that an evaluation lacks, or that is NaN, is an empty field: pandas reads it as NaN.
+
+def summary_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
+    """The table's rows; what the columns mean: docs/files.md.
+
+    An answer that is an image has one row, with the statistics over all outputs alone.
     """
-    rows, statistics, totals = [], {}, {}
-    seen = set()
+    rows, seen = [], set()
     for e in evaluations:
         if (e.network, e.test) in seen:
             found = f"two evaluations of network {e.network} on test {e.test}"
             raise problem("summary", found, "each once", "give each file once")
         seen.add((e.network, e.test))
-        statistics |= dict.fromkeys(e.statistics)
-        totals |= dict.fromkeys(f"total_{name}" for name in e.totals)
-        model, edges = e.settings["line_model"], e.log10_lum_edges
-        sigma = e.settings["noise_sigma_uk"]
-        shared = {
-            "network": e.network,
-            "test": e.test,
-            "line_model": model["name"],
-            "model": model["model"],
-            "prior": model["prior"],
-            "noise_sigma_uk": "-".join(f"{value:.6g}" for value in np.atleast_1d(sigma)),
-            "foregrounds": "yes" if e.settings["foregrounds"] != "none" else "none",
-            "quantity": e.target["quantity"],
-            "transform": e.target["transform"],
-            "n_maps": len(e.truth),
-            **e.made_by,
-            **{f"total_{name}": value for name, value in e.totals.items()},
-        }
-        for i, luminosity in enumerate(e.luminosity_lsun):
-            own = {
-                "bin": i,
-                "log10_lum_lower": edges[i],
-                "log10_lum_upper": edges[i + 1],
-                "luminosity_lsun": luminosity,
-                "training_mean": e.training["mean"][i],
-                "blank_clean": e.blank["clean"][i],
-            }
-            rows.append({**shared, **own, **{name: values[i] for name, values in e.statistics.items()}})
-    return csv_text(rows, 7, [*HEADER, *statistics, *totals])
+        about = {"network": e.network, "test": e.test, "dataset": e.settings["dataset"], **flat(e.settings)}
+        about |= {**flat(e.target), "n_rows": len(e.truth)}
+        made_by = {name: e.made_by.get(name) for name in MADE_BY}
+        totals = {f"total_{name}": value for name, value in e.totals.items()}
+        if e.truth.ndim > 2:
+            rows.append({**about, **made_by, **totals})
+            continue
+        for i, output in enumerate(_outputs(e)):
+            labels = {"training_mean": e.training["mean"][i], "blank_clean": e.blank["clean"][i]}
+            statistics = {name: values[i] for name, values in e.statistics.items()}
+            rows.append({**about, **output, **labels, **made_by, **statistics, **totals})
+    return rows
+
+
+def _outputs(e: Evaluation) -> list[dict[str, object]]:
+    """Which output each row is of: its name or number, and of a bin its edges and middle as well."""
+    axis = e.axis
+    if not axis.edges:
+        return [{"output": name} for name in axis.names or range(e.truth.shape[1])]
+    scale, middle = "log10_" if axis.log10 else "", f"{axis.label}_{axis.unit.lower()}" if axis.unit else axis.label
+    bins = zip(axis.edges[:-1], axis.edges[1:], axis.centers, strict=True)
+    return [
+        {"output": i, f"{scale}{axis.label}_lower": low, f"{scale}{axis.label}_upper": high, middle: center}
+        for i, (low, high, center) in enumerate(bins)
+    ]
+
+
+def flat(settings: Mapping) -> dict[str, object]:
+    """Settings as columns: words and numbers as they are, ranges as low-high, and mappings by the entries within.
+
+    An entry of a mapping stands as <key>_<entry>, its `name` as <key>; what lies deeper is left out.
+    """
+    settings = {key: value for key, value in settings.items() if key not in LEFT_OUT}
+    columns = {key: _field(value) for key, value in settings.items() if not isinstance(value, Mapping)}
+    for key, inner in settings.items():
+        for name, value in inner.items() if isinstance(inner, Mapping) else ():
+            if not isinstance(value, Mapping):
+                columns.setdefault(key if name == "name" else f"{key}_{name}", _field(value))
+    return columns
+
+
+def _field(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return "-".join(f"{one:.6g}" if isinstance(one, float) else str(one) for one in value)
+    return value

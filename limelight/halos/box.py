@@ -9,9 +9,10 @@ from limelight.cosmology import Cosmology
 from limelight.halos.cone import Cone, Slab
 from limelight.halos.config import Lightcones
 from limelight.halos.draw import LagrangianHalos, calibrate_bands, draw_lightcone
-from limelight.halos.generator import interpolate, lpt_factors
+from limelight.halos.generator import interpolate
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import PLANES, Box, LinearField, displacements, periodic_field, resampled
+from limelight.matter.lagrangian import lpt_factors
 
 
 @dataclass

@@ -24,6 +24,7 @@ from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare
 from limelight.halos.massfunction import mass_definition
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import displacements, linear_field
+from limelight.matter.lagrangian import lpt_factors
 
 
 def generate_lightcone(
@@ -187,11 +188,3 @@ def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         align_corners=True,
     )
     return sampled[0, :, 0, 0].T.contiguous()
-
-
-def lpt_factors(z: np.ndarray | float, cosmology: Cosmology) -> np.ndarray:
-    """Factors of ψ1 and ψ2 in the displacement, then in the velocity (km/s/Mpc), at redshift z; (4, ...)."""
-    omega, first = cosmology.omega_m_at(z), cosmology.growth(z)
-    second = 3 / 7 * first**2 * omega ** (-1 / 143)
-    speed = cosmology.hubble(z) / (1 + z)
-    return np.stack([first, second, speed * omega ** (5 / 9) * first, speed * 2 * omega ** (6 / 11) * second])

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from limelight.data.axes import OutputAxis, axis_from
-from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
@@ -40,12 +39,6 @@ class Intervals:
     parameters: np.ndarray | None = None  # (m, p) true values
     parameter_names: list = field(default_factory=list)
     extra: dict = field(default_factory=dict)  # further arrays, one row each, such as log-scores or p-values
-
-
-def row_keys(found: Rows) -> dict[str, np.ndarray]:
-    """What tells the rows of a test apart whatever the method: realisation, then whole numbers that the probe keeps."""
-    own = {name: values for name, values in found.rows.items() if values.ndim == 1 and values.dtype.kind in "iu"}
-    return {"group": found.group, **own}
 
 
 def quantiles_of(samples: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 
 from limelight.data.shard import Rows
 from limelight.evaluation.predict import check_test_rows, numbered, observed
-from limelight.inference.intervals import Intervals, evenly, quantiles_of, row_keys
+from limelight.inference.intervals import Intervals, evenly, quantiles_of
 from limelight.inference.posteriors.draw import draw, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
@@ -53,7 +53,7 @@ def posterior_intervals(
     evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
     check_test_rows(posterior.info, evaluation, found)
     how = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
-    keys, target = row_keys(found), posterior.target
+    keys, target = found.identifiers, posterior.target
     truth = answers_of(numbered(found, list(evaluation.trained.network.datasets)), target)
     chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
     draws = _Draws(posterior, settings, truth, keys)

@@ -12,9 +12,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from limelight.cosmology import Cosmology
-from limelight.halos.generator import lpt_factors
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, LinearField, displacements, periodic_field
+from limelight.matter.lagrangian import lpt_factors
 from limelight.progress import progress
 
 CHUNK = 1 << 21  # particles at a time

@@ -1,11 +1,7 @@
 """Power spectra of maps in comoving units, for batches on the CPU or a GPU.
 
 P(k) = V_voxel / N_voxels · |Σ T e^(−ikx)|², in (unit of T)² Mpc³, averaged over the modes of a shell of |k|. Voxels may be
-anisotropic. The light-cone is taken as a box of straight, equal voxels: across the line of sight every voxel has the size
-that it has at the mean redshift (the middle of the band in frequency), along it the band's comoving depth over the number of
-channels. For 26–34 GHz the true transverse size runs from −8 to +9 % about that, the radial one from −7 to +8 %: the same
-stretch of k in every map of one geometry, so comparisons of maps with maps stand; comparison with a theory's P(k) at one
-redshift is only so good. Maps are not periodic, but taken so, without a taper.
+anisotropic. Maps are not periodic, but taken so, without a taper.
 """
 
 import math
@@ -15,10 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limelight.cosmology import Cosmology
 from limelight.errors import problem
-from limelight.probes.line_intensity.maps.grid import DEGREE, Grid
-from limelight.probes.line_intensity.maps.instrument import FWHM_PER_SIGMA
 
 
 @dataclass(frozen=True)
@@ -38,18 +31,6 @@ class PowerBins:
         """The same bins on a device."""
         tensors = {name: getattr(self, name).to(device) for name in ("index", "weight", "mu2")}
         return PowerBins(**{**self.__dict__, **tensors})
-
-
-def mean_redshift(grid: Grid) -> float:
-    """Redshift of the line at the middle of the band in frequency."""
-    return grid.rest_freq_ghz / (0.5 * (grid.freq_min_ghz + grid.freq_max_ghz)) - 1
-
-
-def voxel_size_mpc(grid: Grid, cosmology: Cosmology) -> tuple[float, float, float]:
-    """Comoving sides (x, y, line of sight) of one pooled voxel, Mpc; transverse at the mean redshift."""
-    across = float(cosmology.comoving_distance(mean_redshift(grid))) * grid.pixel_deg * DEGREE * grid.pool_pixels
-    near, far = (float(cosmology.comoving_distance(z)) for z in grid.redshift_range)
-    return across, across, (far - near) / grid.pooled_shape[2]
 
 
 def wave_numbers(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float]) -> list[np.ndarray]:
@@ -132,8 +113,3 @@ def transfer(bins: PowerBins, beam_sigma_mpc: float = 0.0, pixel_window: bool = 
     index, weight, n = bins.index.cpu().numpy(), bins.weight.cpu().numpy(), len(bins.modes)
     with np.errstate(invalid="ignore"):
         return np.bincount(index, weight * window.ravel(), n + 1)[:n] / bins.modes
-
-
-def beam_sigma_mpc(fwhm_arcmin: float, grid: Grid, cosmology: Cosmology) -> float:
-    """Comoving σ of a Gaussian beam at the mean redshift, Mpc."""
-    return float(cosmology.comoving_distance(mean_redshift(grid))) * fwhm_arcmin / 60 * DEGREE / FWHM_PER_SIGMA

@@ -169,6 +169,7 @@ def epoch_batches(n_rows: int, batch_size: int, steps: int, seed: int, network: 
 
 
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
+SORTED_AT_ONCE = 10_000_000  # numbers; torch.quantile takes 16 million at most
 
 
 def label_statistics(data: Data, target: Target) -> dict[str, Tensor]:
@@ -183,8 +184,15 @@ def label_statistics(data: Data, target: Target) -> dict[str, Tensor]:
     for ending, values in (("", natural), ("_target", target.encode(natural, y))):
         found[f"mean{ending}"] = values.mean(dim=0)
         found[f"std{ending}"] = values.std(dim=0, correction=0)
-        found[f"percentiles{ending}"] = torch.quantile(values, torch.tensor(LEVELS, dtype=values.dtype), dim=0)
+        found[f"percentiles{ending}"] = percentiles(values)
     return found
+
+
+def percentiles(values: Tensor) -> Tensor:
+    """Percentiles (5, *shape) at LEVELS of values (n, *shape), some outputs at a time: images have more than torch sorts."""
+    levels = torch.tensor(LEVELS, dtype=values.dtype)
+    parts = values.flatten(1).split(max(1, SORTED_AT_ONCE // len(values)), dim=1)
+    return torch.cat([torch.quantile(part, levels, dim=0) for part in parts], dim=1).unflatten(1, values.shape[1:])
 
 
 def fingerprint(found: Rows) -> str:

@@ -95,7 +95,7 @@ def trained(checkout: Checkout) -> dict[str, bytes]:
 def test_the_study_runs_to_its_figures_with_the_same_bytes_as_without_a_scheduler(study: Run, unbroken: Run):
     assert unbroken.end() == 0, unbroken.text()[-4000:]
     expected = unbroken.checkout.outputs()
-    assert {name.split("/")[0] for name in expected} == {"lightcones", "pooled", "networks", "evaluation", "figures"}
+    assert {name.split("/")[0] for name in expected} == {"lightcones", "shards", "networks", "evaluation", "figures"}
     assert study.checkout.outputs() == expected
     sent = [line for line in study.text().splitlines() if "has been submitted" in line]
     assert sum("group_cone" in line for line in sent) == 3, "the whole chain of a light-cone is one job"
@@ -129,7 +129,7 @@ def overdue(study: Run, tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.usefixtures("overdue")
 def test_a_light_cone_that_dies_asks_for_twice_the_memory_and_time(study: Run, tmp_path: Path):
     checkout = Checkout(tmp_path, STUDY, study.checkout.root)
-    run = Run(checkout, *PROFILE, "--", "results/cluster/pooled/li10/0.h5")
+    run = Run(checkout, *PROFILE, "--", "results/cluster/shards/li10/0.h5")
     run.until(lambda: scripts(checkout, "generate_lightcone.py"), "a stage at work")
     for stage in scripts(checkout, "generate_lightcone.py"):
         stage.kill()
@@ -142,7 +142,7 @@ def test_a_light_cone_that_dies_asks_for_twice_the_memory_and_time(study: Run, t
         for j in (first, second)
     ]
     assert minutes[1] == 2 * minutes[0]
-    name = "pooled/li10/0.h5"
+    name = "shards/li10/0.h5"
     assert (checkout.results / name).read_bytes() == (study.checkout.results / name).read_bytes()
 
 
@@ -186,7 +186,7 @@ def test_requeue_and_a_lost_node_go_on_from_the_checkpoint(study: Run, tmp_path:
     # a second trainer waits for as long as the first one trains, and harms nothing
     config = next((checkout.results / "config").glob("*.yaml"))
     words = [sys.executable, "scripts/train_network.py", "--config", str(config), "--network", "limelight"]
-    words += ["--train", "results/cluster/pooled/li10/0.h5", "--validation", "results/cluster/pooled/li10/1.h5"]
+    words += ["--train", "results/cluster/shards/li10/0.h5", "--validation", "results/cluster/shards/li10/1.h5"]
     words += ["--checkpoints", "results/cluster/checkpoints/limelight"]
     words += ["--output", str(tmp_path / "second.pt"), "--history", str(tmp_path / "second.csv")]
     before = {path: path.read_bytes() for path in (checkout.results / "checkpoints").rglob("epoch-*.pt")}
@@ -243,10 +243,10 @@ def test_scancel_or_ctrl_c_then_the_same_command_goes_on_from_the_checkpoint(stu
 
 def test_a_failing_job_shows_its_log_and_the_error(study: Run, tmp_path: Path):
     checkout = untrained(study, tmp_path)
-    pooled = checkout.results / "pooled" / "li10" / "0.h5"
-    pooled.write_bytes(pooled.read_bytes()[:5000])
+    shard = checkout.results / "shards" / "li10" / "0.h5"
+    shard.write_bytes(shard.read_bytes()[:5000])
     run = train(checkout, "--retries", "0")
     assert run.end() != 0
     assert LOG in run.text()
     errors = [line for line in run.text().splitlines() if "limelight: error:" in line]
-    assert any("pooled/li10/0.h5" in line and "expected" in line for line in errors), run.text()[-4000:]
+    assert any("shards/li10/0.h5" in line and "expected" in line for line in errors), run.text()[-4000:]

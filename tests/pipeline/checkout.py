@@ -13,7 +13,7 @@ TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
 # The part of it that other tests build small studies of their own on
 SKY = {key: TINY[key] for key in ("seed", "lightcones", "subfields", "grid", "labels", "observation")}
 NAMES = ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "envs", "slurm")
-FINAL = ("lightcones", "pooled", "networks", "evaluation", "figures")
+FINAL = ("lightcones", "shards", "networks", "evaluation", "figures")
 
 
 class Checkout:

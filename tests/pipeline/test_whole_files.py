@@ -20,16 +20,16 @@ STAGES = {
     "paint_maps": ("--line-model li10 --subfields {fields}/0.h5", "0.h5"),
     "pool_maps": ("--maps {fields}/maps.h5", "0.h5"),
     "train_network": (
-        "--network cnn --train {pooled}/li10/0.h5 {pooled}/li10/1.h5 --validation {pooled}/li10/2.h5"
+        "--network cnn --train {shards}/li10/0.h5 {shards}/li10/1.h5 --validation {shards}/li10/2.h5"
         " --checkpoints {out}/checkpoints --history {out}/history.csv",
         "model.pt",
     ),
     "evaluate_network": (
-        "--test clean --network {networks}/cnn/model.pt --history {networks}/cnn/history.csv --maps {pooled}/li10/3.h5",
+        "--test clean --network {networks}/cnn/model.pt --history {networks}/cnn/history.csv --data {shards}/li10/3.h5",
         "clean.h5",
     ),
     "make_figure": (
-        "--figure error_bands --evaluation {evaluation}/cnn/clean.h5 {evaluation}/cnn/observed.h5",
+        "--figure error_bands --files {evaluation}/cnn/clean.h5 {evaluation}/cnn/observed.h5",
         "error_bands.pdf",
     ),
 }
@@ -39,7 +39,7 @@ FULL_KB = 16  # of a full disk: less than any stage's output
 def command(stage: str, finished: Checkout, fields: Path, out: Path) -> list[str]:
     """A stage's command line, its inputs from the finished study, its outputs in a folder."""
     options, output = STAGES[stage]
-    kinds = ("lightcones", "pooled", "networks", "evaluation")
+    kinds = ("lightcones", "shards", "networks", "evaluation")
     folders = {kind: finished.results / kind for kind in kinds} | {"fields": fields, "out": out}
     config = [] if stage == "make_figure" else ["--config", str(finished.root / finished.config)]
     words = [word.format(**folders) for word in options.split()]
@@ -76,7 +76,7 @@ def whole(finished: Checkout, fields: Path) -> dict[str, bytes]:
         "generate_lightcone": (results / "lightcones" / "0.h5").read_bytes(),
         "make_subfields": (fields / "0.h5").read_bytes(),
         "paint_maps": (fields / "maps.h5").read_bytes(),
-        "pool_maps": (results / "pooled" / "li10" / "0.h5").read_bytes(),
+        "pool_maps": (results / "shards" / "li10" / "0.h5").read_bytes(),
         "train_network": (results / "networks" / "cnn" / "model.pt").read_bytes(),
         "evaluate_network": (results / "evaluation" / "cnn" / "clean.h5").read_bytes(),
         "make_figure": (results / "figures" / "cnn" / "error_bands.pdf").read_bytes(),

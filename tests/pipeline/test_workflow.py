@@ -50,8 +50,8 @@ def test_no_test_map_shares_halos_with_a_training_map(finished: Checkout):
     cones = {}
     for split in ("train", "validation", "test"):
         for cone in study["lightcones"][split]:
-            with h5py.File(finished.root / "results" / "tiny" / "pooled" / "li10" / f"{cone}.h5") as file:
-                cones.setdefault(int(file.attrs["lightcone"]), set()).add(split)
+            with h5py.File(finished.root / "results" / "tiny" / "shards" / "li10" / f"{cone}.h5") as file:
+                cones.setdefault(int(file["group"][0]), set()).add(split)
     assert set(cones) == {0, 1, 2, 3}
     assert all(len(splits) == 1 for splits in cones.values())
 
@@ -90,8 +90,10 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
 def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
     package = finished.root / "limelight"
     style, loop = package / "figures" / "style.py", package / "training" / "loop.py"
-    networks = package / "networks" / "__init__.py"
-    original = {path: path.read_text() for path in (style, loop, networks)}
+    networks, probes = package / "networks" / "__init__.py", package / "probes" / "__init__.py"
+    lines = package / "probes" / "line_intensity" / "lines" / "models.py"
+    figures = package / "figures" / "__init__.py"
+    original = {path: path.read_text() for path in (style, loop, networks, probes, lines, figures)}
 
     def change(path: Path, old: str, new: str) -> None:
         assert old in original[path]
@@ -101,11 +103,14 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
         style.write_text(original[style] + "\n# a remark\nUNUSED = 1\n")
         loop.write_text(original[loop] + '\n\ndef unused():\n    """Nothing."""\n    return 1\n')
         change(networks, '"limelight":', '"new": "limelight.networks.new:new", "limelight":')
+        change(probes, '"gaussian_field":', '"new": "limelight.probes.new.probe:PROBE", "gaussian_field":')
+        change(lines, '"li":', '"new": "limelight.probes.line_intensity.lines.new:NEW", "li":')
+        change(figures, '"loss_history":', '"new": "limelight.figures.new:NEW", "loss_history":')
         assert finished.planned() == {}, "what no stage uses changes nothing"
         change(style, "COLUMN_IN, PAGE_IN = 3.5, 7.1", "COLUMN_IN, PAGE_IN = 3.5, 7.2")
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure"}
         style.write_text(original[style])
-        change(loop, "CALIBRATION_MAPS = 128", "CALIBRATION_MAPS = 127")
+        change(loop, "CALIBRATION_ROWS = 128", "CALIBRATION_ROWS = 127")
         stages = {"network", "evaluation", "audit", "layers", "summary", "figure", "provenance"}
         assert {rule.split("_")[0] for rule in finished.planned()} == stages
     finally:
@@ -122,7 +127,7 @@ def test_the_report_is_one_html_with_captions(finished: Checkout):
     assert "95 %" in text, "the captions must be in it"
     assert "Both networks on what they take." in text, "that of a comparison is the config's"
     page = (finished.root / "results" / "tiny" / "provenance.html").read_text()
-    for kind, count in (("pooled", 7), ("network", 2), ("evaluation", 4)):
+    for kind, count in (("shard", 7), ("network", 2), ("evaluation", 4)):
         assert page.count(f"<td>{kind}</td>") in range(1, count + 1)
     for words in (limelight.__version__, f"torch {torch.__version__}", "<td>7</td>", "networks/cnn/model.pt"):
         assert words in page

@@ -37,7 +37,12 @@ def of_lines(bins: int = 10, control: str = "limelight-permuted") -> Audit:
             "training_percentiles": mean * np.array([0.3, 0.6, 1, 1.6, 3])[:, None],
         },
         noise={"level": np.array([0.0, 3.0]), "r_squared": np.array([fall, fall / 2]), "mse": np.array([0.01, 0.1])},
-        datasets={"r_squared": np.array([fall, fall - 0.5]), "bias": np.zeros((2, bins)), "mse": np.ones(2), "gain": np.ones(2)},
+        datasets={
+            "r_squared": np.array([fall, fall - 0.5]),
+            "bias": np.zeros((2, bins)),
+            "mse": np.ones(2),
+            "gain": np.ones(2),
+        },
         interventions={
             "dimming": {"bins_down": np.array([1, 2]), "response": np.array([fall, fall])},
             "superposing": {},
@@ -45,7 +50,7 @@ def of_lines(bins: int = 10, control: str = "limelight-permuted") -> Audit:
         },
         dataset_names=["li10", "padmanabhan"],
         control=control,
-    )  # fmt: skip
+    )
 
 
 def of_parameters() -> Audit:

@@ -1,7 +1,6 @@
 """Made-up but realistic evaluations of luminosity functions, of classes, of parameters and of images."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -10,9 +9,9 @@ from limelight.data.shard import Header
 from limelight.data.targets import ClassTarget, FieldTarget, Target, VectorTarget
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.evaluation.metrics import Judged, judge
-from limelight.probes.line_intensity.figures import LINE_FIGURES
 from limelight.probes.line_intensity.metrics import PERCENTILES, line_metrics, log10_1p
 from limelight.probes.line_intensity.targets import LuminosityTarget
+from limelight.training.presentation import PlainPresentation
 
 EDGES = np.linspace(3.5, 7, 50)
 GRID = {"pixels": 128, "channels": 50, "freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "rest_freq_ghz": 115.27}
@@ -25,14 +24,8 @@ HEADER = Header(
     geometry=GRID,
     truths={"labels": {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}},
 )
-ANOTHER = Header("another", (Axis("x", "m", 0, 1, 16), Axis("y", "m", 0, 1, 16)), ("a", "b"), "K", {}, {})
+ANOTHER = Header("gaussian_field", (Axis("x", "m", 0, 1, 16), Axis("y", "m", 0, 1, 16)), ("a", "b"), "K", {}, {})
 VOLUME = 3.0e6  # Mpc^3, of a map of 1.4 deg and 26 to 34 GHz
-FIGURES = {"line_intensity": LINE_FIGURES, "another": {}}
-
-
-def probe_with_figures(name: str) -> SimpleNamespace:
-    """Stands in for a probe of which its figures alone are asked."""
-    return SimpleNamespace(figures=FIGURES[name])
 
 
 def history(rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -52,13 +45,14 @@ def label_statistics(natural: np.ndarray, encoded: np.ndarray) -> dict[str, np.n
     return found | {"std_target": encoded.std(axis=0), "percentiles": np.percentile(natural, PERCENTILES, axis=0)}
 
 
-def judged(target: Target, predicted_target: np.ndarray, y: dict[str, np.ndarray]) -> Judged:
+def judged(target: Target, predicted_target: np.ndarray, y: dict[str, np.ndarray], header: Header = HEADER) -> Judged:
     """Predictions beside the truth, and beside its mean."""
     truth = target.truth(y)
     average = {name: np.mean(values, axis=0, keepdims=True) for name, values in y.items()}
     constant = target.encode(truth, y).mean(axis=0)
     return Judged(
-        target=target,
+        how=PlainPresentation(target),
+        header=header,
         y=y,
         predicted_target=predicted_target,
         truth_target=target.encode(truth, y),
@@ -70,9 +64,9 @@ def judged(target: Target, predicted_target: np.ndarray, y: dict[str, np.ndarray
     )
 
 
-def evaluation(network: str, test: str, found: Judged, header: Header, **more) -> Evaluation:
+def evaluation(network: str, test: str, found: Judged, **more) -> Evaluation:
     """An evaluation of predictions; more: further fields, and `settings` beyond those that every test has."""
-    metrics = [line_metrics] if header.probe == "line_intensity" else []
+    metrics = [line_metrics] if found.header.probe == "line_intensity" else []
     statistics, totals = judge(found, *metrics)
     settings = {"dataset": "li10", "loss": "mse", "training_rows": 500, "shown": [0, 1, 2], "parameter_names": []}
     fields = {
@@ -88,7 +82,7 @@ def evaluation(network: str, test: str, found: Judged, header: Header, **more) -
         test=test,
         settings=settings | more.pop("settings", {}),
         axis=found.target.axis,
-        header=header,
+        header=found.header,
         predicted_target=found.predicted_target,
         truth_target=found.truth_target,
         predicted=found.predicted,
@@ -121,7 +115,6 @@ def sample(test: str, sigma_uk: float | list[float], error_dex: float, maps: int
         "limelight",
         test,
         found,
-        HEADER,
         history=history(rng),
         target={"quantity": "dn", "transform": "log10_1p", "standardise": True, "shape": [49]},
         rows={"group": np.zeros(maps, int), "volume_mpc3": y["volume_mpc3"]},
@@ -150,7 +143,7 @@ def classifier(test: str, dataset: str, shares: np.ndarray, names=("faint", "bri
     y = {"dataset": np.full(len(shares), names.index(dataset))}
     found = judged(ClassTarget(names, "line model"), np.asarray(shares, float), y)
     settings = {"dataset": dataset, "line_model": {"name": dataset, "prior": dataset[:1]}, **settings}
-    return evaluation("sorter", test, found, HEADER, settings=settings)
+    return evaluation("sorter", test, found, settings=settings)
 
 
 def parameters(test: str = "clean", rows: int = 60, error: float = 0.1, log10_bins: bool = False) -> Evaluation:
@@ -161,8 +154,8 @@ def parameters(test: str = "clean", rows: int = 60, error: float = 0.1, log10_bi
     if log10_bins:
         axis = OutputAxis("wave number", "1/Mpc", edges=(0.1, 0.2, 0.3, 0.4))
     target = VectorTarget("theta", axis, (k,))
-    found = judged(target, truth + rng.normal(0, error, (rows, k)), {"theta": truth})
-    return evaluation("reader", test, found, ANOTHER)
+    found = judged(target, truth + rng.normal(0, error, (rows, k)), {"theta": truth}, ANOTHER)
+    return evaluation("reader", test, found)
 
 
 def images(test: str = "clean", rows: int = 6) -> Evaluation:
@@ -170,5 +163,5 @@ def images(test: str = "clean", rows: int = 6) -> Evaluation:
     rng = np.random.default_rng(9)
     truth = rng.normal(0, 1, (rows, 1, 16, 16))
     target = FieldTarget("kappa", OutputAxis("convergence"), (1, 16, 16))
-    found = judged(target, 0.8 * truth + rng.normal(0, 0.2, truth.shape), {"kappa": truth})
-    return evaluation("painter", test, found, ANOTHER)
+    found = judged(target, 0.8 * truth + rng.normal(0, 0.2, truth.shape), {"kappa": truth}, ANOTHER)
+    return evaluation("painter", test, found)

@@ -6,17 +6,21 @@ import numpy as np
 import torch
 from altered import altered
 
+from limelight.data.shard import read_shards
 from limelight.evaluation.evaluation_file import Evaluation, read_history
 from limelight.evaluation.predict import evaluate
 from limelight.figures import draw
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
+from limelight.probe import load_probe
 from limelight.probes.line_intensity.config import LineStudy
-from limelight.probes.line_intensity.maps.files import read_pooled, write_maps, write_pooled
-from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.paint import paint_subfields
-from limelight.study.legacy import grid_section, stage_settings
+from limelight.probes.line_intensity.settings import shard_settings
+from limelight.probes.line_intensity.shards import pool_maps
+from limelight.section import plain
 from limelight.study.selection import comparison_pairs, suitable_tests
+from limelight.study.settings import evaluation_settings, network_settings
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 from limelight.training.loop import history_csv, train
@@ -41,55 +45,55 @@ def shrunk(study: LineStudy) -> LineStudy:
 def rehearse(study: LineStudy, folder: Path) -> tuple[dict[tuple[str, str], Evaluation], dict]:
     """Paint, train and evaluate all of a shrunk study: ({(network, test): evaluation}, {comparison: figure})."""
     torch.set_num_threads(1)
-    evaluations = {}
-    pooled = {}
+    evaluations, probe = {}, load_probe(study.probe)
+    made: dict[tuple[str, int], Path] = {}
 
-    def maps(dataset: str, split: str) -> list[Path]:
-        for cone in study["lightcones"][split]:
-            if (dataset, cone) not in pooled:
-                pooled[dataset, cone] = _paint(study, dataset, cone, folder)
-        return [pooled[dataset, cone] for cone in study["lightcones"][split]]
+    def shards(datasets: list[str], split: str) -> list[Path]:
+        wanted = [(dataset, cone) for dataset in datasets for cone in study.splits[split]]
+        for dataset, cone in wanted:
+            if (dataset, cone) not in made:
+                made[dataset, cone] = _shard(study, dataset, cone, folder)
+        return [made[one] for one in wanted]
 
-    for name, network in study["networks"].items():
-        settings = stage_settings(study, "network", name)
-        grid = make_grid(grid_section(study, network["line_models"][0]), study["subfields"]["size_deg"])
-        train_maps, validation_maps = (
-            read_pooled([path for dataset in network["line_models"] for path in maps(dataset, split)])
-            for split in ("train", "validation")
+    for name, network in study.networks.items():
+        settings = network_settings(study, name)
+        training, validation = (read_shards(shards(network.datasets, split)) for split in ("train", "validation"))
+        start = (
+            load_model(folder / f"{network.initialise_from}.pt")[0].state_dict() if network.initialise_from else None
         )
-        content, history = train(settings, grid, train_maps, validation_maps, folder / name)
-        save_model(folder / "model.pt", content, provenance(settings, study["seed"]))
+        content, history = train(settings, probe, training, validation, folder / name, start=start)
+        save_model(folder / f"{name}.pt", content, provenance(settings, study.seed))
         (folder / "history.csv").write_text(history_csv(history))
-        module, info = load_model(folder / "model.pt", "cpu")
-        for test in [] if network.classifies else suitable_tests(study, name):  # TRANSITION: classifiers as others
-            judged = stage_settings(study, "evaluation", name, test)
-            found = read_pooled(maps(study["tests"][test]["line_model"], "test"))
-            evaluations[name, test] = evaluate(module, info, judged, found, read_history(folder / "history.csv"))
+        module, info = load_model(folder / f"{name}.pt", "cpu")
+        for test in suitable_tests(study, name):
+            judged = evaluation_settings(study, name, test)
+            found = read_shards(shards([study.tests[test].dataset], "test"))
+            history = read_history(folder / "history.csv")
+            evaluations[name, test] = evaluate(module, info, judged, probe, found, history)
     figures = {
-        name: draw(entry["figure"], [evaluations[pair] for pair in comparison_pairs(study, name)])
-        for name, entry in study["comparisons"].items()
+        name: draw(entry.figure, [evaluations[pair] for pair in comparison_pairs(study, name)])
+        for name, entry in study.comparisons.items()
     }
     return evaluations, figures
 
 
-def _paint(study: LineStudy, dataset: str, cone: int, folder: Path) -> Path:
-    """The pooled file of one dataset on a light-cone of random halos."""
-    settings = study["line_models"][dataset]
-    grid = make_grid(grid_section(study, dataset), study["subfields"]["size_deg"])
-    half, zeros = grid.size_deg / 2, np.zeros(2)
+def _shard(study: LineStudy, dataset: str, cone: int, folder: Path) -> Path:
+    """The shard of one dataset on a light-cone of random halos."""
+    settings = shard_settings(study, dataset)
+    maps, fine = settings.maps, settings.maps.grid
+    half, zeros = fine.size_deg / 2, np.zeros(2)
     center = np.array([[-half, half], [half, half]])
-    which, size = np.arange(2), grid.size_deg
+    which, size = np.arange(2), fine.size_deg
     table = Subfields(zeros, zeros > 0, zeros.astype(int), which, center, np.eye(2) > 0, size, lightcone=cone)
     halos = []
     for i in range(2):
         rng = np.random.default_rng(100 * cone + i)
-        z = rng.uniform(*grid.redshift_range, HALOS).astype(np.float32)
+        z = rng.uniform(*fine.redshift_range, HALOS).astype(np.float32)
         mass = (10 ** rng.uniform(10.4, 12.5, HALOS)).astype(np.float32)
         halos.append((i, SubfieldHalos(center[i] + rng.uniform(-half, half, (HALOS, 2)), z, z, mass)))
-    fine, pooled = folder / f"maps_{dataset}_{cone}.h5", folder / f"pooled_{dataset}_{cone}.h5"
-    made = provenance({}, study["seed"])
-    painted = paint_subfields(table, halos, dataset, settings, study["labels"], grid, study["seed"])
-    write_maps(fine, painted, table, grid, dataset, settings, study["labels"], made)
-    beam = stage_settings(study, "pooled", dataset)["beam_fwhm_arcmin"]
-    write_pooled(pooled, fine, grid, beam, made)
-    return pooled
+    path, shard = folder / f"maps_{dataset}_{cone}.h5", folder / f"{dataset}_{cone}.h5"
+    attributes, line_model, labels = provenance(settings, study.seed), plain(maps.dataset), plain(maps.labels)
+    painted = paint_subfields(table, halos, dataset, line_model, labels, fine, study.seed)
+    write_maps(path, painted, table, fine, dataset, line_model, labels, attributes)
+    pool_maps(shard, path, settings.grid, settings.beam_fwhm_arcmin, attributes)
+    return shard

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from rehearsal import rehearse, shrunk
 
-from limelight.figures import FIGURES, check_figures
-from limelight.figures.layers import LAYER_FIGURES
+from limelight.figures import check_figures
+from limelight.probe import load_probe
 from limelight.probes.line_intensity.config import LineStudy
 from limelight.study.config import ROOT, load_study
 from limelight.study.selection import classifiers, comparison_pairs, suitable_tests
@@ -27,7 +27,7 @@ def bench() -> LineStudy:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_asks_for_figures_that_there_are(path: Path):
-    check_figures(load_study(path), FIGURES)
+    check_figures(load_study(path))
 
 
 def test_every_figure_of_the_notes_has_its_place():
@@ -51,9 +51,9 @@ def test_every_figure_file_named_in_any_page_is_one_that_the_workflow_makes(benc
         for page in pages
         for found in re.findall(r"figures/((?:<?\w+>?)/<?\w+>?)\.(?:pdf|png)", page.read_text(encoding="utf-8"))
     }
-    rules = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
-    common = rules[rules.index("\nFIGURES = {") : rules.index("\n}", rules.index("\nFIGURES = {"))]
-    alone = {*re.findall(r'"(\w+)": "', common), *LAYER_FIGURES, *re.findall(r'"(\w+)": \(f"\{RESULTS\}', rules)}
+    rules = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    kinds = rules[rules.index("\nKINDS = {") : rules.index("\n}", rules.index("\nKINDS = {"))]
+    alone = {*load_probe(bench.probe).figures_of_each_network, *re.findall(r'"(\w+)",', kinds)}
     assert {"audit", "confusion_matrix", "error_bands", "filters"} <= alone
     assert len(named) >= 5
     for folder, name in (one.split("/") for one in named):
@@ -101,19 +101,14 @@ def test_paper_scale_has_the_same_experiments(bench: LineStudy):
 def test_the_whole_bench_runs_on_a_few_voxels(bench: LineStudy, tmp_path: Path):
     study = shrunk(bench)
     evaluations, figures = rehearse(study, tmp_path)
-    assert set(evaluations) == {
-        (name, test)
-        for name in study.networks
-        for test in suitable_tests(study, name)
-        if name not in classifiers(study)  # TRANSITION: classifiers as others
-    }
+    assert set(evaluations) == {(name, test) for name in study.networks for test in suitable_tests(study, name)}
     assert set(figures) == set(study.comparisons)
     assert all(len(figure.axes) for figure in figures.values())
-    small = evaluations["stuck_small_maps", "li10_small"].grid
+    small = evaluations["stuck_small_maps", "li10_small"].header.geometry
     assert (small["pool_pixels"], small["beam_fwhm_arcmin"]) == (4, 0)
-    assert evaluations["resnet_beam", "li10_beam"].grid["beam_fwhm_arcmin"] == 4
+    assert evaluations["resnet_beam", "li10_beam"].header.geometry["beam_fwhm_arcmin"] == 4
     faint = evaluations["limelight", "li10_faint"]
-    above = faint.log10_lum_edges[:-1] >= 5.5
+    above = np.array(faint.axis.edges[:-1]) >= 5.5
     assert faint.truth[:, above].sum() == 0 < evaluations["limelight", "li10"].truth[:, above].sum()
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evaluation_toys import EDGES, VOLUME, network, probe_with_figures
+from evaluation_toys import EDGES, VOLUME, network
 from matplotlib.collections import PolyCollection
 from PIL import Image
 from test_figures import legend_words
@@ -19,11 +19,6 @@ from limelight.probes.line_intensity.figures.compare import log_ratio
 from limelight.probes.line_intensity.published import MCMC, published_table
 
 COMPARISONS = [name for name in (*LINE_FIGURES, "training_histories") if name not in EACH_NETWORK]
-
-
-@pytest.fixture(autouse=True)
-def _probes(monkeypatch):
-    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 @pytest.fixture(scope="module")

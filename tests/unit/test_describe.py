@@ -1,14 +1,24 @@
-"""Every file says what made it: figures too, read back from PDF and PNG."""
+"""Every file says what it holds and what made it: figures too, read back from PDF and PNG."""
 
+import dataclasses
+
+import audit_toys
 import numpy as np
 import pytest
+import torch
+from evaluation_toys import ANOTHER, sample
 from matplotlib.figure import Figure
 
 from limelight import __version__
+from limelight.data.axes import OutputAxis
+from limelight.data.shard import Rows, write_shard
 from limelight.describe import describe
 from limelight.errors import LimelightError
+from limelight.evaluation.audit_file import write_audit
+from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.figures.style import save
 from limelight.files import git_commit, library_versions, provenance, settings_hash, write_hdf5
+from limelight.inference.intervals import Intervals, quantiles_of, write_intervals
 from limelight.training.checkpoint import save_model
 
 
@@ -65,3 +75,125 @@ def test_a_history_says_what_its_network_says(tmp_path):
     text = describe(tmp_path / "history.csv")
     assert "1 epochs" in text
     assert f"config_hash: {settings_hash({'a': 1})}" in text
+
+
+def said(path) -> list[str]:
+    """The lines of a description, but for those on provenance and the list of datasets."""
+    return [line.strip() for line in describe(path).partition("\ndatasets:\n")[0].splitlines()]
+
+
+def test_a_shard_is_told_in_words(tmp_path):
+    header = dataclasses.replace(ANOTHER, geometry={"pixels": 16}, truths={"of": "theta"}, simulation={"box": 1.5})
+    x = np.zeros((130, 2, 16, 16), np.float32)
+    x[70, 0, 0, 0], x[129, 1, 3, 3] = -2.5, 12.25
+    found = Rows(
+        header=header,
+        x=x,
+        y={"theta": np.zeros((130, 2)), "volume": np.ones(130)},
+        theta=np.stack([np.linspace(-1, 1, 130), np.full(130, np.nan)], axis=1),
+        parameter_names=["amplitude", "slope"],
+        group=np.full(130, 7),
+        dataset=np.repeat(["wide"], 130),
+        rows={"draw": np.arange(130)},
+        examples={"clean": np.zeros((4, 16, 16), np.float32)},
+    )
+    write_shard(tmp_path / "7.h5", found, provenance({}, 3), {"wide": {"slope": [-3, -1]}})
+    lines = said(tmp_path / "7.h5")
+    for line in (
+        "130 rows of dataset wide, realisation 7, made by the probe gaussian_field",
+        "data: 2 channels (a, b) of 16 × 16, in K; probe gaussian_field",
+        "axes: x in 16 steps from 0 to 1 m; y in 16 steps from 0 to 1 m",
+        "geometry, which networks are bound to: pixels 16",
+        "values: from -2.5 to 12.25",
+        "truths: theta (2 per row), volume (one per row); what they mean: of theta",
+        "parameters: amplitude from -1 to 1, slope unknown",
+        "simulation: box 1.5",
+        "known of each row as well: draw",
+        "pictures: clean of the first 4 rows",
+        "made_from: wide {slope [-3, -1]}",
+    ):
+        assert line in lines, line
+
+
+def test_evaluations_audits_and_intervals_are_told_in_words(tmp_path):
+    e = sample("no_noise", 0.0, 0.02, maps=8)
+    write_evaluation(tmp_path / "e.h5", e, provenance({}, 1))
+    lines = said(tmp_path / "e.h5")
+    assert "network limelight on test no_noise: 8 rows of dataset li10, realisation 0" in lines
+    answers = "answers: luminosity in 49 bins from 10^3.5 to 10^7 Lsun; target quantity dn, "
+    assert any(line.startswith(answers) for line in lines)
+    assert any(line.startswith("over all outputs: ") and "mse_dex" in line for line in lines)
+
+    write_audit(tmp_path / "a.h5", audit_toys.of_parameters(), provenance({}, 1))
+    lines = said(tmp_path / "a.h5")
+    for line in (
+        "network reader: 400 rows of li10, observed as in test comap_noise",
+        "answers: parameter, 2: omega_m, sigma_8; target shape [2]",
+        "verdicts: 1 reads, 0 partly, 1 remembers, 0 too few to tell",
+        "changes of the data: none",
+        "levels of noise: none",
+        "control on permuted labels: none",
+    ):
+        assert line in lines, line
+
+    axis = OutputAxis("parameter", names=("omega_m", "sigma_8"))
+    draws = np.random.default_rng(1).normal(size=(3, 50, 2))
+    found = Intervals(
+        method="flow",
+        test="clean",
+        settings={"dataset": "wide"},
+        axis=axis,
+        truth=np.zeros((3, 2)),
+        quantiles=quantiles_of(draws),
+        rows={"group": np.array([4, 5, 5])},
+        seconds=np.zeros(3),
+        counts=False,
+        samples=draws.astype(np.float32),
+    )
+    write_intervals(tmp_path / "i.h5", found, provenance({}, 1))
+    lines = said(tmp_path / "i.h5")
+    for line in (
+        "flow on test clean: 3 rows of realisations 4, 5",
+        "answers: parameter, 2: omega_m, sigma_8; no counts",
+        "draws of the answers: 50 per row",
+        "draws of the parameters: none per row",
+        "the test and the method: dataset wide",
+    ):
+        assert line in lines, line
+
+
+def test_a_network_is_told_in_words(tmp_path):
+    content = {
+        "network": "reader",
+        "probe": "gaussian_field",
+        "architecture": "convnet",
+        "options": {},
+        "header": dataclasses.asdict(ANOTHER),
+        "entry": {"target": {"standardise": True}, "training": {"loss": "mse"}},
+        "observation": {"noise": 0.5},
+        "target": {"shape": [2], "axis": dataclasses.asdict(OutputAxis("parameter", names=("a", "b")))},
+        "training": {"rows": 64, "best_epoch": 3},
+        "label_statistics": {"mean": torch.zeros(2)},
+        "state_dict": {"w": torch.zeros(3, 4)},
+    }
+    save_model(tmp_path / "model.pt", content, provenance({}, 1))
+    lines = said(tmp_path / "model.pt")
+    for line in (
+        "network reader: convnet, options none",
+        "data: 2 channels (a, b) of 16 × 16, in K; probe gaussian_field",
+        "observed as in training: noise 0.5",
+        "answers: parameter, 2: a, b; target standardise True",
+        "training: rows 64, best_epoch 3",
+        "recipe: loss mse",
+        "label_statistics: mean 2 float32",
+        "weights: 12 numbers in 1 tensors",
+    ):
+        assert line in lines, line
+
+
+def test_a_shard_without_a_part_is_refused_in_one_line(tmp_path):
+    with write_hdf5(tmp_path / "s.h5", "shard", provenance({}, 1)) as file:
+        file["x"] = np.zeros((2, 1, 4), np.float32)
+    with pytest.raises(LimelightError) as caught:
+        describe(tmp_path / "s.h5")
+    assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from evaluation_toys import EDGES, probe_with_figures, sample
+from evaluation_toys import EDGES, sample
 from PIL import Image
 
 from limelight import figures
@@ -19,11 +19,6 @@ from limelight.probes.line_intensity import published
 from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
 from limelight.probes.line_intensity.figures.common import noise_words
 from limelight.probes.line_intensity.published import paper_sigma_uk, published_bands
-
-
-@pytest.fixture(autouse=True)
-def _probes(monkeypatch):
-    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +190,7 @@ def test_a_probe_s_own_figure_comes_first():
     mine = figures.figures_of("line_intensity")
     assert mine.load("spread_ratio") is LINE_FIGURES.load("spread_ratio")
     assert mine.load("loss_history") is figures.FIGURES.load("loss_history")
-    assert figures.figures_of("another").load("spread_ratio") is figures.FIGURES.load("spread_ratio")
+    assert figures.figures_of("gaussian_field").load("spread_ratio") is figures.FIGURES.load("spread_ratio")
 
 
 def test_naming_figures_loads_none():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import yaml
 from altered import altered
+from evaluation_toys import classifier, sample
 from PIL import Image
-from test_figures import sample
 
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import write_evaluation
-from limelight.files import provenance
-from limelight.study.config import ROOT, load_study
+from limelight.files import ROOT, provenance
+from limelight.study.config import load_study
 from tools.gallery import (
     chapter,
     entries,
@@ -23,6 +23,7 @@ from tools.gallery import (
     page,
     processor_hours,
     small_pictures,
+    verdict,
 )
 
 COMPARISONS = {
@@ -78,6 +79,14 @@ def test_the_bench_shows_its_audits_layers_and_confusion_matrices():
     assert own["stuck_sgd"] == ["audit"]
     assert own["notes_classifier"] == own["limelight_classifier"] == ["confusion_matrix"]
     assert len(own) == 11  # nine audited, two classifiers
+
+
+def test_classifiers_say_how_many_maps_they_tell(tmp_path):
+    for test, dataset, shares in (("a", "faint", [[0.9, 0.1]]), ("b", "bright_ones", [[0.2, 0.8], [0.6, 0.4]])):
+        path = tmp_path / "evaluation" / "sorter" / f"{test}.h5"
+        write_evaluation(path, classifier(test, dataset, np.array(shares)), provenance({}, 1))
+    assert verdict(tmp_path, "sorter", "confusion_matrix") == ["Told: 66.7% of 3 maps of a, b (66.7% by chance)."]
+    assert verdict(tmp_path, "sorter", "filters") == []
 
 
 def test_first_sentences():

@@ -1,11 +1,11 @@
-"""Figures that every probe has: vectors, images, classes, and the page of an audit, told by the axis of the outputs alone."""
+"""Figures that every probe has, told by the axis of the outputs alone: vectors, images, classes, the page of an audit."""
 
 import dataclasses
 
 import audit_toys
 import numpy as np
 import pytest
-from evaluation_toys import classifier, images, network, parameters, probe_with_figures
+from evaluation_toys import classifier, images, network, parameters
 from PIL import Image
 
 from limelight import figures
@@ -14,11 +14,6 @@ from limelight.figures.confusion import accuracy, confusion, observed_alike
 from limelight.figures.style import save
 
 ANY = ("loss_history", "training_histories", "predicted_against_true", "spread_ratio", "summary_matrix")
-
-
-@pytest.fixture(autouse=True)
-def _probes(monkeypatch):
-    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 @pytest.mark.parametrize("make", [parameters, images, lambda: parameters(log10_bins=True)])

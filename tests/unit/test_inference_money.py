@@ -5,19 +5,25 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from limelight.figures.inference import calibration_figure, money_figure
 from map_files import GRID, LABELS, make_files, subfields
 from scipy import stats
 
+from limelight.data.axes import OutputAxis
+from limelight.data.shard import open_shard, read_shards
+from limelight.data.targets import VectorTarget
 from limelight.errors import LimelightError
+from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_counts
+from limelight.inference.calibration_table import COLUMNS, calibrate, prior_answers
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
+from limelight.probes.line_intensity.config import MapDataset
+from limelight.probes.line_intensity.figures.money import money_figure
 from limelight.probes.line_intensity.lines.models import get_model
-from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
+from limelight.probes.line_intensity.targets import line_axis, line_target
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
 FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}
@@ -31,10 +37,10 @@ def intervals(
         method=method,
         test=test,
         settings={"line_model": FIDUCIAL, "noise_sigma_uk": 1.227, **settings},
-        log10_lum_edges=np.linspace(4, 6, truth.shape[1] + 1),
+        axis=line_axis(np.linspace(4, 6, truth.shape[1] + 1)),
         truth=truth,
         quantiles=quantiles_of(draws),
-        rows={"lightcone": np.arange(m) % 2, "subfield": np.arange(m), "draw": np.zeros(m, int)},
+        rows={"group": np.arange(m) % 2, "subfield": np.arange(m), "draw": np.zeros(m, int)},
         seconds=np.zeros(m),
         samples=draws.astype(np.float32),
         extra={"p_value": np.linspace(0.001, 1, m), "predictive_p": np.linspace(0, 1, 2 * m).reshape(m, 2)},
@@ -84,8 +90,8 @@ def test_point_band_is_read_off_other_light_cones():
     predicted = truth + rng.normal(0, [0.05, 0.2], (600, 2)) * np.where(cones == 0, 2, 1)[:, None]
     evaluation = SimpleNamespace(
         network="n", test="t", settings={}, target={"quantity": "dn", "transform": "log10_1p"}, truth=10**truth - 1,
-        log10_lum_edges=np.array([4.0, 5, 6]), predicted_target=predicted, truth_target=truth,
-        rows={"lightcone": cones, "subfield": np.arange(600), "draw": np.arange(600)},
+        axis=line_axis([4.0, 5, 6]), predicted_target=predicted, truth_target=truth,
+        rows={"group": cones, "subfield": np.arange(600), "draw": np.arange(600)},
     )  # fmt: skip
     result = money.point_intervals(evaluation)
     width = np.log10(1 + result.quantiles[..., 4]) - np.log10(1 + result.quantiles[..., 2])
@@ -99,20 +105,27 @@ def test_point_band_is_read_off_other_light_cones():
         money.point_intervals(evaluation)
 
 
+def fiducial_settings() -> ShardSettings:
+    dataset = MapDataset(model="li", prior="fiducial", draws=1)
+    cone = LightconeSettings(1, None, None, GRID.freq_min_ghz, GRID.freq_max_ghz, GRID.rest_freq_ghz)
+    return ShardSettings(
+        MapSettings(SubfieldSettings(cone, None), GRID, LABELS, "li_fiducial", dataset, None), GRID, 0.0
+    )
+
+
 def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
-    _, pooled = make_files(tmp_path, 3, settings={**FIDUCIAL, "draws": 1}, name="li_fiducial")
+    _, shard = make_files(tmp_path, 3, settings={**FIDUCIAL, "draws": 1}, name="li_fiducial")
     table, halos = subfields(3)
     monkeypatch.setattr(money, "read_subfields", lambda path: table)
     monkeypatch.setattr(money, "read_subfield_halos", lambda path: halos)
-    data = read_pooled([pooled])
-    result = money.ideal_intervals(["any"], data, FIDUCIAL, GRID, seed=1, maps=10, draws=400)
+    result = money.ideal_intervals(["any"], read_shards([shard]), fiducial_settings(), maps=10, draws=400)
     values = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
     model, width = get_model("li"), np.hypot(values["sigma_sfr"] / values["alpha"], values["sigma_lco"])
     part = halos[0][1]
     quiet = {**values, "sigma_sfr": 1e-9, "sigma_lco": 1e-9}
     shift = -np.log(10) / 2 * (values["sigma_sfr"] ** 2 / values["alpha"] + values["sigma_lco"] ** 2)
     middle = model.log10_luminosity(part.mass_msun, part.redshift, quiet, np.random.default_rng(0)) + shift
-    edges = result.log10_lum_edges
+    edges = np.array(result.axis.edges)
     p = np.diff(stats.norm.cdf((edges - middle[:, None]) / width), axis=1)
     mean, variance = p.sum(axis=0), (p * (1 - p)).sum(axis=0)
     found = result.samples[0]
@@ -174,7 +187,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     for row in rows[:3]:
         assert abs(row["covered_95"] - 0.95) < 4 * row["error_95"]
         assert row["gain_nats"] > 0.1
-        assert row["crps_dex"] < row["prior_crps_dex"]
+        assert row["crps"] < row["prior_crps"]
     joint = next(row for row in rows if row["bin"] == "joint")
     assert abs(joint["covered_68"] - 0.68) < 4 * joint["error_68"]
     shares = {row["bin"]: row["covered_95"] for row in rows if str(row["bin"]).startswith(("usual", "predictive"))}
@@ -183,7 +196,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     write_csv(tmp_path / "c.csv", rows, 5, COLUMNS)
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
-    save(calibration_figure(rows, arrays, result.log10_lum_edges, "a title"), tmp_path / "c.csv")
+    save(calibration_figure(rows, arrays, result.axis, "a title"), tmp_path / "c.csv")
     again = calibrate(result, prior, 7)[0]
     assert again == rows
 
@@ -207,7 +220,7 @@ def test_the_money_table_and_its_verdicts(tmp_path):
     lines = money.verdicts(rows, least_count=5)
     assert "some method: " in lines[0]
     assert "narrower than the rival in 3 of 3" in lines[0]
-    save(money_figure(rows, honest.log10_lum_edges), tmp_path / "m.csv")
+    save(money_figure(rows, honest.axis), tmp_path / "m.csv")
     assert (tmp_path / "m.png").stat().st_size > 10_000
     other = poisson()
     few = poisson(m=40)
@@ -237,11 +250,33 @@ def test_coverage_by_ranks_is_right_where_sources_are_few():
     assert "rank_covered_95" not in money.interval_rows(result, STUDY_GRID)[0]
 
 
-def test_prior_counts_are_the_labels_of_pooled_maps(tmp_path):
-    _, pooled = make_files(tmp_path)
-    found = prior_counts([pooled, pooled], LABELS["bins"])
-    data = read_pooled([pooled])
-    np.testing.assert_array_equal(found[: len(data)], -np.diff(data.n_above[:, :50], axis=1))
+def test_prior_answers_are_the_labels_of_shards(tmp_path):
+    _, shard = make_files(tmp_path)
+    data = read_shards([shard])
+    found = prior_answers([shard, shard], line_target("dn", "log10_1p", (), data.header))
+    np.testing.assert_array_equal(found[: len(data)], -np.diff(data.y["n_above"][:, :50], axis=1))
     assert len(found) == 2 * len(data)
+    with open_shard(shard) as file:
+        volume = file["y/volume_mpc3"][...]
+    alone = VectorTarget("volume_mpc3", OutputAxis("volume", names=("v",)), (1,))
+    np.testing.assert_array_equal(prior_answers([shard], alone), volume)
     assert len(LEVELS) == len(money.SIGMAS)
     np.testing.assert_allclose(stats.norm.ppf(LEVELS), money.SIGMAS, atol=1e-5)
+
+
+def test_answers_that_are_no_counts_are_judged_as_they_are():
+    """Parameters of an exact Gaussian posterior: covered, in their own units, under their own names."""
+    rng = np.random.default_rng(11)
+    truth = rng.normal(0, [1, 10], (400, 2))
+    seen = truth + rng.normal(0, [1, 10], (400, 2))
+    draws = seen[:, None] / 2 + rng.normal(0, [0.5**0.5, 10 * 0.5**0.5], (400, 300, 2))
+    result = intervals(draws, truth)
+    result.axis, result.counts = OutputAxis("parameter", names=("amplitude", "slope")), False
+    rows, arrays = calibrate(result, rng.normal(0, [1, 10], (4000, 2)), 7)
+    assert [row["output"] for row in rows[:2]] == ["amplitude", "slope"]
+    assert arrays["filled"].all()
+    for row, unit in zip(rows, (1, 10), strict=False):
+        assert abs(row["covered_68"] - 0.68) < 4 * row["error_68"]
+        assert row["width_95"] == pytest.approx(2 * 1.96 * unit * 0.5**0.5, rel=0.05)
+        assert row["crps"] == pytest.approx(unit * 0.5**0.5 / np.pi**0.5, rel=0.1)  # σ/√π of an honest Gaussian
+        assert row["gain_nats"] == pytest.approx(0.5 * np.log(2), abs=0.1)  # of a Gaussian channel

@@ -1,17 +1,15 @@
 """Posteriors on toy maps, end to end: trained, written, read, drawn, checked; the same bytes again; strange maps found."""
 
 import copy
-import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from limelight.figures.inference import posterior_figure
-from limelight.networks.features import features, last_linear
-from limelight.training.data import on_device, presentation
-from training_toys import EDGES, GRID, LABELS, SHAPE, settings
+from judging_toys import judging, posterior_of
+from training_toys import BINS, DATASET, EDGES, GRID, LABELS, PROBE, SHAPE, made_rows, settings
 
+from limelight.data.shard import Rows
 from limelight.errors import LimelightError
 from limelight.figures.style import save
 from limelight.inference import calibration
@@ -24,46 +22,47 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, make_check, p_values, verdict
 from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.inference.posteriors.recalibrate import factors
-from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, to_counts
+from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, whole_counts
 from limelight.networks import REGISTRY, build
 from limelight.probes.line_intensity.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
+from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.labels import count_above
+from limelight.probes.line_intensity.shards import line_header
+from limelight.study.settings import IntervalsSettings, PosteriorSettings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
+from limelight.training.presentation import on_device
 
 KINDS = {
     "mdn": {"components": 2, "rank": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "loss": "log_likelihood"},
     "npe": {"flow": "nsf", "transforms": 2, "hidden": 16, "embedding": 4, "components": 3, "dropout": 0.0},
     "imnn": {"hidden": 16, "layers": 2, "steps": 300, "learning_rate": 3e-3, "accept": 60, "adjust": True},
 }
+HEADER = line_header(GRID, 0.0, LABELS, {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82})
 TRAINING = {"epochs": 12, "patience": 5, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1e-3}
 
 
 def one_map(rng, factor: float, offset: float) -> tuple[np.ndarray, np.ndarray]:
     n = rng.poisson(2000 * 10**factor)
     log10_lum = 3.9 + rng.exponential(0.2, n) + offset
-    cube = np.zeros(SHAPE, np.float32)
-    np.add.at(cube, tuple(rng.integers(0, k, n) for k in SHAPE), (3e-4 * 10**log10_lum).astype(np.float32))
+    cube = np.zeros(SHAPE[1:], np.float32)
+    np.add.at(cube, tuple(rng.integers(0, k, n) for k in SHAPE[1:]), (3e-4 * 10**log10_lum).astype(np.float32))
     return cube, count_above(log10_lum, EDGES)
 
 
-def cones(count: int, seed: int):
-    """Maps like those of pooled files: two parameters, log10 of the number of halos and of their brightness."""
+def cones(count: int, seed: int, group: int) -> Rows:
+    """Maps with two parameters, log10 of the number of halos and of their brightness."""
     rng = np.random.default_rng(seed)
     parameters = rng.uniform(-0.3, 0.3, (count, 2))
     made = [one_map(rng, *values) for values in parameters]
-    return SimpleNamespace(
-        maps=np.stack([cube for cube, _ in made]),
-        n_above=np.stack([counts for _, counts in made]),
-        volume_mpc3=np.full(count, 1e6),
-        parameters=parameters,
+    x, n_above = (np.stack(part) for part in zip(*made, strict=True))
+    return replace(
+        made_rows(x[:, None], n_above, group),
+        header=HEADER,
+        theta=parameters,
         parameter_names=["factor", "offset"],
-        lightcone=np.full(count, seed),
-        subfield=np.arange(count),
-        draw=np.zeros(count, int),
-        line_model=np.full(count, "toy"),
-        log10_lum_edges=EDGES,
-        geometry={**vars(GRID), "beam_fwhm_arcmin": 0.0},
+        rows={"subfield": np.arange(count), "draw": np.zeros(count, int)},
+        examples={"fine": np.zeros((1, 32, 32), np.float32)},
     )
 
 
@@ -78,38 +77,36 @@ def simulations():
         return np.array(rows)
 
     fiducial = np.stack([one_map(np.random.default_rng(1000 + i), 0, 0)[0] for i in range(80)])
-    return fiducial, side(-1), side(1), step
+    return fiducial[:, None], side(-1)[:, :, None], side(1)[:, :, None], step
 
 
-def wanted(kind: str, of: str = "bins", **changes) -> dict:
-    entry = {"name": f"toy_{kind}", "kind": kind, "of": of, "presentations": 2, "fine_tune": 0, "recalibrate": False}
-    entry |= {"training": TRAINING, kind: KINDS[kind], **changes}
-    return {**settings(), "posterior": entry}
+def wanted(kind: str, of: str = "bins", **changes) -> PosteriorSettings:
+    entry = {"kind": kind, "of": of, "presentations": 2, "training": TRAINING, kind: KINDS[kind], **changes}
+    return posterior_of(settings(), **entry)
 
 
-def sampled(what: dict) -> dict:
-    test = {"name": "quiet", "line_model": {"name": "toy"}, "noise": {"sigma_uk": 0}, "foregrounds": None}
-    return {**what, "test": test, "splits": {"train": [1], "validation": [2], "test": [3]}, "samples": 200}
+def sampled(what: PosteriorSettings) -> IntervalsSettings:
+    return IntervalsSettings(what, judging(what.network, test="quiet", header=HEADER), what.name, 200, None)
 
 
 @pytest.fixture(scope="module")
 def data():
     torch.set_num_threads(1)
-    return cones(160, 1), cones(60, 2), cones(40, 3)
+    return cones(160, 1, 0), cones(60, 2, 1), cones(40, 3, 9)
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("network")
-    content, _ = train(settings(epochs=6, batch_size=16), GRID, data[0], data[1], folder / "checkpoints")
-    save_model(folder / "model.pt", content, {"seed": 7, "settings": json.dumps({"cosmology": {}})})
+    content, _ = train(settings(epochs=6, batch_size=16), PROBE, data[0], data[1], folder / "checkpoints")
+    save_model(folder / "model.pt", content, {"seed": 7})
     return folder / "model.pt"
 
 
-def made(network, data, what: dict) -> dict:
+def made(network, data, what: PosteriorSettings) -> dict:
     trunk, info = load_model(network)
-    maps = simulations() if what["posterior"]["kind"] == "imnn" else None
-    return train_posterior(what, GRID, trunk, info, data[0], data[1], maps)[0]
+    maps = simulations() if what.entry.kind == "imnn" else None
+    return train_posterior(what, PROBE, trunk, info, data[0], data[1], maps)[0]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +122,7 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     what = wanted(kind, of)
     save_model(tmp_path / "a.pt", made(network, data, what), {"seed": 7}, "posterior")
     posterior = load_posterior(tmp_path / "a.pt")
-    result = posterior_intervals(posterior, sampled(what), data[2])
+    result = posterior_intervals(posterior, sampled(what), PROBE, data[2])
     assert result.samples.shape == (40, 200, 10)
     assert (result.seconds == 0).all()
     if of == "parameters" or kind == "imnn":
@@ -134,7 +131,7 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
         assert error.std(axis=0).max() < 0.7 * result.parameters.std(axis=0).min()
     rng = np.random.default_rng(0)
     truth, draws = (calibration.spread_out(x, rng) for x in (result.truth, result.samples))
-    prior = calibration.spread_out(-np.diff(data[0].n_above[:, :11], axis=1), rng)
+    prior = calibration.spread_out(-np.diff(data[0].y["n_above"][:, :11], axis=1), rng)
     assert calibration.information_gain(draws, truth, prior)[:, :6].mean() > 0.25
     share = calibration.coverage(calibration.ranks(draws, truth), 0.95)[0]
     assert 0.8 < share.mean() <= 1
@@ -150,7 +147,7 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
     posterior = load_posterior(tmp_path / "a.pt")
     assert posterior.content["recalibration"].shape == (10,)
-    seen = views(posterior, torch.asinh(torch.as_tensor(data[2].maps[:3]) / 3)[:, None])["features"]
+    seen = views(posterior, torch.asinh(torch.as_tensor(data[2].x[:3]) / 3))["features"]
     together, alone = draw(posterior, seen, 50, 7, "x")[0], draw(posterior, seen[:1], 50, 7, "x")[0]
     assert torch.equal(together[:1], alone)
     assert torch.equal(together, draw(load_posterior(tmp_path / "b.pt"), seen, 50, 7, "x")[0])
@@ -159,7 +156,7 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
 def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data):
     trunk, info = load_model(network)
     before = copy.deepcopy(trunk.state_dict())
-    content, history = train_posterior(wanted("mdn", fine_tune=1), GRID, trunk, info, data[0], data[1])
+    content, history = train_posterior(wanted("mdn", fine_tune=3), PROBE, trunk, info, data[0], data[1])
     assert any(not torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
     assert np.isfinite([row["validation_loss"] for row in history]).all()
 
@@ -177,7 +174,7 @@ def test_fine_tuning_that_does_harm_is_undone(network, data, monkeypatch):
         return [{"epoch": 1, "train_loss": 0.0, "validation_loss": float(held_out())}]
 
     monkeypatch.setattr(learn, "fit", harmful)
-    content, _ = train_posterior(wanted("mdn", fine_tune=1), GRID, trunk, info, data[0], data[1])
+    content, _ = train_posterior(wanted("mdn", fine_tune=1), PROBE, trunk, info, data[0], data[1])
     assert all(torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
 
 
@@ -185,15 +182,15 @@ def test_strange_maps_are_found(mixture, data):
     posterior = load_posterior(mixture[0])
 
     def p_of(maps: np.ndarray) -> np.ndarray:
-        inputs = torch.asinh(torch.as_tensor(np.asarray(maps, np.float32)) / 3)[:, None]
+        inputs = torch.asinh(torch.as_tensor(np.asarray(maps, np.float32)) / 3)
         return p_values(posterior.content["check"], views(posterior, inputs)).numpy()
 
-    usual = p_of(data[2].maps)
+    usual = p_of(data[2].x)
     assert np.mean(usual < 0.05) < 0.25
     rng = np.random.default_rng(4)
-    striped = data[2].maps + 30 * (np.arange(SHAPE[0]) % 4 == 0)[:, None, None]
-    noisy = data[2].maps + rng.normal(0, 10, data[2].maps.shape)
-    for maps in (striped, noisy, 20 * data[2].maps):
+    striped = data[2].x + 30 * (np.arange(SHAPE[1]) % 4 == 0)[:, None, None]
+    noisy = data[2].x + rng.normal(0, 10, data[2].x.shape)
+    for maps in (striped, noisy, 20 * data[2].x):
         assert np.median(p_of(maps)) < UNLIKE
     assert "unlike anything" in verdict(0.001)
     assert "unusual" in verdict(0.03)
@@ -238,14 +235,14 @@ def test_strange_maps_are_found_however_few_their_pixels(side):
 
 def test_a_cube_is_answered_with_intervals_and_a_verdict(tmp_path, mixture, data):
     posterior = load_posterior(mixture[0])
-    table, p = posterior_table(posterior, data[2].maps[0])
+    table, p = posterior_table(posterior, data[2].x[0, 0])
     assert list(table) == [*COLUMNS, *QUANTILE_COLUMNS]
     ladder = np.stack([table[name] for name in ("dn_q2.5", "dn_q16", "dn", "dn_q84", "dn_q97.5")])
     assert (np.diff(ladder, axis=0) >= 0).all()
-    truth = -np.diff(data[2].n_above[0, :11])
+    truth = -np.diff(data[2].y["n_above"][0, :11])
     assert np.mean((ladder[0] <= truth) & (truth <= ladder[-1])) >= 0.7
     assert 0 < p <= 1
-    again = posterior_table(posterior, data[2].maps[0])[0]
+    again = posterior_table(posterior, data[2].x[0, 0])[0]
     assert all(np.array_equal(table[name], again[name]) for name in table)
     assert len(in_lines(table).splitlines()) == 6
     save(posterior_figure(table, "a cube"), tmp_path / "lf.csv")
@@ -254,7 +251,7 @@ def test_a_cube_is_answered_with_intervals_and_a_verdict(tmp_path, mixture, data
 
 def test_replicated_statistics_follow_the_counts(mixture):
     posterior = load_posterior(mixture[0])
-    counts = posterior.content["prior"]["counts"]
+    counts = posterior.content["prior"]["answers"]
     bright, faint = counts[counts.sum(dim=1).argmax()], counts[counts.sum(dim=1).argmin()]
     drawn = [
         replicated(posterior, c.expand(20, -1), torch.Generator().manual_seed(1))[:, 0].mean() for c in (bright, faint)
@@ -277,29 +274,31 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path, network, mixture):
 def test_features_are_what_the_last_layer_reads():
     for name in REGISTRY:
         options = {"limelight": {"filters": 4}, "resnet3d": {"filters": 4}}.get(name, {"layers": 2, "filters": 2})
-        module = build(name, options, (16, 16, 4), 10).eval()
-        x = torch.randn(2, 1, 16, 16, 4)
+        module = build(name, options, SHAPE, BINS).eval()
+        x = torch.randn(2, *SHAPE)
         with torch.no_grad():
-            found = features(module, x)
-            assert found.shape == (2, last_linear(module).in_features)
-            torch.testing.assert_close(last_linear(module)(found), module(x))
+            found = module.features(x)
+            assert found.shape == (2, module.output.in_features)
+            torch.testing.assert_close(module.output(found), module(x))
 
 
 def test_tables_repeat_maps_with_fresh_noise_and_never_blank_them(network, data):
     trunk, _ = load_model(network)
-    how = presentation(settings(blank_fraction=1.0, whole__noise={"none": {"sigma_uk": 5}}), GRID, EDGES)
-    maps = on_device(data[0].maps[:5], data[0].n_above[:5], data[0].volume_mpc3[:5], torch.device("cpu"))
-    table = make_table(trunk, maps, data[0].parameters[:5], how, 3, 7, "table")
+    noisy = settings({"none": {"sigma_uk": 5}}, blank_fraction=1.0)
+    how = PROBE.presentation(noisy.network, noisy.observation, HEADER).unaltered()
+    few = cones(5, 1, 0)
+    target = PROBE.posterior_target(noisy.network, HEADER)
+    table = make_table(trunk, on_device(few, [DATASET], torch.device("cpu")), target, how, 3, 7, "table")
     assert table.row.tolist() == [0, 1, 2, 3, 4] * 3
-    np.testing.assert_array_equal(table.counts[5], -np.diff(data[0].n_above[0, : LABELS["bins"] + 1]))
+    np.testing.assert_array_equal(table.answers[5], -np.diff(few.y["n_above"][0, : BINS[0] + 1]))
     assert not torch.equal(table.features[0], table.features[5])
-    assert torch.equal(table.parameters[0], table.parameters[5])
+    assert torch.equal(table.theta[0], table.theta[5])
 
 
 def test_counts_come_back_from_dequantised_ones():
     counts = torch.tensor([0.0, 1, 2, 17, 1234, 54321], dtype=torch.float64)
     for seed in range(20):
-        assert torch.equal(to_counts(dequantised(counts, torch.Generator().manual_seed(seed))), counts)
+        assert torch.equal(whole_counts(dequantised(counts, torch.Generator().manual_seed(seed))), counts)
 
 
 def test_recalibration_factors_undo_a_planted_width():

@@ -9,6 +9,7 @@ import torch
 from rival_toys import GRID, LINE_MODEL, lightcone_file, toy_study
 from scipy import stats
 
+from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
@@ -18,26 +19,29 @@ from limelight.inference.posteriors import smc
 from limelight.inference.posteriors.draw import draw
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probe import load_probe
 from limelight.probes.line_intensity import simulations as simulate
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
-from limelight.probes.line_intensity.maps.files import pool_map, read_pooled, write_maps, write_pooled
-from limelight.probes.line_intensity.maps.grid import make_grid
+from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.paint import paint_draw, paint_subfields, prepare_field
 from limelight.probes.line_intensity.money import money_table
+from limelight.probes.line_intensity.settings import fine_grid, shard_settings
+from limelight.probes.line_intensity.shards import pool_map, pool_maps
+from limelight.probes.line_intensity.simulator import gaussian_log_prior
+from limelight.section import plain
 from limelight.study.config import resolve_study
-from limelight.study.cost import intervals_seconds, jobs, memory_mb
-from limelight.study.legacy import grid_section, stage_settings
+from limelight.study.cost import intervals_seconds, memory_mb
+from limelight.study.sections import Smc
 from limelight.study.selection import trained_posterior
+from limelight.study.settings import IntervalsSettings, intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 
 EDGES = log10_lum_edges({"log10_lum_min": 4.05, "log10_lum_max": 7.05, "bins": 6})
-SMC = {
-    "name": "p", "maps": 3, "fields": 5, "particles": 400, "rounds": 3, "quantile": 0.5, "least_acceptance": 0.03,
-    "adjust": True,
-}  # fmt: skip
+SMC = {"maps": 3, "fields": 5, "particles": 400, "rounds": 3, "quantile": 0.5, "least_acceptance": 0.03}
 
 
 # Closed form: summaries are the standardised parameters with a noise of 0.3, so that the posterior is Gaussian with mean
@@ -52,13 +56,35 @@ def linear(theta: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.
     return z + NOISE * rng.standard_normal(z.shape), np.floor(10 ** (2 + z[:, :2] / 2))
 
 
+class LinearSimulator:
+    """A probe's simulator whose data are the summaries themselves."""
+
+    parameter_names = list(get_model("li").parameters)
+    log_prior = staticmethod(gaussian_log_prior(MapDataset(model="li", prior="full")))
+
+    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> smc.Simulated:
+        x, answers = linear(theta, rng)
+        return smc.Simulated(x.astype(np.float32), list(range(len(theta))), answers, noise_seed=0)
+
+
+class Same(torch.nn.Module):
+    """A trunk whose features are its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = torch.nn.Parameter(torch.zeros(1))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
 def linear_posterior(presentations: int = 10_000) -> SimpleNamespace:
     """As load_posterior gives it, on draws from the prior, with summaries that are the features."""
     rng = np.random.default_rng(2)
     model = get_model("li")
     theta = np.array([list(draw_parameters(model, "full", None, rng).values()) for _ in range(presentations)])
     summaries, counts = linear(theta, rng)
-    prior = {"summaries": summaries, "counts": counts, "parameters": theta}
+    prior = {"summaries": summaries, "answers": counts, "parameters": theta}
     content = {
         "posterior": "p",
         "kind": "imnn",
@@ -72,28 +98,28 @@ def linear_posterior(presentations: int = 10_000) -> SimpleNamespace:
         "prior": {key: torch.as_tensor(value, dtype=torch.float32) for key, value in prior.items()}
         | {"row": torch.arange(presentations)},
     }
-    return SimpleNamespace(content=content, head=torch.nn.Identity(), trunk=None, labels=None)
+    return SimpleNamespace(
+        content=content,
+        head=torch.nn.Identity(),
+        trunk=Same(),
+        target=SimpleNamespace(counts=True),
+        answers_given_parameters=None,
+    )
 
 
-def linear_draws(monkeypatch, **changes) -> tuple[np.ndarray, np.ndarray, dict]:
+def linear_draws(name: str = "p", **changes) -> tuple[np.ndarray, np.ndarray, dict]:
     """(counts (s, 2), standardised parameters (s, 5), checks) of the wired sampler with the linear simulator."""
-    monkeypatch.setattr(smc, "light_fields", lambda *args: [])
-    monkeypatch.setattr(smc, "simulator", lambda *args: linear)
-    settings = {
-        "seed": 7,
-        "line_models": {"li_full": {"model": "li", "prior": "full", "parameters": {}}},
-        "splits": {"train": [0]},
-        "test": {"name": "t"},
-        "samples": 2000,
-        "smc": {**SMC, **changes},
-    }
-    sample = smc.smc_sampler(linear_posterior(), settings, SimpleNamespace(grid=GRID), [])
+    evaluation = SimpleNamespace(trained=SimpleNamespace(seed=7), test="t")
+    settings = IntervalsSettings(None, evaluation, name, 2000, Smc.model_validate({**SMC, **changes}))
+    probe = SimpleNamespace(simulator=lambda settings, paths: LinearSimulator())
+    how = SimpleNamespace(observe=lambda x, random: x)
+    sample = smc.smc_sampler(linear_posterior(), settings, probe, how, [])
     counts, parameters, checks = sample(torch.as_tensor(SEEN[None], dtype=torch.float32), 1, 2, 3)
     return counts[0].numpy(), (parameters[0].numpy() - MEAN) / SIGMA, checks
 
 
-def test_the_wired_sampler_finds_a_posterior_known_in_closed_form_as_rejection_does(monkeypatch):
-    counts, z, checks = linear_draws(monkeypatch)
+def test_the_wired_sampler_finds_a_posterior_known_in_closed_form_as_rejection_does():
+    counts, z, checks = linear_draws()
     posterior = linear_posterior()
     by_rejection = draw(posterior, torch.as_tensor(SEEN[None], dtype=torch.float32), 2000, 7, "x")
     rejected = (by_rejection[1][0].numpy() - MEAN) / SIGMA
@@ -109,33 +135,31 @@ def test_the_wired_sampler_finds_a_posterior_known_in_closed_form_as_rejection_d
     assert 100 < checks["effective_particles"] <= 400
 
 
-def test_rounds_come_nearer_than_rejection(monkeypatch):
+def test_rounds_come_nearer_than_rejection():
     """Without the regression what is accepted is too wide, by rejection more than after three rounds."""
-    wide = [
-        linear_draws(monkeypatch, rounds=n, least_acceptance=least, adjust=False) for n, least in ((1, 1), (3, 0.03))
-    ]
+    wide = [linear_draws(rounds=n, least_acceptance=least, adjust=False) for n, least in ((1, 1), (3, 0.03))]
     spread = [z.std(axis=0).mean() / EXACT_SIGMA for _, z, _ in wide]
     assert spread[0] > spread[1] > 1
     assert wide[0][2]["rounds"] == 0  # every proposal would have had to be near: given up, rejection is the answer
     assert wide[1][2]["threshold"] < 0.8 * wide[0][2]["threshold"]
 
 
-def test_each_map_has_a_stream_of_its_own_and_the_same_again(monkeypatch):
-    first, again = (linear_draws(monkeypatch, rounds=1) for _ in range(2))
+def test_each_map_has_a_stream_of_its_own_and_the_same_again():
+    first, again = (linear_draws(rounds=1) for _ in range(2))
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
-    other = linear_draws(monkeypatch, rounds=1, name="q")
+    other = linear_draws(rounds=1, name="q")
     assert not np.array_equal(first[1], other[1])
 
 
-def test_more_particles_than_presentations_are_one_line(monkeypatch):
+def test_more_particles_than_presentations_are_one_line():
     with pytest.raises(LimelightError, match="at most the 10000 presentations") as error:
-        linear_draws(monkeypatch, particles=20_000)
+        linear_draws(particles=20_000)
     assert "\n" not in str(error.value)
 
 
 def test_the_prior_is_the_one_that_parameters_are_drawn_from():
-    log_prior = smc.gaussian_log_prior(LINE_MODEL)
+    log_prior = gaussian_log_prior(MapDataset.model_validate(LINE_MODEL))
     theta = np.array([MEAN, MEAN + SIGMA, MEAN - 0.5 * SIGMA])
     exact = stats.norm(MEAN, SIGMA).logpdf(theta).sum(axis=1)
     np.testing.assert_allclose(np.diff(log_prior(theta)), np.diff(exact))
@@ -250,67 +274,74 @@ def test_settings_that_make_no_sense_are_one_line(tmp_path, changes, words):
 def test_an_smc_posterior_shares_what_another_trained_and_changes_nothing_of_it(tmp_path):
     study = study_of(tmp_path)
     assert trained_posterior(study, "smc") == "near"
-    assert (jobs(study)["posterior"], jobs(study)["intervals"]) == (1, 2)
-    drawn = stage_settings(study, "intervals", "smc", "over_prior")
-    assert drawn["posterior"] == stage_settings(study, "posterior", "near")["posterior"]
-    assert (drawn["smc"]["name"], drawn["smc"]["rounds"], drawn["samples"]) == ("smc", 1, 80)
-    assert "smc" not in stage_settings(study, "intervals", "near", "over_prior")
+    assert {trained_posterior(study, name) for name in study.posteriors} == {"near"}, "one is trained, two are drawn"
+    drawn = intervals_settings(study, "smc", "over_prior")
+    assert drawn.posterior == posterior_settings(study, "near")
+    assert (drawn.name, drawn.smc.rounds, drawn.samples) == ("smc", 1, 80)
+    assert intervals_settings(study, "near", "over_prior").smc is None
     longer = study_of(tmp_path, smc={"rounds": 3, "maps": 3, "particles": 40})
-    assert stage_settings(longer, "posterior", "near") == stage_settings(study, "posterior", "near")
+    assert posterior_settings(longer, "near") == posterior_settings(study, "near")
     assert intervals_seconds(longer, "smc") > intervals_seconds(study, "near")
     assert memory_mb(study, "intervals") > 0
 
 
+def shard_of(study, cone: int, path, folder):
+    """The shard of one light-cone of a study's only dataset, from its subfields."""
+    table, model, labels = read_subfields(path), study.line_models["li_full"], plain(study.labels)
+    grid, known = fine_grid(study), shard_settings(study, "li_full")
+    painted = paint_subfields(table, read_subfield_halos(path), "li_full", model, labels, grid, study.seed)
+    maps, shard = folder / f"maps_{cone}.h5", folder / f"shard_{cone}.h5"
+    write_maps(maps, painted, table, grid, "li_full", model, labels, provenance({}, 1))
+    pool_maps(shard, maps, known.grid, known.beam_fwhm_arcmin, provenance({}, 1))
+    return shard
+
+
+def test_an_imnn_without_subfields_ends_in_one_line(tmp_path):
+    settings = posterior_settings(study_of(tmp_path), "near")
+    with pytest.raises(
+        LimelightError, match="found none; expected subfields files: an IMNN paints its own maps"
+    ) as error:
+        load_probe("line_intensity").fisher_rows(settings, [])
+    assert "\n" not in str(error.value)
+
+
 def test_a_whole_study_draws_by_simulation(tmp_path):
     """Halos to intervals with the stages' own functions: some of the maps, the same bytes again, rows in the money table."""
-    study = study_of(tmp_path)
-    grid = make_grid(grid_section(study, "li_full"), study["subfields"]["size_deg"])
-    cones, pooled = {i: lightcone_file(tmp_path, i) for i in (0, 1, 2, 6, 7)}, {}
-    for i, path in cones.items():
-        table, model = read_subfields(path), study["line_models"]["li_full"]
-        painted = paint_subfields(
-            table, read_subfield_halos(path), "li_full", model, study["labels"], grid, study["seed"]
-        )
-        maps, pooled[i] = tmp_path / f"maps_{i}.h5", tmp_path / f"pooled_{i}.h5"
-        write_maps(maps, painted, table, grid, "li_full", model, study["labels"], provenance({}, 1))
-        beam = stage_settings(study, "pooled", "li_full")["beam_fwhm_arcmin"]
-        write_pooled(pooled[i], maps, grid, beam, provenance({}, 1))
+    study, probe = study_of(tmp_path), load_probe("line_intensity")
+    cones = {i: lightcone_file(tmp_path, i) for i in (0, 1, 2, 6, 7)}
+    shards = {i: shard_of(study, i, path, tmp_path) for i, path in cones.items()}
     training, validation, test = (
-        read_pooled([pooled[i] for i in study["lightcones"][split]]) for split in ("train", "validation", "test")
+        read_shards([shards[i] for i in study.splits[split]]) for split in ("train", "validation", "test")
     )
-    content, _ = train(stage_settings(study, "network", "n"), grid, training, validation, tmp_path / "checkpoints")
-    save_model(tmp_path / "model.pt", content, provenance(stage_settings(study, "network", "n"), 1))
+    content, _ = train(network_settings(study, "n"), probe, training, validation, tmp_path / "checkpoints")
+    save_model(tmp_path / "model.pt", content, provenance(network_settings(study, "n"), 1))
     trunk, info = load_model(tmp_path / "model.pt")
-    settings = stage_settings(study, "posterior", "near")
-    seen = [cones[i] for i in (0, 1, 2)]
-    maps = simulate.fisher_maps(
-        seen, settings["line_models"]["li_full"], grid, settings["beam_fwhm_arcmin"], settings["posterior"]["imnn"], 1
-    )
-    content, _ = train_posterior(settings, grid, trunk, info, training, validation, maps)
+    settings, seen = posterior_settings(study, "near"), [cones[i] for i in (0, 1, 2)]
+    content, _ = train_posterior(settings, probe, trunk, info, training, validation, probe.fisher_rows(settings, seen))
     save_model(tmp_path / "posterior.pt", content, provenance(settings, 1), "posterior")
     posterior = load_posterior(tmp_path / "posterior.pt")
 
-    wanted = stage_settings(study, "intervals", "smc", "over_prior")
+    wanted = intervals_settings(study, "smc", "over_prior")
     for name in "ab":
-        result = posterior_intervals(posterior, wanted, test, subfields=seen)
+        result = posterior_intervals(posterior, wanted, probe, test, simulate_from=seen)
         write_intervals(tmp_path / f"{name}.h5", result, provenance(wanted, 1))
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     found = read_intervals(tmp_path / "a.h5")
     rows = evenly(len(test), 3)
     assert found.method == "IMNN + SMC ABC"
     assert found.samples.shape == (3, 80, 49)
-    np.testing.assert_array_equal(found.rows["subfield"], test.subfield[rows])
-    np.testing.assert_array_equal(found.parameters, test.parameters[rows])
-    np.testing.assert_array_equal(found.truth, -np.diff(test.n_above[rows, :50], axis=1))
+    np.testing.assert_array_equal(found.rows["subfield"], test.rows["subfield"][rows])
+    np.testing.assert_array_equal(found.parameters, test.theta[rows])
+    np.testing.assert_array_equal(found.truth, -np.diff(test.y["n_above"][rows, :50], axis=1))
     assert found.settings["simulations"] == found.extra["simulations"].sum() > 0
     assert found.settings["accepted"] >= 40 * found.extra["rounds"].sum()
     assert set(smc.CHECKS) <= set(found.extra)
     with pytest.raises(LimelightError, match="must stay unseen"):
-        posterior_intervals(posterior, wanted, test, subfields=[cones[7]])
+        posterior_intervals(posterior, wanted, probe, test, simulate_from=[cones[7]])
 
-    near = posterior_intervals(posterior, stage_settings(study, "intervals", "near", "over_prior"), test)
+    near = posterior_intervals(posterior, intervals_settings(study, "near", "over_prior"), probe, test)
     assert near.samples.shape == (24, 60, 49)
-    table = money_table([near, found], {**study["grid"], "size_deg": 0.7})
+    table = money_table([near, found], test.header.geometry)
     mine = [row for row in table if row["method"] == "IMNN + SMC ABC"]
     assert len(mine) == 49
     assert max(row["maps"] for row in mine) == 3

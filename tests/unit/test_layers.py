@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from evaluation_toys import ANOTHER, HEADER, probe_with_figures
+from evaluation_toys import ANOTHER, HEADER
 from torch import nn
 
 from limelight import figures
@@ -26,11 +26,6 @@ from limelight.training.presentation import PlainPresentation
 SHAPE = (16, 16, 6)
 ROW = {"number": 0, "dataset": "li_full", "group": 3, "subfield": 1, "draw": 2}
 OPTIONS = {"cnn2d": {"layers": 3, "filters": 4}, "cnn3d": {"layers": 5, "filters": 4}, "resnet3d": {"filters": 4}}
-
-
-@pytest.fixture(autouse=True)
-def _probes(monkeypatch):
-    monkeypatch.setattr(figures, "load_probe", probe_with_figures)
 
 
 def network(name: str) -> nn.Module:
@@ -143,7 +138,7 @@ def small(axes: int) -> nn.Module:
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_data_of_any_number_of_axes_are_shown(axes, tmp_path):
-    header = Header("another", tuple(Axis(name, "", 0, 1, 8) for name in "xyz"[:axes]), ("a", "b"), "", {}, {})
+    header = Header("gaussian_field", tuple(Axis(name, "", 0, 1, 8) for name in "xyz"[:axes]), ("a", "b"), "", {}, {})
     module, x = small(axes), torch.rand(1, 2, *(8,) * axes, generator=torch.Generator().manual_seed(2))
     layers = shown(module, x, header)
     assert [layer.kind for layer in layers.layers] == [f"Conv{axes}d"] * 2

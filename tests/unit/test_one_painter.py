@@ -4,7 +4,6 @@ The truth is np.histogramdd of halos whose luminosities the line model gives, th
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +11,12 @@ from rival_toys import GRID as FINE
 from rival_toys import SETTINGS, Normals, halos_of
 
 from limelight.cosmology import Cosmology
-from limelight.evaluation.audit import Subset
+from limelight.data.shard import Rows
 from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import plan_subfields
+from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
-from limelight.probes.line_intensity.audit import adding
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.interventions import allowed_extra, count_extra, light_of_extra
 from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
@@ -26,12 +26,14 @@ from limelight.probes.line_intensity.maps.paint import (
     halo_light,
     paint,
     paint_draw,
+    paint_subfields,
     place_sources,
     prepare_field,
 )
 from limelight.probes.line_intensity.rival.fields import make_measure, paint_shape, prepare_fields
 from limelight.probes.line_intensity.rival.shapes import SHAPES
-from limelight.probes.line_intensity.shards import pool_map
+from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
+from limelight.probes.line_intensity.shards import line_header, pool_map
 
 GRID = replace(FINE, pool_pixels=4, pool_channels=5)
 CENTER, COSMOLOGY, HALOS = np.zeros(2), Cosmology(), halos_of(1)
@@ -84,8 +86,9 @@ class Table:
 
 @pytest.fixture
 def one_subfield(monkeypatch):
-    monkeypatch.setattr(simulate, "read_subfields", lambda path: Table())
-    monkeypatch.setattr(simulate, "read_subfield_halos", lambda path: [(0, HALOS)])
+    for module in (simulate, money):
+        monkeypatch.setattr(module, "read_subfields", lambda path: Table())
+        monkeypatch.setattr(module, "read_subfield_halos", lambda path: [(0, HALOS)])
 
 
 def by_study(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +176,49 @@ def test_mean_temperatures_are_those_of_the_map_without_its_cut_sources(road, on
         assert road(entry("li", **limits), GRID, monkeypatch) is None
 
 
+def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
+    """Models without scatter: the counts are known. Li: bins above the cut are empty in every draw, not so without it."""
+    for model in ("breysse", "padmanabhan", "li"):
+        log10_lum = luminosities(model)
+        cut = float(EDGES[np.searchsorted(EDGES, np.quantile(log10_lum, 0.9))])
+        for line_model in (entry(model), entry(model, log10_lum_cut=cut)):
+            samples = money.ideal_intervals(["any"], painted(line_model), settings_of(line_model), 1, 5).samples[0]
+            above = samples[:, EDGES[:-1] >= cut]
+            assert (above.sum() > 0) == ("log10_lum_cut" not in line_model)
+            if model != "li":
+                kept = cut_luminosities(log10_lum, line_model)
+                np.testing.assert_array_equal(samples, np.tile(truth(kept)[1], (5, 1)))
+
+
+LABELS = {"log10_lum_min": 3.0, "log10_lum_max": 6.5, "bins": 21}
+
+
+def settings_of(line_model: dict) -> ShardSettings:
+    cone = LightconeSettings(1, COSMOLOGY, None, GRID.freq_min_ghz, GRID.freq_max_ghz, GRID.rest_freq_ghz)
+    dataset = MapDataset.model_validate({key: value for key, value in line_model.items() if key != "name"})
+    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model["name"], dataset, None)
+    return ShardSettings(maps, GRID, 0.0)
+
+
+def painted(line_model: dict) -> Rows:
+    """The maps of HALOS, as a shard holds them."""
+    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model["name"], line_model, LABELS, GRID, 1))
+    n = len(maps)
+    return Rows(
+        header=line_header(GRID, 0.0, LABELS, {}),
+        x=np.stack([pool_map(one.cube, GRID, 0.0)[None] for one in maps]),
+        y={
+            "n_above": np.stack([one.n_above for one in maps]),
+            "volume_mpc3": np.array([one.volume_mpc3 for one in maps]),
+        },
+        theta=np.array([list(one.parameters.values()) for one in maps]),
+        parameter_names=list(maps[0].parameters),
+        group=np.full(n, 3),
+        dataset=np.repeat(line_model["name"], n),
+        rows={"subfield": np.zeros(n, int), "draw": np.arange(n)},
+    )
+
+
 @pytest.mark.parametrize("cut", [None, 5.1, 5.0])
 @pytest.mark.parametrize("unit", ["uK", "Jy/sr"])
 def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
@@ -195,45 +241,6 @@ def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
     nothing = light_of_extra(0 * extra, edges, grid, 4.0, CENTER, COSMOLOGY, rng, line_model)
     assert nothing.shape == grid.pooled_shape
     assert not nothing.any()
-
-
-def test_the_audit_adds_no_sources_where_a_map_s_line_model_cuts_them():
-    """Of two maps the second is cut at 5.5: the network sees light added to it in the two bins below, not in the third."""
-    edges, asked = np.arange(4.5, 6.5, 0.5), []
-    n_above = np.array([[90, 50, 20, 0], [90, 50, 0, 0]])
-
-    def ask(x: np.ndarray) -> np.ndarray:
-        asked.append(x.sum(axis=(1, 2, 3, 4)))
-        return np.zeros((2, 3))
-
-    def question(*cuts: dict) -> SimpleNamespace:
-        trained = SimpleNamespace(name="n", seed=7)
-        datasets = {i: SimpleNamespace(maps=SimpleNamespace(dataset=cut)) for i, cut in enumerate(cuts)}
-        options = SimpleNamespace(add_fraction=0.5)
-        return SimpleNamespace(
-            few=Subset(
-                np.zeros((2, 1, *GRID.pooled_shape)),
-                {"n_above": n_above},
-                {"center_deg": np.zeros((2, 2))},
-                np.arange(2),
-            ),
-            how=SimpleNamespace(
-                target=SimpleNamespace(edges=edges, bins=3), bin_width=0.5, grid=GRID, beam_fwhm_arcmin=0.0
-            ),
-            settings=SimpleNamespace(evaluation=SimpleNamespace(trained=trained), options=options, datasets=datasets),
-            simulation={"cosmology": {}},
-            truth=lambda y: -np.diff(y["n_above"], axis=1),
-            ask=ask,
-            before=np.zeros((2, 3)),
-        )
-
-    adding(question({}, {"log10_lum_cut": 5.5}))
-    assert [(light > 0).tolist() for light in asked] == [[True, True], [True, True], [True, False]]
-    assert np.isnan(adding(question({"log10_lum_cut": 5.5}, {"log10_lum_cut": 5.5})).response).tolist() == [
-        False,
-        False,
-        True,
-    ]
 
 
 def test_a_field_in_float32_is_the_same_in_half_the_memory():

@@ -5,42 +5,42 @@ import dataclasses
 import subprocess
 import sys
 
+import audit_toys
 import numpy as np
 import pytest
 import yaml
-from limelight.evaluation.classify import Classification
-from test_comparisons import network
+from evaluation_toys import classifier, network
 
+from limelight.data.axes import OutputAxis
 from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
 from limelight.evaluation.evaluation_file import write_evaluation
-from limelight.figures.common import published_table
-from limelight.files import provenance
-from limelight.study.config import ROOT
-from tools.results import (
-    BAND_COLUMNS,
-    SUMMARY,
-    audit_rows,
-    band_rows,
-    results_page,
-    short_summary,
-    table_csv,
-)
+from limelight.files import ROOT, provenance
+from limelight.probes.line_intensity.published import CNN, published_table
+from tools.results import SUMMARY, audit_rows, band_rows, class_rows, readers, results_page
 
 
 def audited() -> Audit:
     """Four bins: read, partly, too few sources, and one that the audit's own limit lets pass with five sources."""
-    bins = {name: np.array([0.9, 0.4, 0.1, 0.2]) for name in COLUMNS} | {"mean_sources": np.array([1000, 50, 2, 5])}
+    columns = {name: np.array([0.9, 0.4, 0.1, 0.2]) for name in COLUMNS} | {"mean_truth": np.array([1000, 50, 2, 5])}
     verdict = np.array([READS, PARTLY, TOO_FEW, PARTLY])
-    rest = {field.name: {} for field in dataclasses.fields(Audit)} | {"network": "limelight", "control": ""}
-    rest |= {"log10_lum_edges": np.array([4.0, 5, 6, 7, 8]), "verdict": verdict, "bins": bins}
-    return Audit(**rest)
+    axis = OutputAxis("luminosity", "Lsun", log10=True, edges=(4.0, 5, 6, 7, 8))
+    return dataclasses.replace(audit_toys.of_lines(), axis=axis, verdict=verdict, columns=columns)
+
+
+def sorted_maps() -> list:
+    """A classifier on two line models under one noise: three of four maps told."""
+    names = ("li", "breysse")
+    return [
+        classifier("li_clean", "li", np.array([[0.9, 0.1]]), names),
+        classifier("breysse_clean", "breysse", np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.9]]), names),
+    ]
 
 
 def test_bands_stand_beside_the_published_ones_of_the_same_bin():
     e = network("limelight", "clean")
     rows = band_rows([e])
     assert len(rows) == 49
-    table = published_table("published_cnn_errors.csv")["no_noise__li_10pct"]
+    table = published_table(CNN)["no_noise__li_10pct"]
     found = [float(row["published_p97.5"]) for row in rows]
     assert found[1:-1] == pytest.approx(table["frac_err_p97.5"][1:-1], rel=1e-3)
     error = e.predicted[:, 10] / e.truth[:, 10] - 1
@@ -52,8 +52,7 @@ def test_bands_stand_beside_the_published_ones_of_the_same_bin():
     assert {row["published"] for row in band_rows([other])} == {""}
     above = dataclasses.replace(e, target={**e.target, "quantity": "n_above"})
     assert band_rows([above]) == []
-    back = list(csv.DictReader(table_csv(rows, BAND_COLUMNS).splitlines()))
-    assert float(back[10]["p2.5"]) == pytest.approx(rows[10]["p2.5"], rel=1e-3)
+    assert band_rows(sorted_maps()) == [], "classes have no bands"
 
 
 def test_verdicts_count_bins_of_ten_sources_alone():
@@ -63,15 +62,21 @@ def test_verdicts_count_bins_of_ten_sources_alone():
     assert row["lowest_r_squared"] == pytest.approx(0.4)
 
 
+def test_classifiers_are_told_by_way_of_observing():
+    (row,) = class_rows([network("limelight", "clean", maps=8), *sorted_maps()])
+    assert (row["network"], row["classes"], row["tests"]) == ("sorter", "li, breysse", "li_clean, breysse_clean")
+    assert (row["told"], row["maps"], row["by chance"]) == ("75.0%", 4, "75.0%")
+
+
 def test_the_page_holds_bands_verdicts_and_accuracies():
     e = network("limelight", "clean")
-    shares = np.array([[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9]]])
-    told = Classification("sorter", ["li", "breysse"], ["none"], shares, np.array([0, 1, 1, 1]), np.zeros(4, int))
-    text = results_page("T", {"machine": "an abacus"}, band_rows([e]), [e], [audited()], [told], {"a.csv": "all"})
+    found = [e, *sorted_maps()]
+    assert readers(found) == [e]
+    text = results_page("T", {"machine": "an abacus"}, band_rows([e]), found, [audited()], {"a.csv": "all"})
     assert "| machine | an abacus |" in text
-    assert "| sorter | li, breysse | none | 75.0% | 4 | 75.0% |" in text
+    assert "| sorter | li, breysse | li_clean, breysse_clean | 75.0% | 4 | 75.0% |" in text
     assert "| limelight | 2 | 1 | 1 | 0 | 3.2e5 | 0.4 | 0.4 | 0.4 |" in text
-    i = np.argmin(np.abs(np.log(e.luminosity_lsun / 9e4)))
+    i = np.argmin(np.abs(np.log(e.axis.centers / 9e4)))
     low, high = (100 * e.statistics[name][i] for name in ("p2.5", "p97.5"))
     assert f"{low:+.0f}, {high:+.0f}".replace("-", "−") in text
     assert "| −33, +70 | −26, +113 | −49, +244 |" in text, "the published band at 2.5e4, 9e4 and 3.4e5 Lsun"
@@ -95,5 +100,7 @@ def test_the_script_writes_what_it_finds_and_refuses_half_a_study(tmp_path):
     assert "not made" in text
     summary = (tmp_path / "docs" / "results" / "demo_summary.csv").read_text(encoding="utf-8")
     assert summary.splitlines()[0] == ",".join(SUMMARY)
-    assert short_summary(summary) == summary, "short already"
     assert len(summary.splitlines()) == 50
+    bands = list(csv.DictReader((tmp_path / "docs" / "results" / "demo_bands.csv").read_text().splitlines()))
+    percentile = network("limelight", "no_noise", maps=8).statistics["p2.5"][10]
+    assert float(bands[10]["p2.5"]) == pytest.approx(percentile, rel=1e-3)

@@ -1,4 +1,4 @@
-"""The house stands as docs/architecture.md draws it: rooms import downwards, and the engine knows no probe."""
+"""The house stands as docs/architecture.md draws it: imports run downwards, and the engine knows no probe."""
 
 import ast
 from pathlib import Path
@@ -9,28 +9,33 @@ from limelight.files import ROOT
 from limelight.probes import PROBES
 
 PACKAGE = ROOT / "limelight"
-# Rooms from the ground up. A module imports from its own row and from those above it in this list, never from below.
+# Rooms and single modules, from the ground up. What stands on a floor imports from it and from those before it.
 FLOORS = (
     {"errors", "seeds", "progress", "device", "registry", "section", "files", "cosmology", "syntax", "codehash"},
-    {"matter", "halos", "summaries", "data", "networks"},
+    {"matter"},
+    {"halos"},
+    {"data", "networks", "summaries"},
     {"training"},
     {"probe"},
     {"study"},
-    {"evaluation", "saliency"},
+    {"training.loop"},  # the one place of training that takes a study's settings and its probe
+    {"evaluation"},
     {"inference"},
     {"figures"},
     {"describe"},
     {"probes"},
 )
-# What the loop needs of a study and of its probe are their types alone; both are below it in every other way.
-TYPES_ALONE = {("training.loop", "limelight.probe"), ("training.loop", "limelight.study.settings")}
-# Still at work; empty when the move is done.
-KNOWS_A_PROBE = set()
-WRONG_WAY = set()
+# What is still to be moved; both sets are to be empty.
+KNOWS_A_PROBE = {"study.legacy"}
+UPWARDS = {
+    ("study.legacy", "probes.line_intensity.config"),
+    ("study.legacy", "probes.line_intensity.maps.instrument"),
+    ("study.legacy", "probes.line_intensity.selection"),
+}
 
 
 def modules() -> dict[str, Path]:
-    """{dotted name below limelight: file}; a package by its own name."""
+    """{name below limelight, "training.loop": file}; a package by its own name."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -41,69 +46,108 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
-ENGINE = [name for name in MODULES if not name.startswith("probes")]
+ENGINE = [name for name in MODULES if name.split(".")[0] != "probes"]
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
-def at_import(tree: ast.AST) -> list[ast.stmt]:
-    """The import statements that run when a module is imported: not those in functions, nor for type checkers alone."""
-    found, pending = [], list(tree.body)
+def imports(name: str, later: bool = False) -> set[str]:
+    """Modules of limelight that a module imports when it is imported itself; later: or in its functions.
+
+    What only a type checker imports does not count, unless `later`.
+    """
+    found, pending = set(), [TREES[name]]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found.append(node)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            pending += node.orelse
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            pending += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
-            pending += [child for handler in getattr(node, "handlers", ()) for child in handler.body]
-    return found
-
-
-def everywhere(tree: ast.AST) -> list[ast.stmt]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-
-
-def imported(name: str, statements: list[ast.stmt]) -> set[str]:
-    """Modules of limelight that import statements of a module name: `limelight.a.b` as "a.b"."""
-    found = set()
-    for node in statements:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        else:
-            assert node.level == 0, f"{name}: a relative import"
-            inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {one if one.removeprefix("limelight.") in MODULES else node.module for one in inside}
-    return {one.removeprefix("limelight.") for one in found if one.startswith("limelight.")} & MODULES.keys()
-
-
-def parsed(name: str) -> ast.Module:
-    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not later:
+            continue
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not later:
+            pending += node.orelse
+            continue
+        pending += ast.iter_child_nodes(node)
+    found = {one.removeprefix("limelight.") for one in found if one.startswith("limelight.")} & MODULES.keys()
+    return {one for one in found if not any(other.startswith(f"{one}.") for other in found)} - {name}
 
 
 def floor(name: str) -> int:
-    """Number of the row of FLOORS that a module stands on."""
-    room = name.split(".")[0]
-    found = [i for i, rooms in enumerate(FLOORS) if room in rooms]
-    assert found, f"limelight/{room} stands on no floor: give it one in FLOORS and in docs/architecture.md"
-    return found[0]
+    """Number of the floor that a module stands on: its own, or that of its room."""
+    for place in (name, name.split(".")[0]):
+        for number, rooms in enumerate(FLOORS):
+            if place in rooms:
+                return number
+    raise AssertionError(f"limelight.{name} stands on no floor: give it one here and in docs/architecture.md")
 
 
-def test_every_room_has_a_floor_and_every_floor_its_rooms():
-    rooms = {name.split(".")[0] for name in MODULES}
+def words_of(tree: ast.AST) -> list[str]:
+    """All strings and names of a module: what is in it but for comments."""
+    found = []
+    for node in ast.walk(tree):
+        for field in ("value", "id", "attr", "arg", "name", "module"):
+            word = getattr(node, field, None)
+            found += [word] if isinstance(word, str) else []
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINE if name not in KNOWS_A_PROBE])
+def test_an_engine_module_neither_imports_nor_names_a_probe(name):
+    assert not [one for one in imports(name, later=True) if one.split(".")[0] == "probes"]
+    for word in words_of(TREES[name]):
+        assert not [probe for probe in PROBES if probe in word], f"{word!r} names a probe"
+        assert "limelight.probes" not in word or name == "probe", f"{word!r} reaches for the probes"
+
+
+def test_only_the_registry_of_probes_is_loaded_by_the_engine():
+    reached = [word for word in words_of(TREES["probe"]) if word.startswith("limelight.probes")]
+    assert set(reached) == {"limelight.probes"}
+
+
+def test_no_probe_imports_another():
     for name in MODULES:
-        floor(name)
-    assert not set.union(*FLOORS) - rooms - {"saliency"}
+        room, _, rest = name.partition(".")
+        if room == "probes" and rest:
+            own = f"probes.{rest.split('.')[0]}"
+            reached = [one for one in imports(name, later=True) if one.split(".")[0] == "probes"]
+            others = [one for one in reached if not f"{one}.".startswith(f"{own}.")]
+            assert not others, f"{name} imports {others}"
 
 
-@pytest.mark.parametrize("name", ENGINE)
-def test_the_engine_imports_no_probe_and_names_none(name):
-    if name in KNOWS_A_PROBE:
-        pytest.skip("at work")
-    tree = parsed(name)
-    assert not [one for one in imported(name, everywhere(tree)) if one.startswith("probes")]
-    docs = {id(node.body[0].value) for node in ast.walk(tree) if ast.get_docstring_node(node)} if False else set()
-    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    assert not docs
-    for word in words:
-        assert not [probe for probe in PROBES if probe in word], f"{name} names a probe: {word!r}"
-        assert "limelight.probes" not in word or word == "limelight.probes", f"{name} reaches into the probes: {word!r}"
+def test_imports_run_downwards():
+    found = {(name, one) for name in MODULES for one in imports(name) if floor(one) > floor(name)}
+    assert found <= UPWARDS, f"these import upwards: {sorted(found - UPWARDS)}"
+    assert found >= UPWARDS, f"these no longer do; take them off the list: {sorted(UPWARDS - found)}"
+
+
+def test_what_knows_a_probe_is_on_the_list_for_a_reason():
+    knows = {
+        name
+        for name in ENGINE
+        if [one for one in imports(name, later=True) if one.split(".")[0] == "probes"]
+        or (name != "probe" and [word for word in words_of(TREES[name]) for probe in PROBES if probe in word])
+    }
+    assert knows >= KNOWS_A_PROBE, f"take them off the list: {sorted(KNOWS_A_PROBE - knows)}"
+
+
+def packages(name: str) -> set[str]:
+    """A module and the packages that it stands in."""
+    parts = name.split(".")
+    return {".".join(parts[: i + 1]) for i in range(len(parts))} & MODULES.keys()
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    """Packages count: whoever imports limelight.training.loop runs limelight/training/__init__.py first."""
+    edges = {name: set().union(*map(packages, imports(name))) - packages(name) for name in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, f"a circle: {' → '.join((*path[path.index(name) :], name))}"
+        if name not in done:
+            for one in sorted(edges[name]):
+                visit(one, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())

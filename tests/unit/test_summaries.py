@@ -10,16 +10,15 @@ from scipy.special import erf
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
+from limelight.probes.line_intensity.maps.comoving import beam_sigma_mpc, voxel_size_mpc
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.summaries.covariance import hartlap, joint_covariance, log_t_likelihood
 from limelight.summaries.power import (
-    beam_sigma_mpc,
     legendre,
     noise_power,
     power_bins,
     power_spectrum,
     transfer,
-    voxel_size_mpc,
     wave_numbers,
 )
 from limelight.summaries.vid import expected_histogram, temperature_edges, voxel_histogram

@@ -1,4 +1,4 @@
-"""The table of all errors: every network, test and bin once, with the numbers of the evaluation files."""
+"""The table of all errors: every network, test and output once, with the numbers of the evaluation files."""
 
 import io
 import subprocess
@@ -7,40 +7,78 @@ import sys
 import numpy as np
 import pandas
 import pytest
-from test_figures import sample
+from evaluation_toys import classifier, images, parameters, sample
 
 from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import MADE_BY, read_evaluation, write_evaluation
-from limelight.evaluation.summary import HEADER, summary_csv
-from limelight.files import provenance
-from limelight.study.config import ROOT
+from limelight.evaluation.summary import flat, summary_csv
+from limelight.files import ROOT, provenance
+
+FIRST = ("network", "test", "dataset")
+OUTPUT = ("n_rows", "output", "log10_luminosity_lower", "log10_luminosity_upper", "luminosity_lsun", "training_mean")
 
 
 @pytest.fixture(scope="module")
 def evaluations() -> list:
     first, second, third = sample("quiet", 0.0, 0.02), sample("ranged", [0, 1.5], 0.1, seed=4), sample("quiet", 0, 0.3)
     third.network = "other"
-    for e in (first, second, third):
-        e.rows = {name: np.ones(len(e.truth)) for name in ("lightcone", "subfield", "draw", "volume_mpc3")}
     return [first, second, third]
 
 
-def test_a_row_a_network_test_and_bin_with_the_numbers_of_the_evaluations(evaluations):
+def test_one_row_per_network_test_and_bin_with_the_numbers_of_the_evaluations(evaluations):
     table = pandas.read_csv(io.StringIO(summary_csv(evaluations)))
-    assert list(table.columns[: len(HEADER)]) == list(HEADER)
+    assert tuple(table.columns[:3]) == FIRST
+    start = list(table.columns).index("n_rows")
+    assert tuple(table.columns[start : start + 6]) == OUTPUT
     assert len(table) == 3 * 49
-    assert not table.duplicated(["network", "test", "bin"]).any()
+    assert not table.duplicated(["network", "test", "output"]).any()
     for e in evaluations:
         rows = table[(table.network == e.network) & (table.test == e.test)]
-        np.testing.assert_allclose(rows.log10_lum_lower, e.log10_lum_edges[:-1], rtol=1e-6)
-        np.testing.assert_allclose(rows.luminosity_lsun, e.luminosity_lsun, rtol=1e-6)
+        np.testing.assert_allclose(rows.log10_luminosity_lower, e.axis.edges[:-1], rtol=1e-6)
+        np.testing.assert_allclose(rows.luminosity_lsun, e.axis.centers, rtol=1e-6)
+        np.testing.assert_allclose(rows.blank_clean, e.blank["clean"], rtol=1e-6)
         for name, values in e.statistics.items():
             np.testing.assert_allclose(rows[name], values, rtol=1e-6, err_msg=name)
         assert rows.total_mse_dex.tolist() == pytest.approx([e.totals["mse_dex"]] * 49, rel=1e-6)
         error = (np.log10(1 + e.predicted) - np.log10(1 + e.truth)) ** 2
         np.testing.assert_allclose(rows.mse_dex, error.mean(axis=0), rtol=1e-6)
+    said = table.iloc[0][["dataset", "line_model", "line_model_model", "line_model_prior", "quantity", "foregrounds"]]
+    assert said.tolist() == ["li10", "li10", "li", "10%", "dn", "none"]
     assert set(table[table.test == "ranged"].noise_sigma_uk) == {"0-1.5"}
+
+
+def test_settings_become_columns():
+    settings = {
+        "foregrounds": "none",
+        "noise": {"sigma_uk": 9.0, "edge_ratio": 3, "deeper": {"a": 1}},
+        "noise_sigma_uk": [0.0, 1.5],
+        "line_model": {"name": "li10", "prior": "10%"},
+        "shown": [0, 1],
+    }
+    assert flat(settings) == {
+        "foregrounds": "none",
+        "noise_sigma_uk": "0-1.5",
+        "noise_edge_ratio": 3,
+        "line_model": "li10",
+        "line_model_prior": "10%",
+    }, "what is said outright goes before the entries of a mapping"
+
+
+def test_outputs_of_any_kind_have_their_rows():
+    told = classifier("clean", "faint", np.array([[0.8, 0.2], [0.3, 0.7]]))
+    table = pandas.read_csv(io.StringIO(summary_csv([sample("quiet", 0, 0.1), parameters(), images(), told])))
+    rows = {network: table[table.network == network] for network in ("limelight", "reader", "painter", "sorter")}
+    assert {network: len(found) for network, found in rows.items()} == {
+        "limelight": 49, "reader": 2, "painter": 1, "sorter": 2,
+    }  # fmt: skip
+    assert rows["reader"].output.tolist() == ["omega_m", "sigma_8"]
+    assert rows["sorter"].output.tolist() == ["faint", "bright_ones"]
+    assert rows["sorter"].total_accuracy.tolist() == [0.5, 0.5]
+    image = rows["painter"].iloc[0]
+    assert image.total_correlation == pytest.approx(images().totals["correlation"], rel=1e-6)
+    assert image[["output", "mse_target", "training_mean"]].isna().all()
+    assert rows["reader"].luminosity_lsun.isna().all()
 
 
 def test_an_empty_field_is_a_number_that_does_not_exist(evaluations):

@@ -8,13 +8,14 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
+from limelight.probes.line_intensity.maps.comoving import voxel_size_mpc
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_light, prepare_field
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.shapes import Shape, log10_luminosity
 from limelight.seeds import generator
-from limelight.summaries.power import PowerBins, power_bins, power_spectrum, voxel_size_mpc
+from limelight.summaries.power import PowerBins, power_bins, power_spectrum
 from limelight.summaries.vid import temperature_edges, voxel_histogram
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import numpy as np
 import torch
 from PIL import Image
 
+from limelight.describe.kinds import HDF5_KINDS, NETWORK_KEYS, network_words, shape, short
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import MADE_BY
 from limelight.files import read_hdf5
@@ -52,7 +52,7 @@ def provenance_of(path: str | Path) -> dict[str, str]:
 
 
 def provenance_table(paths: list[str | Path], title: str) -> str:
-    """An HTML page with a row for each set of files that were made alike: same kind, config hash, version, commit, ..."""
+    """An HTML page: one row for each set of files that were made alike (of one kind, config hash, version, commit, …)."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for path in paths:
         alike.setdefault(tuple(provenance_of(path).values()), []).append(str(path))
@@ -73,19 +73,22 @@ def provenance_table(paths: list[str | Path], title: str) -> str:
 
 
 def _describe_hdf5(path: Path) -> Iterator[str]:
-    with read_hdf5(path, _kind(path)) as file:
-        yield f"{path}: {file.attrs['limelight_kind']}, format {file.attrs['limelight_format']}"
+    kind = _kind(path)
+    with read_hdf5(path, kind) as file:
+        yield f"{path}: {kind}, format {file.attrs['limelight_format']}"
         attributes = {name: _plain(value) for name, value in file.attrs.items()}
         yield from _provenance(attributes)
+        words, said = HDF5_KINDS.get(kind, (lambda file: (), ()))
+        yield from (f"  {line}" for line in words(file))
         for name in sorted(attributes):
-            if name not in PROVENANCE and not name.startswith("limelight_"):
-                yield f"  {name}: {_short(attributes[name])}"
+            if name not in (*PROVENANCE, *said) and not name.startswith("limelight_"):
+                yield f"  {name}: {short(attributes[name])}"
         found = []
         file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
         yield "datasets:"
         for name, item in found:
             unit = f" [{item.attrs['unit']}]" if item.attrs.get("unit") else ""
-            yield f"  {name}: {_shape(item.shape)} {item.dtype}{unit}"
+            yield f"  {name}: {shape(item.shape)} {item.dtype}{unit}"
 
 
 def _kind(path: Path) -> str:
@@ -112,12 +115,16 @@ def _describe_torch(path: Path) -> Iterator[str]:
     content = load_torch(path, kind)
     yield f"{path}: {kind}, format {content['limelight_format']}"
     yield from _provenance(content.get("provenance", {}))
+    said = {"provenance", "limelight_kind", "limelight_format"}
+    if kind == "network" and set(NETWORK_KEYS) <= content.keys():
+        said |= set(NETWORK_KEYS)
+        yield from (f"  {line}" for line in network_words(content))
     for name, value in content.items():
         if name == "state_dict":
             tensors = _tensors(value)
             yield f"  weights: {sum(tensor.numel() for tensor in tensors):,} numbers in {len(tensors)} tensors"
-        elif name != "provenance" and not name.startswith("limelight_"):
-            yield f"  {name}: {_short(value)}"
+        elif name not in said:
+            yield f"  {name}: {short(value)}"
 
 
 def _describe_table(path: Path) -> Iterator[str]:
@@ -175,20 +182,3 @@ def _plain(value: object) -> object:
     if isinstance(value, str) and value[:1] in ("{", "["):
         return json.loads(value)
     return value
-
-
-def _short(value: object, width: int = 400) -> str:
-    """A value on one line: arrays by their shape, long texts cut."""
-    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
-        return f"{_shape(tuple(value.shape))} {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, dict):
-        text = "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
-    elif isinstance(value, list | tuple):
-        text = "[" + ", ".join(_short(item) for item in value[:20]) + (", …]" if len(value) > 20 else "]")
-    else:
-        text = str(value)
-    return text if len(text) <= width else f"{text[:width]} …"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(str(n) for n in shape) or "one"
