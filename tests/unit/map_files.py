@@ -6,6 +6,7 @@ import numpy as np
 
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
@@ -13,7 +14,7 @@ from limelight.probes.line_intensity.shards import pool_maps
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "uK", 4, 2)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
-LI10 = {"model": "li", "prior": "10%", "parameters": {}, "draws": 3}
+LI10 = MapDataset(model="li", prior="10%", draws=3)
 
 
 def subfields(lightcone: int) -> tuple[Subfields, list]:

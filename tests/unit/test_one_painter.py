@@ -34,6 +34,7 @@ from limelight.probes.line_intensity.rival.fields import make_measure, paint_sha
 from limelight.probes.line_intensity.rival.shapes import SHAPES
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.shards import line_header, pool_map
+from limelight.study.sections import Imnn
 
 GRID = replace(FINE, pool_pixels=4, pool_channels=5)
 CENTER, COSMOLOGY, HALOS = np.zeros(2), Cosmology(), halos_of(1)
@@ -43,8 +44,8 @@ SCATTER = np.random.default_rng(2).standard_normal(len(HALOS.mass_msun))  # one 
 MODELS = ("li", "comap", "breysse", "padmanabhan")
 
 
-def entry(model: str, **changes) -> dict:
-    return {"model": model, "prior": "fiducial", "parameters": {}, "draws": 1, "name": model, **changes}
+def entry(model: str, **changes) -> MapDataset:
+    return MapDataset(model=model, **changes)
 
 
 def means(model: str) -> dict[str, float]:
@@ -91,22 +92,22 @@ def one_subfield(monkeypatch):
         monkeypatch.setattr(module, "read_subfield_halos", lambda path: [(0, HALOS)])
 
 
-def by_study(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
-    field, model = prepare_field(HALOS, grid, CENTER, COSMOLOGY), get_model(line_model["model"])
+def by_study(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
+    field, model = prepare_field(HALOS, grid, CENTER, COSMOLOGY), get_model(line_model.model)
     cube, _, n_above = paint_draw(field, model, line_model, EDGES, normals_of(grid), "here")
     return pool_map(cube, grid, 0.0), -np.diff(n_above)
 
 
-def by_simulation(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
-    (field,), model = simulate.light_fields(["any"], line_model, grid, [3], 0), get_model(line_model["model"])
+def by_simulation(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
+    (field,), model = simulate.light_fields(["any"], line_model, grid, [3], 0), get_model(line_model.model)
     assert field.precision == np.float32
     return simulate.simulate_map(field, model, means(model.name), line_model, 0.0, EDGES, normals_of(grid))
 
 
-def by_fisher(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, None]:
+def by_fisher(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, None]:
     monkeypatch.setattr(simulate, "generator", lambda *key: normals_of(grid))
-    options = {"simulations": 1, "derivatives": 1, "step": 0.1}
-    fiducial, *_ = simulate.fisher_maps(["any"], {**line_model, "prior": "10%"}, grid, 0.0, options, 1)
+    options = Imnn.model_construct(simulations=1, derivatives=1, step=0.1)
+    fiducial, *_ = simulate.fisher_maps(["any"], line_model.model_copy(update={"prior": "10%"}), grid, 0.0, options, 1)
     return fiducial[0], None
 
 
@@ -129,7 +130,9 @@ def test_every_road_gives_the_same_light(road, model, unit, one_subfield, monkey
 def test_the_rivals_road_gives_the_same_light(model):
     """Its voxels hold mean temperatures; its maps are at amplitude 0, over 10^offset."""
     fine = replace(GRID, pool_pixels=1, pool_channels=1)
-    measure = make_measure({**SETTINGS, "pool_pixels": 4, "pool_channels": 5, "min_modes": 1}, fine, COSMOLOGY, 0.0)
+    measure = make_measure(
+        SETTINGS.model_copy(update={"pool_pixels": 4, "pool_channels": 5, "min_modes": 1}), fine, COSMOLOGY, 0.0
+    )
     plan = replace(plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1)), lightcone=3)
     (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure), SHAPES[model]
     (amplitude,), (own,) = shape.split(np.array([list(means(model).values())]))
@@ -184,7 +187,7 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
         for line_model in (entry(model), entry(model, log10_lum_cut=cut)):
             samples = money.ideal_intervals(["any"], painted(line_model), settings_of(line_model), 1, 5).samples[0]
             above = samples[:, EDGES[:-1] >= cut]
-            assert (above.sum() > 0) == ("log10_lum_cut" not in line_model)
+            assert (above.sum() > 0) == (line_model.log10_lum_cut is None)
             if model != "li":
                 kept = cut_luminosities(log10_lum, line_model)
                 np.testing.assert_array_equal(samples, np.tile(truth(kept)[1], (5, 1)))
@@ -193,16 +196,15 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
 LABELS = {"log10_lum_min": 3.0, "log10_lum_max": 6.5, "bins": 21}
 
 
-def settings_of(line_model: dict) -> ShardSettings:
+def settings_of(line_model: MapDataset) -> ShardSettings:
     cone = LightconeSettings(1, COSMOLOGY, None, GRID.freq_min_ghz, GRID.freq_max_ghz, GRID.rest_freq_ghz)
-    dataset = MapDataset.model_validate({key: value for key, value in line_model.items() if key != "name"})
-    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model["name"], dataset, None)
+    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model.model, line_model, None)
     return ShardSettings(maps, GRID, 0.0)
 
 
-def painted(line_model: dict) -> Rows:
+def painted(line_model: MapDataset) -> Rows:
     """The maps of HALOS, as a shard holds them."""
-    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model["name"], line_model, LABELS, GRID, 1))
+    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model.model, line_model, LABELS, GRID, 1))
     n = len(maps)
     return Rows(
         header=line_header(GRID, 0.0, LABELS, {}),
@@ -214,7 +216,7 @@ def painted(line_model: dict) -> Rows:
         theta=np.array([list(one.parameters.values()) for one in maps]),
         parameter_names=list(maps[0].parameters),
         group=np.full(n, 3),
-        dataset=np.repeat(line_model["name"], n),
+        dataset=np.repeat(line_model.model, n),
         rows={"subfield": np.zeros(n, int), "draw": np.arange(n)},
     )
 
@@ -224,7 +226,7 @@ def painted(line_model: dict) -> Rows:
 def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
     """The same places and luminosities painted by paint(); the cut lies within the second bin, or on its lower edge."""
     grid, edges, extra = replace(GRID, unit=unit), np.array([4.5, 5.0, 5.5, 6.0]), np.array([40, 30, 20])
-    line_model = {} if cut is None else {"log10_lum_cut": cut}
+    line_model = entry("li", log10_lum_cut=cut)
     allowed = allowed_extra(extra, edges, line_model)
     assert allowed.tolist() == {None: [40, 30, 20], 5.1: [40, 30, 0], 5.0: [40, 0, 0]}[cut]
     found = light_of_extra(allowed, edges, grid, 4.0, CENTER, COSMOLOGY, np.random.default_rng(3), line_model)
