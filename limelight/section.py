@@ -23,8 +23,11 @@ class Section(BaseModel):
 
 def plain(settings: object) -> object:
     """Settings as what JSON knows: sections and dataclasses become dicts, tuples lists. Keys that are None are left out."""
-    if isinstance(settings, Section) or dataclasses.is_dataclass(settings):
+    if isinstance(settings, Section):
         settings = {name: value for name, value in vars(settings).items() if value is not None}
+    elif dataclasses.is_dataclass(settings):  # its fields alone: what it has worked out meanwhile is no setting
+        settings = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+        settings = {name: value for name, value in settings.items() if value is not None}
     if isinstance(settings, Mapping):
         return {str(key): plain(value) for key, value in settings.items()}
     if isinstance(settings, list | tuple):

@@ -159,7 +159,11 @@ def test_more_particles_than_presentations_are_one_line():
 
 
 def test_the_prior_is_the_one_that_parameters_are_drawn_from():
+<<<<<<< HEAD
     log_prior = gaussian_log_prior(line_model())
+=======
+    log_prior = gaussian_log_prior(LINE_MODEL)
+>>>>>>> config
     theta = np.array([MEAN, MEAN + SIGMA, MEAN - 0.5 * SIGMA])
     exact = stats.norm(MEAN, SIGMA).logpdf(theta).sum(axis=1)
     np.testing.assert_allclose(np.diff(log_prior(theta)), np.diff(exact))
@@ -232,7 +236,7 @@ def study_of(tmp_path, **changes) -> dict:
     raw = toy_study()
     raw["rival"] = {}
     raw["grid"]["pool_pixels"] = 2  # 16 × 16 pixels: power on all five scales
-    raw["line_models"]["li_full"] = {**LINE_MODEL, "draws": 6}
+    raw["line_models"]["li_full"] = {**plain(LINE_MODEL), "draws": 6}
     raw["networks"]["n"] |= {
         "architecture": "cnn2d",
         "options": {"layers": 2, "filters": 2},
