@@ -159,11 +159,7 @@ def test_more_particles_than_presentations_are_one_line():
 
 
 def test_the_prior_is_the_one_that_parameters_are_drawn_from():
-<<<<<<< HEAD
     log_prior = gaussian_log_prior(line_model())
-=======
-    log_prior = gaussian_log_prior(LINE_MODEL)
->>>>>>> config
     theta = np.array([MEAN, MEAN + SIGMA, MEAN - 0.5 * SIGMA])
     exact = stats.norm(MEAN, SIGMA).logpdf(theta).sum(axis=1)
     np.testing.assert_allclose(np.diff(log_prior(theta)), np.diff(exact))

@@ -192,11 +192,7 @@ def test_paint_subfields_rows_labels_and_streams():
 
 def test_labels_count_the_halos_of_the_map_only():
     """A power law without scatter: counts known from the masses of those halos whose frequency lies in the band."""
-<<<<<<< HEAD
     settings = MapDataset(model="breysse", prior="fiducial", draws=1)
-=======
-    settings = MapDataset(model="breysse")
->>>>>>> config
     table, halos = fields()
     for one, (_, part) in zip(painted(settings), halos, strict=True):
         nu = 115.27 / (1 + part.redshift_observed.astype(np.float64))
