@@ -14,7 +14,6 @@ from limelight.errors import LimelightError
 from limelight.halos.subfields import (
     SubfieldHalos,
 )
-from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.paint import paint
