@@ -5,14 +5,13 @@ converted: a yes/no is no number, 1.5 no whole number, and neither NaN nor infin
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError, core_schema
 
-ABSENT = object()
 S = TypeVar("S", bound="Section")
 
 
@@ -21,31 +20,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    # TRANSITION: read like a dict, in which keys that are None are absent. To go once all rooms read attributes.
-    def __getitem__(self, key: str) -> object:
-        value = self.get(key, ABSENT)
-        if value is ABSENT:
-            raise KeyError(key)
-        return value
-
-    def __contains__(self, key: str) -> bool:
-        return self.get(key, ABSENT) is not ABSENT
-
-    def get(self, key: str, default: object = None) -> object:
-        value = getattr(self, key) if key in type(self).model_fields else None
-        return default if value is None else value
-
-    def keys(self) -> list[str]:
-        return [key for key in type(self).model_fields if key in self]
-
-    def items(self) -> Iterator[tuple[str, object]]:
-        return ((key, self[key]) for key in self.keys())
-
 
 def plain(settings: object) -> object:
     """Settings as what JSON knows: sections and dataclasses become dicts, tuples lists. Keys that are None are left out."""
-    if isinstance(settings, Section) or dataclasses.is_dataclass(settings):
+    if isinstance(settings, Section):
         settings = {name: value for name, value in vars(settings).items() if value is not None}
+    elif dataclasses.is_dataclass(settings):  # its fields alone: what it has worked out meanwhile is no setting
+        settings = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+        settings = {name: value for name, value in settings.items() if value is not None}
     if isinstance(settings, Mapping):
         return {str(key): plain(value) for key, value in settings.items()}
     if isinstance(settings, list | tuple):

@@ -226,7 +226,8 @@ def verdicts(columns: dict[str, np.ndarray], rows: int, limits: dict) -> np.ndar
         if name.endswith("_response") and name in limits:
             low, high = limits[name]
             well &= at_least(name, low) & ~(columns[name] > high)
-    well &= ~(columns["blank_share"] > limits["blank_share"])
+    if "blank_share" in limits:
+        well &= ~(columns["blank_share"] > limits["blank_share"])
     found = np.where(follows, np.where(well, READS, PARTLY), REMEMBERS)
     unknown = ~np.isfinite(columns["r_squared"])
     if "min_sources" in limits:

@@ -6,6 +6,7 @@ import numpy as np
 
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint_subfields
@@ -13,7 +14,7 @@ from limelight.probes.line_intensity.shards import pool_maps
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "uK", 4, 2)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
-LI10 = {"model": "li", "prior": "10%", "parameters": {}, "draws": 3}
+LI10 = MapDataset(model="li", prior="10%", draws=3)
 
 
 def subfields(lightcone: int) -> tuple[Subfields, list]:
@@ -33,12 +34,18 @@ def subfields(lightcone: int) -> tuple[Subfields, list]:
 
 
 def make_files(
-    folder: Path, lightcone: int = 3, grid: Grid = GRID, settings: dict = LI10, name: str = "li10", beam: float = 0.0
+    folder: Path,
+    lightcone: int = 3,
+    grid: Grid = GRID,
+    settings: MapDataset = LI10,
+    name: str = "li10",
+    beam: float = 0.0,
 ) -> tuple[Path, Path]:
     """Write a maps file of one light-cone and its shard; return their paths."""
     table, halos = subfields(lightcone)
     maps, shard = folder / f"maps_{name}_{lightcone}.h5", folder / f"shard_{name}_{lightcone}.h5"
-    painted = paint_subfields(table, halos, name, settings, LABELS, grid, study_seed=5)
-    write_maps(maps, painted, table, grid, name, settings, LABELS, provenance({}, 5))
+    dataset = MapDataset.model_validate(settings)
+    painted = paint_subfields(table, halos, name, dataset, LABELS, grid, study_seed=5)
+    write_maps(maps, painted, table, grid, name, dataset, LABELS, provenance({}, 5))
     pool_maps(shard, maps, grid, beam, provenance({}, 5))
     return maps, shard

@@ -40,6 +40,7 @@ from limelight.figures.audit import audit_page
 from limelight.figures.style import save
 from limelight.files import provenance
 from limelight.networks import build
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -280,7 +281,9 @@ def test_added_sources_shine_as_bright_as_physics_has_it(beam_fwhm_arcmin):
     edges = np.array([5.0, 5.0 + 1e-9, 6.0])
     cosmology = Cosmology(**COSMOLOGY)
     rng = np.random.default_rng(2)
-    found = light_of_extra(np.array([20000, 0]), edges, grid, beam_fwhm_arcmin, np.zeros(2), cosmology, rng, {})
+    found = light_of_extra(
+        np.array([20000, 0]), edges, grid, beam_fwhm_arcmin, np.zeros(2), cosmology, rng, MapDataset(model="li")
+    )
     assert found.shape == grid.pooled_shape
     distance = FlatLambdaCDM(H0=70, Om0=0.286, Tcmb0=0).luminosity_distance(115.27 / 30 - 1)
     solid_angle = (0.7 / 32 * u.deg).to_value(u.rad) ** 2

@@ -24,6 +24,7 @@ from limelight.probes.line_intensity.figures.money import money_figure
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.targets import line_axis, line_target
+from limelight.study.sections import Imnn
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
 FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}
@@ -114,7 +115,7 @@ def fiducial_settings() -> ShardSettings:
 
 
 def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
-    _, shard = make_files(tmp_path, 3, settings={**FIDUCIAL, "draws": 1}, name="li_fiducial")
+    _, shard = make_files(tmp_path, 3, settings=MapDataset(model="li", prior="fiducial", draws=1), name="li_fiducial")
     table, halos = subfields(3)
     monkeypatch.setattr(money, "read_subfields", lambda path: table)
     monkeypatch.setattr(money, "read_subfield_halos", lambda path: halos)
@@ -157,8 +158,8 @@ def test_fisher_maps_share_everything_but_the_parameter(monkeypatch):
     table, halos = subfields(3)
     monkeypatch.setattr(simulate, "read_subfields", lambda path: table)
     monkeypatch.setattr(simulate, "read_subfield_halos", lambda path: halos)
-    options = {"simulations": 4, "derivatives": 4, "step": 0.1}
-    line_model = {"model": "li", "prior": "10%", "parameters": {}}
+    options = Imnn.model_construct(simulations=4, derivatives=4, step=0.1)
+    line_model = MapDataset(model="li", prior="10%")
     fiducial, below, above, step = simulate.fisher_maps(["a"], line_model, GRID, 0.0, options, 9)
     assert fiducial.shape == (4, *GRID.pooled_shape)
     assert below.shape == above.shape == (4, 5, *GRID.pooled_shape)

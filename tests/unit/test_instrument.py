@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from limelight.errors import LimelightError
+from limelight.probes.line_intensity.config import Foregrounds, Noise
 from limelight.probes.line_intensity.maps.foregrounds import (
     add_foregrounds,
     draw_foregrounds,
@@ -31,17 +32,17 @@ from limelight.probes.line_intensity.shards import pool_map
 
 PAPER = Grid(1.4, 256, 100, 26.0, 34.0, 115.27, "uK", 4, 10)
 SMALL = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 4, 4)
-SOURCES = {
-    "sources_per_deg2": 32.1,
-    "sources_per_deg2_sigma": 3.0,
-    "slope": 2.18,
-    "slope_sigma": 0.12,
-    "flux_min_mjy": 1.0,
-    "flux_max_mjy": 316.23,
-    "spectral_index": 0.39,
-    "spectral_index_sigma": 0.33,
-}
-FIXED = {**SOURCES, "sources_per_deg2_sigma": 0.0, "slope_sigma": 0.0, "spectral_index_sigma": 0.0}
+SOURCES = Foregrounds(
+    sources_per_deg2=32.1,
+    sources_per_deg2_sigma=3.0,
+    slope=2.18,
+    slope_sigma=0.12,
+    flux_min_mjy=1.0,
+    flux_max_mjy=316.23,
+    spectral_index=0.39,
+    spectral_index_sigma=0.33,
+)
+FIXED = SOURCES.model_copy(update={"sources_per_deg2_sigma": 0.0, "slope_sigma": 0.0, "spectral_index_sigma": 0.0})
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
@@ -60,13 +61,13 @@ def test_comap_noise_of_arxiv_1808_07487():
 
 def test_noise_belongs_to_a_voxel():
     comap = load_instrument("comap")
-    of_instrument = {"sigma_uk": 11, "per_voxel_of": "instrument"}
+    of_instrument = Noise(sigma_uk=11, per_voxel_of="instrument")
     assert noise_sigma(of_instrument, comap, PAPER)[0] == pytest.approx(60.6, abs=0.05)
     volumes = (1.5 / 22) ** 2 * 15.625e-3 / ((1.4 / 256) ** 2 * 0.08)
     assert noise_sigma(of_instrument, comap, PAPER) == pytest.approx((11 * math.sqrt(volumes),) * 2)
-    assert noise_sigma({"sigma_uk": 3.47}, comap, PAPER) == (3.47, 3.47)
-    assert noise_sigma({"sigma_uk": [0, 3.47]}, comap, PAPER) == (0.0, 3.47)
-    assert noise_sigma({"radiometer": True}, comap, PAPER)[1] == pytest.approx(60.54, abs=0.1)
+    assert noise_sigma(Noise(sigma_uk=3.47), comap, PAPER) == (3.47, 3.47)
+    assert noise_sigma(Noise(sigma_uk=[0, 3.47]), comap, PAPER) == (0.0, 3.47)
+    assert noise_sigma(Noise(radiometer=True), comap, PAPER)[1] == pytest.approx(60.54, abs=0.1)
     # the same sky and band in voxels 8 times as large: √8 less noise each, the same once pooled to the same blocks
     half = Grid(1.4, 128, 50, 26.0, 34.0, 115.27, "uK", 2, 5)
     coarse = noise_sigma(of_instrument, comap, half)[0]
@@ -229,23 +230,23 @@ def test_foregrounds_add_to_each_map_its_own():
     found = add_foregrounds(maps, FIXED, SMALL, stream()) - 5
     assert torch.allclose(found, draw_foregrounds(3, FIXED, SMALL, stream()), rtol=1e-4, atol=1e-2)
     assert not torch.equal(found[0], found[1])
-    none = add_foregrounds(maps, {**FIXED, "sources_per_deg2": 0.0}, SMALL, stream())
+    none = add_foregrounds(maps, FIXED.model_copy(update={"sources_per_deg2": 0.0}), SMALL, stream())
     assert torch.equal(none, maps)
 
 
 def test_noise_that_grows_towards_the_edges_takes_the_same_time():
     """σ² ∝ 1/t, t ∝ R^(-2 r²): inverse variances add up as those of flat noise; σ at a side is R times the centre's."""
     grid = Grid(1.4, 64, 8, 26.0, 34.0, 115.27)
-    assert noise_pattern({"sigma_uk": 1}, grid) is None
-    assert noise_pattern({"sigma_uk": 1, "edge_ratio": 1}, grid) is None
-    pattern = noise_pattern({"sigma_uk": 1, "edge_ratio": 3}, grid)
+    assert noise_pattern(Noise(sigma_uk=1), grid) is None
+    assert noise_pattern(Noise(sigma_uk=1, edge_ratio=1), grid) is None
+    pattern = noise_pattern(Noise(sigma_uk=1, edge_ratio=3), grid)
     assert pattern.shape == (64, 64)
     assert np.mean(1 / pattern**2) == pytest.approx(1)
     r = (np.arange(64) + 0.5) / 32 - 1
     np.testing.assert_allclose(pattern[:, 31] / pattern[31, 31], 3 ** (r**2 - r[31] ** 2))
     np.testing.assert_allclose(pattern, pattern.T)
     np.testing.assert_allclose(pattern, pattern[::-1])
-    pooled = noise_pattern({"sigma_uk": 1, "edge_ratio": 3}, Grid(1.4, 64, 8, 26.0, 34.0, 115.27, "uK", 4, 2))
+    pooled = noise_pattern(Noise(sigma_uk=1, edge_ratio=3), Grid(1.4, 64, 8, 26.0, 34.0, 115.27, "uK", 4, 2))
     blocks = (pattern**2).reshape(16, 4, 16, 4).sum((1, 3))  # variances of a sum of independent voxels add
     np.testing.assert_allclose(pooled * 4, np.sqrt(blocks))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rival_toys import GRID as FINE
-from rival_toys import SETTINGS, Normals, halos_of
+from rival_toys import Normals, halos_of, rival_options
 
 from limelight.cosmology import Cosmology
 from limelight.data.shard import Rows
@@ -34,6 +34,7 @@ from limelight.probes.line_intensity.rival.fields import make_measure, paint_sha
 from limelight.probes.line_intensity.rival.shapes import SHAPES
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.shards import line_header, pool_map
+from limelight.study.sections import Imnn
 
 GRID = replace(FINE, pool_pixels=4, pool_channels=5)
 CENTER, COSMOLOGY, HALOS = np.zeros(2), Cosmology(), halos_of(1)
@@ -43,8 +44,8 @@ SCATTER = np.random.default_rng(2).standard_normal(len(HALOS.mass_msun))  # one 
 MODELS = ("li", "comap", "breysse", "padmanabhan")
 
 
-def entry(model: str, **changes) -> dict:
-    return {"model": model, "prior": "fiducial", "parameters": {}, "draws": 1, "name": model, **changes}
+def entry(model: str, **changes) -> MapDataset:
+    return MapDataset.model_validate({"model": model, "prior": "fiducial", "draws": 1, **changes})
 
 
 def means(model: str) -> dict[str, float]:
@@ -91,22 +92,23 @@ def one_subfield(monkeypatch):
         monkeypatch.setattr(module, "read_subfield_halos", lambda path: [(0, HALOS)])
 
 
-def by_study(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
-    field, model = prepare_field(HALOS, grid, CENTER, COSMOLOGY), get_model(line_model["model"])
+def by_study(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
+    field, model = prepare_field(HALOS, grid, CENTER, COSMOLOGY), get_model(line_model.model)
     cube, _, n_above = paint_draw(field, model, line_model, EDGES, normals_of(grid), "here")
     return pool_map(cube, grid, 0.0), -np.diff(n_above)
 
 
-def by_simulation(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
-    (field,), model = simulate.light_fields(["any"], line_model, grid, [3], 0), get_model(line_model["model"])
+def by_simulation(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
+    (field,), model = simulate.light_fields(["any"], line_model, grid, [3], 0), get_model(line_model.model)
     assert field.precision == np.float32
     return simulate.simulate_map(field, model, means(model.name), line_model, 0.0, EDGES, normals_of(grid))
 
 
-def by_fisher(line_model: dict, grid, monkeypatch) -> tuple[np.ndarray, None]:
+def by_fisher(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, None]:
     monkeypatch.setattr(simulate, "generator", lambda *key: normals_of(grid))
-    options = {"simulations": 1, "derivatives": 1, "step": 0.1}
-    fiducial, *_ = simulate.fisher_maps(["any"], {**line_model, "prior": "10%"}, grid, 0.0, options, 1)
+    options = Imnn.model_construct(simulations=1, derivatives=1, step=0.1)
+    line_model = line_model.model_copy(update={"prior": "10%"})
+    fiducial, *_ = simulate.fisher_maps(["any"], line_model, grid, 0.0, options, 1)
     return fiducial[0], None
 
 
@@ -129,7 +131,7 @@ def test_every_road_gives_the_same_light(road, model, unit, one_subfield, monkey
 def test_the_rivals_road_gives_the_same_light(model):
     """Its voxels hold mean temperatures; its maps are at amplitude 0, over 10^offset."""
     fine = replace(GRID, pool_pixels=1, pool_channels=1)
-    measure = make_measure({**SETTINGS, "pool_pixels": 4, "pool_channels": 5, "min_modes": 1}, fine, COSMOLOGY, 0.0)
+    measure = make_measure(rival_options(pool_pixels=4, pool_channels=5, min_modes=1), fine, COSMOLOGY, 0.0)
     plan = replace(plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1)), lightcone=3)
     (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure), SHAPES[model]
     (amplitude,), (own,) = shape.split(np.array([list(means(model).values())]))
@@ -154,9 +156,9 @@ def test_a_cut_removes_the_halos_at_or_above_it_on_every_road(road, model, one_s
 
 
 def test_a_halo_at_the_cut_is_removed():
-    found = cut_luminosities(np.array([4.9, 5.0, 5.1, -np.inf]), {"log10_lum_cut": 5.0})
+    found = cut_luminosities(np.array([4.9, 5.0, 5.1, -np.inf]), entry("li", log10_lum_cut=5.0))
     assert found.tolist() == [4.9, -np.inf, -np.inf, -np.inf]
-    assert cut_luminosities(np.array([9.0]), {}).tolist() == [9.0]
+    assert cut_luminosities(np.array([9.0]), entry("li")).tolist() == [9.0]
 
 
 @pytest.mark.parametrize("road", ROADS[:2])
@@ -166,7 +168,7 @@ def test_mean_temperatures_are_those_of_the_map_without_its_cut_sources(road, on
     cut = float(np.quantile(log10_lum, 0.97))
     field = prepare_field(HALOS, GRID, CENTER, COSMOLOGY)
     in_order = get_model("li").log10_luminosity(*field.properties, means("li"), normals_of(GRID))
-    whole, kept = (halo_light(field, in_order, line).mean_uk for line in ({}, {"log10_lum_cut": cut}))
+    whole, kept = (halo_light(field, in_order, line).mean_uk for line in (entry("li"), entry("li", log10_lum_cut=cut)))
     cube, _ = truth(np.where(log10_lum < cut, log10_lum, -np.inf))
     assert kept == pytest.approx(cube.sum() / GRID.voxels)
     assert kept < 0.9 * whole
@@ -184,7 +186,7 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
         for line_model in (entry(model), entry(model, log10_lum_cut=cut)):
             samples = money.ideal_intervals(["any"], painted(line_model), settings_of(line_model), 1, 5).samples[0]
             above = samples[:, EDGES[:-1] >= cut]
-            assert (above.sum() > 0) == ("log10_lum_cut" not in line_model)
+            assert (above.sum() > 0) == (line_model.log10_lum_cut is None)
             if model != "li":
                 kept = cut_luminosities(log10_lum, line_model)
                 np.testing.assert_array_equal(samples, np.tile(truth(kept)[1], (5, 1)))
@@ -193,16 +195,15 @@ def test_the_ideal_counts_no_source_at_or_above_the_cut(one_subfield):
 LABELS = {"log10_lum_min": 3.0, "log10_lum_max": 6.5, "bins": 21}
 
 
-def settings_of(line_model: dict) -> ShardSettings:
+def settings_of(line_model: MapDataset) -> ShardSettings:
     cone = LightconeSettings(1, COSMOLOGY, None, GRID.freq_min_ghz, GRID.freq_max_ghz, GRID.rest_freq_ghz)
-    dataset = MapDataset.model_validate({key: value for key, value in line_model.items() if key != "name"})
-    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model["name"], dataset, None)
+    maps = MapSettings(SubfieldSettings(cone, None), GRID, LABELS, line_model.model, line_model, None)
     return ShardSettings(maps, GRID, 0.0)
 
 
-def painted(line_model: dict) -> Rows:
+def painted(line_model: MapDataset) -> Rows:
     """The maps of HALOS, as a shard holds them."""
-    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model["name"], line_model, LABELS, GRID, 1))
+    maps = list(paint_subfields(Table(), [(0, HALOS)], line_model.model, line_model, LABELS, GRID, 1))
     n = len(maps)
     return Rows(
         header=line_header(GRID, 0.0, LABELS, {}),
@@ -214,7 +215,7 @@ def painted(line_model: dict) -> Rows:
         theta=np.array([list(one.parameters.values()) for one in maps]),
         parameter_names=list(maps[0].parameters),
         group=np.full(n, 3),
-        dataset=np.repeat(line_model["name"], n),
+        dataset=np.repeat(line_model.model, n),
         rows={"subfield": np.zeros(n, int), "draw": np.arange(n)},
     )
 
@@ -224,7 +225,7 @@ def painted(line_model: dict) -> Rows:
 def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
     """The same places and luminosities painted by paint(); the cut lies within the second bin, or on its lower edge."""
     grid, edges, extra = replace(GRID, unit=unit), np.array([4.5, 5.0, 5.5, 6.0]), np.array([40, 30, 20])
-    line_model = {} if cut is None else {"log10_lum_cut": cut}
+    line_model = entry("li") if cut is None else entry("li", log10_lum_cut=cut)
     allowed = allowed_extra(extra, edges, line_model)
     assert allowed.tolist() == {None: [40, 30, 20], 5.1: [40, 30, 0], 5.0: [40, 0, 0]}[cut]
     found = light_of_extra(allowed, edges, grid, 4.0, CENTER, COSMOLOGY, np.random.default_rng(3), line_model)
@@ -246,7 +247,7 @@ def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
 def test_a_field_in_float32_is_the_same_in_half_the_memory():
     fields = [prepare_field(HALOS, GRID, CENTER, COSMOLOGY, precision=kind) for kind in (np.float64, np.float32)]
     log10_lum = [get_model("breysse").log10_luminosity(*field.properties, means("breysse"), None) for field in fields]
-    lights = [halo_light(field, lum, {}) for field, lum in zip(fields, log10_lum, strict=True)]
+    lights = [halo_light(field, lum, entry("breysse")) for field, lum in zip(fields, log10_lum, strict=True)]
     assert [light.per_halo.dtype for light in lights] == [np.float64, np.float32]
     np.testing.assert_allclose(lights[1].per_halo, lights[0].per_halo, rtol=1e-5)
     assert lights[1].mean_uk == pytest.approx(lights[0].mean_uk, rel=1e-5)

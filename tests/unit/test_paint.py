@@ -11,6 +11,7 @@ from limelight.errors import LimelightError
 from limelight.halos.catalogue import HaloCatalogue, observed_redshift
 from limelight.halos.config import Subfields as SubfieldCuts
 from limelight.halos.subfields import SubfieldHalos, Subfields, cut_subfields, plan_subfields
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import (
@@ -164,12 +165,12 @@ def fields(n_subfields: int = 2) -> tuple[Subfields, list]:
     return table, halos
 
 
-def painted(settings: dict, keep=lambda halos: halos, seed: int = 5) -> list:
+def painted(settings: MapDataset, keep=lambda halos: halos, seed: int = 5) -> list:
     table, halos = fields()
     return list(paint_subfields(table, keep(halos), "li10", settings, LABELS, GRID, seed))
 
 
-LI10 = {"model": "li", "prior": "10%", "parameters": {}, "draws": 2}
+LI10 = MapDataset(model="li", prior="10%", draws=2)
 
 
 def test_paint_subfields_rows_labels_and_streams():
@@ -183,7 +184,7 @@ def test_paint_subfields_rows_labels_and_streams():
         assert one.n_above[0] > 0
         assert one.volume_mpc3 == pytest.approx(GRID.volume_mpc3(Cosmology(), (0.7, 0)))  # both mirror images
     # each map hangs on its own key alone: not on the other subfields, not on the number of draws
-    alone = painted({**LI10, "draws": 1}, keep=lambda halos: halos[1:])
+    alone = painted(LI10.model_copy(update={"draws": 1}), keep=lambda halos: halos[1:])
     assert np.array_equal(alone[0].cube, maps[2].cube)
     assert alone[0].parameters == maps[2].parameters
     assert not np.array_equal(painted(LI10, seed=6)[0].cube, maps[0].cube)
@@ -191,7 +192,7 @@ def test_paint_subfields_rows_labels_and_streams():
 
 def test_labels_count_the_halos_of_the_map_only():
     """A power law without scatter: counts known from the masses of those halos whose frequency lies in the band."""
-    settings = {"model": "breysse", "prior": "fiducial", "parameters": {}, "draws": 1}
+    settings = MapDataset(model="breysse", prior="fiducial", draws=1)
     table, halos = fields()
     for one, (_, part) in zip(painted(settings), halos, strict=True):
         nu = 115.27 / (1 + part.redshift_observed.astype(np.float64))
@@ -202,7 +203,7 @@ def test_labels_count_the_halos_of_the_map_only():
 
 
 def test_parameters_are_redrawn_until_the_mean_temperature_fits():
-    settings = {**LI10, "prior": "full", "draws": 6, "mean_temperature_uk": [1e-5, 1.0]}
+    settings = MapDataset(model="li", prior="full", draws=6, mean_temperature_uk=[1e-5, 1.0])
     for one in painted(settings):
         assert 1e-5 <= one.cube.mean(dtype=np.float64) <= 1.0
     jansky = list(
@@ -215,7 +216,7 @@ def test_parameters_are_redrawn_until_the_mean_temperature_fits():
 
 def test_a_range_out_of_reach_is_a_clear_error():
     with pytest.raises(LimelightError, match=r"mean_temperature_uk.*no map in \[10.0, 20.0\]"):
-        painted({**LI10, "mean_temperature_uk": [10.0, 20.0]})
+        painted(LI10.model_copy(update={"mean_temperature_uk": [10.0, 20.0]}))
 
 
 def test_overflow_is_a_clear_error():
@@ -225,8 +226,7 @@ def test_overflow_is_a_clear_error():
 
 
 def test_a_cut_leaves_out_the_brightest_sources_and_nothing_else():
-    settings = {**LI10, "draws": 2}
-    for whole, cut in zip(painted(settings), painted({**settings, "log10_lum_cut": 5.0}), strict=True):
+    for whole, cut in zip(painted(LI10), painted(LI10.model_copy(update={"log10_lum_cut": 5.0})), strict=True):
         edges = 3.5 + 3.5 / 49 * np.arange(50 + EXTENSION_BINS)
         first = np.searchsorted(edges, 5.0 - 1e-9)
         assert cut.n_above[first:].sum() == 0 < whole.n_above[first]

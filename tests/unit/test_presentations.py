@@ -23,6 +23,7 @@ from training_toys import (
     toys,
 )
 
+from limelight.probes.line_intensity.config import Noise
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
 from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.probes.line_intensity.presentation import dim_steps, dimmed
@@ -199,7 +200,7 @@ def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
 
 def test_noise_ranges_reach_the_presentation():
     how = presentation(settings(noise={"a": {"sigma_uk": [2, 4]}}))
-    assert how.noise == ((2.0, 4.0),) == (noise_sigma({"sigma_uk": [2, 4]}, {}, GRID),)
+    assert how.noise == ((2.0, 4.0),) == (noise_sigma(Noise(sigma_uk=[2, 4]), {}, GRID),)
 
 
 def test_a_test_is_observed_by_its_own_noise_and_the_networks_preprocessing_and_never_augmented():
@@ -260,7 +261,7 @@ def test_noise_that_grows_towards_the_edges_does_so_in_what_is_shown():
     flat, edges = {"flat": {"sigma_uk": 5}}, {"edges": {"sigma_uk": 5, "edge_ratio": 3}}
     how = presentation(settings(noise=edges, network=RAW))
     spread = how.observe(torch.zeros(4000, *SHAPE), generator()).std(dim=(0, 1, 4)).numpy()
-    expected = noise_pattern(edges["edges"], GRID) * 5 * pooled_sigma(GRID)[0]
+    expected = noise_pattern(Noise(**edges["edges"]), GRID) * 5 * pooled_sigma(GRID)[0]
     np.testing.assert_allclose(spread, expected, rtol=0.06)
     assert spread[0, 0] > 1.5 * spread[SHAPE[1] // 2, SHAPE[2] // 2]
     both = presentation(settings(noise=flat | edges, network=RAW))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rival_toys import GRID, LINE_MODEL, SETTINGS, SIGMA, Normals, halos_of, toy_fields
+from rival_toys import GRID, SIGMA, Normals, halos_of, line_model, rival_options, toy_fields
 from scipy import stats
 
 from limelight.cosmology import Cosmology
@@ -14,6 +14,7 @@ from limelight.errors import LimelightError
 from limelight.halos.subfields import (
     SubfieldHalos,
 )
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.paint import paint
@@ -45,15 +46,22 @@ from limelight.seeds import generator
 def toy():
     fields, measure = toy_fields(16)
     emulator = make_emulator(
-        fields, get_model("li"), SHAPES["li"], LINE_MODEL, SETTINGS, measure, {"some": SIGMA, "none": 0.0}, seed=3
+        fields,
+        get_model("li"),
+        SHAPES["li"],
+        line_model(),
+        rival_options(),
+        measure,
+        {"some": SIGMA, "none": 0.0},
+        seed=3,
     )
     return fields, measure, emulator
 
 
 def rival_of(toy, noise="some", **changes):
     _, measure, emulator = toy
-    settings, sigma = {**SETTINGS, **changes}, {"some": SIGMA, "none": 0.0}[noise]
-    return make_rival(emulator, get_model("li"), SHAPES["li"], LINE_MODEL, settings, measure, noise, sigma)
+    settings, sigma = rival_options(**changes), {"some": SIGMA, "none": 0.0}[noise]
+    return make_rival(emulator, get_model("li"), SHAPES["li"], line_model(), settings, measure, noise, sigma)
 
 
 @pytest.mark.parametrize("name", list(SHAPES))
@@ -177,10 +185,10 @@ def test_emulator_of_a_double_power_law_between_its_nodes():
     """Four coordinates of shape under COMAP's data-driven prior: 0.3 σ of one map's summaries in the median."""
     shape, model = SHAPES["comap"], get_model("comap")
     fields, measure = toy_fields(16, shape=shape)
-    line_model = {"model": "comap", "prior": "data_driven", "parameters": {}, "mean_temperature_uk": [0.05, 10.0]}
-    settings = {**SETTINGS, "nodes": 150, "simulations": 400}
-    emulator = make_emulator(fields, model, shape, line_model, settings, measure, {"some": SIGMA}, seed=3)
-    rival = make_rival(emulator, model, shape, line_model, settings, measure, "some", SIGMA)
+    dataset = line_model(model="comap", prior="data_driven", mean_temperature_uk=[0.05, 10.0])
+    settings = rival_options(nodes=150, simulations=400)
+    emulator = make_emulator(fields, model, shape, dataset, settings, measure, {"some": SIGMA}, seed=3)
+    rival = make_rival(emulator, model, shape, dataset, settings, measure, "some", SIGMA)
     off = check_between_nodes(rival, fields[:12], measure, shape, 60, 1)
     assert np.median(off) < 0.3
     assert np.quantile(off, 0.9) < 1.5
@@ -222,7 +230,7 @@ def test_prior_draws_keep_the_cuts(toy):
     assert rival.log_posterior(outside, np.zeros(rival.covariances.shape[1])).tolist() == [-math.inf] * 2
     with pytest.raises(LimelightError, match="a width in every parameter"):
         make_rival(
-            toy[2], get_model("li"), SHAPES["li"], {**LINE_MODEL, "prior": "fiducial"}, SETTINGS, toy[1], "some", 1.0
+            toy[2], get_model("li"), SHAPES["li"], line_model(prior="fiducial"), rival_options(), toy[1], "some", 1.0
         )
 
 
@@ -277,7 +285,7 @@ def mock_runs(toy, count: int, steps: int, folder: Path, seed: int) -> np.ndarra
     for i, field in enumerate(held):
         cube, offset = paint_shape(field, SHAPES["li"], shapes[i], field.normals(seed), measure)
         data = observe(cube * np.float32(10 ** (offset + amplitude[i])), SIGMA, measure, seed, "mock", i)
-        samples, _ = sample_posterior(rival, data, {**SETTINGS, "steps": steps}, folder, "k", seed, i)
+        samples, _ = sample_posterior(rival, data, rival_options(steps=steps), folder, "k", seed, i)
         low, high = np.quantile(samples, [0.025, 0.975], axis=0)
         inside.append((planted[i] >= low) & (planted[i] <= high))
     return np.array(inside)
@@ -322,4 +330,4 @@ def test_geometry_that_a_rival_cannot_measure():
         ({}, replace(GRID, unit="Jy/sr"), "uK"),
     ):
         with pytest.raises(LimelightError, match=words):
-            make_measure({**SETTINGS, **changes}, grid, Cosmology(), 0.0)
+            make_measure(rival_options(**changes), grid, Cosmology(), 0.0)

@@ -11,6 +11,7 @@ from limelight.cosmology import Cosmology
 from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.files import provenance
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS
 from limelight.probes.line_intensity.maps.files import open_maps, read_map, write_maps
 from limelight.probes.line_intensity.maps.paint import paint_subfields
@@ -95,7 +96,7 @@ def test_the_shard_holds_the_pooled_maps_and_their_counts(files):
 
 
 def test_several_shards_stand_one_after_the_other(files, tmp_path):
-    padmanabhan = {"model": "padmanabhan", "prior": "fiducial", "parameters": {}, "draws": 1}
+    padmanabhan = MapDataset(model="padmanabhan", prior="fiducial", draws=1)
     other = make_files(tmp_path, lightcone=4, settings=padmanabhan, name="pad")[1]
     both = read_shards([files[1], other])
     assert both.group.tolist() == [3] * 6 + [4] * 2

@@ -55,8 +55,8 @@ def make_measure(settings: RivalOptions, grid: Grid, cosmology: Cosmology, beam_
     shells = power_bins(coarse.shape, voxel, np.logspace(*settings.log10_k, settings.k_bins + 1))
     keep = shells.modes >= settings.min_modes
     if not keep.any():
-        expected = f"shells of {settings['min_modes']} modes or more"
-        raise problem("rival: log10_k", f"{settings['log10_k']}: none", expected, "choose wave numbers that maps hold")
+        expected = f"shells of {settings.min_modes} modes or more"
+        raise problem("rival: log10_k", f"{settings.log10_k}: none", expected, "choose wave numbers that maps hold")
     edges = temperature_edges(*settings.temperature_uk, settings.temperature_bins, settings.spacing)
     return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin)
 
@@ -103,7 +103,7 @@ def paint_shape(
     log10_lum = log10_luminosity(shape, field.x, 0.0, values, normals)
     offset = float(log10_lum.max(initial=-300.0))
     log10_lum -= np.float32(offset)
-    cube = bin_light(field.halos, halo_light(field.halos, log10_lum, {}).per_halo)
+    cube = bin_light(field.halos, halo_light(field.halos, log10_lum).per_halo)
     return smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg), offset
 
 
