@@ -27,10 +27,10 @@ from limelight.probes.line_intensity.rival.emulator import read_emulator
 from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields
 from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, make_rival, prior_draws, sample_posterior
 from limelight.probes.line_intensity.rival.shapes import get_shape
-from limelight.probes.line_intensity.rival.stage import rival_sigma, study_geometry
+from limelight.probes.line_intensity.rival.stage import rival_measure, rival_sigma
+from limelight.probes.line_intensity.settings import emulator_settings
 from limelight.seeds import generator
 from limelight.study.config import load_study
-from limelight.study.legacy import stage_settings
 
 COLUMNS = (
     "noise", "covariance", "run", "lightcone", "subfield", "parameter", "planted", "low95", "median", "high95", "in95",
@@ -52,33 +52,31 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     study = load_study(args.config)
-    entry = study["rival"][args.rival]
-    settings = stage_settings(study, "rival_emulator", args.rival)
-    settings["rival"] = {**entry, "covariance": args.covariance}
-    line_model = settings["line_model"]
-    model, shape = get_model(line_model["model"], line_model["parameters"]), get_shape(line_model["model"])
+    settings = emulator_settings(study, args.rival)
+    options, dataset = study.rival[args.rival].model_copy(update={"covariance": args.covariance}), settings.dataset
+    model, shape = get_model(dataset.model, dataset.parameters), get_shape(dataset.model)
     emulator, fields = read_emulator(args.emulator), []
     for path in args.subfields:
         table = read_subfields(path)
-        grid, measure = study_geometry(settings, table.cosmology)
+        measure = rival_measure(settings, table.cosmology)
         fields += prepare_fields(table, read_subfield_halos(path), shape, measure)
-    sigma = rival_sigma(study["observation"]["noise"][args.noise], settings["instrument"], grid, entry)
-    rival = make_rival(emulator, model, shape, line_model, settings["rival"], measure, args.noise, sigma)
-    planted = prior_draws(rival, args.runs, generator(study["seed"], "rival mocks"))
+    sigma = rival_sigma(study.observation.noise[args.noise], settings)
+    rival = make_rival(emulator, model, shape, dataset, options, measure, args.noise, sigma)
+    planted = prior_draws(rival, args.runs, generator(study.seed, "rival mocks"))
     amplitude, shapes = shape.split(planted)
     # what is planted hangs on the number of runs
-    key = settings_hash([settings, args.noise, args.runs, float(emulator.outputs.sum()), LIKELIHOOD])
+    key = settings_hash([settings, options, args.noise, args.runs, float(emulator.outputs.sum()), LIKELIHOOD])
     rows = list(csv.DictReader(args.output.open(encoding="utf-8"))) if args.output.is_file() else []
     done = {int(r["run"]) for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)}
     for run in range(args.runs):
         if run in done:
             continue
         field, truth = fields[run % len(fields)], planted[run]
-        cube, offset = paint_shape(field, shape, shapes[run], field.normals(study["seed"], 10**6 + run), measure)
+        cube, offset = paint_shape(field, shape, shapes[run], field.normals(study.seed, 10**6 + run), measure)
         cube = cube * np.float32(10 ** (offset + amplitude[run]))
-        data = observe(cube, sigma, measure, study["seed"], "noise of rival mocks", run)
+        data = observe(cube, sigma, measure, study.seed, "noise of rival mocks", run)
         start = time.process_time()
-        samples, checks = sample_posterior(rival, data, settings["rival"], args.chains / key, key, study["seed"], run)
+        samples, checks = sample_posterior(rival, data, options, args.chains / key, key, study.seed, run)
         seconds = time.process_time() - start
         found, _, places = rival.predict(truth[None])
         chi2 = rival.hartlap * rival.chi2(found, places, data)[0][0]

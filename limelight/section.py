@@ -5,14 +5,13 @@ converted: a yes/no is no number, 1.5 no whole number, and neither NaN nor infin
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError, core_schema
 
-ABSENT = object()
 S = TypeVar("S", bound="Section")
 
 
@@ -20,26 +19,6 @@ class Section(BaseModel):
     """A part of the config. Keys that were not given and have no default are None."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    # TRANSITION: read like a dict, in which keys that are None are absent. To go once all rooms read attributes.
-    def __getitem__(self, key: str) -> object:
-        value = self.get(key, ABSENT)
-        if value is ABSENT:
-            raise KeyError(key)
-        return value
-
-    def __contains__(self, key: str) -> bool:
-        return self.get(key, ABSENT) is not ABSENT
-
-    def get(self, key: str, default: object = None) -> object:
-        value = getattr(self, key) if key in type(self).model_fields else None
-        return default if value is None else value
-
-    def keys(self) -> list[str]:
-        return [key for key in type(self).model_fields if key in self]
-
-    def items(self) -> Iterator[tuple[str, object]]:
-        return ((key, self[key]) for key in self.keys())
 
 
 def plain(settings: object) -> object:

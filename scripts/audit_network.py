@@ -45,7 +45,7 @@ def main() -> None:
     network = load_model(args.network, device)
     name = network[1]["network"]
     if name not in study.networks:
-        raise problem(args.network, f"network '{name}'", f"one of {', '.join(study['networks'])}", "choose one")
+        raise problem(args.network, f"network '{name}'", f"one of {', '.join(study.networks)}", "choose one")
     control = load_model(args.control, device) if args.control else None
     settings, probe = audit_settings(study, name), load_probe(study.probe)
     torch.set_num_threads(settings.evaluation.trained.threads)

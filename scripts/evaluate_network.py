@@ -41,13 +41,11 @@ def main() -> None:
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study.tests:
-        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
+        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study.tests)}", "choose one")
     device = pick_device(args.device)
     module, info = load_model(args.network, device)
     if info["network"] not in study.networks:
-        raise problem(
-            args.network, f"network '{info['network']}'", f"one of {', '.join(study['networks'])}", "choose one"
-        )
+        raise problem(args.network, f"network '{info['network']}'", f"one of {', '.join(study.networks)}", "choose one")
     settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
     torch.set_num_threads(settings.trained.threads)
     found, history = read_shards(args.data), read_history(args.history)

@@ -46,7 +46,7 @@ def main() -> None:
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study.tests:
-        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study['tests'])}", "choose one")
+        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study.tests)}", "choose one")
     device = pick_device(args.device)
     posterior = load_posterior(args.posterior, device)
     name, known = args.name or posterior.content["posterior"], ", ".join(study.posteriors) or "none"

@@ -57,7 +57,7 @@ def main() -> None:
     trunk, info = load_model(args.network, device)
     if info["network"] != network.name:
         found, fix = f"network '{info['network']}'", "give the right model.pt"
-        raise problem(args.network, found, f"'{network['name']}', on which posterior {args.posterior} stands", fix)
+        raise problem(args.network, found, f"'{network.name}', on which posterior {args.posterior} stands", fix)
     training, validation = read_shards(args.train), read_shards(args.validation)
     expected = header_of(study, network.network.datasets[0])
     check_shards("--train", training, expected, network.splits["train"])

@@ -1,4 +1,4 @@
-"""Which code a stage runs beyond what its script names: what the study chose by name, and what the engine calls of the probe.
+"""Which code a stage runs beyond what its script names: the study's choices by name, and the probe's hooks.
 
 limelight.codehash hashes these dotted strings together with the script, so that an edit of the chosen architecture or of the
 probe's presentation retrains a network, and an edit of another architecture or of the probe's figures does not.

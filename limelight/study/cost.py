@@ -211,8 +211,8 @@ def costs(study: Study, jobs: Mapping[str, int]) -> list[dict]:
     """One row per stage of what a study costs.
 
     jobs: number of jobs by rule (a dry run tells). Columns: jobs, cores, gpus, memory_gb, minutes (expected, longest job),
-    limit_min, core_hours, gpu_hours, kept_gb (on disk when the study is done), temporary_gb (of one realisation at work, gone
-    afterwards).
+    limit_min, core_hours, gpu_hours, kept_gb (on disk when the study is done), temporary_gb (while one realisation is at
+    work).
     """
     known = stage_costs(study)
     count: dict[str, int] = {}

@@ -44,7 +44,8 @@ def make_files(
     """Write a maps file of one light-cone and its shard; return their paths."""
     table, halos = subfields(lightcone)
     maps, shard = folder / f"maps_{name}_{lightcone}.h5", folder / f"shard_{name}_{lightcone}.h5"
-    painted = paint_subfields(table, halos, name, settings, LABELS, grid, study_seed=5)
-    write_maps(maps, painted, table, grid, name, settings, LABELS, provenance({}, 5))
+    dataset = MapDataset.model_validate(settings)
+    painted = paint_subfields(table, halos, name, dataset, LABELS, grid, study_seed=5)
+    write_maps(maps, painted, table, grid, name, dataset, LABELS, provenance({}, 5))
     pool_maps(shard, maps, grid, beam, provenance({}, 5))
     return maps, shard

@@ -327,7 +327,8 @@ def test_a_table_keeps_integers_rounds_floats_and_leaves_unknown_fields_empty(tm
         {"count": np.int64(0), "value": 1e-9 / 3, "left out": 1},
         {"name": [1.0, 3.0], "value": 5, "other": True},
     ]
-    expected = 'value,name,count,other\n1.2346e+06,"a, b",1234567,0.1\n,"the ""best""",3,\n3.3333e-10,,0,\n5,"[1.0, 3.0]",,True\n'
+    head = "value,name,count,other\n"
+    expected = head + '1.2346e+06,"a, b",1234567,0.1\n,"the ""best""",3,\n3.3333e-10,,0,\n5,"[1.0, 3.0]",,True\n'
     assert csv_text(rows, 5, ("value", "name", "count", "other")) == expected
     columns = {"bin": np.arange(2), "x": np.array([0.1 + 0.2, np.inf]), "y": ["one", "two"]}
     write_csv(tmp_path / "t.csv", columns, digits=17)

@@ -256,7 +256,11 @@ def test_a_small_network_beats_the_prior_and_not_the_exact_posterior(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mdn", "npe"])
 def test_a_longer_training_comes_close_to_the_exact_posterior(tmp_path, kind):
-    posterior = {"network": "reader", "kind": kind, "presentations": 8, "samples": 400}
+    posterior = {"network": "reader", "kind": kind, "presentations": 4, "samples": 400}
+    posterior |= {
+        "training": {"epochs": 25, "batch_size": 256, "learning_rate": 2.0e-3},
+        "npe": {"transforms": 3, "hidden": 32},
+    }
     training = {"epochs": 40, "batch_size": 32, "learning_rate": 4.0e-3}
     study = _study(train_to=11, test=(13, 14), training=training, posteriors={"head": posterior})
     evaluation, intervals, _, spread = learn(study, tmp_path)

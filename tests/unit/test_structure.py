@@ -25,13 +25,6 @@ FLOORS = (
     {"describe"},
     {"probes"},
 )
-# What is still to be moved; both sets are to be empty.
-KNOWS_A_PROBE = {"study.legacy"}
-UPWARDS = {
-    ("study.legacy", "probes.line_intensity.config"),
-    ("study.legacy", "probes.line_intensity.maps.instrument"),
-    ("study.legacy", "probes.line_intensity.selection"),
-}
 
 
 def modules() -> dict[str, Path]:
@@ -92,7 +85,7 @@ def words_of(tree: ast.AST) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in ENGINE if name not in KNOWS_A_PROBE])
+@pytest.mark.parametrize("name", ENGINE)
 def test_an_engine_module_neither_imports_nor_names_a_probe(name):
     assert not [one for one in imports(name, later=True) if one.split(".")[0] == "probes"]
     for word in words_of(TREES[name]):
@@ -117,18 +110,7 @@ def test_no_probe_imports_another():
 
 def test_imports_run_downwards():
     found = {(name, one) for name in MODULES for one in imports(name) if floor(one) > floor(name)}
-    assert found <= UPWARDS, f"these import upwards: {sorted(found - UPWARDS)}"
-    assert found >= UPWARDS, f"these no longer do; take them off the list: {sorted(UPWARDS - found)}"
-
-
-def test_what_knows_a_probe_is_on_the_list_for_a_reason():
-    knows = {
-        name
-        for name in ENGINE
-        if [one for one in imports(name, later=True) if one.split(".")[0] == "probes"]
-        or (name != "probe" and [word for word in words_of(TREES[name]) for probe in PROBES if probe in word])
-    }
-    assert knows >= KNOWS_A_PROBE, f"take them off the list: {sorted(KNOWS_A_PROBE - knows)}"
+    assert not found, f"these import upwards: {sorted(found)}"
 
 
 def packages(name: str) -> set[str]:

@@ -175,8 +175,8 @@ def line_presentation(
 ) -> LinePresentation:
     """How a network is shown maps: in training with its own observation, in a test with the test's and unchanged.
 
-    A test's observation has no preprocessing: the network's own counts. Refuses a test's noise where a network cannot read
-    the negative values that it makes.
+    A test's observation has no preprocessing of its own: the network's counts. Refuses noise that makes values negative
+    where the network cannot read them.
     """
     grid, beam_fwhm_arcmin = grid_of(header.geometry)
     edges = log10_lum_edges(header.truths["labels"])

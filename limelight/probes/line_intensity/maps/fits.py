@@ -111,9 +111,9 @@ def kind_of(path: str | Path) -> str:
 def read_cube(path: str | Path, index: int = 0) -> tuple[np.ndarray, dict]:
     """A cube (x, y, f) float32 and its geometry, from FITS or from a limelight maps file or shard (its map `index`).
 
-    The geometry is that of a network's training maps (the geometry of their header): size_deg, pixels, channels, freq_min_ghz,
-    freq_max_ghz, unit, pool_pixels, pool_channels (how many fine voxels each voxel of the file sums; pixels and channels
-    count fine ones) and, where the file says so, rest_freq_ghz and beam_fwhm_arcmin. x grows with right ascension, y with
+    The geometry is as in the header of a network's training maps: size_deg, pixels, channels, freq_min_ghz, freq_max_ghz,
+    unit, pool_pixels, pool_channels (how many fine voxels each voxel of the file sums; pixels and channels count fine
+    voxels) and, where the file says so, rest_freq_ghz and beam_fwhm_arcmin. x grows with right ascension, y with
     declination, channel 0 is the lowest frequency. Raises LimelightError for other axes, units, shapes, or NaN.
     """
     if Path(path).suffix.lower() in (".fits", ".fit", ".fts", ".gz"):

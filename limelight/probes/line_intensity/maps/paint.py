@@ -135,12 +135,13 @@ def place_sources(
     return Field(grid, channels, index.astype(np.int32), starts, uk, unit, properties)
 
 
-def cut_luminosities(log10_lum: np.ndarray, line_model: MapDataset) -> np.ndarray:
+def cut_luminosities(log10_lum: np.ndarray, line_model: MapDataset | None) -> np.ndarray:
     """log10 luminosities (n,), −inf for those at or above line_model.log10_lum_cut: they are neither painted nor counted.
 
-    A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models.
+    A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models, or
+    None for no cut.
     """
-    if line_model.log10_lum_cut is None:
+    if line_model is None or line_model.log10_lum_cut is None:
         return log10_lum
     return np.where(log10_lum >= line_model.log10_lum_cut, -np.inf, log10_lum)
 
@@ -157,12 +158,9 @@ class Light(NamedTuple):
 def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset | None = None) -> Light:
     """The light of a field's halos, in its precision, from log10 L / Lsun (n,), −inf for none.
 
-    line_model: an entry of the config's line_models, whose log10_lum_cut and mean_temperature_uk are heeded; by default
-    nothing is cut and every mean temperature allowed.
+    line_model: an entry of the config's line_models, for its log10_lum_cut and mean_temperature_uk; None: neither.
     """
-    log10_lum = np.asarray(log10_lum, field.precision)
-    if line_model is not None:
-        log10_lum = cut_luminosities(log10_lum, line_model)
+    log10_lum = cut_luminosities(np.asarray(log10_lum, field.precision), line_model)
     with np.errstate(over="ignore", invalid="ignore"):
         light = _ten_to(log10_lum)
         mean_uk = float(light @ field.uk_per_lsun) / field.grid.voxels

@@ -234,7 +234,7 @@ def make_emulator(
     """
     chosen = fields[:: max(1, len(fields) // settings.realisations)][: settings.realisations]
     if len(chosen) < settings.realisations:
-        expected = f"{settings['realisations']} (rival.realisations)"
+        expected = f"{settings.realisations} (rival.realisations)"
         raise problem("rival", f"{len(fields)} training subfields", expected, "use fewer, or more light-cones")
     counts, weight, edges = feature_histogram(fields)
     weight = weight / measure.grid.voxels

@@ -55,8 +55,8 @@ def make_measure(settings: RivalOptions, grid: Grid, cosmology: Cosmology, beam_
     shells = power_bins(coarse.shape, voxel, np.logspace(*settings.log10_k, settings.k_bins + 1))
     keep = shells.modes >= settings.min_modes
     if not keep.any():
-        expected = f"shells of {settings['min_modes']} modes or more"
-        raise problem("rival: log10_k", f"{settings['log10_k']}: none", expected, "choose wave numbers that maps hold")
+        expected = f"shells of {settings.min_modes} modes or more"
+        raise problem("rival: log10_k", f"{settings.log10_k}: none", expected, "choose wave numbers that maps hold")
     edges = temperature_edges(*settings.temperature_uk, settings.temperature_bins, settings.spacing)
     return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin)
 

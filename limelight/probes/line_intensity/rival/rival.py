@@ -114,7 +114,7 @@ def make_rival(
     center, prior = prior_gaussian(model, line_model.prior)
     if np.linalg.matrix_rank(prior) < len(center):
         expected = "a prior with a width in every parameter"
-        raise problem("rival: line_model", f"prior '{line_model['prior']}'", expected, "name one such as full or 10%")
+        raise problem("rival: line_model", f"prior '{line_model.prior}'", expected, "name one such as full or 10%")
     rival = Rival(
         emulator=emulator,
         measure=measure,
