@@ -47,7 +47,7 @@ class Audit:
     """One network audited: k outputs, m rows of test data. Arrays are encoded targets unless they say otherwise."""
 
     network: str
-    settings: dict  # the audit's section of the config; test, datasets of the verdict, number of rows
+    settings: dict  # the audit's section of the config; probe, test, datasets of the verdict, number of rows
     target: dict  # the config's `target`, and `shape`
     axis: OutputAxis
     verdict: np.ndarray  # (k,) of VERDICTS
@@ -159,6 +159,7 @@ def audit(
         settings={
             **plain(options),
             "network_config_hash": config_hash(info),
+            "probe": header.probe,
             "test": {"name": evaluation.test, **probe.describe_test(evaluation, how)},
             "audited_on": list(settings.audited_on),
             "test_rows": len(own),

@@ -18,7 +18,7 @@ from limelight.probes.line_intensity.figures.common import in_quantity
 from limelight.probes.line_intensity.figures.compare import log_ratio
 from limelight.probes.line_intensity.published import MCMC, published_table
 
-COMPARISONS = [name for name in (*LINE_FIGURES, "training_histories") if name not in EACH_NETWORK]
+COMPARISONS = ["training_histories", *(name for name in LINE_FIGURES if name not in (*EACH_NETWORK, "audit"))]
 
 
 @pytest.fixture(scope="module")

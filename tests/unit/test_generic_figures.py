@@ -152,13 +152,16 @@ def test_the_page_says_what_the_audit_found():
     result = audit_toys.of_lines()
     figure = figures.draw("audit", [result])
     assert "reads 6 of 9 bins, 2 partly, remembers 1" in figure.get_suptitle()
-    assert figure.get_suptitle().endswith("400 rows of li10, observed as in test comap noise")
+    assert figure.get_suptitle().endswith("400 maps of li10, observed as in test comap noise")
     by_label = {line.get_label(): line for panel in figure.axes for line in panel.lines}
     told = result.verdict != "too few to tell"
-    for label, column in (("dimming", "dimming_response"), ("always the training mean", "gain_over_mean")):
+    for label, column in (("every source dimmed", "dimming_response"), ("always the training mean", "gain_over_mean")):
         drawn = by_label[label].get_ydata()
         assert drawn[told] == pytest.approx(result.columns[column][told])
         assert np.isnan(drawn[~told]).all()
+    rows = [words.get_text() for panel in figure.axes for words in panel.get_yticklabels()]
+    assert {"li10", "padmanabhan", "no noise", "3 µK"} <= set(rows)
+    assert "sources per bin" in " ".join(panel.get_ylabel() for panel in figure.axes)
     heat = next(panel for panel in figure.axes if panel.get_ylabel() == r"luminosity asked [$L_\odot$]")
     found = np.asarray(heat.collections[0].get_array())
     assert found == pytest.approx(result.interventions["adding"]["response"].T), "the changed bin is the column"
