@@ -88,7 +88,7 @@ class Network(Section):
 
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
-    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d).")
+    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d, convnet).")
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
     training: Training = Training()

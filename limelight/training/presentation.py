@@ -71,9 +71,20 @@ class Presentation(Protocol):
 
 @dataclass(frozen=True)
 class PlainPresentation:
-    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it."""
+    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it.
+
+    Whoever observes in a way of its own must also say what that is without noise and with another noise: without these the
+    audit's clean data would be noisy and its sweep over noise flat. By default there is no preprocessing, and every
+    augmentation is a symmetry.
+    """
 
     target: Target
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        missing = [name for name in ("silent", "with_noise") if getattr(cls, name) is getattr(PlainPresentation, name)]
+        if missing and cls.observe is not PlainPresentation.observe:
+            raise TypeError(f"{cls.__name__} has its own observe, so it needs its own {' and '.join(missing)} too")
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
         return x, y

@@ -164,6 +164,12 @@ class Noisy(PlainPresentation):
     def observe(self, x, random):
         return x + torch.randn(x.shape, generator=random)
 
+    def silent(self):
+        return PlainPresentation(self.target)
+
+    def with_noise(self, level):
+        return self
+
 
 def test_a_row_is_shown_with_the_noise_of_its_evaluation(monkeypatch):
     monkeypatch.setattr(engine, "check_test_rows", lambda *_: None)  # what it refuses: tests of the evaluation

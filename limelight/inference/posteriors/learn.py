@@ -117,7 +117,8 @@ def train_posterior(
         np.isfinite(r.theta).all() and r.theta.shape[1] for r in (training_rows, validation_rows)
     ):
         found, expected = "data of several datasets", "one dataset with parameters that vary"
-        raise problem(f"posteriors.{settings.name}", found, expected, "use of: bins, or a network of one dataset")
+        fix = "ask for what the network answers (`of`), or take a network of one dataset"
+        raise problem(f"posteriors.{settings.name}", found, expected, fix)
     learner = Learner(
         settings=settings,
         how=probe.presentation(network.network, network.observation, header).unaltered(),
