@@ -143,19 +143,21 @@ class Probe:
         """What to add to these words where a test has a goal (settings: those of the evaluation)."""
         return ""
 
-    def describe_test(self, evaluation_settings, how: Presentation) -> dict:
+    def describe_test(self, evaluation_settings, presentation: Presentation) -> dict:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
         return {}
 
-    def pictures(self, found: Rows, recorded: np.ndarray, how: Presentation) -> dict[str, np.ndarray]:
+    def pictures(self, found: Rows, recorded: np.ndarray, presentation: Presentation) -> dict[str, np.ndarray]:
         """Pictures of the first rows for figures; recorded: these rows with the test's noise, without preprocessing."""
         return {"clean": found.x[: len(recorded)], "noisy": recorded}
 
-    def interventions(self, audit_settings, how: Presentation) -> "dict[str, Callable[[Question], Intervention]]":
+    def interventions(
+        self, audit_settings, presentation: Presentation
+    ) -> "dict[str, Callable[[Question], Intervention]]":
         """Changes of test data whose truths change exactly with them; the audit asks whether the network follows."""
         return {}
 
-    def noise_levels(self, audit_settings, how: Presentation) -> list[float]:
+    def noise_levels(self, audit_settings, presentation: Presentation) -> list[float]:
         """Levels of noise that the audit adds at test time, in `noise_unit`."""
         return []
 

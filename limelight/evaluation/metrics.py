@@ -18,7 +18,7 @@ from limelight.training.presentation import Presentation
 class Judged:
     """A network's answers to the data of one test, beside the truth; m rows, answers of `target.shape`."""
 
-    how: Presentation
+    presentation: Presentation
     header: Header
     y: Mapping[str, np.ndarray]  # the truths of the shards, row for row
     predicted_target: np.ndarray  # (m, *shape) encoded
@@ -31,7 +31,7 @@ class Judged:
 
     @property
     def target(self) -> Target:
-        return self.how.target
+        return self.presentation.target
 
 
 Statistics = tuple[dict[str, np.ndarray], dict[str, float]]  # per output, each (*shape,); over all outputs

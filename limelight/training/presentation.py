@@ -121,10 +121,10 @@ def all_answers(data: Data, target: Target) -> Tensor:
     return answers(data.y, target)
 
 
-def present(data: Data, rows: Tensor, how: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def present(data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Training inputs (b, …) float32 and what to answer, (b, *shape) float64, of the rows, all drawn afresh."""
-    x, y = how.augment(*data.batch(rows), random)
-    return how.observe(x, random), answers(y, how.target)
+    x, y = presentation.augment(*data.batch(rows), random)
+    return presentation.observe(x, random), answers(y, presentation.target)
 
 
 def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.ndarray | None = None) -> Data:

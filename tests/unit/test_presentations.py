@@ -177,7 +177,7 @@ def test_validation_noise_is_the_same_every_time_and_training_noise_is_not(tmp_p
     first, second = validate(run), validate(run)
     assert first == second
     x = run.validation.x
-    assert not torch.equal(run.how.observe(x, generator(1)), run.how.observe(x, generator(2)))
+    assert not torch.equal(run.presentation.observe(x, generator(1)), run.presentation.observe(x, generator(2)))
 
 
 def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):

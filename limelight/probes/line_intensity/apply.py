@@ -70,8 +70,10 @@ class Trained:
 
     def inputs(self, cube: np.ndarray) -> Tensor:
         """Network inputs (1, 1, x, y, f) of a prepared cube, taken as it is, noise and all."""
-        how = self.network.preprocessing
-        return transform(torch.as_tensor(cube, dtype=torch.float32), how.transform, how.scale_uk)[None, None]
+        presentation = self.network.preprocessing
+        return transform(torch.as_tensor(cube, dtype=torch.float32), presentation.transform, presentation.scale_uk)[
+            None, None
+        ]
 
 
 def trained(info: dict) -> Trained:
