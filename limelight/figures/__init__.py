@@ -51,7 +51,7 @@ def check_figures(study) -> None:
         raise LimelightError("\n".join(faults))
 
 
-def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":
+def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":
     """Draw a figure in the house style.
 
     Parameters

@@ -18,7 +18,7 @@ def calibration_figure(rows: list[dict], arrays: dict, axis: OutputAxis, title: 
     Parameters
     ----------
     rows, arrays
-        Of inference.calibration_table.calibrate.
+        Of inference.calibration_table.calibration_rows.
     axis
         Of the answers.
     """

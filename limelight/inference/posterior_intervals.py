@@ -11,7 +11,7 @@ import torch
 from limelight.data.shard import Rows
 from limelight.evaluation.predict import check_test_rows, numbered, observed
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.posteriors.draw import draw, log_score, replicated
+from limelight.inference.posteriors.draw import draw_answers, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.smc import smc_sampler
@@ -110,7 +110,7 @@ class _Draws:
                 self.checks.setdefault(key, []).append(value)
         else:
             stage = f"{self.stage}, map {i}"
-            answers, parameters = draw(posterior, seen["features"], self.settings.samples, self.seed, stage)
+            answers, parameters = draw_answers(posterior, seen["features"], self.settings.samples, self.seed, stage)
         self.seconds.append(time.perf_counter() - start)
         random = torch.Generator(self.device).manual_seed(torch_seed(self.seed, f"replicates of {self.stage}", i))
         twins = replicated(posterior, answers[0, :REPLICATES], random)

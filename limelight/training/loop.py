@@ -28,7 +28,7 @@ from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
-from limelight.training.distributed import Team, resume, share
+from limelight.training.distributed import Team, parallel, resume
 from limelight.training.losses import Loss, make_loss
 from limelight.training.optim import channels_last, follow, learning_rate, make_optimizer
 from limelight.training.presentation import (
@@ -194,7 +194,7 @@ def prepare(
     if start:
         adopt(module, start, name)
     average = copy.deepcopy(module) if options.ema_decay else module
-    trained = share(module, team)
+    trained = parallel(module, team)
     statistics = label_statistics(data, presentation.target)
     return Run(
         settings=settings,

@@ -13,7 +13,7 @@ from limelight.seeds import torch_seed
 
 
 @torch.no_grad()
-def draw(
+def draw_answers(
     posterior: Posterior, features: Tensor, count: int, seed: int, stage: str, recalibrated: bool = True
 ) -> tuple[Tensor, Tensor | None]:
     """(answers (b, count, d), parameters (b, count, p) or None) for features (b, F).
