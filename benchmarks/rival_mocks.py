@@ -64,7 +64,7 @@ def main() -> None:
     rival = make_rival(emulator, model, shape, dataset, options, measure, args.noise, sigma)
     planted = prior_draws(rival, args.runs, generator(study.seed, "rival mocks"))
     amplitude, shapes = shape.split(planted)
-    # what is planted hangs on the number of runs
+    # what is planted depends on the number of runs
     key = settings_hash([settings, options, args.noise, args.runs, float(emulator.outputs.sum()), LIKELIHOOD])
     rows = list(csv.DictReader(args.output.open(encoding="utf-8"))) if args.output.is_file() else []
     done = {int(r["run"]) for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)}

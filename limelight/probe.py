@@ -1,8 +1,8 @@
 """What the engine asks of a probe: the one interface between a simulator and everything that is shared.
 
 A probe is an object of a class that inherits from `Probe`, in a folder of its own below limelight/probes and named in the
-registry of that package. The engine never imports a probe: it loads the one that a study names. How to add one is told in
-docs/adding_a_probe.md.
+registry of that package. The engine never imports a probe: it loads the one that a study names. docs/adding_a_probe.md shows
+how to add one.
 """
 
 import importlib

@@ -335,7 +335,7 @@ def _joined(parts: list[Subset]) -> Subset:
 
 
 def _mse(presentation: Presentation, predicted: np.ndarray, truth: np.ndarray, y: dict) -> float:
-    """Mean squared error over rows and outputs on the scale on which errors are told."""
+    """Mean squared error over rows and outputs on the scale on which errors are given."""
     pair = [presentation.target.comparable(values, y) for values in (predicted, truth)]
     return float(np.mean((pair[0] - pair[1]) ** 2))
 

@@ -60,7 +60,7 @@ def common_metrics(judged: Judged) -> Statistics:
 
 
 def class_metrics(judged: Judged) -> Statistics:
-    """Share of rows whose class is told, and the share that the most frequent class would tell."""
+    """Share of rows whose class is right, and the share that the most frequent class alone would get right."""
     right = judged.predicted.argmax(axis=1) == judged.truth.argmax(axis=1)
     chance = judged.truth.mean(axis=0).max()
     return {}, {"accuracy": float(right.mean()), "accuracy_by_chance": float(chance)}

@@ -23,7 +23,8 @@ BLANK_DRAWS = 16  # of noise on an empty row
 def observed(x: np.ndarray, presentation: Presentation, seed: int, stage: str) -> Iterator[torch.Tensor]:
     """Batches of network inputs (≤ BATCH, …) of clean data (n, channels, *axes).
 
-    Noise and foregrounds of row i hang on (seed, stage, i) and are drawn on the CPU: the same whatever the batch or device.
+    Noise and foregrounds of row i depend on (seed, stage, i) and are drawn on the CPU, so neither batch nor device changes
+    them.
     """
     for first in range(0, len(x), BATCH):
         batch = []

@@ -348,7 +348,7 @@ class Study(Section):
 
     probe: str = Field(description="The probe: what is simulated and observed (limelight/probes).")
     study: Name = Field(description="Name of the study; results land in results/<study>.")
-    seed: Whole = Field(20190524, ge=0, description="Every random stream of the study hangs on it.")
+    seed: Whole = Field(20190524, ge=0, description="Every random stream of the study depends on it.")
     training: Training = Training()
     networks: dict[Name, Network] = Field(min_length=1, description="Networks to train, by name.")
     posteriors: dict[Name, Posterior] = Field(

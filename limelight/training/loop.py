@@ -96,7 +96,7 @@ class Run:
         return found | ({"average": self.average} if self.options.ema_decay else {})
 
     def random(self, what: str, *key: int) -> torch.Generator:
-        """A generator on the device that hangs on the study's seed, the network and a position."""
+        """A generator on the device that depends on the study's seed, the network and a position."""
         seed = torch_seed(self.settings.seed, f"{what} of {self.name}", *key)
         return torch.Generator(self.device).manual_seed(seed)
 

@@ -135,7 +135,7 @@ def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.n
     found
         Rows of shards; x (n, channels, *axes).
     datasets
-        The network's datasets, by whose number a row's own is told (for targets of classes).
+        The network's datasets, in the order that numbers them (for targets of classes).
     rows
         Which row's truths stand beside each x (n' ≤ n); another order than 0, 1, … shuffles labels among data.
     """

@@ -18,7 +18,7 @@ def draw_answers(
 ) -> tuple[Tensor, Tensor | None]:
     """(answers (b, count, d), parameters (b, count, p) or None) for features (b, F).
 
-    Random numbers of row i hang on (seed, stage, i), so that a row's posterior does not depend on the others'.
+    Random numbers of row i depend on (seed, stage, i), so that a row's posterior does not depend on the others'.
     """
     found = []
     for i, one in enumerate(features):

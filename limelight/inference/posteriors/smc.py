@@ -83,8 +83,8 @@ def smc_sampler(
     paths
         What the probe simulates from.
 
-    Random numbers hang on (seed, posterior, test, index). The first particles are the training presentations whose summaries
-    are nearest, as rejection would accept them: draws from the prior that cost nothing.
+    Random numbers depend on (seed, posterior, test, index). The first particles are the training presentations whose
+    summaries are nearest, as rejection would accept them: draws from the prior that cost nothing.
     """
     content, options = posterior.content, settings.smc
     simulator = probe.simulator(settings, paths)

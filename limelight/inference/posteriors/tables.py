@@ -39,7 +39,7 @@ class Table:
 def make_table(
     trunk: nn.Module, data: Data, target: Target, presentation: Presentation, times: int, seed: int, stage: str
 ) -> Table:
-    """Show every row `times` times to a trunk in evaluation mode; random numbers hang on (seed, stage, batch).
+    """Show every row `times` times to a trunk in evaluation mode; random numbers depend on (seed, stage, batch).
 
     Parameters
     ----------
