@@ -29,7 +29,7 @@ def rows(results: Path) -> list[dict]:
     table = []
     with open(results / "summary.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["bin"] != "0":
+            if row["output"] != "0":
                 continue
             with open(results / "networks" / row["network"] / "history.csv", encoding="utf-8", newline="") as history:
                 epochs = list(csv.DictReader(history))

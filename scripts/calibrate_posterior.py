@@ -37,7 +37,7 @@ def main() -> None:
     prior = prior_answers(args.prior, answered(study, result.settings.get("posterior")))
     rows, arrays = calibration_rows(result, prior, study.seed)
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} rows"
-    save(calibration_figure(rows, arrays, result.axis, title), args.output, [args.intervals])
+    save(calibration_figure(rows, arrays, result, title), args.output, [args.intervals])
     write_csv(args.output, rows, 5, COLUMNS)
     joint = next((row for row in rows if row["bin"] == "joint"), {})
     words = ", ".join(

@@ -16,7 +16,6 @@ from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.layers_file import read_layers
 from limelight.figures import draw_figure
-from limelight.figures.style import save
 
 READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers}
 
@@ -30,6 +29,8 @@ def main() -> None:
         "--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it"
     )
     args = parser.parse_args()
+    from limelight.figures.style import save  # matplotlib: `--help` does without
+
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
     save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)

@@ -1,6 +1,7 @@
 """Every figure from made-up but realistic evaluations: it draws, shows what was planted, and gives the same bytes twice."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -198,3 +199,19 @@ def test_naming_figures_loads_none():
     ask = "import sys, limelight.figures, limelight.probes.line_intensity.figures; print('matplotlib' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_the_script_says_its_options_without_matplotlib():
+    command = [sys.executable, "-X", "importtime", ROOT / "scripts" / "make_figure.py", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "limelight.figures" in said.stderr
+    assert "matplotlib" not in said.stderr
+
+
+def test_every_caption_that_a_rule_names_is_there():
+    """Snakemake itself notices only when it writes the report."""
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    named = re.findall(r'caption="\.\./report/([\w/]+\.rst)"', rules)
+    assert "comparison.rst" in named
+    for name in named:
+        assert (ROOT / "workflow" / "report" / name).is_file(), name

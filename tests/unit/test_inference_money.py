@@ -197,7 +197,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     write_csv(tmp_path / "c.csv", rows, 5, COLUMNS)
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
-    save(calibration_figure(rows, arrays, result.axis, "a title"), tmp_path / "c.csv")
+    save(calibration_figure(rows, arrays, result, "a title"), tmp_path / "c.csv")
     again = calibration_rows(result, prior, 7)[0]
     assert again == rows
 
