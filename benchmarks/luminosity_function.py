@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.cosmology import Cosmology
+from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.expectation import expected_luminosities
-from limelight.probes.line_intensity.maps.files import read_pooled
+from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.study.config import load_study
 
 SLICES = 10  # of redshift, each with its own mass function
@@ -28,36 +29,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="the study of the maps")
     parser.add_argument("--line-model", required=True, help="the name of the maps in line_models")
-    parser.add_argument("maps", nargs="+", help="pooled maps")
+    parser.add_argument("maps", nargs="+", help="shards of those maps")
     args = parser.parse_args()
 
     study = load_study(args.config)
-    cones, grid, settings = study["lightcones"], study["grid"], study["line_models"][args.line_model]
-    if settings["prior"] != "fiducial":
-        raise problem(f"line_models.{args.line_model}", f"prior {settings['prior']}", "fiducial", "name other maps")
-    model, cosmology = get_model(settings["model"], settings["parameters"]), Cosmology(**study["cosmology"])
-    parameters = draw_parameters(model, "fiducial", settings["parameters"], np.random.default_rng(0))
-    data = read_pooled([Path(path) for path in args.maps])
+    cones, grid, dataset = study.lightcones, study.grid, study.line_models[args.line_model]
+    if dataset.prior != "fiducial":
+        raise problem(f"line_models.{args.line_model}", f"prior {dataset.prior}", "fiducial", "name other maps")
+    model, cosmology = get_model(dataset.model, dataset.parameters), lightcone_settings(study).cosmology
+    parameters = draw_parameters(model, "fiducial", dataset.parameters, np.random.default_rng(0))
+    data = read_shards([Path(path) for path in args.maps])
+    every = log10_lum_edges(data.header.truths["labels"], EXTENSION_BINS)
 
     # half-dex bins, as far as the labels' edges allow
-    edges = data.log10_lum_edges[: study["labels"]["bins"] + 1 : max(1, round(0.5 / np.diff(data.log10_lum_edges)[0]))]
-    columns = np.searchsorted(data.log10_lum_edges, edges - 1e-9)
-    redshifts = grid["rest_freq_ghz"] / np.linspace(grid["freq_max_ghz"], grid["freq_min_ghz"], SLICES + 1) - 1
+    edges = every[: study.labels.bins + 1 : max(1, round(0.5 / np.diff(every)[0]))]
+    columns = np.searchsorted(every, edges - 1e-9)
+    redshifts = grid.rest_freq_ghz / np.linspace(grid.freq_max_ghz, grid.freq_min_ghz, SLICES + 1) - 1
     shells = np.diff(cosmology.comoving_distance(redshifts) ** 3)
     expected = 0.0
     for z, share in zip(0.5 * (redshifts[1:] + redshifts[:-1]), shells / shells.sum(), strict=True):
-        found = expected_luminosities(
-            model, parameters, cones["mass_min_msun"], z, cosmology, cones["mass_function"], DRAWS
-        )
+        found = expected_luminosities(model, parameters, cones.mass_min_msun, z, cosmology, cones.mass_function, DRAWS)
         expected = expected + share * np.histogram(found[0], edges, weights=found[1])[0]
 
-    counts = -np.diff(np.asarray(data.n_above, np.float64)[:, columns], axis=1)
-    ratio = counts / np.asarray(data.volume_mpc3)[:, None] / expected
-    field = np.unique(np.stack([data.lightcone, data.subfield]), axis=1, return_inverse=True)[1]
+    counts = -np.diff(np.asarray(data.y["n_above"], np.float64)[:, columns], axis=1)
+    ratio = counts / np.asarray(data.y["volume_mpc3"])[:, None] / expected
+    field = np.unique(np.stack([data.group, data.rows["subfield"]]), axis=1, return_inverse=True)[1]
     means = np.array([ratio[field == i].mean(axis=0) for i in range(field.max() + 1)])
     error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
     print(f"{len(counts)} maps of {len(means)} fields, {args.line_model} of {args.config}")
-    print("log10 L from    to   halos a map   measured / expected")
+    print("log10 L from    to   halos per map   measured / expected")
     for low, high, mean, value, sigma in zip(
         edges[:-1], edges[1:], counts.mean(axis=0), means.mean(axis=0), error, strict=True
     ):

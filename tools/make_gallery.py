@@ -67,7 +67,7 @@ def main() -> None:
     for entry, picture in zip(found, pictures, strict=True):
         with atomic_path(folder / f"{entry.name}.png") as part:
             part.write_bytes(picture)
-    write_text(args.docs / "gallery.md", page(found, study, str(args.config), f"results/{study['study']}", facts))
+    write_text(args.docs / "gallery.md", page(found, study, str(args.config), f"results/{study.study}", facts))
     size = sum(map(len, pictures)) / 1e6
     print(f"{args.docs / 'gallery.md'}: {len(found)} figures, {size:.2f} MB", file=sys.stderr)
 

@@ -40,6 +40,7 @@ from limelight.figures.audit import audit_page
 from limelight.figures.style import save
 from limelight.files import provenance
 from limelight.networks import build
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.interventions import count_extra, dim, light_of_extra, undimmed
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.maps.grid import Grid

@@ -216,7 +216,7 @@ def test_parameters_are_redrawn_until_the_mean_temperature_fits():
 
 def test_a_range_out_of_reach_is_a_clear_error():
     with pytest.raises(LimelightError, match=r"mean_temperature_uk.*no map in \[10.0, 20.0\]"):
-        painted({**LI10, "mean_temperature_uk": [10.0, 20.0]})
+        painted(LI10.model_copy(update={"mean_temperature_uk": [10.0, 20.0]}))
 
 
 def test_overflow_is_a_clear_error():
@@ -226,8 +226,8 @@ def test_overflow_is_a_clear_error():
 
 
 def test_a_cut_leaves_out_the_brightest_sources_and_nothing_else():
-    settings = {**LI10, "draws": 2}
-    for whole, cut in zip(painted(settings), painted({**settings, "log10_lum_cut": 5.0}), strict=True):
+    cuts = painted(LI10.model_copy(update={"log10_lum_cut": 5.0}))
+    for whole, cut in zip(painted(LI10), cuts, strict=True):
         edges = 3.5 + 3.5 / 49 * np.arange(50 + EXTENSION_BINS)
         first = np.searchsorted(edges, 5.0 - 1e-9)
         assert cut.n_above[first:].sum() == 0 < whole.n_above[first]
