@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of config/ablation.yaml: a row a network and test, from the histories and the summary of its finished workflow.
+"""The table of config/ablation.yaml: one row per network and test, from its finished workflow.
 
 example: snakemake --configfile config/ablation.yaml --cores 2
          python -m benchmarks.ablation --results results/ablation --output docs/results/ablation.csv
@@ -29,7 +29,7 @@ def rows(results: Path) -> list[dict]:
     table = []
     with open(results / "summary.csv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["bin"] != "0":
+            if row["output"] != "0":
                 continue
             with open(results / "networks" / row["network"] / "history.csv", encoding="utf-8", newline="") as history:
                 epochs = list(csv.DictReader(history))

@@ -116,6 +116,7 @@ class Code:
     def __init__(self, root: Path):
         self.root = root
         self.modules: dict[str, Module | None] = {}
+        self.parts: dict[Place, tuple[str, list[Place]]] = {}
 
     def hash(self, files: Iterable[str], chosen: Iterable[str] = ()) -> str:
         """See `code_hash`."""
@@ -137,9 +138,12 @@ class Code:
         found: dict[Place, str] = {}
         while queue:
             place = queue.pop()
+            if place not in self.parts:
+                text, further = self._part(*place)
+                self.parts[place] = text, [one for one in further if self._is_followed(one, place)]
             if place not in found:
-                found[place], further = self._part(*place)
-                queue.extend(one for one in further if self._is_followed(one, place))
+                found[place], further = self.parts[place]
+                queue.extend(further)
         return {place: text for place, text in found.items() if text}
 
     def _is_followed(self, place: Place, by: Place) -> bool:
@@ -147,8 +151,9 @@ class Code:
         (module, name), (own, _) = place, by
         if module == own:
             return True
-        left_out = any(f"{module}.".startswith(f"{left}.") for left in LEFT_OUT)
-        return not left_out and (not holds_settings(module) or name in self._module(module).classes)
+        if any(f"{module}.".startswith(f"{left}.") for left in LEFT_OUT):
+            return False
+        return not holds_settings(module) or (name not in (AT_IMPORT, WHOLE) and name in self._module(module).classes)
 
     def _part(self, module_name: str, name: str) -> tuple[str, list[Place]]:
         """(text of a place, the places that it uses)."""
@@ -159,8 +164,9 @@ class Code:
             return self._member(module, *name.split("."))
         places = self._places_used(module, name)
         if name == AT_IMPORT:  # importing a module runs its packages and the modules that it imports
-            places += [(one, AT_IMPORT) for one in (*_packages(module_name), *module.modules) if self._module(one)]
-            places += [(star, WHOLE) for star in module.imports.get("*", ()) if self._module(star)]
+            further = [(one, AT_IMPORT) for one in (*_packages(module_name), *module.modules)]
+            further += [(star, WHOLE) for star in module.imports.get("*", ())]
+            places += [one for one in further if self._is_followed(one, (module_name, name)) and self._module(one[0])]
         return self._text(module, name), places
 
     def _member(self, module: Module, own: str, name: str) -> tuple[str, list[Place]]:

@@ -57,6 +57,20 @@ class Names:
         return f"{self.imports.get(first, first)}{dot}{rest}"
 
 
+def walk(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a tree, in no particular order; ast.walk takes twice the time."""
+    queue = [tree]
+    while queue:
+        node = queue.pop()
+        yield node
+        for field_name in node._fields:
+            value = getattr(node, field_name, None)
+            if type(value) is list:
+                queue += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                queue.append(value)
+
+
 def statements(node: ast.AST) -> Iterator[ast.stmt]:
     """All statements within a module or statement, however deep."""
     for block in BLOCKS:
@@ -255,7 +269,7 @@ def is_log(function: ast.stmt, names: Names) -> bool:
         return is_docstring(statement) or (isinstance(statement, ast.Expr) and only_prints(statement.value, names))
 
     plain = isinstance(function, ast.FunctionDef) and not function.decorator_list
-    return plain and all(map(says, function.body)) and any(isinstance(part, ast.Call) for part in ast.walk(function))
+    return plain and all(map(says, function.body)) and any(isinstance(part, ast.Call) for part in walk(function))
 
 
 def is_pure_function(function: ast.stmt, names: Names) -> bool:
@@ -292,7 +306,7 @@ def is_pure(node: ast.AST, names: Names) -> bool:
     """Whether an expression is known to draw no random number and to change no state."""
     return all(
         _is_pure_call(part, names) if isinstance(part, ast.Call) else isinstance(part, EXPRESSIONS)
-        for part in ast.walk(node)
+        for part in walk(node)
     )
 
 
@@ -317,7 +331,7 @@ def _is_pure_call(call: ast.Call, names: Names) -> bool:
 def names_read(tree: ast.AST) -> set[str]:
     """The names that are read anywhere in a tree, or that code outside it may read."""
     read = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
             read.add(node.id)
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
@@ -344,7 +358,7 @@ def names_of(tree: ast.Module, imports: Mapping[str, set[str]]) -> Names:
 
 def names_bound(tree: ast.Module) -> Iterator[str]:
     """The names that a module gives a meaning anywhere, once for each time."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         elif isinstance(node, ast.arg):

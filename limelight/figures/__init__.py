@@ -51,7 +51,7 @@ def check_figures(study) -> None:
         raise LimelightError("\n".join(faults))
 
 
-def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":
+def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Figure":
     """Draw a figure in the house style.
 
     Parameters
@@ -71,8 +71,7 @@ def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Fig
         raise problem(f"figure {name}", "no files", "at least one", "name them")
     if shown is not None and min(shown, default=0) < 0:
         raise problem("shown", f"row {min(shown)}", "numbers from 0 up", "count from 0")
-    header = getattr(files[0], "header", None)  # an audit has none: it is told in the words of every probe
-    figure = (figures_of(header.probe) if header else FIGURES).load(name)
+    figure = figures_of(_probe_of(files[0])).load(name)
     kinds = [type(one).__name__.lower() for one in files]
     if wrong := [kind for kind in kinds if kind != figure.reads]:
         raise problem(f"figure {name}", f"a file of kind '{wrong[0]}'", figure.needs, "give others")
@@ -88,6 +87,11 @@ def draw(name: str, files: Sequence, shown: Sequence[int] | None = None) -> "Fig
         shown = files[0].settings["shown"] if figure.reads == "evaluation" else ()
     with style():
         return figure.function(list(files), list(shown))
+
+
+def _probe_of(found: object) -> str:
+    """The probe whose data a file is about: as the data's header says, or an audit's settings."""
+    return found.header.probe if hasattr(found, "header") else found.settings["probe"]
 
 
 def _check_same(name: str, files: Sequence, what: str) -> None:

@@ -1,6 +1,7 @@
 """The page of an audit: every test of one network, and the verdict on each output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,23 +25,39 @@ BAND = {"color": "0.9", "lw": 0}
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
 
+@dataclass(frozen=True)
+class AuditWords:
+    """What a probe calls things on the page of an audit."""
+
+    rows: str = "rows"  # of data
+    label: str = ""  # of the outputs' axis; empty: what the axis says itself
+    answer: str = "answer to empty data"
+    level: str = "noise {:g}"  # a level of noise
+    changes: Mapping[str, str] = field(default_factory=dict)  # intervention -> what it does
+
+
 def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
     """All tests of one audit on a page; panels of tests that were not made are left out."""
-    result = audits[0]
+    return page(audits[0], AuditWords())
+
+
+def page(result: Audit, words: AuditWords) -> Figure:
+    """`audit_page` in the words of a probe."""
     drawn = [_variance, _errors, *[_responses] * bool(result.interventions), _blank]
-    drawn += [_heat] * bool(_square_response(result)) + [_conditions] * bool(_conditions_of(result))
+    drawn += [_heat] * bool(_square_response(result)) + [_conditions] * bool(_conditions_of(result, words))
     letters = "abcdef"[: len(drawn)]
     lines = [f"{pair:.<2}" for pair in (letters[i : i + 2] for i in range(0, len(letters), 2))]
     figure = Figure(figsize=(PAGE_IN, 0.4 + 3 * len(lines)))
     panels = figure.subplot_mosaic(";".join(["vv", *lines]), height_ratios=(0.22, *[1] * (len(lines) - 1), 1.05))
     for name, draw in {"v": _verdicts, **dict(zip(letters, drawn, strict=True))}.items():
         output_axis(panels[name], result.axis, result.verdict.size)
-        draw(panels[name], result)
+        panels[name].set_xlabel(words.label or panels[name].get_xlabel())
+        draw(panels[name], result, words)
     panels["v"].set_xlabel("")
-    words, _, judgement = in_words(result).rpartition(": ")
+    counts, _, judgement = in_words(result).rpartition(": ")
     about = result.settings
     figure.suptitle(
-        f"{words.replace('_', ' ')}\n{judgement}; {about['test_rows']} rows of "
+        f"{counts.replace('_', ' ')}\n{judgement}; {about['test_rows']} {words.rows} of "
         f"{', '.join(about['audited_on'])}, observed as in test {about['test']['name'].replace('_', ' ')}",
         fontsize=9.5,
     )
@@ -50,7 +67,7 @@ def audit_page(audits: list[Audit], shown: Sequence[int] = ()) -> Figure:
 AUDIT = StudyFigure(audit_page, "one audit file", "audit.rst", "Does it read its data?", reads="audit", of_one=True)
 
 
-def _verdicts(panel: Axes, result: Audit) -> None:
+def _verdicts(panel: Axes, result: Audit, words: AuditWords) -> None:
     edges = output_edges(result.axis, result.verdict.size)
     for i, verdict in enumerate(result.verdict.flat):
         look = LOOKS[str(verdict)]
@@ -62,7 +79,7 @@ def _verdicts(panel: Axes, result: Audit) -> None:
     panel.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=8)
 
 
-def _variance(panel: Axes, result: Audit) -> None:
+def _variance(panel: Axes, result: Audit, words: AuditWords) -> None:
     """R² and the spread of the predictions over that of the truths."""
     limits = result.settings["thresholds"]
     line, columns = _lines(panel, result), result.columns
@@ -75,7 +92,7 @@ def _variance(panel: Axes, result: Audit) -> None:
     panel.legend(loc="upper left", fontsize=7.5)
 
 
-def _errors(panel: Axes, result: Audit) -> None:
+def _errors(panel: Axes, result: Audit, words: AuditWords) -> None:
     """Squared error of a constant, and of the control, over the network's."""
     limits = result.settings["thresholds"]
     line = _lines(panel, result)
@@ -91,7 +108,7 @@ def _errors(panel: Axes, result: Audit) -> None:
     panel.legend(loc="upper right", fontsize=7.5)
 
 
-def _responses(panel: Axes, result: Audit) -> None:
+def _responses(panel: Axes, result: Audit, words: AuditWords) -> None:
     """What the predictions make of each change of the data; 1 is right. Shaded: what counts as right for the first."""
     names = [f"{name}_response" for name in result.interventions]
     limits = [result.settings["thresholds"][name] for name in names if name in result.settings["thresholds"]]
@@ -101,13 +118,14 @@ def _responses(panel: Axes, result: Audit) -> None:
     panel.axhline(0, color=GUIDE, lw=0.7, ls=":")
     line = _lines(panel, result)
     for k, name in enumerate(names):
-        line(result.columns[name], k, name.removesuffix("_response").replace("_", " "))
+        change = name.removesuffix("_response")
+        line(result.columns[name], k, words.changes.get(change, change.replace("_", " ")))
     panel.set_ylim(-0.6, 2.3)
     panel.set_ylabel("predicted / true change")
     panel.legend(loc="upper left", fontsize=7.5)
 
 
-def _blank(panel: Axes, result: Audit) -> None:
+def _blank(panel: Axes, result: Audit, words: AuditWords) -> None:
     """What the network says of empty data, over the range of the training labels."""
     axis, blank = result.axis, result.blank
     clean, noisy = blank["clean"], np.median(blank["noisy"], axis=0)
@@ -117,7 +135,7 @@ def _blank(panel: Axes, result: Audit) -> None:
     panel.plot(*over_outputs(axis, middle), color="0.5", lw=1.2)
     panel.plot(*over_outputs(axis, clean), color=TRUTH, lw=1.4)
     handles = [
-        Patch(**BAND, label="95 % of the training data"),
+        Patch(**BAND, label=f"95 % of the training {words.rows}"),
         Line2D([], [], color="0.5", lw=1.2, label="their median"),
         Line2D([], [], color=TRUTH, lw=1.4, label="empty"),
     ]
@@ -127,7 +145,7 @@ def _blank(panel: Axes, result: Audit) -> None:
         smallest = 1.0 if high.max() >= 1 else high[high > 0].min()
         panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
         panel.set_ylim(-0.1 * smallest, 30 * high.max())
-    panel.set_ylabel("answer to empty data")
+    panel.set_ylabel(words.answer)
     panel.legend(handles=handles, loc="upper right", fontsize=7.5)
 
 
@@ -138,7 +156,7 @@ def _square_response(result: Audit) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if np.shape(values) == (count, count) and count > 1}
 
 
-def _heat(panel: Axes, result: Audit) -> None:
+def _heat(panel: Axes, result: Audit, words: AuditWords) -> None:
     """Which outputs' predictions move when a single one is changed: the diagonal counts, rows infer."""
     ((name, values),) = list(_square_response(result).items())[:1]
     values, name = values.T, name.replace("_", " ")
@@ -153,17 +171,17 @@ def _heat(panel: Axes, result: Audit) -> None:
     panel.figure.colorbar(mesh, ax=panel, location="top", shrink=0.8, aspect=30, label=label)
 
 
-def _conditions_of(result: Audit) -> list[tuple[str, np.ndarray]]:
+def _conditions_of(result: Audit, words: AuditWords) -> list[tuple[str, np.ndarray]]:
     """(words, R² of each output) of every dataset, where there are several, and of every level of noise."""
     datasets = list(zip(result.dataset_names, result.datasets["r_squared"], strict=True))
     levels = zip(result.noise["level"], result.noise["r_squared"], strict=True)
-    noise = [(f"noise {level:g}" if level else "no noise", found) for level, found in levels]
+    noise = [(words.level.format(level) if level else "no noise", found) for level, found in levels]
     return [*datasets, *noise] if len(datasets) > 1 else noise
 
 
-def _conditions(panel: Axes, result: Audit) -> None:
+def _conditions(panel: Axes, result: Audit, words: AuditWords) -> None:
     """R² under more and more noise at test time, and on the data of each dataset."""
-    rows, datasets = _conditions_of(result), len(result.dataset_names)
+    rows, datasets = _conditions_of(result, words), len(result.dataset_names)
     values = np.clip([np.where(result.verdict == TOO_FEW, np.nan, r).ravel() for _, r in rows], -1, 1)
     edges = output_edges(result.axis, result.verdict.size)
     mesh = panel.pcolormesh(edges, np.arange(len(rows) + 1), values, cmap="RdBu", vmin=-1, vmax=1, rasterized=True)

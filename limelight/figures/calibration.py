@@ -4,26 +4,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from limelight.data.axes import OutputAxis
 from limelight.figures.common import output_axis, over_outputs
 from limelight.figures.style import COLOURS, PAGE_IN, TRUTH, style
+from limelight.inference.intervals import Intervals
 
 BANDS = {0.68: COLOURS[0], 0.95: COLOURS[1]}
 SHOWN_COUNT = 1.0  # sources per row of data that a bin of counts needs to be drawn
 
 
-def calibration_figure(rows: list[dict], arrays: dict, axis: OutputAxis, title: str) -> Figure:
+def calibration_figure(rows: list[dict], arrays: dict, result: Intervals, title: str) -> Figure:
     """Coverage and information gained per output, and how ranks and TARP shares depart from uniform.
 
-    Parameters
-    ----------
-    rows, arrays
-        Of inference.calibration_table.calibrate.
-    axis
-        Of the answers.
+    rows, arrays: what inference.calibration_table.calibration_rows makes of the result.
     """
-    count, word = len(axis.names) or len(axis.edges) - 1, "bin" if axis.edges else "output"
-    bins = [row for row in rows if isinstance(row["bin"], int) and row.get("mean_count", np.inf) >= SHOWN_COUNT]
+    axis, count = result.axis, result.truth.shape[1]
+    word, least = "bin" if axis.edges else "output", SHOWN_COUNT if result.counts else -np.inf
+    bins = [row for row in rows if isinstance(row["bin"], int) and row["mean_truth"] >= least]
 
     def drawn(name: str) -> tuple[np.ndarray, np.ndarray]:
         values = np.full(count, np.nan)

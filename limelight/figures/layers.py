@@ -87,7 +87,8 @@ def _views(layers: Layers) -> dict[str, str]:
 
 def _which(layers: Layers) -> str:
     """The network and the row of data in words."""
-    where = [f"{key} {value}" for key, value in layers.row.items() if key not in ("number", "dataset")]
+    known = sorted(set(layers.row) - {"number", "dataset", "group"}, reverse=True)
+    where = [f"{key} {layers.row[key]}" for key in ("group", *known)]
     return f"{layers.network} on test {layers.test}: {', '.join([layers.row['dataset'], *where])}".replace("_", " ")
 
 

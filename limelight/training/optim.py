@@ -2,39 +2,43 @@
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+if TYPE_CHECKING:
+    from limelight.study.sections import Training
 
-def make_optimizer(module: nn.Module, options: dict, more: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
+
+def make_optimizer(module: nn.Module, options: "Training", more: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
     """Adam, AdamW or SGD; weights decay (AdamW, SGD), biases, norms and the numbers in `more` do not."""
-    rate, decay = options["learning_rate"], options["weight_decay"]
-    if options["optimizer"] == "adam":
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimizer == "adam":
         return torch.optim.Adam([*module.parameters(), *more], lr=rate)
     matrices = [p for p in module.parameters() if p.dim() > 1]
     others = [p for p in module.parameters() if p.dim() <= 1] + list(more)
     groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    if options["optimizer"] == "adamw":
+    if options.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate)
-    return torch.optim.SGD(groups, lr=rate, momentum=options["momentum"])
+    return torch.optim.SGD(groups, lr=rate, momentum=options.momentum)
 
 
-def learning_rate(step: int, steps: int, options: dict) -> float:
+def learning_rate(step: int, steps: int, options: "Training") -> float:
     """The rate of one of `steps` steps: constant; cosine, down to zero; one_cycle, up from 1/25 over 30 %, then down.
 
     constant and cosine may warm up first: over the share `warmup` of all steps the rate rises in equal steps.
     """
-    peak = options["learning_rate"]
-    if options["schedule"] == "one_cycle":
+    peak = options.learning_rate
+    if options.schedule == "one_cycle":
         top = max(1, round(0.3 * (steps - 1)))
         if step < top:
             return peak / 25 + (peak - peak / 25) * 0.5 * (1 - math.cos(math.pi * step / top))
     else:
-        top = round(options["warmup"] * steps)
+        top = round(options.warmup * steps)
         if step < top:
             return peak * (step + 1) / (top + 1)
-        if options["schedule"] == "constant":
+        if options.schedule == "constant":
             return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - top) / max(1, steps - top)))
 

@@ -22,6 +22,7 @@ def of_lines(bins: int = 10, control: str = "limelight-permuted") -> Audit:
         settings={
             "thresholds": LIMITS | {"dimming_response": [0.5, 1.5], "superposing_response": [0.1, 2.0]},
             "network_config_hash": "abc",
+            "probe": "line_intensity",
             "test": {"name": "comap_noise", "noise_sigma_uk": 3.0},
             "audited_on": ["li10"],
             "test_rows": 400,
@@ -59,7 +60,7 @@ def of_parameters() -> Audit:
     columns = {name: np.array([0.9, 0.1]) for name in COLUMNS}
     return Audit(
         network="reader",
-        settings=found.settings,
+        settings=found.settings | {"probe": "gaussian_field"},
         target={"shape": [2]},
         axis=OutputAxis("parameter", names=("omega_m", "sigma_8")),
         verdict=np.array([READS, REMEMBERS]),

@@ -34,12 +34,18 @@ def subfields(lightcone: int) -> tuple[Subfields, list]:
 
 
 def make_files(
-    folder: Path, lightcone: int = 3, grid: Grid = GRID, settings: dict = LI10, name: str = "li10", beam: float = 0.0
+    folder: Path,
+    lightcone: int = 3,
+    grid: Grid = GRID,
+    settings: MapDataset = LI10,
+    name: str = "li10",
+    beam: float = 0.0,
 ) -> tuple[Path, Path]:
     """Write a maps file of one light-cone and its shard; return their paths."""
     table, halos = subfields(lightcone)
     maps, shard = folder / f"maps_{name}_{lightcone}.h5", folder / f"shard_{name}_{lightcone}.h5"
-    painted = paint_subfields(table, halos, name, settings, LABELS, grid, study_seed=5)
-    write_maps(maps, painted, table, grid, name, settings, LABELS, provenance({}, 5))
+    dataset = MapDataset.model_validate(settings)
+    painted = paint_subfields(table, halos, name, dataset, LABELS, grid, study_seed=5)
+    write_maps(maps, painted, table, grid, name, dataset, LABELS, provenance({}, 5))
     pool_maps(shard, maps, grid, beam, provenance({}, 5))
     return maps, shard

@@ -22,7 +22,7 @@ from limelight.probes.line_intensity.rival.shapes import SHAPES
 GRID = Grid(0.7, 32, 20, 26.0, 34.0, 115.27)
 
 
-OPTIONS = {
+SETTINGS = {
     "pool_pixels": 2,
     "pool_channels": 1,
     "log10_k": [-1.5, 0],
@@ -43,13 +43,22 @@ OPTIONS = {
     "ensembles": 2,
     "samples": 200,
 }
-SETTINGS = RivalOptions(line_model="li_full", **OPTIONS)
 
 
-LINE_MODEL = MapDataset(model="li", prior="full", mean_temperature_uk=[0.05, 30.0])
+LINE_MODEL = {"model": "li", "prior": "full", "parameters": {}, "mean_temperature_uk": [0.05, 30.0]}
 
 
 SIGMA = 2.0
+
+
+def rival_options(**changes) -> RivalOptions:
+    """The section of a rival with SETTINGS, some of which are changed."""
+    return RivalOptions.model_validate({"line_model": "li_full", **SETTINGS, **changes})
+
+
+def line_model(**changes) -> MapDataset:
+    """The section of LINE_MODEL, some keys of which are changed."""
+    return MapDataset.model_validate({**LINE_MODEL, **changes})
 
 
 class Normals:
@@ -73,7 +82,7 @@ def halos_of(seed: int, count: int = 3000) -> SubfieldHalos:
 
 def toy_fields(count: int, first: int = 0, shape=SHAPES["li"]):
     subfields = plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1))
-    measure, found = make_measure(SETTINGS, GRID, Cosmology(), 0.0), []
+    measure, found = make_measure(rival_options(), GRID, Cosmology(), 0.0), []
     for i in range(first, first + count):
         found += prepare_fields(replace(subfields, lightcone=i), [(0, halos_of(i))], shape, measure)
     return found, measure
@@ -111,7 +120,7 @@ def toy_study(**changes) -> dict:
         },
         "rival": {
             "li": {
-                **OPTIONS,
+                **SETTINGS,
                 "line_model": "li_full",
                 "maps": 3,
                 "steps": 20,

@@ -153,9 +153,8 @@ def test_other_conventions_give_the_same_cube(files, cube_file, change):
 
 
 def test_intensity_units(tmp_path, cube_file):
-    path = make_files(
-        tmp_path, grid=Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "Jy/sr"), settings=LI10.model_copy(update={"draws": 1})
-    )[0]
+    grid, one = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "Jy/sr"), LI10.model_copy(update={"draws": 1})
+    path = make_files(tmp_path, grid=grid, settings=one)[0]
     cube, geometry = read_cube(cube_file(source=path))
     assert geometry["unit"] == "Jy/sr"
     mega, _ = read_cube(cube_file(lambda hdu: hdu.header.set("BUNIT", "MJy/sr"), source=path))

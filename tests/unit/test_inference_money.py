@@ -15,7 +15,7 @@ from limelight.errors import LimelightError
 from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_answers
+from limelight.inference.calibration_table import COLUMNS, calibration_rows, prior_answers
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
@@ -24,6 +24,7 @@ from limelight.probes.line_intensity.figures.money import money_figure
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.targets import line_axis, line_target
+from limelight.study.sections import Imnn
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
 FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}
@@ -114,7 +115,7 @@ def fiducial_settings() -> ShardSettings:
 
 
 def test_the_ideal_scatters_as_independent_halos_do(tmp_path, monkeypatch):
-    _, shard = make_files(tmp_path, 3, settings={**FIDUCIAL, "draws": 1}, name="li_fiducial")
+    _, shard = make_files(tmp_path, 3, settings=MapDataset(model="li", prior="fiducial", draws=1), name="li_fiducial")
     table, halos = subfields(3)
     monkeypatch.setattr(money, "read_subfields", lambda path: table)
     monkeypatch.setattr(money, "read_subfield_halos", lambda path: halos)
@@ -157,8 +158,8 @@ def test_fisher_maps_share_everything_but_the_parameter(monkeypatch):
     table, halos = subfields(3)
     monkeypatch.setattr(simulate, "read_subfields", lambda path: table)
     monkeypatch.setattr(simulate, "read_subfield_halos", lambda path: halos)
-    options = {"simulations": 4, "derivatives": 4, "step": 0.1}
-    line_model = {"model": "li", "prior": "10%", "parameters": {}}
+    options = Imnn.model_construct(simulations=4, derivatives=4, step=0.1)
+    line_model = MapDataset(model="li", prior="10%")
     fiducial, below, above, step = simulate.fisher_maps(["a"], line_model, GRID, 0.0, options, 9)
     assert fiducial.shape == (4, *GRID.pooled_shape)
     assert below.shape == above.shape == (4, 5, *GRID.pooled_shape)
@@ -180,7 +181,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     seen = alpha + rng.normal(size=(400, 1))
     result.parameters, result.parameter_names = alpha, ["alpha"]
     result.parameter_samples = seen[:, None] / 2 + rng.normal(0, 0.5**0.5, (400, 300, 1))
-    rows, arrays = calibrate(result, prior, 7)
+    rows, arrays = calibration_rows(result, prior, 7)
     (parameter,) = (row for row in rows if row["bin"] == "alpha")
     assert abs(parameter["covered_68"] - 0.68) < 4 * parameter["error_68"]
     assert parameter["rank_p"] > 1e-3
@@ -196,15 +197,15 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     write_csv(tmp_path / "c.csv", rows, 5, COLUMNS)
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
-    save(calibration_figure(rows, arrays, result.axis, "a title"), tmp_path / "c.csv")
-    again = calibrate(result, prior, 7)[0]
+    save(calibration_figure(rows, arrays, result, "a title"), tmp_path / "c.csv")
+    again = calibration_rows(result, prior, 7)[0]
     assert again == rows
 
 
 def test_a_method_without_draws_gets_its_intervals_judged():
     result = poisson()
     result.samples = None
-    rows, arrays = calibrate(result, np.ones((10, 3)), 7)
+    rows, arrays = calibration_rows(result, np.ones((10, 3)), 7)
     assert arrays == {}
     assert rows[2]["interval_covered_95"] == pytest.approx(0.95, abs=0.04)
 
@@ -272,7 +273,7 @@ def test_answers_that_are_no_counts_are_judged_as_they_are():
     draws = seen[:, None] / 2 + rng.normal(0, [0.5**0.5, 10 * 0.5**0.5], (400, 300, 2))
     result = intervals(draws, truth)
     result.axis, result.counts = OutputAxis("parameter", names=("amplitude", "slope")), False
-    rows, arrays = calibrate(result, rng.normal(0, [1, 10], (4000, 2)), 7)
+    rows, arrays = calibration_rows(result, rng.normal(0, [1, 10], (4000, 2)), 7)
     assert [row["output"] for row in rows[:2]] == ["amplitude", "slope"]
     assert arrays["filled"].all()
     for row, unit in zip(rows, (1, 10), strict=False):

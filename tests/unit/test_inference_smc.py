@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from rival_toys import GRID, LINE_MODEL, lightcone_file, toy_study
+from rival_toys import GRID, LINE_MODEL, lightcone_file, line_model, toy_study
 from scipy import stats
 
 from limelight.data.shard import read_shards
@@ -16,7 +16,7 @@ from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly, read_intervals, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import smc
-from limelight.inference.posteriors.draw import draw
+from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
@@ -35,7 +35,7 @@ from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.cost import intervals_seconds, memory_mb
 from limelight.study.sections import Smc
-from limelight.study.selection import trained_posterior
+from limelight.study.selection import posterior_tests, trained_posterior
 from limelight.study.settings import IntervalsSettings, intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
@@ -121,7 +121,7 @@ def linear_draws(name: str = "p", **changes) -> tuple[np.ndarray, np.ndarray, di
 def test_the_wired_sampler_finds_a_posterior_known_in_closed_form_as_rejection_does():
     counts, z, checks = linear_draws()
     posterior = linear_posterior()
-    by_rejection = draw(posterior, torch.as_tensor(SEEN[None], dtype=torch.float32), 2000, 7, "x")
+    by_rejection = draw_answers(posterior, torch.as_tensor(SEEN[None], dtype=torch.float32), 2000, 7, "x")
     rejected = (by_rejection[1][0].numpy() - MEAN) / SIGMA
     for found in (z, rejected):
         assert np.abs(found.mean(axis=0) - EXACT_MEAN).max() < 0.3 * EXACT_SIGMA
@@ -159,7 +159,7 @@ def test_more_particles_than_presentations_are_one_line():
 
 
 def test_the_prior_is_the_one_that_parameters_are_drawn_from():
-    log_prior = gaussian_log_prior(LINE_MODEL)
+    log_prior = gaussian_log_prior(line_model())
     theta = np.array([MEAN, MEAN + SIGMA, MEAN - 0.5 * SIGMA])
     exact = stats.norm(MEAN, SIGMA).logpdf(theta).sum(axis=1)
     np.testing.assert_allclose(np.diff(log_prior(theta)), np.diff(exact))
@@ -169,12 +169,16 @@ def test_the_prior_is_the_one_that_parameters_are_drawn_from():
         assert log_prior(forbidden[None])[0] == -np.inf
 
 
+<<<<<<< HEAD
 def one_field(tmp_path, line_model: MapDataset, grid) -> tuple:
+=======
+def one_field(tmp_path, dataset: MapDataset, grid) -> tuple:
+>>>>>>> main
     """(the field as the study's painter has it, as the simulator has it) of the same halos, through a file."""
     path = lightcone_file(tmp_path, 3)
     table = read_subfields(path)
     (_, halos), *_ = read_subfield_halos(path)
-    (light,) = simulate.light_fields([path], line_model, grid, [3], 1)
+    (light,) = simulate.light_fields([path], dataset, grid, [3], 1)
     return prepare_field(halos, grid, table.center_deg[0], table.cosmology), light
 
 
@@ -185,32 +189,46 @@ def one_field(tmp_path, line_model: MapDataset, grid) -> tuple:
 def test_simulated_maps_are_those_of_the_painter(tmp_path, model, means):
     """Without scatter a simulation has no random number left: map, beam, pooling and counts are the study's own."""
     grid = replace(GRID, pool_pixels=4, pool_channels=5)
+<<<<<<< HEAD
     line_model = MapDataset(model=model, parameters=means)
     field, light = one_field(tmp_path, line_model, grid)
+=======
+    dataset = MapDataset(model=model, prior="fiducial", parameters=means)
+    field, light = one_field(tmp_path, dataset, grid)
+>>>>>>> main
     known = get_model(model, means)
     rng = np.random.default_rng(1)
-    cube, values, n_above = paint_draw(field, known, line_model, EDGES, rng, "here")
-    found, counts = simulate.simulate_map(light, known, values, line_model, 4.0, EDGES, rng)
+    cube, values, n_above = paint_draw(field, known, dataset, EDGES, rng, "here")
+    found, counts = simulate.simulate_map(light, known, values, dataset, 4.0, EDGES, rng)
     exact = pool_map(cube, grid, 4.0)
     assert found.shape == (8, 8, 4)
     np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-6 * exact.max())
     assert np.abs(counts + np.diff(n_above)).sum() <= 2  # float32: a halo on an edge may fall to the other side
     mean = cube.mean()
     for limits, allowed in (([0.9 * mean, 1.1 * mean], True), ([1.1 * mean, 2 * mean], False)):
+<<<<<<< HEAD
         cut = line_model.model_copy(update={"mean_temperature_uk": limits})
+=======
+        cut = dataset.model_copy(update={"mean_temperature_uk": limits})
+>>>>>>> main
         one = simulate.simulate_map(light, known, values, cut, 4.0, EDGES, rng)
         assert (one is not None) == allowed
 
 
 def test_simulated_scatter_is_that_of_the_painter(tmp_path):
     """Means and spreads of the map's temperature and counts over many draws of the scatter, against the painter's."""
+<<<<<<< HEAD
     line_model = MapDataset(model="li")
     field, light = one_field(tmp_path, line_model, GRID)
+=======
+    dataset = MapDataset(model="li", prior="fiducial")
+    field, light = one_field(tmp_path, dataset, GRID)
+>>>>>>> main
     model, rng, found = get_model("li"), np.random.default_rng(5), {"painter": [], "simulator": []}
     for _ in range(300):
-        cube, values, n_above = paint_draw(field, model, line_model, EDGES, rng, "here")
+        cube, values, n_above = paint_draw(field, model, dataset, EDGES, rng, "here")
         found["painter"].append([cube.sum(), *-np.diff(n_above)])
-        cube, counts = simulate.simulate_map(light, model, values, line_model, 0.0, EDGES, rng)
+        cube, counts = simulate.simulate_map(light, model, values, dataset, 0.0, EDGES, rng)
         found["simulator"].append([cube.sum(), *counts])
     a, b = (np.array(rows, float) for rows in found.values())
     error = np.sqrt((a.var(axis=0) + b.var(axis=0)) / 300)
@@ -222,8 +240,8 @@ def test_simulated_scatter_is_that_of_the_painter(tmp_path):
 def test_only_halos_of_training_light_cones_are_painted(tmp_path):
     path = lightcone_file(tmp_path, 7)
     with pytest.raises(LimelightError, match="must stay unseen"):
-        simulate.light_fields([path], LINE_MODEL, GRID, [0, 1, 2], 0)
-    assert len(simulate.light_fields([path], LINE_MODEL, GRID, [7], 0)) == 4
+        simulate.light_fields([path], line_model(), GRID, [0, 1, 2], 0)
+    assert len(simulate.light_fields([path], line_model(), GRID, [7], 0)) == 4
     assert evenly(10, 3).tolist() == [0, 4, 9]
     assert evenly(3, 0).tolist() == [0, 1, 2]
 
@@ -274,7 +292,8 @@ def test_settings_that_make_no_sense_are_one_line(tmp_path, changes, words):
 def test_an_smc_posterior_shares_what_another_trained_and_changes_nothing_of_it(tmp_path):
     study = study_of(tmp_path)
     assert trained_posterior(study, "smc") == "near"
-    assert {trained_posterior(study, name) for name in study.posteriors} == {"near"}, "one is trained, two are drawn"
+    assert {trained_posterior(study, name) for name in study.posteriors} == {"near"}
+    assert [posterior_tests(study, name) for name in ("near", "smc")] == [["over_prior"]] * 2
     drawn = intervals_settings(study, "smc", "over_prior")
     assert drawn.posterior == posterior_settings(study, "near")
     assert (drawn.name, drawn.smc.rounds, drawn.samples) == ("smc", 1, 80)

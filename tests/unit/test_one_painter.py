@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rival_toys import GRID as FINE
-from rival_toys import SETTINGS, Normals, halos_of
+from rival_toys import Normals, halos_of, rival_options
 
 from limelight.cosmology import Cosmology
 from limelight.data.shard import Rows
@@ -45,7 +45,7 @@ MODELS = ("li", "comap", "breysse", "padmanabhan")
 
 
 def entry(model: str, **changes) -> MapDataset:
-    return MapDataset(model=model, **changes)
+    return MapDataset.model_validate({"model": model, "prior": "fiducial", "draws": 1, **changes})
 
 
 def means(model: str) -> dict[str, float]:
@@ -107,7 +107,8 @@ def by_simulation(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray
 def by_fisher(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, None]:
     monkeypatch.setattr(simulate, "generator", lambda *key: normals_of(grid))
     options = Imnn.model_construct(simulations=1, derivatives=1, step=0.1)
-    fiducial, *_ = simulate.fisher_maps(["any"], line_model.model_copy(update={"prior": "10%"}), grid, 0.0, options, 1)
+    line_model = line_model.model_copy(update={"prior": "10%"})
+    fiducial, *_ = simulate.fisher_maps(["any"], line_model, grid, 0.0, options, 1)
     return fiducial[0], None
 
 
@@ -130,9 +131,7 @@ def test_every_road_gives_the_same_light(road, model, unit, one_subfield, monkey
 def test_the_rivals_road_gives_the_same_light(model):
     """Its voxels hold mean temperatures; its maps are at amplitude 0, over 10^offset."""
     fine = replace(GRID, pool_pixels=1, pool_channels=1)
-    measure = make_measure(
-        SETTINGS.model_copy(update={"pool_pixels": 4, "pool_channels": 5, "min_modes": 1}), fine, COSMOLOGY, 0.0
-    )
+    measure = make_measure(rival_options(pool_pixels=4, pool_channels=5, min_modes=1), fine, COSMOLOGY, 0.0)
     plan = replace(plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1)), lightcone=3)
     (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure), SHAPES[model]
     (amplitude,), (own,) = shape.split(np.array([list(means(model).values())]))
@@ -228,7 +227,7 @@ def painted(line_model: MapDataset) -> Rows:
 def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
     """The same places and luminosities painted by paint(); the cut lies within the second bin, or on its lower edge."""
     grid, edges, extra = replace(GRID, unit=unit), np.array([4.5, 5.0, 5.5, 6.0]), np.array([40, 30, 20])
-    line_model = entry("li", log10_lum_cut=cut)
+    line_model = entry("li") if cut is None else entry("li", log10_lum_cut=cut)
     allowed = allowed_extra(extra, edges, line_model)
     assert allowed.tolist() == {None: [40, 30, 20], 5.1: [40, 30, 0], 5.0: [40, 0, 0]}[cut]
     found = light_of_extra(allowed, edges, grid, 4.0, CENTER, COSMOLOGY, np.random.default_rng(3), line_model)

@@ -15,6 +15,7 @@ from limelight.networks import build
 from limelight.networks.residual import moments, rescaled
 from limelight.section import plain
 from limelight.study.config import ROOT, load_study, resolve_study
+from limelight.study.sections import Training
 from limelight.study.yaml import read_yaml
 from limelight.training.loop import train
 from limelight.training.losses import Loss, count_scale, log_mean_to_target, negative_binomial, poisson
@@ -170,7 +171,7 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path):
 
 def test_warm_up_rises_in_equal_steps_to_the_peak():
     for schedule in ("constant", "cosine"):
-        options = {"learning_rate": 2.0, "schedule": schedule, "warmup": 0.2}
+        options = Training(learning_rate=2.0, schedule=schedule, warmup=0.2)
         rates = [learning_rate(s, 100, options) for s in range(100)]
         np.testing.assert_allclose(np.diff(rates[:20]), 2 / 21)
         assert rates[20] == max(rates) == 2.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rival_toys import GRID, LINE_MODEL, SETTINGS, SIGMA, Normals, halos_of, toy_fields
+from rival_toys import GRID, SIGMA, Normals, halos_of, line_model, rival_options, toy_fields
 from scipy import stats
 
 from limelight.cosmology import Cosmology
@@ -14,7 +14,6 @@ from limelight.errors import LimelightError
 from limelight.halos.subfields import (
     SubfieldHalos,
 )
-from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.paint import paint
@@ -29,7 +28,7 @@ from limelight.probes.line_intensity.rival.emulator import (
     summaries,
     write_emulator,
 )
-from limelight.probes.line_intensity.rival.fields import make_measure, observe, paint_shape
+from limelight.probes.line_intensity.rival.fields import make_measure, noisy_summaries, paint_shape
 from limelight.probes.line_intensity.rival.rival import (
     emulator_error,
     luminosity_functions,
@@ -46,15 +45,22 @@ from limelight.seeds import generator
 def toy():
     fields, measure = toy_fields(16)
     emulator = make_emulator(
-        fields, get_model("li"), SHAPES["li"], LINE_MODEL, SETTINGS, measure, {"some": SIGMA, "none": 0.0}, seed=3
+        fields,
+        get_model("li"),
+        SHAPES["li"],
+        line_model(),
+        rival_options(),
+        measure,
+        {"some": SIGMA, "none": 0.0},
+        seed=3,
     )
     return fields, measure, emulator
 
 
 def rival_of(toy, noise="some", **changes):
     _, measure, emulator = toy
-    settings, sigma = SETTINGS.model_copy(update=changes), {"some": SIGMA, "none": 0.0}[noise]
-    return make_rival(emulator, get_model("li"), SHAPES["li"], LINE_MODEL, settings, measure, noise, sigma)
+    settings, sigma = rival_options(**changes), {"some": SIGMA, "none": 0.0}[noise]
+    return make_rival(emulator, get_model("li"), SHAPES["li"], line_model(), settings, measure, noise, sigma)
 
 
 @pytest.mark.parametrize("name", list(SHAPES))
@@ -143,7 +149,7 @@ def test_summaries_of_a_node_are_those_of_its_maps(toy):
         cube, offset = paint_shape(field, SHAPES["li"], values, own, measure)
         cube = cube * np.float32(10 ** (offset + amplitude))
         direct.append(cube.mean(dtype=np.float64))
-        measured += [observe(cube, SIGMA, measure, 1, "noise", i, j) for j in range(12)]
+        measured += [noisy_summaries(cube, SIGMA, measure, 1, "noise", i, j) for j in range(12)]
     assert temperature[0] == pytest.approx(np.mean(direct), rel=1e-5)
     shells = len(measure.modes)
     noise = np.array(measured).reshape(len(fields), 12, -1)
@@ -178,10 +184,10 @@ def test_emulator_of_a_double_power_law_between_its_nodes():
     """Four coordinates of shape under COMAP's data-driven prior: 0.3 σ of one map's summaries in the median."""
     shape, model = SHAPES["comap"], get_model("comap")
     fields, measure = toy_fields(16, shape=shape)
-    line_model = MapDataset(model="comap", prior="data_driven", mean_temperature_uk=[0.05, 10.0])
-    settings = SETTINGS.model_copy(update={"nodes": 150, "simulations": 400})
-    emulator = make_emulator(fields, model, shape, line_model, settings, measure, {"some": SIGMA}, seed=3)
-    rival = make_rival(emulator, model, shape, line_model, settings, measure, "some", SIGMA)
+    dataset = line_model(model="comap", prior="data_driven", mean_temperature_uk=[0.05, 10.0])
+    settings = rival_options(nodes=150, simulations=400)
+    emulator = make_emulator(fields, model, shape, dataset, settings, measure, {"some": SIGMA}, seed=3)
+    rival = make_rival(emulator, model, shape, dataset, settings, measure, "some", SIGMA)
     off = check_between_nodes(rival, fields[:12], measure, shape, 60, 1)
     assert np.median(off) < 0.3
     assert np.quantile(off, 0.9) < 1.5
@@ -223,14 +229,7 @@ def test_prior_draws_keep_the_cuts(toy):
     assert rival.log_posterior(outside, np.zeros(rival.covariances.shape[1])).tolist() == [-math.inf] * 2
     with pytest.raises(LimelightError, match="a width in every parameter"):
         make_rival(
-            toy[2],
-            get_model("li"),
-            SHAPES["li"],
-            LINE_MODEL.model_copy(update={"prior": "fiducial"}),
-            SETTINGS,
-            toy[1],
-            "some",
-            1.0,
+            toy[2], get_model("li"), SHAPES["li"], line_model(prior="fiducial"), rival_options(), toy[1], "some", 1.0
         )
 
 
@@ -284,8 +283,8 @@ def mock_runs(toy, count: int, steps: int, folder: Path, seed: int) -> np.ndarra
     inside = []
     for i, field in enumerate(held):
         cube, offset = paint_shape(field, SHAPES["li"], shapes[i], field.normals(seed), measure)
-        data = observe(cube * np.float32(10 ** (offset + amplitude[i])), SIGMA, measure, seed, "mock", i)
-        samples, _ = sample_posterior(rival, data, SETTINGS.model_copy(update={"steps": steps}), folder, "k", seed, i)
+        data = noisy_summaries(cube * np.float32(10 ** (offset + amplitude[i])), SIGMA, measure, seed, "mock", i)
+        samples, _ = sample_posterior(rival, data, rival_options(steps=steps), folder, "k", seed, i)
         low, high = np.quantile(samples, [0.025, 0.975], axis=0)
         inside.append((planted[i] >= low) & (planted[i] <= high))
     return np.array(inside)
@@ -330,4 +329,4 @@ def test_geometry_that_a_rival_cannot_measure():
         ({}, replace(GRID, unit="Jy/sr"), "uK"),
     ):
         with pytest.raises(LimelightError, match=words):
-            make_measure(SETTINGS.model_copy(update=changes), grid, Cosmology(), 0.0)
+            make_measure(rival_options(**changes), grid, Cosmology(), 0.0)

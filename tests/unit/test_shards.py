@@ -96,7 +96,7 @@ def test_the_shard_holds_the_pooled_maps_and_their_counts(files):
 
 
 def test_several_shards_stand_one_after_the_other(files, tmp_path):
-    padmanabhan = MapDataset(model="padmanabhan")
+    padmanabhan = MapDataset(model="padmanabhan", prior="fiducial", draws=1)
     other = make_files(tmp_path, lightcone=4, settings=padmanabhan, name="pad")[1]
     both = read_shards([files[1], other])
     assert both.group.tolist() == [3] * 6 + [4] * 2

@@ -116,7 +116,7 @@ def test_other_words_comments_and_layout_rerun_no_stage(copy, tmp_path):
         ("limelight/training/loop.py", lambda text: text.replace("going on from epoch", "resuming at epoch")),
         ("limelight/errors.py", lambda text: text.replace("found {}; expected {}", "found {}, expected {}")),
         ("limelight/progress.py", lambda text: text.replace("10.0", "20.0")),
-        ("limelight/describe.py", lambda text: text.replace("def ", "def new_")),
+        ("limelight/describe/kinds.py", lambda text: text.replace("def ", "def new_")),
         (TRAIN, lambda text: text.replace("losses by epoch", "the losses")),
     ],
 )  # fmt: skip

@@ -24,6 +24,7 @@ from training_toys import (
 from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.probes.line_intensity.shards import line_header
+from limelight.study.sections import Training
 from limelight.training.checks import check_shards
 from limelight.training.loop import HISTORY_COLUMNS, history_csv, train
 from limelight.training.losses import LOSSES
@@ -54,7 +55,7 @@ def test_msle_is_the_textbook_one_above_zero_and_keeps_its_slope_below():
 
 def test_schedules():
     def rates(schedule):
-        options = {"learning_rate": 2.0, "schedule": schedule, "warmup": 0.0}
+        options = Training(learning_rate=2.0, schedule=schedule, warmup=0.0)
         return [learning_rate(s, 100, options) for s in range(100)]
 
     assert set(rates("constant")) == {2.0}
@@ -67,9 +68,8 @@ def test_schedules():
     assert cycle[30] == max(cycle)
     assert cycle[65] == pytest.approx(1.0)
     assert cycle[99] < 0.01
-    assert all(
-        0 <= learning_rate(0, n, {"learning_rate": 1, "schedule": "one_cycle", "warmup": 0}) <= 1 for n in (1, 2, 3)
-    )
+    one_cycle = Training(learning_rate=1.0, schedule="one_cycle")
+    assert all(0 <= learning_rate(0, n, one_cycle) <= 1 for n in (1, 2, 3))
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

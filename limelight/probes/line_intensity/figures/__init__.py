@@ -10,6 +10,7 @@ LINE_FIGURES = Registry(
         "map_slices": f"{PLACE}.maps:MAP_SLICES",
         "luminosity_function": f"{PLACE}.predictions:LUMINOSITY_FUNCTION",
         "error_bands": f"{PLACE}.predictions:ERROR_BANDS",
+        "audit": f"{PLACE}.audit:AUDIT",
         "spread_ratio": f"{PLACE}.conditions:SPREAD_RATIO",
         "blank_map": f"{PLACE}.blank:BLANK_MAP",
         "training_spread": f"{PLACE}.labels:TRAINING_SPREAD",

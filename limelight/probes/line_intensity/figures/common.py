@@ -18,6 +18,7 @@ QUANTITIES = {
     "phi": r"$\phi = \mathrm{d}n/\mathrm{d}L$ [Mpc$^{-3}\,L_\odot^{-1}$]",
     "l_phi": r"$L\,\phi(L)$ [Mpc$^{-3}$]",
 }
+LUMINOSITY = r"line luminosity $L$ [$L_\odot$]"
 BINS_AND_QUANTITY = ("axis", "target.quantity")  # what files of one figure must agree in
 COUNTS = ("dn", "n_above")  # quantities that are whole numbers of sources
 
@@ -82,7 +83,7 @@ def adds_to_maps(evaluation: Evaluation) -> bool:
 def luminosity_axis(panel: Axes, axis: OutputAxis) -> None:
     """A logarithmic luminosity axis in Lsun over the range of the labels."""
     output_axis(panel, axis, len(axis.edges) - 1)
-    panel.set_xlabel(r"line luminosity $L$ [$L_\odot$]")
+    panel.set_xlabel(LUMINOSITY)
 
 
 def maps_of_all(evaluations: list[Evaluation], maps: Sequence[int]) -> list[int]:
