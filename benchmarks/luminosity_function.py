@@ -14,11 +14,7 @@ import numpy as np
 
 from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
-<<<<<<< HEAD
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
-=======
 from limelight.probes.line_intensity.labels import log10_lum_edges
->>>>>>> main
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.expectation import expected_luminosities
@@ -33,38 +29,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="the study of the maps")
     parser.add_argument("--line-model", required=True, help="the name of the maps in line_models")
-<<<<<<< HEAD
-    parser.add_argument("maps", nargs="+", help="shards of those maps")
-    args = parser.parse_args()
-
-    study = load_study(args.config)
-=======
     parser.add_argument("maps", nargs="+", help="shards")
     args = parser.parse_args()
 
     study = load_study(args.config)
     if args.line_model not in study.line_models:
         raise problem("--line-model", args.line_model, f"one of {', '.join(study.line_models)}", "name the maps' own")
->>>>>>> main
     cones, grid, dataset = study.lightcones, study.grid, study.line_models[args.line_model]
     if dataset.prior != "fiducial":
         raise problem(f"line_models.{args.line_model}", f"prior {dataset.prior}", "fiducial", "name other maps")
     model, cosmology = get_model(dataset.model, dataset.parameters), lightcone_settings(study).cosmology
     parameters = draw_parameters(model, "fiducial", dataset.parameters, np.random.default_rng(0))
-<<<<<<< HEAD
-    data = read_shards([Path(path) for path in args.maps])
-    every = log10_lum_edges(data.header.truths["labels"], EXTENSION_BINS)
-
-    # half-dex bins, as far as the labels' edges allow
-    edges = every[: study.labels.bins + 1 : max(1, round(0.5 / np.diff(every)[0]))]
-=======
     maps = read_shards([Path(path) for path in args.maps])
     n_above, volume_mpc3 = maps.y["n_above"].astype(np.float64), maps.y["volume_mpc3"].astype(np.float64)
 
     # half-dex bins, as far as the labels' edges allow
     every = log10_lum_edges(maps.header.truths["labels"])
     edges = every[:: max(1, round(0.5 / np.diff(every)[0]))]
->>>>>>> main
     columns = np.searchsorted(every, edges - 1e-9)
     redshifts = grid.rest_freq_ghz / np.linspace(grid.freq_max_ghz, grid.freq_min_ghz, SLICES + 1) - 1
     shells = np.diff(cosmology.comoving_distance(redshifts) ** 3)
@@ -73,19 +54,13 @@ def main() -> None:
         found = expected_luminosities(model, parameters, cones.mass_min_msun, z, cosmology, cones.mass_function, DRAWS)
         expected = expected + share * np.histogram(found[0], edges, weights=found[1])[0]
 
-<<<<<<< HEAD
-    counts = -np.diff(np.asarray(data.y["n_above"], np.float64)[:, columns], axis=1)
-    ratio = counts / np.asarray(data.y["volume_mpc3"])[:, None] / expected
-    field = np.unique(np.stack([data.group, data.rows["subfield"]]), axis=1, return_inverse=True)[1]
-=======
     counts = -np.diff(n_above[:, columns], axis=1)
     ratio = counts / volume_mpc3[:, None] / expected
     field = np.unique(np.stack([maps.group, maps.rows["subfield"]]), axis=1, return_inverse=True)[1]
->>>>>>> main
     means = np.array([ratio[field == i].mean(axis=0) for i in range(field.max() + 1)])
     error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
     print(f"{len(counts)} maps of {len(means)} fields, {args.line_model} of {args.config}")
-    print("log10 L from    to   halos per map   measured / expected")
+    print("log10 L from    to   halos a map   measured / expected")
     for low, high, mean, value, sigma in zip(
         edges[:-1], edges[1:], counts.mean(axis=0), means.mean(axis=0), error, strict=True
     ):
