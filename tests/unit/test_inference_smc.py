@@ -169,11 +169,7 @@ def test_the_prior_is_the_one_that_parameters_are_drawn_from():
         assert log_prior(forbidden[None])[0] == -np.inf
 
 
-<<<<<<< HEAD
-def one_field(tmp_path, line_model: MapDataset, grid) -> tuple:
-=======
 def one_field(tmp_path, dataset: MapDataset, grid) -> tuple:
->>>>>>> main
     """(the field as the study's painter has it, as the simulator has it) of the same halos, through a file."""
     path = lightcone_file(tmp_path, 3)
     table = read_subfields(path)
@@ -189,13 +185,8 @@ def one_field(tmp_path, dataset: MapDataset, grid) -> tuple:
 def test_simulated_maps_are_those_of_the_painter(tmp_path, model, means):
     """Without scatter a simulation has no random number left: map, beam, pooling and counts are the study's own."""
     grid = replace(GRID, pool_pixels=4, pool_channels=5)
-<<<<<<< HEAD
-    line_model = MapDataset(model=model, parameters=means)
-    field, light = one_field(tmp_path, line_model, grid)
-=======
     dataset = MapDataset(model=model, prior="fiducial", parameters=means)
     field, light = one_field(tmp_path, dataset, grid)
->>>>>>> main
     known = get_model(model, means)
     rng = np.random.default_rng(1)
     cube, values, n_above = paint_draw(field, known, dataset, EDGES, rng, "here")
@@ -206,24 +197,15 @@ def test_simulated_maps_are_those_of_the_painter(tmp_path, model, means):
     assert np.abs(counts + np.diff(n_above)).sum() <= 2  # float32: a halo on an edge may fall to the other side
     mean = cube.mean()
     for limits, allowed in (([0.9 * mean, 1.1 * mean], True), ([1.1 * mean, 2 * mean], False)):
-<<<<<<< HEAD
-        cut = line_model.model_copy(update={"mean_temperature_uk": limits})
-=======
         cut = dataset.model_copy(update={"mean_temperature_uk": limits})
->>>>>>> main
         one = simulate.simulate_map(light, known, values, cut, 4.0, EDGES, rng)
         assert (one is not None) == allowed
 
 
 def test_simulated_scatter_is_that_of_the_painter(tmp_path):
     """Means and spreads of the map's temperature and counts over many draws of the scatter, against the painter's."""
-<<<<<<< HEAD
-    line_model = MapDataset(model="li")
-    field, light = one_field(tmp_path, line_model, GRID)
-=======
     dataset = MapDataset(model="li", prior="fiducial")
     field, light = one_field(tmp_path, dataset, GRID)
->>>>>>> main
     model, rng, found = get_model("li"), np.random.default_rng(5), {"painter": [], "simulator": []}
     for _ in range(300):
         cube, values, n_above = paint_draw(field, model, dataset, EDGES, rng, "here")

@@ -138,13 +138,8 @@ def place_sources(
 def cut_luminosities(log10_lum: np.ndarray, line_model: MapDataset | None) -> np.ndarray:
     """log10 luminosities (n,), −inf for those at or above line_model.log10_lum_cut: they are neither painted nor counted.
 
-<<<<<<< HEAD
-    A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models;
-    None: no cut.
-=======
     A test of what networks do where the brightest sources are missing. line_model: an entry of the config's line_models, or
     None for no cut.
->>>>>>> main
     """
     if line_model is None or line_model.log10_lum_cut is None:
         return log10_lum
