@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 
 from limelight import seeds
 from limelight.cosmology import Cosmology
+from limelight.matter.fourier import irfftn, rfftn
 
 TABLE_PER_E_FOLD = 200  # of the power-spectrum table; linear interpolation in it is good to 1e-5
 K_MAX = 20.0  # 1/Mpc; of the shortest waves that the rates of the lightest halos know of
@@ -135,7 +136,7 @@ def good_size(n: float) -> int:
 
 def _gaussian_modes(box: Box, power: Callable, seed: int, stage: str, device: str, run: Callable) -> torch.Tensor:
     """Fourier modes (rfftn, complex64) of a Gaussian field: white noise times √(P / cell volume)."""
-    modes = torch.fft.rfftn(_white_noise(box, seed, stage, run).to(device))
+    modes = rfftn(_white_noise(box, seed, stage, run).to(device))
     kz, ky, kx = box.wavenumbers()
     low = np.log(2 * np.pi / (max(box.shape) * box.cell_mpc)) - 0.01
     high = np.log(np.sqrt(3) * np.pi / box.cell_mpc) + 0.01
@@ -230,11 +231,11 @@ def smoothing_radii(wanted: np.ndarray, squared_k: np.ndarray, variances: np.nda
 
 def smoothed(field: LinearField, radius_mpc: float, curvature: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(1 − curvature ∇²) of the field smoothed with a Gaussian: short waves on the box, long waves on their coarse grid."""
-    short = torch.fft.irfftn(_filtered(field.modes, field.box, radius_mpc, curvature), s=field.box.shape)
+    short = irfftn(_filtered(field.modes, field.box, radius_mpc, curvature), s=field.box.shape)
     if field.long_modes is None:
         return short, None
     coarse = _filtered(field.long_modes, field.long_box, radius_mpc, curvature)
-    return short, torch.fft.irfftn(coarse, s=field.long_box.shape)
+    return short, irfftn(coarse, s=field.long_box.shape)
 
 
 def _filtered(modes: torch.Tensor, box: Box, radius_mpc: float, curvature: float) -> torch.Tensor:
@@ -281,10 +282,10 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
         return values
 
     def tide(i: int, j: int) -> torch.Tensor:
-        short = torch.fft.irfftn(potential * (k[i] * k[j]), s=box.shape)
+        short = irfftn(potential * (k[i] * k[j]), s=box.shape)
         if periodic:
             return short
-        return complete(short, torch.fft.irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
+        return complete(short, irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
 
     def pull(axis: int, short: torch.Tensor) -> None:
         _gradient(potential, k, box, axis, short)
@@ -303,7 +304,7 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
     psi = torch.empty((6, *box.shape), dtype=torch.float32, device=potential.device)
     for axis in range(3):
         pull(axis, psi[2 - axis])
-    potential = torch.fft.rfftn(source).div_(inverse)
+    potential = rfftn(source).div_(inverse)
     del source, inverse
     for axis in range(3):
         _gradient(potential, k, box, axis, psi[5 - axis])
@@ -325,7 +326,7 @@ def _gradient(
     """The field whose modes are i k_axis potential; the Nyquist mode has no odd derivative and is dropped."""
     odd = k[axis].clone()
     odd.view(-1)[box.shape[axis] // 2] = 0
-    return torch.fft.irfftn(potential * (1j * odd), s=box.shape, out=out)
+    return irfftn(potential * (1j * odd), s=box.shape, out=out)
 
 
 def _tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:

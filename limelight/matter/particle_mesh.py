@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
+from limelight.matter.fourier import irfftn, rfftn
 from limelight.matter.initial import Box, LinearField, displacements, periodic_field
 from limelight.matter.lagrangian import lpt_factors
 from limelight.progress import progress
@@ -72,7 +73,7 @@ def add_forces(
 ) -> None:
     """momentum −= ∇Φ kick, the density and the forces in clouds of one mesh cell."""
     density = cloud_in_cell(position, side_mpc, cells)
-    modes = torch.fft.rfftn(density)
+    modes = rfftn(density)
     del density
     k = Box((cells,) * 3, side_mpc / cells).wavenumbers()
     k = [torch.from_numpy(v.astype(np.float32)).reshape(s) for v, s in zip(k, _BROADCAST, strict=True)]
@@ -86,7 +87,7 @@ def add_forces(
     for axis in range(3):
         odd = k[axis].clone()
         odd.view(-1)[cells // 2] = 0
-        force = torch.fft.irfftn(modes * (1j * odd), s=(cells,) * 3).reshape(-1)
+        force = irfftn(modes * (1j * odd), s=(cells,) * 3).reshape(-1)
         for begin in range(0, len(position), CHUNK):
             index, weight = _clouds(position[begin : begin + CHUNK], side_mpc, cells)
             momentum[begin : begin + CHUNK, 2 - axis] += sum(force[i] * w for i, w in zip(index, weight, strict=True))
