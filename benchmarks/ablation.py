@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of config/ablation.yaml: a row a network and test, from the histories and the summary of its finished workflow.
+"""The table of config/ablation.yaml: one row per network and test, from its finished workflow.
 
 example: snakemake --configfile config/ablation.yaml --cores 2
          python -m benchmarks.ablation --results results/ablation --output docs/results/ablation.csv

@@ -22,7 +22,7 @@ from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.study.config import load_study
 
 SLICES = 10  # of redshift, each with its own mass function
-DRAWS = 10_000  # of the scatter a mass: the brightest half-dex comes from its tail
+DRAWS = 10_000  # of the scatter at each mass: the brightest half-dex comes from its tail
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from limelight.files import settings_hash, write_csv
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.rival.emulator import read_emulator
-from limelight.probes.line_intensity.rival.fields import observe, paint_shape, prepare_fields
+from limelight.probes.line_intensity.rival.fields import noisy_summaries, paint_shape, prepare_fields
 from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, make_rival, prior_draws, sample_posterior
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.rival.stage import rival_measure, rival_sigma
@@ -64,7 +64,7 @@ def main() -> None:
     rival = make_rival(emulator, model, shape, dataset, options, measure, args.noise, sigma)
     planted = prior_draws(rival, args.runs, generator(study.seed, "rival mocks"))
     amplitude, shapes = shape.split(planted)
-    # what is planted hangs on the number of runs
+    # what is planted depends on the number of runs
     key = settings_hash([settings, options, args.noise, args.runs, float(emulator.outputs.sum()), LIKELIHOOD])
     rows = list(csv.DictReader(args.output.open(encoding="utf-8"))) if args.output.is_file() else []
     done = {int(r["run"]) for r in rows if (r["noise"], r["covariance"]) == (args.noise, args.covariance)}
@@ -74,7 +74,7 @@ def main() -> None:
         field, truth = fields[run % len(fields)], planted[run]
         cube, offset = paint_shape(field, shape, shapes[run], field.normals(study.seed, 10**6 + run), measure)
         cube = cube * np.float32(10 ** (offset + amplitude[run]))
-        data = observe(cube, sigma, measure, study.seed, "noise of rival mocks", run)
+        data = noisy_summaries(cube, sigma, measure, study.seed, "noise of rival mocks", run)
         start = time.process_time()
         samples, checks = sample_posterior(rival, data, options, args.chains / key, key, study.seed, run)
         seconds = time.process_time() - start

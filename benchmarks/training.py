@@ -52,8 +52,8 @@ def main() -> None:
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{args.threads} CPU thread(s)"
     print(f"{platform.node()}: {platform.machine()}, {where}, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
-        data, how = loader(Path(folder), args.maps, tuple(args.shape), device)
-    step(data, how, args, device)
+        data, presentation = loader(Path(folder), args.maps, tuple(args.shape), device)
+    step(data, presentation, args, device)
 
 
 def loader(
@@ -64,7 +64,7 @@ def loader(
     edges = log10_lum_edges(LABELS, EXTENSION_BINS)
     header = line_header(grid, 0.0, LABELS, {})
     paths = write_shards(folder, count, header, len(edges))
-    how = LinePresentation(
+    presentation = LinePresentation(
         target=line_target("dn", "log10_1p", (), header),
         bin_width=float(edges[1] - edges[0]),
         grid=grid,
@@ -85,19 +85,19 @@ def loader(
     random = torch.Generator(device).manual_seed(0)
     start = time.perf_counter()
     for rows in torch.arange(count).split(BATCH):
-        present(data, rows, how, random)
+        present(data, rows, presentation, random)
     synchronise(device)
     ours = (time.perf_counter() - start) / count
     some = np.random.default_rng(0).integers(0, count, 200)
     start = time.perf_counter()
     for row in some:
-        naive_presentation(paths, row, how)
+        naive_presentation(paths, row, presentation)
     naive = (time.perf_counter() - start) / len(some)
     print(
         f"presentations: {1e3 * ours:.3f} ms a map; a file opened for each map and NumPy: {1e3 * naive:.3f} ms; "
         f"ratio {naive / ours:.1f}"
     )
-    return data, how
+    return data, presentation
 
 
 def write_shards(folder: Path, count: int, header: Header, edges: int) -> list[Path]:
@@ -119,35 +119,35 @@ def write_shards(folder: Path, count: int, header: Header, edges: int) -> list[P
     return paths
 
 
-def naive_presentation(paths: list[Path], row: int, how: LinePresentation) -> tuple[np.ndarray, np.ndarray]:
+def naive_presentation(paths: list[Path], row: int, presentation: LinePresentation) -> tuple[np.ndarray, np.ndarray]:
     """One map as a plain Dataset makes it: open the file, read a row, turn it, add noise, take the asinh."""
     rng = np.random.default_rng()
     with h5py.File(paths[row // ROWS_PER_FILE], "r") as file:
         cube, n_above = file["x"][row % ROWS_PER_FILE, 0], file["y/n_above"][row % ROWS_PER_FILE]
-    return naive_map(cube, how, rng), np.log10(1 + n_above[:49] - n_above[1:50])
+    return naive_map(cube, presentation, rng), np.log10(1 + n_above[:49] - n_above[1:50])
 
 
-def naive_map(cube: np.ndarray, how: LinePresentation, rng: np.random.Generator) -> np.ndarray:
+def naive_map(cube: np.ndarray, presentation: LinePresentation, rng: np.random.Generator) -> np.ndarray:
     cube = np.rot90(cube, rng.integers(4), (0, 1))
     cube = cube[::-1] if rng.integers(2) else cube
-    cube = cube + how.noise[0][0] * np.sqrt(160) * rng.normal(size=cube.shape)
+    cube = cube + presentation.noise[0][0] * np.sqrt(160) * rng.normal(size=cube.shape)
     return np.arcsinh(cube / 3.0).astype(np.float32)
 
 
-def step(data: Data, how: LinePresentation, args: argparse.Namespace, device: torch.device) -> None:
+def step(data: Data, presentation: LinePresentation, args: argparse.Namespace, device: torch.device) -> None:
     """Time whole training steps, ours and the plain way, taking turns so that a busy machine slows both."""
     random, rng = torch.Generator(device).manual_seed(0), np.random.default_rng(0)
     options = {"filters": args.filters}
-    nets = [build(args.architecture, options, data.x.shape[1:], how.target.shape).to(device) for _ in range(2)]
+    nets = [build(args.architecture, options, data.x.shape[1:], presentation.target.shape).to(device) for _ in range(2)]
     nets[0] = channels_last(nets[0])
     optimizers = [torch.optim.AdamW(net.parameters(), lr=1e-4) for net in nets]
     on_host = data.x[: 10 * BATCH, 0].cpu().numpy()
 
     def ours() -> tuple[torch.Tensor, torch.Tensor]:
-        return present(data, torch.as_tensor(rng.integers(0, len(data), BATCH)), how, random)
+        return present(data, torch.as_tensor(rng.integers(0, len(data), BATCH)), presentation, random)
 
     def naive() -> tuple[torch.Tensor, torch.Tensor]:
-        maps = np.stack([naive_map(on_host[i], how, rng) for i in rng.integers(0, len(on_host), BATCH)])
+        maps = np.stack([naive_map(on_host[i], presentation, rng) for i in rng.integers(0, len(on_host), BATCH)])
         return torch.as_tensor(maps)[:, None].to(device), torch.zeros(BATCH, 49, device=device)
 
     times: list[list[float]] = [[], []]

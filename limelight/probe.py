@@ -1,8 +1,8 @@
 """What the engine asks of a probe: the one interface between a simulator and everything that is shared.
 
 A probe is an object of a class that inherits from `Probe`, in a folder of its own below limelight/probes and named in the
-registry of that package. The engine never imports a probe: it loads the one that a study names. How to add one is told in
-docs/adding_a_probe.md.
+registry of that package. The engine never imports a probe: it loads the one that a study names. docs/adding_a_probe.md shows
+how to add one.
 """
 
 import importlib
@@ -143,19 +143,21 @@ class Probe:
         """What to add to these words where a test has a goal (settings: those of the evaluation)."""
         return ""
 
-    def describe_test(self, evaluation_settings, how: Presentation) -> dict:
+    def describe_test(self, evaluation_settings, presentation: Presentation) -> dict:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
         return {}
 
-    def pictures(self, found: Rows, recorded: np.ndarray, how: Presentation) -> dict[str, np.ndarray]:
+    def pictures(self, found: Rows, recorded: np.ndarray, presentation: Presentation) -> dict[str, np.ndarray]:
         """Pictures of the first rows for figures; recorded: these rows with the test's noise, without preprocessing."""
         return {"clean": found.x[: len(recorded)], "noisy": recorded}
 
-    def interventions(self, audit_settings, how: Presentation) -> "dict[str, Callable[[Question], Intervention]]":
+    def interventions(
+        self, audit_settings, presentation: Presentation
+    ) -> "dict[str, Callable[[Question], Intervention]]":
         """Changes of test data whose truths change exactly with them; the audit asks whether the network follows."""
         return {}
 
-    def noise_levels(self, audit_settings, how: Presentation) -> list[float]:
+    def noise_levels(self, audit_settings, presentation: Presentation) -> list[float]:
         """Levels of noise that the audit adds at test time, in `noise_unit`."""
         return []
 

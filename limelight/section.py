@@ -64,7 +64,7 @@ def _different(values: list) -> list:
 
 
 class Either:
-    """Marks a union of types whose faults are told in one line, with these words for what was expected."""
+    """Marks a union of types whose faults are reported in one line, with these words for what was expected."""
 
     def __init__(self, expected: str):
         self.expected = expected

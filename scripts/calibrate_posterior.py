@@ -14,7 +14,7 @@ from limelight.errors import plain_errors, problem
 from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_answers
+from limelight.inference.calibration_table import COLUMNS, calibration_rows, prior_answers
 from limelight.inference.intervals import read_intervals
 from limelight.probe import load_probe
 from limelight.study.config import load_study
@@ -35,7 +35,7 @@ def main() -> None:
         raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     study, result = load_study(args.config), read_intervals(args.intervals)
     prior = prior_answers(args.prior, answered(study, result.settings.get("posterior")))
-    rows, arrays = calibrate(result, prior, study.seed)
+    rows, arrays = calibration_rows(result, prior, study.seed)
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} rows"
     save(calibration_figure(rows, arrays, result, title), args.output, [args.intervals])
     write_csv(args.output, rows, 5, COLUMNS)

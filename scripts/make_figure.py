@@ -15,7 +15,7 @@ from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.layers_file import read_layers
-from limelight.figures import draw
+from limelight.figures import draw_figure
 
 READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers}
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     if args.output.suffix != ".pdf":
         raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
-    save(draw(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
+    save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
     print(f"{args.output} and .png: {args.figure} of {len(args.files)} files", file=sys.stderr)
 
 

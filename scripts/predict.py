@@ -28,7 +28,7 @@ from limelight.evaluation.audit import warning
 from limelight.evaluation.audit_file import read_audit
 from limelight.figures.style import save
 from limelight.files import write_csv
-from limelight.inference.posteriors.misspecification import UNLIKE, verdict
+from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.apply import (
     COLUMNS,
@@ -96,10 +96,10 @@ def predict_posterior(args: argparse.Namespace) -> None:
     table, p = posterior_table(posterior, prepare_cube(cube, geometry, posterior.info, args.cube))
     seconds = time.perf_counter() - start
     print(in_lines(table))
-    print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {verdict(p)}", file=sys.stderr)
+    print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {how_unlike(p)}", file=sys.stderr)
     if posterior.content["recalibration"] is not None:
         print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
-    warning_words = verdict(p) if p < UNLIKE else ""
+    warning_words = how_unlike(p) if p < UNLIKE else ""
     save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
     write_csv(args.output, table, digits=8)
     figure = args.output.with_suffix(".png")

@@ -89,9 +89,11 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
     code = network_code(study, args.network)
+    start = load_model(args.start)[0].state_dict() if args.start else None
     try:
-        found = settings, probe, training, validation, args.checkpoints, device, code, team
-        content, history = train(*found, start=load_model(args.start)[0].state_dict() if args.start else None)
+        content, history = train(
+            settings, probe, training, validation, args.checkpoints, device, code, team, start=start
+        )
     except torch.OutOfMemoryError as error:
         found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
         fix = "lower training.batch_size, or set training.precision: bf16"

@@ -39,7 +39,7 @@ class Target(Protocol):
         """The quantity again; answers that the quantity cannot have (a negative count) become the nearest that it can."""
 
     def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        """Encoded answers on the scale on which errors are told (for counts dex, log10(1 + N))."""
+        """Encoded answers on the scale on which errors are given (for counts dex, log10(1 + N))."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Question:
     """What an intervention needs: the network, asked about changed data, and the data to change."""
 
     ask: Callable[[np.ndarray], np.ndarray]  # x (m, …) -> encoded predictions (m, k); row i always has the same noise
-    how: Presentation
+    presentation: Presentation
     rows: Subset  # all rows of the verdict
     few: Subset  # those that are changed
     before: np.ndarray  # predictions of `few` as they are
@@ -94,7 +94,7 @@ class Question:
 
     def truth(self, y: dict[str, np.ndarray]) -> np.ndarray:
         """What the network should answer, (m, k) encoded."""
-        return self.how.target.encode(self.how.target.truth(y), y)
+        return self.presentation.target.encode(self.presentation.target.truth(y), y)
 
 
 @dataclass
@@ -133,21 +133,23 @@ def audit(
     evaluation, options = settings.evaluation, settings.options
     header = next(iter(datasets.values())).header
     check_datasets(info, settings, datasets)
-    how = probe.presentation(evaluation.trained.network, evaluation.observation, header)
-    target, seed, stage = how.target, evaluation.trained.seed, f"audit of {info['network']}"
+    presentation = probe.presentation(evaluation.trained.network, evaluation.observation, header)
+    target, seed, stage = presentation.target, evaluation.trained.seed, f"audit of {info['network']}"
 
-    def ask(x: np.ndarray, shown: Presentation = how, net: tuple[nn.Module, dict] = (module, info)) -> np.ndarray:
+    def ask(
+        x: np.ndarray, shown: Presentation = presentation, net: tuple[nn.Module, dict] = (module, info)
+    ) -> np.ndarray:
         return predict_targets(*net, observed(x, shown, seed, stage), device)
 
     parts = {name: _subset(found, i, options.maps, evaluation) for i, (name, found) in enumerate(datasets.items())}
     own = _joined([parts[name] for name in settings.audited_on])
     few = own[pick(len(own), options.response_maps)]
-    question = Question(ask, how, own, few, ask(few.x), settings, header.simulation)
+    question = Question(ask, presentation, own, few, ask(few.x), settings, header.simulation)
     truth, predicted = question.truth(own.y), ask(own.x)
     constant = np.asarray(info["label_statistics"]["mean_target"], np.float64)
     of_control = ask(own.x, net=control) if control else np.full(truth.shape, np.nan)
-    found = {name: function(question) for name, function in probe.interventions(settings, how).items()}
-    blank = _blank(ask, how, own, predicted, info)
+    found = {name: function(question) for name, function in probe.interventions(settings, presentation).items()}
+    blank = _blank(ask, presentation, own, predicted, info)
     columns = {
         "mean_truth": probe.mean_truth(target, own.y),
         **_measures(predicted, truth, constant, of_control, own.dataset),
@@ -160,7 +162,7 @@ def audit(
             **plain(options),
             "network_config_hash": config_hash(info),
             "probe": header.probe,
-            "test": {"name": evaluation.test, **probe.describe_test(evaluation, how)},
+            "test": {"name": evaluation.test, **probe.describe_test(evaluation, presentation)},
             "audited_on": list(settings.audited_on),
             "test_rows": len(own),
         },
@@ -174,8 +176,8 @@ def audit(
             "dataset": own.dataset,
         },
         blank=blank,
-        noise=_noise_sweep(ask, how, own, truth, probe.noise_levels(settings, how)),
-        datasets=_each_dataset(ask, how, parts, constant),
+        noise=_noise_sweep(ask, presentation, own, truth, probe.noise_levels(settings, presentation)),
+        datasets=_each_dataset(ask, presentation, parts, constant),
         interventions={name: intervention.details for name, intervention in found.items()},
         dataset_names=list(parts),
         control=control[1]["network"] if control is not None else "",
@@ -332,40 +334,44 @@ def _joined(parts: list[Subset]) -> Subset:
     )
 
 
-def _mse(how: Presentation, predicted: np.ndarray, truth: np.ndarray, y: dict) -> float:
-    """Mean squared error over rows and outputs on the scale on which errors are told."""
-    pair = [how.target.comparable(values, y) for values in (predicted, truth)]
+def _mse(presentation: Presentation, predicted: np.ndarray, truth: np.ndarray, y: dict) -> float:
+    """Mean squared error over rows and outputs on the scale on which errors are given."""
+    pair = [presentation.target.comparable(values, y) for values in (predicted, truth)]
     return float(np.mean((pair[0] - pair[1]) ** 2))
 
 
-def _noise_sweep(ask, how: Presentation, own: Subset, truth: np.ndarray, levels: list[float]) -> dict[str, np.ndarray]:
+def _noise_sweep(
+    ask, presentation: Presentation, own: Subset, truth: np.ndarray, levels: list[float]
+) -> dict[str, np.ndarray]:
     """How R² and error fall when noise is added that the network may never have seen."""
-    answers = [ask(own.x, how.with_noise(level)) for level in levels]
+    answers = [ask(own.x, presentation.with_noise(level)) for level in levels]
     return {
         "level": np.array(levels, np.float64),
         "r_squared": np.array([r_squared_within(a, truth, own.dataset) for a in answers]),
-        "mse": np.array([_mse(how, a, truth, own.y) for a in answers]),
+        "mse": np.array([_mse(presentation, a, truth, own.y) for a in answers]),
     }
 
 
-def _each_dataset(ask, how: Presentation, parts: dict[str, Subset], constant: np.ndarray) -> dict[str, np.ndarray]:
+def _each_dataset(
+    ask, presentation: Presentation, parts: dict[str, Subset], constant: np.ndarray
+) -> dict[str, np.ndarray]:
     """The network on the test data of every dataset of its geometry."""
     found: dict[str, list] = {"r_squared": [], "bias": [], "mse": [], "gain": []}
     for part in parts.values():
-        right, said = how.target.encode(how.target.truth(part.y), part.y), ask(part.x)
+        right, said = presentation.target.encode(presentation.target.truth(part.y), part.y), ask(part.x)
         found["r_squared"].append(r_squared_within(said, right, part.dataset))
         found["bias"].append((said - right).mean(axis=0))
-        found["mse"].append(_mse(how, said, right, part.y))
-        of_mean = _mse(how, np.broadcast_to(constant, right.shape), right, part.y)
+        found["mse"].append(_mse(presentation, said, right, part.y))
+        of_mean = _mse(presentation, np.broadcast_to(constant, right.shape), right, part.y)
         found["gain"].append(of_mean / found["mse"][-1] if found["mse"][-1] > 0 else np.inf)
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _blank(ask, how: Presentation, own: Subset, predicted: np.ndarray, info: dict) -> dict[str, np.ndarray]:
+def _blank(ask, presentation: Presentation, own: Subset, predicted: np.ndarray, info: dict) -> dict[str, np.ndarray]:
     """Answers to empty data, without noise (k,) and with the test's (draws, k); `share`: see COLUMNS."""
     empty = np.zeros((BLANK_DRAWS, *own.x.shape[1:]), np.float32)
-    average, target = average_row(own.y), how.target
-    clean, noisy = ask(empty[:1], how.silent()), ask(empty)
+    average, target = average_row(own.y), presentation.target
+    clean, noisy = ask(empty[:1], presentation.silent()), ask(empty)
     usual = target.comparable(predicted, own.y).mean(axis=0)
     return {
         "clean": target.decode(clean, average)[0],

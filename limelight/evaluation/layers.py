@@ -56,9 +56,9 @@ def layers_of(
     if not 0 <= number < len(found):
         raise problem("row", number, f"0 to {len(found) - 1}, the rows of the data", "choose one of them")
     check_test_rows(info, settings, found)
-    how = probe.presentation(settings.trained.network, settings.observation, found.header)
-    seen = found.x[: number + 1]  # noise hangs on a row's number
-    inputs = list(observed(seen, how, settings.trained.seed, f"noise of test {settings.test}"))[-1][-1:]
+    presentation = probe.presentation(settings.trained.network, settings.observation, found.header)
+    seen = found.x[: number + 1]  # noise depends on a row's number
+    inputs = list(observed(seen, presentation, settings.trained.seed, f"noise of test {settings.test}"))[-1][-1:]
     middle, projected = planes(inputs[0])
     return Layers(
         network=info["network"],

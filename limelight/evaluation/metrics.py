@@ -18,7 +18,7 @@ from limelight.training.presentation import Presentation
 class Judged:
     """A network's answers to the data of one test, beside the truth; m rows, answers of `target.shape`."""
 
-    how: Presentation
+    presentation: Presentation
     header: Header
     y: Mapping[str, np.ndarray]  # the truths of the shards, row for row
     predicted_target: np.ndarray  # (m, *shape) encoded
@@ -31,7 +31,7 @@ class Judged:
 
     @property
     def target(self) -> Target:
-        return self.how.target
+        return self.presentation.target
 
 
 Statistics = tuple[dict[str, np.ndarray], dict[str, float]]  # per output, each (*shape,); over all outputs
@@ -60,7 +60,7 @@ def common_metrics(judged: Judged) -> Statistics:
 
 
 def class_metrics(judged: Judged) -> Statistics:
-    """Share of rows whose class is told, and the share that the most frequent class would tell."""
+    """Share of rows whose class is right, and the share that the most frequent class alone would get right."""
     right = judged.predicted.argmax(axis=1) == judged.truth.argmax(axis=1)
     chance = judged.truth.mean(axis=0).max()
     return {}, {"accuracy": float(right.mean()), "accuracy_by_chance": float(chance)}

@@ -20,16 +20,17 @@ BATCH = 40
 BLANK_DRAWS = 16  # of noise on an empty row
 
 
-def observed(x: np.ndarray, how: Presentation, seed: int, stage: str) -> Iterator[torch.Tensor]:
+def observed(x: np.ndarray, presentation: Presentation, seed: int, stage: str) -> Iterator[torch.Tensor]:
     """Batches of network inputs (≤ BATCH, …) of clean data (n, channels, *axes).
 
-    Noise and foregrounds of row i hang on (seed, stage, i) and are drawn on the CPU: the same whatever the batch or device.
+    Noise and foregrounds of row i depend on (seed, stage, i) and are drawn on the CPU, so neither batch nor device changes
+    them.
     """
     for first in range(0, len(x), BATCH):
         batch = []
         for i, one in enumerate(x[first : first + BATCH], first):
             random = torch.Generator().manual_seed(torch_seed(seed, stage, i))
-            batch.append(how.observe(torch.as_tensor(np.asarray(one, np.float32))[None], random))
+            batch.append(presentation.observe(torch.as_tensor(np.asarray(one, np.float32))[None], random))
         yield torch.cat(batch)
 
 
@@ -75,27 +76,27 @@ def evaluate(
     """
     seed, stage = settings.trained.seed, f"noise of test {settings.test}"
     check_test_rows(info, settings, found)
-    how = probe.presentation(settings.trained.network, settings.observation, found.header)
+    presentation = probe.presentation(settings.trained.network, settings.observation, found.header)
     statistics = {key: np.asarray(value, np.float64) for key, value in info["label_statistics"].items()}
-    predicted = predict_targets(module, info, observed(found.x, how, seed, stage), device)
+    predicted = predict_targets(module, info, observed(found.x, presentation, seed, stage), device)
     y = numbered(found, list(settings.trained.network.datasets))
-    judged = judged_rows(how, found.header, y, predicted, statistics["mean_target"])
+    judged = judged_rows(presentation, found.header, y, predicted, statistics["mean_target"])
     per_output, totals = judge(judged, probe.metrics)
     shown = max(map(len, found.examples.values()), default=min(4, len(found)))
-    recorded = torch.cat(list(observed(found.x[:shown], how.bare(), seed, stage))).numpy()
+    recorded = torch.cat(list(observed(found.x[:shown], presentation.bare(), seed, stage))).numpy()
     return Evaluation(
         network=info["network"],
         test=settings.test,
         settings={
             "dataset": settings.entry.dataset,
-            **probe.describe_test(settings, how),
+            **probe.describe_test(settings, presentation),
             "loss": settings.trained.network.training.loss,
             "training_rows": info.get("training", {}).get("rows", 0),
             "shown": list(settings.shown),
             "parameter_names": list(found.parameter_names),
         },
         target=target_words(info),
-        axis=how.target.axis,
+        axis=presentation.target.axis,
         header=found.header,
         predicted_target=predicted,
         truth_target=judged.truth_target,
@@ -112,18 +113,18 @@ def evaluate(
         blank=_blank(module, info, settings, judged, device),
         training=statistics,
         history=history,
-        examples=probe.pictures(found, recorded, how),
+        examples=probe.pictures(found, recorded, presentation),
     )
 
 
 def judged_rows(
-    how: Presentation, header: Header, y: dict[str, np.ndarray], predicted: np.ndarray, constant: np.ndarray
+    presentation: Presentation, header: Header, y: dict[str, np.ndarray], predicted: np.ndarray, constant: np.ndarray
 ) -> Judged:
     """Encoded predictions (m, *shape) beside the truth and beside a constant answer (*shape,), for the metrics."""
-    target, average = how.target, average_row(y)
+    target, average = presentation.target, average_row(y)
     truth = target.truth(y)
     return Judged(
-        how=how,
+        presentation=presentation,
         header=header,
         y=y,
         predicted_target=predicted,
@@ -140,13 +141,15 @@ def _blank(
     module: nn.Module, info: dict, settings: EvaluationSettings, judged: Judged, device: str
 ) -> dict[str, np.ndarray]:
     """Answers to an empty row, without noise (*shape,) and with the test's (draws, *shape)."""
-    how, seed = judged.how, settings.trained.seed
+    presentation, seed = judged.presentation, settings.trained.seed
     empty = np.zeros((BLANK_DRAWS, *judged.header.shape), np.float32)
-    clean = predict_targets(module, info, observed(empty[:1], how.silent(), seed, "blank"), device)
-    noisy = predict_targets(module, info, observed(empty, how, seed, f"blank map under {settings.test}"), device)
+    clean = predict_targets(module, info, observed(empty[:1], presentation.silent(), seed, "blank"), device)
+    noisy = predict_targets(
+        module, info, observed(empty, presentation, seed, f"blank map under {settings.test}"), device
+    )
     return {
-        "clean": how.target.decode(clean, judged.average)[0],
-        "noisy": how.target.decode(noisy, judged.average),
+        "clean": presentation.target.decode(clean, judged.average)[0],
+        "noisy": presentation.target.decode(noisy, judged.average),
     }
 
 

@@ -15,7 +15,7 @@ SHOWN_COUNT = 1.0  # sources per row of data that a bin of counts needs to be dr
 def calibration_figure(rows: list[dict], arrays: dict, result: Intervals, title: str) -> Figure:
     """Coverage and information gained per output, and how ranks and TARP shares depart from uniform.
 
-    rows, arrays: what inference.calibration_table.calibrate makes of the result.
+    rows, arrays: what inference.calibration_table.calibration_rows makes of the result.
     """
     axis, count = result.axis, result.truth.shape[1]
     word, least = "bin" if axis.edges else "output", SHOWN_COUNT if result.counts else -np.inf

@@ -118,16 +118,16 @@ def no_ticks(panel: Axes) -> None:
     panel.minorticks_off()
 
 
-def show_plane(panel: Axes, plane: np.ndarray, axes: tuple[Axis, ...], **how):
+def show_plane(panel: Axes, plane: np.ndarray, axes: tuple[Axis, ...], **options):
     """Draw one plane (x, y), or a trace (x,), of data: x to the right, y up, and east to the left where x is on the sky.
 
-    axes: those of the data; an x in degrees is on the sky. how: of imshow. Returns the image (of a trace the line).
+    axes: those of the data; an x in degrees is on the sky. options: of imshow. Returns the image (of a trace the line).
     """
     if plane.ndim == 1:
         (line,) = panel.plot(plane, color=COLOURS[0], lw=0.8)
         return line
     picture = plane.T[:, ::-1] if axes and axes[0].unit == "deg" else plane.T
-    return panel.imshow(picture, **{"cmap": MAP_COLOURS, **how})
+    return panel.imshow(picture, **{"cmap": MAP_COLOURS, **options})
 
 
 def middle_plane(values: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def confusion(evaluations: Sequence[Evaluation]) -> np.ndarray:
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Share of the rows of a confusion matrix whose class is told."""
+    """Share of the rows of a confusion matrix whose class is right."""
     return float(np.trace(counts) / counts.sum())
 
 

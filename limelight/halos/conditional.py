@@ -99,7 +99,7 @@ def density_nodes() -> np.ndarray:
     return np.polynomial.hermite_e.hermegauss(NODES)[0]
 
 
-def calibrate(
+def calibrated_rate(
     s: np.ndarray, variance: np.ndarray, growth: np.ndarray, bias: np.ndarray, free: np.ndarray | float = 1.0
 ) -> Rate:
     """Solve C and α for every redshift g and band b.

@@ -10,8 +10,8 @@ from limelight import seeds
 from limelight.cosmology import COLLAPSE_THRESHOLD, SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.halos.conditional import (
     Rate,
-    calibrate,
     calibrate_contrast,
+    calibrated_rate,
     contrast_curvature,
     contrast_variance,
     density_nodes,
@@ -107,7 +107,7 @@ def calibrate_bands(
     else:
         radii, variance = smoothing_radii(VARIANCE_SHARE[method] * s, *on_grid)
         curvature = np.zeros_like(radii)
-        rate = calibrate(s, variance, growth, bias)
+        rate = calibrated_rate(s, variance, growth, bias)
     still = np.zeros_like(bias)
     return Bands(masses, cumulative, s, variance, growth, bias, rate, radii, curvature, still, method == "exclusion")
 
@@ -201,7 +201,7 @@ def _recalibrate(
     free = mean_free_share(shares, distance, density_nodes())
     one = slice(band, band + 1)
     bias = bands.bias[:, one] - change / bands.growth[:, None]
-    rate = calibrate(bands.s[one], bands.variance[one], bands.growth, bias, free[:, None])
+    rate = calibrated_rate(bands.s[one], bands.variance[one], bands.growth, bias, free[:, None])
     columns = {}
     for name in ("factor", "turn", "tilt", "barrier", "slope", "width", "bias_error"):
         values = getattr(bands.rate, name).copy()

@@ -1,1 +1,1 @@
-"""From a map to a probability: neural posteriors, their calibration, and the classical rival."""
+"""Error bars: posteriors, the intervals they give, and how well these are calibrated; MCMC for likelihoods."""

@@ -44,7 +44,7 @@ def prior_answers(paths: Sequence[str | Path], target: Target) -> np.ndarray:
     return np.concatenate(found)
 
 
-def calibrate(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dict], dict]:
+def calibration_rows(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dict], dict]:
     """(one row per output, arrays for the figure) of one method on one test; prior (n, d) of `prior_answers`.
 
     crps, bias and widths of counts are of log10(1 + N + u), in dex; of all else in the answers' own units. A method without

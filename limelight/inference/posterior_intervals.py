@@ -11,7 +11,7 @@ import torch
 from limelight.data.shard import Rows
 from limelight.evaluation.predict import check_test_rows, numbered, observed
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.posteriors.draw import draw, log_score, replicated
+from limelight.inference.posteriors.draw import draw_answers, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.smc import smc_sampler
@@ -52,16 +52,16 @@ def posterior_intervals(
     """
     evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
     check_test_rows(posterior.info, evaluation, found)
-    how = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
+    presentation = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
     keys, target = found.identifiers, posterior.target
     truth = answers_of(numbered(found, list(evaluation.trained.network.datasets)), target)
     chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
     draws = _Draws(posterior, settings, truth, keys)
     if smc:
-        draws.sample = smc_sampler(posterior, settings, probe, how, simulate_from)
+        draws.sample = smc_sampler(posterior, settings, probe, presentation, simulate_from)
         words = f"{len(chosen)} of {len(found)} rows, each with simulations of its own"
         print(f"{settings.name} on {evaluation.test}: {words}", file=sys.stderr)
-    for i, one in _chosen_inputs(found, how, evaluation, chosen, bool(smc)):
+    for i, one in _chosen_inputs(found, presentation, evaluation, chosen, bool(smc)):
         draws.take(i, one)
     recalibrated = content["recalibration"] is not None and not smc
     kind = KINDS["smc" if smc else content["kind"]]
@@ -71,7 +71,7 @@ def posterior_intervals(
         test=evaluation.test,
         settings={
             "dataset": evaluation.entry.dataset,
-            **probe.describe_test(evaluation, how),
+            **probe.describe_test(evaluation, presentation),
             "posterior": settings.name,
             "network": posterior.info["network"],
             "recalibrated": recalibrated,
@@ -110,7 +110,7 @@ class _Draws:
                 self.checks.setdefault(key, []).append(value)
         else:
             stage = f"{self.stage}, map {i}"
-            answers, parameters = draw(posterior, seen["features"], self.settings.samples, self.seed, stage)
+            answers, parameters = draw_answers(posterior, seen["features"], self.settings.samples, self.seed, stage)
         self.seconds.append(time.perf_counter() - start)
         random = torch.Generator(self.device).manual_seed(torch_seed(self.seed, f"replicates of {self.stage}", i))
         twins = replicated(posterior, answers[0, :REPLICATES], random)
@@ -147,10 +147,10 @@ class _Draws:
         return arrays
 
 
-def _chosen_inputs(found: Rows, how: Presentation, evaluation, chosen: np.ndarray, slow: bool):
+def _chosen_inputs(found: Rows, presentation: Presentation, evaluation, chosen: np.ndarray, slow: bool):
     """(i, network input) of the chosen rows, with a progress bar where each takes long."""
     stage = f"noise of test {evaluation.test}"
-    inputs = (one for batch in observed(found.x, how, evaluation.trained.seed, stage) for one in batch)
+    inputs = (one for batch in observed(found.x, presentation, evaluation.trained.seed, stage) for one in batch)
     taken = set(chosen.tolist())
     rows = ((i, one) for i, one in enumerate(inputs) if i in taken)
     return progress(rows, "simulate for rows", len(chosen)) if slow else rows

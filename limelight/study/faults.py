@@ -37,7 +37,7 @@ LIMITS = {
 def faults(study: type[Section], error: ValidationError) -> Iterator[str]:
     """One line for each fault of a raw config, without the file's name.
 
-    What a network inherits from the study's own `training` is told once, where it stands.
+    What a network inherits from the study's own `training` is reported once, where it stands.
     """
     errors = error.errors(include_url=False)
     own = [(one["loc"], one["type"]) for one in errors if one["loc"][0] == "training"]

@@ -88,7 +88,7 @@ class Network(Section):
 
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
-    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d).")
+    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d, convnet).")
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
     training: Training = Training()
@@ -348,7 +348,7 @@ class Study(Section):
 
     probe: str = Field(description="The probe: what is simulated and observed (limelight/probes).")
     study: Name = Field(description="Name of the study; results land in results/<study>.")
-    seed: Whole = Field(20190524, ge=0, description="Every random stream of the study hangs on it.")
+    seed: Whole = Field(20190524, ge=0, description="Every random stream of the study depends on it.")
     training: Training = Training()
     networks: dict[Name, Network] = Field(min_length=1, description="Networks to train, by name.")
     posteriors: dict[Name, Posterior] = Field(

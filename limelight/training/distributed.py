@@ -124,7 +124,7 @@ def _name_lost_process() -> Iterator[None]:
         raise Lost(str(problem(where, f"another process gone or silent ({first})", "all at work", fix))) from None
 
 
-def share(module: nn.Module, team: Team) -> nn.Module:
+def parallel(module: nn.Module, team: Team) -> nn.Module:
     """The network as a team trains it: gradients are averaged, batch norm and dropout are those of the whole batch.
 
     `module` itself keeps the weights under their own names. For a team of one it is returned unchanged.

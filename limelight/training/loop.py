@@ -28,7 +28,7 @@ from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
-from limelight.training.distributed import Team, resume, share
+from limelight.training.distributed import Team, parallel, resume
 from limelight.training.losses import Loss, make_loss
 from limelight.training.optim import channels_last, follow, learning_rate, make_optimizer
 from limelight.training.presentation import (
@@ -69,7 +69,7 @@ class Run:
     device: torch.device
     data: Data
     validation: Data
-    how: Presentation
+    presentation: Presentation
     module: nn.Module
     average: nn.Module  # whose weights validation judges and the model file gets; the module itself without ema_decay
     trained: nn.Module  # the module as the team trains it
@@ -96,7 +96,7 @@ class Run:
         return found | ({"average": self.average} if self.options.ema_decay else {})
 
     def random(self, what: str, *key: int) -> torch.Generator:
-        """A generator on the device that hangs on the study's seed, the network and a position."""
+        """A generator on the device that depends on the study's seed, the network and a position."""
         seed = torch_seed(self.settings.seed, f"{what} of {self.name}", *key)
         return torch.Generator(self.device).manual_seed(seed)
 
@@ -176,38 +176,40 @@ def prepare(
     where = torch.device(device, team.local_rank) if device == "cuda" else torch.device(device)
     torch.set_num_threads(max(1, settings.threads // team.size))
     header, datasets = training_rows.header, list(network.datasets)
-    how = probe.presentation(network, settings.observation, header)
+    presentation = probe.presentation(network, settings.observation, header)
     data = training_data(training_rows, datasets, options, settings.seed, name, where)
     validation = on_device(validation_rows, datasets, where)
     found = [fingerprint(training_rows), fingerprint(validation_rows), *([fingerprint_weights(start)] if start else [])]
     recipe = settings_hash([plain(settings), code, where.type, torch.__version__, *found])
 
     torch.manual_seed(torch_seed(settings.seed, f"weights of {name}"))
-    module = channels_last(build(network.architecture, network.options, header.shape, how.target.shape)).to(where)
-    loss = make_loss(options.loss, network.target.standardise, data, how)
+    module = channels_last(build(network.architecture, network.options, header.shape, presentation.target.shape)).to(
+        where
+    )
+    loss = make_loss(options.loss, network.target.standardise, data, presentation)
     if hasattr(module, "calibrate"):
         rows = torch.arange(len(data))[:: max(1, len(data) // CALIBRATION_ROWS)]
         random = torch.Generator(where).manual_seed(torch_seed(settings.seed, f"calibration of {name}"))
-        module.calibrate(present(data, rows, how, random)[0])
+        module.calibrate(present(data, rows, presentation, random)[0])
     if start:
         adopt(module, start, name)
     average = copy.deepcopy(module) if options.ema_decay else module
-    trained = share(module, team)
-    statistics = label_statistics(data, how.target)
+    trained = parallel(module, team)
+    statistics = label_statistics(data, presentation.target)
     return Run(
         settings=settings,
         team=team,
         device=where,
         data=data,
         validation=validation,
-        how=how,
+        presentation=presentation,
         module=module,
         average=average,
         trained=trained,
         loss=loss,
         optimizer=make_optimizer(module, options, loss.parameters()),
         statistics=statistics,
-        baseline=constant_losses(statistics["mean_target"].to(where), validation, how, loss),
+        baseline=constant_losses(statistics["mean_target"].to(where), validation, presentation, loss),
         recipe=recipe,
         folder=checkpoints / recipe,
     )
@@ -267,7 +269,7 @@ def train_step(run: Run, rows, epoch: int, step: int, position: int) -> Tensor:
     options, team = run.options, run.team
     random = run.random("presentations", epoch, step)
     torch.manual_seed(torch_seed(run.settings.seed, f"dropout of {run.name}", epoch, step))
-    inputs, truth = present(run.data, torch.as_tensor(rows), run.how, random)
+    inputs, truth = present(run.data, torch.as_tensor(rows), run.presentation, random)
     batch = len(inputs)
     mine = team.part(batch)
     inputs, truth = inputs[mine], truth[mine]
@@ -315,10 +317,10 @@ def validate(run: Run) -> tuple[float, float]:
     run.average.eval()
     data = run.validation
     batches = torch.arange(len(data)).split(run.options.batch_size)
-    every = all_answers(data, run.how.target)
+    every = all_answers(data, run.presentation.target)
     sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=run.device)
     for i, rows in list(enumerate(batches))[run.team.rank :: run.team.size]:
-        inputs = run.how.observe(data.batch(rows)[0], run.random("validation", i))
+        inputs = run.presentation.observe(data.batch(rows)[0], run.random("validation", i))
         truth = every[rows.to(run.device)]
         prediction = run.forward(run.average, inputs)
         error = (run.loss.targets(prediction) - truth).square().mean()
@@ -328,9 +330,9 @@ def validate(run: Run) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def constant_losses(mean_target: Tensor, data: Data, how: Presentation, loss: Loss) -> tuple[float, float]:
+def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation, loss: Loss) -> tuple[float, float]:
     """(loss, mean squared error of the encoded target) of always answering the training mean: what to beat."""
-    truth = all_answers(data, how.target)
+    truth = all_answers(data, presentation.target)
     found = loss(loss.constant(mean_target).expand_as(truth), truth)
     return found.item(), (mean_target - truth).square().mean().item()
 
@@ -346,7 +348,11 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
         "header": asdict(header),
         "entry": plain(network),
         "observation": plain(run.settings.observation),
-        "target": {"shape": list(run.how.target.shape), "axis": asdict(run.how.target.axis), **run.loss.scale()},
+        "target": {
+            "shape": list(run.presentation.target.shape),
+            "axis": asdict(run.presentation.target.axis),
+            **run.loss.scale(),
+        },
         "label_statistics": run.statistics,
         "training": {"rows": len(run.data), "best_epoch": state["best"]["epoch"], **state["history"][-1]},
         "state_dict": state["best"]["model"],

@@ -111,26 +111,26 @@ class Loss(nn.Module):
         return {"outputs": OUTPUTS.get(self.name, "target"), "mean": self.mean, "std": self.std}
 
 
-def make_loss(name: str, standardise: bool, data: Data, how: Presentation) -> Loss:
+def make_loss(name: str, standardise: bool, data: Data, presentation: Presentation) -> Loss:
     """The loss of a name, with the scale of outputs that the training data call for."""
     if name in LIKELIHOODS:
-        return Loss(name, *count_scale(data, how))
+        return Loss(name, *count_scale(data, presentation))
     if standardise and name != "cross_entropy":
-        return Loss(name, *how.moments(data))
-    zeros = torch.zeros(how.target.shape, dtype=torch.float64, device=data.device)
+        return Loss(name, *presentation.moments(data))
+    zeros = torch.zeros(presentation.target.shape, dtype=torch.float64, device=data.device)
     return Loss(name, zeros, torch.ones_like(zeros))
 
 
-def count_scale(data: Data, how: Presentation) -> tuple[Tensor, Tensor, Tensor]:
+def count_scale(data: Data, presentation: Presentation) -> tuple[Tensor, Tensor, Tensor]:
     """(log10 of the mean count, spread in dex, dispersion) of each count, (*shape,) float64, for a likelihood's outputs.
 
     At outputs of 0 each count is negative binomial with the training counts' mean and (within limits) variance. A count that
     is zero in every training row is taken as half a source in all of them together.
     """
-    counts = how.target.truth(data.y)
+    counts = presentation.target.truth(data.y)
     mean = counts.mean(dim=0).clamp(min=0.5 / len(counts))
     dispersion = (counts.var(dim=0, correction=0) - mean) / mean.square()
-    spread = how.moments(data)[1].clamp(min=MIN_MEAN_SPREAD_DEX)
+    spread = presentation.moments(data)[1].clamp(min=MIN_MEAN_SPREAD_DEX)
     return mean.log10(), spread, dispersion.clamp(1e-2, 1.0)
 
 

@@ -71,9 +71,20 @@ class Presentation(Protocol):
 
 @dataclass(frozen=True)
 class PlainPresentation:
-    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it."""
+    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it.
+
+    Whoever observes in a way of its own must also say what that is without noise and with another noise: without these the
+    audit's clean data would be noisy and its sweep over noise flat. By default there is no preprocessing, and every
+    augmentation is a symmetry.
+    """
 
     target: Target
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        missing = [name for name in ("silent", "with_noise") if getattr(cls, name) is getattr(PlainPresentation, name)]
+        if missing and cls.observe is not PlainPresentation.observe:
+            raise TypeError(f"{cls.__name__} has its own observe, so it needs its own {' and '.join(missing)} too")
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
         return x, y
@@ -110,10 +121,10 @@ def all_answers(data: Data, target: Target) -> Tensor:
     return answers(data.y, target)
 
 
-def present(data: Data, rows: Tensor, how: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def present(data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Training inputs (b, …) float32 and what to answer, (b, *shape) float64, of the rows, all drawn afresh."""
-    x, y = how.augment(*data.batch(rows), random)
-    return how.observe(x, random), answers(y, how.target)
+    x, y = presentation.augment(*data.batch(rows), random)
+    return presentation.observe(x, random), answers(y, presentation.target)
 
 
 def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.ndarray | None = None) -> Data:
@@ -124,7 +135,7 @@ def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.n
     found
         Rows of shards; x (n, channels, *axes).
     datasets
-        The network's datasets, by whose number a row's own is told (for targets of classes).
+        The network's datasets, in the order that numbers them (for targets of classes).
     rows
         Which row's truths stand beside each x (n' ≤ n); another order than 0, 1, … shuffles labels among data.
     """

@@ -51,7 +51,7 @@ def judged(target: Target, predicted_target: np.ndarray, y: dict[str, np.ndarray
     average = {name: np.mean(values, axis=0, keepdims=True) for name, values in y.items()}
     constant = target.encode(truth, y).mean(axis=0)
     return Judged(
-        how=PlainPresentation(target),
+        presentation=PlainPresentation(target),
         header=header,
         y=y,
         predicted_target=predicted_target,

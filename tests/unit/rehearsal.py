@@ -9,7 +9,7 @@ from altered import altered
 from limelight.data.shard import read_shards
 from limelight.evaluation.evaluation_file import Evaluation, read_history
 from limelight.evaluation.predict import evaluate
-from limelight.figures import draw
+from limelight.figures import draw_figure
 from limelight.files import provenance
 from limelight.halos.subfields import SubfieldHalos, Subfields
 from limelight.probe import load_probe
@@ -71,7 +71,7 @@ def rehearse(study: LineStudy, folder: Path) -> tuple[dict[tuple[str, str], Eval
             history = read_history(folder / "history.csv")
             evaluations[name, test] = evaluate(module, info, judged, probe, found, history)
     figures = {
-        name: draw(entry.figure, [evaluations[pair] for pair in comparison_pairs(study, name)])
+        name: draw_figure(entry.figure, [evaluations[pair] for pair in comparison_pairs(study, name)])
         for name, entry in study.comparisons.items()
     }
     return evaluations, figures

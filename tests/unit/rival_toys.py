@@ -22,7 +22,7 @@ from limelight.probes.line_intensity.rival.shapes import SHAPES
 GRID = Grid(0.7, 32, 20, 26.0, 34.0, 115.27)
 
 
-OPTIONS = {
+SETTINGS = {
     "pool_pixels": 2,
     "pool_channels": 1,
     "log10_k": [-1.5, 0],
@@ -43,10 +43,9 @@ OPTIONS = {
     "ensembles": 2,
     "samples": 200,
 }
-SETTINGS = RivalOptions(line_model="li_full", **OPTIONS)
 
 
-LINE_MODEL = MapDataset(model="li", prior="full", mean_temperature_uk=[0.05, 30.0])
+LINE_MODEL = {"model": "li", "prior": "full", "parameters": {}, "mean_temperature_uk": [0.05, 30.0]}
 
 
 SIGMA = 2.0
@@ -121,7 +120,7 @@ def toy_study(**changes) -> dict:
         },
         "rival": {
             "li": {
-                **OPTIONS,
+                **SETTINGS,
                 "line_model": "li_full",
                 "maps": 3,
                 "steps": 20,

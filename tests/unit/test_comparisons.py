@@ -38,14 +38,14 @@ def line(panel, bins=49, index=0):
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_comparison_draws_quietly(name, several, tmp_path, recwarn):
-    save(figures.draw(name, several[:4]), tmp_path / "a.pdf")
+    save(figures.draw_figure(name, several[:4]), tmp_path / "a.pdf")
     assert np.asarray(Image.open(tmp_path / "a.png")).std() > 5
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
 
 
 @pytest.mark.parametrize("name", [n for n in COMPARISONS if n not in ("noise_sweep", "map_scaling")])
 def test_one_evaluation_of_two_maps_with_empty_bins_still_draws(name, tmp_path, recwarn):
-    save(figures.draw(name, [network("limelight", "few", 1.0, 0.1, maps=2)]), tmp_path / "f.pdf")
+    save(figures.draw_figure(name, [network("limelight", "few", 1.0, 0.1, maps=2)]), tmp_path / "f.pdf")
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
 
 
@@ -76,7 +76,7 @@ def test_predictions_show_planted_ratios(several):
     twice, same = (
         dataclasses.replace(e, network=name, predicted=f * e.truth) for name, f in (("twice", 1.5), ("same", 1.0))
     )
-    figure = figures.draw("compare_predictions", [twice, same], [3])
+    figure = figures.draw_figure("compare_predictions", [twice, same], [3])
     top, ratio, logs = figure.axes
     truth = e.truth[3]
     assert np.nan_to_num(line(ratio), nan=1.5) == pytest.approx(np.full(49, 1.5))
@@ -91,7 +91,7 @@ def test_a_wild_prediction_does_not_flatten_the_rest(several):
     e = several[0]
     wild = dataclasses.replace(e, network="wild", predicted=np.where(np.arange(49) == 30, 1e30, e.predicted))
     for name in ("compare_predictions", "cross_predictions", "typical_fits"):
-        assert figures.draw(name, [wild], [0]).axes[0].get_ylim()[1] < 1e9
+        assert figures.draw_figure(name, [wild], [0]).axes[0].get_ylim()[1] < 1e9
 
 
 def test_networks_of_other_quantities_are_shown_in_the_first_ones(several):
@@ -100,7 +100,7 @@ def test_networks_of_other_quantities_are_shown_in_the_first_ones(several):
     other = dataclasses.replace(
         e, network="n", target={**e.target, "quantity": "n_above"}, predicted=above, truth=above
     )
-    ratio = line(figures.draw("compare_predictions", [e, other], [0]).axes[1], index=1)
+    ratio = line(figures.draw_figure("compare_predictions", [e, other], [0]).axes[1], index=1)
     shown = np.isfinite(ratio)
     assert shown.sum() > 30
     assert ratio[shown] == pytest.approx(1.0)
@@ -108,13 +108,13 @@ def test_networks_of_other_quantities_are_shown_in_the_first_ones(several):
 
 def test_a_test_of_another_line_model_has_its_own_column(several):
     other = network("limelight", "padmanabhan", model="padmanabhan")
-    axes = figures.draw("compare_predictions", [several[0], other], [0, 1]).axes
+    axes = figures.draw_figure("compare_predictions", [several[0], other], [0, 1]).axes
     assert [panel.get_title() for panel in axes[:2]] == ["test map 0, li10", "test map 0, padmanabhan"]
 
 
 def test_bands_are_two_sigma_of_40_maps_and_percentiles_of_all(several):
     e = several[0]
-    figure = figures.draw("compare_bands", [e, several[2]])
+    figure = figures.draw_figure("compare_bands", [e, several[2]])
     few = np.linspace(0, 127, 40).astype(int)
     for panel, chosen in zip(figure.axes, (few, slice(None)), strict=True):
         low, high = line(panel), line(panel, index=1)
@@ -124,11 +124,11 @@ def test_bands_are_two_sigma_of_40_maps_and_percentiles_of_all(several):
         else:
             assert (low[5], high[5]) == pytest.approx(tuple(np.percentile(error, (2.5, 97.5))))
     assert any("published CNN" in words for words in legend_words(figure))
-    assert len(figures.draw("compare_bands", [network("limelight", "clean", maps=40)]).axes) == 1
+    assert len(figures.draw_figure("compare_bands", [network("limelight", "clean", maps=40)]).axes) == 1
 
 
 def test_errors_per_bin_are_those_of_the_evaluation(several):
-    left, right = figures.draw("error_per_bin", several[:2]).axes
+    left, right = figures.draw_figure("error_per_bin", several[:2]).axes
     enough = several[0].statistics["n_used"] >= 20
     assert line(left)[enough] == pytest.approx(several[0].statistics["std"][enough])
     assert line(right) == pytest.approx(several[0].statistics["rms_dex"])
@@ -138,14 +138,14 @@ def test_errors_per_bin_are_those_of_the_evaluation(several):
 def test_typical_fits_are_ranked(several):
     e = several[4]
     error = np.mean((np.log10(1 + e.predicted) - np.log10(1 + e.truth)) ** 2, axis=1)
-    titles = [panel.get_title() for panel in figures.draw("typical_fits", [e]).axes]
+    titles = [panel.get_title() for panel in figures.draw_figure("typical_fits", [e]).axes]
     assert titles[0].startswith(f"best: map {error.argmin()}, ")
     assert titles[2].startswith(f"worst: map {error.argmax()}, ")
     assert titles[3].startswith(f"fewest bright: map {e.truth[:, 33:].sum(axis=1).argmin()}, ")
 
 
 def test_histories_say_which_is_validation(several):
-    figure = figures.draw("training_histories", several)
+    figure = figures.draw_figure("training_histories", several)
     panel = figure.axes[0]
     by_name = {one.get_label(): one for one in panel.lines}
     history = several[0].history
@@ -155,16 +155,16 @@ def test_histories_say_which_is_validation(several):
     assert by_name["validation"].get_markerfacecolor() == "white"
     assert legend_words(figure) == ["training", "validation", "always the training mean"]
     negative = dataclasses.replace(several[0], history={**history, "train_loss": history["train_loss"] - 1})
-    scales = [panel.get_yscale() for panel in figures.draw("training_histories", [negative]).axes]
+    scales = [panel.get_yscale() for panel in figures.draw_figure("training_histories", [negative]).axes]
     assert scales == ["linear", "log"]
 
 
 def test_shapes_and_spreads_are_normalised(several):
     e = several[0]
-    left, _ = figures.draw("label_shapes", [e], [2]).axes
+    left, _ = figures.draw_figure("label_shapes", [e], [2]).axes
     assert line(left)[10] == pytest.approx(e.truth[2, 10:].sum() / e.truth[2].sum())  # N(>L)
     assert line(left, index=2)[10] == pytest.approx(e.truth[2, 10] / e.truth[2, 0])  # dN
-    top, bottom = figures.draw("label_spreads", [e]).axes
+    top, bottom = figures.draw_figure("label_spreads", [e]).axes
     mean, std = e.training["mean"], e.training["std"]
     assert line(top, index=1) == pytest.approx((mean + 2 * std) / mean[0])
     assert line(top, index=2) == pytest.approx(mean / mean[0])
@@ -172,7 +172,7 @@ def test_shapes_and_spreads_are_normalised(several):
 
 
 def test_densities_stand_beside_the_published_interval(several):
-    left, right = figures.draw("counts_and_densities", several).axes
+    left, right = figures.draw_figure("counts_and_densities", several).axes
     e = several[0]
     assert line(left) == pytest.approx(np.median(e.truth, axis=0))
     assert line(right) == pytest.approx(np.median(in_quantity(e, e.truth, "l_phi"), axis=0))
@@ -184,7 +184,7 @@ def test_densities_stand_beside_the_published_interval(several):
 def test_units_change_ratios_of_logs_alone(several):
     e = several[0]
     scaled = dataclasses.replace(e, predicted=1.2 * e.truth)
-    values, counts, densities = figures.draw("log_ratio_units", [scaled]).axes
+    values, counts, densities = figures.draw_figure("log_ratio_units", [scaled]).axes
     i = 20  # every map has sources there
     assert e.truth[:, i].min() > 1
     assert line(values)[i] == pytest.approx(1.2)
@@ -195,19 +195,19 @@ def test_units_change_ratios_of_logs_alone(several):
 
 
 def test_empty_maps_and_cross_predictions(several):
-    panel = figures.draw("blank_maps", several).axes[0]
+    panel = figures.draw_figure("blank_maps", several).axes[0]
     assert line(panel, index=1) == pytest.approx(0.02)
-    axes = figures.draw("cross_predictions", several, [7]).axes
+    axes = figures.draw_figure("cross_predictions", several, [7]).axes
     assert [panel.get_title() for panel in axes[:2]] == ["limelight on clean, map 7", "limelight on noisy, map 7"]
     assert line(axes[1]) == pytest.approx(several[1].training["percentiles"][2])
     assert np.nan_to_num(line(axes[1], index=1)) == pytest.approx(np.maximum(several[1].predicted[7], 0))
-    axes = figures.draw("cross_predictions", several[::2], [7, 3]).axes  # a single test: a column a map
+    axes = figures.draw_figure("cross_predictions", several[::2], [7, 3]).axes  # a single test: a column a map
     assert [panel.get_title() for panel in axes[:2]] == ["limelight on clean, map 7", "limelight on clean, map 3"]
     assert np.nan_to_num(line(axes[1], index=1)) == pytest.approx(np.maximum(several[0].predicted[3], 0))
 
 
 def test_matrix_holds_the_totals_and_leaves_untested_pairs_empty(several):
-    figure = figures.draw("summary_matrix", several[:-1])
+    figure = figures.draw_figure("summary_matrix", several[:-1])
     error, gain, _ = figure.axes
     for panel, key in ((error, "mse_dex"), (gain, "gain_dex")):
         cells = {text.get_position(): text.get_text() for text in panel.texts}
@@ -218,10 +218,10 @@ def test_matrix_holds_the_totals_and_leaves_untested_pairs_empty(several):
 
 
 def test_sweeps_show_error_against_noise_and_maps(several):
-    left, _ = figures.draw("noise_sweep", several).axes
+    left, _ = figures.draw_figure("noise_sweep", several).axes
     assert left.lines[0].get_ydata() == pytest.approx([e.totals["mse_dex"] for e in several[:2]])
     assert left.lines[0].get_xdata() == pytest.approx([0, 21.4 * np.sqrt(8)])
-    (panel,) = figures.draw("map_scaling", several).axes
+    (panel,) = figures.draw_figure("map_scaling", several).axes
     assert list(panel.lines[0].get_xdata()) == [12, 500, 1000]
     assert panel.lines[0].get_ydata() == pytest.approx([e.totals["mse_dex"] for e in several[4::-2]])
 
@@ -238,30 +238,30 @@ def test_sweeps_show_error_against_noise_and_maps(several):
 def test_sweeps_refuse_what_does_not_vary(name, change, says, several):
     alike = [dataclasses.replace(e, settings=e.settings | change) for e in several]
     with pytest.raises(LimelightError, match=says):
-        figures.draw(name, alike)
+        figures.draw_figure(name, alike)
 
 
 def test_too_much_for_one_figure_is_refused(several):
     tests = [dataclasses.replace(several[0], test=f"t{i}") for i in range(5)]
     for name in ("compare_bands", "cross_predictions"):
         with pytest.raises(LimelightError, match="5 tests; expected at most 4"):
-            figures.draw(name, tests)
+            figures.draw_figure(name, tests)
     for name in ("typical_fits", "log_ratio_units"):
         with pytest.raises(LimelightError, match="7 evaluations; expected at most 6"):
-            figures.draw(name, [*several, several[0]])
+            figures.draw_figure(name, [*several, several[0]])
     with pytest.raises(LimelightError, match="below 128, which all tests have"):
-        figures.draw("compare_predictions", several, [128])
+        figures.draw_figure("compare_predictions", several, [128])
     with pytest.raises(LimelightError, match="at most 4 in one figure"):
-        figures.draw("label_spreads", [dataclasses.replace(several[0], network=f"n{i}") for i in range(5)])
+        figures.draw_figure("label_spreads", [dataclasses.replace(several[0], network=f"n{i}") for i in range(5)])
 
 
 def test_other_bins_go_together_only_where_bins_do_not_matter(several):
     other = dataclasses.replace(several[2], axis=OutputAxis("luminosity", "Lsun", True, edges=tuple(EDGES + 0.1)))
     with pytest.raises(LimelightError, match="another axis"):
-        figures.draw("compare_bands", [several[0], other])
-    figures.draw("summary_matrix", [several[0], other])
+        figures.draw_figure("compare_bands", [several[0], other])
+    figures.draw_figure("summary_matrix", [several[0], other])
 
 
 def test_bands_are_shaded_for_one_network_only(several):
-    panel = figures.draw("compare_bands", several[::2]).axes[0]
+    panel = figures.draw_figure("compare_bands", several[::2]).axes[0]
     assert len([c for c in panel.collections if isinstance(c, PolyCollection)]) == 1

@@ -30,7 +30,7 @@ def evaluations() -> list[Evaluation]:
 @pytest.mark.parametrize("name", EACH_NETWORK)
 def test_figure_draws_and_saves_the_same_bytes_twice(name, evaluations, tmp_path):
     for copy in ("a", "b"):
-        save(figures.draw(name, evaluations), tmp_path / f"{copy}.pdf")
+        save(figures.draw_figure(name, evaluations), tmp_path / f"{copy}.pdf")
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     pdf = (tmp_path / "a.pdf").read_bytes()
@@ -46,7 +46,7 @@ def legend_words(figure) -> list[str]:
 def test_luminosity_function_shows_the_planted_ratio(evaluations):
     e = evaluations[0]
     planted = dataclasses.replace(e, predicted=1.25 * e.truth)
-    figure = figures.draw("luminosity_function", [planted], [4])
+    figure = figures.draw_figure("luminosity_function", [planted], [4])
     bottom = figure.axes[1]
     ratio = next(line for line in bottom.lines if len(line.get_xdata()) == 49).get_ydata()
     assert np.isnan(ratio[e.truth[4] == 0]).all()
@@ -70,7 +70,7 @@ def test_published_bands_stand_beside_their_scenario_only(evaluations):
         settings=evaluations[0].settings | {"line_model": {"name": "p", "model": "padmanabhan", "prior": "10%"}},
     )
     assert published_bands(other) == []
-    assert not any("published" in words for words in legend_words(figures.draw("error_bands", [other])))
+    assert not any("published" in words for words in legend_words(figures.draw_figure("error_bands", [other])))
 
 
 def test_noise_on_the_published_voxel_by_hand(evaluations):
@@ -90,11 +90,11 @@ def test_noise_in_words(evaluations):
 
 def test_two_networks_are_told_apart(evaluations):
     other = dataclasses.replace(evaluations[1], network="rival")
-    words = legend_words(figures.draw("spread_ratio", [evaluations[0], other]))
+    words = legend_words(figures.draw_figure("spread_ratio", [evaluations[0], other]))
     assert words[0].startswith("limelight, ")
     assert words[1].startswith("rival, ")
     for name in ("loss_history", "training_spread", "blank_map"):
-        titles = {axes.get_title() for axes in figures.draw(name, [evaluations[0], other]).axes}
+        titles = {axes.get_title() for axes in figures.draw_figure(name, [evaluations[0], other]).axes}
         assert {"limelight", "rival"} <= titles
 
 
@@ -102,7 +102,7 @@ def test_two_networks_are_told_apart(evaluations):
 def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_path, recwarn):
     e = sample("few", [1.0, 5.0], 0.1, maps=2)
     save(
-        figures.draw(name, [dataclasses.replace(e, settings=e.settings | {"foregrounds": {"slope": 2}})]),
+        figures.draw_figure(name, [dataclasses.replace(e, settings=e.settings | {"foregrounds": {"slope": 2}})]),
         tmp_path / "f.pdf",
     )
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
@@ -119,29 +119,29 @@ def test_a_test_of_two_maps_with_empty_bins_still_draws(name, evaluations, tmp_p
 )
 def test_wrong_requests_are_refused(name, maps, says, evaluations):
     with pytest.raises(LimelightError, match=says):
-        figures.draw(name, evaluations, maps)
+        figures.draw_figure(name, evaluations, maps)
 
 
 def test_other_bins_are_not_drawn_together(evaluations):
     other = dataclasses.replace(evaluations[1], axis=OutputAxis("luminosity", "Lsun", True, edges=tuple(EDGES + 0.1)))
     with pytest.raises(LimelightError, match="with another axis; expected evaluations of the same axis"):
-        figures.draw("error_bands", [evaluations[0], other])
+        figures.draw_figure("error_bands", [evaluations[0], other])
 
 
 def test_no_files_and_files_of_another_kind_are_refused(evaluations):
     with pytest.raises(LimelightError, match="no files"):
-        figures.draw("error_bands", [])
+        figures.draw_figure("error_bands", [])
     with pytest.raises(
         LimelightError, match="figure filters: found a file of kind 'evaluation'; expected one layers file"
     ):
-        figures.draw("filters", evaluations)
+        figures.draw_figure("filters", evaluations)
 
 
 def test_what_answers_no_luminosity_function_is_refused(evaluations):
     e = evaluations[0]
     without = {name: values for name, values in e.statistics.items() if name != "mean_counts"}
     with pytest.raises(LimelightError, match="limelight/no_noise without mean_counts"):
-        figures.draw("error_bands", [dataclasses.replace(e, statistics=without)])
+        figures.draw_figure("error_bands", [dataclasses.replace(e, statistics=without)])
 
 
 def every_figure() -> dict:
@@ -183,7 +183,7 @@ def test_figures_name_the_published_tables_that_they_draw(evaluations, monkeypat
     for name in (name for name in LINE_FIGURES if LINE_FIGURES.load(name).reads == "evaluation"):
         read.clear()
         published.published_table.cache_clear()
-        figures.draw(name, shown)
+        figures.draw_figure(name, shown)
         assert read == set(LINE_FIGURES.load(name).tables), name
 
 

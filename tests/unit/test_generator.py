@@ -18,7 +18,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg, write_catalogue
-from limelight.halos.conditional import calibrate, moving_barrier
+from limelight.halos.conditional import calibrated_rate, moving_barrier
 from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
@@ -210,7 +210,7 @@ def test_calibration_by_monte_carlo():
     """⟨w⟩ = 1 and ⟨wδ⟩/S = D(b − 1) for random Gaussian densities."""
     s, growth, bias = np.array([9.0, 4.0]), np.array([0.33]), np.array([[1.7, 3.0]])
     variance = 0.4 * s
-    rate = calibrate(s, variance, growth, bias)
+    rate = calibrated_rate(s, variance, growth, bias)
     assert np.abs(rate.bias_error).max() < 1e-6
     normal = np.random.default_rng(1).standard_normal(2_000_000)
     for band in range(2):

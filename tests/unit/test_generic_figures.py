@@ -20,20 +20,20 @@ ANY = ("loss_history", "training_histories", "predicted_against_true", "spread_r
 @pytest.mark.parametrize("name", ANY)
 def test_any_probe_has_these_figures(name, make, tmp_path, recwarn):
     first = make()
-    save(figures.draw(name, [first, dataclasses.replace(first, test="noisy")]), tmp_path / "f.pdf")
+    save(figures.draw_figure(name, [first, dataclasses.replace(first, test="noisy")]), tmp_path / "f.pdf")
     assert np.asarray(Image.open(tmp_path / "f.png")).std() > 5
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
 
 
 def test_outputs_go_by_their_names_or_bins():
     named, binned = parameters(), parameters(log10_bins=True)
-    assert [panel.get_title() for panel in figures.draw("predicted_against_true", [named]).axes] == [
+    assert [panel.get_title() for panel in figures.draw_figure("predicted_against_true", [named]).axes] == [
         "omega m",
         "sigma 8",
     ]
-    (panel,) = figures.draw("spread_ratio", [named]).axes
+    (panel,) = figures.draw_figure("spread_ratio", [named]).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["omega m", "sigma 8"]
-    (panel,) = figures.draw("spread_ratio", [binned]).axes
+    (panel,) = figures.draw_figure("spread_ratio", [binned]).axes
     assert panel.get_xlabel() == "wave number [1/Mpc]"
     assert panel.get_xlim() == pytest.approx((0.1, 0.4))
     assert panel.lines[2].get_xdata() == pytest.approx([0.15, 0.25, 0.35])
@@ -41,15 +41,15 @@ def test_outputs_go_by_their_names_or_bins():
 
 def test_points_are_predictions_against_truths_and_many_outputs_are_thinned():
     e = parameters()
-    panel = figures.draw("predicted_against_true", [e]).axes[1]
+    panel = figures.draw_figure("predicted_against_true", [e]).axes[1]
     assert panel.lines[0].get_xdata() == pytest.approx(e.truth[:, 1])
     assert panel.lines[0].get_ydata() == pytest.approx(e.predicted[:, 1])
-    assert len(figures.draw("predicted_against_true", [network("limelight", "clean", maps=8)]).axes) == 9
+    assert len(figures.draw_figure("predicted_against_true", [network("limelight", "clean", maps=8)]).axes) == 9
 
 
 def test_the_matrix_of_any_probe_holds_its_totals():
     e = parameters()
-    error, gain, spread = figures.draw("summary_matrix", [e, dataclasses.replace(e, test="other")]).axes
+    error, gain, spread = figures.draw_figure("summary_matrix", [e, dataclasses.replace(e, test="other")]).axes
     for panel, expected in ((error, e.totals["mse_target"]), (gain, e.totals["gain_target"])):
         assert float(panel.texts[0].get_text()) == pytest.approx(expected, rel=0.1)
     assert float(spread.texts[0].get_text()) == pytest.approx(e.statistics["spread_ratio"].min(), rel=0.1)
@@ -57,18 +57,18 @@ def test_the_matrix_of_any_probe_holds_its_totals():
 
 def test_images_stand_beside_their_truth():
     e = images()
-    figure = figures.draw("image_examples", [e], [4])
+    figure = figures.draw_figure("image_examples", [e], [4])
     true, predicted, difference = (np.asarray(panel.images[0].get_array()) for panel in figure.axes[:3])
     assert true == pytest.approx(e.truth[4, 0].T)
     assert predicted == pytest.approx(e.predicted[4, 0].T)
     assert difference == pytest.approx((e.predicted - e.truth)[4, 0].T)
     on_sky = dataclasses.replace(e.header.axes[0], unit="deg")
     sky = dataclasses.replace(e, header=dataclasses.replace(e.header, axes=(on_sky, e.header.axes[1])))
-    mirrored = figures.draw("image_examples", [sky], [4]).axes[0].images[0].get_array()
+    mirrored = figures.draw_figure("image_examples", [sky], [4]).axes[0].images[0].get_array()
     assert np.asarray(mirrored) == pytest.approx(e.truth[4, 0].T[:, ::-1]), "east is to the left"
     for wrong, rows in ((e, [6]), (parameters(), [0])):
         with pytest.raises(LimelightError, match="image_examples"):
-            figures.draw("image_examples", [wrong], rows)
+            figures.draw_figure("image_examples", [wrong], rows)
 
 
 # Classes
@@ -103,7 +103,7 @@ def test_confusion_counts_rows_by_what_they_are_of():
 
 
 def test_the_matrix_has_one_panel_per_way_of_observing(tmp_path):
-    figure = figures.draw("confusion_matrix", four_tests())
+    figure = figures.draw_figure("confusion_matrix", four_tests())
     assert [panel.get_title() for panel in figure.axes] == [
         "faint clean\nbright clean: 87.5% told",
         "faint loud\nbright loud: 40.0% told",
@@ -114,7 +114,7 @@ def test_the_matrix_has_one_panel_per_way_of_observing(tmp_path):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["faint", "bright ones"]
     save(figure, tmp_path / "c.pdf")
     assert (tmp_path / "c.png").stat().st_size > 5000
-    half = figures.draw("confusion_matrix", four_tests()[::2])
+    half = figures.draw_figure("confusion_matrix", four_tests()[::2])
     assert [text.get_text() for text in half.axes[0].texts][2:] == ["", ""], "no test shows the second class"
 
 
@@ -122,11 +122,11 @@ def test_what_is_no_single_classifier_has_no_confusion_matrix():
     first = four_tests()[0]
     for wrong in ([first, dataclasses.replace(first, network="other")], [parameters()]):
         with pytest.raises(LimelightError, match="expected evaluation files of one classifier"):
-            figures.draw("confusion_matrix", wrong)
+            figures.draw_figure("confusion_matrix", wrong)
 
 
 def test_classifiers_are_summed_up_by_accuracy():
-    panels = figures.draw(
+    panels = figures.draw_figure(
         "summary_matrix", [dataclasses.replace(e, header=parameters().header) for e in four_tests()]
     ).axes
     assert panels[2].get_title() == "share of rows told"
@@ -139,7 +139,7 @@ def test_classifiers_are_summed_up_by_accuracy():
 @pytest.mark.parametrize("make", [audit_toys.of_lines, audit_toys.of_parameters])
 def test_the_page_of_an_audit_draws_what_there_is(make, tmp_path, recwarn):
     result = make()
-    figure = figures.draw("audit", [result])
+    figure = figures.draw_figure("audit", [result])
     save(figure, tmp_path / "a.pdf")
     assert (tmp_path / "a.png").stat().st_size > 10_000
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
@@ -150,7 +150,7 @@ def test_the_page_of_an_audit_draws_what_there_is(make, tmp_path, recwarn):
 
 def test_the_page_says_what_the_audit_found():
     result = audit_toys.of_lines()
-    figure = figures.draw("audit", [result])
+    figure = figures.draw_figure("audit", [result])
     assert "reads 6 of 9 bins, 2 partly, remembers 1" in figure.get_suptitle()
     assert figure.get_suptitle().endswith("400 maps of li10, observed as in test comap noise")
     by_label = {line.get_label(): line for panel in figure.axes for line in panel.lines}

@@ -15,7 +15,7 @@ from limelight.errors import LimelightError
 from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
-from limelight.inference.calibration_table import COLUMNS, calibrate, prior_answers
+from limelight.inference.calibration_table import COLUMNS, calibration_rows, prior_answers
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.probes.line_intensity import money
 from limelight.probes.line_intensity import simulations as simulate
@@ -181,7 +181,7 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     seen = alpha + rng.normal(size=(400, 1))
     result.parameters, result.parameter_names = alpha, ["alpha"]
     result.parameter_samples = seen[:, None] / 2 + rng.normal(0, 0.5**0.5, (400, 300, 1))
-    rows, arrays = calibrate(result, prior, 7)
+    rows, arrays = calibration_rows(result, prior, 7)
     (parameter,) = (row for row in rows if row["bin"] == "alpha")
     assert abs(parameter["covered_68"] - 0.68) < 4 * parameter["error_68"]
     assert parameter["rank_p"] > 1e-3
@@ -198,14 +198,14 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     with open(tmp_path / "c.csv", newline="") as file:
         assert [row["bin"] for row in csv.DictReader(file)] == [str(row["bin"]) for row in rows]
     save(calibration_figure(rows, arrays, result, "a title"), tmp_path / "c.csv")
-    again = calibrate(result, prior, 7)[0]
+    again = calibration_rows(result, prior, 7)[0]
     assert again == rows
 
 
 def test_a_method_without_draws_gets_its_intervals_judged():
     result = poisson()
     result.samples = None
-    rows, arrays = calibrate(result, np.ones((10, 3)), 7)
+    rows, arrays = calibration_rows(result, np.ones((10, 3)), 7)
     assert arrays == {}
     assert rows[2]["interval_covered_95"] == pytest.approx(0.95, abs=0.04)
 
@@ -273,7 +273,7 @@ def test_answers_that_are_no_counts_are_judged_as_they_are():
     draws = seen[:, None] / 2 + rng.normal(0, [0.5**0.5, 10 * 0.5**0.5], (400, 300, 2))
     result = intervals(draws, truth)
     result.axis, result.counts = OutputAxis("parameter", names=("amplitude", "slope")), False
-    rows, arrays = calibrate(result, rng.normal(0, [1, 10], (4000, 2)), 7)
+    rows, arrays = calibration_rows(result, rng.normal(0, [1, 10], (4000, 2)), 7)
     assert [row["output"] for row in rows[:2]] == ["amplitude", "slope"]
     assert arrays["filled"].all()
     for row, unit in zip(rows, (1, 10), strict=False):

@@ -16,10 +16,10 @@ from limelight.inference import calibration
 from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import learn
-from limelight.inference.posteriors.draw import draw, replicated
+from limelight.inference.posteriors.draw import draw_answers, replicated
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
-from limelight.inference.posteriors.misspecification import UNLIKE, make_check, p_values, verdict
+from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
 from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.inference.posteriors.recalibrate import factors
 from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, whole_counts
@@ -148,9 +148,9 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
     posterior = load_posterior(tmp_path / "a.pt")
     assert posterior.content["recalibration"].shape == (10,)
     seen = views(posterior, torch.asinh(torch.as_tensor(data[2].x[:3]) / 3))["features"]
-    together, alone = draw(posterior, seen, 50, 7, "x")[0], draw(posterior, seen[:1], 50, 7, "x")[0]
+    together, alone = draw_answers(posterior, seen, 50, 7, "x")[0], draw_answers(posterior, seen[:1], 50, 7, "x")[0]
     assert torch.equal(together[:1], alone)
-    assert torch.equal(together, draw(load_posterior(tmp_path / "b.pt"), seen, 50, 7, "x")[0])
+    assert torch.equal(together, draw_answers(load_posterior(tmp_path / "b.pt"), seen, 50, 7, "x")[0])
 
 
 def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data):
@@ -192,9 +192,9 @@ def test_strange_maps_are_found(mixture, data):
     noisy = data[2].x + rng.normal(0, 10, data[2].x.shape)
     for maps in (striped, noisy, 20 * data[2].x):
         assert np.median(p_of(maps)) < UNLIKE
-    assert "unlike anything" in verdict(0.001)
-    assert "unusual" in verdict(0.03)
-    assert verdict(0.4).startswith("like the training maps")
+    assert "unlike anything" in how_unlike(0.001)
+    assert "unusual" in how_unlike(0.03)
+    assert how_unlike(0.4).startswith("like the training maps")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly, read_intervals, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import smc
-from limelight.inference.posteriors.draw import draw
+from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
@@ -121,7 +121,7 @@ def linear_draws(name: str = "p", **changes) -> tuple[np.ndarray, np.ndarray, di
 def test_the_wired_sampler_finds_a_posterior_known_in_closed_form_as_rejection_does():
     counts, z, checks = linear_draws()
     posterior = linear_posterior()
-    by_rejection = draw(posterior, torch.as_tensor(SEEN[None], dtype=torch.float32), 2000, 7, "x")
+    by_rejection = draw_answers(posterior, torch.as_tensor(SEEN[None], dtype=torch.float32), 2000, 7, "x")
     rejected = (by_rejection[1][0].numpy() - MEAN) / SIGMA
     for found in (z, rejected):
         assert np.abs(found.mean(axis=0) - EXACT_MEAN).max() < 0.3 * EXACT_SIGMA

@@ -55,7 +55,7 @@ def test_every_network_shows_its_layers(name, tmp_path, recwarn):
         assert other.middle == pytest.approx(one.middle.astype(np.float32))
         assert other.projected == pytest.approx(one.projected.astype(np.float32))
     for figure in ("filters", "feature_maps"):
-        save(figures.draw(figure, [again]), tmp_path / f"{figure}.pdf")
+        save(figures.draw_figure(figure, [again]), tmp_path / f"{figure}.pdf")
         assert (tmp_path / f"{figure}.png").stat().st_size > 5000
     assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning | UserWarning)]
 
@@ -97,11 +97,11 @@ def test_dead_channels_are_counted():
 
 def test_the_figure_says_which_row():
     layers = shown(network("cnn2d"), one_map())
-    assert figures.draw("feature_maps", [layers]).get_suptitle() == (
+    assert figures.draw_figure("feature_maps", [layers]).get_suptitle() == (
         "a network on test clean: li full, group 3, subfield 1, draw 2"
     )
     with pytest.raises(LimelightError, match="2 files; expected one layers file"):
-        figures.draw("feature_maps", [layers, layers])
+        figures.draw_figure("feature_maps", [layers, layers])
 
 
 def test_deep_networks_show_the_last_layer_of_each_shape():
@@ -154,7 +154,7 @@ def test_data_of_any_number_of_axes_are_shown(axes, tmp_path):
     again = read_layers(tmp_path / "l.h5")
     assert (again.header, again.row) == (layers.header, layers.row)
     for figure in ("filters", "feature_maps"):
-        save(figures.draw(figure, [again]), tmp_path / f"{figure}.pdf")
+        save(figures.draw_figure(figure, [again]), tmp_path / f"{figure}.pdf")
         assert (tmp_path / f"{figure}.png").stat().st_size > 4000
 
 
@@ -163,6 +163,12 @@ class Noisy(PlainPresentation):
 
     def observe(self, x, random):
         return x + torch.randn(x.shape, generator=random)
+
+    def silent(self):
+        return PlainPresentation(self.target)
+
+    def with_noise(self, level):
+        return self
 
 
 def test_a_row_is_shown_with_the_noise_of_its_evaluation(monkeypatch):

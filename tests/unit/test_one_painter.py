@@ -156,9 +156,9 @@ def test_a_cut_removes_the_halos_at_or_above_it_on_every_road(road, model, one_s
 
 
 def test_a_halo_at_the_cut_is_removed():
-    found = cut_luminosities(np.array([4.9, 5.0, 5.1, -np.inf]), entry("li", log10_lum_cut=5.0))
+    found = cut_luminosities(np.array([4.9, 5.0, 5.1, -np.inf]), MapDataset(model="li", log10_lum_cut=5.0))
     assert found.tolist() == [4.9, -np.inf, -np.inf, -np.inf]
-    assert cut_luminosities(np.array([9.0]), entry("li")).tolist() == [9.0]
+    assert cut_luminosities(np.array([9.0]), None).tolist() == [9.0]
 
 
 @pytest.mark.parametrize("road", ROADS[:2])
@@ -168,7 +168,9 @@ def test_mean_temperatures_are_those_of_the_map_without_its_cut_sources(road, on
     cut = float(np.quantile(log10_lum, 0.97))
     field = prepare_field(HALOS, GRID, CENTER, COSMOLOGY)
     in_order = get_model("li").log10_luminosity(*field.properties, means("li"), normals_of(GRID))
-    whole, kept = (halo_light(field, in_order, line).mean_uk for line in (entry("li"), entry("li", log10_lum_cut=cut)))
+    whole, kept = (
+        halo_light(field, in_order, line).mean_uk for line in (None, MapDataset(model="li", log10_lum_cut=cut))
+    )
     cube, _ = truth(np.where(log10_lum < cut, log10_lum, -np.inf))
     assert kept == pytest.approx(cube.sum() / GRID.voxels)
     assert kept < 0.9 * whole
@@ -247,7 +249,7 @@ def test_added_sources_shine_as_the_painter_has_it_and_heed_the_cut(cut, unit):
 def test_a_field_in_float32_is_the_same_in_half_the_memory():
     fields = [prepare_field(HALOS, GRID, CENTER, COSMOLOGY, precision=kind) for kind in (np.float64, np.float32)]
     log10_lum = [get_model("breysse").log10_luminosity(*field.properties, means("breysse"), None) for field in fields]
-    lights = [halo_light(field, lum, entry("breysse")) for field, lum in zip(fields, log10_lum, strict=True)]
+    lights = [halo_light(field, lum) for field, lum in zip(fields, log10_lum, strict=True)]
     assert [light.per_halo.dtype for light in lights] == [np.float64, np.float32]
     np.testing.assert_allclose(lights[1].per_halo, lights[0].per_halo, rtol=1e-5)
     assert lights[1].mean_uk == pytest.approx(lights[0].mean_uk, rel=1e-5)

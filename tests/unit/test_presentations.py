@@ -29,7 +29,7 @@ from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise
 from limelight.probes.line_intensity.presentation import dim_steps, dimmed
 from limelight.training.distributed import Team
 from limelight.training.loop import prepare, validate
-from limelight.training.presentation import all_answers, epoch_batches, label_statistics, present
+from limelight.training.presentation import PlainPresentation, all_answers, epoch_batches, label_statistics, present
 from limelight.training.symmetries import draw_symmetry, symmetry
 
 RAW = {"preprocessing": {"transform": "none"}}  # of a network that sees its maps as they are
@@ -177,7 +177,7 @@ def test_validation_noise_is_the_same_every_time_and_training_noise_is_not(tmp_p
     first, second = validate(run), validate(run)
     assert first == second
     x = run.validation.x
-    assert not torch.equal(run.how.observe(x, generator(1)), run.how.observe(x, generator(2)))
+    assert not torch.equal(run.presentation.observe(x, generator(1)), run.presentation.observe(x, generator(2)))
 
 
 def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
@@ -270,3 +270,12 @@ def test_noise_that_grows_towards_the_edges_does_so_in_what_is_shown():
     assert alone.observe(torch.zeros(2, *SHAPE), generator()).shape == (2, *SHAPE)
     mixed = both.observe(torch.zeros(4000, *SHAPE), generator()).std(dim=(0, 1, 4)).numpy()
     np.testing.assert_allclose(mixed**2, (expected**2 + (5 * pooled_sigma(GRID)[0]) ** 2) / 2, rtol=0.12)
+
+
+def test_who_observes_must_say_what_that_is_without_noise():
+    """Else the audit's clean data would be noisy, and its sweep over noise flat, without a word."""
+    with pytest.raises(TypeError, match="Blurred has its own observe, so it needs its own silent and with_noise too"):
+
+        class Blurred(PlainPresentation):
+            def observe(self, x, random):
+                return 0.5 * x

@@ -14,7 +14,6 @@ from limelight.errors import LimelightError
 from limelight.halos.subfields import (
     SubfieldHalos,
 )
-from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.paint import paint
@@ -29,7 +28,7 @@ from limelight.probes.line_intensity.rival.emulator import (
     summaries,
     write_emulator,
 )
-from limelight.probes.line_intensity.rival.fields import make_measure, observe, paint_shape
+from limelight.probes.line_intensity.rival.fields import make_measure, noisy_summaries, paint_shape
 from limelight.probes.line_intensity.rival.rival import (
     emulator_error,
     luminosity_functions,
@@ -150,7 +149,7 @@ def test_summaries_of_a_node_are_those_of_its_maps(toy):
         cube, offset = paint_shape(field, SHAPES["li"], values, own, measure)
         cube = cube * np.float32(10 ** (offset + amplitude))
         direct.append(cube.mean(dtype=np.float64))
-        measured += [observe(cube, SIGMA, measure, 1, "noise", i, j) for j in range(12)]
+        measured += [noisy_summaries(cube, SIGMA, measure, 1, "noise", i, j) for j in range(12)]
     assert temperature[0] == pytest.approx(np.mean(direct), rel=1e-5)
     shells = len(measure.modes)
     noise = np.array(measured).reshape(len(fields), 12, -1)
@@ -284,7 +283,7 @@ def mock_runs(toy, count: int, steps: int, folder: Path, seed: int) -> np.ndarra
     inside = []
     for i, field in enumerate(held):
         cube, offset = paint_shape(field, SHAPES["li"], shapes[i], field.normals(seed), measure)
-        data = observe(cube * np.float32(10 ** (offset + amplitude[i])), SIGMA, measure, seed, "mock", i)
+        data = noisy_summaries(cube * np.float32(10 ** (offset + amplitude[i])), SIGMA, measure, seed, "mock", i)
         samples, _ = sample_posterior(rival, data, rival_options(steps=steps), folder, "k", seed, i)
         low, high = np.quantile(samples, [0.025, 0.975], axis=0)
         inside.append((planted[i] >= low) & (planted[i] <= high))

@@ -22,7 +22,7 @@ MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particl
 
 
 def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
-    """Read one halo_info file; a light-cone is told from a box by its pos_interp."""
+    """Read one halo_info file; a light-cone differs from a box by its pos_interp."""
     header, (position, velocity, particles), cone = _load(path, options)
     known = ("Omega_DE", "omega_b", "n_s", "w0", "wa")
     number = header_numbers(path, header, (*HEADER, *(name for name in known if name in header)))

@@ -13,12 +13,12 @@ from limelight.seeds import torch_seed
 
 
 @torch.no_grad()
-def draw(
+def draw_answers(
     posterior: Posterior, features: Tensor, count: int, seed: int, stage: str, recalibrated: bool = True
 ) -> tuple[Tensor, Tensor | None]:
     """(answers (b, count, d), parameters (b, count, p) or None) for features (b, F).
 
-    Random numbers of row i hang on (seed, stage, i), so that a row's posterior does not depend on the others'.
+    Random numbers of row i depend on (seed, stage, i), so that a row's posterior does not depend on the others'.
     """
     found = []
     for i, one in enumerate(features):

@@ -26,7 +26,7 @@ def fit(
     loss(rows (b,), random) gives the mean loss of these rows of the training table; validation_loss() that of the
     validation table, always with the same random numbers. options: epochs (at most), patience (epochs without a better
     validation loss), batch_size, learning_rate, weight_decay. Gradients are clipped to norm 1. The module ends in evaluation
-    mode with the weights of its best epoch. Random numbers hang on (seed, name, epoch, step).
+    mode with the weights of its best epoch. Random numbers depend on (seed, name, epoch, step).
     """
     device = next(module.parameters()).device
     optimizer = torch.optim.AdamW(

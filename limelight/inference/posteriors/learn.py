@@ -34,7 +34,7 @@ class Learner:
     """One posterior in training: its data, its trunk, and the parts that its file will hold."""
 
     settings: PosteriorSettings
-    how: Presentation
+    presentation: Presentation
     target: Target  # of the posterior, which need not be the network's
     trunk: nn.Module
     sets: tuple[Data, Data]  # training, validation
@@ -73,7 +73,7 @@ class Learner:
         stages = (f"training table of {self.name}", f"validation table of {self.name}")
         times = self.entry.presentations
         return tuple(
-            make_table(self.trunk, data, self.target, self.how, times, self.seed, stage)
+            make_table(self.trunk, data, self.target, self.presentation, times, self.seed, stage)
             for data, stage in zip(self.sets, stages, strict=True)
         )
 
@@ -117,10 +117,11 @@ def train_posterior(
         np.isfinite(r.theta).all() and r.theta.shape[1] for r in (training_rows, validation_rows)
     ):
         found, expected = "data of several datasets", "one dataset with parameters that vary"
-        raise problem(f"posteriors.{settings.name}", found, expected, "use of: bins, or a network of one dataset")
+        fix = "ask for what the network answers (`of`), or take a network of one dataset"
+        raise problem(f"posteriors.{settings.name}", found, expected, fix)
     learner = Learner(
         settings=settings,
-        how=probe.presentation(network.network, network.observation, header).unaltered(),
+        presentation=probe.presentation(network.network, network.observation, header).unaltered(),
         target=probe.posterior_target(network.network, header),
         trunk=trunk,
         sets=tuple(on_device(rows, datasets, device) for rows in (training_rows, validation_rows)),
@@ -198,7 +199,7 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
 
     def loss(rows: Tensor, random: torch.Generator, which: int = 0) -> Tensor:
         data = sets[which]
-        shown = trunk.features(present(data, rows, learner.how, random)[0]).float()
+        shown = trunk.features(present(data, rows, learner.presentation, random)[0]).float()
         x = scaling.encode(learner.scales["features"], shown)
         if learner.of_parameters:
             values = data.theta[rows]
@@ -280,7 +281,7 @@ def _features(learner: Learner, x: np.ndarray, turn: int) -> Tensor:
     for i, one in enumerate(flat):
         seed = torch_seed(learner.seed, f"simulations of {learner.name}", turn, i // per_row)
         random = torch.Generator(learner.device).manual_seed(seed)
-        found.append(learner.trunk.features(learner.how.observe(one[None].to(learner.device), random)).float())
+        found.append(learner.trunk.features(learner.presentation.observe(one[None].to(learner.device), random)).float())
     return torch.cat(found).reshape(*lead, -1)
 
 

@@ -59,7 +59,7 @@ def p_values(check: dict[str, dict[str, Tensor]], views: dict[str, Tensor]) -> T
     return (len(VIEWS) * torch.stack(found).amin(dim=0)).clamp(1e-30, 1.0)
 
 
-def verdict(p: float) -> str:
+def how_unlike(p: float) -> str:
     """In words."""
     if p < UNLIKE:
         return f"unlike anything in training (p = {p:.2g}): do not trust what follows"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from limelight.inference.posteriors.draw import draw
+from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
 from limelight.seeds import torch_seed
@@ -22,7 +22,7 @@ def widen(posterior: Posterior, validation: Table, seed: int) -> Tensor:
     step = max(1, len(validation) // ROWS)
     device = validation.answers.device
     random = torch.Generator(device).manual_seed(torch_seed(seed, "recalibration truths"))
-    drawn = draw(posterior, validation.features[::step], SAMPLES, seed, "recalibration", recalibrated=False)[0]
+    drawn = draw_answers(posterior, validation.features[::step], SAMPLES, seed, "recalibration", recalibrated=False)[0]
     target = posterior.target
     y, truth = continuous(drawn, target, random), continuous(validation.answers[::step], target, random)
     return factors(y, truth)

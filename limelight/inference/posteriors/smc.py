@@ -49,7 +49,7 @@ class Simulator(Protocol):
         """θ (m, p) -> ln prior (m,) without its constant, −inf outside."""
 
 
-def summaries_of(posterior: Posterior, how: Presentation, simulator: Simulator) -> Callable:
+def summaries_of(posterior: Posterior, presentation: Presentation, simulator: Simulator) -> Callable:
     """simulate(θ (m, p), rng) -> summaries (m, q) and answers (m, d), NaN where the prior allows no data."""
     device, scale = next(posterior.trunk.parameters()).device, posterior.content["scales"]["features"]
 
@@ -59,7 +59,7 @@ def summaries_of(posterior: Posterior, how: Presentation, simulator: Simulator) 
         summaries = np.full(theta.shape, np.nan)
         if found.rows:
             random = torch.Generator().manual_seed(found.noise_seed)
-            inputs = how.observe(torch.from_numpy(found.x), random).to(device)
+            inputs = presentation.observe(torch.from_numpy(found.x), random).to(device)
             x = scaling.encode(scale, posterior.trunk.features(inputs).float())
             summaries[found.rows] = posterior.head(x).double().cpu().numpy()
         return summaries, found.answers
@@ -68,7 +68,11 @@ def summaries_of(posterior: Posterior, how: Presentation, simulator: Simulator) 
 
 
 def smc_sampler(
-    posterior: Posterior, settings: IntervalsSettings, probe: Probe, how: Presentation, paths: Sequence[str | Path]
+    posterior: Posterior,
+    settings: IntervalsSettings,
+    probe: Probe,
+    presentation: Presentation,
+    paths: Sequence[str | Path],
 ) -> Callable[..., tuple[Tensor, Tensor, dict]]:
     """sample(features (1, F), *index) -> (answers (1, s, d), parameters (1, s, p), checks {name of CHECKS: number}).
 
@@ -79,8 +83,8 @@ def smc_sampler(
     paths
         What the probe simulates from.
 
-    Random numbers hang on (seed, posterior, test, index). The first particles are the training presentations whose summaries
-    are nearest, as rejection would accept them: draws from the prior that cost nothing.
+    Random numbers depend on (seed, posterior, test, index). The first particles are the training presentations whose
+    summaries are nearest, as rejection would accept them: draws from the prior that cost nothing.
     """
     content, options = posterior.content, settings.smc
     simulator = probe.simulator(settings, paths)
@@ -96,7 +100,7 @@ def smc_sampler(
     of_row = content["prior"]["row"]
     theta, answers = (content["prior"][key][of_row].double().cpu().numpy() for key in ("parameters", "answers"))
     white = whitener(content["scales"]["summaries"]["covariance"].double().cpu().numpy())
-    simulate = summaries_of(posterior, how, simulator)
+    simulate = summaries_of(posterior, presentation, simulator)
     seed, stage = settings.evaluation.trained.seed, f"draws of posterior {settings.name} on {settings.evaluation.test}"
 
     @torch.no_grad()

@@ -37,9 +37,9 @@ class Table:
 
 @torch.no_grad()
 def make_table(
-    trunk: nn.Module, data: Data, target: Target, how: Presentation, times: int, seed: int, stage: str
+    trunk: nn.Module, data: Data, target: Target, presentation: Presentation, times: int, seed: int, stage: str
 ) -> Table:
-    """Show every row `times` times to a trunk in evaluation mode; random numbers hang on (seed, stage, batch).
+    """Show every row `times` times to a trunk in evaluation mode; random numbers depend on (seed, stage, batch).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def make_table(
     found, seen = [], []
     for i, part in enumerate(rows.split(BATCH)):
         random = torch.Generator(data.device).manual_seed(torch_seed(seed, stage, i))
-        inputs = present(data, part, how, random)[0]
+        inputs = present(data, part, presentation, random)[0]
         found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
     rows = rows.to(data.device)

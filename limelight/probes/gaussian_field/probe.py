@@ -103,16 +103,16 @@ class GaussianField(Probe):
     def presentation(self, network: FieldNetwork, observation: float, header: Header) -> FieldPresentation:
         return FieldPresentation(self.target(network, header), noise=observation)
 
-    def describe_test(self, settings, how: FieldPresentation) -> dict:
-        return {"noise": how.noise}
+    def describe_test(self, settings, presentation: FieldPresentation) -> dict:
+        return {"noise": presentation.noise}
 
-    def noise_levels(self, settings, how: FieldPresentation) -> list[float]:
-        return [0.0, how.noise, 2 * how.noise] if how.noise else [0.0]
+    def noise_levels(self, settings, presentation: FieldPresentation) -> list[float]:
+        return [0.0, presentation.noise, 2 * presentation.noise] if presentation.noise else [0.0]
 
     def metrics(self, judged: Judged) -> Statistics:
         """The least error that an unbiased estimate could have, and the network's root mean square error over it."""
         pixels = judged.header.geometry["pixels"]
-        bound = np.sqrt(np.mean(fisher_bound(judged.truth, pixels, judged.how.noise) ** 2, axis=0))
+        bound = np.sqrt(np.mean(fisher_bound(judged.truth, pixels, judged.presentation.noise) ** 2, axis=0))
         error = np.sqrt(np.mean((judged.predicted - judged.truth) ** 2, axis=0))
         return {"bound": bound, "error_over_bound": error / bound}, {}
 

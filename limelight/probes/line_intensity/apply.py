@@ -14,7 +14,7 @@ from limelight.data.shard import Header, header_from
 from limelight.errors import problem
 from limelight.evaluation.predict import check_geometry
 from limelight.inference.intervals import quantiles_of
-from limelight.inference.posteriors.draw import draw
+from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.probes.line_intensity.config import LineNetwork
@@ -70,8 +70,10 @@ class Trained:
 
     def inputs(self, cube: np.ndarray) -> Tensor:
         """Network inputs (1, 1, x, y, f) of a prepared cube, taken as it is, noise and all."""
-        how = self.network.preprocessing
-        return transform(torch.as_tensor(cube, dtype=torch.float32), how.transform, how.scale_uk)[None, None]
+        presentation = self.network.preprocessing
+        return transform(torch.as_tensor(cube, dtype=torch.float32), presentation.transform, presentation.scale_uk)[
+            None, None
+        ]
 
 
 def trained(info: dict) -> Trained:
@@ -149,7 +151,7 @@ def posterior_table(posterior: Posterior, cube: np.ndarray, seed: int = 0) -> tu
     """
     known, edges = trained(posterior.info), posterior.target.edges
     seen = views(posterior, known.inputs(cube))
-    counts = draw(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
+    counts = draw_answers(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
     low, lower, dn, upper, high = quantiles_of(counts[None])[0].T

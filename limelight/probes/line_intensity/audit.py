@@ -23,15 +23,15 @@ def dimming(question: Question) -> Intervention:
 
     response (k,): of all steps together; details: bins_down (s,) and response (s, k) of each step.
     """
-    few, how, options = question.few, question.how, question.settings.options
+    few, presentation, options = question.few, question.presentation, question.settings.options
     start = question.truth({**few.y, "n_above": undimmed(few.y["n_above"])})
-    steps = sorted({min(k, dim_steps(how.bin_width)) for k in options.dim_bins})
+    steps = sorted({min(k, dim_steps(presentation.bin_width)) for k in options.dim_bins})
     changes = []
     for k in steps:
-        maps, n_above = dim(few.x[:, 0], few.y["n_above"], k, how.bin_width)
+        maps, n_above = dim(few.x[:, 0], few.y["n_above"], k, presentation.bin_width)
         after = question.truth({**few.y, "n_above": n_above})
         changes.append((question.ask(maps[:, None]) - question.before, after - start))
-    smallest = MIN_CHANGE if how.target.transform != "none" else 0.0
+    smallest = MIN_CHANGE if presentation.target.transform != "none" else 0.0
     each = np.array([response(*change, smallest) for change in changes])
     together = response(*(np.concatenate(column) for column in zip(*changes, strict=True)), smallest)
     return Intervention(together, {"bins_down": np.array(steps), "response": each})
@@ -52,12 +52,12 @@ def adding(question: Question) -> Intervention:
 
     response (k,): of the bin that was painted; details: response (bin painted, bin asked), for one dex of sources.
     """
-    few, how, seed = question.few, question.how, question.settings.evaluation.trained.seed
+    few, presentation, seed = question.few, question.presentation, question.settings.evaluation.trained.seed
     n_above = few.y["n_above"]
-    all_edges = how.target.edges[0] + how.bin_width * np.arange(n_above.shape[1])
+    all_edges = presentation.target.edges[0] + presentation.bin_width * np.arange(n_above.shape[1])
     cosmology = Cosmology(**question.simulation["cosmology"])
     dn = np.asarray(n_above[:, :-1] - n_above[:, 1:])
-    start, bins = question.truth(few.y), how.target.bins
+    start, bins = question.truth(few.y), presentation.target.bins
     every = [settings.maps.dataset for settings in question.settings.datasets.values()]
     line_models = [every[number] for number in few.dataset]
     name = question.settings.evaluation.trained.name
@@ -69,8 +69,8 @@ def adding(question: Question) -> Intervention:
         light = []
         for i, (more, own) in enumerate(zip(extra, line_models, strict=True)):
             rng, center = generator(seed, f"added sources, audit of {name}", j, i), few.rows["center_deg"][i]
-            beam = how.beam_fwhm_arcmin
-            light.append(light_of_extra(more, all_edges, how.grid, beam, center, cosmology, rng, own))
+            beam = presentation.beam_fwhm_arcmin
+            light.append(light_of_extra(more, all_edges, presentation.grid, beam, center, cosmology, rng, own))
         after = question.truth({**few.y, "n_above": count_extra(n_above, extra)})
         change = question.ask(few.x + np.array(light)[:, None]) - question.before
         found[j] = response(change, np.repeat((after - start)[:, j : j + 1], bins, axis=1))

@@ -111,11 +111,11 @@ class LineIntensity(Probe):
             return ""
         return f" -> {'yes' if metrics.reads_the_map(totals) else 'NO'}"
 
-    def describe_test(self, evaluation_settings, how: LinePresentation) -> dict:
+    def describe_test(self, evaluation_settings, presentation: LinePresentation) -> dict:
         """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""
         observation, maps = evaluation_settings.observation, evaluation_settings.dataset.maps
         (noise,) = observation.noise.values()
-        low, high = how.noise[0]
+        low, high = presentation.noise[0]
         return {
             "line_model": {"name": maps.name, **plain(maps.dataset)},
             "noise": plain(noise),
@@ -123,21 +123,23 @@ class LineIntensity(Probe):
             "foregrounds": plain(observation.foregrounds) or "none",
         }
 
-    def pictures(self, found: Rows, recorded: np.ndarray, how: LinePresentation) -> dict[str, np.ndarray]:
+    def pictures(self, found: Rows, recorded: np.ndarray, presentation: LinePresentation) -> dict[str, np.ndarray]:
         """Of the first maps: a fine channel, the pooled channel that holds it, and the same with the test's noise."""
-        shown, middle = len(recorded), how.grid.channels // 2 // how.grid.pool_channels
+        shown, middle = len(recorded), presentation.grid.channels // 2 // presentation.grid.pool_channels
         return {
             "raw": found.examples["fine"],
             "pooled": found.x[:shown, 0, :, :, middle],
             "noisy": recorded[:, 0, :, :, middle],
         }
 
-    def interventions(self, audit_settings, how: LinePresentation) -> dict[str, Callable[[Question], Intervention]]:
+    def interventions(
+        self, audit_settings, presentation: LinePresentation
+    ) -> dict[str, Callable[[Question], Intervention]]:
         return line_interventions()
 
-    def noise_levels(self, audit_settings, how: LinePresentation) -> list[float]:
+    def noise_levels(self, audit_settings, presentation: LinePresentation) -> list[float]:
         """Those of the config; a network that cannot read negative values sees none."""
-        readable = TRANSFORMS[how.transform].negative
+        readable = TRANSFORMS[presentation.transform].negative
         return [sigma for sigma in audit_settings.options.noise_sigma_uk if sigma == 0 or readable]
 
     def mean_truth(self, target: LuminosityTarget, y: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -72,7 +72,7 @@ class MapSettings:
     subfields: SubfieldSettings
     grid: Grid  # fine, not pooled
     labels: Labels
-    name: str  # of the dataset; its random streams hang on it
+    name: str  # of the dataset; its random streams depend on it
     dataset: MapDataset  # without its pooling and beam
     code: str | None  # hash of the file that a user's own line model stands in
 

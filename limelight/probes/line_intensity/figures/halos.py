@@ -24,7 +24,7 @@ UNFITTED = "(independent)"
 
 
 def validation_page(rows: list[Row]) -> Figure:
-    """A panel for each quantity, measured over expected with 1 σ, one colour a case; the grey band is ± 5 %.
+    """A panel for each quantity, measured over expected with 1 σ, one colour per case; the grey band is ± 5 %.
 
     Of several light-cones the mean is drawn, with its error. The panels of N-body runs share one legend, in a place of its
     own; open points are of the run that nothing was fitted to.

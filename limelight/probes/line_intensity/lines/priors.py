@@ -1,4 +1,4 @@
-"""Draws of line-model parameters: one set a map."""
+"""Draws of line-model parameters: one set per map."""
 
 import numpy as np
 

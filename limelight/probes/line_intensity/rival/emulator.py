@@ -20,7 +20,7 @@ from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import LN10, LineModel
 from limelight.probes.line_intensity.lines.priors import draw_parameters, prior_gaussian
 from limelight.probes.line_intensity.rival.config import RivalOptions
-from limelight.probes.line_intensity.rival.fields import Measure, RivalField, observe, paint_shape
+from limelight.probes.line_intensity.rival.fields import Measure, RivalField, noisy_summaries, paint_shape
 from limelight.probes.line_intensity.rival.shapes import Shape, get_shape
 from limelight.seeds import generator
 from limelight.summaries.power import noise_power, power_spectrum
@@ -259,7 +259,7 @@ def make_emulator(
             cube, offset = paint_shape(field, shape, values[i], field.normals(seed, 1 + i), measure)
             cube = cube * np.float32(10 ** (offset + amplitude[i]))
             for name, sigma in noise.items():
-                data[name][i] = observe(cube, sigma, measure, seed, "rival noise", i)
+                data[name][i] = noisy_summaries(cube, sigma, measure, seed, "rival noise", i)
     return Emulator(
         model=model.name,
         nodes=nodes,

@@ -107,7 +107,9 @@ def paint_shape(
     return smooth(cube, measure.beam_fwhm_arcmin, measure.grid.pixel_deg), offset
 
 
-def observe(cube: np.ndarray, sigma_uk: float, measure: Measure, seed: int, stage: str, *index: int) -> np.ndarray:
+def noisy_summaries(
+    cube: np.ndarray, sigma_uk: float, measure: Measure, seed: int, stage: str, *index: int
+) -> np.ndarray:
     """Summaries (d,) of one map (µK) with white noise of σ per rival voxel from the stream of (seed, stage, index)."""
     if sigma_uk:
         noise = generator(seed, stage, *index).standard_normal(cube.shape, dtype=np.float32)

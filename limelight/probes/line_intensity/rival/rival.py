@@ -191,7 +191,7 @@ def prior_draws(rival: Rival, count: int, rng: np.random.Generator | np.random.R
 def sample_posterior(
     rival: Rival, data: np.ndarray, settings: RivalOptions, folder: str | Path, key: str, seed: int, *index: int
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(samples (s, p), diagnostics) of one map's posterior; chains in `folder`, one a ensemble, resumed where they stand.
+    """(samples (s, p), diagnostics) of one map's posterior; chains in `folder`, one per ensemble, resumed where they stand.
 
     settings: the config entry rival.NAME; the first half of every chain is burn-in.
     """

@@ -19,7 +19,7 @@ from limelight.probes.line_intensity.maps.instrument import noise_sigma, smooth
 from limelight.probes.line_intensity.maps.paint import PaintedMap, paint_subfields
 from limelight.probes.line_intensity.maps.pooling import pool
 from limelight.probes.line_intensity.rival.emulator import Emulator, make_emulator
-from limelight.probes.line_intensity.rival.fields import Measure, make_measure, observe, prepare_fields
+from limelight.probes.line_intensity.rival.fields import Measure, make_measure, noisy_summaries, prepare_fields
 from limelight.probes.line_intensity.rival.rival import (
     LIKELIHOOD,
     Rival,
@@ -171,7 +171,7 @@ def _map_posterior(
     """
     seed, edges = settings.maps.seed, log10_lum_edges(plain(settings.maps.labels))
     stage = f"noise of rival test {settings.test}"
-    data = observe(painted.cube, rival.sigma_uk, rival.measure, seed, stage, *index)
+    data = noisy_summaries(painted.cube, rival.sigma_uk, rival.measure, seed, stage, *index)
     samples, checks = sample_posterior(rival, data, settings.options, folder, key, seed, *index)
     rng = generator(seed, "rival luminosity functions", *index)
     counts, means = luminosity_functions(rival, samples, edges, painted.volume_mpc3, rng)
