@@ -42,8 +42,21 @@ class Target(Protocol):
         """Encoded answers on the scale on which errors are given (for counts dex, log10(1 + N))."""
 
 
+class Unencoded:
+    """A target whose truths a network answers as they are."""
+
+    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
+        return values
+
+    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
+        return encoded
+
+
 @dataclass(frozen=True)
-class VectorTarget:
+class VectorTarget(Unencoded):
     """Numbers that stand in the shard under one name, (n, k): parameters, directions, bins of something."""
 
     name: str  # of the truth in the shard
@@ -56,22 +69,13 @@ class VectorTarget:
     def truth(self, y: Mapping[str, Array]) -> Array:
         return _float64(y[self.name])
 
-    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
-        return values
-
-    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return encoded
-
-    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return encoded
-
 
 class FieldTarget(VectorTarget):
     """Images that stand in the shard under one name, (n, channels, *axes)."""
 
 
 @dataclass(frozen=True)
-class ClassTarget:
+class ClassTarget(Unencoded):
     """Which of several kinds a row is of: probabilities, (n, k). By default the kinds are the network's datasets."""
 
     names: tuple[str, ...]
@@ -95,15 +99,6 @@ class ClassTarget:
         if isinstance(number, torch.Tensor):
             return torch.nn.functional.one_hot(number.long(), len(self.names)).double()
         return np.eye(len(self.names))[np.asarray(number, np.int64)]
-
-    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
-        return values
-
-    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return encoded
-
-    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return encoded
 
 
 @dataclass(frozen=True)

@@ -26,5 +26,5 @@ def input_files(cones: Lightcones, lightcone: int) -> list[Path]:
         raise problem("lightcones.files", "nothing", f"the {source} file(s) to read", "add lightcones.files")
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise problem(missing[0], "no such file", f"a {cones['source']} file", "check lightcones.files")
+        raise problem(missing[0], "no such file", f"a {cones.source} file", "check lightcones.files")
     return paths

@@ -30,9 +30,9 @@ def variant(checkout: Checkout, name: str, change) -> str:
 def test_the_study_is_whole(finished: Checkout):
     results = finished.root / "results" / "tiny"
     study = load_study(finished.root / "config" / "tiny.yaml")
-    for network in study["networks"]:
+    for network in study.networks:
         assert (results / "networks" / network / "history.csv").read_text().count("\n") == 1 + 3
-        for test in study["tests"]:
+        for test in study.tests:
             assert (results / "evaluation" / network / f"{test}.h5").stat().st_size > 0
         pdfs = {path.stem for path in (results / "figures" / network).glob("*.pdf")}
         assert pdfs == {path.stem for path in (results / "figures" / network).glob("*.png")}
@@ -49,7 +49,7 @@ def test_no_test_map_shares_halos_with_a_training_map(finished: Checkout):
     study = load_study(finished.root / "config" / "tiny.yaml")
     cones = {}
     for split in ("train", "validation", "test"):
-        for cone in study["lightcones"][split]:
+        for cone in study.splits[split]:
             with h5py.File(finished.root / "results" / "tiny" / "shards" / "li10" / f"{cone}.h5") as file:
                 cones.setdefault(int(file["group"][0]), set()).add(split)
     assert set(cones) == {0, 1, 2, 3}
@@ -168,8 +168,8 @@ def test_the_notes_bench_takes_its_own_config(tmp_path: Path):
     assert run.returncode == 0, run.stderr[-3000:]
     bench = load_study(checkout.root / "config" / "bench.yaml")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.MULTILINE))
-    assert int(jobs["network"]) >= len(bench["networks"])
-    assert int(jobs["figure_comparison"]) == len(bench["comparisons"])
+    assert int(jobs["network"]) >= len(bench.networks)
+    assert int(jobs["figure_comparison"]) == len(bench.comparisons)
     assert not (checkout.root / "results" / "demo").exists()
 
 

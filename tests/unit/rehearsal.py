@@ -18,7 +18,6 @@ from limelight.probes.line_intensity.maps.files import write_maps
 from limelight.probes.line_intensity.maps.paint import paint_subfields
 from limelight.probes.line_intensity.settings import shard_settings
 from limelight.probes.line_intensity.shards import pool_maps
-from limelight.section import plain
 from limelight.study.selection import comparison_pairs, suitable_tests
 from limelight.study.settings import evaluation_settings, network_settings
 from limelight.training import load_model
@@ -92,7 +91,7 @@ def _shard(study: LineStudy, dataset: str, cone: int, folder: Path) -> Path:
         mass = (10 ** rng.uniform(10.4, 12.5, HALOS)).astype(np.float32)
         halos.append((i, SubfieldHalos(center[i] + rng.uniform(-half, half, (HALOS, 2)), z, z, mass)))
     path, shard = folder / f"maps_{dataset}_{cone}.h5", folder / f"{dataset}_{cone}.h5"
-    attributes, line_model, labels = provenance(settings, study.seed), plain(maps.dataset), plain(maps.labels)
+    attributes, line_model, labels = provenance(settings, study.seed), maps.dataset, maps.labels
     painted = paint_subfields(table, halos, dataset, line_model, labels, fine, study.seed)
     write_maps(path, painted, table, fine, dataset, line_model, labels, attributes)
     pool_maps(shard, path, settings.grid, settings.beam_fwhm_arcmin, attributes)

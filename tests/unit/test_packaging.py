@@ -50,7 +50,7 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
 import limelight
 from limelight.halos.reference import FOLDER
 from limelight.study.config import load_study
-print(limelight.__file__, FOLDER, load_study("mine.yaml")["study"])
+print(limelight.__file__, FOLDER, load_study("mine.yaml").study)
 """
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -163,3 +163,47 @@ def runtime(stage):
     """runtime (minutes) of a stage, doubled with every retry."""
     needed = functools.cache(lambda: estimate.runtime_min(STUDY, stage))
     return lambda wildcards, attempt: int(needed() * 2 ** (attempt - 1))
+
+
+def begins_with(wildcards):
+    """The trained network that one begins with, where the study says so."""
+    other = TRAINED[wildcards.network].initialise_from
+    return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
+
+
+def posterior_data(split):
+    """The shards of one split that a posterior's network trains on or is chosen by."""
+    return lambda wildcards: shards(STUDY.networks[STUDY.posteriors[wildcards.posterior].network].datasets, split)
+
+
+def simulated_from(wanted):
+    """What a posterior simulates from, where it does: the probe knows."""
+
+    def files(wildcards):
+        entry = STUDY.posteriors[wildcards.posterior]
+        return PROBE.simulation_files(STUDY, RESULTS) if wanted(entry) else []
+
+    return files
+
+
+def posterior_code(script, hooks, posterior):
+    """The code of a stage of a posterior: its network's architecture, and what simulates the network's data."""
+    network = STUDY.posteriors[posterior].network
+    return code(script, *hooks, networks=[network], datasets=STUDY.networks[network].datasets)
+
+
+def figure_input(reads):
+    """The files that a figure of one network is drawn from."""
+    if reads == "evaluation":
+        return lambda wildcards: evaluations(pair for pair in JUDGED if pair[0] == wildcards.network)
+    return f"{RESULTS}/{reads}/{{network}}.h5"
+
+
+def figure_code(figure):
+    """The code of a figure: its own, and that of the script; with the published tables that it shows."""
+    return code("scripts/make_figure.py", more=(FIGURES.dotted(figure),), tables=KINDS[figure].tables)
+
+
+def reading(figure):
+    """How to read a figure: the words that stand in the report below every one of its kind."""
+    return Path(workflow.basedir, "workflow", "report", KINDS[figure].caption).read_text(encoding="utf-8")

@@ -2,18 +2,6 @@
 # each reads: the evaluations of a network, its audit, or its layers.
 
 
-def figure_input(reads):
-    """The files that a figure of one network is drawn from."""
-    if reads == "evaluation":
-        return lambda wildcards: evaluations(pair for pair in JUDGED if pair[0] == wildcards.network)
-    return f"{RESULTS}/{reads}/{{network}}.h5"
-
-
-def figure_code(figure):
-    """The code of a figure: its own, and that of the script; with the published tables that it shows."""
-    return code("scripts/make_figure.py", more=(FIGURES.dotted(figure),), tables=KINDS[figure].tables)
-
-
 for figure, kind in KINDS.items():
 
     rule:
@@ -43,11 +31,6 @@ for figure, kind in KINDS.items():
         shell:
             "python scripts/make_figure.py --figure {params.figure} --files {input:q}"
             " --output {output.pdf:q} > {log:q} 2>&1"
-
-
-def reading(figure):
-    """How to read a figure: the words that stand in the report below every one of its kind."""
-    return Path(workflow.basedir, "workflow", "report", KINDS[figure].caption).read_text(encoding="utf-8")
 
 
 # Figures of several networks or tests at once, as the study's `comparisons` ask for them.

@@ -2,21 +2,6 @@
 from limelight.study.code import INTERVALS, POSTERIOR
 
 
-def posterior_data(split):
-    """The shards of one split that a posterior's network trains on or is chosen by."""
-    return lambda wildcards: shards(STUDY.networks[STUDY.posteriors[wildcards.posterior].network].datasets, split)
-
-
-def simulated_from(wanted):
-    """What a posterior simulates from, where it does: the probe knows."""
-
-    def files(wildcards):
-        entry = STUDY.posteriors[wildcards.posterior]
-        return PROBE.simulation_files(STUDY, RESULTS) if wanted(entry) else []
-
-    return files
-
-
 rule posterior:
     input:
         model=lambda wildcards: f"{RESULTS}/networks/{STUDY.posteriors[wildcards.posterior].network}/model.pt",
@@ -45,12 +30,6 @@ rule posterior:
         "python scripts/train_posterior.py --config $STUDY --posterior {wildcards.posterior} --network {input.model:q}"
         " --train {input.train:q} --validation {input.validation:q} {params.simulate_from} {input.simulate_from:q}"
         " --device {params.device} --output {output:q} > {log:q} 2>&1"
-
-
-def posterior_code(script, hooks, posterior):
-    """The code of a stage of a posterior: its network's architecture, and what simulates the network's data."""
-    network = STUDY.posteriors[posterior].network
-    return code(script, *hooks, networks=[network], datasets=STUDY.networks[network].datasets)
 
 
 rule intervals:

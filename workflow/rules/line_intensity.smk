@@ -1,9 +1,8 @@
 # Line-intensity maps, from halos to shards: light-cones of halos, the fields cut from them, the line painted onto the halos, and
 # maps pooled for the networks. The rival and the money plot stand in line_intensity_rival.smk.
-from limelight.halos.inputs import input_files
-from limelight.probes.line_intensity import settings as line_stages
-from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.probes.line_intensity.selection import rival_tests
+
+
+include: "line_intensity_common.smk"
 
 
 wildcard_constraints:
@@ -12,30 +11,6 @@ wildcard_constraints:
 
 localrules:
     money_plot,
-
-
-# Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
-GENERATED = STUDY.lightcones.source == "generate"
-HALO_CODE = [f"scripts/{'generate' if GENERATED else 'import'}_lightcone.py"]
-FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
-MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
-POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
-
-
-def keep(kind, path):
-    """A large intermediate file is deleted once used, unless the study keeps its kind."""
-    return path if kind in STUDY.keep else temp(path)
-
-
-def foreign_files(wildcards):
-    """The catalogues that a foreign light-cone is read from; none for a generated one."""
-    with plain_errors():
-        return [] if GENERATED else [str(path) for path in input_files(STUDY.lightcones, int(wildcards.realisation))]
-
-
-def models_of(datasets):
-    """The code of the models behind some datasets. A user's own is in the settings."""
-    return tuple(dict.fromkeys(dotted for name in datasets for dotted in PROBE.dataset_code(STUDY, name)))
 
 
 rule lightcone:

@@ -1,11 +1,6 @@
 # Methods beside one another on the same maps: the ideal, the classical rival, and the money plot.
 
 
-def rival_models(rival, *tests):
-    """The code of the models that a rival paints with: those of its own line model and of some tests."""
-    return models_of([STUDY.rival[rival].line_model, *(STUDY.tests[test].dataset for test in tests)])
-
-
 # The least that any method leaves unknown: the scatter of the halos' own luminosities.
 rule ideal:
     input:

@@ -2,12 +2,6 @@
 # job, and a rerun must find them. The folder is keyed by the settings, so that another recipe never resumes this one.
 
 
-def begins_with(wildcards):
-    """The trained network that one begins with, where the study says so."""
-    other = TRAINED[wildcards.network].initialise_from
-    return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
-
-
 rule network:
     input:
         unpack(begins_with),

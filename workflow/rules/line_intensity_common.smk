@@ -1,0 +1,33 @@
+# Helpers of the line-intensity rules.
+from limelight.halos.inputs import input_files
+from limelight.probes.line_intensity import settings as line_stages
+from limelight.probes.line_intensity.lines.models import MODELS
+from limelight.probes.line_intensity.selection import rival_tests
+
+# Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
+GENERATED = STUDY.lightcones.source == "generate"
+HALO_CODE = [f"scripts/{'generate' if GENERATED else 'import'}_lightcone.py"]
+FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
+MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
+POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
+
+
+def keep(kind, path):
+    """A large intermediate file is deleted once used, unless the study keeps its kind."""
+    return path if kind in STUDY.keep else temp(path)
+
+
+def foreign_files(wildcards):
+    """The catalogues that a foreign light-cone is read from; none for a generated one."""
+    with plain_errors():
+        return [] if GENERATED else [str(path) for path in input_files(STUDY.lightcones, int(wildcards.realisation))]
+
+
+def models_of(datasets):
+    """The code of the models behind some datasets. A user's own is in the settings."""
+    return tuple(dict.fromkeys(dotted for name in datasets for dotted in PROBE.dataset_code(STUDY, name)))
+
+
+def rival_models(rival, *tests):
+    """The code of the models that a rival paints with: those of its own line model and of some tests."""
+    return models_of([STUDY.rival[rival].line_model, *(STUDY.tests[test].dataset for test in tests)])
