@@ -1,4 +1,4 @@
-"""Figures of a study, each a function of files alone. `FIGURES` names those that every probe has; `draw` makes one.
+"""Figures of a study, each a function of files alone. `FIGURES` names those that every probe has; `draw_figure` makes one.
 
 A probe names more in `Probe.figures`, a registry like the one here. Its figure takes the place of one here that has the same
 name, and may then say the same in the probe's own words.
