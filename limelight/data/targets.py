@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from limelight.data.axes import OutputAxis
+from limelight.errors import problem
 
 Array = Any  # a numpy array or a torch tensor
 DATASET = "dataset"  # the truth that every row has: the number of its dataset among the network's
@@ -98,6 +99,9 @@ class ClassTarget(Unencoded):
         number = y[self.truth_name]
         if isinstance(number, torch.Tensor):
             return torch.nn.functional.one_hot(number.long(), len(self.names)).double()
+        if np.min(number, initial=0) < 0:
+            expected = f"rows of {', '.join(self.names)}"
+            raise problem("data", "rows that are of none of the classes", expected, "leave them out")
         return np.eye(len(self.names))[np.asarray(number, np.int64)]
 
 

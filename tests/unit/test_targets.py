@@ -10,7 +10,8 @@ from training_toys import EDGES, HEADER, LABELS, PROBE, settings
 
 from limelight.data.axes import Axis, OutputAxis, axis_from
 from limelight.data.shard import Header, Rows
-from limelight.data.targets import ClassTarget, CompositeTarget, FieldTarget, VectorTarget
+from limelight.data.targets import DATASET, ClassTarget, CompositeTarget, FieldTarget, VectorTarget
+from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import read_evaluation, write_evaluation
 from limelight.evaluation.predict import evaluate
 from limelight.networks import REGISTRY
@@ -264,3 +265,9 @@ def test_statistics_of_images_larger_than_torch_sorts_at_once(monkeypatch):
     assert torch.equal(parts, whole)
     expected = np.percentile(image_rows(40, 0).y["square"], [2.5, 16, 50, 84, 97.5], axis=0)
     np.testing.assert_allclose(parts, expected, rtol=1e-12)
+
+
+def test_a_row_of_no_class_is_refused():
+    target = ClassTarget(("a", "b"))
+    with pytest.raises(LimelightError, match="none of the classes"):
+        target.truth({DATASET: np.array([0, -1])})
