@@ -340,6 +340,14 @@ def test_settings_of_a_stage_hold_what_decides_it_and_nothing_else(key, value, r
     assert [stage for stage in before if before[stage] != after[stage]] == reruns
 
 
+def test_what_a_cosmology_has_worked_out_is_no_setting():
+    settings = line.lightcone_settings(resolve_study(DEMO, "demo"))
+    before = settings_hash(settings)
+    settings.cosmology.comoving_distance(3.0)
+    settings.cosmology.linear_power([0.1])
+    assert settings_hash(settings) == before
+
+
 def test_the_code_of_a_users_own_line_model_decides_its_maps(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "own_line.py").write_text("def light(mass, redshift, parameters, rng):\n    return mass * 0 + 5\n")

@@ -1,6 +1,6 @@
 """Halo catalogues of other codes: one module a format, each with read(path, options, cosmology) → Foreign.
 
-A format is added here: a module and its line in FORMATS (and its name in the config schema's lightcones.source).
+A format is added here: a module and its line in FORMATS (and its name in `Lightcones.source`, limelight/halos/config.py).
 """
 
 from limelight.halos.formats import abacus, peakpatch, rockstar, subfind, table, universemachine
