@@ -143,7 +143,7 @@ def test_of_a_probe_the_methods_that_a_stage_calls_count(copy):
     before = hashes(copy)
     with edited(probe, lambda text: text.replace("def in_words(self", "def other(self")):
         assert hashes(copy) == before
-    with edited(probe, lambda text: text.replace("how.grid.channels // 2", "how.grid.channels // 3")):
+    with edited(probe, lambda text: text.replace("presentation.grid.channels // 2", "presentation.grid.channels // 3")):
         assert [after == old for after, old in zip(hashes(copy), before, strict=True)] == [True, True, False], (
             "pictures"
         )
