@@ -121,6 +121,10 @@ def read_shards(paths: Sequence[str | Path]) -> Rows:
             ours, theirs = getattr(first.header, name), getattr(head.header, name)
             if ours != theirs:
                 raise problem(path, f"{name} {theirs}", f"{ours} as in {paths[0]}", "give files of one study")
+        for place in ("y", "rows"):
+            ours, theirs = (_shapes(getattr(one, place)) for one in (heads[0], head))
+            if ours != theirs:
+                raise problem(path, f"{place} {theirs}", f"{ours} as in {paths[0]}", "give files of one study")
         key = (str(head.dataset[0]), int(head.group[0]))
         if key in seen:
             found = f"{key[0]} of realisation {key[1]}, which {seen[key]} holds too"
@@ -164,6 +168,9 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
         wrong = {name: length for name, length in lengths.items() if length != n}
         if n == 0 or wrong:
             raise problem(path, f"{n} groups for {wrong or 'no'} rows", "as many rows everywhere", "make it again")
+        if len(realisations := np.unique(file["group"][...])) > 1:
+            fix = "write one shard for each: data are split by realisation"
+            raise problem(path, f"realisations {realisations.tolist()}", "one realisation", fix)
         yield file
 
 
@@ -189,7 +196,10 @@ class _Head(Rows):
 
 def _read_head(path: str | Path) -> _Head:
     with open_shard(path) as file:
-        header, n = read_header(file), len(file["group"])
+        header, n, names = read_header(file), len(file["group"]), list(attribute(file, "parameter_names"))
+        if file["theta"].shape != (n, len(names)):
+            found = f"theta {file['theta'].shape} of {len(names)} names"
+            raise problem(path, found, f"{n} rows of a number for each name", "make it again")
         groups = {
             place: {
                 name: check_finite(item[...], f"{path}: {place}/{name}") for name, item in file.get(place, {}).items()
@@ -200,11 +210,16 @@ def _read_head(path: str | Path) -> _Head:
             header=header,
             x=np.empty(0, np.float32),
             theta=file["theta"][...],
-            parameter_names=list(attribute(file, "parameter_names")),
+            parameter_names=names,
             group=file["group"][...],
             dataset=np.repeat([str(attribute(file, "dataset"))], n),
             **groups,
         )
+
+
+def _shapes(columns: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """{name: shape of one row}."""
+    return {name: values.shape[1:] for name, values in columns.items()}
 
 
 def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -18,8 +18,7 @@ from limelight.evaluation.metrics import ratio
 from limelight.evaluation.predict import (
     BLANK_DRAWS,
     average_row,
-    check_geometry,
-    check_truths,
+    check_header,
     numbered,
     observed,
     predict_targets,
@@ -198,12 +197,11 @@ def _measures(
 
 
 def check_datasets(info: dict, settings: AuditSettings, datasets: dict[str, Rows]) -> None:
-    """Refuse data of another geometry or other truths than the network's, and any but test realisations."""
+    """Refuse data that are not of the network's kind, and any but test realisations."""
     trained = header_from(info["header"])
     for name, found in datasets.items():
         where = f"test data of {name}"
-        check_geometry(found.header.geometry, trained.geometry, where)
-        check_truths(found.header, trained)
+        check_header(found.header, trained, where)
         if strange := sorted(set(found.group.tolist()) - set(settings.evaluation.splits["test"])):
             fix = "give the shards of the test split"
             raise problem(where, f"realisations {strange}", "those that only test", fix)

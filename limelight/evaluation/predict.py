@@ -1,6 +1,7 @@
 """Running a trained network over test data and on empty data, and what comes of it."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -167,8 +168,7 @@ def numbered(found: Rows, datasets: list[str]) -> dict[str, np.ndarray]:
 def check_test_rows(info: dict, settings: EvaluationSettings, found: Rows) -> None:
     """Refuse data that are not those of the test, or that training saw; see `evaluate`."""
     trained = header_from(info["header"])
-    check_geometry(found.header.geometry, trained.geometry, "test data")
-    check_truths(found.header, trained)
+    check_header(found.header, trained, "test data")
     groups, splits = set(found.group.tolist()), settings.splits
     if seen := sorted(groups & set(settings.trained.splits["train"])):
         fix = "test on others: a network knows the data it was trained on"
@@ -182,11 +182,19 @@ def check_test_rows(info: dict, settings: EvaluationSettings, found: Rows) -> No
         raise problem("test data", f"dataset {', '.join(datasets)}", expected, "give its shards")
 
 
-def check_truths(found: Header, trained: Header) -> None:
-    """Refuse data whose truths mean something else than those that a network was trained on."""
-    if found.truths != trained.truths:
-        fix = "use data and network of the same study"
-        raise problem("test data", f"truths {found.truths}", f"the network's {trained.truths}", fix)
+def check_header(found: Header, trained: Header, where: str) -> None:
+    """Refuse data that are, or whose truths mean, something else than what a network was trained on."""
+    check_geometry(found.geometry, trained.geometry, where)
+    fix = "use data and network of the same study"
+    for name in ("probe", "truths", "channels", "unit"):
+        ours, theirs = getattr(trained, name), getattr(found, name)
+        if theirs != ours:
+            raise problem(where, f"{name} {theirs}", f"the network's {ours}", fix)
+    names = [axis.name for axis in trained.axes]
+    if [axis.name for axis in found.axes] != names:
+        raise problem(where, f"axes {[axis.name for axis in found.axes]}", f"the network's {names}", fix)
+    for ours, theirs in zip(trained.axes, found.axes, strict=True):
+        check_geometry(asdict(theirs), asdict(ours), f"{where}: axis {ours.name}")
 
 
 def check_geometry(found: dict, trained: dict, where: object, tolerance: float = 1e-6) -> None:

@@ -12,7 +12,7 @@ from limelight.training.distributed import Team
 
 
 def check_shards(where: str, found: Rows, expected: Header, realisations: Sequence[int]) -> None:
-    """Refuse data of another geometry or other truths than the study's, and realisations that it gave another part.
+    """Refuse data that are not what the study's config says, and realisations that it gave another part.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_shards(where: str, found: Rows, expected: Header, realisations: Sequen
     realisations
         Of the split that the data are for; the config has made sure that splits share none.
     """
-    for name in ("probe", "geometry", "truths"):
+    for name in ("probe", "geometry", "truths", "channels", "unit", "axes"):
         ours, theirs = getattr(expected, name), getattr(found.header, name)
         if ours != theirs:
             raise problem(

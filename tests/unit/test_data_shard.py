@@ -220,6 +220,8 @@ def rewrite(file, name, values):
         (lambda f: f.attrs.__setitem__("channels", 3), "a header that cannot be read"),
         (lambda f: f.__delitem__("y"), "no dataset 'y'"),
         (lambda f: f.__delitem__("group"), "no dataset 'group'"),
+        (lambda f: f["group"].__setitem__(0, 9), r"realisations \[0, 9\]; expected one"),
+        (lambda f: rewrite(f, "theta", f["theta"][:, :1]), r"theta \(5, 1\) of 2 names"),
     ],
 )
 def test_bad_shards_are_refused_in_one_line(tmp_path, spoil, says):
@@ -264,6 +266,17 @@ def test_shards_that_differ_in_what_a_network_is_bound_to_are_not_mixed(tmp_path
         LimelightError, match=f"1.h5: found {next(iter(change))} .* as in .*0.h5; give files of one study"
     ):
         read_shards(paths)
+
+
+def test_shards_with_other_truths_are_not_mixed(tmp_path):
+    """Else a truth that the first file lacks would vanish without a word."""
+    more = made(group=1)
+    more.y["weight"] = np.ones(5)
+    paths = [written(tmp_path, made(), "0.h5"), written(tmp_path, more, "1.h5")]
+    for some in (paths, paths[::-1]):
+        with pytest.raises(LimelightError, match="y .*weight") as caught:
+            read_shards(some)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_realisation_that_is_given_twice_is_refused(tmp_path):

@@ -253,6 +253,22 @@ def test_maps_of_another_geometry_are_refused(key, value):
     check_geometry(ours | {"size_deg": 1.0 + 1e-9}, ours, "rounding is forgiven")
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"unit": "K"}, "unit K"),
+        ({"channels": ("another",)}, "another"),
+        ({"axes": HEADER.axes[::-1]}, "axes"),
+        ({"axes": (*HEADER.axes[:2], dataclasses.replace(HEADER.axes[2], unit="MHz"))}, "axis frequency: unit.* MHz"),
+    ],
+)
+def test_data_of_another_unit_channel_or_axis_are_refused(change, says):
+    info, settings, data, history = study()
+    data.header = dataclasses.replace(HEADER, **change)
+    with pytest.raises(LimelightError, match=says):
+        evaluate(Oracle(), info, settings, data, history)
+
+
 def test_maps_that_training_saw_and_other_bins_are_refused():
     info, settings, data, history = study()
     data.group[30:] = 2

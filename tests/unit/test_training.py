@@ -207,6 +207,9 @@ def test_batch_norm_refuses_batches_of_one_map(tmp_path):
         (line_header(GRID, 4.0, LABELS, {}), "beam_fwhm_arcmin 4.0"),
         (line_header(GRID, 0.0, {**LABELS, "log10_lum_max": 7.0}, {}), "truths labels log10_lum_max 7.0; .* 6.0"),
         (replace(HEADER, probe="other"), "probe other"),
+        (replace(HEADER, unit="K"), "unit K"),
+        (replace(HEADER, channels=("another",)), "channels .*another"),
+        (replace(HEADER, axes=(*HEADER.axes[:2], replace(HEADER.axes[2], low=1.0))), "axes .*low=1.0"),
     ],
 )
 def test_shards_of_another_study_are_refused(header, says):
