@@ -6,13 +6,16 @@ astropy gives the distances, CAMB the linear power. Lengths are comoving Mpc wit
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 from scipy.interpolate import CubicSpline
 from scipy.special import hyp2f1
 
 from limelight.errors import problem
+
+if TYPE_CHECKING:  # a second to import, and most stages ask for no distance
+    from astropy.cosmology import FlatLambdaCDM
 
 SPEED_OF_LIGHT_KMS = 299792.458
 CRITICAL_DENSITY_H2 = 2.77536627e11  # 3 H0² / (8 π G) in Msun/Mpc³ for h = 1
@@ -31,8 +34,10 @@ class Cosmology:
     sigma8: float = 0.82
 
     @functools.cached_property
-    def astropy(self) -> FlatLambdaCDM:
+    def astropy(self) -> "FlatLambdaCDM":
         """The same universe as an astropy object (no radiation, no neutrinos)."""
+        from astropy.cosmology import FlatLambdaCDM
+
         return FlatLambdaCDM(H0=100 * self.h, Om0=self.omega_m, Ob0=self.omega_b, Tcmb0=0)
 
     @functools.cached_property
