@@ -24,7 +24,7 @@ from limelight.training.loop import history_csv, train
 from limelight.training.signals import Stopped
 
 EXAMPLE = """example:
-  python scripts/train_network.py --config config/demo.yaml --network limelight \\
+  python scripts/train_network.py --config config/demo.yaml --name limelight \\
       --train results/demo/shards/li10/[0-7].h5 --validation results/demo/shards/li10/8.h5 \\
       --checkpoints results/demo/checkpoints/limelight --output model.pt --history history.csv
 
@@ -40,7 +40,7 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="the study (YAML)")
-    parser.add_argument("--network", required=True, help="name of the network in the config")
+    parser.add_argument("--name", required=True, help="of the network, in the config")
     parser.add_argument("--train", nargs="+", required=True, metavar="SHARD.h5", help="data to train on")
     parser.add_argument(
         "--validation", nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
@@ -59,10 +59,10 @@ def main() -> None:
     with plain_errors():
         study = load_study(args.config)
         networks = trained_networks(study)
-        if args.network not in networks:
-            found = f"'{args.network}'"
-            raise problem("--network", found, f"one of {', '.join(networks)}", "name one of the config's")
-        if bool(args.start) != bool(networks[args.network].initialise_from):
+        if args.name not in networks:
+            found = f"'{args.name}'"
+            raise problem("--name", found, f"one of {', '.join(networks)}", "name one of the config's")
+        if bool(args.start) != bool(networks[args.name].initialise_from):
             raise problem("--start", repr(args.start), "what the config's initialise_from says", "give both or neither")
         device = pick_device(args.device)
         here = torch.cuda.device_count() if device == "cuda" else 1
@@ -74,7 +74,7 @@ def main() -> None:
         launched = follow_launcher()
         try:
             with join(device) as team:
-                work(args, study, networks[args.network], device, team)
+                work(args, study, networks[args.name], device, team)
         except Lost as lost:
             if not launched:  # the launcher says which process was lost, and how
                 print(f"limelight: error: {lost}", file=sys.stderr)
@@ -83,12 +83,12 @@ def main() -> None:
 
 def work(args: argparse.Namespace, study, network, device: str, team: Team) -> None:
     """What each process does: read, train, and, the first of them, write."""
-    settings, probe = network_settings(study, args.network), load_probe(study.probe)
+    settings, probe = network_settings(study, args.name), load_probe(study.probe)
     training, validation = read_shards(args.train), read_shards(args.validation)
     expected = header_of(study, network.datasets[0])
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
-    code = network_code(study, args.network)
+    code = network_code(study, args.name)
     start = load_model(args.start)[0].state_dict() if args.start else None
     try:
         content, history = train(
@@ -97,7 +97,7 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     except torch.OutOfMemoryError as error:
         found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"
         fix = "lower training.batch_size, or set training.precision: bf16"
-        raise problem(f"networks.{args.network}", found, "a network and batch that fit", fix) from None
+        raise problem(f"networks.{args.name}", found, "a network and batch that fit", fix) from None
     except Stopped as stopped:
         if not team.leads:
             sys.exit()  # the first process says how it ended

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train one posterior of a study: a head on a trained network (docs/inference.md).
 
-example: python scripts/train_posterior.py --config config/money.yaml --posterior mdn_comap \\
+example: python scripts/train_posterior.py --config config/money.yaml --name mdn_comap \\
     --network results/money/networks/comap/model.pt --train results/money/shards/li_full/[0-9].h5 \\
     --validation results/money/shards/li_full/1[678].h5 --output posterior.pt
 
@@ -33,7 +33,7 @@ from limelight.training.checks import check_shards
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
-    parser.add_argument("--posterior", required=True, help="a name in the config's posteriors")
+    parser.add_argument("--name", required=True, help="of the posterior, in the config")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="the trained network")
     parser.add_argument("--train", nargs="+", required=True, metavar="SHARD.h5", help="data the network trained on")
     parser.add_argument(
@@ -47,17 +47,17 @@ def main() -> None:
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
-    if args.posterior not in study.posteriors:
+    if args.name not in study.posteriors:
         known = ", ".join(study.posteriors) or "none"
-        raise problem("--posterior", f"'{args.posterior}'", f"one of the config's: {known}", "name one of them")
-    settings, probe = posterior_settings(study, args.posterior), load_probe(study.probe)
+        raise problem("--name", f"'{args.name}'", f"one of the config's: {known}", "name one of them")
+    settings, probe = posterior_settings(study, args.name), load_probe(study.probe)
     network = settings.network
     torch.set_num_threads(network.threads)
     device = pick_device(args.device)
     trunk, info = load_model(args.network, device)
     if info["network"] != network.name:
         found, fix = f"network '{info['network']}'", "give the right model.pt"
-        raise problem(args.network, found, f"'{network.name}', on which posterior {args.posterior} stands", fix)
+        raise problem(args.network, found, f"'{network.name}', on which posterior {args.name} stands", fix)
     training, validation = read_shards(args.train), read_shards(args.validation)
     expected = header_of(study, network.network.datasets[0])
     check_shards("--train", training, expected, network.splits["train"])

@@ -185,7 +185,7 @@ def test_requeue_and_a_lost_node_go_on_from_the_checkpoint(study: Run, tmp_path:
 
     # a second trainer waits for as long as the first one trains, and harms nothing
     config = next((checkout.results / "config").glob("*.yaml"))
-    words = [sys.executable, "scripts/train_network.py", "--config", str(config), "--network", "limelight"]
+    words = [sys.executable, "scripts/train_network.py", "--config", str(config), "--name", "limelight"]
     words += ["--train", "results/cluster/shards/li10/0.h5", "--validation", "results/cluster/shards/li10/1.h5"]
     words += ["--checkpoints", "results/cluster/checkpoints/limelight"]
     words += ["--output", str(tmp_path / "second.pt"), "--history", str(tmp_path / "second.csv")]

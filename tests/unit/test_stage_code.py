@@ -17,7 +17,7 @@ from limelight.codehash import ROOT, Code, code_hash
 from limelight.networks import REGISTRY
 from limelight.probe import load_probe
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.study.code import EVALUATION, INTERVALS, POSTERIOR, TRAINING, stage_code
+from limelight.study.code import AUDIT, EVALUATION, INTERVALS, POSTERIOR, TRAINING, stage_code
 from limelight.study.config import load_study
 from limelight.training.loop import train
 
@@ -237,14 +237,19 @@ def test_all_that_the_stages_of_a_study_run_counts(tmp_path, monkeypatch):
         check("simulate_shard", ("header", "simulate"), data, *simulated)
     shards = ("--train", "0.h5", "--validation", "1.h5")
     trained = ("--checkpoints", "runs", "--output", "model.pt", "--history", "history.csv")
-    check("train_network", TRAINING, network, "--network", "reader", *shards, *trained)
+    check("train_network", TRAINING, network, "--name", "reader", *shards, *trained)
     tested = ("--test", "same_noise", "--data", "2.h5")
     evaluated = ("--network", "model.pt", "--history", "history.csv", "--output", "evaluation.h5")
     check("evaluate_network", EVALUATION, network, *tested, *evaluated)
     drawn = ("--network", "model.pt", "--row", "0", "--output", "layers.h5")
     check("show_layers", ("header", "target", "presentation"), network, *tested, *drawn)
     both = {**network, **data}
-    learnt = ("--posterior", "mixture", "--network", "model.pt", "--output", "posterior.pt")
+    Path("fields").mkdir()
+    Path("2.h5").rename("fields/2.h5")  # an audit tells the data of several datasets apart by their folders
+    audited = ("--network", "model.pt", "--data", "fields/2.h5", "--output", "audit.h5")
+    check("audit_network", AUDIT, network, *audited)
+    Path("fields/2.h5").rename("2.h5")
+    learnt = ("--name", "mixture", "--network", "model.pt", "--output", "posterior.pt")
     check("train_posterior", POSTERIOR, both, *shards, *learnt)
     sampled = ("--name", "mixture", "--posterior", "posterior.pt", "--output", "intervals.h5")
     check("sample_posterior", INTERVALS, both, *tested, *sampled)

@@ -27,7 +27,7 @@ rule posterior:
         simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
         device="auto" if STUDY.resources.gpus else "cpu",
     shell:
-        "python scripts/train_posterior.py --config $STUDY --posterior {wildcards.posterior} --network {input.model:q}"
+        "python scripts/train_posterior.py --config $STUDY --name {wildcards.posterior} --network {input.model:q}"
         " --train {input.train:q} --validation {input.validation:q} {params.simulate_from} {input.simulate_from:q}"
         " --device {params.device} --output {output:q} > {log:q} 2>&1"
 

@@ -27,6 +27,6 @@ rule network:
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
         start=lambda wildcards, input: f"--start {shlex.quote(input.start)}" if "start" in input.keys() else "",
     shell:
-        "python scripts/train_network.py --config $STUDY --network {wildcards.network}"
+        "python scripts/train_network.py --config $STUDY --name {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q} {params.start}"
         " --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
