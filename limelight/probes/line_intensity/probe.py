@@ -116,11 +116,12 @@ class LineIntensity(Probe):
         observation, maps = evaluation_settings.observation, evaluation_settings.dataset.maps
         (noise,) = observation.noise.values()
         low, high = presentation.noise[0]
+        sources = observation.foregrounds
         return {
             "line_model": {"name": maps.name, **plain(maps.dataset)},
             "noise": plain(noise),
             "noise_sigma_uk": low if low == high else [low, high],
-            "foregrounds": plain(observation.foregrounds) or "none",
+            "foregrounds": {"name": "radio sources", **plain(sources)} if sources else "none",
         }
 
     def pictures(self, found: Rows, recorded: np.ndarray, presentation: LinePresentation) -> dict[str, np.ndarray]:
