@@ -1,12 +1,10 @@
 """How many halos there are, and how they cluster on large scales: colossus' fits on limelight's own σ(M).
 
-colossus works in units of h and keeps a global cosmology; both stay inside this file.
+colossus works in units of h and keeps a global cosmology; both stay inside this file. It is imported where it is used:
+figures load this module with their probe, and ask for no halos.
 """
 
 import numpy as np
-from colossus.cosmology import cosmology as colossus_cosmology
-from colossus.lss import bias as colossus_bias
-from colossus.lss import mass_function as colossus_mass_function
 
 from limelight.cosmology import COLLAPSE_THRESHOLD, Cosmology
 from limelight.errors import problem
@@ -19,6 +17,8 @@ MASS_MAX = 1e16
 
 def mass_definition(model: str) -> str:
     """The mass definition in which a colossus mass function is used: 200m where it exists, else fof, else vir."""
+    from colossus.lss import mass_function as colossus_mass_function
+
     models = colossus_mass_function.models
     if model not in models:
         raise problem(
@@ -35,6 +35,8 @@ def mass_definition(model: str) -> str:
 
 def _set_colossus(cosmology: Cosmology) -> None:
     """Make colossus' global cosmology ours, without its files on disk."""
+    from colossus.cosmology import cosmology as colossus_cosmology
+
     parameters = {
         "flat": True,
         "H0": 100 * cosmology.h,
@@ -49,6 +51,8 @@ def _set_colossus(cosmology: Cosmology) -> None:
 
 def mass_function(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology, model: str) -> np.ndarray:
     """dn/dlnM in 1/Mpc³ (comoving): f(σ) of colossus times ρm/M dlnσ⁻¹/dlnM of our linear power."""
+    from colossus.lss import mass_function as colossus_mass_function
+
     _set_colossus(cosmology)
     sigma = cosmology.sigma(mass_msun) * cosmology.growth(redshift)
     f = colossus_mass_function.massFunction(
@@ -59,6 +63,8 @@ def mass_function(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology, 
 
 def halo_bias(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology) -> np.ndarray:
     """Large-scale linear bias of Tinker et al. 2010 (arXiv:1001.3162) for 200m masses."""
+    from colossus.lss import bias as colossus_bias
+
     _set_colossus(cosmology)
     height = COLLAPSE_THRESHOLD / (cosmology.sigma(mass_msun) * cosmology.growth(redshift))
     return colossus_bias.haloBiasFromNu(height, redshift, "200m", model="tinker10")
