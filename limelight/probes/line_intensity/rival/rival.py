@@ -1,6 +1,6 @@
 """The classical rival: P(k) and voxel intensity distribution of a map, their likelihood, and MCMC over a line model.
 
-The method of arXiv:1808.07487 (Ihle et al. 2019) on limelight's maps. docs/inference.md names every approximation.
+The method of arXiv:1808.07487 (Ihle et al. 2019) on limelight's maps. docs/rival.md names every approximation.
 """
 
 from dataclasses import dataclass
