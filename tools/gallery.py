@@ -157,19 +157,22 @@ def page(found: list[Entry], study: Study, config: str, folder: str, facts: dict
     """
     lines = [f"# Gallery: the study `{study.study}`", ""]
     lines += [
-        "Made by `tools/make_gallery.py` from one finished run; captions are those of the config. How to read each kind of"
-    ]
-    lines += [
-        "figure stands in `workflow/report/`; which experiment of the notes is which, in [experiments.md](experiments.md).",
+        "`tools/make_gallery.py` made this page from one finished run; the captions come from the config. `workflow/report/`",
+        "explains how to read each kind of figure, [experiments.md](experiments.md) lists the experiments of the notes.",
         "",
     ]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
+    lines += [
+        "After each caption stand the figure's path in the results, its kind, and the networks and tests shown. To make one",
+        f"again: `snakemake results/{study.study}/figures/PATH --cores 2 --configfile {config}`.",
+        "",
+    ]
     before = ""
     for entry in found:
         if entry.chapter != before:
             lines += [f"## {entry.chapter}", ""]
             before = entry.chapter
-        target = f"results/{study.study}/figures/{entry.source.parent.name}/{entry.source.stem}.pdf"
-        lines += [f"### {entry.name}", "", entry.caption, "", f"![{entry.name}]({folder}/{entry.name}.png)", ""]
-        lines += [f"{entry.made_of}. Again: `snakemake {target} --cores 2 --configfile {config}`", ""]
+        path = f"{entry.source.parent.name}/{entry.source.stem}.pdf"
+        lines += [f"**{entry.name}**: {entry.caption} (`{path}`; {entry.made_of})", ""]
+        lines += [f"![{entry.name}]({folder}/{entry.name}.png)", ""]
     return "\n".join(lines)

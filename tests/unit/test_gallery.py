@@ -69,7 +69,8 @@ def test_entries_follow_the_config_and_bring_their_captions(finished):
     assert chapter("maps") == "More"
     text = page(found, load_study(config), "config/demo.yaml", "results/demo", {"seed": "77"})
     assert "![section7_bands](results/demo/section7_bands.png)" in text
-    assert "results/demo/figures/comparisons/paper_errors.pdf" in text
+    assert "results/demo/figures/PATH --cores 2 --configfile config/demo.yaml" in text
+    assert "`comparisons/paper_errors.pdf`" in text
     assert text.count("## Section 7") == 1
 
 
