@@ -157,8 +157,9 @@ def page(found: list[Entry], study: Study, config: str, folder: str, facts: dict
     """
     lines = [f"# Gallery: the study `{study.study}`", ""]
     lines += [
-        "`tools/make_gallery.py` made this page from one finished run; the captions come from the config. `workflow/report/`",
-        "explains how to read each kind of figure, [experiments.md](experiments.md) lists the experiments of the notes.",
+        "`tools/make_gallery.py` made this page from one finished run; the captions come from the config.",
+        "`workflow/report/` explains how to read each kind of figure,",
+        "[experiments.md](experiments.md) lists the notes' experiments.",
         "",
     ]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]

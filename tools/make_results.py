@@ -1,6 +1,7 @@
 """Put a finished study into tables for the docs: bands beside the published ones, audits, classifiers, errors.
 
-Writes <docs>/results/<study>.md, and beside it <study>_bands.csv, <study>_audit.csv and <study>_summary.csv.
+Writes <docs>/results/<study>.md and <study>_bands.md, and the tables <study>_bands.csv, <study>_audit.csv and
+<study>_summary.csv.
 
 example: python -m tools.make_results --config config/bench.yaml --time "1 h 50 min" \\
     --machine "a virtual machine with 2 cores of an AMD EPYC, CPU only"
@@ -18,7 +19,7 @@ from limelight.files import csv_text, write_text
 from limelight.study.config import load_study
 from limelight.study.selection import audited_networks, suitable_tests
 from tools.gallery import processor_hours
-from tools.results import BAND_COLUMNS, SUMMARY, band_rows, readers, results_page
+from tools.results import BAND_COLUMNS, SUMMARY, band_rows, bands_page, readers, results_page
 
 DIGITS = 4
 
@@ -61,7 +62,7 @@ def main() -> None:
     written = {
         "bands": (
             csv_text(bands, DIGITS, BAND_COLUMNS),
-            "bands of every network and test, bin by bin, beside the published ones",
+            "bands of every network and test, bin by bin, next to the published ones",
         ),
         "summary": (summary, "every network, test and bin: the chief columns of `summary.csv`"),
     }
@@ -72,13 +73,19 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for kind, (text, _) in written.items():
         write_text(folder / f"{name}_{kind}.csv", text)
+    write_text(
+        folder / f"{name}_bands.md",
+        bands_page(f"95 % bands of the study `{name}`, next to the published ones", bands, f"{name}_bands.csv"),
+    )
     page = results_page(
         f"Results of the study `{name}`",
         facts,
-        bands,
         evaluations,
         [read_audit(path) for path in there["audit"]],
-        {f"{name}_{kind}.csv": what for kind, (_, what) in written.items()},
+        {
+            f"{name}_bands.md": "95 % bands at five luminosities, next to the published ones",
+            **{f"{name}_{kind}.csv": what for kind, (_, what) in written.items()},
+        },
     )
     write_text(folder / f"{name}.md", page)
     print(f"{folder / name}.md: {len(evaluations)} evaluations, {len(there['audit'])} audits", file=sys.stderr)

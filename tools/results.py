@@ -1,4 +1,4 @@
-"""A finished study of lines in tables: 95 % bands beside the published ones, audits, classifiers, and a page of them."""
+"""A finished study of lines in tables: 95 % bands next to the published ones, audits and classifiers, and pages of them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -111,43 +111,46 @@ def class_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
 def results_page(
     title: str,
     facts: dict[str, str],
-    bands: Sequence[dict[str, object]],
     evaluations: Sequence[Evaluation],
     audits: Sequence[Audit],
     files: dict[str, str],
 ) -> str:
-    """The Markdown page.
+    """The Markdown page of audits, classifiers and errors.
 
     Parameters
     ----------
     facts
         What the run was, shown at the top.
-    bands
-        Of `band_rows`.
     files
-        {name: what it holds} of the tables beside the page.
+        {name: what it holds} of the page of bands and the tables.
     """
     lines = [f"# {title}", "", "Made by `tools/make_results.py` from the files of one run.", ""]
     lines += _table(("", ""), facts.items())
-    lines += ["## 95 % bands beside the published ones", ""]
-    lines += [
-        "2.5 and 97.5 percentiles of (predicted − true)/true over the test maps, %, in the bin of each luminosity [Lsun];",
-        "below each the published band of the nearest scenario, where there is one. Every bin: the CSV file.",
-        "",
-    ]
-    lines += _table(("network", "test", *(f"{x:.2g}".replace("e+0", "e") for x in LUMINOSITIES)), _band_lines(bands))
     lines += ["## Verdicts of the audit", "", f"In the bins that hold {FILLED} sources or more on average.", ""]
     lines += _table_of(audit_rows(audits))
     lines += ["## Classifiers", "", *_table_of(class_rows(evaluations))]
     lines += ["## Every network on every test", ""]
     lines += [
-        "Mean square error of log10(1 + N) over all bins; that of always answering the training mean, over it.",
+        "Mean square error of log10(1 + N) over all bins. Gain: the error of always predicting the training mean, over it.",
         "",
     ]
     keys = ("mse_dex", "gain_dex", "lowest_spread_ratio_100")
     totals = [[e.network, e.test, *(_number(e.totals[key]) or "–" for key in keys)] for e in readers(evaluations)]
     lines += _table(("network", "test", "dex²", "gain", "lowest spread ratio, bins ≥ 100"), totals)
     lines += ["## Files", "", *(f"- [{name}]({name}): {what}" for name, what in files.items()), ""]
+    return "\n".join(lines)
+
+
+def bands_page(title: str, bands: Sequence[dict[str, object]], table: str) -> str:
+    """The Markdown page of 95 % bands; bands: of `band_rows`; table: name of the CSV file with every bin."""
+    lines = [f"# {title}", ""]
+    lines += [
+        "2.5 and 97.5 percentiles of (predicted − true)/true over the test maps, %, in the bin of each luminosity [Lsun].",
+        "Below each stands the published band of the nearest scenario, where there is one.",
+        f"[{table}]({table}) has every bin.",
+        "",
+    ]
+    lines += _table(("network", "test", *(f"{x:.2g}".replace("e+0", "e") for x in LUMINOSITIES)), _band_lines(bands))
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
 from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.files import ROOT, provenance
 from limelight.probes.line_intensity.published import CNN, published_table
-from tools.results import SUMMARY, audit_rows, band_rows, class_rows, readers, results_page
+from tools.results import SUMMARY, audit_rows, band_rows, bands_page, class_rows, readers, results_page
 
 
 def audited() -> Audit:
@@ -68,14 +68,15 @@ def test_classifiers_are_told_by_way_of_observing():
     assert (row["told"], row["maps"], row["by chance"]) == ("75.0%", 4, "75.0%")
 
 
-def test_the_page_holds_bands_verdicts_and_accuracies():
+def test_the_pages_hold_bands_verdicts_and_accuracies():
     e = network("limelight", "clean")
     found = [e, *sorted_maps()]
     assert readers(found) == [e]
-    text = results_page("T", {"machine": "an abacus"}, band_rows([e]), found, [audited()], {"a.csv": "all"})
+    text = results_page("T", {"machine": "an abacus"}, found, [audited()], {"a.csv": "all"})
     assert "| machine | an abacus |" in text
     assert "| sorter | li, breysse | li_clean, breysse_clean | 75.0% | 4 | 75.0% |" in text
     assert "| limelight | 2 | 1 | 1 | 0 | 3.2e5 | 0.4 | 0.4 | 0.4 |" in text
+    text = bands_page("T", band_rows([e]), "a.csv")
     i = np.argmin(np.abs(np.log(e.axis.centers / 9e4)))
     low, high = (100 * e.statistics[name][i] for name in ("p2.5", "p97.5"))
     assert f"{low:+.0f}, {high:+.0f}".replace("-", "−") in text
@@ -98,6 +99,7 @@ def test_the_script_writes_what_it_finds_and_refuses_half_a_study(tmp_path):
     text = (tmp_path / "docs" / "results" / "demo.md").read_text(encoding="utf-8")
     assert "| seed | 77 |" in text
     assert "not made" in text
+    assert "| limelight | no_noise |" in (tmp_path / "docs" / "results" / "demo_bands.md").read_text(encoding="utf-8")
     summary = (tmp_path / "docs" / "results" / "demo_summary.csv").read_text(encoding="utf-8")
     assert summary.splitlines()[0] == ",".join(SUMMARY)
     assert len(summary.splitlines()) == 50
