@@ -1,1 +1,1 @@
-"""Error bars: posteriors, the intervals they give, and how well these are calibrated; MCMC for likelihoods."""
+"""Error bars: posteriors, their intervals and the calibration of these; MCMC for likelihoods."""

@@ -1,8 +1,8 @@
-"""Are the intervals honest, and are they worth having? Coverage, ranks, TARP, and the information gained over the prior.
+"""How well posteriors are calibrated and what they gain: coverage, ranks, TARP, information gained over the prior.
 
-All functions take draws of m maps' posteriors, (m, s, d), and truths (m, d): counts per bin, or parameters. Counts repeat,
-so that a truth may lie on the edge of an interval. `spread_out` therefore first adds a uniform u in [0, 1) to counts and
-draws alike. The rank of the truth among the draws is then uniform if the posterior is honest, however few the sources.
+All functions take draws of m maps' posteriors, (m, s, d), and truths (m, d): counts per bin, or parameters. Counts are
+integers, so a truth may lie on the edge of an interval. `spread_out` therefore first adds a uniform u in [0, 1) to counts
+and draws. The rank of the truth among the draws is then uniform for a calibrated posterior, even with few sources.
 
 sbi.diagnostics computes the same ranks and TARP, and a test holds these against it. It is not used here because it samples
 posterior objects of its own, takes random points from the global stream, one for each map, and cannot leave out a dimension
@@ -21,9 +21,9 @@ def spread_out(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of the draws below the truth, (m, d): (number + ½)/(s + 1), uniform in (0, 1) for an honest posterior.
+    """Share of the draws below the truth, (m, d): (number + ½)/(s + 1), uniform in (0, 1) for a calibrated posterior.
 
-    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788) looks at the same numbers.
+    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788) uses the same numbers.
     """
     return ((draws < truth[:, None]).sum(axis=1) + 0.5) / (draws.shape[1] + 1)
 
@@ -31,7 +31,7 @@ def ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def coverage(rank: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """(share of truths within the middle `level` of their posterior, its binomial error), each (d,), from ranks (m, d).
 
-    The error is that of the nominal level, √(p(1 − p)/m): what an honest posterior would scatter by.
+    The error is that of the nominal level, √(p(1 − p)/m): the scatter of a calibrated posterior.
     """
     inside = np.abs(rank - 0.5) <= level / 2
     return inside.mean(axis=0), np.full(rank.shape[1:], np.sqrt(level * (1 - level) / len(rank)))
@@ -40,7 +40,7 @@ def coverage(rank: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 def interval_coverage(quantiles: np.ndarray, truth: np.ndarray) -> dict[float, np.ndarray]:
     """Share of truths (m, d) within the intervals of `quantiles` (m, d, 5), edges included, {level: (d,)}.
 
-    For methods that give intervals alone. Where counts are few the edges hold much, and it lies above the level.
+    For methods with intervals only. Where counts are few, truths often lie on the edges, and the share exceeds the level.
     """
     pairs = dict(zip(LEVELS, ((1, 3), (0, 4)), strict=True))
     return {
@@ -57,8 +57,8 @@ def rank_p_value(rank: np.ndarray) -> np.ndarray:
 def joint_ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Share of a map's draws that lie further out than the truth, all dimensions together, (m,).
 
-    Out is the Mahalanobis distance in the draws' own mean and covariance (ridge: 1e-4 of its mean variance), so that the
-    region of a level is an ellipsoid; any fixed way to order the draws makes an honest posterior's shares uniform.
+    The distance is the Mahalanobis distance under the draws' own mean and covariance (ridge: 1e-4 of its mean variance), so
+    the region of a level is an ellipsoid. Any fixed order of the draws makes the shares of a calibrated posterior uniform.
     """
     found = np.empty(len(draws))
     for i, (sample, one) in enumerate(zip(draws.astype(np.float64), truth, strict=True)):
@@ -78,8 +78,8 @@ def joint_coverage(rank: np.ndarray, level: float) -> tuple[float, float]:
 def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator, references: int = 20) -> np.ndarray:
     """Shares (m · references,) of draws nearer to a random point than the truth is: uniform for the true posterior.
 
-    TARP (Lemos et al. 2023, arXiv:2302.03026): unlike ranks of single dimensions it sees them all together. Reference
-    points are uniform in the box of all truths; dimensions are brought to the truths' spread, those without any left out.
+    TARP (Lemos et al. 2023, arXiv:2302.03026): unlike ranks of single dimensions, it tests all of them together. Reference
+    points are uniform in the box of all truths. Dimensions are scaled by the truths' spread; those without any are left out.
     """
     low, high = truth.min(axis=0), truth.max(axis=0)
     varies = high > low
@@ -100,12 +100,12 @@ def tarp_coverage(shares: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def information_gain(draws: np.ndarray, truth: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """ln q(truth) − ln p(truth) in nats, (m, d): what each map's posterior knows beyond the prior, by the log score.
+    """ln q(truth) − ln p(truth) in nats, (m, d): what each map's posterior adds to the prior, by the log score.
 
-    q and p are Gaussian kernel estimates (Silverman's width) of the draws (m, s, d) and of the prior's draws (n, d). Either
-    holds one more draw, p from a normal of twice the prior's spread and q from p, so that a truth far from all draws costs
-    some ln s and no more. An honest posterior gains, on average, the mutual information of map and luminosity function,
-    and nothing gains more; a prior gains 0, less the few hundredths of a nat that kernel estimates cost.
+    q and p are Gaussian kernel estimates (Silverman's width) of the draws (m, s, d) and of the prior's draws (n, d). Each
+    includes one more draw, p from a normal of twice the prior's spread and q from p, so that a truth far from all draws
+    costs about ln s and no more. The exact posterior gains, on average, the mutual information of map and luminosity
+    function, which is the maximum. A prior gains 0, minus the few hundredths of a nat that kernel estimates cost.
     """
     gain = np.zeros(truth.shape)
     for j in range(truth.shape[1]):

@@ -1,4 +1,4 @@
-"""The calibration of a method on a test as tables: output by output (bin by bin), and all together."""
+"""Tables of a method's calibration on a test: for each output (bin), and for all of them together."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from limelight.inference.posteriors.misspecification import UNLIKE, UNUSUAL
 from limelight.inference.posteriors.tables import answers_of
 from limelight.seeds import generator
 
-FILLED = 1.0  # counts per row of data, on average, that a bin needs to count among those judged together
+FILLED = 1.0  # counts per row of data, on average, that a bin needs to enter the joint rows
 COLUMNS = (
     "method",
     "test",
@@ -47,13 +47,13 @@ def prior_answers(paths: Sequence[str | Path], target: Target) -> np.ndarray:
 def calibration_rows(result: Intervals, prior: np.ndarray, seed: int) -> tuple[list[dict], dict]:
     """(one row per output, arrays for the figure) of one method on one test; prior (n, d) of `prior_answers`.
 
-    crps, bias and widths of counts are of log10(1 + N + u), in dex; of all else in the answers' own units. A method without
-    draws has interval_covered_95 and widths alone. Further rows, by their `bin`:
+    For counts, crps, bias and widths refer to log10(1 + N + u), in dex; for all else, to the answers in their own units. A
+    method without draws has only interval_covered_95 and widths. Further rows, by their `bin`:
 
     - each parameter: bias in its own unit;
-    - joint: the ellipsoid of the filled bins, or of all outputs that are no counts; its gain is the mean of theirs;
+    - joint: the ellipsoid of the filled bins, or of all outputs if they are not counts; its gain is their mean;
     - tarp: expected coverage of the same;
-    - usual: the share of rows of data that the misspecification check lets pass;
+    - usual: the share of rows of data that pass the misspecification check;
     - predictive k: the share whose k-th statistic is within its posterior predictive 95 %.
     """
     rng = generator(seed, f"calibration of {result.method} on {result.test}")
@@ -83,7 +83,7 @@ def calibration_rows(result: Intervals, prior: np.ndarray, seed: int) -> tuple[l
 
 
 def _interval_rows(result: Intervals, common: dict) -> list[dict]:
-    """One row per output with what its intervals alone say."""
+    """One row per output, with the columns that need only intervals."""
     inclusive = calibration.interval_coverage(result.quantiles, result.truth)
     low, high = result.quantiles[..., 0], result.quantiles[..., 4]
     width = np.log10((1 + high) / (1 + low)) if result.counts else high - low
@@ -104,7 +104,7 @@ def _interval_rows(result: Intervals, common: dict) -> list[dict]:
 def _draw_columns(
     draws: np.ndarray, truth: np.ndarray, known: np.ndarray, rank: np.ndarray, gain: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What draws (m, s, d) say of each output, (d,) each, beside truths (m, d) and draws from the prior `known` (n, d)."""
+    """Columns of each output, (d,) each, from draws (m, s, d), truths (m, d) and draws from the prior `known` (n, d)."""
     step = max(1, len(known) // 1000)
     prior_crps = np.stack([calibration.crps(known[None, ::step], one[None])[0] for one in truth])
     columns = {

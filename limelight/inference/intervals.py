@@ -1,6 +1,6 @@
-"""The intervals file: what any method, network or MCMC, says of each row of a test.
+"""The intervals file: the posterior of any method, network or MCMC, for each row of a test.
 
-One form for all, so that calibration and comparisons treat them alike.
+All methods share this form, so that calibration and comparisons treat them alike.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -20,20 +20,19 @@ LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)  # of the quantiles: the middle 95 and 
 class Intervals:
     """One method on one test: m rows, d answers, s samples, p parameters.
 
-    settings: what the reader of a table wants to know, in words and numbers (Probe.describe_test), and what belongs to the
-    method. seconds: time that each row's posterior took, by the clock; 0 where it was not taken (a clock's reading would
-    differ from run to run).
+    settings: what describes the test, in words and numbers (Probe.describe_test), and the settings of the method. seconds:
+    clock time of each row's posterior; 0 where it was not measured (clock times differ from run to run).
     """
 
     method: str  # as the legend of a figure has it
     test: str
     settings: dict
     axis: OutputAxis  # of the answers
-    truth: np.ndarray  # (m, d) counts as they are, all else encoded (posteriors.tables.answers_of)
+    truth: np.ndarray  # (m, d) plain counts, all else encoded (posteriors.tables.answers_of)
     quantiles: np.ndarray  # (m, d, 5) at LEVELS
     rows: dict  # which row is which: (m,) int each, `group` the first
     seconds: np.ndarray  # (m,)
-    counts: bool = True  # whether answers are whole numbers of things
+    counts: bool = True  # whether answers are counts
     samples: np.ndarray | None = None  # (m, s, d) float32
     parameter_samples: np.ndarray | None = None  # (m, s, p) float32
     parameters: np.ndarray | None = None  # (m, p) true values
@@ -44,15 +43,15 @@ class Intervals:
 def quantiles_of(samples: np.ndarray) -> np.ndarray:
     """Quantiles (m, d, 5) at LEVELS of samples (m, s, d), between the order statistics at p (s + 1) (float64).
 
-    Of draws and a truth of one distribution, a share p of truths lies below such a quantile whatever the number of draws;
-    numpy's default has (p (s − 1) + 1)/(s + 1), and so 94.6 % in the 95 % interval of 500 draws and 92.6 % in that of 79.
+    If draws and truth come from one distribution, a share p of truths lies below such a quantile for any number of draws.
+    numpy's default gives (p (s − 1) + 1)/(s + 1): 94.6 % in the 95 % interval of 500 draws and 92.6 % in that of 79.
     """
     samples = np.asarray(samples, np.float64)
     return np.moveaxis(np.quantile(samples, LEVELS, axis=1, method="weibull"), 0, -1)
 
 
 def evenly(total: int, wanted: int) -> np.ndarray:
-    """Which of `total` rows a method takes that takes `wanted` of them (0: all), evenly spread; int (≤ wanted,)."""
+    """`wanted` of `total` row numbers (0: all), evenly spread; int (≤ wanted,)."""
     return np.unique(np.linspace(0, total - 1, min(wanted or total, total)).round().astype(int))
 
 

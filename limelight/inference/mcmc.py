@@ -1,8 +1,8 @@
-"""MCMC chains that a kill cannot damage: emcee's steps in an HDF5 file laid out in full before the first of them.
+"""MCMC chains that a kill cannot damage: emcee's steps in an HDF5 file that is allocated in full before the first step.
 
-The datasets are contiguous and allocated at once, so writing a step moves no structure of the file: after a kill at any
-moment it opens, and `done` says how many steps are whole. The state of the random stream is kept for two steps in turn, so
-that the one `done` points at is never half written. A resumed chain is the uninterrupted one, to the byte.
+The datasets are contiguous and allocated at once, so writing a step changes no structure of the file. After a kill at any
+moment the file opens, and `done` counts the complete steps. The state of the random stream has two slots in turn, so the
+one that belongs to `done` is never half written. A resumed chain equals the uninterrupted one, byte for byte.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ def run_chain(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run emcee for `steps` steps, or go on from what the file at `path` holds; (chain (steps, walkers, p), log_prob).
 
-    log_prob: of parameters (m, p) at once, (m,); start: the walkers' first places (walkers, p) from a random state; key:
-    whatever the chain depends on: a file with another key, or other steps, is started anew.
+    log_prob: (m,) of parameters (m, p); start: the walkers' first positions (walkers, p) from a random state; key: all that
+    the chain depends on. A file with another key, or another number of steps, is started anew.
     """
     path = Path(path)
     if not _fits(path, steps, key):
@@ -61,7 +61,7 @@ def _fits(path: Path, steps: int, key: str) -> bool:
 
 
 def _create(path: Path, places: np.ndarray, random_state: tuple, steps: int, key: str) -> None:
-    """The whole file with the start as row 0, under its name only when complete."""
+    """Write the whole file with the start as row 0; it gets its name only when it is complete."""
     if not np.isfinite(places).all():
         raise problem("rival: start of a chain", "places that are not finite", "numbers", "check the prior")
     with (
@@ -97,11 +97,11 @@ def _save(file: h5py.File, done: int, state: emcee.State) -> None:
 
 
 def diagnostics(chains: np.ndarray) -> dict[str, np.ndarray]:
-    """How well independent ensembles (c, steps, walkers, p), burn-in removed, agree: each (p,), acceptance ().
+    """Convergence of independent ensembles (c, steps, walkers, p), burn-in removed: each (p,), acceptance ().
 
     autocorrelation: steps, emcee's estimate over the walkers, mean of the ensembles; ess: c · steps · walkers over it;
-    rhat: Gelman-Rubin between the halves of the ensembles, all walkers of a half taken as one sequence (walkers of one
-    ensemble are not independent; ensembles are); acceptance: share of moves made.
+    rhat: Gelman-Rubin between the halves of the ensembles, with all walkers of a half as one sequence (walkers of one
+    ensemble are not independent, ensembles are); acceptance: share of accepted moves.
     """
     c, steps, walkers, p = chains.shape
     tau = np.mean(

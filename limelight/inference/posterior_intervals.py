@@ -1,4 +1,4 @@
-"""A posterior over all rows of a test: the intervals file that calibration and the comparison of methods read."""
+"""The posterior of every row of a test, for the intervals file that calibration and comparisons read."""
 
 import sys
 import time
@@ -35,17 +35,17 @@ def posterior_intervals(
     timed: bool = False,
     simulate_from: Sequence[str | Path] = (),
 ) -> Intervals:
-    """Draw the posterior of every row of a test; its noise is the one that the network's evaluation sees.
+    """Draw the posterior of every row of a test, with the same noise as in the network's evaluation.
 
     Parameters
     ----------
     found
         Rows of the test's shards.
     timed
-        Store the seconds that each row took (another number in every run).
+        Store the seconds that each row took (they differ from run to run).
     simulate_from
-        For a posterior of abc: smc, what the probe simulates from. It takes some of the rows alone (settings.smc.maps) and
-        adds inference.posteriors.smc.CHECKS to `extra`.
+        For a posterior with abc: smc, what the probe simulates from. Such a posterior takes only some of the rows
+        (settings.smc.maps) and adds inference.posteriors.smc.CHECKS to `extra`.
 
     `extra` holds p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each
     of tables.map_statistics, and of mixture densities over the target log_score (m,), ln q of all answers together.
@@ -87,7 +87,7 @@ def posterior_intervals(
 
 
 class _Draws:
-    """What a posterior says of row after row."""
+    """Draws of a posterior, row after row."""
 
     def __init__(self, posterior: Posterior, settings: IntervalsSettings, truth: np.ndarray, keys: dict):
         self.posterior, self.settings, self.truth, self.keys = posterior, settings, truth, keys
