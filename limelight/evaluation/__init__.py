@@ -1,1 +1,1 @@
-"""Predictions over many maps and what they say about the error."""
+"""Predictions over many maps, and the errors measured from them."""

@@ -1,8 +1,8 @@
 """The audit: does a trained network read its data, or does it repeat what it remembers? docs/audit.md explains each test.
 
-Every test looks at the network from outside, at what it answers to data that it has never seen; a verdict falls per output.
-All comparisons are made with encoded targets, such as log10(1 + N). What a probe can change in its data with an exactly
-known change of the truth (its interventions) is asked through `Question`.
+Every test uses only the network's predictions for data that it has never seen. Each output gets a verdict. All comparisons
+are made with encoded targets, such as log10(1 + N). An intervention of a probe changes its data in a way that changes the
+truth by an exactly known amount; it asks the network through `Question`.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ COLUMNS = {
     "spread_ratio": "standard deviation of the predictions over that of the truths, within each dataset",
     "gain_over_mean": "squared error of always answering the training mean, over the network's",
     "gain_over_control": "squared error of the same recipe trained on permuted labels, over the network's; empty without it",
-    "blank_share": "what it answers to empty data over what it answers on average, on the scale of `comparable`",
+    "blank_share": "the prediction for empty data over the average prediction, on the scale of `comparable`",
 }
 
 
@@ -62,7 +62,7 @@ class Audit:
 
 @dataclass
 class Subset:
-    """Some rows with their truths, and the number of each row's dataset."""
+    """Some rows with their truths and the number of each row's dataset."""
 
     x: np.ndarray  # (m, channels, *axes)
     y: dict[str, np.ndarray]
@@ -81,31 +81,31 @@ class Subset:
 
 @dataclass
 class Question:
-    """What an intervention needs: the network, asked about changed data, and the data to change."""
+    """What an intervention needs: a function that asks the network about changed data, and the data to change."""
 
     ask: Callable[[np.ndarray], np.ndarray]  # x (m, …) -> encoded predictions (m, k); row i always has the same noise
     presentation: Presentation
     rows: Subset  # all rows of the verdict
-    few: Subset  # those that are changed
+    few: Subset  # the rows that an intervention changes
     before: np.ndarray  # predictions of `few` as they are
     settings: AuditSettings
     simulation: Mapping  # of the data's header
 
     def truth(self, y: dict[str, np.ndarray]) -> np.ndarray:
-        """What the network should answer, (m, k) encoded."""
+        """The right answers, (m, k) encoded."""
         return self.presentation.target.encode(self.presentation.target.truth(y), y)
 
 
 @dataclass
 class Intervention:
-    """What a network did when its data were changed: response (k,), 1 is right, and what else the page shows."""
+    """A network's reaction to changed data: response (k,), where 1 is right, and further arrays for the page."""
 
     response: np.ndarray
     details: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def pick(count: int, wanted: int) -> np.ndarray:
-    """`wanted` rows of `count`, evenly spread so that every realisation and draw has its share; 0 means all."""
+    """`wanted` row numbers of `count`, evenly spread so that all realisations and draws are represented; 0 means all."""
     return np.arange(count) if not 0 < wanted < count else np.linspace(0, count - 1, wanted).round().astype(int)
 
 
@@ -118,14 +118,14 @@ def audit(
     control: tuple[nn.Module, dict] | None = None,
     device: str = "cpu",
 ) -> Audit:
-    """Put a trained network to every test.
+    """Run every test on a trained network.
 
     Parameters
     ----------
     info
         Of load_model.
     datasets
-        By name, the rows of the test shards of settings.datasets, of settings.audited_on at least.
+        By name, the rows of the test shards of settings.datasets, at least those of settings.audited_on.
     control
         The network of the same recipe trained on permuted labels, as load_model gives it.
     """
@@ -186,7 +186,7 @@ def audit(
 def _measures(
     predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, of_control: np.ndarray, dataset: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """How closely predictions (m, k) follow the truths, beside a constant (k,) and the control's predictions; (k,) each."""
+    """How closely predictions (m, k) follow the truths, compared with a constant (k,) and with the control; (k,) each."""
     mse = np.mean((predicted - truth) ** 2, axis=0)
     return {
         "r_squared": r_squared_within(predicted, truth, dataset),
@@ -197,7 +197,7 @@ def _measures(
 
 
 def check_datasets(info: dict, settings: AuditSettings, datasets: dict[str, Rows]) -> None:
-    """Refuse data that are not of the network's kind, and any but test realisations."""
+    """Refuse data that are not of the network's kind, and realisations outside the test split."""
     trained = header_from(info["header"])
     for name, found in datasets.items():
         where = f"test data of {name}"
@@ -210,9 +210,9 @@ def check_datasets(info: dict, settings: AuditSettings, datasets: dict[str, Rows
 def verdicts(columns: dict[str, np.ndarray], rows: int, limits: dict) -> np.ndarray:
     """The verdict on each output from the audit's columns and the config's `audit.thresholds`; (k,) of VERDICTS.
 
-    An output is remembered where predictions follow the truths no better than answering a constant: by R², or by the gain
-    over the training mean or over the control. It is read where they follow them well, and where interventions move them
-    the right way by about the right amount. A test without an answer (NaN) does not count.
+    An output is remembered where predictions follow the truths no better than a constant does, by R² or by the gain over the
+    training mean or over the control. It is read where they follow the truths well and interventions change them in the
+    right direction by about the right amount. A test without a result (NaN) does not count.
     """
 
     def at_least(name: str, limit: float) -> np.ndarray:
@@ -265,7 +265,7 @@ def condemned(result: Audit) -> list[str]:
 
 
 def config_hash(info: dict) -> str:
-    """What a network's file says it was made from: an audit belongs to that network alone."""
+    """The config hash in a network's file: an audit belongs to that one network."""
     return info.get("provenance", {}).get("config_hash", "")
 
 
@@ -286,14 +286,14 @@ def warning(result: Audit, info: dict, where: object) -> str:
 def r_squared_within(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
     """1 − Σ(predicted − true)² / Σ(true − mean true of its group)², per output; NaN where truths never vary in a group.
 
-    Groups are datasets: a network that tells them apart and then answers each one's mean explains nothing.
+    Groups are datasets: a network that only distinguishes them and predicts the mean of each explains nothing.
     """
     residual = np.mean((predicted - truth) ** 2, axis=0)
     return 1 - _ratio(residual, np.mean(_centred(truth, group) ** 2, axis=0))
 
 
 def response(change: np.ndarray, true_change: np.ndarray, smallest: float = 0.0) -> np.ndarray:
-    """Slope of predicted against true changes (m, k) through zero, per output: 1 is right, 0 does not move.
+    """Slope of predicted against true changes (m, k) through zero, per output: 1 is right, 0 means no change.
 
     NaN where the truth changes by less than `smallest` (root mean square).
     """
@@ -333,7 +333,7 @@ def _joined(parts: list[Subset]) -> Subset:
 
 
 def _mse(presentation: Presentation, predicted: np.ndarray, truth: np.ndarray, y: dict) -> float:
-    """Mean squared error over rows and outputs on the scale on which errors are given."""
+    """Mean squared error over rows and outputs, on the scale of `comparable`."""
     pair = [presentation.target.comparable(values, y) for values in (predicted, truth)]
     return float(np.mean((pair[0] - pair[1]) ** 2))
 
@@ -341,7 +341,7 @@ def _mse(presentation: Presentation, predicted: np.ndarray, truth: np.ndarray, y
 def _noise_sweep(
     ask, presentation: Presentation, own: Subset, truth: np.ndarray, levels: list[float]
 ) -> dict[str, np.ndarray]:
-    """How R² and error fall when noise is added that the network may never have seen."""
+    """R² and error under noise levels that the network may never have seen."""
     answers = [ask(own.x, presentation.with_noise(level)) for level in levels]
     return {
         "level": np.array(levels, np.float64),

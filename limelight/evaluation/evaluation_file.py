@@ -1,4 +1,4 @@
-"""The evaluation file, `evaluation/{network}/{test}.h5`: all that the figures need, so that redrawing never retrains."""
+"""The evaluation file, `evaluation/{network}/{test}.h5`: all that the figures need, so that figures never retrain."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,8 +19,8 @@ MATRICES = ("predicted_target", "truth_target", "predicted", "truth")
 class Evaluation:
     """One network on one test: m rows of data, answers of some shape.
 
-    The encoded target is what the network was trained on (for example log10(1 + N), not standardised); the rest is the
-    quantity itself.
+    The encoded target is what the network was trained on (for example log10(1 + N), not standardised). All other arrays hold
+    the quantity itself.
     """
 
     network: str
@@ -33,14 +33,14 @@ class Evaluation:
     truth_target: np.ndarray  # (m, *shape) encoded
     predicted: np.ndarray  # (m, *shape)
     truth: np.ndarray  # (m, *shape)
-    rows: dict  # (m, …) arrays that say which row is which: group, parameters, and what the probe keeps of its rows
+    rows: dict  # (m, …) arrays that identify the rows: group, parameters, and what the probe keeps of its rows
     statistics: dict  # (*shape,) arrays of the metrics
     totals: dict  # numbers over all outputs
     blank: dict  # answers to empty data: clean (*shape,), noisy (k, *shape)
     training: dict  # label statistics: mean, std (*shape,), percentiles (5, *shape) and their *_target twins
     history: dict = field(default_factory=dict)  # columns of history.csv
     examples: dict = field(default_factory=dict)  # pictures of the first rows, as the probe makes them
-    made_by: dict = field(default_factory=dict)  # of a file that was read: MADE_BY
+    made_by: dict = field(default_factory=dict)  # provenance of a file that was read: MADE_BY
 
 
 GROUPS = ("rows", "statistics", "blank", "training", "history", "examples")

@@ -1,7 +1,7 @@
-"""What the layers of a trained network hold and make of one row of data: its filters and feature maps.
+"""The filters of a trained network, and its feature maps for one row of data.
 
-A layer is a step of the network in the order it runs: a convolution, a halving, a whole residual block. Norm, activation
-and dropout right after a step belong to it. Any nn.Module will do: outputs are caught by forward hooks.
+A layer is a step of the network in the order it runs: a convolution, a downsampling, a whole residual block. Norm,
+activation and dropout right after a step belong to it. This works for any nn.Module: forward hooks catch the outputs.
 """
 
 from collections.abc import Iterator
@@ -40,16 +40,16 @@ AFTERTHOUGHTS = (
 def layers_of(
     module: nn.Module, info: dict, settings: EvaluationSettings, probe: Probe, found: Rows, number: int
 ) -> Layers:
-    """A network's layers at work on one row of a test, presented as the network's evaluation presents it.
+    """A network's layers for one row of a test, presented as in the network's evaluation.
 
     Parameters
     ----------
     info
         Of load_model.
     found
-        Rows of the test's shards, the shown one among them.
+        Rows of the test's shards, including the shown one.
     number
-        Of the row that is shown.
+        Number of the row that is shown.
 
     Raises LimelightError when there is no such row, or the data are not those the network was trained for.
     """
@@ -84,7 +84,7 @@ def planes(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steps(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """(name, module) of the network's steps, in the order they are registered; chains are opened, blocks are not."""
+    """(name, module) of the network's steps, in the order of registration; chains are opened, blocks are not."""
     for name, child in module.named_children():
         if isinstance(child, CHAINS):
             yield from steps(child, f"{prefix}{name}.")
@@ -96,7 +96,7 @@ def steps(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]
 def feature_maps(module: nn.Module, inputs: Tensor) -> list[Layer]:
     """Every layer with an image in its output for one presented row (1, channels, *axes), in the order in which they ran.
 
-    An image has two axes at least, and of data with a single axis that one.
+    An image has at least two axes; for data with a single axis, it has that one.
     """
     if len(inputs) != 1:
         raise problem("inputs", f"{len(inputs)} rows", "one row", "give one")
@@ -134,7 +134,7 @@ def _layer(name: str, kind: str, output: Tensor) -> Layer:
 
 
 def filters(module: nn.Module) -> list[Filters]:
-    """The first convolutions of a network that look at more than one pixel."""
+    """The first convolutions of a network with a kernel of more than one pixel."""
     found = []
     for name, child in module.named_modules():
         if isinstance(child, nn.Conv1d | nn.Conv2d | nn.Conv3d) and max(child.kernel_size) > 1:

@@ -1,4 +1,4 @@
-"""The layers file, `layers/{network}.h5`: a trained network's first filters, and what its layers make of one row of data."""
+"""The layers file, `layers/{network}.h5`: a trained network's first filters, and its feature maps for one row of data."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,10 +16,10 @@ WORDS = ("network", "test", "row")
 
 @dataclass
 class Layer:
-    """One layer's answer to a row of data: k of its channels.
+    """One layer's output for a row of data: k of its channels.
 
-    Planes are the first two axes, (x, y): at the middle of all further axes, and averaged over them. Of data with two axes
-    both are the image itself, and of data with a single axis a trace, (x,).
+    Planes are the first two axes, (x, y): at the middle of all further axes, and averaged over them. For data with two axes
+    both are the image itself; for data with a single axis they are a trace, (x,).
     """
 
     name: str  # as in the network, such as body.0
@@ -35,7 +35,7 @@ class Layer:
 class Filters:
     """Weights of one convolution: planes as in a Layer, of kernels averaged over their input channels.
 
-    Kernels with fewer than three axes have no further ones: their `middle` is that of the middle input channel.
+    Kernels with fewer than three axes have no further ones: their `middle` is the kernel of the middle input channel.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Filters:
 
 @dataclass
 class Layers:
-    """A network's layers at work on one row of data."""
+    """A network's layers for one row of data."""
 
     network: str
     test: str

@@ -1,7 +1,7 @@
-"""Metrics that any target can have: errors beside those of a constant answer, spread, accuracy, correlation.
+"""Metrics that any target can have: errors compared with those of a constant, spread, accuracy, correlation.
 
-Every squared error stands beside that of the constant "always answer the training mean": a network that does not beat it
-has not read its data. A probe adds metrics of its own through `Probe.metrics`, a function like those below.
+Every squared error is compared with that of the constant "always predict the training mean": a network that does not beat
+it has not read its data. A probe adds metrics of its own through `Probe.metrics`, a function like those below.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from limelight.training.presentation import Presentation
 
 @dataclass(frozen=True)
 class Judged:
-    """A network's answers to the data of one test, beside the truth; m rows, answers of `target.shape`."""
+    """A network's answers to the data of one test, with the truth; m rows, answers of `target.shape`."""
 
     presentation: Presentation
     header: Header
@@ -60,7 +60,7 @@ def common_metrics(judged: Judged) -> Statistics:
 
 
 def class_metrics(judged: Judged) -> Statistics:
-    """Share of rows whose class is right, and the share that the most frequent class alone would get right."""
+    """Share of rows whose class is right, and the share when always predicting the most frequent class."""
     right = judged.predicted.argmax(axis=1) == judged.truth.argmax(axis=1)
     chance = judged.truth.mean(axis=0).max()
     return {}, {"accuracy": float(right.mean()), "accuracy_by_chance": float(chance)}
@@ -75,7 +75,7 @@ def field_metrics(judged: Judged) -> Statistics:
 
 
 def squared_errors(predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, name: str) -> Statistics:
-    """Mean squared error per output and in all, of the predictions (m, *shape) and of a constant (*shape,).
+    """Mean squared error, per output and in total, of the predictions (m, *shape) and of a constant (*shape,).
 
     Returns ({mse_NAME, mse_mean_NAME, gain_NAME}, the same over all outputs); gain is mse_mean/mse, so 10 means that the
     network's squared error is ten times below that of predicting the training mean. Units: the input's, squared.
@@ -92,7 +92,7 @@ def squared_errors(predicted: np.ndarray, truth: np.ndarray, constant: np.ndarra
 def spread_ratio(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Standard deviation of the predictions over that of the truths, per output; NaN where the truth never varies.
 
-    0 for a network that always says the same, 1 for the truth itself.
+    0 for a network that always predicts the same, 1 for the truth itself.
     """
     return ratio(np.std(predicted, axis=0, dtype=np.float64), np.std(truth, axis=0, dtype=np.float64))
 
@@ -100,7 +100,7 @@ def spread_ratio(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def r_squared(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Share of the truths' variance that the predictions explain, per output; NaN where the truth never varies.
 
-    1 − Σ(predicted − true)²/Σ(true − mean true)²: unlike the spread ratio it is not fooled by spread that misses the truth.
+    1 − Σ(predicted − true)²/Σ(true − mean true)²: unlike the spread ratio, it counts only spread that follows the truth.
     """
     residual = np.mean((np.asarray(predicted, np.float64) - truth) ** 2, axis=0)
     return 1 - ratio(residual, np.var(truth, axis=0, dtype=np.float64))
@@ -115,5 +115,5 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def in_words(totals: Mapping[str, float]) -> str:
     """The totals of any target in one line."""
     if "accuracy" in totals:
-        return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows told ({totals['accuracy_by_chance']:.1%} by chance)"
-    return f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} × below always the training mean"
+        return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows classified correctly ({totals['accuracy_by_chance']:.1%} by chance)"
+    return f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} times below that of the training mean"

@@ -1,4 +1,4 @@
-"""Running a trained network over test data and on empty data, and what comes of it."""
+"""Run a trained network on test data and on empty data, and evaluate its predictions."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -49,7 +49,7 @@ def predict_targets(module: nn.Module, info: dict, batches: Iterator[torch.Tenso
 
 
 def average_row(y: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Truths of a row that is average in everything: what an answer that belongs to no row is decoded with."""
+    """Truths of a row that is average in everything, to decode an answer that belongs to no row."""
     return {name: np.mean(values, axis=0, dtype=np.float64, keepdims=True) for name, values in y.items()}
 
 
@@ -62,7 +62,7 @@ def evaluate(
     history: dict[str, np.ndarray],
     device: str = "cpu",
 ) -> Evaluation:
-    """Judge a network on the data of one test; all that figures need comes back.
+    """Evaluate a network on the data of one test; the result has all that figures need.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def evaluate(
 def judged_rows(
     presentation: Presentation, header: Header, y: dict[str, np.ndarray], predicted: np.ndarray, constant: np.ndarray
 ) -> Judged:
-    """Encoded predictions (m, *shape) beside the truth and beside a constant answer (*shape,), for the metrics."""
+    """Encoded predictions (m, *shape) with the truth and a constant answer (*shape,), for the metrics."""
     target, average = presentation.target, average_row(y)
     truth = target.truth(y)
     return Judged(
@@ -183,7 +183,7 @@ def check_test_rows(info: dict, settings: EvaluationSettings, found: Rows) -> No
 
 
 def check_header(found: Header, trained: Header, where: str) -> None:
-    """Refuse data that are, or whose truths mean, something else than what a network was trained on."""
+    """Refuse data of another kind, or with truths of another meaning, than those the network was trained on."""
     check_geometry(found.geometry, trained.geometry, where)
     fix = "use data and network of the same study"
     for name in ("probe", "truths", "channels", "unit"):

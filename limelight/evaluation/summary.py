@@ -13,19 +13,19 @@ LEFT_OUT = (
     "shown",
     "parameter_names",
     "shape",
-)  # settings that say nothing of a test
+)  # settings that do not describe a test
 DIGITS = 7
 
 
 def summary_csv(evaluations: Iterable[Evaluation]) -> str:
-    """The table as CSV text. Numbers that do not exist, and what an evaluation lacks, are empty fields."""
+    """The table as CSV text. Undefined numbers, and columns that an evaluation lacks, are empty fields."""
     return csv_text(summary_rows(evaluations), DIGITS)
 
 
 def summary_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
     """The table's rows; what the columns mean: docs/files.md.
 
-    An answer that is an image has one row, with the statistics over all outputs alone.
+    An answer that is an image has one row, with only the statistics over all outputs.
     """
     rows, seen = [], set()
     for e in evaluations:
@@ -48,7 +48,7 @@ def summary_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
 
 
 def _outputs(e: Evaluation) -> list[dict[str, object]]:
-    """Which output each row is of: its name or number, and of a bin its edges and middle as well."""
+    """The output of each row: its name or number, and for a bin its edges and middle as well."""
     axis = e.axis
     if not axis.edges:
         return [{"output": name} for name in axis.names or range(e.truth.shape[1])]
@@ -61,9 +61,9 @@ def _outputs(e: Evaluation) -> list[dict[str, object]]:
 
 
 def flat(settings: Mapping) -> dict[str, object]:
-    """Settings as columns: words and numbers as they are, ranges as low-high, and mappings by the entries within.
+    """Settings as columns: words and numbers as they are, ranges as low-high, and mappings entry by entry.
 
-    An entry of a mapping stands as <key>_<entry>, its `name` as <key>; what lies deeper is left out.
+    An entry of a mapping becomes the column <key>_<entry>, its `name` the column <key>. Deeper levels are left out.
     """
     settings = {key: value for key, value in settings.items() if key not in LEFT_OUT}
     columns = {key: _field(value) for key, value in settings.items() if not isinstance(value, Mapping)}

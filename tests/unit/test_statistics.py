@@ -115,7 +115,7 @@ def test_a_network_reads_the_map_when_both_gain_and_spread_say_so():
     assert line.reads_the_map(totals(10.0, 0.81))
     for gain, spread in ((9.9, 0.9), (40.0, 0.8), (40.0, float("nan"))):
         assert not line.reads_the_map(totals(gain, spread))
-    assert "0.002 dex², 40 × below always the training mean; lowest spread ratio 0.90" in line.in_words(
+    assert "0.002 dex², 40 times below that of the training mean; lowest spread ratio 0.90" in line.in_words(
         totals(40.0, 0.9)
     )
     assert "no bin holds 100 sources" in line.in_words(totals(40.0, float("nan")))

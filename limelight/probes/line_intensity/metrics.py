@@ -87,7 +87,7 @@ def in_words(totals: dict[str, float]) -> str:
     """The totals of `line_metrics` in one line."""
     spread = totals["lowest_spread_ratio_100"]
     words = f"lowest spread ratio {spread:.2f} in bins of 100 sources or more"
-    return f"mse {totals['mse_dex']:.3g} dex², {totals['gain_dex']:.3g} × below always the training mean; " + (
+    return f"mse {totals['mse_dex']:.3g} dex², {totals['gain_dex']:.3g} times below that of the training mean; " + (
         words if np.isfinite(spread) else "no bin holds 100 sources"
     )
 
