@@ -115,5 +115,5 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def in_words(totals: Mapping[str, float]) -> str:
     """The totals of any target in one line."""
     if "accuracy" in totals:
-        return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows classified correctly ({totals['accuracy_by_chance']:.1%} by chance)"
+        return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows right, {totals['accuracy_by_chance']:.1%} by chance"
     return f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} times below that of the training mean"

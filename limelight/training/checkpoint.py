@@ -1,8 +1,8 @@
-"""Checkpoints and model files: whole or absent, checked when read, and never able to run code.
+"""Checkpoints and model files: complete or absent, checked when read, and never able to run code.
 
-Both are torch zip archives of tensors, numbers and strings; the zip's checksums cover every tensor, and reading goes through
-`weights_only`. A checkpoint folder belongs to one recipe: its name is the hash of settings, code and data. It keeps the last
-two checkpoints, so that a damaged newest one costs an epoch, not the run, and a lock keeps a second trainer out.
+Both are torch zip archives of tensors, numbers and strings. The checksums of the zip cover every tensor, and files are read
+with `weights_only`. A checkpoint folder belongs to one recipe: its name is the hash of settings, code and data. It keeps the
+last two checkpoints, so that damage to the newest costs an epoch and not the run. A lock keeps a second trainer out.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def save_torch(path: str | Path, kind: str, content: dict) -> None:
 
 
 def save_model(path: str | Path, content: dict, provenance: dict, kind: str = "network") -> None:
-    """Write a model.pt. What is written depends on the values alone, so that a resumed run writes the same bytes."""
+    """Write a model.pt. The bytes depend only on the values, so a resumed run writes the same file."""
     save_torch(path, kind, _plain({**content, "provenance": provenance}))
 
 
@@ -108,7 +108,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn
 
 
 def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict]:
-    """`load_model` of a model file's content that is at hand, such as the trunk within a posterior file at `path`."""
+    """`load_model` for content that is already read, such as the trunk within a posterior file at `path`."""
     info = dict(info)
     missing = [key for key in MODEL_KEYS if key not in info]
     if missing:

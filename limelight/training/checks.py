@@ -12,14 +12,14 @@ from limelight.training.distributed import Team
 
 
 def check_shards(where: str, found: Rows, expected: Header, realisations: Sequence[int]) -> None:
-    """Refuse data that are not what the study's config says, and realisations that it gave another part.
+    """Refuse data that differ from the study's config, and realisations of another split.
 
     Parameters
     ----------
     where
-        What the data were given as, such as `--train`.
+        The option that named the data, such as `--train`.
     expected
-        The header that the study's config says.
+        The header according to the study's config.
     realisations
         Of the split that the data are for; the config has made sure that splits share none.
     """
@@ -39,7 +39,7 @@ def check_shards(where: str, found: Rows, expected: Header, realisations: Sequen
 
 
 def differing(found: object, other: object) -> str:
-    """What of two descriptions differs, as the first has it."""
+    """The parts of the first description that differ from the second."""
     if not isinstance(found, dict) or not isinstance(other, dict):
         return str(found)
     parts = [f"{key} {differing(value, other.get(key))}" for key, value in found.items() if other.get(key) != value]

@@ -1,8 +1,8 @@
-"""Data-parallel training: one process per GPU (nccl) or several on a CPU (gloo) that together do what one would do.
+"""Data-parallel training: one process per GPU (nccl), or several on a CPU (gloo), with the result of a single process.
 
 Every process draws the random numbers of the whole batch and works on its part. The loss curve is therefore that of one
-process at the same batch size, to rounding. Three things would otherwise differ and are handled here: the mean over unequal
-parts (`Team.weight`), the statistics of batch norm, and the masks of dropout.
+process at the same batch size, up to rounding. Three things need care and are handled here: the mean over unequal parts
+(`Team.weight`), the statistics of batch norm, and the masks of dropout.
 
 The environment is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT). limelight.training.launch sets the
 same variables.
@@ -69,7 +69,7 @@ class Team:
         return values
 
     def agree(self, *flags: int) -> list[int]:
-        """The largest value of each flag over the processes, so that all do at the same step what one of them is asked."""
+        """The largest value of each flag over the processes, so that all act at the same step on what one was asked."""
         if self.size == 1:
             return list(flags)
         values = torch.tensor(flags)

@@ -1,11 +1,11 @@
 """The training loop, resumable at any step to the same bytes (on a CPU, with as many threads).
 
-Several processes (a Team) run it side by side, each on its part of every batch; they draw the same random numbers, agree on
-when to stop, and the first of them writes.
+Several processes (a Team) can run it in parallel, each on its part of every batch. They draw the same random numbers and
+agree on when to stop. The first of them writes the files.
 
-Nothing random is carried from step to step: batches, noise, augmentation, dropout and first weights are keyed by (study
-seed, network, epoch, step). The position in training is thus the whole state of the random numbers, and a checkpoint
-holds weights (and their average), optimizer, position, best weights and history.
+No random state is carried from step to step: batches, noise, augmentation, dropout and first weights are keyed by (study
+seed, network, epoch, step). The position in training is therefore the whole random state. A checkpoint holds weights (and
+their average), optimizer, position, best weights and history.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ HISTORY_COLUMNS = (
 
 @dataclass
 class Run:
-    """One training: what stays the same from step to step, and the parts that learn."""
+    """One training: the constant parts, and the parts that learn."""
 
     settings: NetworkSettings
     team: Team
@@ -77,7 +77,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     statistics: dict[str, Tensor]  # of the training labels
     baseline: tuple[float, float]  # loss and mean squared error of always answering the training mean
-    recipe: str  # hash of all that decides the result; it keys the checkpoints
+    recipe: str  # hash of everything that affects the result; it keys the checkpoints
     folder: Path
 
     @property
@@ -127,15 +127,15 @@ def train(
     Parameters
     ----------
     training_rows, validation_rows
-        Of shards; checks.check_shards has found them to be the study's.
+        Rows of shards, already checked by checks.check_shards.
     checkpoints
-        Folder of this network's runs. A run found there with the same settings, code and data goes on where it stopped.
+        Folder of this network's runs. A run there with the same settings, code and data continues where it stopped.
     code
         Hash of the code (limelight.codehash).
     team
         The processes that train together (default: this one alone).
     start
-        Weights of a trained network to begin with, all but the last layer's.
+        Weights of a trained network to start from, except for the last layer.
 
     Returns the content of the model file without provenance, and the history, one row per epoch. The weights are those of
     the epoch with the lowest validation loss. Raises LimelightError when the loss is no longer finite, Stopped after
@@ -216,7 +216,7 @@ def prepare(
 
 
 def restored(run: Run) -> dict:
-    """Where a run is: its start, or what the newest checkpoint says; the parts take up their state."""
+    """The state of a run: its start, or that of the newest checkpoint, which the parts load."""
     state = {"epoch": 0, "step": 0, "sums": [0.0, 0.0, 0], "history": [], "best": {"loss": math.inf, "epoch": 0}}
     if found := resume(run.folder, run.recipe, run.team):
         for key, part in run.parts.items():
@@ -331,14 +331,14 @@ def validate(run: Run) -> tuple[float, float]:
 
 @torch.no_grad()
 def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation, loss: Loss) -> tuple[float, float]:
-    """(loss, mean squared error of the encoded target) of always answering the training mean: what to beat."""
+    """(loss, mean squared error of the encoded target) of always predicting the training mean: the baseline."""
     truth = all_answers(data, presentation.target)
     found = loss(loss.constant(mean_target).expand_as(truth), truth)
     return found.item(), (mean_target - truth).square().mean().item()
 
 
 def model_content(run: Run, state: dict, header: Header) -> dict:
-    """All that a model file holds, but provenance: enough to use the network without its study."""
+    """The content of a model file except provenance: enough to use the network without its study."""
     network = run.settings.network
     return {
         "network": run.name,
@@ -360,5 +360,5 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
 
 
 def history_csv(history: list[dict]) -> str:
-    """The history as CSV. No clock times in it: a resumed run must write the same bytes (they stand in the log)."""
+    """The history as CSV. It has no clock times, because a resumed run must write the same bytes; the log has them."""
     return csv_text(history, 9, HISTORY_COLUMNS)

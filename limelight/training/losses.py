@@ -1,8 +1,7 @@
-"""Losses by name, and what a network's outputs mean under each.
+"""Losses by name, and the meaning of a network's outputs under each.
 
 An output is standardised: output · std + mean is the encoded target itself or, under the two likelihoods, log10 of the
-expected count. The likelihoods take the counts as they are: an empty bin is a datum like any other, no logarithm to be made
-up.
+expected count. The likelihoods use the counts themselves: an empty bin is a datum like any other and needs no logarithm.
 """
 
 import math
@@ -18,9 +17,9 @@ from limelight.training.presentation import Data, Presentation
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
 OUTPUTS = {**dict.fromkeys(LIKELIHOODS, "log10_mean"), "cross_entropy": "log_odds"}  # of all others: the target
-MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: what an untrained network says must not overflow
-MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies also where hardly a row has a source
-DISPERSION_STEP = 10.0  # Adam moves a number by its learning rate a step; a dispersion has several e-folds to go
+MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: the output of an untrained network must not overflow
+MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies even where almost no row has a source
+DISPERSION_STEP = 10.0  # Adam changes a number by its learning rate per step, but a dispersion may need several e-folds
 
 
 def mse(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -35,7 +34,7 @@ def log_cosh(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 def msle(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Mean of (l(p) − l(t))² with l(x) = ln(1 + x), continued below zero as −ln(1 − x) so that the slope never dies."""
+    """Mean of (l(p) − l(t))² with l(x) = ln(1 + x), continued below zero as −ln(1 − x) so that the slope never vanishes."""
     return (signed_log1p(prediction) - signed_log1p(truth)).square().mean()
 
 
@@ -67,8 +66,8 @@ class Loss(nn.Module):
     """The loss of standardised outputs (b, *shape) against encoded targets (b, *shape) float64, a scalar.
 
     mean, std (*shape,) float64: of the outputs, see above. dispersion (*shape,): first guess of the negative binomial's φ,
-    which is then learned, one number per bin. A likelihood's targets must be log10(1 + N): the counts come back whole from
-    them. cross_entropy takes the probability of each class.
+    which is then learned, one number per bin. Targets of a likelihood must be log10(1 + N), from which the exact counts are
+    recovered. cross_entropy takes the probability of each class.
     """
 
     def __init__(self, name: str, mean: Tensor, std: Tensor, dispersion: Tensor | None = None):
@@ -101,18 +100,18 @@ class Loss(nn.Module):
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
     def constant(self, mean_target: Tensor) -> Tensor:
-        """Outputs (*shape,) that always say the training mean: of the targets, or of the counts under a likelihood."""
+        """Constant outputs (*shape,) for the training mean: of the targets, or of the counts under a likelihood."""
         if self.name == "cross_entropy":
             return mean_target.clamp(min=1e-6).log()
         return torch.zeros_like(self.mean) if self.name in LIKELIHOODS else (mean_target - self.mean) / self.std
 
     def scale(self) -> dict:
-        """What the model file says of the outputs."""
+        """The description of the outputs for the model file."""
         return {"outputs": OUTPUTS.get(self.name, "target"), "mean": self.mean, "std": self.std}
 
 
 def make_loss(name: str, standardise: bool, data: Data, presentation: Presentation) -> Loss:
-    """The loss of a name, with the scale of outputs that the training data call for."""
+    """The loss `name`, with the scale of outputs measured on the training data."""
     if name in LIKELIHOODS:
         return Loss(name, *count_scale(data, presentation))
     if standardise and name != "cross_entropy":
@@ -125,7 +124,7 @@ def count_scale(data: Data, presentation: Presentation) -> tuple[Tensor, Tensor,
     """(log10 of the mean count, spread in dex, dispersion) of each count, (*shape,) float64, for a likelihood's outputs.
 
     At outputs of 0 each count is negative binomial with the training counts' mean and (within limits) variance. A count that
-    is zero in every training row is taken as half a source in all of them together.
+    is zero in every training row is treated as half a source in all of them together.
     """
     counts = presentation.target.truth(data.y)
     mean = counts.mean(dim=0).clamp(min=0.5 / len(counts))
@@ -135,7 +134,7 @@ def count_scale(data: Data, presentation: Presentation) -> tuple[Tensor, Tensor,
 
 
 def log_mean_to_target(log10_mean):
-    """log10 of an expected count, which a likelihood's network answers, as a target log10(1 + N): log10(1 + 10^x)."""
+    """Convert log10 of an expected count, the output under a likelihood, to a target log10(1 + N): log10(1 + 10^x)."""
     if isinstance(log10_mean, np.ndarray):
         return np.logaddexp(0.0, log10_mean * LN10) / LN10
     return (log10_mean * LN10).logaddexp(log10_mean.new_zeros(())) / LN10

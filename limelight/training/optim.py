@@ -1,4 +1,4 @@
-"""Optimizers and learning rates by name, and how weights lie in memory."""
+"""Optimizers and learning rates by name, and the memory layout of weights."""
 
 import math
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ def learning_rate(step: int, steps: int, options: "Training") -> float:
 def follow(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
     """Move an exponential average of a network's weights one step on; counters and running statistics are copied.
 
-    Early on the average is shorter, min(decay, (1 + step)/(10 + step)), or the first, random weights would linger in it.
+    Early on the average is shorter, min(decay, (1 + step)/(10 + step)), so that it forgets the first, random weights.
     """
     decay = min(decay, (1 + step) / (10 + step))
     for mean, weight in zip(average.parameters(), module.parameters(), strict=True):
@@ -57,7 +57,7 @@ def follow(average: nn.Module, module: nn.Module, decay: float, step: int) -> No
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """Lay convolution weights out channels last: a third faster for the default network in float32; values stay."""
+    """Store convolution weights channels last: a third faster for the default network in float32, with the same values."""
     for weight in module.parameters():
         if weight.dim() in (4, 5):
             layout = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d

@@ -1,4 +1,4 @@
-"""How a network is shown its data: what every probe says of that, and what needs no probe."""
+"""How a network is shown its data: the part that every probe defines, and the part that needs no probe."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Truths = Mapping[str, Tensor]
 
 @dataclass
 class Data:
-    """Rows on the device. x (n, channels, *axes) float32 stays on the host where it does not fit; y (n, …) each."""
+    """Rows on the device. x (n, channels, *axes) float32 stays on the host if it does not fit; y (n, …) each."""
 
     x: Tensor
     y: dict[str, Tensor]
@@ -40,15 +40,15 @@ class Data:
 
 
 class Presentation(Protocol):
-    """What a probe does to clean data before a network sees them, and what the network is to answer.
+    """What a probe does to clean data before a network sees them, and what the network is to predict.
 
-    Every draw comes from the generator that is handed in, and happens on the device of the data.
+    Every draw uses the generator that is passed in, on the device of the data.
     """
 
     target: Target
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
-        """Exact joint moves of data and truths, drawn afresh for each row of a batch."""
+        """Exact joint changes of data and truths, drawn anew for each row of a batch."""
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
         """Network inputs of clean data: foregrounds, noise, preprocessing; each row with its own draws."""
@@ -57,7 +57,7 @@ class Presentation(Protocol):
         """Mean and standard deviation of the encoded truths under augmentation; (*shape,) each."""
 
     def unaltered(self) -> "Presentation":
-        """The same with such moves alone as leave the distribution of the data as it is (symmetries)."""
+        """The same with only those changes that leave the distribution of the data unchanged (symmetries)."""
 
     def silent(self) -> "Presentation":
         """The same without noise and foregrounds."""
@@ -71,11 +71,10 @@ class Presentation(Protocol):
 
 @dataclass(frozen=True)
 class PlainPresentation:
-    """Data shown as they are: nothing is added, turned or rescaled. Probes that need more inherit from it.
+    """Data shown as they are: nothing is added, rotated or rescaled. Probes that need more inherit from it.
 
-    Whoever observes in a way of its own must also say what that is without noise and with another noise: without these the
-    audit's clean data would be noisy and its sweep over noise flat. By default there is no preprocessing, and every
-    augmentation is a symmetry.
+    A class with its own `observe` must also define `silent` and `with_noise`. Otherwise the audit's clean data would have
+    noise and its noise sweep would be flat. By default there is no preprocessing, and every augmentation is a symmetry.
     """
 
     target: Target
@@ -112,23 +111,23 @@ class PlainPresentation:
 
 
 def answers(y: Truths, target: Target) -> Tensor:
-    """What a network is to answer, (b, *shape) float64, from the truths of b rows."""
+    """The right answers, (b, *shape) float64, from the truths of b rows."""
     return target.encode(target.truth(y), y)
 
 
 def all_answers(data: Data, target: Target) -> Tensor:
-    """What a network is to answer to every row as it is, (n, *shape) float64."""
+    """The right answers to all rows without augmentation, (n, *shape) float64."""
     return answers(data.y, target)
 
 
 def present(data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Training inputs (b, …) float32 and what to answer, (b, *shape) float64, of the rows, all drawn afresh."""
+    """Training inputs (b, …) float32 and right answers (b, *shape) float64 of the rows, all drawn anew."""
     x, y = presentation.augment(*data.batch(rows), random)
     return presentation.observe(x, random), answers(y, presentation.target)
 
 
 def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.ndarray | None = None) -> Data:
-    """Put data and truths on the device; data that would take over half of a GPU's free memory stay in the host's.
+    """Put data and truths on the device; data that would fill more than half of a GPU's free memory stay on the host.
 
     Parameters
     ----------
@@ -137,7 +136,7 @@ def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.n
     datasets
         The network's datasets, in the order that numbers them (for targets of classes).
     rows
-        Which row's truths stand beside each x (n' ≤ n); another order than 0, 1, … shuffles labels among data.
+        The row whose truths belong to each x (n' ≤ n); an order other than 0, 1, … shuffles labels among data.
     """
     rows = np.arange(len(found)) if rows is None else rows
     where = device
@@ -162,8 +161,8 @@ def training_data(found: Rows, datasets: list[str], options, seed: int, name: st
 def epoch_batches(n_rows: int, batch_size: int, steps: int, seed: int, network: str, epoch: int) -> list[np.ndarray]:
     """Rows of each batch of one epoch.
 
-    steps = 0: every row once, in batches that differ by at most one row in size (none is left a single row, which batch norm
-    could not take). Otherwise `steps` full batches from an endless deck that is shuffled anew after each pass.
+    steps = 0: every row once, in batches whose sizes differ by at most one row (batch norm could not take a last batch of
+    one row). Otherwise `steps` full batches from an endless sequence of rows, shuffled anew after each pass.
     """
 
     def shuffled(turn: int) -> np.ndarray:
@@ -200,7 +199,7 @@ def label_statistics(data: Data, target: Target) -> dict[str, Tensor]:
 
 
 def percentiles(values: Tensor) -> Tensor:
-    """Percentiles (5, *shape) at LEVELS of values (n, *shape), some outputs at a time: images have more than torch sorts."""
+    """Percentiles (5, *shape) at LEVELS of values (n, *shape), in parts: images have more numbers than torch can sort."""
     levels = torch.tensor(LEVELS, dtype=values.dtype)
     parts = values.flatten(1).split(max(1, SORTED_AT_ONCE // len(values)), dim=1)
     return torch.cat([torch.quantile(part, levels, dim=0) for part in parts], dim=1).unflatten(1, values.shape[1:])

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: a scheduler's signals and Ctrl-C become a checkpoint at the next step."""
+"""Stopping a run: a scheduler's signals and Ctrl-C lead to a checkpoint at the next step."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ class Stopped(Exception):
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Yield a list that SIGTERM, SIGUSR1 (schedulers send them before a time limit) and Ctrl-C put their number in."""
+    """Yield a list that collects the numbers of SIGTERM, SIGUSR1 (schedulers send them before a time limit) and Ctrl-C."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked  # only the main thread may handle signals

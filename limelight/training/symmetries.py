@@ -5,9 +5,9 @@ from torch import Tensor
 
 
 def symmetry(maps: Tensor, transpose: Tensor, flip_x: Tensor, flip_y: Tensor, axes: tuple[int, int] = (1, 2)) -> Tensor:
-    """Transpose and mirror each map (b, …) in its square of two axes as its three (b,) booleans say.
+    """Transpose and mirror each map (b, …) in the plane of two axes, as three (b,) booleans say.
 
-    The eight combinations are the eight symmetries of the square; a quarter turn is a transposition and one mirror.
+    The eight combinations are the eight symmetries of the square. A quarter turn is a transposition and one reflection.
     """
     x, y = axes
     each = [-1] + [1] * (maps.ndim - 1)
@@ -24,12 +24,12 @@ def symmetry(maps: Tensor, transpose: Tensor, flip_x: Tensor, flip_y: Tensor, ax
 def draw_symmetry(
     count: int, flips: bool, quarter_turns: bool, random: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Three (count,) booleans for `symmetry`: all eight elements, the four turns, the four mirrorings, or none."""
+    """Three (count,) booleans for `symmetry`: all eight elements, the four rotations, the four reflections, or none."""
     bits = torch.randint(0, 2, (3, count), generator=random, device=random.device).bool()
     transpose, flip_x, flip_y = bits
     if not quarter_turns:
         transpose = torch.zeros_like(transpose)
-    if quarter_turns and not flips:  # an even number of mirrorings in all (a transposition is one)
+    if quarter_turns and not flips:  # an even number of reflections in total (a transposition is one)
         flip_y = flip_x ^ transpose
     if not quarter_turns and not flips:
         flip_x = flip_y = transpose
