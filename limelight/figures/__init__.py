@@ -1,7 +1,7 @@
-"""Figures of a study, each a function of files alone. `FIGURES` names those that every probe has; `draw_figure` makes one.
+"""Figures of a study, drawn from files only. `FIGURES` names those that every probe has; `draw_figure` makes one.
 
-A probe names more in `Probe.figures`, a registry like the one here. Its figure takes the place of one here that has the same
-name, and may then say the same in the probe's own words.
+A probe adds more in `Probe.figures`, a registry like the one here. A probe's figure replaces the one here with the same
+name, for example to use the probe's own words.
 """
 
 from collections.abc import Sequence
@@ -59,11 +59,11 @@ def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) 
     name
         Of a figure of the files' probe.
     files
-        What was read of its files: Evaluation, Layers or Audit objects, one or more, of one probe.
+        The contents of its files: Evaluation, Layers or Audit objects, one or more, of one probe.
     shown
-        Numbers of the rows of data that are shown one by one; None: the study's choice, as the first file has it.
+        Numbers of the rows of data to show one by one; None: the study's choice, as in the first file.
 
-    Raises LimelightError for an unknown name, and for files that are none, of another kind, or do not fit together.
+    Raises LimelightError for an unknown name, for no files, and for files of another kind or that do not fit together.
     """
     from limelight.figures.style import style
 
@@ -90,7 +90,7 @@ def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) 
 
 
 def _probe_of(found: object) -> str:
-    """The probe whose data a file is about: as the data's header says, or an audit's settings."""
+    """The probe of a file's data, from the data's header or an audit's settings."""
     return found.header.probe if hasattr(found, "header") else found.settings["probe"]
 
 

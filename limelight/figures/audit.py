@@ -27,10 +27,10 @@ DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
 @dataclass(frozen=True)
 class AuditWords:
-    """What a probe calls things on the page of an audit."""
+    """A probe's own words on the page of an audit."""
 
     rows: str = "rows"  # of data
-    label: str = ""  # of the outputs' axis; empty: what the axis says itself
+    label: str = ""  # of the outputs' axis; empty: the axis's own label
     answer: str = "answer to empty data"
     level: str = "noise {:g}"  # a level of noise
     changes: Mapping[str, str] = field(default_factory=dict)  # intervention -> what it does
@@ -109,7 +109,7 @@ def _errors(panel: Axes, result: Audit, words: AuditWords) -> None:
 
 
 def _responses(panel: Axes, result: Audit, words: AuditWords) -> None:
-    """What the predictions make of each change of the data; 1 is right. Shaded: what counts as right for the first."""
+    """Predicted over true change for each intervention; 1 is right. Shaded: the accepted range of the first."""
     names = [f"{name}_response" for name in result.interventions]
     limits = [result.settings["thresholds"][name] for name in names if name in result.settings["thresholds"]]
     if limits:
@@ -126,7 +126,7 @@ def _responses(panel: Axes, result: Audit, words: AuditWords) -> None:
 
 
 def _blank(panel: Axes, result: Audit, words: AuditWords) -> None:
-    """What the network says of empty data, over the range of the training labels."""
+    """The prediction for empty data, over the range of the training labels."""
     axis, blank = result.axis, result.blank
     clean, noisy = blank["clean"], np.median(blank["noisy"], axis=0)
     low, middle, high = (blank["training_percentiles"][i] for i in (0, 2, 4))
@@ -157,7 +157,7 @@ def _square_response(result: Audit) -> dict[str, np.ndarray]:
 
 
 def _heat(panel: Axes, result: Audit, words: AuditWords) -> None:
-    """Which outputs' predictions move when a single one is changed: the diagonal counts, rows infer."""
+    """Response of every output to a change of a single one: a diagonal means counting, rows mean inference."""
     ((name, values),) = list(_square_response(result).items())[:1]
     values, name = values.T, name.replace("_", " ")
     top = max(0.1, float(np.nanpercentile(np.abs(values), 98)))
@@ -196,7 +196,7 @@ def _conditions(panel: Axes, result: Audit, words: AuditWords) -> None:
 
 
 def _lines(panel: Axes, result: Audit):
-    """A function that draws one column over the outputs, pale where there are too few data to tell."""
+    """A function that draws one column over the outputs, pale where there are too few data for a verdict."""
     told = result.verdict != TOO_FEW
 
     def line(values: np.ndarray, look: int, label: str) -> None:

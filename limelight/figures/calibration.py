@@ -1,4 +1,4 @@
-"""Are the intervals of a posterior honest, and what do they know beyond the prior?"""
+"""Calibration of a posterior's intervals, and the information they add to the prior."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,7 @@ SHOWN_COUNT = 1.0  # sources per row of data that a bin of counts needs to be dr
 def calibration_figure(rows: list[dict], arrays: dict, result: Intervals, title: str) -> Figure:
     """Coverage and information gained per output, and how ranks and TARP shares depart from uniform.
 
-    rows, arrays: what inference.calibration_table.calibration_rows makes of the result.
+    rows, arrays: the output of inference.calibration_table.calibration_rows for the result.
     """
     axis, count = result.axis, result.truth.shape[1]
     word, least = "bin" if axis.edges else "output", SHOWN_COUNT if result.counts else -np.inf
@@ -56,7 +56,7 @@ def calibration_figure(rows: list[dict], arrays: dict, result: Intervals, title:
 
 
 def _departure(axes: Axes, shares: list[tuple[str, np.ndarray]]) -> None:
-    """Cumulative share minus the uniform one, with the band that 95 % of honest ones stay in at each point."""
+    """Cumulative share minus the uniform one, with the band that contains 95 % of calibrated ones at each point."""
     grid = np.linspace(0, 1, 201)
     m = min(len(values) for _, values in shares)
     band = 2 * np.sqrt(grid * (1 - grid) / m)

@@ -22,19 +22,19 @@ def legend_name(evaluation: Evaluation, evaluations: list[Evaluation]) -> str:
 
 
 def short_names(evaluations: list[Evaluation]) -> list[str]:
-    """What tells each evaluation from the others: its network, its test, or both; plain words."""
+    """What distinguishes each evaluation from the others: its network, its test, or both; plain words."""
     several_networks, several_tests = (len({getattr(e, key) for e in evaluations}) > 1 for key in ("network", "test"))
     parts = [(e.network,) * (several_networks or not several_tests) + (e.test,) * several_tests for e in evaluations]
     return [", ".join(part).replace("_", " ") for part in parts]
 
 
 def networks_of(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """One evaluation of each network, the first given: what belongs to the network is the same in all."""
+    """One evaluation of each network, the first given: the network's own data are the same in all."""
     return list({e.network: e for e in reversed(evaluations)}.values())[::-1]
 
 
 def colour_and_marker(index: int) -> dict[str, object]:
-    """Colour and marker of the index-th test; both differ, so that print in grey still tells them apart."""
+    """Colour and marker of the index-th test; both differ, so they can be told apart in grey print."""
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
@@ -65,7 +65,7 @@ def printed(label: str, unit: str) -> str:
 
 
 def output_edges(axis: OutputAxis, count: int) -> np.ndarray:
-    """Where each of `count` outputs begins and ends on a figure's axis, (count + 1,); what is no bin is 1 wide."""
+    """Where each of `count` outputs begins and ends on a figure's axis, (count + 1,); non-bins are 1 wide."""
     if not axis.edges:
         return np.arange(count + 1) - 0.5
     edges = np.asarray(axis.edges, np.float64)

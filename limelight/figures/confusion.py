@@ -1,4 +1,4 @@
-"""Which class a classifier takes for which."""
+"""Confusion matrices of classifiers."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,11 @@ NOT_OBSERVED = (
     "training_rows",
     "shown",
     "parameter_names",
-)  # settings that a test's data do not show
+)  # settings that do not affect a test's data
 
 
 def confusion_matrix(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
-    """The share of each class's rows that the classifier takes for each class, one panel per way of observing."""
+    """The share of each true class's rows that the classifier assigns to each class, one panel per way of observing."""
     first = evaluations[0]
     if "accuracy" not in first.totals or len({e.network for e in evaluations}) > 1:
         networks = ", ".join(dict.fromkeys(e.network for e in evaluations))
@@ -35,14 +35,14 @@ def confusion_matrix(evaluations: list[Evaluation], shown: Sequence[int] = ()) -
         counts = confusion(group)
         _cells(panel, counts)
         tests = "\n".join(e.test.replace("_", " ") for e in group)
-        panel.set_title(f"{tests}: {accuracy(counts):.1%} told", fontsize=8)
+        panel.set_title(f"{tests}: {accuracy(counts):.1%} right", fontsize=8)
         panel.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
         panel.set_yticks(range(len(names)), names, fontsize=8)
         panel.minorticks_off()
         panel.tick_params(length=0)
-        panel.set_xlabel("taken for")
+        panel.set_xlabel("predicted class")
         if panel.get_subplotspec().is_first_col():
-            panel.set_ylabel("truly")
+            panel.set_ylabel("true class")
     return figure
 
 
@@ -52,9 +52,9 @@ CONFUSION_MATRIX = StudyFigure(
 
 
 def observed_alike(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Tests that differ in their datasets alone, together, in the order given.
+    """Group the tests that differ only in their datasets, in the order given.
 
-    What a dataset always says of itself (its parameters) tells datasets apart and not ways of observing.
+    Settings that are constant for a dataset (its parameters) distinguish datasets, not ways of observing.
     """
     seen: dict[tuple[str, str], set[str]] = {}
     words = [{k: repr(v) for k, v in e.settings.items() if k not in NOT_OBSERVED} for e in evaluations]

@@ -1,4 +1,4 @@
-"""What a figure of a study is: how it is drawn, from which files, and where the report shows it."""
+"""A figure of a study: how it is drawn, from which files, and where the report shows it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ class StudyFigure:
     Attributes
     ----------
     function
-        (files, shown) -> Figure. files: what was read of them, one or more; shown: numbers of the rows of data that are
-        shown one by one.
+        (files, shown) -> Figure. files: the contents of one or more files; shown: numbers of the rows of data to show one
+        by one.
     needs
-        What it is drawn from, in words for errors.
+        The files it is drawn from, in words for error messages.
     caption
-        The file below workflow/report that tells how to read it.
+        The file below workflow/report that explains how to read it.
     chapter
-        The chapter of the report that it stands in.
+        Its chapter in the report.
     reads
         The kind of its files: evaluation, layers or audit.
     same
         What its files must agree in, as paths of attributes and keys, such as "axis" or "target.quantity".
     statistics
-        The statistics of an evaluation that it cannot do without.
+        The statistics of an evaluation that it requires.
     tables
-        The files of resources/ that it draws from as well.
+        The files of resources/ that it also uses.
     of_one
-        Whether it is drawn of a single file.
+        Whether it is drawn from a single file.
     """
 
     function: Callable[[list, Sequence[int]], Figure]

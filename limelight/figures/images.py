@@ -1,4 +1,4 @@
-"""Networks that answer images: single rows, as they should be and as they came out."""
+"""Networks that predict images: single rows, true and predicted."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Inside a network: its first filters, and what its layers make of one row of data."""
+"""Inside a network: its first filters, and its feature maps for one row of data."""
 
 from collections.abc import Sequence
 
@@ -96,7 +96,7 @@ WORDS = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7.5}
 
 
 def chosen_layers(layers: list[Layer]) -> list[Layer]:
-    """All layers if they fit, otherwise the last before each change of shape; of too many of these, evenly spaced ones."""
+    """All layers if they fit, otherwise the last before each change of shape; if still too many, evenly spaced ones."""
     if len(layers) > ROWS:
         layers = [
             one
@@ -109,7 +109,7 @@ def chosen_layers(layers: list[Layer]) -> list[Layer]:
 
 
 def _words(layer: Layer) -> str:
-    """Name and shape of a layer, and how many of its channels say nothing."""
+    """Name and shape of a layer, and the number of its silent channels."""
     silent = f"\n{layer.silent} silent" if layer.silent else ""
     sides = " × ".join(str(n) for n in layer.shape[1:])
     return f"{layer.kind}\n{layer.name}\n{layer.shape[0]} of {sides}{silent}"

@@ -1,4 +1,4 @@
-"""Many networks on many tests: one number of each pair, as a matrix."""
+"""Many networks on many tests: one number for each pair, as a matrix."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ def summary_matrix(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> 
     }
     shares = {"lowest spread ratio": lambda e: np.nan_to_num(e.statistics["spread_ratio"], nan=np.inf).min()}
     if all("accuracy" in e.totals for e in evaluations):
-        shares = {"share of rows told": lambda e: e.totals["accuracy"]}
+        shares = {"share of rows right": lambda e: e.totals["accuracy"]}
     return matrices(evaluations, numbers, shares)
 
 

@@ -1,4 +1,4 @@
-"""What networks answer beside the truth, for any vector of outputs."""
+"""Predictions compared with the truth, for any vector of outputs."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ MOST_OUTPUTS, MOST_ROWS = 9, 2000  # outputs, and rows of each test, that are dr
 
 
 def predicted_against_true(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
-    """Predicted against true, one panel per output and one colour per test; of many outputs nine, evenly spread."""
+    """Predicted against true, one panel per output and one colour per test; nine of many outputs, evenly spread."""
     first = evaluations[0]
     truth, names = _flat(first.truth), output_names(first.axis, _flat(first.truth).shape[1])
     outputs = np.unique(np.linspace(0, truth.shape[1] - 1, min(MOST_OUTPUTS, truth.shape[1])).round().astype(int))
@@ -49,7 +49,7 @@ def predicted_against_true(evaluations: list[Evaluation], shown: Sequence[int] =
 
 
 def spread_ratio(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
-    """Spread of the predictions over the spread of the truths, per output and test: 1 reads the data, 0 repeats itself."""
+    """Spread of the predictions over the spread of the truths, per output and test: 0 is a constant answer."""
     figure, panel = spread_panel(evaluations)
     figure.legend(handles=_handles(evaluations, lw=1.2), loc="outside upper center", ncols=1)
     return figure

@@ -1,4 +1,4 @@
-"""The one style of every figure, and saving it so that the same data give the same bytes."""
+"""The common style of all figures, and saving them so that the same data give the same bytes."""
 
 import contextlib
 import io
@@ -56,7 +56,7 @@ STYLE = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Draw and save within this: nothing of the user's own matplotlib settings leaks in, nor ours out."""
+    """Draw and save within this context: the user's matplotlib settings do not leak in, and ours do not leak out."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -77,7 +77,7 @@ def made_from(paths: Sequence[str | Path]) -> dict[str, str]:
 def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -> None:
     """Write `path` (its suffix replaced) as vector PDF and as PNG, each atomically and without a date inside.
 
-    Both carry what made them; sources: the HDF5 files that the figure shows.
+    Both carry their provenance; sources: the HDF5 files that the figure shows.
     """
     path, made = Path(path), json.dumps(made_from(sources))
     FigureCanvasAgg(figure)

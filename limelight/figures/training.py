@@ -23,7 +23,7 @@ LOSSES = {
 
 
 def loss_history(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
-    """Loss and squared error by epoch, training and validation, beside "always the training mean"; one row per network."""
+    """Loss and squared error by epoch, training and validation, with "always the training mean"; one row per network."""
     networks = networks_of(evaluations)
     figure = Figure(figsize=(PAGE_IN, 0.4 + 2.6 * len(networks)))
     axes = figure.subplots(len(networks), 2, squeeze=False, sharex="row")

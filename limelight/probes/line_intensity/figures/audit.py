@@ -1,4 +1,4 @@
-"""The page of an audit in the words of line maps."""
+"""The page of an audit, worded for line maps."""
 
 from collections.abc import Sequence
 

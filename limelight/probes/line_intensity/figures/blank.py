@@ -1,4 +1,4 @@
-"""What networks say of maps without any source."""
+"""Predictions for maps without any source."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ CHAPTER = "Does it read its data?"
 
 
 def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """What a network says of an empty map: it should say nothing; the mean of its training labels means it memorised."""
+    """Predictions for an empty map: they should be zero; a network that memorised predicts the training mean."""
     shown = networks_of(evaluations)
     figure = Figure(figsize=(COLUMN_IN * 1.25 if len(shown) == 1 else PAGE_IN, 3.6))
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
@@ -53,7 +53,7 @@ def blank_map(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure
 
 
 def blank_maps(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """What several networks say of an empty map without noise, over 95 % of their training maps; one panel per network."""
+    """Predictions of several networks for a noiseless empty map, over 95 % of their training maps; one panel per network."""
     shown = networks_of(evaluations)
     figure = Figure(figsize=(PAGE_IN, 0.6 + 2.2 * -(-len(shown) // 3)))
     panels = panel_grid(figure, len(shown), sharex=True, sharey=True)

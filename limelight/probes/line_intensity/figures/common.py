@@ -1,4 +1,4 @@
-"""What the figures of lines share: words for quantities and noise, and the axes of luminosity functions."""
+"""Shared by the figures of lines: words for quantities and noise, and the axes of luminosity functions."""
 
 from collections.abc import Callable, Sequence
 
@@ -31,7 +31,7 @@ def line_figure(
     same: tuple[str, ...] = (),
     tables: tuple[str, ...] = (),
 ) -> StudyFigure:
-    """A StudyFigure of luminosity functions; what answers no luminosity function (a classifier) is refused."""
+    """A StudyFigure of luminosity functions; networks that predict none (classifiers) are refused."""
     return StudyFigure(
         function, needs, f"line_intensity/{caption}", chapter, same=same, tables=tables, statistics=("mean_counts",)
     )
@@ -43,9 +43,9 @@ def edges_lsun(evaluation: Evaluation) -> np.ndarray:
 
 
 def in_quantity(evaluation: Evaluation, values: np.ndarray, name: str) -> np.ndarray:
-    """Values (m, bins) of an evaluation's own quantity as another one, float64 (m, bins).
+    """Convert values (m, bins) of an evaluation's own quantity to another one, float64 (m, bins).
 
-    N(>L) from bins counts up to the last upper edge; from N(>L), bins are its differences and NaN in the last.
+    N(>L) made from bins counts up to the last upper edge. Bins made from N(>L) are its differences, and NaN in the last.
     """
     values, own = np.asarray(values, np.float64), evaluation.target["quantity"]
     if own == name:
@@ -96,7 +96,7 @@ def maps_of_all(evaluations: list[Evaluation], maps: Sequence[int]) -> list[int]
 
 
 def counts_axis(panel: Axes, quantity: str, values: list[np.ndarray]) -> None:
-    """A logarithmic axis of the predicted quantity that holds the positive values; half a source is its foot."""
+    """A logarithmic axis of the predicted quantity that holds the positive values and starts at half a source."""
     positive = np.concatenate([np.ravel(v)[np.ravel(v) > 0] for v in values])
     top = positive.max() if len(positive) else 1.0
     panel.set_yscale("log")
@@ -105,5 +105,5 @@ def counts_axis(panel: Axes, quantity: str, values: list[np.ndarray]) -> None:
 
 
 def within_reach(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Predictions up to 100 times the largest truth: what lies beyond leaves the axis, or it would flatten all the rest."""
+    """Predictions up to 100 times the largest truth: values beyond leave the axis, or they would flatten all others."""
     return np.minimum(predicted, 100 * np.nanmax(truth))

@@ -1,4 +1,4 @@
-"""Several networks or tests beside each other: single maps, 95 % bands, errors per bin."""
+"""Several networks or tests compared: single maps, 95 % bands, errors per bin."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ from limelight.probes.line_intensity.figures.common import (
 from limelight.probes.line_intensity.metrics import fractional_errors, fractional_statistics, log10_1p
 from limelight.probes.line_intensity.published import CNN, MCMC, paper_sigma_uk, published_bands, published_mcmc
 
-FEW_MAPS = 40  # over so many maps section 7 of the notes takes its variance
+FEW_MAPS = 40  # section 7 of the notes takes its variance over so many maps
 
 
 def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """Several networks on the same test maps: what they say, its ratio to the truth, and the ratio of the logarithms.
+    """Several networks on the same test maps: prediction, its ratio to the truth, and the ratio of the logarithms.
 
     One column per map, or per line model where tests have several (the first chosen map of each). All are shown in the first
     one's quantity.
@@ -75,7 +75,7 @@ def compare_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> F
 
 
 def _about_one(ratios: np.ndarray) -> tuple[float, float]:
-    """Limits that show most ratios well: 1 ± 4 times what 68 % of them keep to, between 2 % and 100 %."""
+    """Limits that show most ratios well: 1 ± 4 times the spread of 68 % of them, between 2 % and 100 %."""
     off = np.abs(ratios[np.isfinite(ratios)] - 1)
     reach = float(np.clip(4 * np.percentile(off, 68), 0.02, 1)) if len(off) else 1.0
     return 1 - reach, 1 + reach
@@ -145,7 +145,7 @@ def compare_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fi
 def error_per_bin(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """Error per bin of several networks and tests: standard deviation about the truth, and root mean square in dex.
 
-    Dotted: always answering the training mean, of each that is shown.
+    Dotted: always predicting the training mean, for each one shown.
     """
     figure = Figure(figsize=(PAGE_IN, 3.5))
     left, right = figure.subplots(1, 2)

@@ -42,7 +42,7 @@ DEX2, GAIN, LOWEST = r"mean square error [dex$^2$]", "always the mean / network"
 def summary_matrix(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """Networks (rows) against tests (columns): error in dex, its gain over the training mean, and lowest spread ratio.
 
-    The ratio is that of bins of 100 sources or more. Classifiers have no such numbers, and stay empty.
+    The ratio uses bins of 100 sources or more. Classifiers have no such numbers; their cells stay empty.
     """
     names = {DEX2: "mse_dex", GAIN: "gain_dex"}
     numbers = {words: lambda e, name=name: e.totals.get(name, np.nan) for words, name in names.items()}
@@ -50,7 +50,7 @@ def summary_matrix(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> F
 
 
 def spread_ratio(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Spread of the predictions over the spread of the truths, per bin and test: 1 reads the map, 0 repeats itself."""
+    """Spread of the predictions over the spread of the truths, per bin and test: 0 is a constant answer."""
     figure, panel = spread_panel(evaluations)
     first = evaluations[0]
     luminosity_axis(panel, first.axis)
@@ -68,7 +68,7 @@ def spread_ratio(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
 
 
 def cross_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """One row per network, one column per test (of a single test: per map): truth, prediction, median of the training maps.
+    """One row per network, one column per test (for a single test: per map): truth, prediction, median of the training maps.
 
     A prediction that follows the dashed median rather than the truth is remembered, not read.
     """
@@ -109,7 +109,7 @@ def cross_predictions(evaluations: list[Evaluation], maps: Sequence[int]) -> Fig
 
 
 def noise_sweep(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Error and lowest spread ratio against the test's noise, one line per network. Two fixed noise levels at least."""
+    """Error and lowest spread ratio against the test's noise, one line per network. Needs two or more fixed levels."""
     ranged = [e.test for e in evaluations if np.ndim(e.settings["noise_sigma_uk"])]
     levels = {e.settings["noise_sigma_uk"] for e in evaluations if e.test not in ranged}
     if ranged or len(levels) < 2:
@@ -143,7 +143,7 @@ def noise_sweep(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
 
 
 def map_scaling(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """Error against the number of training maps, one line per test. Two networks with different numbers at least."""
+    """Error against the number of training maps, one line per test. Needs at least two networks with different numbers."""
     counts = [e.settings["training_rows"] for e in evaluations]
     if not all(counts) or len(set(counts)) < 2:
         found = "an evaluation that does not say" if not all(counts) else f"{counts[0]} in all"

@@ -1,4 +1,4 @@
-"""One page of the halo validation: every measured number over what it should be."""
+"""One page of the halo validation: every measured number over the expected one."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,8 +26,8 @@ UNFITTED = "(independent)"
 def validation_page(rows: list[Row]) -> Figure:
     """A panel for each quantity, measured over expected with 1 σ, one colour per case; the grey band is ± 5 %.
 
-    Of several light-cones the mean is drawn, with its error. The panels of N-body runs share one legend, in a place of its
-    own; open points are of the run that nothing was fitted to.
+    With several light-cones the mean is drawn, with its error. The panels of N-body runs share one legend in a panel of its
+    own. Open points show the run to which nothing was fitted.
     """
     quantities = list(dict.fromkeys(row.quantity for row in rows))
     beside_nbody = [quantity for quantity in quantities if quantity.startswith("N-body")]
@@ -89,5 +89,5 @@ def _mean_ratios(rows: list[Row]) -> np.ndarray:
 
 
 def _sample(case: str) -> str:
-    """A case without the N-body run that it is of: the same halos have the same colour."""
+    """A case without the name of its N-body run: the same halos have the same colour."""
     return case.removesuffix(UNFITTED).removesuffix("(fitted)")

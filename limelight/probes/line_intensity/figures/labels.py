@@ -1,4 +1,4 @@
-"""The luminosity functions themselves: what a network is asked for, in which unit, and how widely it varies."""
+"""The luminosity functions themselves: what a network predicts, in which unit, and how widely it varies."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ SYMBOLS = {"n_above": r"$N({>}L)$", "dn": r"$\mathrm{d}N$", "phi": r"$\phi$", "l
 
 
 def label_shapes(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """N(>L), dN and φ of the first evaluation's truths over their first bin: one map, and the mean of all (thin).
+    """N(>L), dN and φ of the first evaluation's truths relative to their first bin: one map, and the mean of all (thin).
 
     Lφ is dN times a constant, for bins equal in log L. Right: the slope d log / d log L of the mean.
     """
@@ -57,7 +57,7 @@ def label_shapes(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
 
 
 def counts_and_densities(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """The same luminosity functions as sources in a map's bin, and as density Lφ beside the published MCMC interval.
+    """The same luminosity functions as sources in a map's bin, and as density Lφ next to the published MCMC interval.
 
     Median, 68 % and 95 % of the first evaluation's truths.
     """
@@ -84,7 +84,7 @@ def counts_and_densities(evaluations: list[Evaluation], maps: Sequence[int] = ()
 
 
 def log_ratio_units(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """What the unit does to a ratio of logarithms: the same predictions as counts and as densities (notes, eqs. 4 and 5).
+    """Effect of the unit on a ratio of logarithms: the same predictions as counts and as densities (notes, eqs. 4 and 5).
 
     95 % of test maps and median of predicted/true, of log dN/log dN, and of log Lφ/log Lφ; one row per evaluation.
     """
@@ -123,7 +123,7 @@ def log_ratio_units(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> 
 def label_spreads(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
     """Spread of the training maps' luminosity functions, one column per network: mean ± 2σ over its first bin, and per bin.
 
-    As Figs. 47 to 49 of the notes. Shaded darker: 95 % of the maps, which unlike mean − 2σ never falls below nothing.
+    As Figs. 47 to 49 of the notes. Shaded darker: 95 % of the maps, which unlike mean − 2σ never falls below zero.
     """
     shown = networks_of(evaluations)
     check_size("networks", len(shown))

@@ -1,4 +1,4 @@
-"""Maps as the network meets them: fine, pooled, and with noise."""
+"""Maps as the network sees them: fine, pooled, and with noise."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from limelight.probes.line_intensity.figures.common import BINS_AND_QUANTITY, ad
 
 
 def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
-    """One row per test map: a fine channel, the pooled channel that holds it, and that under every noise setting.
+    """One row per test map: a fine channel, the pooled channel that contains it, and the latter under every noise setting.
 
     Each column has its own colour scale, shared by its rows. Raises LimelightError when none of the maps has slices stored.
     """

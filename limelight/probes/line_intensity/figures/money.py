@@ -15,10 +15,10 @@ SHOWN_COUNT = 1.0  # sources per map that a bin needs to be drawn
 
 
 def money_figure(rows: list[dict], axis: OutputAxis) -> Figure:
-    """95 % intervals about the truth, and the share of truths they hold, per luminosity: columns noises, rows line models.
+    """95 % intervals about the truth and the share of truths inside, per luminosity. Columns: noises; rows: line models.
 
-    rows: of money.money_table; axis: of their luminosity bins. The ideal of a line model stands in all its panels, the
-    published interval where the noise is its own.
+    rows: of money.money_table; axis: of their luminosity bins. The ideal of a line model appears in all its panels, the
+    published interval where the noise is the same.
     """
     tests = [row for row in rows if row.get("test") and row["method"] != "ideal"]
     models = list(dict.fromkeys(row["line_model"] for row in tests))

@@ -1,4 +1,4 @@
-"""What the network predicts, and how far that can be trusted."""
+"""Predictions of a network, and their errors."""
 
 import math
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def luminosity_function(evaluations: list[Evaluation], maps: Sequence[int]) -> F
     for (top, bottom), i in zip(axes.T, shown, strict=True):
         for truth, dashes in zip(_distinct([e.truth[i] for e in evaluations]), DASHES, strict=False):
             top.stairs(truth, edges, color=TRUTH, lw=1.2, ls=dashes, baseline=None)
-        if first.target["quantity"] in COUNTS:  # the least any reader of one map could err by
+        if first.target["quantity"] in COUNTS:  # the smallest possible error from one map
             poisson = np.divide(
                 1, np.sqrt(first.truth[i]), out=np.full(len(edges) - 1, np.nan), where=first.truth[i] > 0
             )
@@ -80,7 +80,7 @@ def _distinct(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def error_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figure:
-    """95 % band and median of (predicted − true)/true over all test maps, one panel per test, published bands over it."""
+    """95 % band and median of (predicted − true)/true over all test maps, one panel per test, with published bands."""
     columns = min(len(evaluations), 3)
     rows = math.ceil(len(evaluations) / columns)
     width = PAGE_IN if columns > 1 else COLUMN_IN * 1.25
@@ -138,7 +138,7 @@ ERROR_BANDS = line_figure(
 
 
 def _noise_beside_paper(evaluation: Evaluation) -> str:
-    """The test's noise, and what it would be on the finer voxels that the published noise figures belong to."""
+    """The test's noise, and the same noise on the finer voxels of the published numbers."""
     words, sigma = noise_words(evaluation), paper_sigma_uk(evaluation)
     other = sigma > 0 and abs(sigma / np.max(evaluation.settings["noise_sigma_uk"]) - 1) > 0.02
     return f"{words}\n({sigma:.3g} µK on 256 × 256 × 100)" if other else words

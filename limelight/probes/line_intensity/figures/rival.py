@@ -1,4 +1,4 @@
-"""The rival's luminosity functions: its intervals beside the published ones."""
+"""The rival's luminosity functions: its intervals next to the published ones."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ FILLED = 1.0  # sources per map, on average, that a bin needs to be drawn
 
 
 def rival_table(result: Intervals) -> list[dict]:
-    """One row per filled luminosity bin: what the rival's 95 % intervals are worth there.
+    """One row per filled luminosity bin: width, bias and coverage of the rival's intervals.
 
     mean_count: sources per map. lower_95, upper_95, median: quantile / truth − 1, medians over the maps with a source.
-    covered_95, covered_68: share of maps whose true count lies inside. underlying_*: the same of the mean luminosity
-    function, which leaves out that one map differs from the mean, as arXiv:1808.07487 draws it.
+    covered_95, covered_68: share of maps whose true count lies inside. underlying_*: the same for the mean luminosity
+    function, without the scatter of single maps about it, as arXiv:1808.07487 draws it.
     """
     rows, truth = [], result.truth
     for i in np.flatnonzero(truth.mean(0) >= FILLED):

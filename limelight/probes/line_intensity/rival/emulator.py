@@ -1,9 +1,9 @@
 """The rival's forward model: mean summaries over halo fields, painted at a few hundred shapes and interpolated between.
 
-Amplitude and noise need no interpolation: temperatures scale, noise adds σ² V to P(k) and blurs the voxel distribution. What
-is interpolated over the shape (rival.shapes), by cubic radial basis functions, is smooth, because every shape is painted
-on the same halos with the same scatter: ln T̄, ln(P/T̄²) per shell, and the quantile function of (T − T̄)/T̄ over voxels.
-The mean temperature and the shot noise that a histogram of halos predicts are taken off before and put back after.
+Amplitude and noise need no interpolation: temperatures scale, and noise adds σ² V to P(k) and blurs the voxel distribution.
+Cubic radial basis functions interpolate over the shape (rival.shapes): ln T̄, ln(P/T̄²) per shell, and the quantile function
+of (T − T̄)/T̄ over voxels. These are smooth, because every shape is painted on the same halos with the same scatter. The
+mean temperature and shot noise that a histogram of halos predicts are subtracted before and added back after.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Emulator:
         self._interpolator = RBFInterpolator(points / self._span, self.outputs - base, kernel="cubic")
 
     def _points(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(coordinates (m, c) between which is interpolated, what is known of the outputs without painting (m, ...))."""
+        """(interpolation coordinates (m, c), the part of the outputs known without painting (m, ...))."""
         x = (self.feature_edges[1:] + self.feature_edges[:-1]) / 2
         known = light(self.feature_counts.mean(0), self.feature_weight, x, self._shape, shapes)
         base = np.zeros((len(shapes), self.outputs.shape[1]))
@@ -140,7 +140,7 @@ def paint_node(
 
 
 def light(counts: np.ndarray, weight: np.ndarray, x: np.ndarray, shape: Shape, shapes: np.ndarray) -> np.ndarray:
-    """What a histogram of halos says of shapes (m, s) without painting: float64 (m, 4), at amplitude 0.
+    """What a histogram of halos predicts for shapes (m, s) without painting: float64 (m, 4), at amplitude 0.
 
     ln of the mean temperature in µK; ln of the shot noise ΣL²/(ΣL)², up to a constant; mean x weighted by light, and by
     light squared. counts, weight (bins,): halos of a field, and what they add to its mean per Lsun, by x (bins,).
@@ -171,7 +171,7 @@ def prior_pool(
     x: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Draws (n, p) of the prior whose mean temperature and shape the emulator is to reach.
+    """Draws (n, p) of the prior whose mean temperature and shape the emulator should cover.
 
     Shapes beyond CENTRAL of the prior in any coordinate are left out. counts, weight, x: as in `light`, for the temperature.
     """

@@ -1,4 +1,4 @@
-"""What the rival measures, and the halo fields that it paints with fixed random numbers, again and again."""
+"""The rival's summaries, and the halo fields that it paints repeatedly with fixed random numbers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ class RivalField:
 
     @property
     def x(self) -> np.ndarray:
-        """What the line model's Shape reads off each halo, float32 (n,)."""
+        """The feature of each halo that the line model's Shape uses, float32 (n,)."""
         return self.halos.properties[0]
 
     def normals(self, seed: int, draw: int = 0) -> np.ndarray:

@@ -42,7 +42,7 @@ class Rival:
     )  # (a, 1 + s) places at which the covariance is known: log10 of the mean temperature, scaled shape
     covariances: np.ndarray  # (a, d, d) in units of `spread`
     freedom: int  # degrees of freedom of each covariance
-    hartlap: float  # what makes its inverse, and so χ², unbiased
+    hartlap: float  # factor that makes its inverse, and so χ², unbiased
     reach: float  # of an anchor
 
     def prior(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -218,8 +218,8 @@ def luminosity_functions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts per bin in a map of this volume for parameters (s, p): (of one map (s, b), mean over maps (s, b)).
 
-    The mean is what the parameters say: the underlying luminosity function. The count of one map adds what they cannot know:
-    a training field at random brings its halos (sample variance), and each falls into a bin or not by its own scatter.
+    The mean is the underlying luminosity function of the parameters. The counts of one map add sample variance, from the
+    halos of a random training field, and the scatter of each halo, which decides the bin it falls into.
     """
     amplitude, shapes = rival.shape.split(samples)
     one, mean = [], []

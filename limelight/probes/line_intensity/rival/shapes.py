@@ -1,9 +1,9 @@
-"""Line models taken apart into an amplitude, a shape and one scatter, so that simulations vary as few numbers as possible.
+"""Line models split into an amplitude, a shape and one scatter, so that simulations vary as few numbers as possible.
 
 Every luminosity of a map scales with the amplitude, and so does every temperature; the shape decides how light is shared
 among the halos. log10 L = amplitude + location(x, shape) + scatter(shape) · (one unit normal per halo), where x is computed
 once from a halo's mass and redshift. This is exact: the Li model's five parameters act through three numbers, and no data
-could tell more of them apart. The line model itself is the reference: a test holds both to the same log10 L.
+can constrain more than these. A test checks that the line model itself gives the same log10 L.
 """
 
 from collections.abc import Callable
@@ -86,8 +86,8 @@ def _split_breysse(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 SHAPES = {
     "li": Shape(_log_sfr, _split_li, lambda x, shape: x * 10.0 ** -shape[0], lambda shape: float(shape[1])),
-    # where a double power law bends matters little if no halo that shines is there, so what shines must be told as well;
-    # the light alone does not tell the faint halos, whose slope the voxels near the mean show
+    # where a double power law bends matters little if no bright halos are there, so the distribution of light is a
+    # coordinate as well; light alone does not constrain the faint halos, whose slope shows in voxels near the mean
     "comap": Shape(
         _log_mass,
         _split_comap,

@@ -40,7 +40,7 @@ EMULATOR_ERROR = (0.5, 0.95)  # and of the emulator's error over the prior
 
 
 def rival_measure(settings: EmulatorSettings, cosmology: Cosmology) -> Measure:
-    """What the rival measures on the study's maps; cosmology: of the halos, which may have brought their own."""
+    """The rival's summaries on the study's maps; cosmology: of the halos, which may have their own."""
     return make_measure(settings.options, settings.grid, cosmology, settings.beam_fwhm_arcmin)
 
 
@@ -116,8 +116,8 @@ def rival_intervals(
 ) -> Intervals:
     """Sample the posterior of the chosen maps of one test; chains in a folder of their own below `chains`, resumed.
 
-    The chains' folder is keyed by the settings and the emulator's numbers: no chain of another posterior is taken up. How
-    many maps are asked for changes none of them, so more can be asked for later.
+    The chains' folder is keyed by the settings and the emulator's numbers: no chain of another posterior is resumed. The
+    number of maps does not affect a chain, so more maps can be requested later.
 
     Parameters
     ----------
