@@ -86,7 +86,7 @@ def test_probabilities_accuracy_and_confusion_come_from_evaluations(classifier, 
         assert e.predicted.sum(axis=1) == pytest.approx(1)
         assert e.truth.argmax(axis=1).tolist() == [MODELS.index(name)] * 16
         assert (e.totals["accuracy"], e.totals["accuracy_by_chance"]) == (1.0, 1.0)
-        assert "100.0% of 16 rows told" in in_words(e.totals)
+        assert "100.0% of 16 rows right" in in_words(e.totals)
     assert confusion(quiet).tolist() == [[16, 0], [0, 16]]
     assert accuracy(confusion(quiet)) == 1.0
     assert accuracy(confusion(loud)) == pytest.approx(0.5, abs=0.3), "nothing is to be seen in such noise"

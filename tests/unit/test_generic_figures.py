@@ -105,8 +105,8 @@ def test_confusion_counts_rows_by_what_they_are_of():
 def test_the_matrix_has_one_panel_per_way_of_observing(tmp_path):
     figure = figures.draw_figure("confusion_matrix", four_tests())
     assert [panel.get_title() for panel in figure.axes] == [
-        "faint clean\nbright clean: 87.5% told",
-        "faint loud\nbright loud: 40.0% told",
+        "faint clean\nbright clean: 87.5% right",
+        "faint loud\nbright loud: 40.0% right",
     ]
     cells = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert cells[0, 0] == "75.0%\n3"
@@ -129,7 +129,7 @@ def test_classifiers_are_summed_up_by_accuracy():
     panels = figures.draw_figure(
         "summary_matrix", [dataclasses.replace(e, header=parameters().header) for e in four_tests()]
     ).axes
-    assert panels[2].get_title() == "share of rows told"
+    assert panels[2].get_title() == "share of rows right"
     assert float(panels[2].texts[0].get_text()) == pytest.approx(0.75)
 
 
