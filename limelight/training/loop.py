@@ -26,6 +26,7 @@ from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
+from limelight.summaries.inputs import input_statistics, ranges
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, parallel, resume
@@ -46,6 +47,7 @@ from limelight.training.signals import Stopped, stop_signals
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
 CALIBRATION_ROWS = 128  # shown, before the first step, to a network that takes a scale from its inputs
+INPUTS_JUDGED = 1024  # presentations whose plain statistics the model file holds the ranges of
 CHECK_LOSS_EVERY = 10  # steps; asking a GPU for the loss makes it wait
 HISTORY_COLUMNS = (
     "epoch",
@@ -354,9 +356,23 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
             **run.loss.scale(),
         },
         "label_statistics": run.statistics,
+        "input_ranges": input_ranges(run),
         "training": {"rows": len(run.data), "best_epoch": state["best"]["epoch"], **state["history"][-1]},
         "state_dict": state["best"]["model"],
     }
+
+
+@torch.no_grad()
+def input_ranges(run: Run) -> dict[str, Tensor]:
+    """What plain statistics of the training data as presented range over: summaries.inputs, before preprocessing.
+
+    Symmetries alone move the data: a blank row among them would hide what data of zeros look like.
+    """
+    shown = run.presentation.unaltered().bare()
+    rows, found = torch.linspace(0, len(run.data) - 1, INPUTS_JUDGED).long(), []
+    for i, some in enumerate(rows.split(40)):  # one batch at a time: data may be large
+        found.append(input_statistics(present(run.data, some, shown, run.random("input ranges", i))[0]))
+    return ranges(found)
 
 
 def history_csv(history: list[dict]) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from limelight.data.targets import Array, Target
 from limelight.seeds import torch_seed
+from limelight.summaries.inputs import sky_and_channels, sky_power
 from limelight.training.presentation import Data, Presentation, present
 
 BATCH = 40
@@ -74,7 +75,7 @@ def map_statistics(inputs: Tensor) -> Tensor:
     their spreads, the largest and smallest value, and log10 of the mean power in five equal steps of |k| on the sky. Maps
     of 10 pixels a side and fewer lack waves in some of the steps, which are left out: down to (b, 8) of a single pixel.
     """
-    x = _sky_and_channels(inputs.float())
+    x = sky_and_channels(inputs.float())
     flat = x.flatten(1)
     mean = flat.mean(dim=1)
     d = flat - mean[:, None]
@@ -89,18 +90,7 @@ def map_statistics(inputs: Tensor) -> Tensor:
     within = channels.std(dim=1, correction=int(channels.shape[1] > 1))
     spreads = [channels.mean(dim=1).std(dim=1, correction=0), within.std(dim=1, correction=0)]
     extremes = [flat.amax(dim=1), flat.amin(dim=1)]
-    power = torch.fft.rfft2(x - mean[:, None, None, None], dim=(1, 2)).abs().square().mean(dim=3)
-    k = torch.hypot(torch.fft.fftfreq(x.shape[1])[:, None], torch.fft.rfftfreq(x.shape[2])[None])
-    steps = (k / 0.5 * 5).long().clamp(max=4)
-    waves = [((steps == i) & (k > 0)).to(x.device) for i in range(5) if ((steps == i) & (k > 0)).any()]
-    powers = [(power[:, these].mean(dim=1) + 1e-12).log10() for these in waves]
-    return torch.stack([*moments, *spreads, *extremes, *powers], dim=1)
-
-
-def _sky_and_channels(inputs: Tensor) -> Tensor:
-    """(b, channels, *axes) as (b, x, y, channels and further axes); what has one axis gets a second of length 1."""
-    x = inputs if inputs.ndim > 3 else inputs[..., None]
-    return x.movedim(1, -1).flatten(3)
+    return torch.cat([torch.stack([*moments, *spreads, *extremes], dim=1), sky_power(x)], dim=1)
 
 
 def continuous(answers: Tensor, target: Target, random: torch.Generator) -> Tensor:

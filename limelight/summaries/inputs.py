@@ -1,0 +1,71 @@
+"""Plain numbers of data as a network is shown them, by name, and the ranges that they take in training.
+
+A model file carries the ranges, so that whoever gives the network other data later can be told what is off about them.
+"""
+
+import torch
+from torch import Tensor
+
+LEVELS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of the one-point function
+POWER_STEPS = 5
+MAD = 1.4826  # σ of a Gaussian over its median absolute deviation
+
+
+def sky_and_channels(inputs: Tensor) -> Tensor:
+    """(b, channels, *axes) as (b, x, y, channels and further axes); what has one axis gets a second of length 1."""
+    x = inputs if inputs.ndim > 3 else inputs[..., None]
+    return x.movedim(1, -1).flatten(3)
+
+
+def sky_power(x: Tensor) -> Tensor:
+    """log10 of the mean power of (b, x, y, f) in POWER_STEPS equal steps of |k| on the sky, up to Nyquist's and beyond.
+
+    Maps of 10 pixels a side and fewer lack waves in some of the steps, which are left out.
+    """
+    power = torch.fft.rfft2(x - x.mean(dim=(1, 2, 3), keepdim=True), dim=(1, 2)).abs().square().mean(dim=3)
+    k = torch.hypot(torch.fft.fftfreq(x.shape[1])[:, None], torch.fft.rfftfreq(x.shape[2])[None])
+    steps = (k / 0.5 * POWER_STEPS).long().clamp(max=POWER_STEPS - 1)
+    waves = [((steps == i) & (k > 0)).to(x.device) for i in range(POWER_STEPS)]
+    powers = [(power[:, these].mean(dim=1) + 1e-12).log10() for these in waves if these.any()]
+    return torch.stack(powers, dim=1) if powers else power.new_empty(len(x), 0)
+
+
+def noise_level(x: Tensor) -> Tensor:
+    """Robust σ (b, f) of white noise in each channel of (b, x, y, f); 0 where there are fewer than 2 × 2 pixels.
+
+    From the differences within blocks of 2 × 2 pixels, which see little of what is smooth, through their median, which sees
+    little of bright sources.
+    """
+    if min(x.shape[1:3]) < 2:
+        return x.new_zeros(len(x), x.shape[3])
+    nx, ny = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    a, b, c, d = (x[:, i:nx:2, j:ny:2] for i in (0, 1) for j in (0, 1))
+    return MAD * ((a - b - c + d) / 2).abs().flatten(1, 2).median(dim=1).values
+
+
+def input_statistics(inputs: Tensor) -> dict[str, Tensor]:
+    """Statistics of data (b, channels, *axes), (b, k) float32 each, in the data's own unit; the first two axes are the sky.
+
+    channel_mean, channel_spread, channel_noise and channel_zeros (the share of exact zeros) of each of the channels and
+    further axes taken together; quantiles of all values at LEVELS; sky_power (log10); spectrum_spread: of the means
+    along the channels, over the sky.
+    """
+    x = sky_and_channels(inputs.float())
+    flat = x.flatten(1, 2)
+    ordered = x.flatten(1).sort(dim=1).values
+    places = [round(level * (ordered.shape[1] - 1)) for level in LEVELS]
+    return {
+        "channel_mean": flat.mean(dim=1),
+        "channel_spread": flat.std(dim=1, correction=0),
+        "channel_noise": noise_level(x),
+        "channel_zeros": (flat == 0).float().mean(dim=1),
+        "quantiles": ordered[:, places],
+        "sky_power": sky_power(x),
+        "spectrum_spread": x.mean(dim=3).flatten(1).std(dim=1, correction=0, keepdim=True),
+    }
+
+
+def ranges(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of each statistic (n, k) over all parts: (3, k) its least, middle and largest value, on the CPU."""
+    joined = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+    return {name: torch.stack([v.amin(0), v.median(0).values, v.amax(0)]) for name, v in joined.items()}
