@@ -13,9 +13,14 @@ from limelight.cosmology import Cosmology
 from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.halos.catalogue import tangent_plane_deg
-from limelight.probes.line_intensity.maps.fits import export_map, pool_as_trained, read_cube, wcs_header
+from limelight.probes.line_intensity.maps.cube import pool_as_trained
+from limelight.probes.line_intensity.maps.fits import export_map, read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint
+
+
+def parts(cube):
+    return cube.values, cube.geometry
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +81,11 @@ def test_pooled_wcs_covers_the_same_sky():
 
 
 def test_fine_map_there_and_back(files, cube_file):
-    cube, geometry = read_cube(cube_file())
+    cube, geometry = parts(read_cube(cube_file()))
     with h5py.File(files[0]) as file:
         assert np.array_equal(cube, file["maps"][0])
     assert cube.dtype == np.float32
-    expected, from_hdf5 = read_cube(files[0])
+    expected, from_hdf5 = parts(read_cube(files[0]))
     assert np.array_equal(cube, expected)
     assert geometry.pop("unit") == from_hdf5.pop("unit") == "uK"
     assert geometry == pytest.approx(from_hdf5)
@@ -89,7 +94,7 @@ def test_fine_map_there_and_back(files, cube_file):
 
 
 def test_pooled_map_there_and_back(files, cube_file):
-    cube, geometry = read_cube(cube_file(source=files[1]))
+    cube, geometry = parts(read_cube(cube_file(source=files[1])))
     trained = read_shards([files[1]])
     assert np.array_equal(cube, trained.x[0, 0])
     assert geometry.pop("unit") == "uK"
@@ -98,8 +103,9 @@ def test_pooled_map_there_and_back(files, cube_file):
 
 def test_a_fine_cube_is_pooled_as_the_network_was_trained(files, cube_file):
     trained = read_shards([files[1]])
-    cube, geometry = read_cube(cube_file(lambda hdu: hdu.header.remove("RESTFRQ")))
-    cube, geometry = pool_as_trained(cube, geometry, trained.header.geometry)
+    fine = read_cube(cube_file(lambda hdu: hdu.header.remove("RESTFRQ")))
+    cube, geometry, note = pool_as_trained(fine, trained.header.geometry)
+    assert note == ""
     np.testing.assert_allclose(cube, trained.x[0, 0], rtol=1e-6)
     assert geometry.pop("unit") == "uK"
     assert geometry == pytest.approx({k: v for k, v in trained.header.geometry.items() if k != "unit"})
@@ -145,8 +151,8 @@ def with_stokes(hdu):
 
 @pytest.mark.parametrize("change", [flip_ra, flip_frequency, frequency_first, in_ghz, in_kelvin, with_stokes])
 def test_other_conventions_give_the_same_cube(files, cube_file, change):
-    cube, geometry = read_cube(cube_file(change))
-    expected, other = read_cube(files[0])
+    cube, geometry = parts(read_cube(cube_file(change)))
+    expected, other = parts(read_cube(files[0]))
     np.testing.assert_allclose(cube, expected, rtol=1e-6)
     assert (geometry.pop("unit"), other.pop("unit")) == ("uK", "uK")
     assert geometry == pytest.approx(other)
@@ -155,9 +161,9 @@ def test_other_conventions_give_the_same_cube(files, cube_file, change):
 def test_intensity_units(tmp_path, cube_file):
     grid, one = Grid(1.4, 16, 8, 26.0, 34.0, 115.27, "Jy/sr"), LI10.model_copy(update={"draws": 1})
     path = make_files(tmp_path, grid=grid, settings=one)[0]
-    cube, geometry = read_cube(cube_file(source=path))
+    cube, geometry = parts(read_cube(cube_file(source=path)))
     assert geometry["unit"] == "Jy/sr"
-    mega, _ = read_cube(cube_file(lambda hdu: hdu.header.set("BUNIT", "MJy/sr"), source=path))
+    mega, _ = parts(read_cube(cube_file(lambda hdu: hdu.header.set("BUNIT", "MJy/sr"), source=path)))
     np.testing.assert_allclose(mega, 1e6 * cube, rtol=1e-6)
 
 
@@ -176,8 +182,8 @@ def without(*names):
     return change
 
 
-def put_nan(hdu):
-    hdu.data[1, 2, 3] = np.nan
+def put_infinity(hdu):
+    hdu.data[1, 2, 3] = np.inf
 
 
 def flat(hdu):
@@ -191,13 +197,13 @@ def oblong(hdu):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put_nan, "1 of 2048 values NaN"),
+        (put_infinity, "1 of 2048 values infinite"),
         (keys(BUNIT="Jy/beam"), "BUNIT 'Jy/beam'"),
         (keys(BUNIT="erg"), "BUNIT 'erg'"),
         (keys(BUNIT="bananas"), "BUNIT 'bananas'"),
         (without("BUNIT"), "BUNIT ''"),
-        (keys(CTYPE3="VRAD", CUNIT3="m/s"), "CTYPE RA---TAN, DEC--TAN, VRAD"),
-        (without("CTYPE1", "CTYPE2", "CTYPE3", "CUNIT1", "CUNIT2", "CUNIT3"), "RA, DEC and FREQ"),
+        (keys(CTYPE3="VRAD", CUNIT3="m/s"), "frequencies -"),
+        (without("CTYPE1", "CTYPE2", "CTYPE3", "CUNIT1", "CUNIT2", "CUNIT3"), "RA, DEC and a spectral axis"),
         (keys(CTYPE1="GLON-TAN", CTYPE2="GLAT-TAN"), "GLON-TAN"),
         (keys(CTYPE2="FREQ"), "WCS|CTYPE"),
         (keys(PC1_2=0.5, PC2_1=-0.5), "axes turned"),

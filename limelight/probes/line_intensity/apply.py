@@ -3,7 +3,7 @@
 All that is known of the network stands in its model file; the study it was trained in is not needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.labels import quantity
-from limelight.probes.line_intensity.maps.fits import pool_as_trained
+from limelight.probes.line_intensity.maps.cube import Cube, judge_beam, pool_as_trained, whole
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
 from limelight.probes.line_intensity.probe import PROBE
@@ -84,27 +84,30 @@ def trained(info: dict) -> Trained:
     return Trained(info["network"], PROBE.network(info["entry"]), header_from(info["header"]))
 
 
-def prepare_cube(cube: np.ndarray, geometry: dict, info: dict, where: object) -> np.ndarray:
-    """A cube as read by maps.fits.read_cube, brought to the form of the network's training maps: (x, y, f).
+def prepare_cube(cube: Cube, info: dict, where: object) -> tuple[np.ndarray, str]:
+    """A cube as read by maps.fits.read_cube, brought to the form of the network's training maps: ((x, y, f), note).
 
     A fine cube is summed in blocks; a simulated one, whose file says that it has no beam, is smoothed first where training
-    maps were. Whatever then differs from the training geometry raises LimelightError.
+    maps were. Whatever then differs from the training geometry raises LimelightError, missing voxels too. The note says
+    what else was done to the values, or nothing.
     """
     known = trained(info)
     expected, shape = known.header.geometry, known.header.shape[1:]
     beam = expected["beam_fwhm_arcmin"]
-    if beam > 0 and geometry.get("beam_fwhm_arcmin") == 0 and geometry["pool_pixels"] == 1:
-        cube = smooth(cube, beam, geometry["size_deg"] / geometry["pixels"])
-        geometry = {**geometry, "beam_fwhm_arcmin": beam}
-    cube, geometry = pool_as_trained(cube, geometry, expected)
-    check_geometry(geometry, expected, where, TOLERANCE)
-    if cube.shape != shape:
-        raise problem(where, f"a cube of shape {cube.shape}", f"{shape}, as the network was trained", "regrid it")
+    cube = whole(cube, where)
+    if beam > 0 and cube.beam_arcmin == (0, 0) and cube.pool_pixels == 1:
+        smoothed = smooth(cube.values, beam, cube.pixel_deg[0])
+        cube = replace(cube, values=smoothed, beam_arcmin=(beam, beam))
+    values, geometry, note = pool_as_trained(cube, expected)
+    check_geometry({**geometry, "beam_fwhm_arcmin": beam}, expected, where, TOLERANCE)
+    judge_beam(cube.beam_arcmin, expected, where)
+    if values.shape != shape:
+        raise problem(where, f"a cube of shape {values.shape}", f"{shape}, as the network was trained", "regrid it")
     name = known.network.preprocessing.transform
-    if cube.min() < 0 and not TRANSFORMS[name].negative:
+    if values.min() < 0 and not TRANSFORMS[name].negative:
         fix = "use a network trained with asinh or signed_log"
         raise problem(where, "negative values", f"none: the network reads {name} of its maps", fix)
-    return cube
+    return values, note
 
 
 @torch.no_grad()

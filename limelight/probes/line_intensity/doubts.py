@@ -1,0 +1,234 @@
+"""What is off about a cube, in words: its plain statistics held against those of the training presentations.
+
+A model file carries the ranges that summaries.inputs found in training, from maps with their noise and foregrounds before
+preprocessing. A range is widened by MARGIN before anything is called off, so that sound maps of other light-cones pass.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from limelight.probes.line_intensity.maps.cube import Cube, in_words
+from limelight.summaries.inputs import LEVELS, input_statistics, noise_level
+
+MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
+NO_MEAN = 0.02  # of the error that white noise of the map's own spread gives a mean: so near to 0 no mean is by chance
+REPEATED = 0.01  # share of the voxels that one value other than 0 may have
+MORE_ZEROS = 0.005  # share of a channel
+OUTLIER = 3.0  # times the usual noise of a channel
+FACTORS = {
+    1e3: "a unit that is wrong by 1e3 (K and mK, mK and µK)",
+    1e6: "a unit that is wrong by 1e6 (K and µK, Jy/sr and MJy/sr)",
+    1e9: "a unit that is wrong by 1e9",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One statistic of a cube (k,), and the widened range that it may lie in."""
+
+    found: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray  # the largest of training, not widened
+    least: np.ndarray  # widened
+    most: np.ndarray
+
+    @property
+    def below(self) -> np.ndarray:
+        return self.found < self.least
+
+    @property
+    def above(self) -> np.ndarray:
+        return self.found > self.most
+
+
+def compared(found: np.ndarray, known: np.ndarray) -> Compared:
+    """A statistic (k,) beside its range in training (3, k): least, middle, largest."""
+    low, middle, high = known.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        in_log = low * (low / middle) ** MARGIN  # what is above 0 stays so
+    least = np.where((low > 0) & (middle > 0), in_log, low - MARGIN * (middle - low))
+    return Compared(found.astype(np.float64), low, middle, high, least, high + MARGIN * (high - middle))
+
+
+def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
+    """What is off about a cube, a line each with its likely cause; none for one like the training maps.
+
+    Parameters
+    ----------
+    cube
+        As read, upright: its own channels and pixels are named.
+    prepared
+        The same (x, y, f) as the network is to see it, but for preprocessing.
+    info
+        Of load_model. Without input_ranges, as older model files are, only what needs no comparison is found.
+    """
+    if "input_ranges" not in info:
+        return [*_filled(cube), *_no_zero_level(prepared, None)]
+    found = input_statistics(torch.as_tensor(prepared, dtype=torch.float32)[None, None])
+    ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
+    known = {name: compared(found[name][0].numpy(), ranges[name]) for name in ranges if name in found}
+    zeros = _filled(cube) or _zeros(known["channel_zeros"])
+    scale = _scale(known, info["header"]["geometry"])
+    if scale:  # all else follows from it
+        return [*zeros, *scale]
+    words = [*zeros, *_noise(cube, known["channel_noise"], known["channel_spread"])]
+    words += _no_zero_level(prepared, known) or ([] if words else _means(known["channel_mean"]))
+    return words or [*_power(known["sky_power"]), *_one_point(known)]
+
+
+def _sides(dead: np.ndarray) -> list[int]:
+    """How many whole lines of pixels (x, y) are dead at each of the four sides."""
+    turned = (dead, dead[::-1], dead.T, dead.T[::-1])
+    return [int(np.argmin(np.append(one.all(axis=1), False))) for one in turned]
+
+
+def _filled(cube: Cube) -> list[str]:
+    """Channels, rims and values that no telescope measures."""
+    values, n = cube.values, cube.values.shape[2]
+    words, flat = [], np.ptp(values, axis=(0, 1)) == 0
+    if flat.any() and not flat.all():
+        level = np.unique(values[0, 0, flat])
+        what = "zero-filled" if not level.any() else "filled with one value"
+        words.append(f"{_channels(flat)} of {n} are {what}: the pipeline had no data there")
+    elif flat.all():
+        return ["every channel has one value: there is no map in it"]
+    rows = [] if min(values.shape[:2]) < 4 else _sides((values == 0).all(axis=2))
+    if any(rows):
+        share = (values == 0).all(axis=2).mean()
+        words.append(
+            f"a zero-filled rim, up to {max(rows)} of {values.shape[0]} pixels wide ({100 * share:.2g} % of the pixels): the"
+            " field is smaller than the map"
+        )
+    low, high = values.min(), values.max()
+    for value in {v for v in (low, high) if v < 0 or (v == high and v > 0)}:
+        share = float((values == value).mean())
+        if share > REPEATED and values.size * share > 10:
+            cause = "a fill value" if value < 0 else "saturated or clipped, or a fill value"
+            words.append(f"{100 * share:.2g} % of the voxels are exactly {value:.6g} {cube.unit}: {cause}")
+    return words
+
+
+def _zeros(zeros: Compared) -> list[str]:
+    many = zeros.found > zeros.most + MORE_ZEROS
+    if not many.any():
+        return []
+    share, usual = zeros.found[many].max(), zeros.high[many].max()
+    where = "every channel" if many.all() else f"{_channels(many)} of {len(many)} (pooled)"
+    return [
+        f"{100 * share:.2g} % of the voxels of {where} are exactly 0 (in training at most {100 * usual:.2g} %): gaps were"
+        " filled with zeros"
+    ]
+
+
+def _scale(known: dict[str, Compared], geometry: dict) -> list[str]:
+    """A wrong factor on all values."""
+    spread = known["channel_spread"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = float(np.median(spread.found / spread.middle))
+    off = (spread.below | spread.above).mean() > 0.5
+    if not (off and 0 < ratio < np.inf):
+        return []
+    summed = geometry["pool_pixels"] ** 2 * geometry["pool_channels"]
+    candidates = {**FACTORS, **{1 / factor: cause for factor, cause in FACTORS.items()}}
+    nearest = min(candidates, key=lambda factor: abs(np.log10(ratio / factor)))
+    line = f"the values spread {ratio:.2g} times as far as is usual in training: "
+    if abs(np.log10(ratio / nearest)) < 0.75:
+        return [line + f"probably {candidates[nearest]}; check BUNIT"]
+    if spread.below.mean() > 0.5 and abs(np.log10(ratio * summed)) < 0.35 and summed > 4:
+        cause = f"means of voxels, where training maps are sums of {summed} (drop LLPOOLPX and LLPOOLCH: it is then summed)"
+        return [line + f"probably {cause}"]
+    return []
+
+
+def _noise(cube: Cube, noise: Compared, spread: Compared) -> list[str]:
+    """Loud channels, noise beyond that of training, or too little of it."""
+    loud = noise.above | (spread.above & ~noise.below)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = np.maximum(noise.found / noise.high, np.where(spread.above, spread.found / spread.high, 0))
+    if loud.any() and loud.mean() <= 0.5:
+        own = noise_level(torch.as_tensor(cube.values)[None])[0].numpy()
+        bad, n = own > OUTLIER * max(np.median(own), 1e-30), len(own)
+        named = f"{_channels(bad)} of {n}" if 0 < bad.sum() <= n / 2 else f"{_channels(loud)} of {len(loud)} (pooled)"
+        return [f"{named}: {times[loud].max():.2g} times as loud as any in training: bad data, or a bright spike"]
+    if noise.above.mean() > 0.5:
+        return [
+            f"noise {np.median(noise.found / noise.high):.2g} times the loudest of training: use a network that was trained"
+            " with this noise"
+        ]
+    if noise.below.mean() > 0.5:
+        with np.errstate(divide="ignore"):
+            times = np.median(noise.found / noise.low)
+        return [
+            f"neighbouring pixels differ {times:.2g} times as much as they do at least in training: smoothed (a beam that the"
+            " training maps do not have, or a resampled map), or noise was removed"
+        ]
+    return []
+
+
+def _no_zero_level(prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
+    """Means that are exactly 0."""
+    x = prepared.astype(np.float64)
+    spread, (nx, ny, nf) = x.std(), x.shape
+    trained_so = known is not None and np.abs(known["channel_mean"].high).max() < NO_MEAN * spread
+    if spread == 0 or trained_so:
+        return []
+    error = NO_MEAN * x.std(axis=(0, 1)) / np.sqrt(nx * ny)
+    what = ""
+    if nf > 1 and (np.abs(x.mean(axis=(0, 1))) <= error).all():
+        what = "the mean of every channel is 0"
+    elif nf > 1 and (np.abs(x.mean(axis=2)) <= NO_MEAN * x.std(axis=2) / np.sqrt(nf)).mean() > 0.5:
+        what = "the mean of every spectrum is 0"
+    elif abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
+        what = "the mean of all voxels is 0"
+    return [f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"] * bool(what)
+
+
+def _means(mean: Compared) -> list[str]:
+    off = mean.below | mean.above
+    if not off.any():
+        return []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.median((mean.found / np.where(mean.below, mean.low, mean.high))[off])
+    side, which = ("least", "below") if mean.below.sum() >= mean.above.sum() else ("largest", "above")
+    cause = "its zero level was changed (means, baselines or modes removed)" if which == "below" else "continuum, an offset"
+    return [
+        f"the mean of {_channels(off)} of {len(off)} (pooled) lies {which} training's, {ratio:.2g} times its {side}: perhaps"
+        f" {cause}, or a sky unlike the simulated ones"
+    ]
+
+
+def _power(power: Compared) -> list[str]:
+    words = []
+    low, high = power.below, power.above
+    if low[:1].any():
+        words.append(f"power on the largest scales is 10^{power.found[0] - power.low[0]:.2g} of the least in training: filtered")
+    if low[-1:].any():
+        less = power.found[-1] - power.low[-1]
+        words.append(f"power on the smallest scales is 10^{less:.2g} of the least in training: smoothed, by a beam perhaps")
+    if high.any():
+        most = (power.found - power.high)[high].max()
+        words.append(f"power up to 10^{most:.2g} times the largest in training: structure that no training map has")
+    return words
+
+
+def _one_point(known: dict[str, Compared]) -> list[str]:
+    words, levels = [], known["quantiles"]
+    for off, side in ((levels.below, "below"), (levels.above, "above")):
+        if off.any():
+            i = int(np.flatnonzero(off)[-1])
+            reach = f"{levels.low[i]:.3g} to {levels.high[i]:.3g}"
+            words.append(
+                f"the {100 * LEVELS[i]:g}th percentile of its values, {levels.found[i]:.3g}, lies {side} all of training's"
+                f" ({reach}): another line brightness, or another kind of noise"
+            )
+    spectra = known["spectrum_spread"]
+    if spectra.below.any() and not words:
+        words.append("spectra differ less than any in training: baselines or modes along frequency were removed")
+    return words
+
+
+def _channels(chosen: np.ndarray) -> str:
+    return f"channel{'s' if chosen.sum() > 1 else ''} {in_words(chosen)}"
