@@ -8,7 +8,13 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-EXTRAS = {"asdf": "formats", "blosc": "formats", "pyarrow": "formats", "sbi": "inference"}  # package: its extra
+EXTRAS = {
+    "asdf": "formats",
+    "blosc": "formats",
+    "pyarrow": "formats",
+    "reproject": "maps",
+    "sbi": "inference",
+}  # package: its extra
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
 

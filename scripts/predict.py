@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Read the luminosity function off your own cube with a trained network: a CSV table, and a figure beside it.
 
-The cube is FITS (axes RA, Dec, frequency; BUNIT uK, K, Jy/sr …) or a limelight maps file or shard. Field, pixels,
-channels, frequencies and unit must be those the network was trained on (`python scripts/describe.py model.pt` shows them);
-a fine cube is summed in blocks as the training maps were. Nothing is added to the cube: its noise should be of a kind that
-the network knows.
+The cube is FITS (axes RA, Dec and FREQ, VRAD, VOPT, VELO or WAVE; BUNIT uK, K, Jy/sr …; .gz, .bz2 and .fz too) or a
+limelight maps file or shard. Field, band, beam and unit must be those the network was trained on (`python
+scripts/describe.py model.pt` shows them). A fine cube is summed in blocks as the training maps were; one on the network's
+own pooled grid is taken as temperatures and turned into such sums. --reproject brings other projections, fields and
+channels onto the network's grid. Nothing is added to the cube: its noise should be of a kind that the network knows.
 
-With --posterior instead of --network the answer has 68 and 95 % intervals, and a verdict whether the cube is like the
-maps of training at all.
+Every network uses the absolute zero level of the map. A cube whose mean was removed, in each channel, each spectrum or
+as a whole, as most pipelines do, gets no answer worth anything.
+
+The cube's values are held against those that the network was trained on (means, spread, noise, zeros, one-point function and
+power). What is off is named on stderr. With --posterior instead of --network the answer has 68 and 95 % intervals, and a
+verdict whether the cube is like the maps of training at all.
 
 columns:
 {columns}
@@ -22,6 +27,8 @@ import argparse
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit import warning
@@ -38,11 +45,17 @@ from limelight.probes.line_intensity.apply import (
     luminosity_function,
     posterior_table,
     prepare_cube,
+    trained,
 )
+from limelight.probes.line_intensity.doubts import doubts
 from limelight.probes.line_intensity.figures.predictions import posterior_figure, prediction
 from limelight.probes.line_intensity.maps.fits import read_cube
+from limelight.probes.line_intensity.maps.read_fits import read_fits
+from limelight.probes.line_intensity.maps.regrid import regrid
 from limelight.training import load_model
 from limelight.training.checkpoint import load_torch
+
+ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
 
 
 def main() -> None:
@@ -56,6 +69,8 @@ def main() -> None:
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
     parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
+    parser.add_argument("--hdu", metavar="NAME|N", help="which HDU of a FITS file (default: its only map)")
+    parser.add_argument("--reproject", action="store_true", help="bring a FITS cube onto the network's grid")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
     parser.add_argument("--output", type=Path, required=True, metavar="LF.csv", help="table; figures stand beside it")
     args = parser.parse_args()
@@ -68,8 +83,7 @@ def main() -> None:
     condemned = warning(read_audit(args.audit), info, args.audit) if args.audit else ""
     if condemned:
         print(f"limelight: warning: {condemned}", file=sys.stderr)
-    cube, geometry = read_cube(args.cube, args.map)
-    table = luminosity_function(module, info, prepare_cube(cube, geometry, info, args.cube))
+    table = luminosity_function(module, info, prepared_cube(args, info))
     outside, bins = bins_outside_training(table, info), len(table["dn"])
     if outside > bins / 5:
         print(
@@ -84,6 +98,26 @@ def main() -> None:
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
+def prepared_cube(args: argparse.Namespace, info: dict) -> np.ndarray:
+    """The cube as the network is to see it (x, y, f); what was done to it, and what is off about it, on stderr."""
+    notes = []
+    if args.reproject:
+        cube, done = regrid(read_fits(args.cube, args.hdu), trained(info).header.geometry, args.cube)
+        notes.append(done)
+    else:
+        cube = read_cube(args.cube, args.map, args.hdu)
+    prepared, done = prepare_cube(cube, info, args.cube)
+    for note in (f"{args.cube}: {cube.source}", *notes, done, ZERO_LEVEL):
+        if note:
+            print(f"limelight: {note}", file=sys.stderr)
+    if "input_ranges" not in info:
+        fix = "train it again with this limelight"
+        print(f"limelight: the model file holds no ranges to judge the cube's values by; {fix}", file=sys.stderr)
+    for doubt in doubts(cube, prepared, info):
+        print(f"limelight: warning: {args.cube}: {doubt}", file=sys.stderr)
+    return prepared
+
+
 def predict_posterior(args: argparse.Namespace) -> None:
     """The answer with intervals: printed, as a table, and as a figure."""
     if args.audit:
@@ -92,8 +126,7 @@ def predict_posterior(args: argparse.Namespace) -> None:
         import sbi.neural_nets.net_builders  # noqa: F401 - seconds of Python's time, not of the posterior's
     start = time.perf_counter()
     posterior = load_posterior(args.posterior)
-    cube, geometry = read_cube(args.cube, args.map)
-    table, p = posterior_table(posterior, prepare_cube(cube, geometry, posterior.info, args.cube))
+    table, p = posterior_table(posterior, prepared_cube(args, posterior.info))
     seconds = time.perf_counter() - start
     print(in_lines(table))
     print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {how_unlike(p)}", file=sys.stderr)

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from limelight.probes.line_intensity.config import Noise
 from limelight.probes.line_intensity.maps.cube import Cube, in_words
+from limelight.probes.line_intensity.maps.instrument import noise_sigma, pooled_sigma
+from limelight.probes.line_intensity.shards import grid_of
 from limelight.summaries.inputs import LEVELS, input_statistics, noise_level
 
 MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
 NO_MEAN = 0.02  # of the error that white noise of the map's own spread gives a mean: so near to 0 no mean is by chance
 REPEATED = 0.01  # share of the voxels that one value other than 0 may have
+FAR = 3.0  # standard deviations of the others, beyond which such a value is none of them
 MORE_ZEROS = 0.005  # share of a channel
 OUTLIER = 3.0  # times the usual noise of a channel
 FACTORS = {
@@ -74,8 +78,9 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
-    words = [*zeros, *_noise(cube, known["channel_noise"], known["channel_spread"])]
-    words += _no_zero_level(prepared, known) or ([] if words else _means(known["channel_mean"]))
+    words = [*zeros, *_no_zero_level(prepared, known)]
+    words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
+    words = words or _means(known["channel_mean"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
 
@@ -104,8 +109,10 @@ def _filled(cube: Cube) -> list[str]:
         )
     low, high = values.min(), values.max()
     for value in {v for v in (low, high) if v < 0 or (v == high and v > 0)}:
-        share = float((values == value).mean())
-        if share > REPEATED and values.size * share > 10:
+        same = values == value
+        share, others = float(same.mean()), values[~same]
+        far = len(others) > 0 and abs(value - others.mean()) > FAR * others.std()
+        if share > REPEATED and values.size * share > 10 and far:
             cause = "a fill value" if value < 0 else "saturated or clipped, or a fill value"
             words.append(f"{100 * share:.2g} % of the voxels are exactly {value:.6g} {cube.unit}: {cause}")
     return words
@@ -119,15 +126,16 @@ def _zeros(zeros: Compared) -> list[str]:
     where = "every channel" if many.all() else f"{_channels(many)} of {len(many)} (pooled)"
     return [
         f"{100 * share:.2g} % of the voxels of {where} are exactly 0 (in training at most {100 * usual:.2g} %): gaps were"
-        " filled with zeros"
+        " filled with zeros, or it is a simulated map without noise"
     ]
 
 
 def _scale(known: dict[str, Compared], geometry: dict) -> list[str]:
     """A wrong factor on all values."""
-    spread = known["channel_spread"]
+    spread, mean = known["channel_spread"], known["channel_mean"]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = float(np.median(spread.found / spread.middle))
+        of_means = float(np.median(mean.found / mean.middle))
     off = (spread.below | spread.above).mean() > 0.5
     if not (off and 0 < ratio < np.inf):
         return []
@@ -137,14 +145,17 @@ def _scale(known: dict[str, Compared], geometry: dict) -> list[str]:
     line = f"the values spread {ratio:.2g} times as far as is usual in training: "
     if abs(np.log10(ratio / nearest)) < 0.75:
         return [line + f"probably {candidates[nearest]}; check BUNIT"]
-    if spread.below.mean() > 0.5 and abs(np.log10(ratio * summed)) < 0.35 and summed > 4:
-        cause = f"means of voxels, where training maps are sums of {summed} (drop LLPOOLPX and LLPOOLCH: it is then summed)"
+    both_low = max(abs(np.log10(max(one, 1e-30) * summed)) for one in (ratio, of_means)) < 0.35
+    if spread.below.mean() > 0.5 and both_low and summed > 4:
+        cause = (
+            f"means of voxels, where training maps are sums of {summed} (drop LLPOOLPX and LLPOOLCH: it is then summed)"
+        )
         return [line + f"probably {cause}"]
     return []
 
 
-def _noise(cube: Cube, noise: Compared, spread: Compared) -> list[str]:
-    """Loud channels, noise beyond that of training, or too little of it."""
+def _noise(cube: Cube, noise: Compared, spread: Compared, info: dict, quiet: bool) -> list[str]:
+    """Loud channels, noise beyond that of training, or, unless zeros explain it (quiet), too little of it."""
     loud = noise.above | (spread.above & ~noise.below)
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.maximum(noise.found / noise.high, np.where(spread.above, spread.found / spread.high, 0))
@@ -154,18 +165,28 @@ def _noise(cube: Cube, noise: Compared, spread: Compared) -> list[str]:
         named = f"{_channels(bad)} of {n}" if 0 < bad.sum() <= n / 2 else f"{_channels(loud)} of {len(loud)} (pooled)"
         return [f"{named}: {times[loud].max():.2g} times as loud as any in training: bad data, or a bright spike"]
     if noise.above.mean() > 0.5:
-        return [
-            f"noise {np.median(noise.found / noise.high):.2g} times the loudest of training: use a network that was trained"
-            " with this noise"
-        ]
-    if noise.below.mean() > 0.5:
+        return [_too_loud(noise, info)]
+    if noise.below.mean() > 0.5 and not quiet:
         with np.errstate(divide="ignore"):
             times = np.median(noise.found / noise.low)
         return [
-            f"neighbouring pixels differ {times:.2g} times as much as they do at least in training: smoothed (a beam that the"
-            " training maps do not have, or a resampled map), or noise was removed"
+            f"neighbouring pixels differ {times:.2g} times as much as in the smoothest training map: smoothed (a beam that"
+            " the training maps lack, or a resampled map), or noise was removed"
         ]
     return []
+
+
+def _too_loud(noise: Compared, info: dict) -> str:
+    geometry, observation = info["header"]["geometry"], info["observation"]
+    grid, _ = grid_of(geometry)
+    level = np.median(noise.found / pooled_sigma(grid))
+    times = np.median(noise.found / noise.high)
+    settings = [Noise.model_validate(setting) for setting in observation["noise"].values()]
+    loudest = max(noise_sigma(setting, observation["instrument"], grid)[1] for setting in settings)
+    return (
+        f"noise of {level:.3g} µK per fine voxel, where the network was trained with at most {loudest:.3g}: {times:.2g}"
+        " times the roughest of its maps; use a network that was trained with this noise"
+    )
 
 
 def _no_zero_level(prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
@@ -183,7 +204,9 @@ def _no_zero_level(prepared: np.ndarray, known: dict[str, Compared] | None) -> l
         what = "the mean of every spectrum is 0"
     elif abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
         what = "the mean of all voxels is 0"
-    return [f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"] * bool(what)
+    return [
+        f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"
+    ] * bool(what)
 
 
 def _means(mean: Compared) -> list[str]:
@@ -193,7 +216,9 @@ def _means(mean: Compared) -> list[str]:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.median((mean.found / np.where(mean.below, mean.low, mean.high))[off])
     side, which = ("least", "below") if mean.below.sum() >= mean.above.sum() else ("largest", "above")
-    cause = "its zero level was changed (means, baselines or modes removed)" if which == "below" else "continuum, an offset"
+    cause = (
+        "its zero level was changed (means, baselines or modes removed)" if which == "below" else "continuum, an offset"
+    )
     return [
         f"the mean of {_channels(off)} of {len(off)} (pooled) lies {which} training's, {ratio:.2g} times its {side}: perhaps"
         f" {cause}, or a sky unlike the simulated ones"
@@ -204,10 +229,14 @@ def _power(power: Compared) -> list[str]:
     words = []
     low, high = power.below, power.above
     if low[:1].any():
-        words.append(f"power on the largest scales is 10^{power.found[0] - power.low[0]:.2g} of the least in training: filtered")
+        words.append(
+            f"power on the largest scales is 10^{power.found[0] - power.low[0]:.2g} of the least in training: filtered"
+        )
     if low[-1:].any():
         less = power.found[-1] - power.low[-1]
-        words.append(f"power on the smallest scales is 10^{less:.2g} of the least in training: smoothed, by a beam perhaps")
+        words.append(
+            f"power on the smallest scales is 10^{less:.2g} of the least in training: smoothed, by a beam perhaps"
+        )
     if high.any():
         most = (power.found - power.high)[high].max()
         words.append(f"power up to 10^{most:.2g} times the largest in training: structure that no training map has")

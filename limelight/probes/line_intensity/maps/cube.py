@@ -12,7 +12,9 @@ from limelight.probes.line_intensity.maps.pooling import pool
 
 SQUARE = 1e-3  # relative: by how much the sides of a pixel, or the widths of channels, may differ
 CURVED = 0.02  # relative: by how much pixels may differ in size over the field
-SAME_BEAM = 0.2  # of the pooled pixel's own variance, and of the beam's: a smaller difference in variance changes little
+SAME_BEAM = (
+    0.2  # of the pooled pixel's own variance, and of the beam's: a smaller difference in variance changes little
+)
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,7 @@ def upright(cube: Cube, where: object) -> Cube:
     flips = tuple(np.flatnonzero([steps[0, 0] < 0, steps[1, 1] < 0, widths[0] < 0]))
     values, missing = (None if one is None else np.ascontiguousarray(np.flip(one, flips)) for one in (values, missing))
     pixel_deg = (float(sides[0]), float(sides[1]))
-    return replace(
-        cube, values=values, missing=missing, pixel_deg=pixel_deg, freq_edges_ghz=np.sort(edges), sky=None
-    )
+    return replace(cube, values=values, missing=missing, pixel_deg=pixel_deg, freq_edges_ghz=np.sort(edges), sky=None)
 
 
 def pool_as_trained(cube: Cube, trained: dict) -> tuple[np.ndarray, dict, str]:

@@ -114,6 +114,8 @@ def read_cube(path: str | Path, index: int = 0, hdu: str | None = None) -> Cube:
             raise problem(path, f"--map {index} of a FITS file", "--hdu for FITS, --map for HDF5", "give the other")
         return upright(read_fits(path, hdu), path)
     if hdu is not None:
-        raise problem(path, f"--hdu {hdu} of a file that is no FITS", "--hdu for FITS, --map for HDF5", "give the other")
+        raise problem(
+            path, f"--hdu {hdu} of a file that is no FITS", "--hdu for FITS, --map for HDF5", "give the other"
+        )
     with _opened(path) as (_, _, read, grid, beam):
         return cube_of(read(index), grid, beam, f"map {index}")

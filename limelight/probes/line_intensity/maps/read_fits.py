@@ -94,7 +94,9 @@ def choose_hdu(hdus: fits.HDUList, asked: str | None, path: object) -> int:
             fix = "give the map itself, or say --hdu if this is it"
             raise problem(path, f"only {listed}", "a map, not its noise, weights or mask", fix)
         if len(chosen) > 1 and chosen[0] != 0:
-            raise problem(path, f"several cubes ({listed})", "to know which is the map", "say which: --hdu NAME or number")
+            raise problem(
+                path, f"several cubes ({listed})", "to know which is the map", "say which: --hdu NAME or number"
+            )
     hdu = hdus[chosen[0]]
     voxels = int(np.prod([int(hdu.header[f"NAXIS{i + 1}"]) for i in range(hdu.header["NAXIS"])], dtype=float))
     if voxels > MOST_VOXELS:

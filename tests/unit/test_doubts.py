@@ -1,0 +1,173 @@
+"""What is off about a cube is named; sound maps pass."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from limelight.probes.line_intensity.config import LineNetwork, Noise
+from limelight.probes.line_intensity.doubts import doubts
+from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import load_instrument, noise_sigma
+from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.probes.line_intensity.presentation import line_presentation
+from limelight.probes.line_intensity.settings import LineObservation
+from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.targets import line_target
+from limelight.summaries.inputs import input_statistics, noise_level, ranges
+
+GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
+NOISE = {"none": Noise(sigma_uk=0), "loud": Noise(sigma_uk=2.0)}
+SUMMED = 8  # fine voxels in a pooled one
+LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 7}
+
+
+def painted(n: int, seed: int) -> np.ndarray:
+    """Fine maps (n, x, y, f) of clustered light, as bright as they please within some ten per cent."""
+    rng = np.random.default_rng(seed)
+    white = rng.normal(size=(n, *GRID.shape))
+    smooth = gaussian_filter(white, (0, 2, 2, 0.5), mode="wrap")
+    field = smooth / smooth.std() + 0.7 * rng.normal(size=white.shape)
+    return (10 ** rng.normal(0, 0.05, (n, 1, 1, 1)) * np.exp(field)).astype(np.float32)
+
+
+class Study:
+    """Maps shown as a network of this noise would be in training."""
+
+    def __init__(self, noise=NOISE) -> None:
+        instrument, header = load_instrument("comap"), line_header(GRID, 0.0, LABELS, {})
+        network = LineNetwork(architecture="limelight", line_models=["li10"], noise=list(noise))
+        target = line_target("dn", "log10_1p", (), header)
+        observation = LineObservation(instrument, noise, None, None)
+        self.presentation = line_presentation(network, observation, header, target).bare()
+        self.info = {
+            "header": asdict(header),
+            "observation": {"noise": {key: one.model_dump() for key, one in noise.items()}, "instrument": instrument},
+            "input_ranges": ranges([input_statistics(self.shown(500, 0))]),
+        }
+
+    def shown(self, n: int, seed: int) -> torch.Tensor:
+        """(n, 1, x, y, f) in µK, pooled, with noise."""
+        maps = torch.as_tensor(pool(painted(n, seed), 2, 2))[:, None]
+        return self.presentation.observe(maps, torch.Generator().manual_seed(seed))
+
+    def doubts(self, fine: np.ndarray) -> list[str]:
+        """Of a fine cube."""
+        cube = cube_of(fine.astype(np.float32), replace(GRID, pool_pixels=1, pool_channels=1), 0.0)
+        return doubts(cube, pool_as_trained(cube, self.info["header"]["geometry"])[0], self.info)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study()
+
+
+@pytest.fixture(scope="module")
+def fine():
+    """A fine map that training has not seen."""
+    return painted(1, 77)[0]
+
+
+def test_sound_maps_hardly_ever_alarm(study):
+    n, alarms = 1000, []
+    for one in study.shown(n, 1)[:, 0].numpy():
+        alarms += doubts(cube_of(one, GRID, 0.0), one, study.info)
+    assert len(alarms) <= 0.01 * n, alarms
+
+
+def rim(cube, width):
+    cube = cube.copy()
+    cube[:width], cube[-width:], cube[:, :width], cube[:, -width:] = 0, 0, 0, 0
+    return cube
+
+
+def changed(cube, channels, value):
+    cube = cube.copy()
+    cube[:, :, channels] = value
+    return cube
+
+
+def noisy(cube, sigma, channels=slice(None)):
+    cube = cube.copy()
+    cube[:, :, channels] += np.random.default_rng(0).normal(0, sigma, cube[:, :, channels].shape)
+    return cube
+
+
+def holes(cube):
+    cube = cube.copy()
+    cube[8:16, 8:16] = 0
+    return cube
+
+
+def filled(cube, value):
+    cube = cube.copy()
+    cube[8:16, 8:16] = value
+    return cube
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: rim(c, 2), "a zero-filled rim, up to 2 of 32 pixels wide (23 % of the pixels)"),
+        (
+            lambda c: np.where(np.arange(32)[:, None, None] < 31, c, 0),
+            "a zero-filled rim, up to 1 of 32 pixels wide (3.1 %",
+        ),
+        (holes, "exactly 0 (in training at most"),
+        (lambda c: changed(c, slice(2, 4), 0), "channels 3-4 of 8 are zero-filled"),
+        (lambda c: changed(c, 4, 0), "channel 5 of 8 are zero-filled"),
+        (lambda c: changed(c, 4, 7.5), "channel 5 of 8 are filled with one value"),
+        (lambda c: filled(c, -999), "6.2 % of the voxels are exactly -999 uK: a fill value"),
+        (lambda c: filled(c, 65535), "exactly 65535 uK: saturated or clipped"),
+        (lambda c: noisy(c, 300, 6), "channel 7 of 8: "),
+        (lambda c: noisy(c, 20), "the network was trained with at most 2:"),
+        (lambda c: noisy(c, 1) - noisy(c, 1).mean((0, 1)), "the mean of every channel is 0"),
+        (lambda c: c - c.mean((0, 1)), "the mean of every channel is 0"),
+        (lambda c: c - c.mean(2, keepdims=True), "the mean of every spectrum is 0"),
+        (lambda c: c - c.mean(), "the mean of all voxels is 0"),
+        (lambda c: 1e6 * c, "a unit that is wrong by 1e6"),
+        (lambda c: 1e-6 * c, "a unit that is wrong by 1e6"),
+        (lambda c: 1e-3 * noisy(c, 1), "a unit that is wrong by 1e3"),
+        (lambda c: gaussian_filter(c, (3, 3, 0), mode="wrap"), "smoothed"),
+        (lambda c: c + 50, "above training's"),
+        (lambda c: c - 50, "below training's"),
+        (lambda c: 0 * c + 3, "there is no map in it"),
+    ],
+)
+def test_what_is_off_is_named(study, fine, change, says):
+    assert study.doubts(fine) == []
+    found = study.doubts(change(fine))
+    assert any(says in one for one in found), found
+    assert not any("\n" in one for one in found)
+
+
+def test_pooled_means_instead_of_sums_are_named(study, fine):
+    pooled = pool(fine, 2, 2) / SUMMED
+    found = doubts(cube_of(pooled, GRID, 0.0), pooled, study.info)
+    assert len(found) == 1
+    assert "sums of 8" in found[0]
+
+
+def test_a_clean_map_for_a_network_of_noisy_ones(fine):
+    study = Study({"loud": Noise(sigma_uk=20.0)})
+    assert "noise was removed" in study.doubts(fine)[0]
+    assert study.doubts(noisy(fine, 20.0)) == []
+
+
+def test_older_model_files_are_judged_by_what_needs_no_training_maps(study, fine):
+    info = {key: value for key, value in study.info.items() if key != "input_ranges"}
+    cube = cube_of(rim(fine, 4), replace(GRID, pool_pixels=1, pool_channels=1), 0.0)
+    prepared = pool_as_trained(cube, info["header"]["geometry"])[0]
+    assert "zero-filled rim" in doubts(cube, prepared, info)[0]
+    removed = prepared - prepared.mean((0, 1))
+    assert "zero level" in doubts(cube_of(removed, GRID, 0.0), removed, info)[0]
+
+
+def test_noise_level_is_that_of_the_noise_and_not_of_a_few_sources():
+    x = 3 * torch.randn(2, 64, 64, 4, generator=torch.Generator().manual_seed(1))
+    x[:, ::16, ::16] += 1000
+    assert noise_level(x).numpy() == pytest.approx(3, rel=0.15)
+    assert noise_sigma(NOISE["loud"], load_instrument("comap"), GRID) == (2.0, 2.0)
