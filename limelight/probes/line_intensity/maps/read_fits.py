@@ -66,6 +66,10 @@ def _name(hdu) -> str:
     return " ".join(str(hdu.header.get(key, "")).strip() for key in ("EXTNAME", "BTYPE")).strip()
 
 
+def _extname(hdu) -> str:
+    return str(hdu.header.get("EXTNAME", "")).strip().lower()
+
+
 def _words(hdus: fits.HDUList, number: int) -> str:
     name = _name(hdus[number])
     return f"HDU {number}" + (f" '{name}'" if name else "") + f" of {len(hdus)}"
@@ -81,7 +85,7 @@ def choose_hdu(hdus: fits.HDUList, asked: str | None, path: object) -> int:
     cubes = [number for number, hdu in enumerate(hdus) if _is_cube(hdu)]
     listed = "; ".join(_words(hdus, number) for number in cubes)
     if asked is not None:
-        chosen = [number for number in cubes if asked in (str(number), str(hdus[number].header.get("EXTNAME", "")))]
+        chosen = [number for number in cubes if asked.lower() in (str(number), _extname(hdus[number]))]
         if len(chosen) != 1:
             raise problem(f"{path}: --hdu", f"'{asked}'", f"one of the cubes ({listed or 'none'})", "name one of them")
     else:
@@ -107,7 +111,7 @@ def choose_hdu(hdus: fits.HDUList, asked: str | None, path: object) -> int:
 def _mask(hdus: fits.HDUList, number: int, path: object) -> np.ndarray | None:
     """The extension MASK that belongs to a cube, where there is one."""
     for hdu in hdus:
-        if str(hdu.header.get("EXTNAME", "")).upper() == "MASK" and hdu is not hdus[number] and hdu.is_image:
+        if _extname(hdu) == "mask" and hdu is not hdus[number] and hdu.is_image:
             mask, shape = np.asarray(hdu.data), hdus[number].shape
             if mask.size and mask.shape != shape[-mask.ndim :]:
                 found = f"a MASK of shape {mask.shape} for a cube of {shape}"
