@@ -50,7 +50,7 @@ from limelight.probes.line_intensity.apply import (
 from limelight.probes.line_intensity.doubts import doubts
 from limelight.probes.line_intensity.figures.predictions import posterior_figure, prediction
 from limelight.probes.line_intensity.maps.fits import read_cube
-from limelight.probes.line_intensity.maps.read_fits import read_fits
+from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
 from limelight.probes.line_intensity.maps.regrid import regrid
 from limelight.training import load_model
 from limelight.training.checkpoint import load_torch
@@ -101,6 +101,8 @@ def main() -> None:
 def prepared_cube(args: argparse.Namespace, info: dict) -> np.ndarray:
     """The cube as the network is to see it (x, y, f); what was done to it, and what is off about it, on stderr."""
     notes = []
+    if args.reproject and not is_fits(args.cube):
+        raise problem("--reproject", f"{args.cube}, which is no FITS", "a FITS cube", "leave it out")
     if args.reproject:
         cube, done = regrid(read_fits(args.cube, args.hdu), trained(info).header.geometry, args.cube)
         notes.append(done)

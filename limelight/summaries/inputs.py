@@ -47,20 +47,25 @@ def input_statistics(inputs: Tensor) -> dict[str, Tensor]:
     """Statistics of data (b, channels, *axes), (b, k) float32 each, in the data's own unit; the first two axes are the sky.
 
     channel_mean, channel_spread, channel_noise and channel_zeros (the share of exact zeros) of each of the channels and
-    further axes taken together; quantiles of all values at LEVELS; sky_power (log10); spectrum_spread: of the means
-    along the channels, over the sky.
+    further axes taken together; quantiles of all values at LEVELS; sky_power (log10) and power_slope, the same less that of
+    the smallest scale; relative_spread, log10 of the channels' over their median; spectrum_spread: of the means along the
+    channels, over the sky.
     """
     x = sky_and_channels(inputs.float())
     flat = x.flatten(1, 2)
     ordered = x.flatten(1).sort(dim=1).values
     places = [round(level * (ordered.shape[1] - 1)) for level in LEVELS]
+    spread, power = flat.std(dim=1, correction=0), sky_power(x)
+    of_usual = spread.clamp(min=1e-30) / spread.median(dim=1, keepdim=True).values.clamp(min=1e-30)
     return {
         "channel_mean": flat.mean(dim=1),
-        "channel_spread": flat.std(dim=1, correction=0),
+        "channel_spread": spread,
         "channel_noise": noise_level(x),
         "channel_zeros": (flat == 0).float().mean(dim=1),
         "quantiles": ordered[:, places],
-        "sky_power": sky_power(x),
+        "sky_power": power,
+        "power_slope": power[:, :-1] - power[:, -1:],
+        "relative_spread": of_usual.log10(),
         "spectrum_spread": x.mean(dim=3).flatten(1).std(dim=1, correction=0, keepdim=True),
     }
 

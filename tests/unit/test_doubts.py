@@ -102,6 +102,13 @@ def holes(cube):
     return cube
 
 
+def high_passed(cube):
+    """Large scales taken away, all means kept, as a scan's filter might."""
+    waves = np.fft.fft2(cube, axes=(0, 1))
+    k = np.hypot(np.fft.fftfreq(32)[:, None], np.fft.fftfreq(32)[None])
+    return np.fft.ifft2(np.where(((k > 0) & (k < 4 / 32))[..., None], 0, waves), axes=(0, 1)).real
+
+
 def filled(cube, value):
     cube = cube.copy()
     cube[8:16, 8:16] = value
@@ -127,11 +134,15 @@ def filled(cube, value):
         (lambda c: noisy(c, 1) - noisy(c, 1).mean((0, 1)), "the mean of every channel is 0"),
         (lambda c: c - c.mean((0, 1)), "the mean of every channel is 0"),
         (lambda c: c - c.mean(2, keepdims=True), "the mean of every spectrum is 0"),
+        (lambda c: c - np.median(c, (0, 1)), "the median of every channel is 0"),
+        (lambda c: changed(c, slice(2, 4), 2 * c[:, :, 2:4]), "channel 2 of 4 (pooled) spread"),
+        (high_passed, "filtered"),
         (lambda c: c - c.mean(), "the mean of all voxels is 0"),
         (lambda c: 1e6 * c, "a unit that is wrong by 1e6"),
         (lambda c: 1e-6 * c, "a unit that is wrong by 1e6"),
         (lambda c: 1e-3 * noisy(c, 1), "a unit that is wrong by 1e3"),
         (lambda c: gaussian_filter(c, (3, 3, 0), mode="wrap"), "smoothed"),
+        (lambda c: gaussian_filter(c, (1.5, 1.5, 0), mode="wrap"), "smoothed"),
         (lambda c: c + 50, "above training's"),
         (lambda c: c - 50, "below training's"),
         (lambda c: 0 * c + 3, "there is no map in it"),

@@ -1,6 +1,8 @@
 """Posteriors on toy maps, end to end: trained, written, read, drawn, checked; the same bytes again; strange maps found."""
 
 import copy
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +11,10 @@ import torch
 from judging_toys import judging, posterior_of
 from training_toys import BINS, DATASET, EDGES, GRID, LABELS, PROBE, SHAPE, made_rows, settings
 
-from limelight.data.shard import Rows
+from limelight.data.shard import Rows, write_shard
 from limelight.errors import LimelightError
 from limelight.figures.style import save
+from limelight.files import ROOT
 from limelight.inference import calibration
 from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
@@ -247,6 +250,26 @@ def test_a_cube_is_answered_with_intervals_and_a_verdict(tmp_path, mixture, data
     assert len(in_lines(table).splitlines()) == 6
     save(posterior_figure(table, "a cube"), tmp_path / "lf.csv")
     assert (tmp_path / "lf.pdf").stat().st_size > 1000
+
+
+def test_predict_names_what_is_off_about_a_cube_in_this_mode_too(tmp_path, mixture, data):
+    sound = data[2].x[0, 0]
+    rows = {name: getattr(data[2], name)[:2] for name in ("x", "theta", "group", "dataset")}
+    x = np.stack([sound, sound - sound.mean((0, 1))])[:, None]
+    tables = {name: {key: v[:2] for key, v in getattr(data[2], name).items()} for name in ("y", "rows")}
+    write_shard(tmp_path / "two.h5", replace(data[2], **{**rows, "x": x}, **tables, examples={}), {})
+    said = []
+    for number in ("0", "1"):
+        command = [sys.executable, ROOT / "scripts" / "predict.py", "--posterior", mixture[0], "--map", number]
+        command += ["--cube", tmp_path / "two.h5", "--output", tmp_path / "lf.csv"]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stderr)
+    assert "absolute zero level" in said[0]
+    assert "two.h5: map 0" in said[0]
+    assert "the mean of every channel is 0" not in said[0]
+    assert "warning" in said[1]
+    assert "the mean of every channel is 0" in said[1]
 
 
 def test_replicated_statistics_follow_the_counts(mixture):

@@ -30,7 +30,9 @@ from limelight.probes.line_intensity.apply import (
 from limelight.probes.line_intensity.maps.cube import cube_of
 from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.shards import line_header
+from limelight.summaries.inputs import input_statistics, ranges
 from limelight.training import load_model
 from limelight.training.checkpoint import save_model
 
@@ -266,6 +268,65 @@ def test_the_script_by_hand(model, cube, tmp_path):
     assert done.stderr.count("\n") == 1
     assert "as the network was trained" in done.stderr
     assert not (tmp_path / "x.csv").exists()
+
+
+def judged_model(folder: Path, cubes: list[np.ndarray]) -> Path:
+    """A model file that holds what its training maps ranged over."""
+    pooled = torch.as_tensor(np.stack([block_sums(cube) for cube in cubes])).float()[:, None]
+    content = {**model_content(), "input_ranges": ranges([input_statistics(pooled)])}
+    content["observation"]["instrument"] = load_instrument("comap")
+    save_model(folder / "judged.pt", content, provenance({}, 1))
+    return folder / "judged.pt"
+
+
+def test_the_script_names_what_is_off_and_what_it_read(model, tmp_path):
+    rng = np.random.default_rng(3)
+    cubes = [rng.lognormal(0, 1, GRID.shape).astype(np.float32) for _ in range(60)]
+    judged = judged_model(tmp_path, cubes[:59])
+    removed = cubes[59] - cubes[59].mean((0, 1))
+    paths = {name: tmp_path / f"{name}.fits" for name in ("sound", "removed")}
+    for path, values in zip(paths.values(), (cubes[59], removed), strict=True):
+        write_fits(path, values)
+
+    def said(network: Path, cube: Path) -> list[str]:
+        done = run("predict.py", "--network", network, "--cube", cube, "--output", tmp_path / "lf.csv")
+        assert done.returncode == 0, done.stderr
+        return done.stderr.splitlines()
+
+    sound = said(judged, paths["sound"])
+    assert sound[0].endswith("sound.fits: HDU 0 of 1")
+    assert "absolute zero level" in sound[1]
+    assert not any("sound.fits: " in line for line in sound[2:] if "warning" in line)
+    assert any(
+        "warning" in line and "the mean of every channel is 0" in line for line in said(judged, paths["removed"])
+    )
+    older = said(model, paths["removed"])
+    assert any("holds no ranges to judge the cube's values by" in line for line in older)
+    assert any("the mean of every channel is 0" in line for line in older)
+
+
+def test_the_script_reprojects_on_request(model, tmp_path):
+    rng = np.random.default_rng(3)
+    cube = np.repeat(np.repeat(rng.lognormal(0, 1, (20, 20, 8)), 2, axis=0), 2, axis=1).astype(np.float32)
+    wide = write_fits(
+        tmp_path / "wide.fits", cube, CRPIX1=20.5, CRPIX2=20.5
+    )  # 40 pixels of which the middle 32 are wanted
+    output = tmp_path / "lf.csv"
+    done = run("predict.py", "--network", model, "--cube", wide, "--output", output)
+    assert done.returncode == 1
+    assert "size_deg" in done.stderr
+    done = run("predict.py", "--network", model, "--cube", wide, "--output", output, "--reproject")
+    assert done.returncode == 0, done.stderr
+    assert "regridded about RA 0.0000°" in done.stderr
+    cut = write_fits(tmp_path / "cut.fits", cube[4:36, 4:36], CRPIX1=16.5, CRPIX2=16.5)
+    expected = tmp_path / "cut.csv"
+    assert run("predict.py", "--network", model, "--cube", cut, "--output", expected).returncode == 0
+    for mine, other in zip(read_csv(output), read_csv(expected), strict=True):
+        assert float(mine["dn"]) == pytest.approx(float(other["dn"]), rel=1e-3)
+    shard = make_files(tmp_path)[1]
+    done = run("predict.py", "--network", model, "--cube", shard, "--output", output, "--reproject")
+    assert done.stderr.count("\n") == 1
+    assert "--reproject" in done.stderr
 
 
 def test_describe_knows_its_own_files_and_refuses_others(model, tmp_path):

@@ -70,7 +70,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
         Of load_model. Without input_ranges, as older model files are, only what needs no comparison is found.
     """
     if "input_ranges" not in info:
-        return [*_filled(cube), *_no_zero_level(prepared, None)]
+        return [*_filled(cube), *_no_zero_level(cube, prepared, None)]
     found = input_statistics(torch.as_tensor(prepared, dtype=torch.float32)[None, None])
     ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
     known = {name: compared(found[name][0].numpy(), ranges[name]) for name in ranges if name in found}
@@ -78,8 +78,9 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
-    words = [*zeros, *_no_zero_level(prepared, known)]
+    words = [*zeros, *_no_zero_level(cube, prepared, known)]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
+    words = words or _shape(known)
     words = words or _means(known["channel_mean"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
@@ -189,8 +190,8 @@ def _too_loud(noise: Compared, info: dict) -> str:
     )
 
 
-def _no_zero_level(prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
-    """Means that are exactly 0."""
+def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
+    """Means, or medians, that are exactly 0."""
     x = prepared.astype(np.float64)
     spread, (nx, ny, nf) = x.std(), x.shape
     trained_so = known is not None and np.abs(known["channel_mean"].high).max() < NO_MEAN * spread
@@ -204,6 +205,9 @@ def _no_zero_level(prepared: np.ndarray, known: dict[str, Compared] | None) -> l
         what = "the mean of every spectrum is 0"
     elif abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
         what = "the mean of all voxels is 0"
+    elif (cube.values == 0).mean() < 0.1:
+        medians = np.abs(np.median(cube.values, axis=(0, 1)))
+        what = "the median of every channel is 0" if medians.max() < 1e-5 * cube.values.std() else ""
     return [
         f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"
     ] * bool(what)
@@ -225,22 +229,38 @@ def _means(mean: Compared) -> list[str]:
     ]
 
 
-def _power(power: Compared) -> list[str]:
-    words = []
-    low, high = power.below, power.above
-    if low[:1].any():
+def _shape(known: dict[str, Compared]) -> list[str]:
+    """Channels beside one another, and the power of large scales over that of the smallest."""
+    words, slope, channels = [], known["power_slope"], known["relative_spread"]
+    if channels.above.any():
+        times = 10 ** channels.found[channels.above].max()
         words.append(
-            f"power on the largest scales is 10^{power.found[0] - power.low[0]:.2g} of the least in training: filtered"
+            f"{_channels(channels.above)} of {len(channels.found)} (pooled) spread {times:.2g} times as far as the usual one"
+            f" (in training up to {10 ** channels.high[channels.above].max():.2g}): calibration, or a bright spike"
         )
-    if low[-1:].any():
-        less = power.found[-1] - power.low[-1]
+    if slope.above.any():
+        most = (slope.found - slope.high)[slope.above].max()
         words.append(
-            f"power on the smallest scales is 10^{less:.2g} of the least in training: smoothed, by a beam perhaps"
+            f"power on the smallest scales is low beside the larger ones, by 10^{most:.2g} more than in any training map:"
+            " smoothed, by a beam perhaps, or drifts along the scan"
         )
-    if high.any():
-        most = (power.found - power.high)[high].max()
-        words.append(f"power up to 10^{most:.2g} times the largest in training: structure that no training map has")
+    elif slope.below.any():
+        least = (slope.low - slope.found)[slope.below].max()
+        words.append(
+            f"power on large scales is low beside the smallest, by 10^{least:.2g} more than in any training map: filtered"
+            " (scan high-pass, modes removed)"
+        )
     return words
+
+
+def _power(power: Compared) -> list[str]:
+    if power.above.any():
+        most = (power.found - power.high)[power.above].max()
+        return [f"power up to 10^{most:.2g} times the largest in training: structure that no training map has"]
+    if power.below.any():
+        least = (power.found - power.low)[power.below].min()
+        return [f"power down to 10^{least:.2g} times the least in training: a fainter or a smoothed map"]
+    return []
 
 
 def _one_point(known: dict[str, Compared]) -> list[str]:
