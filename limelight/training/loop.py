@@ -47,7 +47,8 @@ from limelight.training.signals import Stopped, stop_signals
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
 CALIBRATION_ROWS = 128  # shown, before the first step, to a network that takes a scale from its inputs
-INPUTS_JUDGED = 1024  # presentations whose plain statistics the model file holds the ranges of
+INPUTS_JUDGED = 1024  # presentations at most whose plain statistics the model file holds the ranges of
+EACH_JUDGED = 4  # times at most that a row is among them
 CHECK_LOSS_EVERY = 10  # steps; asking a GPU for the loss makes it wait
 HISTORY_COLUMNS = (
     "epoch",
@@ -369,7 +370,8 @@ def input_ranges(run: Run) -> dict[str, Tensor]:
     Symmetries alone move the data: a blank row among them would hide what data of zeros look like.
     """
     shown = run.presentation.unaltered().bare()
-    rows, found = torch.linspace(0, len(run.data) - 1, INPUTS_JUDGED).long(), []
+    n, found = len(run.data), []
+    rows = torch.linspace(0, n - 1, min(INPUTS_JUDGED, EACH_JUDGED * n)).round().long()
     for i, some in enumerate(rows.split(40)):  # one batch at a time: data may be large
         found.append(input_statistics(present(run.data, some, shown, run.random("input ranges", i))[0]))
     return ranges(found)
