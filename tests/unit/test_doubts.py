@@ -135,7 +135,7 @@ def filled(cube, value):
         (lambda c: c - c.mean((0, 1)), "the mean of every channel is 0"),
         (lambda c: c - c.mean(2, keepdims=True), "the mean of every spectrum is 0"),
         (lambda c: c - np.median(c, (0, 1)), "the median of every channel is 0"),
-        (lambda c: changed(c, slice(2, 4), 2 * c[:, :, 2:4]), "channel 2 of 4 (pooled) spread"),
+        (lambda c: changed(c, slice(2, 4), 3 * c[:, :, 2:4]), "the mean of channel 2 of 4 (pooled) lies above"),
         (high_passed, "filtered"),
         (lambda c: c - c.mean(), "the mean of all voxels is 0"),
         (lambda c: 1e6 * c, "a unit that is wrong by 1e6"),
@@ -166,6 +166,17 @@ def test_a_clean_map_for_a_network_of_noisy_ones(fine):
     study = Study({"loud": Noise(sigma_uk=20.0)})
     assert "noise was removed" in study.doubts(fine)[0]
     assert study.doubts(noisy(fine, 20.0)) == []
+
+
+def test_one_loud_channel_shows_beside_the_others():
+    """Twice as bright as it should be, within the range that the brightness of training maps has."""
+    study = Study({"loud": Noise(sigma_uk=2.0)})
+    loud = painted(1, 78)[0]
+    loud = noisy(loud, 2.0)
+    assert study.doubts(loud) == []
+    found = study.doubts(changed(loud, slice(2, 4), 2.5 * loud[:, :, 2:4]))
+    assert len(found) == 1
+    assert "of 8: " in found[0] or "channel 2 of 4" in found[0]
 
 
 def test_older_model_files_are_judged_by_what_needs_no_training_maps(study, fine):
