@@ -27,7 +27,9 @@ from limelight.syntax import (
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "limelight"
 # Not followed: what words errors and shows progress, this hash, and what is chosen by name, which stages give as `chosen`
-LEFT_OUT = tuple(f"limelight.{name}" for name in ("errors", "progress", "codehash", "syntax", "registry", "probe"))
+LEFT_OUT = tuple(
+    f"limelight.{name}" for name in ("errors", "progress", "codehash", "own_code", "syntax", "registry", "probe")
+)
 AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 
 Place = tuple[str, str]  # a module, and the name of a definition in it
@@ -44,6 +46,13 @@ def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
     return _checkout().hash(files, chosen)
 
 
+def code_used_by(file: Path) -> str:
+    """Hash of the code of the package that a Python file from elsewhere uses; nothing of the file itself counts."""
+    found = Code(ROOT).followed([(str(file.resolve()), WHOLE)])
+    texts = (f"{place}{text}\n" for place, text in sorted(found.items()) if place[0].partition(".")[0] == PACKAGE)
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
 class Module:
     """One source file, taken apart.
 
@@ -54,7 +63,7 @@ class Module:
 
     def __init__(self, name: str, package: list[str], tree: ast.Module):
         self.name, self.tree = name, tree
-        self.imports, self.modules = _imports(tree, package)
+        self.imports, self.modules = imports_of(tree, package)
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.members: dict[str, ast.stmt] = {}
         self.classes = {one.name: one for one in tree.body if isinstance(one, ast.ClassDef)}
@@ -135,6 +144,10 @@ class Code:
         for entry in chosen:
             module, _, name = entry.partition(":")
             queue.extend([(module, name)] if "." in name else self._places_of(f"{module}.{name}"))
+        return self.followed(queue)
+
+    def followed(self, queue: list[Place]) -> dict[Place, str]:
+        """Text of the places in the queue and of all that they use."""
         found: dict[Place, str] = {}
         while queue:
             place = queue.pop()
@@ -277,7 +290,7 @@ def _parsed(name: str, is_package: bool, text: str) -> Module:
     return Module(name, name.split(".") if is_package else name.split(".")[:-1], ast.parse(text))
 
 
-def _imports(tree: ast.Module, package: list[str]) -> tuple[dict[str, set[str]], set[str]]:
+def imports_of(tree: ast.Module, package: list[str]) -> tuple[dict[str, set[str]], set[str]]:
     """({name: what import statements say it is}, modules that they import) of a module that stands in a package."""
     imports: dict[str, set[str]] = {}
     modules = set()

@@ -11,7 +11,19 @@ from limelight.probes import PROBES
 PACKAGE = ROOT / "limelight"
 # Rooms and single modules, from the ground up. What stands on a floor imports from it and from those before it.
 FLOORS = (
-    {"errors", "seeds", "progress", "device", "registry", "section", "files", "cosmology", "syntax", "codehash"},
+    {
+        "errors",
+        "seeds",
+        "progress",
+        "device",
+        "registry",
+        "section",
+        "files",
+        "cosmology",
+        "syntax",
+        "codehash",
+        "own_code",
+    },
     {"matter"},
     {"halos"},
     {"data", "networks", "summaries"},

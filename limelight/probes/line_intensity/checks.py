@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from limelight.errors import LimelightError
 from limelight.halos.massfunction import mass_definition
-from limelight.probes.line_intensity.config import LineNetwork, LineStudy
-from limelight.probes.line_intensity.lines.models import get_model
-from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.config import LineNetwork, LineStudy, MapDataset
+from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
+from limelight.probes.line_intensity.lines.own import check_answers
+from limelight.probes.line_intensity.lines.priors import draw_parameters, number
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
@@ -17,7 +20,10 @@ from limelight.study.faults import fault
 from limelight.training.losses import LIKELIHOODS
 
 FIDUCIAL = ("fiducial", 0, "0", "0%")  # priors that draw nothing
+SIGMAS_MAX = 5.0  # the largest bare number that a prior may be; 10 is more likely meant as 10 %
 SWAP = "[low, high] with low < high"
+TRIED_HALOS = 1000  # of masses up to TRIED_MAX_MSUN, at either end of the band
+TRIED_MAX_MSUN = 1e15
 
 
 def check(study: LineStudy) -> Iterator[str]:
@@ -102,6 +108,9 @@ def _line_models(study: LineStudy) -> Iterator[str]:
         except LimelightError as error:
             yield f"{key}: {error}"
             continue
+        yield from _prior(key, entry, model)
+        if ":" in entry.model:
+            yield from _tried(key, _try_own, study, model)
         fitted, rest = model.rest_freq_ghz, study.grid.rest_freq_ghz
         redshifted = rest > study.grid.freq_max_ghz  # else _grid has said so
         if fitted and not entry.parameters and redshifted and abs(rest / fitted - 1) > 0.005:
@@ -109,6 +118,34 @@ def _line_models(study: LineStudy) -> Iterator[str]:
             yield fault(
                 "grid.rest_freq_ghz", f"{rest:g} GHz", expected, "mend it, or give the model parameters of your line"
             )
+
+
+def _prior(key: str, entry: MapDataset, model: LineModel) -> Iterator[str]:
+    """A prior that means what it looks like: no σ that it does not use, no number that may be meant as a percentage."""
+    widths = [name for name, value in entry.parameters.items() if isinstance(value, dict) and value.get("sigma")]
+    named = isinstance(entry.prior, str) and entry.prior in model.priors
+    if widths and (named or entry.prior in FIDUCIAL):
+        found = f"a σ of {', '.join(widths)} beside prior: {entry.prior}, which does not use it"
+        fix = "set prior, or leave sigma out (of an entry that it is like: set sigma: 0)"
+        yield fault(f"{key}.parameters", found, "prior: full, a percentage or a factor on σ", fix)
+    bare = number(entry.prior)
+    if bare is not None and bare > SIGMAS_MAX:
+        expected = f"a factor of at most {SIGMAS_MAX:g}, or a percentage"
+        yield fault(f"{key}.prior", f"{bare:g}, a factor on σ", expected, f"write {bare:g}% for {bare / 100:g} σ")
+
+
+def _try_own(study: LineStudy, model: LineModel) -> None:
+    """A user's own line model answers as a line of galaxies does, at the means of its parameters."""
+    if not study.grid.freq_min_ghz < study.grid.freq_max_ghz < study.grid.rest_freq_ghz:
+        return  # reported by _grid
+    mass = np.geomspace(min(study.lightcones.mass_min_msun, TRIED_MAX_MSUN / 10), TRIED_MAX_MSUN, TRIED_HALOS)
+    redshift = np.repeat(study.grid.redshift_range, TRIED_HALOS)
+    means = {name: mean for name, (mean, _) in model.parameters.items()}
+    edges, per_lprime = (
+        (study.labels.log10_lum_min, study.labels.log10_lum_max),
+        lsun_per_lprime(study.grid.rest_freq_ghz),
+    )
+    check_answers(model.name, model.log10_luminosity, means, np.tile(mass, 2), redshift, edges, per_lprime)
 
 
 def _observed(study: LineStudy) -> Iterator[str]:

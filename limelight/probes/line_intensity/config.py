@@ -61,15 +61,18 @@ class MapDataset(Section):
     """One named set of maps; each map draws its line-model parameters from a prior."""
 
     model: str = Field(
-        description="A registered model (li, padmanabhan, breysse, comap) or your own as module:function."
+        description="A registered model (li, padmanabhan, breysse, comap) or your own as module:function, which runs"
+        " whenever the config is read (docs/line_models.md)."
     )
     prior: Annotated[str | NonNegative, Either("the name of a prior, or a factor of 0 or more")] = Field(
         "fiducial",
-        description="fiducial, 10%, full, a named prior of the model, or a factor on the published σ.",
+        description="fiducial (draws nothing), full, 10% (a tenth of the published σ), a named prior of the model, or a"
+        " number: a factor on σ of at most 5 (0.1 is 10%).",
     )
     parameters: dict[str, object] = Field(
         {},
-        description="Means that replace the model's own; for module:function: {name: {mean, sigma}}.",
+        description="Means that replace the model's own; for module:function: {name: {mean, sigma}}, where a prior must be"
+        " set for sigma to count.",
     )
     draws: Whole = Field(1, ge=1, description="Maps painted per subfield, each with its own parameters and scatter.")
     mean_temperature_uk: NonNegativePair | None = Field(

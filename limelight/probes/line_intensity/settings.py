@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from limelight.cosmology import Cosmology
 from limelight.halos.config import Lightcones, Subfields
+from limelight.own_code import own_code_hash
 from limelight.probes.line_intensity.config import (
     Foregrounds,
     Labels,
@@ -74,7 +72,7 @@ class MapSettings:
     labels: Labels
     name: str  # of the dataset; its random streams depend on it
     dataset: MapDataset  # without its pooling and beam
-    code: str | None  # hash of the file that a user's own line model stands in
+    code: str | None  # hash of a user's own line model
 
     @property
     def seed(self) -> int:
@@ -194,12 +192,8 @@ def map_settings(study: LineStudy, dataset: str) -> MapSettings:
 
 
 def own_code(model: str) -> str | None:
-    """A hash of the file of a user's own line model, module:function, so that an edit paints the maps again."""
-    if ":" not in model:
-        return None
-    spec = importlib.util.find_spec(model.partition(":")[0])
-    code = Path(spec.origin).read_bytes() if spec and spec.origin else b""
-    return hashlib.sha256(code).hexdigest()[:16]
+    """A hash of a user's own line model, module:function, and of what it uses, so that an edit paints the maps again."""
+    return own_code_hash(model.partition(":")[0]) if ":" in model else None
 
 
 def shard_settings(study: LineStudy, dataset: str) -> ShardSettings:

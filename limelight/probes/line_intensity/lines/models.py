@@ -1,16 +1,13 @@
 """Models of the line luminosity of halos: the published ones by name, and your own as `module:function`.
 
 A model is a plain function of (mass_msun, redshift, parameters, rng). It returns log10(L/Lsun) as float64, −inf where a
-halo has no line. It includes the model's scatter, each step of which keeps the linear mean. Luminosities stay logarithmic
-because wide priors reach far beyond float32.
+halo has no line. A user's own gets masses and redshifts as float64; the published ones take float32 as well, as files hold
+them. A model includes its scatter, each step of which keeps the linear mean. Luminosities stay logarithmic because wide
+priors reach far beyond float32.
 
 To add a model, write a module beside this one that holds the function and its LineModel, and give it a line in MODELS.
 """
 
-import functools
-import importlib
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +16,7 @@ from astropy import constants
 from astropy import units as u
 
 from limelight.errors import problem
+from limelight.probes.line_intensity.lines.own import load_function
 from limelight.registry import Registry
 
 Parameters = dict[str, float]
@@ -96,7 +94,8 @@ def get_model(name: str, overrides: dict | None = None) -> LineModel:
     """The model of a registered name, or a user's own function given as `module:function`.
 
     overrides (the config's `parameters`): {name: mean} replaces means; {name: {mean, sigma}} replaces σ as well. They also
-    declare the parameters of a user's own function, where a bare number means σ = 0.
+    declare the parameters of a user's own function, where a bare number means σ = 0; those stand in alphabetical order, for
+    their order decides what a random stream gives each, and the order of a config's keys means nothing.
     """
     if ":" in name:
         return with_overrides(_own_model(name), overrides or {})
@@ -107,7 +106,7 @@ def with_overrides(model: LineModel, overrides: dict) -> LineModel:
     """The model with some means replaced, in its named priors too, and some σ's where they are given."""
     parameters, names = dict(model.parameters), list(model.parameters)
     means = {name: mean.copy() for name, (mean, _) in model.priors.items()}
-    for name, value in overrides.items():
+    for name, value in sorted(overrides.items()):
         where = f"parameters.{name} of line model {model.name}"
         if name not in parameters and model.name in MODELS:
             raise problem(where, "an unknown parameter", f"one of {', '.join(names)}", "rename or drop it")
@@ -132,38 +131,5 @@ def _is_number(value: object) -> bool:
 
 
 def _own_model(name: str) -> LineModel:
-    """A LineModel around a user's function. Its module is sought on sys.path and here, and its every result is checked."""
-    where = f"line model '{name}'"
-    module_name, _, function_name = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the user's code may raise anything
-        fix = f"put {module_name.replace('.', '/')}.py into the working directory or on PYTHONPATH"
-        if not isinstance(error, ModuleNotFoundError):
-            fix = "mend it"
-        raise problem(where, f"{type(error).__name__}: {error}", "a module that can be imported", fix) from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        found = "nothing of that name" if function is None else f"a {type(function).__name__}"
-        raise problem(where, f"{found} in {module.__file__}", f"a function {function_name}", "define or rename it")
-
-    @functools.wraps(function)
-    def checked(mass_msun, redshift, parameters, rng):
-        try:
-            log_l = np.asarray(function(mass_msun, redshift, parameters, rng), dtype=np.float64)
-        except Exception as error:
-            raise problem(where, f"{type(error).__name__}: {error}", "log10(L/Lsun) of each halo", "mend it") from None
-        if log_l.shape != np.shape(mass_msun):
-            raise problem(
-                where, f"an array of shape {log_l.shape}", f"{np.shape(mass_msun)}: one value per halo", "mend it"
-            )
-        bad = np.count_nonzero(np.isnan(log_l) | np.isposinf(log_l))
-        if bad:
-            raise problem(
-                where, f"{bad} of {log_l.size} values NaN or +inf", "finite log10(L/Lsun), −inf for none", "mend it"
-            )
-        return log_l
-
-    return LineModel(name=name, source=str(module.__file__), parameters={}, log10_luminosity=checked)
+    function, source = load_function(name)
+    return LineModel(name=name, source=source, parameters={}, log10_luminosity=function)

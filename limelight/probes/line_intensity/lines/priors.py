@@ -48,6 +48,14 @@ def prior_gaussian(model: LineModel, prior: str | float) -> tuple[np.ndarray, np
     return mean, np.diag((_sigma_factor(model, prior) * sigma) ** 2)
 
 
+def number(prior: str | float) -> float | None:
+    """A prior that is a bare number, or one as text; None for words and percentages."""
+    try:
+        return float(prior)
+    except ValueError:
+        return None
+
+
 def _sigma_factor(model: LineModel, prior: str | float) -> float:
     """What multiplies the published σ's."""
     words = {"fiducial": 0.0, "full": 1.0}

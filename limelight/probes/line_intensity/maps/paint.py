@@ -19,7 +19,8 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, LN10, count_above, log10_lum_edges
-from limelight.probes.line_intensity.lines.models import LineModel, get_model
+from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
+from limelight.probes.line_intensity.lines.own import check_brightness
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin
@@ -291,7 +292,7 @@ def paint_subfields(
     chosen : (subfield, draw) of the maps wanted; by default all
     """
     model = get_model(settings.model, settings.parameters)
-    edges = log10_lum_edges(plain(labels), EXTENSION_BINS)
+    edges, own = log10_lum_edges(plain(labels), EXTENSION_BINS), ":" in settings.model
     for subfield, part in halos:
         draws = [draw for draw in range(settings.draws) if chosen is None or (subfield, draw) in chosen]
         if not draws:
@@ -299,8 +300,19 @@ def paint_subfields(
         center = subfields.center_deg[subfield]
         field = prepare_field(part, grid, center, subfields.cosmology)
         volume = grid.volume_mpc3(subfields.cosmology, center)
+        if own and settings.mean_temperature_uk is None:
+            _check_own(field, model, plain(labels), f"line_models.{line_model}: {model.name}")
         for draw in draws:
             rng = generator(study_seed, f"paint/{line_model}", subfields.lightcone, subfield, draw)
             where = f"line_models.{line_model} on light-cone {subfields.lightcone}, subfield {subfield}, draw {draw}"
             cube, parameters, n_above = paint_draw(field, model, settings, edges, rng, where)
             yield PaintedMap(cube, subfield, draw, parameters, n_above, volume)
+
+
+def _check_own(field: Field, model: LineModel, labels: dict, where: str) -> None:
+    """Refuse a user's line model that makes a field too bright for galaxies at the means of its parameters."""
+    means = {name: mean for name, (mean, _) in model.parameters.items()}
+    log10_lum = model.log10_luminosity(*field.properties, means, generator(0, "check"))
+    mean_uk = halo_light(field, log10_lum).mean_uk
+    edges, per_lprime = (labels["log10_lum_min"], labels["log10_lum_max"]), lsun_per_lprime(field.grid.rest_freq_ghz)
+    check_brightness(where, log10_lum, edges, per_lprime, mean_uk)
