@@ -146,7 +146,7 @@ def test_luminosities_that_no_galaxy_has(write, answer, says):
 
 def test_luminosities_in_kelvin_per_parsec_are_seen_in_the_map(write):
     """L′ of bright halos is far above the bins, of faint ones among them: the temperature tells."""
-    write(body("np.where(rng.random(len(mass_msun)) < 0.2, 6.5, 10.0)"))
+    write(body("np.where(rng.random(len(mass_msun)) < 0.2, 6.5, 11.5)"))
     with pytest.raises(LimelightError, match=r"mean temperature .* µK.*they look like L′ in K km/s pc²"):
         painted()
 

@@ -93,8 +93,10 @@ def check_answers(
 def check_brightness(
     where: str, log10_lum: np.ndarray, edges: tuple[float, float], lsun_per_lprime: float, mean_uk: float
 ) -> None:
-    """Refuse luminosities (n,) that are too bright for galaxies: all above the label bins, or a mean temperature (µK, NaN where
-    there is no map) that no line has. The line names the unit they are likely in."""
+    """Refuse luminosities (n,) that are too bright for galaxies. The line names the unit they are likely in.
+
+    All above the label bins, or a mean temperature that no line has (µK; NaN where there is no map).
+    """
     lit = log10_lum[np.isfinite(log10_lum)]
     if not len(lit) or (lit.min() <= edges[1] and lit.max() <= LOG10_LUM_MAX and not mean_uk > MEAN_UK_MAX):
         return
