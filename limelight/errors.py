@@ -2,10 +2,11 @@
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 EXTRAS = {
@@ -32,6 +33,40 @@ def problem(where: object, found: str, expected: str, fix: str) -> LimelightErro
     """
     parts = (" ".join(str(part).split()) for part in (where, found, expected, fix))
     return LimelightError("{}: found {}; expected {}; {}".format(*parts))
+
+
+@contextlib.contextmanager
+def reading(path: object, expected: str, fix: str = "copy the file again, or make it again") -> Iterator[None]:
+    """Around what reads a file, whose bytes may be anything: whatever goes wrong is one line that names the file.
+
+    Libraries answer damage with almost any exception. What the system says (no permission, no disk) stays as it is.
+    """
+    try:
+        yield
+    except (LimelightError, ModuleNotFoundError):
+        raise
+    except MemoryError as error:
+        found = f"more data than memory holds ({error})" if str(error) else "more data than memory holds"
+        raise problem(path, found, f"{expected} of possible shapes", fix) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        words = " ".join(str(error).split())[:160]
+        raise problem(path, f"a truncated or damaged file ({type(error).__name__}: {words})", expected, fix) from None
+
+
+def one_line(expected: str) -> Callable[[Callable], Callable]:
+    """Decorates a reader, whose first argument is a file, with `reading`. expected: what the file should be."""
+
+    def decorate(read: Callable) -> Callable:
+        @functools.wraps(read)
+        def guarded(path, *args, **kwargs):
+            with reading(path, expected):
+                return read(path, *args, **kwargs)
+
+        return guarded
+
+    return decorate
 
 
 @contextlib.contextmanager

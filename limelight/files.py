@@ -27,12 +27,13 @@ import h5py
 import numpy as np
 
 from limelight import __version__
-from limelight.errors import FULL, problem
+from limelight.errors import FULL, problem, reading
 from limelight.section import plain
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
 ROOT = Path(__file__).resolve().parents[1]
+MOST_PACKED = 1100  # bytes that one byte of a compressed file can stand for at most: of gzip, 1032
 FAILED_WRITE = re.compile(r"file write failed.*?errno = (\d+)", re.DOTALL)
 HDF5_FAULT = re.compile(r"(unable to|can't|couldn't|failed|invalid|bad |not found|wrong)", re.IGNORECASE)
 
@@ -47,6 +48,8 @@ def resource_path(name: str) -> Path:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, on any error remove it."""
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise problem(path, "a folder", "the name of a file to write", "name a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(path)
     part = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
@@ -271,10 +274,20 @@ def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str])
     version = file.attrs.get("limelight_format", "unknown")
     if str(version) != str(FORMAT_VERSION):
         raise problem(path, f"format {version}", f"format {FORMAT_VERSION}", "make it again with this limelight")
+    with reading(path, f"a whole {kind} file", "delete it and run its stage again"):
+        file.visititems(_bounded)
     for name in datasets:
         if name not in file:
             expected = f"datasets {', '.join(datasets)}"
             raise problem(path, f"no dataset '{name}'", expected, "delete it and run its stage again")
+
+
+def _bounded(name: str, item: h5py.Dataset | h5py.Group) -> None:
+    """Refuse a dataset that claims more bytes than its file can hold: reading it would take all memory."""
+    if isinstance(item, h5py.Dataset) and item.size:
+        most = MOST_PACKED * max(item.file.id.get_filesize(), 4096)
+        if item.size * item.dtype.itemsize > most:
+            raise ValueError(f"dataset {name} of shape {item.shape} in a file that can hold {most} bytes at most")
 
 
 def _from_hdf5(error: Exception) -> bool:

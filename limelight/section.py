@@ -13,6 +13,8 @@ from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError, core_schema
 
 S = TypeVar("S", bound="Section")
+WHOLE_MAX = 2**63 - 1  # files hold no larger ones
+RANGE_MAX = 100_000  # numbers of a range such as "0-7"
 
 
 class Section(BaseModel):
@@ -53,11 +55,23 @@ def _number(value: object) -> object:
 def _whole(value: object) -> object:
     """A whole number that was written as text or with a decimal point (1e3, 12.0); everything else as it is."""
     number = _number(value)
-    return int(number) if isinstance(number, float) and number.is_integer() else value
+    whole = int(number) if isinstance(number, float) and number.is_integer() else value
+    if isinstance(whole, int) and abs(whole) > WHOLE_MAX:
+        raise PydanticCustomError("form", "{expected}", {"expected": f"a whole number of at most {WHOLE_MAX}"})
+    return whole
 
 
 def _different(values: list) -> list:
-    doubled = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    seen = set()  # of numbers and texts; a list of lists is searched
+    for value in values:
+        if isinstance(value, list):
+            break
+        if value in seen:
+            raise PydanticCustomError("doubled", "{doubled} twice", {"doubled": repr(value)})
+        seen.add(value)
+    doubled = None
+    if len(seen) < len(values):
+        doubled = next((value for i, value in enumerate(values) if value in values[:i]), None)
     if doubled is not None:
         raise PydanticCustomError("doubled", "{doubled} twice", {"doubled": repr(doubled)})
     return values
@@ -87,8 +101,12 @@ def _range(value: object) -> object:
     if not all(end.isascii() and end.isdigit() for end in (first, last or first)):
         expected = 'a list of whole numbers, or a range such as "0-7"'
         raise PydanticCustomError("form", "{expected}", {"expected": expected})
+    if len(first + last) > 30:
+        raise PydanticCustomError("form", "{expected}", {"expected": f"numbers of at most {WHOLE_MAX}"})
     if int(first) > int(last or first):
         raise PydanticCustomError("form", "{expected}", {"expected": "at least one number: first-last, first ≤ last"})
+    if int(last or first) - int(first) >= RANGE_MAX:
+        raise PydanticCustomError("form", "{expected}", {"expected": f"a range of at most {RANGE_MAX} numbers"})
     return list(range(int(first), int(last or first) + 1))
 
 

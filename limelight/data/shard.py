@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from limelight.data.axes import Axis
-from limelight.errors import problem
+from limelight.errors import one_line, problem, reading
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "shard"
@@ -134,7 +134,7 @@ def read_shards(paths: Sequence[str | Path]) -> Rows:
     start = 0
     for path, head in zip(paths, heads, strict=True):
         part = x[start : start + len(head)]
-        with read_hdf5(path, KIND, ("x",)) as file:
+        with read_hdf5(path, KIND, ("x",)) as file, reading(path, "a shard"):
             file["x"].read_direct(part)
         if not np.isfinite(part.sum(dtype=np.float64)):
             check_finite(part, f"{path}: x")
@@ -162,16 +162,22 @@ def read_shards(paths: Sequence[str | Path]) -> Rows:
 def open_shard(path: str | Path) -> Iterator[h5py.File]:
     """Yield a checked shard, open for reading: `file["x"]`, `file["y/…"]`, as the format's page has them."""
     with read_hdf5(path, KIND, ("x", "y", "theta", "group")) as file:
-        n = len(file["group"])
-        lengths = {name: len(file[name]) for name in ("x", "theta")}
-        lengths |= {f"{place}/{name}": len(file[place][name]) for place in ("y", "rows") for name in file[place]}
-        wrong = {name: length for name, length in lengths.items() if length != n}
-        if n == 0 or wrong:
-            raise problem(path, f"{n} groups for {wrong or 'no'} rows", "as many rows everywhere", "make it again")
-        if len(realisations := np.unique(file["group"][...])) > 1:
-            fix = "write one shard for each: data are split by realisation"
-            raise problem(path, f"realisations {realisations.tolist()}", "one realisation", fix)
+        with reading(path, "a shard"):
+            _check_rows(file, path)
         yield file
+
+
+def _check_rows(file: h5py.File, path: str | Path) -> None:
+    """As many rows everywhere, of one realisation."""
+    n = len(file["group"])
+    lengths = {name: len(file[name]) for name in ("x", "theta")}
+    lengths |= {f"{place}/{name}": len(file[place][name]) for place in ("y", "rows") for name in file[place]}
+    wrong = {name: length for name, length in lengths.items() if length != n}
+    if n == 0 or wrong:
+        raise problem(path, f"{n} groups for {wrong or 'no'} rows", "as many rows everywhere", "make it again")
+    if len(realisations := np.unique(file["group"][...])) > 1:
+        fix = "write one shard for each: data are split by realisation"
+        raise problem(path, f"realisations {realisations.tolist()}", "one realisation", fix)
 
 
 def read_header(file: h5py.File) -> Header:
@@ -194,6 +200,7 @@ class _Head(Rows):
         return len(self.group)
 
 
+@one_line("a shard")
 def _read_head(path: str | Path) -> _Head:
     with open_shard(path) as file:
         header, n, names = read_header(file), len(file["group"]), list(attribute(file, "parameter_names"))

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from limelight.describe.kinds import HDF5_KINDS, NETWORK_KEYS, network_words, shape, short
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.evaluation.evaluation_file import MADE_BY
 from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
@@ -22,6 +22,7 @@ PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "se
 KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint, a table or a figure"
 
 
+@one_line("a file that limelight wrote")
 def describe(path: str | Path) -> str:
     """Several lines on any file that limelight writes; LimelightError for a missing, damaged or foreign one."""
     path = Path(path)
@@ -38,6 +39,7 @@ def describe(path: str | Path) -> str:
     return "\n".join(lines)
 
 
+@one_line("a file that limelight wrote")
 def provenance_of(path: str | Path) -> dict[str, str]:
     """Kind and provenance (version, commit, libraries, config hash, seed) that an HDF5 file or model.pt carries."""
     path = Path(path)

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from limelight.data.axes import axis_from
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.evaluation.audit import COLUMNS, VERDICTS, Audit, in_words
 from limelight.files import attribute, read_hdf5, write_csv, write_hdf5
 
@@ -45,6 +45,7 @@ def _read_group(group: h5py.Group) -> dict:
     return {name: _read_group(item) if isinstance(item, h5py.Group) else item[...] for name, item in group.items()}
 
 
+@one_line("an audit file")
 def read_audit(path: str | Path) -> Audit:
     """Read an audit file; refuses files of another kind, truncated or incomplete, in one line."""
     with read_hdf5(path, KIND, ("verdict", *GROUPS)) as file:

@@ -8,7 +8,7 @@ import numpy as np
 
 from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_csv, read_hdf5, write_hdf5
 
 KIND = "evaluation"
@@ -68,6 +68,7 @@ def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str,
                 made[name] = np.asarray(values)
 
 
+@one_line("an evaluation file")
 def read_evaluation(path: str | Path) -> Evaluation:
     """Read an evaluation file; refuses files of another kind, truncated, ragged or with NaN predictions, in one line."""
     with read_hdf5(path, KIND, (*MATRICES, *GROUPS)) as file:
@@ -93,6 +94,7 @@ def _columns(group: h5py.Group) -> dict[str, np.ndarray]:
     return {name: dataset[...] for name, dataset in group.items()}
 
 
+@one_line("a training history (history.csv)")
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
     """The columns of a training history, history.csv, as float64 arrays; LimelightError when it is not one."""
     columns = read_csv(path, "a training history (history.csv)")

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from limelight.data.shard import Header, header_from
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "layers"
@@ -80,6 +80,7 @@ def _write_planes(group: h5py.Group, item: Layers | Layer | Filters) -> None:
         group[name] = check_finite(np.asarray(getattr(item, name), np.float32), f"{group.name}: {name}")
 
 
+@one_line("a layers file")
 def read_layers(path: str | Path) -> Layers:
     """Read a layers file; refuses files of another kind, truncated or with parts missing, in one line."""
     with read_hdf5(path, KIND, ("input", "filters", "layers")) as file:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "light-cone"
@@ -95,6 +95,7 @@ def _compressed(values: np.ndarray, rows: int) -> bytes:
     return packer.compress(shuffled) + packer.flush()
 
 
+@one_line("a light-cone file")
 def read_catalogue(path: str | Path) -> HaloCatalogue:
     """Read a light-cone file; refuses empty, truncated, ragged, non-finite or non-physical ones with one clear line."""
     with read_hdf5(path, KIND, COLUMNS) as file:

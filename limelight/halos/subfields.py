@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from limelight.cosmology import Cosmology
-from limelight.errors import problem
+from limelight.errors import one_line, problem, reading
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg
 from limelight.halos.config import Subfields as SubfieldCuts
@@ -229,6 +229,7 @@ def write_subfields(
     return plan
 
 
+@one_line("a subfields file")
 def read_subfields(path: str | Path) -> Subfields:
     """Read the table of a subfields file; refuses a truncated or inconsistent one with one clear line."""
     with read_hdf5(path, KIND, (*TABLE, *COLUMNS)) as file:
@@ -238,7 +239,8 @@ def read_subfields(path: str | Path) -> Subfields:
 def read_subfield_halos(path: str | Path) -> Iterator[tuple[int, SubfieldHalos]]:
     """Yield (index, halos) of each subfield of a file in turn, checked; one subfield in memory at a time."""
     with read_hdf5(path, KIND, (*TABLE, *COLUMNS)) as file:
-        table = _read_table(file, path)
+        with reading(path, "a subfields file"):
+            table = _read_table(file, path)
         for index in range(len(table)):
             rows = slice(table.offsets[index], table.offsets[index + 1])
             columns = {name: check_finite(file[name][rows], f"{path}: {name} of subfield {index}") for name in COLUMNS}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from limelight.data.axes import OutputAxis, axis_from
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "intervals"
@@ -78,6 +78,7 @@ def write_intervals(path: str | Path, result: Intervals, attributes: dict[str, o
                 made[name] = np.asarray(values)
 
 
+@one_line("an intervals file")
 def read_intervals(path: str | Path) -> Intervals:
     """Read an intervals file; one that is missing, foreign, damaged, ragged or not finite is refused with one line."""
     with read_hdf5(path, KIND, ("truth", "quantiles", "seconds", "rows", "extra")) as file:

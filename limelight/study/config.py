@@ -14,7 +14,7 @@ from limelight.study.checks import check_study
 from limelight.study.expand import expand, with_base
 from limelight.study.faults import faults
 from limelight.study.sections import Study
-from limelight.study.yaml import read_yaml
+from limelight.study.yaml import check_plain, read_yaml
 
 
 def load_study(path: str | Path) -> Study:
@@ -25,6 +25,7 @@ def load_study(path: str | Path) -> Study:
 
 def resolve_study(raw: Mapping, path: str | Path) -> Study:
     """The study in a raw config (as read by Snakemake, say): `base` merged in, expanded, defaults filled, checked."""
+    check_plain(raw, path)
     raw = with_base(dict(raw), Path(path))
     try:
         probe = load_probe(raw.get("probe", default_probe()))

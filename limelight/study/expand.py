@@ -5,6 +5,7 @@ Expansion happens before the sections are checked: a resolved study holds plain 
 
 import contextlib
 import itertools
+import math
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from limelight.errors import LimelightError, problem
 from limelight.study.yaml import read_yaml
 
+NETWORKS_MAX = 10_000  # that a sweep may make; none can train more
 FORM = "{like: NETWORK, over: {a.dotted.key: [values], …}}"
 
 
@@ -137,6 +139,9 @@ def _products(table: object, where: str) -> dict[str, dict]:
         axes.append([(label, keys, value) for label, value in choices])
     if not axes:
         raise problem(f"{where}.over", "nothing", "at least one key to go over", "see docs/config.md")
+    count = math.prod(map(len, axes))
+    if count > NETWORKS_MAX:
+        raise problem(f"{where}.over", f"{count} combinations", f"at most {NETWORKS_MAX}", "go over fewer values")
     made = {}
     for combination in itertools.product(*axes):
         name, entry = str(table.get("name", table["like"])).lstrip("_"), {"like": table["like"]}

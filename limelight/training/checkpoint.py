@@ -7,6 +7,7 @@ last two checkpoints, so that damage to the newest costs an epoch and not the ru
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import socket
@@ -21,7 +22,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from limelight.data.shard import header_from
-from limelight.errors import LimelightError, problem
+from limelight.errors import LimelightError, one_line, problem
 from limelight.files import atomic_path
 from limelight.networks import build
 
@@ -44,8 +45,12 @@ MODEL_KEYS = (
 
 def save_torch(path: str | Path, kind: str, content: dict) -> None:
     """Write a dict of tensors, numbers, strings, lists and dicts atomically; the same content gives the same bytes."""
-    with atomic_path(path) as part, open(part, "wb") as file:  # a file object: torch would write a path's name into it
-        torch.save({"limelight_kind": kind, "limelight_format": FORMAT_VERSION, **content}, file)
+    made = (
+        io.BytesIO()
+    )  # torch's own writer would say nothing clear of a full disk, and put a path's name into the file
+    torch.save({"limelight_kind": kind, "limelight_format": FORMAT_VERSION, **content}, made)
+    with atomic_path(path) as part:
+        part.write_bytes(made.getbuffer())
 
 
 def save_model(path: str | Path, content: dict, provenance: dict, kind: str = "network") -> None:
@@ -73,6 +78,8 @@ def load_torch(path: str | Path, kind: str) -> dict:
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
+                if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                    raise zipfile.BadZipFile("compressed, which torch's files are not")  # a bomb may be
                 damaged = archive.testzip()
         except Exception as error:  # noqa: BLE001 - zipfile answers damage with many kinds of exception
             raise problem(path, f"a truncated or foreign file ({error})", f"a {kind} file", fix) from None
@@ -91,14 +98,32 @@ def load_torch(path: str | Path, kind: str) -> dict:
                 found = f"unreadable contents ({text.splitlines()[0][:100] if text else type(error).__name__})"
             raise problem(path, found, f"a {kind} file", "use only files that limelight wrote") from None
     found = content.get("limelight_kind") if isinstance(content, dict) else None
-    if found != kind:
+    if not isinstance(found, str) or found != kind:
         raise problem(path, f"kind {found!r}", f"kind '{kind}'", "give the file of the right stage")
     if content.get("limelight_format") != FORMAT_VERSION:
         expected = f"format {FORMAT_VERSION}"
         raise problem(path, f"format {content.get('limelight_format')}", expected, "make it again with this limelight")
+    if not all(map(_is_whole, _tensors(content))):
+        raise problem(path, "a tensor of more numbers than the file holds", f"a whole {kind} file", fix)
     return content
 
 
+def _is_whole(tensor: torch.Tensor) -> bool:
+    """Whether each number of a tensor has its own bytes: strides of 0 could make a small file fill all memory."""
+    return (
+        tensor.layout == torch.strided and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
+@one_line("a complete network file")
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict]:
     """(network in evaluation mode on the device, everything else that the model file says) of a model.pt.
 
@@ -113,6 +138,7 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     missing = [key for key in MODEL_KEYS if key not in info]
     if missing:
         raise problem(path, f"no {', '.join(missing)}", "a complete network file", "train it again")
+    _check_words(info, path)
     weights = info.pop("state_dict")
     try:
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
@@ -128,6 +154,27 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     if not all(torch.isfinite(w).all() for w in weights.values()):
         raise problem(path, "NaN or infinite weights", "finite weights", "train it again")
     return module.to(device).eval(), info
+
+
+def _check_words(info: dict, path: str | Path) -> None:
+    """Refuse a model file whose entries are not of the kinds that its readers count on."""
+    dicts = ("options", "header", "entry", "observation", "target", "label_statistics", "state_dict", "provenance")
+    kinds = {"probe": str, "architecture": str} | dict.fromkeys(dicts, dict)
+    for key, kind in kinds.items():
+        if not isinstance(info[key], kind):
+            raise problem(f"{path}: {key}", f"a {type(info[key]).__name__}", f"a {kind.__name__}", "train it again")
+    shape = info["target"].get("shape")
+    if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+        raise problem(f"{path}: target.shape", repr(shape), "whole numbers above 0", "train it again")
+    for place in ("target", "label_statistics"):
+        for key, value in info[place].items():
+            numbers = isinstance(value, torch.Tensor) and value.shape[value.ndim - len(shape) :] == tuple(shape)
+            if (place == "label_statistics" or isinstance(value, torch.Tensor)) and not numbers:
+                found = tuple(value.shape) if isinstance(value, torch.Tensor) else repr(value)[:80]
+                raise problem(f"{path}: {place}.{key}", found, f"numbers of shape {tuple(shape)}", "train it again")
+    for key in ("mean_target", "percentiles"):
+        if key not in info["label_statistics"]:
+            raise problem(f"{path}: label_statistics", f"no {key}", "a complete network file", "train it again")
 
 
 def adopt(module: nn.Module, weights: dict[str, torch.Tensor], name: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limelight.data.shard import header_from
 from limelight.data.targets import Target
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
 from limelight.inference.posteriors.npe import build_flow
@@ -47,6 +47,7 @@ def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module
     return Summariser(inputs, outputs, options["hidden"], options["layers"])
 
 
+@one_line("a complete posterior file")
 def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Posterior:
     """Read a posterior.pt; LimelightError when it is missing, damaged, foreign, or its weights do not fit."""
     content = load_torch(path, "posterior")

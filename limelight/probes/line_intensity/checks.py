@@ -22,6 +22,7 @@ from limelight.training.losses import LIKELIHOODS
 FIDUCIAL = ("fiducial", 0, "0", "0%")  # priors that draw nothing
 SIGMAS_MAX = 5.0  # the largest bare number that a prior may be; 10 is more likely meant as 10 %
 SWAP = "[low, high] with low < high"
+VOXELS_MAX, BINS_MAX = 2**31, 10_000  # of a map, of a label: numbers beyond are slips
 TRIED_HALOS = 1000  # of masses up to TRIED_MAX_MSUN, at either end of the band
 TRIED_MAX_MSUN = 1e15
 
@@ -70,6 +71,11 @@ def _grid(study: LineStudy) -> Iterator[str]:
             block, n = getattr(section, f"pool_{axis}") or 1, getattr(grid, axis)
             if n % block:
                 yield fault(f"{key}.pool_{axis}", f"{n} {axis} in blocks of {block}", f"a divisor of {n}", "choose one")
+    voxels = grid.pixels**2 * grid.channels
+    if voxels > VOXELS_MAX:
+        yield fault("grid", f"{voxels:.3g} voxels", f"at most {VOXELS_MAX:.3g} (8 GB a map)", "choose fewer")
+    if labels.bins > BINS_MAX:
+        yield fault("labels.bins", labels.bins, f"at most {BINS_MAX}", "choose fewer")
     if not labels.log10_lum_min < labels.log10_lum_max:
         found = f"{labels.log10_lum_min:g} to {labels.log10_lum_max:g}"
         yield fault("labels", found, "log10_lum_min < log10_lum_max", "put them in order")

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from limelight.errors import problem
+from limelight.errors import problem, reading
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
@@ -105,18 +105,25 @@ def _write_rows(file: h5py.File, rows: dict[str, np.ndarray], edges: np.ndarray)
 def open_maps(path: str | Path) -> Iterator[tuple[h5py.File, Grid]]:
     """Yield a maps file with its grid, its rows checked; the maps themselves stay on disk until read."""
     with read_hdf5(path, KIND, COMMON) as file:
-        grid = grid_from(attribute(file, "grid"), f"{path}: grid")
-        shape, n = file["maps"].shape, file["maps"].shape[0]
-        lengths = {name: file[name].shape[0] for name in ROWS}
-        if n == 0:
-            raise problem(path, "no maps", "at least one map", "delete it and run its stage again")
-        if shape[1:] != grid.shape or set(lengths.values()) != {n} or file["maps"].dtype != np.float32:
-            found = f"maps {shape} of {file['maps'].dtype}, rows {lengths}"
-            raise problem(path, found, f"float32 maps (m, {grid.shape}) and m rows each", "delete it and make it again")
-        if file["n_above"].shape[1] != len(file["log10_lum_edges"]):
-            found = f"{file['n_above'].shape[1]} counts a map for {len(file['log10_lum_edges'])} luminosity edges"
-            raise problem(path, found, "one count an edge", "delete it and make it again")
+        with reading(path, "a maps file"):
+            grid = _checked_grid(file, path)
         yield file, grid
+
+
+def _checked_grid(file: h5py.File, path: str | Path) -> Grid:
+    """The grid of an open maps file, whose rows fit it and one another."""
+    grid = grid_from(attribute(file, "grid"), f"{path}: grid")
+    shape, n = file["maps"].shape, file["maps"].shape[0]
+    lengths = {name: file[name].shape[0] for name in ROWS}
+    if n == 0:
+        raise problem(path, "no maps", "at least one map", "delete it and run its stage again")
+    if shape[1:] != grid.shape or set(lengths.values()) != {n} or file["maps"].dtype != np.float32:
+        found = f"maps {shape} of {file['maps'].dtype}, rows {lengths}"
+        raise problem(path, found, f"float32 maps (m, {grid.shape}) and m rows each", "delete it and make it again")
+    if file["n_above"].shape[1] != len(file["log10_lum_edges"]):
+        found = f"{file['n_above'].shape[1]} counts a map for {len(file['log10_lum_edges'])} luminosity edges"
+        raise problem(path, found, "one count an edge", "delete it and make it again")
+    return grid
 
 
 def read_map(file: h5py.File, index: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.special import ndtr
 
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
 from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.lines.models import LN10, LineModel
@@ -287,6 +287,7 @@ def write_emulator(path: str | Path, emulator: Emulator, attributes: dict[str, o
             file[f"data/{name}"] = check_finite(rows, f"{path}: summaries under noise {name}")
 
 
+@one_line("a rival's emulator")
 def read_emulator(path: str | Path) -> Emulator:
     """Read an emulator file, checked."""
     with read_hdf5(path, KIND, (*ARRAYS, "data")) as file:
