@@ -169,6 +169,9 @@ def open_shard(path: str | Path) -> Iterator[h5py.File]:
 
 def _check_rows(file: h5py.File, path: str | Path) -> None:
     """As many rows everywhere, of one realisation."""
+    for name, kinds in (("group", "iu"), ("theta", "f")):
+        if file[name].dtype.kind not in kinds:
+            raise problem(f"{path}: {name}", f"values of type {file[name].dtype}", "numbers", "make it again")
     n = len(file["group"])
     lengths = {name: len(file[name]) for name in ("x", "theta")}
     lengths |= {f"{place}/{name}": len(file[place][name]) for place in ("y", "rows") for name in file[place]}

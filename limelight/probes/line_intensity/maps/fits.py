@@ -5,6 +5,7 @@ RA---TAN / DEC--TAN plane, so that the WCS is exact for every subfield.
 """
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,8 +64,10 @@ def export_map(source: str | Path, index: int, output: str | Path) -> None:
         header["LLHASH"] = (str(attribute(file, "config_hash")), "of the settings")
         header["ORIGIN"] = f"limelight {attribute(file, 'limelight_version')}"
     hdu = fits.PrimaryHDU(np.ascontiguousarray(cube.T), header)  # (x, y, f) is FITS's own order, NumPy's reversed
+    made = io.BytesIO()  # so that a full disk fails in one plain write, which says so
+    hdu.writeto(made)
     with atomic_path(output) as part:
-        hdu.writeto(part, overwrite=True)
+        part.write_bytes(made.getbuffer())
 
 
 @contextlib.contextmanager
