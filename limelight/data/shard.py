@@ -186,6 +186,10 @@ def _check_rows(file: h5py.File, path: str | Path) -> None:
 def read_header(file: h5py.File) -> Header:
     """The header of an open shard."""
     found = {name: attribute(file, name) for name in SAME}
+    kinds = {"geometry": dict, "truths": dict, "simulation": dict, "axes": list, "channels": list}
+    for name, kind in kinds.items():
+        if not isinstance(found[name], kind):
+            raise problem(f"{file.filename}: {name}", repr(found[name])[:80], f"a {kind.__name__}", "make it again")
     try:
         header = header_from(found)
     except TypeError as error:
