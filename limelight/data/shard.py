@@ -189,7 +189,12 @@ def read_header(file: h5py.File) -> Header:
     kinds = {"geometry": dict, "truths": dict, "simulation": dict, "axes": list, "channels": list}
     for name, kind in kinds.items():
         if not isinstance(found[name], kind):
-            raise problem(f"{file.filename}: {name}", repr(found[name])[:80], f"a {kind.__name__}", "make it again")
+            raise problem(
+                file.filename,
+                f"a header that cannot be read ({name}: {found[name]!r:.80})",
+                f"a {kind.__name__}",
+                "make it again",
+            )
     try:
         header = header_from(found)
     except TypeError as error:
