@@ -33,10 +33,16 @@ def main() -> None:
     halos, attributes = import_lightcone(*given, args.lightcone)
     attributes |= provenance(settings, study.seed)
     write_catalogue(args.output, halos, attributes)
+    for snapshot in attributes["snapshots"]:
+        files, (low, high) = snapshot["files"], snapshot["fills"]
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        print(f"z = {snapshot['redshift']:.3f}, filling {low:.3f} to {high:.3f}: {files[0]}{more}", file=sys.stderr)
     for notes, left_out in zip(attributes["conversions"], attributes["left_out"], strict=True):
         counts = {why: f"{count:,} left out" for why, count in left_out.items() if count}
         for name, text in {**notes, **counts}.items():
             print(f"{name}: {text}", file=sys.stderr)
+    for text in attributes["warnings"]:
+        print(f"warning: {text}", file=sys.stderr)
     floor, wanted = halos.geometry["mass_min_msun"], study.lightcones.mass_min_msun
     if floor > wanted:
         print(f"note: the lightest halo has {floor:.3g} Msun, above mass_min_msun ({wanted:.3g})", file=sys.stderr)

@@ -50,6 +50,13 @@ def excess(rows: list[dict]) -> float:
     return max(0.0, *off)
 
 
+def _share_of_volume(rows: list[dict]) -> float:
+    """The share of the volume that halos would fill if their number were right there: found over expected, all masses alike."""
+    weights = [row["scatter"] ** -2 for row in rows]
+    ratios = [np.log(max(row["found"], 0.5) / max(row["expected"], 0.5)) for row in rows]
+    return float(np.exp(np.average(ratios, weights=weights)))
+
+
 def check_abundance(
     mass_msun: np.ndarray,
     shells: list[tuple[float, float]],
@@ -61,7 +68,8 @@ def check_abundance(
 ) -> list[dict]:
     """Refuse halos whose number above some mass is off by more than `factor` beyond its scatter; returns what was compared.
 
-    The error names the likeliest cause: of some changes of units, the one that would bring the numbers closest.
+    The error names the likeliest causes: changes of units, or a part of the volume without halos, that would bring the
+    numbers in line, the closest first.
     """
     rows = compare_abundance(mass_msun, shells, floor_msun, cosmology, model)
     if excess(rows) <= np.log(factor):
@@ -75,20 +83,27 @@ def check_abundance(
         "masses and positions carry h but were read without": (1 / h, h**-3),
         "masses and positions are without h but were read with it": (h, h**3),
     }
+    share = _share_of_volume(rows)
+    if share < 1 / factor:
+        text = (
+            f"only {100 * share:.2g} % of the volume has halos (missing pieces, a cut box), or as few are in the file"
+        )
+        causes[text] = (1.0, share)
     remaining = {}
     for cause, (mass_factor, volume_factor) in causes.items():
         changed = [(z, volume * volume_factor) for z, volume in shells]
         remaining[cause] = excess(
             compare_abundance(mass_msun * mass_factor, changed, floor_msun * mass_factor, cosmology, model)
         )
-    likeliest = min(remaining, key=remaining.get)
+    limit = min(np.log(factor), 0.7 * excess(rows))
+    likely = sorted((left, n, cause) for n, (cause, left) in enumerate(remaining.items()) if left <= limit)
     worst = max(rows, key=lambda row: excess([row]))
     found = f"{worst['found']} halos above {worst['mass_msun']:.3g} Msun"
     expected = (
         f"{worst['expected']:.0f} within a factor {factor:g} ({model}, z = {shells[0][0]:.2f} to {shells[-1][0]:.2f})"
     )
     advice = "check units, redshift, mass column and completeness"
-    if remaining[likeliest] <= np.log(factor) and remaining[likeliest] < 0.7 * excess(rows):
-        advice = f"likely cause: {likeliest}; mend that"
+    if likely:
+        advice = f"likely cause: {', or '.join(cause for *_, cause in likely[:3])}; check which it is"
     fix = f"{advice}; or give your reason in lightcones.catalogue.abundance_unchecked to go on"
     raise problem(where, found, expected, fix)

@@ -37,17 +37,29 @@ class Catalogue(Section):
     )
     redshift: (
         Annotated[
-            NonNegative | Annotated[list[NonNegative], Field(min_length=1)],
-            Either("a number of 0 or more, or a list of such numbers"),
+            NonNegative
+            | Annotated[list[NonNegative], Field(min_length=1)]
+            | Annotated[dict[str, NonNegative], Field(min_length=1)],
+            Either("a number of 0 or more, a list of such numbers, or a map of file names to them"),
         ]
         | None
-    ) = Field(None, description="Redshift of a snapshot whose file does not say it; a list gives one per file.")
+    ) = Field(
+        None,
+        description="Redshift of snapshots whose files do not say it. For several: a map of file names to redshifts"
+        " ({halos_9.csv: 3.15, halos_10.csv: 2.75}; a name may hold *), or a list in the order of a list of files"
+        " without *.",
+    )
     box_mpc: Positive | None = Field(
         None,
         description="Side of the periodic box where the file does not say it, comoving Mpc without h. A table or .pksc"
         " with it is a box, without it a light-cone.",
     )
     redshift_reach: Number = Field(0.75, gt=0, description="How far in redshift a snapshot may stand in for others.")
+    frozen_evolution: bool = Field(
+        False,
+        description="Let snapshots stand for redshifts where the mass function differs from theirs by more than 20 %, one"
+        " snapshot for a whole band for example. Without it such light-cones are made with a warning.",
+    )
     line_of_sight: Triple = Field(
         [0.0, 0.0, 1.0],
         description="Where the field's centre lies in a foreign light-cone, as a direction from the observer.",

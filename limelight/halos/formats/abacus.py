@@ -18,20 +18,21 @@ from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, need_column, reading
 
 HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")
+KNOWN = {"omega_l": "Omega_DE", "ns": "n_s", "sigma8": "sigma8_m"}  # ours: the header's, where it has them
 MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particles
 
 
 def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read one halo_info file; a light-cone differs from a box by its pos_interp."""
     header, (position, velocity, particles), cone = _load(path, options)
-    known = ("Omega_DE", "omega_b", "n_s", "w0", "wa")
+    known = ("Omega_DE", "omega_b", "n_s", "sigma8_m", "w0", "wa")
     number = header_numbers(path, header, (*HEADER, *(name for name in known if name in header)))
     h = check_h(path, number["H0"] / 100)
     if abs(number.get("w0", -1.0) + 1) > 1e-6 or abs(number.get("wa", 0.0)) > 1e-6:
         found = f"w0 = {header.get('w0')}, wa = {header.get('wa')}"
         raise problem(path, found, "a flat ΛCDM universe (w0 = −1, wa = 0)", "use a simulation of base cosmology")
     found = {"omega_m": number["Omega_M"], "h": h}
-    found |= {ours: number[name] for ours, name in (("omega_l", "Omega_DE"), ("ns", "n_s")) if name in number}
+    found |= {ours: number[name] for ours, name in KNOWN.items() if name in number}
     if "omega_b" in number:
         found["omega_b"] = number["omega_b"] / h**2
     keep = particles >= MIN_PARTICLES

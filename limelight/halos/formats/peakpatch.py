@@ -4,6 +4,7 @@ Published layouts: limlam_mocker (github.com/georgestein/limlam_mocker, arXiv:18
 (arXiv:1810.07727). The observer is at the origin and looks along +z; ra = atan2(−x, z), dec = asin(y/χ).
 """
 
+import math
 import pickle
 import zipfile
 from pathlib import Path
@@ -50,9 +51,10 @@ def read_peakpatch_npz(path: Path, options: Catalogue, cosmology: Cosmology) -> 
     header = content.pop("cosmo_header")
     if not isinstance(header, dict):
         raise problem(f"{path}: cosmo_header", "an array of numbers", "a dict (0-d object array)", "mend its writer")
-    for name in HEADER_NAMES.values():
-        if name in header and not isinstance(header[name], int | float):
-            raise problem(f"{path}: cosmo_header", f"{name} = {header[name]!r}", "a number", "mend the header")
+    for name in (*HEADER_NAMES.values(), "cen_x_fov", "cen_y_fov"):
+        value = header.get(name, 0.0)
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise problem(f"{path}: cosmo_header", f"{name} = {value!r}", "a finite number", "mend the header")
     return Foreign(
         position_mpc=_stack(path, content, "xyz"),
         velocity_kms=_stack(path, content, ("vx", "vy", "vz")),

@@ -16,6 +16,7 @@ from limelight.halos.formats.common import Foreign, check_h, header_numbers, rea
 CM_PER_MPC = 3.085678e24
 GRAM_PER_MSUN = 1.989e33  # Gadget's own
 HEADER = ("Redshift", "BoxSize", "HubbleParam", "Omega0", "OmegaLambda", "Ngroups_ThisFile")
+MORE = {"omega_b": "OmegaBaryon", "ns": "PrimordialIndex", "sigma8": "Sigma8"}  # where Header or Parameters has them
 
 
 def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
@@ -30,6 +31,9 @@ def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
         header = header_numbers(path, dict(file["Header"].attrs), HEADER)
         here = int(header["Ngroups_ThisFile"])
         total = int(file["Header"].attrs.get("Ngroups_Total", here))
+        more = {**dict(file["Parameters"].attrs if "Parameters" in file else {}), **dict(file["Header"].attrs)}
+        named = {ours: name for ours, name in MORE.items() if name in more}
+        cosmology_of_file = {ours: header_numbers(path, more, (name,))[name] for ours, name in named.items()}
         group = file.get("Group", {})
         missing = [name for name in wanted if name not in group]
         if missing and here:
@@ -56,7 +60,7 @@ def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
         mass_msun=mass[keep] * (mass_msun / h),
         redshift=redshift,
         box_mpc=header["BoxSize"] * length_mpc / h,
-        cosmology={"omega_m": header["Omega0"], "omega_l": header["OmegaLambda"], "h": h},
+        cosmology={"omega_m": header["Omega0"], "omega_l": header["OmegaLambda"], "h": h, **cosmology_of_file},
         rows=(here, total),
         notes=notes,
         left_out={f"groups with {mass_name} = 0": int(np.count_nonzero(~keep))},

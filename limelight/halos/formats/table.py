@@ -16,7 +16,7 @@ from limelight.errors import problem
 from limelight.halos.config import Catalogue
 from limelight.halos.formats import npz
 from limelight.halos.formats.common import Foreign, need_column, need_redshift, reading, to_kms, to_mpc, to_msun
-from limelight.halos.formats.text import read_columns, read_head
+from limelight.halos.formats.text import check_header, read_columns, read_head, second_line
 from limelight.section import plain
 
 KEY = "lightcones.catalogue.columns"
@@ -139,10 +139,17 @@ def _parquet(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
 def _text(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     """Text with a line of column names (with or without #), separated by commas or white space."""
     comments, first = read_head(path)
-    line = comments[-1] if comments else first
-    delimiter = "," if "," in line else None
-    there = [name.strip().strip('"') for name in line.split(delimiter)]
+    lines = comments or [first]
+    named = (line for line in reversed(lines) if set(wanted) <= set(_names(line)))
+    line = next(named, lines[-1])  # other comments may stand above and below the names
+    there, delimiter = _names(line), "," if "," in line else None
     for name in wanted:
         need_column(path, name, there, f"mend {KEY}; the names stand in the line above the numbers")
+    row = first if comments else second_line(path)
+    check_header(path, there, wanted, row, delimiter)
     rows = read_columns(path, [there.index(name) for name in wanted], delimiter, skip=0 if comments else 1)
     return dict(zip(wanted, rows.T, strict=True))
+
+
+def _names(line: str) -> list[str]:
+    return [name.strip().strip('"') for name in line.split("," if "," in line else None)]

@@ -1,5 +1,6 @@
 """Halo catalogues as text: comment lines, a line of column names, rows of numbers."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def read_head(path: Path) -> tuple[list[str], str]:
     raise problem(path, "no halos, only comments or nothing", "rows of numbers", "check how the file was made")
 
 
+def second_line(path: Path) -> str:
+    """The line after the first that is neither empty nor a comment; empty where there is none."""
+    with open(path, encoding="utf-8") as file:
+        lines = (line.strip() for line in file if line.strip() and not line.startswith("#"))
+        return next(itertools.islice(lines, 1, None), "")
+
+
 def column_names(comments: list[str], must_have: tuple[str, ...]) -> list[str] | None:
     """The column names in a comment header, lower case and without consistent-trees' "(12)" numbers; None if not there."""
     for line in comments:
@@ -36,10 +44,25 @@ def column_names(comments: list[str], must_have: tuple[str, ...]) -> list[str] |
     return None
 
 
+def check_header(path: Path, names: list[str], wanted: list[str], row: str, delimiter: str | None = None) -> None:
+    """Refuse a header whose words are not the columns: a unit among the names would shift every column after it."""
+    width = len(row.split(delimiter))
+    if len(names) != width:
+        found = (
+            f"{len(names)} column names ({', '.join(names[:20])}{' …' if len(names) > 20 else ''}) over {width} columns"
+        )
+        fix = "take units and other words out of the line of names, or name every column"
+        raise problem(path, found, "one name per column", fix)
+    doubled = sorted({name for name in wanted if names.count(name) > 1})
+    if doubled:
+        found = f"{names.count(doubled[0])} columns named '{doubled[0]}'"
+        raise problem(path, found, "different names", "rename the columns in the file")
+
+
 def number_after(pattern: str, comments: list[str]) -> float | None:
     """The number that follows a pattern in the comments: number_after(r"\\bh", …) finds 0.7 in "Ol = 0.7; h = 0.7"."""
     for line in comments:
-        match = re.search(pattern + r"\s*[:=]\s*([-+0-9.eE]+)", line)
+        match = re.search(pattern + r"\s*[:=]\s*((?i:[-+]?(?:nan|inf))\b|[-+0-9.eE]+)", line)
         if match:
             try:
                 return float(match.group(1))

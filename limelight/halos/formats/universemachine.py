@@ -13,7 +13,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, need_box, need_column, need_redshift
-from limelight.halos.formats.text import column_names, read_columns, read_head
+from limelight.halos.formats.text import check_header, column_names, read_columns, read_head
 
 COLUMNS = (
     *("id", "descid", "upid", "flags", "uparent_dist", "x", "y", "z", "vx", "vy", "vz", "m", "v", "mp", "vmp", "r"),
@@ -35,6 +35,7 @@ def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     wanted = ["x", "y", "z", "vx", "vy", "vz", mass, "upid"]
     for name in wanted:
         need_column(path, name, names)
+    check_header(path, names, wanted, first)
     rows = read_columns(path, [names.index(name) for name in wanted])
     in_name = re.search(r"_(\d\.\d+)\.[a-z]+$", path.name)
     redshift = (
