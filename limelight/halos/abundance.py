@@ -51,7 +51,7 @@ def excess(rows: list[dict]) -> float:
 
 
 def _share_of_volume(rows: list[dict]) -> float:
-    """The share of the volume that halos would fill if their number were right there: found over expected, all masses alike."""
+    """The share of the volume that would hold the halos if their number were right there: found over expected."""
     weights = [row["scatter"] ** -2 for row in rows]
     ratios = [np.log(max(row["found"], 0.5) / max(row["expected"], 0.5)) for row in rows]
     return float(np.exp(np.average(ratios, weights=weights)))

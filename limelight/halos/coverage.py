@@ -1,9 +1,9 @@
 """Do the halos fill their box, or their light-cone? Finds missing pieces, cut boxes and lengths in the wrong unit.
 
 The volume is cut into strips along each axis, columns and cells. A part is missed when it holds so few halos that a sound
-catalogue would have such a part once in 100,000 times: the chance of a Poisson number about a lognormal density whose
-variance is the halos' bias squared times the linear variance of a sphere of the part's volume. Clustered halos leave real
-voids, so the parts that can be judged hold more halos than the 20 that uniform ones would need.
+catalogue would have such a part once in 100,000 times: the chance of a Poisson number about a lognormal density whose rms
+is the halos' bias times linear theory's for a part of that shape, and 1.3 for what linear theory lacks. A thin strip may
+thus be judged from some 20 halos on, a cell, which may be a void, from 100 or 200.
 """
 
 import itertools
@@ -20,6 +20,7 @@ from limelight.halos.formats.common import Foreign
 from limelight.halos.massfunction import halo_bias
 
 FALSE_ALARM = 1e-5  # chance that a sound catalogue has one part too empty, for each way of cutting it
+FEWEST = 100  # halos that a catalogue must hold to be judged at all
 ENOUGH = 20  # halos that a part must be expected to hold to be judged
 NONLINEAR = (
     1.3  # rms of N-body halos in cells of 8 Mpc over bias times linear theory (docs/halos.md); larger cells have less
@@ -36,23 +37,39 @@ def chance_of_at_most(count: int, mean: float, rms: float) -> float:
     return float(NORMAL_WEIGHT @ pdtr(count, mean * np.exp(spread * NORMAL - spread**2 / 2)))
 
 
-def halo_rms(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology) -> Callable[[float], float]:
-    """The rms of the density of such halos in parts of a volume in Mpc³, as a function of that volume."""
+def halo_rms(mass_msun: np.ndarray, redshift: float, cosmology: Cosmology) -> Callable[[tuple[float, ...]], float]:
+    """The rms of the density of such halos in blocks, as a function of a block's three sides in Mpc.
+
+    ∫ d³k/(2π)³ P(k) exp(−Σ kᵢ² sᵢ² / 12), a Gaussian of each side's own variance in place of its window; two of the sides
+    count as equal, the one nearer to another shortened to it, which can only raise the rms.
+    """
     masses = np.quantile(mass_msun, (np.arange(32) + 0.5) / 32)
     bias = float(halo_bias(np.clip(masses, 1e8, 1e16), redshift, cosmology).mean())
-    radius = np.geomspace(0.5, 5000, 40)
-    rms = NONLINEAR * bias * float(cosmology.growth(redshift)) * cosmology.sigma_radius(radius)
+    k = np.geomspace(1e-4, 50, 400)
+    power = cosmology.linear_power(k) * k**3 * np.log(k[1] / k[0]) / (2 * np.pi**2)
+    cosine, weight = np.polynomial.legendre.leggauss(96)
+    cosine, weight = (cosine[cosine > 0], weight[cosine > 0])
+    factor = NONLINEAR * bias * float(cosmology.growth(redshift))
 
-    def of_volume(volume: float) -> float:
-        return float(np.exp(np.interp(np.log((3 * volume / (4 * np.pi)) ** (1 / 3)), np.log(radius), np.log(rms))))
+    def of_block(sides: tuple[float, ...]) -> float:
+        short, middle, long = sorted(sides)
+        if middle / short < long / middle:
+            across, along = short, long
+        else:
+            across, along = middle, short
+        size2 = (1 - cosine**2) * across**2 + cosine**2 * along**2
+        return factor * float(np.sqrt(power @ np.exp(-np.outer(k**2, size2) / 12) @ weight))
 
-    return of_volume
+    return of_block
 
 
-def fewest_allowed(number: float, parts: int, volume: float, rms: Callable[[float], float]) -> int:
+def fewest_allowed(number: float, parts: int, rms: Callable[[], float]) -> int:
     """The fewest halos that a part of a sound catalogue may hold, of `number` in `parts` parts; 0 if it may be empty."""
-    mean, spread, limit = number / parts, rms(volume / parts), FALSE_ALARM / parts
-    if mean < ENOUGH or chance_of_at_most(0, mean, spread) > limit:
+    mean, limit = number / parts, FALSE_ALARM / parts
+    if mean < ENOUGH:
+        return 0
+    spread = rms()
+    if chance_of_at_most(0, mean, spread) > limit:
         return 0
     low, high = 0, int(mean)  # the chance passes the limit between them
     while high - low > 1:
@@ -61,8 +78,22 @@ def fewest_allowed(number: float, parts: int, volume: float, rms: Callable[[floa
     return low + 1
 
 
+def finest_cut(
+    cut: tuple[int, ...], number: int, sides: tuple[float, ...], rms: Callable[[tuple[float, ...]], float]
+) -> tuple[tuple[int, ...], int]:
+    """The most parts along the cut axes that can be judged, and the fewest halos that each may hold; 0 if none can."""
+    shortest = min(sides[axis] for axis in cut)
+    for k in range(FINEST[len(cut)], 1, -1):
+        parts = tuple(round(k * sides[axis] / shortest) if axis in cut else 1 for axis in range(3))
+        block = tuple(side / n for side, n in zip(sides, parts, strict=True))
+        fewest = fewest_allowed(number, int(np.prod(parts)), lambda block=block: rms(block))
+        if fewest:
+            return parts, fewest
+    return (1, 1, 1), 0
+
+
 def empty_parts(
-    unit: np.ndarray, volume: float, rms: Callable[[float], float], sides: tuple[float, float, float], periodic: bool
+    unit: np.ndarray, sides: tuple[float, ...], rms: Callable[[tuple[float, ...]], float], periodic: bool
 ) -> list[tuple[tuple[int, ...], np.ndarray]]:
     """The ways of cutting the unit cube that show parts with too few halos: [(parts along each axis, bool per part)].
 
@@ -70,25 +101,18 @@ def empty_parts(
     ----------
     unit
         Places, (n, 3), from 0 to 1, along axes on which the expected density is even.
-    volume
-        Of the whole, Mpc³.
-    rms
-        Of the density of the halos in parts of a volume in Mpc³.
     sides
-        Lengths of the axes, in any unit: an axis that is long is cut into more parts.
+        Lengths of the axes, Mpc: an axis that is long is cut into more parts.
+    rms
+        Of the density of the halos in a block, by its three sides in Mpc.
     periodic
-        Also cut half a part further on; the bool of a part then says so of either cut.
+        If all parts hold enough, also cut half a part further on.
     """
+    if len(unit) < FEWEST:
+        return []
     found = []
     for cut in (axes for count in (1, 2, 3) for axes in itertools.combinations(range(3), count)):
-        shortest = min(sides[axis] for axis in cut)
-        for k in range(FINEST[len(cut)], 1, -1):
-            parts = tuple(round(k * sides[axis] / shortest) if axis in cut else 1 for axis in range(3))
-            fewest = fewest_allowed(len(unit), int(np.prod(parts)), volume, rms)
-            if fewest:
-                break
-        else:
-            continue
+        parts, fewest = finest_cut(cut, len(unit), sides, rms)
         scarce = _counts(unit, parts, 0.0) < fewest
         if periodic and not scarce.any():
             scarce = _counts(unit, parts, 0.5) < fewest
@@ -116,7 +140,7 @@ def check_box(box: Foreign, cosmology: Cosmology) -> None:
     if number < 2:
         return
     unit = np.mod(box.position_mpc.astype(np.float64) / side, 1.0)
-    empty = empty_parts(unit, side**3, halo_rms(box.mass_msun, box.redshift, cosmology), (side,) * 3, periodic=True)
+    empty = empty_parts(unit, (side,) * 3, halo_rms(box.mass_msun, box.redshift, cosmology), periodic=True)
     if not empty and (number < 200 or span >= 0.5 * side):
         return
     gaps = [_largest_gap(box.position_mpc[:, axis], side) for axis in range(3)]
@@ -244,13 +268,12 @@ def check_cone(
     unit = np.column_stack([(plane / half_width + 1) / 2, depth])
     middle = float((near + far) / 2)
     width = 2 * half_width * middle
-    volume = 4 * np.arctan(half_width**2 / np.sqrt(1 + 2 * half_width**2)) * (far**3 - near**3) / 3
     rms = halo_rms(mass_msun[inside], float(np.mean(band)), cosmology)
-    empty = empty_parts(unit, volume, rms, (width, width, far - near), periodic=False)
+    empty = empty_parts(unit, (width, width, far - near), rms, periodic=False)
     if not empty:
         return
     names = ("x", "y", "distance")
-    parts, fewest_axes = empty[0][0], sum(n > 1 for n in empty[0][0])
+    fewest_axes = sum(n > 1 for n in empty[0][0])
     missed = [
         " with ".join(names[axis] for axis in range(3) if parts[axis] > 1)
         for parts, _ in empty

@@ -162,7 +162,7 @@ CASES = {
     ),
     "lightcone narrower than the field": (
         lambda t: peakpatch(t, halos=cone_halos(9000, field_deg=0.8)),
-        "stretches without halos along x and y",
+        "stretches with hardly any halos along x and y",
         "lower field_deg",
     ),
     "pksc of an unknown width": (lambda t: pksc(t, width=12), "a record of 12.000 numbers", "10, 11 or 33"),

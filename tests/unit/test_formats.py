@@ -314,7 +314,7 @@ def test_abacus_lightcone_of_several_shells(tmp_path):
     found = np.sort(found[(found > near + 1) & (found < far - 1)])
     np.testing.assert_allclose(found, expected, atol=0.01)
     (tmp_path / "7_z1.asdf").unlink()
-    with pytest.raises(LimelightError, match="stretches without halos along.*distance"):
+    with pytest.raises(LimelightError, match="stretches with hardly any halos along.*distance"):
         import_lightcone(settings, 7)
 
 

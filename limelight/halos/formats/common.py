@@ -197,7 +197,7 @@ def check(halos: Foreign, path: Path) -> Foreign:
 
 
 def check_places(halos: Foreign, path: Path) -> Foreign:
-    """Positions must lie within their periodic box, or within the horizon. Whether they fill it is for all pieces together."""
+    """Positions must lie within their periodic box, or within the horizon; pieces need not fill the box."""
     low, high = halos.position_mpc.min(axis=0), halos.position_mpc.max(axis=0)
     if halos.box_mpc is None:
         farthest = float(np.abs([low, high]).max())
