@@ -8,10 +8,10 @@ from colossus.lss import mass_function as colossus_mass_function
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.abundance import check_abundance, compare_abundance, expected_density
+from limelight.halos.coverage import check_cone
 from limelight.halos.formation import formation_redshift
 from limelight.halos.formats.common import Foreign
 from limelight.halos.tiling import (
-    check_coverage,
     check_snapshots,
     in_cone,
     place_boxes,
@@ -160,16 +160,19 @@ def test_a_hole_in_a_lightcone_is_found():
     half, near, far = 0.02, 5800.0, 6900.0
     sight = np.concatenate([rng.uniform(-half, half, (20000, 2)), np.ones((20000, 1))], axis=1)
     points = sight * rng.uniform(near**3, far**3, (20000, 1)) ** (1 / 3)
-    check_coverage(points, half, near, far, "cone.npz")
+    band = tuple(float(COSMOLOGY.redshift_at(chi)) for chi in (near, far))
+    given = half, band, COSMOLOGY, "tinker08", "cone.npz"
+    mass = np.full(len(points), 2.5e10)
+    check_cone(points, mass, *given)
     sky, distance = points[:, :2] / points[:, 2:], np.linalg.norm(points, axis=1)
     for left, where in (
         (sky[:, 0] < 0.95 * half, "x"),
         (np.abs(sky[:, 1]) < 0.95 * half, "y"),
         (distance < 6850, "distance"),
-        (~((sky > 0.4 * half).all(axis=1) & (distance > 6600)), "x, y and distance together"),
+        (~((sky > 0.4 * half).all(axis=1) & (distance > 6600)), "x with y"),
     ):
-        with pytest.raises(LimelightError, match=f"without halos along {where} "):
-            check_coverage(points[left], half, near, far, "cone.npz")
+        with pytest.raises(LimelightError, match=f"hardly any halos along {where}[ ,]"):
+            check_cone(points[left], mass[left], *given)
 
 
 def tinker_masses(volume: float, redshift: float, floor: float) -> np.ndarray:
