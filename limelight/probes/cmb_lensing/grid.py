@@ -110,6 +110,21 @@ def filtered(grid: Grid, maps: Array, transfer: np.ndarray) -> Array:
     return ifft(modes * like(transfer, modes)).real
 
 
+def eb_modes(grid: Grid, q: Array, u: Array) -> tuple[Array, Array]:
+    """Modes of E and of B of Q and U maps (..., npix, npix)."""
+    modes = fft(q + 1j * u)
+    return real_parts(modes * like(grid.spin.conj(), modes))
+
+
+def real_parts(modes: Array) -> tuple[Array, Array]:
+    """The modes of the real and of the imaginary part of the complex map that modes (..., npix, npix) belong to."""
+    if isinstance(modes, torch.Tensor):
+        mirrored = modes.conj().flip((-2, -1)).roll((1, 1), (-2, -1))
+    else:
+        mirrored = np.roll(np.flip(modes.conj(), (-2, -1)), (1, 1), (-2, -1))
+    return (modes + mirrored) / 2, (modes - mirrored) / 2j
+
+
 def eb_from_qu(grid: Grid, q: Array, u: Array) -> tuple[Array, Array]:
     """E and B maps of Q and U maps of shape (..., npix, npix) each."""
     modes = fft(q + 1j * u)
