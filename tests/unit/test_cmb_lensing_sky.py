@@ -80,7 +80,7 @@ def over_theory(grid: Grid, maps: np.ndarray, theory: np.ndarray) -> np.ndarray:
     return cross_power(grid, white, white, EDGES).mean(axis=0)
 
 
-@pytest.mark.parametrize("n, close_bb", [(60, 0.04), pytest.param(1000, 0.01, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "close_bb"), [(60, 0.04), pytest.param(1000, 0.01, marks=pytest.mark.slow)])
 def test_lensed_spectra_are_those_of_camb(n, close_bb):
     """EE within 0.3 % (beside the unlensed E of the same maps), BB within 1 %, of φ without waves longer than the box."""
     grid = Grid(128, 2.34375)

@@ -1,12 +1,12 @@
 """The iterative (maximum a posteriori) estimator of κ, and the delensing of B.
 
-From φ = 0, each step lenses the most probable E of the maps at the present φ, takes what the maps have beyond that, and moves
-φ along the gradient of the posterior (Carron & Lewis 2017, arXiv:1704.08230):
+From φ = 0, each step lenses the most probable E of the maps at the present φ, takes what the maps have beyond that, and
+moves φ along the gradient of the posterior (Carron & Lewis 2017, arXiv:1704.08230):
 
     φ ← φ + s [ −∇·Re(P̄* (∇P_W)(n + α)) − φ/C_φφ ] / (R + 1/C_φφ),   P̄ = Aᵀ N⁻¹ (maps − A E_W)
 
-R is the response with unlensed E and no B but noise, the curvature of the likelihood at the true φ. 40 steps of s = 0.3 converge,
-and s = 0.5 diverges.
+R is the response with unlensed E and no B but noise, the curvature of the likelihood at the true φ. 40 steps of s = 0.3 converge
+where s = 0.5 often diverges. A step after which the gradient is larger than before is taken back and halved.
 """
 
 import functools
@@ -31,7 +31,7 @@ from limelight.probes.cmb_lensing.wiener import Masked, masked_wiener, wiener_tr
 
 
 class Reconstruction(NamedTuple):
-    """Maps (..., npix, npix) of κ and of E (unlensed, Wiener filtered): both are posterior means, with less power than truth."""
+    """Maps (..., npix, npix) of κ and of E (unlensed): both are posterior means, with less power than truth."""
 
     kappa: np.ndarray
     e: np.ndarray
@@ -79,15 +79,21 @@ class IterativeEstimator:
         some = prior > 0
         inverse_prior = np.where(some, 1 / np.where(some, prior, 1), 0)
         curvature = grid.sample(self.curvature) + inverse_prior
-        move = np.where(some, self.step / np.where(some, curvature, 1), 0)
+        inverse_curvature = np.where(some, 1 / np.where(some, curvature, 1), 0)
         model = _Periodic(self, q, u) if self.mask is None else _UnderMask(self, q, u)
-        phi = np.zeros((grid.npix, grid.npix), dtype=np.complex128)
+        phi = trusted = np.zeros((grid.npix, grid.npix), dtype=np.complex128)
+        direction, least, step = phi, np.inf, self.step
         for _ in range(self.steps):
             alpha = deflection(grid, phi * grid.ell**2 / 2)
-            slope = lensing_gradient(grid, *model.e_and_residual(alpha), alpha)
+            slope = lensing_gradient(grid, *model.e_and_residual(alpha), alpha) - phi * inverse_prior
             if self.mean_field is not None:
                 slope = slope - self.mean_field
-            phi = phi + move * (slope - phi * inverse_prior)
+            size = np.sum(np.abs(slope) ** 2 * inverse_curvature)
+            if size < least:
+                trusted, direction, least = phi, slope * inverse_curvature, size
+            else:
+                step /= 2  # it went too far: back, and less far
+            phi = trusted + step * direction
         kappa = phi * grid.ell**2 / 2
         e, _ = model.e_and_residual(deflection(grid, kappa))
         return np.fft.ifft2(kappa).real, np.fft.ifft2(e).real

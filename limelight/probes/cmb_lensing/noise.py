@@ -93,7 +93,7 @@ def lensing_bb(multipoles: np.ndarray, product_ee_phi: list[tuple[np.ndarray, np
 
 @dataclass(frozen=True)
 class Iterated:
-    """What an iterated (maximum a posteriori) estimator reaches: 1/N0 of φ and the B left after delensing, at ℓ = 0 … lmax."""
+    """What an iterated (MAP) estimator reaches: 1/N0 of φ and the B left after delensing, at ℓ = 0 … lmax."""
 
     response: np.ndarray
     delensed_bb: np.ndarray
