@@ -5,8 +5,8 @@ moves φ along the gradient of the posterior (Carron & Lewis 2017, arXiv:1704.08
 
     φ ← φ + s [ −∇·Re(P̄* (∇P_W)(n + α)) − φ/C_φφ ] / (R + 1/C_φφ),   P̄ = Aᵀ N⁻¹ (maps − A E_W)
 
-R is the response with unlensed E and no B but noise, the curvature of the likelihood at the true φ. 40 steps of s = 0.3 converge
-where s = 0.5 often diverges. A step after which the gradient is larger than before is taken back and halved.
+R is the response with unlensed E and no B but noise, the curvature of the likelihood at the true φ. 40 steps of s = 0.3
+converge where s = 0.5 often diverges. A step after which the gradient is larger than before is taken back and halved.
 """
 
 import functools
