@@ -99,7 +99,7 @@ class Iterated:
     delensed_bb: np.ndarray
 
 
-def iterated_n0(spectra: Spectra, data: Data, rounds: int = 8) -> Iterated:
+def iterated_n0(spectra: Spectra, data: Data, rounds: int = 6) -> Iterated:
     """N0 after delensing again and again (Smith et al. 2012, arXiv:1010.0048), without the bias N1.
 
     Each round delenses with the φ known so far, which leaves less B, which gives a better φ. Lensed E and its gradient
@@ -121,9 +121,9 @@ def iterated_n0(spectra: Spectra, data: Data, rounds: int = 8) -> Iterated:
     return Iterated(found, left)
 
 
-def spaced(lmax: int, n: int = 60) -> np.ndarray:
-    """Multipoles at which smooth curves are worked out, dense where they bend, (about n,)."""
-    return np.unique(np.round(np.geomspace(10, lmax, n)))
+def spaced(lmax: int) -> np.ndarray:
+    """Multipoles at which smooth curves are worked out, dense where they bend, up to lmax."""
+    return np.unique(np.round(np.concatenate([np.geomspace(10, 500, 30), np.linspace(500, lmax, lmax // 100)])))
 
 
 def between(at: np.ndarray, values: np.ndarray, ells: np.ndarray) -> np.ndarray:
@@ -147,5 +147,5 @@ def _plane(lmax: float) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _at(curve: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """A curve at multipoles between the whole ones, 0 beyond its end."""
-    return np.interp(size, np.arange(len(curve)), curve, right=0.0)
+    """A curve at the nearest whole multipoles, 0 beyond its end: next to the mesh of the plane they are dense."""
+    return np.append(curve, 0.0)[np.minimum(np.rint(size), len(curve)).astype(np.intp)]
