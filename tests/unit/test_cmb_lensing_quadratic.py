@@ -38,7 +38,7 @@ def test_n0_is_that_of_symlens(sigma_p, beam_fwhm):
     from symlens.utils import mask_kspace, rect_geometry
 
     data = Data(sigma_p, beam_fwhm, lmin=300, lmax=3500)
-    shape, wcs = rect_geometry(width_deg=12.0, px_res_arcmin=2.4)
+    shape, wcs = rect_geometry(width_deg=12.0, px_res_arcmin=1.5)  # L = 3500 + 3500 must not fold back
     modl, ells = enmap.modlmap(shape, wcs), fiducial().ells
     sigma = beam_fwhm * np.pi / 10800 / np.sqrt(8 * np.log(2))
     power = (sigma_p * np.pi / 10800) ** 2 * np.exp((ells * sigma) ** 2)

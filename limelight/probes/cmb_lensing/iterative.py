@@ -10,7 +10,7 @@ converge where s = 0.5 often diverges. A step after which the gradient is larger
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -153,12 +153,16 @@ class _UnderMask:
 
 
 def masked_mean_field(estimator: IterativeEstimator, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Modes of the gradient at φ = 0 averaged over n simulated skies under the mask: what to give as `mean_field`."""
+    """Modes of the gradient at φ = 0 averaged over n skies under the mask: what to give as `mean_field`.
+
+    The skies are those of the model at φ = 0, without lensing (the gradient of ln det of the covariance there).
+    """
     grid, data = estimator.grid, estimator.data
+    flat = replace(estimator.spectra, phi=np.zeros_like(estimator.spectra.phi))
     none = np.zeros((grid.npix, grid.npix), dtype=np.complex128)
     total = none
     for _ in range(n):
-        sky = simulate(grid, estimator.spectra, 1, rng, 1, grid.npix // 2, data.beam_fwhm)
+        sky = simulate(grid, flat, 1, rng, 1, grid.npix // 2, data.beam_fwhm)
         q, u = ((one[0] + white_noise(grid, data.sigma_p, (), rng)) * estimator.mask for one in (sky.q, sky.u))
         total = total + lensing_gradient(grid, *_UnderMask(estimator, q, u).e_and_residual(none), none)
     return total / n
