@@ -12,6 +12,7 @@ All curves are arrays at ℓ = 0, 1, 2, …; N0 is that of φ, and L⁴ N0/4 tha
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from limelight.errors import problem
 from limelight.probes.cmb_lensing.grid import ARCMIN
@@ -127,11 +128,13 @@ def spaced(lmax: int) -> np.ndarray:
 
 
 def between(at: np.ndarray, values: np.ndarray, ells: np.ndarray) -> np.ndarray:
-    """A positive curve known at some multipoles as a power law between them; 0 where it is 0, and below L = 2."""
-    logs = np.log(np.maximum(values, 1e-300))
-    curve = np.exp(np.interp(np.log(np.maximum(ells, at[0])), np.log(at), logs))
-    curve = np.where(ells < at[0], curve * (ells / at[0]) ** 4, curve)  # EB and EE of long waves
-    return np.where((ells < 2) | (curve < 1e-200), 0.0, curve)
+    """A curve known at some multipoles, smooth in its logarithm between them; 0 where it is 0 and below L = 2."""
+    some = values > 0
+    at, values = at[some], values[some]
+    inside = np.clip(ells, at[0], at[-1])
+    curve = np.exp(PchipInterpolator(np.log(at), np.log(values))(np.log(inside)))
+    curve = curve * (np.minimum(ells, at[0]) / at[0]) ** 4  # 1/N0 of φ for long waves
+    return np.where((ells < 2) | (ells > at[-1]), 0.0, curve)
 
 
 def _end(*curves: np.ndarray) -> int:
