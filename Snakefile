@@ -41,6 +41,7 @@ include: "workflow/rules/common.smk"
 include: probe_rules()
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/saliency.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/figures.smk"
 

@@ -10,6 +10,7 @@ import torch
 from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.study.faults import fault
+from limelight.study.saliency_checks import check_saliency
 from limelight.study.sections import SPLITS, Study
 from limelight.study.selection import comparison_pairs, header_of, output_shape, suitable_tests, why_not
 
@@ -19,7 +20,7 @@ def check_study(study: Study, probe) -> Iterator[str]:
     lines = list(dict.fromkeys([*_splits(study), *_names(study), *probe.check(study)]))
     yield from lines
     if not lines:
-        for check in (_networks, _suitable, _audit, _posteriors, _comparisons):
+        for check in (_networks, _suitable, _audit, check_saliency, _posteriors, _comparisons):
             yield from check(study)
 
 
@@ -57,6 +58,9 @@ def _names(study: Study) -> Iterator[str]:
         yield from unknown("figures.layers", network, study.networks, "networks")
     for network in study.audit.networks if isinstance(study.audit.networks, list) else []:
         yield from unknown("audit.networks", network, study.networks, "networks")
+    for name, run in study.saliency.items():
+        yield from unknown(f"saliency.{name}.network", run.network, study.networks, "networks")
+        yield from unknown(f"saliency.{name}.test", run.test, study.tests, "tests") if run.test else ()
 
 
 def _start(study: Study, name: str) -> Iterator[str]:

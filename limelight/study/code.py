@@ -17,6 +17,7 @@ DATA = ("header",)
 TRAINING = (*DATA, "target", "presentation")
 EVALUATION = (*TRAINING, "metrics", "describe_test", "pictures")
 AUDIT = (*TRAINING, "describe_test", "interventions", "noise_levels", "mean_truth")
+SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes")
 POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows")
 INTERVALS = (*POSTERIOR, "describe_test", "simulator")
 

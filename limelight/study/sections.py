@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from limelight.section import Either, Index, Name, Names, Number, Numbers, Section, SomeNames, Whole
+from limelight.study.saliency import SaliencyRun
 
 SPLITS = ("train", "validation", "test")
 
@@ -361,6 +362,9 @@ class Study(Section):
         {}, description="Figures of several networks or tests at once, figures/comparisons/<name>.pdf."
     )
     audit: Audit = Audit()
+    saliency: dict[Name, SaliencyRun] = Field(
+        {}, description="What networks look at, by the name of the run (docs/saliency.md)."
+    )
     figures: Figures = Figures()
     resources: Resources = Resources()
 

@@ -32,6 +32,7 @@ FLOORS = (
     {"study"},
     {"training.loop"},  # the one place of training that takes a study's settings and its probe
     {"evaluation"},
+    {"saliency"},
     {"inference"},
     {"figures"},
     {"describe"},

@@ -47,6 +47,7 @@ shell.prefix(f"{ENVIRONMENT}; ")
 with plain_errors():
     check_figures(STUDY)
 FIGURES = figures_of(STUDY.probe)
+SALIENCY_FIGURES = ("saliency_maps", "saliency_shares", "saliency_checks")  # of each run of `saliency`
 KINDS = {
     name: FIGURES.load(name)
     for name in dict.fromkeys(
@@ -58,6 +59,7 @@ KINDS = {
             "confusion_matrix",
             "filters",
             "feature_maps",
+            *SALIENCY_FIGURES,
         ]
     )
 }
@@ -83,6 +85,7 @@ wildcard_constraints:
     test=either(STUDY.tests),
     comparison=either(STUDY.comparisons),
     posterior=either(STUDY.posteriors),
+    saliency=either(STUDY.saliency),
 
 
 localrules:
@@ -145,12 +148,18 @@ def everything():
             figure=("filters", "feature_maps"),
         ),
         *audits(),
+        *saliencies(),
     ]
 
 
 def audits():
     """The page of every audited network."""
     return expand(f"{RESULTS}/figures/{{network}}/audit.pdf", network=AUDITED)
+
+
+def saliencies():
+    """The figures of every run of `saliency`."""
+    return expand(f"{RESULTS}/figures/saliency/{{saliency}}/{{figure}}.pdf", saliency=STUDY.saliency, figure=SALIENCY_FIGURES)
 
 
 def memory(stage):

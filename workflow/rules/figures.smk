@@ -3,6 +3,8 @@
 
 
 for figure, kind in KINDS.items():
+    if figure in SALIENCY_FIGURES:
+        continue
 
     rule:
         name:
