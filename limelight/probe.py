@@ -173,7 +173,7 @@ class Probe:
         return []
 
     def pixel_classes(self, dataset_settings, found: Rows, paths) -> "dict[str, PixelClasses]":
-        """What the pixels of rows hold, by name: attribution is then told by these classes. paths: of `pixel_class_files`."""
+        """What the pixels of rows hold, by name; attribution is told by these classes. paths: of `pixel_class_files`."""
         return {}
 
     # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from

@@ -29,12 +29,16 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--run", required=True, help="name of one of the config's runs of saliency")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the run's test")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the run's test"
+    )
     parser.add_argument("--control", type=Path, metavar="model.pt", help="its recipe trained on permuted labels")
     parser.add_argument(
         "--files", type=Path, nargs="+", default=[], metavar="F.h5", help="what the probe's classes of pixels come from"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="S.h5", help="saliency file; S.csv stands beside it")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="S.h5", help="saliency file; S.csv stands beside it"
+    )
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     if args.output.suffix != ".h5":

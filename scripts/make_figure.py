@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw one figure of a study, as PDF and as PNG beside it, from files alone: evaluations, an audit, or a network's layers.
+"""Draw one figure of a study, as PDF and as PNG beside it, from files alone: evaluations, an audit, layers or saliency.
 
 A probe has figures of its own; an unknown name lists all that there are for the probe of the files.
 
@@ -16,8 +16,9 @@ from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.layers_file import read_layers
 from limelight.figures import draw_figure
+from limelight.saliency.saliency_file import read_saliency
 
-READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers}
+READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers, "saliency": read_saliency}
 
 
 def main() -> None:

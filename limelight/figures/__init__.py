@@ -28,6 +28,9 @@ FIGURES = Registry(
         "filters": "limelight.figures.layers:FILTERS",
         "feature_maps": "limelight.figures.layers:FEATURE_MAPS",
         "audit": "limelight.figures.audit:AUDIT",
+        "saliency_maps": "limelight.figures.saliency:SALIENCY_MAPS",
+        "saliency_shares": "limelight.figures.saliency:SALIENCY_SHARES",
+        "saliency_checks": "limelight.figures.saliency:SALIENCY_CHECKS",
     },
 )
 
@@ -59,7 +62,7 @@ def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) 
     name
         Of a figure of the files' probe.
     files
-        The contents of its files: Evaluation, Layers or Audit objects, one or more, of one probe.
+        The contents of its files: Evaluation, Layers, Audit or Saliency objects, one or more, of one probe.
     shown
         Numbers of the rows of data to show one by one; None: the study's choice, as in the first file.
 

@@ -1,1 +1,1 @@
-"""Saliency: what a trained network looks at, for any probe, and whether that picture can be trusted. See docs/saliency.md."""
+"""Saliency: what a trained network looks at, for any probe, and whether the picture holds. See docs/saliency.md."""

@@ -1,7 +1,7 @@
 """The methods of attribution, all through captum: one number per pixel of each row's input, the saliency.
 
-A network is differentiated in float32 and evaluation mode. Guided backprop, deconvolution and DeepLIFT need a copy with separate
-activations (limelight.saliency.separate); a network that has none cannot be explained by them, and they say so.
+A network is differentiated in float32 and evaluation mode. Guided backprop, deconvolution and DeepLIFT need a copy with
+separate activations (limelight.saliency.separate); a network that has none cannot be explained by them, and they say so.
 """
 
 import math
@@ -132,7 +132,11 @@ def _input_x_gradient(method: Method, x: Tensor, baseline: Tensor, weights: Tens
 
 def _integrated(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
     return IntegratedGradients(method.explained).attribute(
-        x, baseline, additional_forward_args=weights, n_steps=method.options.steps, internal_batch_size=max(BATCH, len(x))
+        x,
+        baseline,
+        additional_forward_args=weights,
+        n_steps=method.options.steps,
+        internal_batch_size=max(BATCH, len(x)),
     )
 
 

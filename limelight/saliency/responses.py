@@ -1,8 +1,8 @@
 """Does the gradient foresee what the audit's changes of data do? Saliency beside interventions.
 
 Every intervention of a probe asks the network about changed data. Here it asks the network's tangent at the unchanged data
-instead: the answer as it was, plus the gradient times the change of what the network sees. The response is then what the saliency
-promises, and stands beside what the network does.
+instead: the answer as it was, plus the gradient times the change of what the network sees. The response is then what the
+saliency promises, and stands beside what the network does.
 """
 
 from collections.abc import Callable

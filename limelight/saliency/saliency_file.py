@@ -11,7 +11,7 @@ from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
 from limelight.errors import problem
 from limelight.files import attribute, check_finite, read_hdf5, write_csv, write_hdf5
-from limelight.saliency.sanity import CHECKS, Tried
+from limelight.saliency.checks import CHECKS, Tried
 
 KIND = "saliency"
 WORDS = ("name", "network", "settings", "target", "answers", "control", "left_out", "stages")

@@ -1,8 +1,8 @@
 """A copy of a network in which every call of an activation is a module of its own.
 
-Guided backprop, deconvolution and DeepLIFT change what activations do on the way back, through hooks on their modules. Networks
-that call functions (F.relu), use one module several times or work in place have no such modules. Here every call is caught
-while the network runs, whatever the network is, and goes through a module that serves this one call alone.
+Guided backprop, deconvolution and DeepLIFT change what activations do on the way back, through hooks on their modules.
+Networks that call functions (F.relu), use one module several times or work in place have no such modules. Here every call is
+caught while the network runs, whatever the network is, and goes through a module that serves this one call alone.
 """
 
 import copy
@@ -17,11 +17,26 @@ from limelight.errors import LimelightError
 
 RELU = "relu"
 # Functions of one tensor that act on each number by itself; their arguments beyond the tensor must be numbers.
+ACTIVATIONS = ("leaky_relu", "elu", "selu", "celu", "relu6", "silu", "mish", "hardtanh", "hardswish")  # may be in place
 ELEMENTWISE = (
-    "leaky_relu elu selu celu relu6 gelu silu mish softplus hardtanh hardswish sigmoid logsigmoid tanh tanhshrink softsign"
-    " abs sign square sqrt rsqrt exp expm1 log log1p log10 sinh cosh asinh arcsinh sin cos atan arctan reciprocal erf pow"
-    " clamp clip"
-).split()
+    *ACTIVATIONS,
+    *(
+        "gelu",
+        "softplus",
+        "sigmoid",
+        "logsigmoid",
+        "tanh",
+        "tanhshrink",
+        "softsign",
+        "erf",
+        "abs",
+        "sign",
+        "clamp",
+        "clip",
+    ),
+    *("square", "sqrt", "rsqrt", "pow", "reciprocal", "exp", "expm1", "log", "log1p", "log10"),
+    *("sin", "cos", "atan", "arctan", "sinh", "cosh", "asinh", "arcsinh"),
+)
 POOLS = {f"max_pool{n}d": kind for n, kind in ((1, nn.MaxPool1d), (2, nn.MaxPool2d), (3, nn.MaxPool3d))}
 TOLERANCE = 1e-4  # of the copy's answers, relative to their spread
 
@@ -59,7 +74,7 @@ def _module(function: Callable, arguments: tuple, options: dict) -> nn.Module | 
         return POOLS[name](*arguments, **options)
     if any(isinstance(value, Tensor) for value in values):
         return None
-    if name in ("leaky_relu", "elu", "selu", "celu", "relu6", "hardtanh", "silu", "mish", "hardswish"):
+    if name in ACTIVATIONS:
         arguments = arguments[:-1] if arguments and isinstance(arguments[-1], bool) else arguments  # inplace
     plain = getattr(F, name, None) or getattr(torch, name)
     return Elementwise(plain, arguments, options)

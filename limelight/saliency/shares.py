@@ -21,7 +21,9 @@ class PixelClasses:
 
     axis: OutputAxis  # of the classes: edges, one more than classes, or names
     weights: np.ndarray  # (n, classes, channels, *axes) from 0 to 1; what is missing to 1 belongs to none
-    amount: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (classes,) share of what makes the data, such as light
+    amount: np.ndarray = field(
+        default_factory=lambda: np.zeros(0)
+    )  # (classes,) share of what makes the data, such as light
 
 
 def normalised(attribution: np.ndarray) -> np.ndarray:
@@ -33,8 +35,8 @@ def normalised(attribution: np.ndarray) -> np.ndarray:
 def by_value(shares: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(shares of attribution (channels, bins), shares of pixels (channels, bins)) by value in σ from the channel's mean.
 
-    shares: of `normalised`, (n, channels, *axes); values: the pixels', of the same shape. A channel's shares of pixels add up to
-    1, the shares of attribution of all channels together.
+    shares: of `normalised`, (n, channels, *axes); values: the pixels', of the same shape. A channel's shares of pixels add up
+    to 1, the shares of attribution of all channels together.
     """
     bins, channels = len(VALUE_EDGES) - 1, values.shape[1]
     found, pixels = np.zeros((channels, bins)), np.zeros((channels, bins))
@@ -73,7 +75,9 @@ def waves(axes: tuple[Axis, ...]) -> Waves:
     direction = np.where(some, 0, -1)
     if len(axes) > 1:
         angle = np.arctan2(k[1], k[0]) % np.pi
-        turned = np.floor(angle / np.pi * DIRECTIONS + 0.5).astype(int) % DIRECTIONS  # the first is about the first axis
+        turned = (
+            np.floor(angle / np.pi * DIRECTIONS + 0.5).astype(int) % DIRECTIONS
+        )  # the first is about the first axis
         direction = np.where(some, turned, -1)
     label = "multipole ℓ" if unit in ("deg", "arcmin") else f"|k| [rad / {unit or 'unit'}]"
     return Waves(edges, label, number, direction)
@@ -88,7 +92,7 @@ def by_wave(saliency: np.ndarray, header: Header) -> tuple[np.ndarray, np.ndarra
     """Shares of the squared Fourier modes of the saliency (n, channels, *axes): (by |k|, by direction).
 
     With δ a Fourier mode of the data, ∂answer/∂δ is the Fourier mode of the gradient, so that for the gradient this is the
-    attribution of modes as the square is that of pixels. All but the mean of each plane; channels and further axes are added up.
+    attribution of modes as the square is that of pixels. Of all modes but the mean; channels and further axes are added up.
     """
     found = waves(header.axes)
     along = [2 + i for i, axis in enumerate(header.axes) if axis.unit == header.axes[0].unit]
@@ -144,4 +148,5 @@ def by_stride(shares: np.ndarray) -> np.ndarray:
 
 def by_class(shares: np.ndarray, classes: PixelClasses) -> np.ndarray:
     """Share of attribution that falls on each class of pixels, (classes,); what belongs to none is missing to 1."""
-    return np.einsum("nc...,nkc...->nk", shares, classes.weights).mean(axis=0) if len(shares) else np.zeros(0)
+    flat = classes.weights.reshape(*classes.weights.shape[:2], -1)
+    return np.mean(flat @ shares.reshape(len(shares), -1, 1), axis=0)[:, 0]

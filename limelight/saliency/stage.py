@@ -14,10 +14,11 @@ from limelight.evaluation.predict import check_test_rows, observed, target_words
 from limelight.probe import Probe
 from limelight.saliency import shares
 from limelight.saliency.answers import row_weights, scale_of
+from limelight.saliency.checks import FRACTIONS, faults
 from limelight.saliency.methods import CannotExplain, Method, Shown
 from limelight.saliency.responses import responses
 from limelight.saliency.saliency_file import Picture, Saliency
-from limelight.saliency.sanity import FRACTIONS, Trial, attribution, curve, faults, random_orders
+from limelight.saliency.sanity import Trial, attribution, curve, random_orders
 from limelight.section import plain
 from limelight.study.saliency import Answer
 from limelight.study.settings import SaliencySettings
@@ -75,10 +76,7 @@ def explain(
         inputs=planes(seen.inputs[:EXAMPLES].cpu().numpy(), mean=True),
         control=control[1]["network"] if control else "",
         **_chance(module, scale_of(info), settings, seen, weights),
-        classes={
-            name: {"axis": asdict(one.axis), "amount": one.amount, "pixels": one.weights.mean(axis=(0, *range(2, one.weights.ndim)))}
-            for name, one in classes.items()
-        },
+        classes={name: _class_words(one) for name, one in classes.items()},
     )
     few = slice(0, min(options.checked_maps, len(rows)))
     trial = Trial(
@@ -122,9 +120,7 @@ def taken(found: Rows, keep: np.ndarray) -> Rows:
     )
 
 
-def shown(
-    rows: Rows, presentation: Presentation, settings: SaliencySettings, device: str
-) -> tuple[Shown, np.ndarray]:
+def shown(rows: Rows, presentation: Presentation, settings: SaliencySettings, device: str) -> tuple[Shown, np.ndarray]:
     """(inputs and baselines, values of the pixels as recorded (n, channels, *axes)) of rows, all with the same noise."""
     seed, stage = settings.evaluation.trained.seed, f"saliency {settings.name}"
 
@@ -140,7 +136,7 @@ def shown(
 
 
 def planes(values: np.ndarray, mean: bool = False) -> np.ndarray:
-    """(…, channels, *axes) of two leading axes with all axes after the second added up, or averaged: (n, c, x, y), or (n, c, x)."""
+    """(n, channels, *axes) with all axes after the second added up, or averaged: (n, c, x, y), or (n, c, x)."""
     further = tuple(range(4, values.ndim))
     return values if not further else values.mean(axis=further) if mean else values.sum(axis=further)
 
@@ -159,6 +155,12 @@ def _picture(saliency: Tensor, answer: Answer, values: np.ndarray, header, class
     for name, one in classes.items():
         tables[f"class_{name}"] = shares.by_class(found, one)
     return Picture(mean=found.mean(axis=0), examples=planes(found[:EXAMPLES]), tables=tables, numbers=numbers)
+
+
+def _class_words(classes: shares.PixelClasses) -> dict:
+    """What files and figures say of classes of pixels: their axis, and their shares of pixels and of light, say."""
+    pixels = classes.weights.mean(axis=(0, *range(2, classes.weights.ndim)), dtype=np.float64)
+    return {"axis": asdict(classes.axis), "amount": classes.amount, "pixels": pixels}
 
 
 def _chance(

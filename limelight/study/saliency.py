@@ -25,9 +25,9 @@ class Answer(Section):
     """One number that a network's answer is made into, and that is explained: a weighted sum of some outputs. Without keys
     it is the sum of all."""
 
-    outputs: Annotated[Numbers | SomeNames, Either('outputs by number (a list, or a range such as "0-7"), or by name')] | (
-        None
-    ) = Field(None, description="Of a vector or of classes: which outputs are added up; without it all.")
+    outputs: Annotated[
+        Numbers | SomeNames, Either('outputs by number (a list, or a range such as "0-7"), or by name')
+    ] | (None) = Field(None, description="Of a vector or of classes: which outputs are added up; without it all.")
     weights: list[Number] | None = Field(None, description="What each of these outputs is multiplied by; without it 1.")
     channel: Index | None = Field(None, description="Of an image: which of its channels; without it all.")
     pixel: Place | None = Field(None, description="Of an image: one pixel, a number for each axis.")
@@ -48,11 +48,13 @@ class SaliencyThresholds(Section):
         0.3,
         ge=0,
         le=1,
-        description="Rank correlation with the picture of the network with all weights drawn afresh (and of the control), from"
-        " which a method ignores what was learned.",
+        description="Rank correlation with the picture of the network with all weights drawn afresh (or of the control),"
+        " from which a method ignores what was learned.",
     )
     completeness: Number = Field(
-        0.05, gt=0, description="Largest error of a method that promises to add up to the change of the answer, relative."
+        0.05,
+        gt=0,
+        description="Largest error of a method that promises to add up to the change of the answer, relative.",
     )
     shift: Number = Field(
         0.7,
@@ -70,7 +72,9 @@ class SaliencyRun(Section):
     test: str | None = Field(
         None, description="The test whose rows and noise it is shown; without it the first whose noise it knows."
     )
-    answers: dict[Name, Answer] = Field({}, description="What is explained, by name; without it `all`, the sum of outputs.")
+    answers: dict[Name, Answer] = Field(
+        {}, description="What is explained, by name; without it `all`, the sum of outputs."
+    )
     methods: Annotated[list[MethodName], Field(min_length=1)] = Field(
         [
             "gradient",
