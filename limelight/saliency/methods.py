@@ -162,6 +162,7 @@ def _occlusion(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> 
             strides=(1, *(max(1, side // 2) for side in sides)),
             baselines=baseline,
             additional_forward_args=weights,
+            perturbations_per_eval=max(1, BATCH // len(x)),
         )
 
 
@@ -170,7 +171,11 @@ def _ablation(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> T
     blocks = block_numbers(method.options, tuple(x.shape[1:])).to(x.device)
     with torch.no_grad():
         change = FeatureAblation(method.explained).attribute(
-            x, baselines=baseline, additional_forward_args=weights, feature_mask=blocks[None]
+            x,
+            baselines=baseline,
+            additional_forward_args=weights,
+            feature_mask=blocks[None],
+            perturbations_per_eval=max(1, BATCH // len(x)),
         )
     return change / torch.bincount(blocks.flatten())[blocks]
 

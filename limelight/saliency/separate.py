@@ -101,7 +101,8 @@ class _Calls(TorchFunctionMode):
         elif self.count >= len(self.modules):
             raise CannotSeparate("its activations change from call to call")
         self.count += 1
-        return self.modules[self.count - 1](x)
+        # captum hooks the tensor that goes in, and would take the gradient of its other uses (a shortcut, say) for this one's
+        return self.modules[self.count - 1](x.clone())
 
 
 class CannotSeparate(Exception):
