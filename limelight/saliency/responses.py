@@ -66,10 +66,10 @@ def responses(
 def directional(
     module: nn.Module, inputs: Tensor, change: Tensor, std: Tensor | None, device: str = "cpu"
 ) -> np.ndarray:
-    """∇f · change, row for row, (n, *shape) float64: one forward-mode derivative gives that of all outputs."""
+    """∇f · change, row for row, (n, *shape) float64, of all outputs at once."""
     found = []
     for first in range(0, len(inputs), BATCH):
         x, dx = (part[first : first + BATCH].to(device) for part in (inputs, change))
-        found.append(torch.func.jvp(module, (x,), (dx,))[1].detach().double().cpu())
+        found.append(torch.autograd.functional.jvp(module, x, dx)[1].double().cpu())
     whole = torch.cat(found).numpy()
     return whole if std is None else whole * std.double().cpu().numpy()

@@ -101,7 +101,7 @@ class _Calls(TorchFunctionMode):
         elif self.count >= len(self.modules):
             raise CannotSeparate("its activations change from call to call")
         self.count += 1
-        # captum hooks the tensor that goes in, and would take the gradient of its other uses (a shortcut, say) for this one's
+        # captum hooks the tensor that goes in: without a copy it would change the gradient of its other uses (a shortcut)
         return self.modules[self.count - 1](x.clone())
 
 

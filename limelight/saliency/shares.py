@@ -35,8 +35,8 @@ def normalised(attribution: np.ndarray) -> np.ndarray:
 def by_value(shares: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(shares of attribution (channels, bins), shares of pixels (channels, bins)) by value in σ from the channel's mean.
 
-    shares: of `normalised`, (n, channels, *axes); values: the pixels', of the same shape. A channel's shares of pixels add up
-    to 1, the shares of attribution of all channels together.
+    shares (n, channels, *axes): of `normalised`; values: the pixels', of the same shape. The shares of pixels add up to 1
+    in each channel, those of attribution in all channels together.
     """
     bins, channels = len(VALUE_EDGES) - 1, values.shape[1]
     found, pixels = np.zeros((channels, bins)), np.zeros((channels, bins))

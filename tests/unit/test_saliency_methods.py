@@ -1,4 +1,4 @@
-"""Methods of saliency against what they must give: linear networks, sums that add up, and checks that condemn what they should."""
+"""Methods of saliency against what they must give: linear networks, sums that add up, checks that condemn."""
 
 import numpy as np
 import pytest
