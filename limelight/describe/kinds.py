@@ -106,7 +106,7 @@ def saliency_words(file: h5py.File) -> Iterator[str]:
     yield f"run {name} of network {attribute(file, 'saliency_network')}: {settings['rows']} rows of test {test}"
     yield from header_words(header_from(attribute(file, "saliency_header")))
     yield f"answers: {axis_words(axis, attribute(file, 'saliency_target')['shape'])}"
-    for answer, said in attribute(file, "saliency_answers").items():
+    for answer, said in attribute(file, "saliency_answers"):
         every = file.get(f"pictures/{answer}", {})
         yield f"explained: {answer} ({short(said)}) by {', '.join(every) or 'no method'}"
     yield f"not to be had: {short(attribute(file, 'saliency_left_out'))}"

@@ -3,12 +3,14 @@
 A method that fails on a network is marked so on every figure, in words and in another colour.
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from limelight.data.answers import answer_weights
 from limelight.data.axes import axis_from
 from limelight.figures.common import check_size, no_ticks, output_axis, over_outputs, show_plane
 from limelight.figures.figure import StudyFigure
@@ -16,6 +18,7 @@ from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH
 from limelight.saliency.checks import CHECKS
 from limelight.saliency.saliency_file import Picture, Saliency, in_words
 from limelight.saliency.shares import DIRECTIONS, VALUE_EDGES, modes, waves
+from limelight.study.saliency import Answer
 
 FAILS = COLOURS[1]  # of everything that is written of a condemned method
 MOST_ANSWERS = 4
@@ -33,36 +36,25 @@ SHORT = {
 
 
 def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
-    """Attribution by every method, one column per answer: of the first row; of networks that answer images, of all rows."""
+    """Attribution, one row per answer and one column per method; of the first row of data, of images the mean of all."""
     result = files[0]
     _check(result)
-    image = len(result.target["shape"]) > 1
-    channels = range(len(result.header.channels))
-    columns = [(answer, channel) for answer in result.answers for channel in channels][: 2 * MOST_ANSWERS]
-    figure = Figure(figsize=(PAGE_IN, 0.9 + 1.15 * (len(result.methods) + 1)))
-    axes = figure.subplots(len(result.methods) + 1, max(2, len(columns)), squeeze=False)
-    for panel in axes.flat:
-        no_ticks(panel)
-        panel.set_visible(False)
-    for channel, panel in zip(channels, axes[0], strict=False):
-        _plane(panel, result.inputs[0, channel], result, low=1)
-        panel.set_title(f"data: {result.header.channels[channel]}".replace("_", " "), fontsize=8)
-    axes[0, 0].set_ylabel("as the network\nsees them", **WORDS)
-    for line, method in zip(axes[1:], result.methods, strict=True):
-        for panel, (answer, channel) in zip(line, columns, strict=False):
+    image, methods = len(result.target["shape"]) > 1, result.methods
+    lines = [(answer, channel) for answer in result.answers for channel in range(len(result.header.channels))]
+    lines = lines[: 2 * MOST_ANSWERS]
+    figure = Figure(figsize=(PAGE_IN, 0.9 + 1.25 * len(lines)))
+    axes = figure.subplots(len(lines), 1 + len(methods), squeeze=False)
+    for line, (answer, channel) in zip(axes, lines, strict=True):
+        _plane(line[0], result.inputs[0, channel], result, low=1)
+        line[0].set_ylabel(answer.replace("_", " "), fontsize=8)
+        line[0].set_title(f"data: {result.header.channels[channel]}".replace("_", " "), fontsize=7)
+        for panel, method in zip(line[1:], methods, strict=True):
             one = result.pictures[answer, method]
-            plane = _over_further(one.mean)[channel] if image else one.examples[0, channel]
-            _plane(panel, plane, result)
+            _plane(panel, _over_further(one.mean)[channel] if image else one.examples[0, channel], result)
+            panel.set_title(SHORT[method].replace(" ", "\n", 1), fontsize=7, color=FAILS if one.faults else TRUTH)
             _mark(panel, one)
-            if method == result.methods[0]:
-                words = f"{answer}, {result.header.channels[channel]}" if len(channels) > 1 else answer
-                panel.set_title(words.replace("_", " "), fontsize=8)
-        line[0].set_ylabel(SHORT[method], **WORDS, color=FAILS if _fails(result, method) else TRUTH)
     figure.suptitle(_title(result, "mean attribution of all rows" if image else "attribution of one row"), fontsize=8.5)
     return figure
-
-
-WORDS = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 7.5}
 
 
 def _mark(panel: Axes, one: Picture) -> None:
@@ -71,12 +63,13 @@ def _mark(panel: Axes, one: Picture) -> None:
         side.set_color(FAILS if one.faults else GUIDE)
         side.set_linewidth(1.6 if one.faults else 0.7)
     if one.faults:
-        panel.set_xlabel("FAILS: " + ",\n".join(one.faults), fontsize=5.5, color=FAILS, labelpad=1.5)
+        words = "\n".join(line for fault in ["FAILS:", *one.faults] for line in textwrap.wrap(fault, 18))
+        panel.set_xlabel(words, fontsize=5.5, color=FAILS, labelpad=1.5)
 
 
 def _plane(panel: Axes, image: np.ndarray, result: Saliency, low: float = 0) -> None:
     """One plane, clipped at its brightest half percent."""
-    panel.set_visible(True)
+    no_ticks(panel)
     first, last = np.percentile(image, (low, 99.5))
     show_plane(panel, image, result.header.axes, vmin=first, vmax=last if last > first else first + 1)
 
@@ -206,9 +199,11 @@ def saliency_checks(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
         panels = block.subplots(1, 3)
         _cascade(panels[0], result, answer)
         _curves(panels[1], result, answer)
-        _foreseen(panels[2], result)
+        _foreseen(panels[2], result, answer)
         panels[0].set_title(answer.replace("_", " "), loc="left", fontweight="bold")
     _table(blocks[-1].subplots(), result)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
     figure.suptitle(_title(result, "dashed: condemned"), fontsize=8.5)
     return figure
 
@@ -232,21 +227,22 @@ def _curves(panel: Axes, result: Saliency, answer: str) -> None:
     panel.set_ylabel("change of the answer", fontsize=8)
 
 
-def _foreseen(panel: Axes, result: Saliency) -> None:
-    """Responses to the audit's changes: what the gradient expects against what the network does, every output a point."""
+def _foreseen(panel: Axes, result: Saliency, answer: str) -> None:
+    """Responses to the audit's changes: what the gradient expects against what the network does, a point per output."""
     if not result.responses:
         panel.set_axis_off()
         return
+    shape = tuple(result.target["shape"])
+    chosen = answer_weights(Answer.model_validate(result.answers[answer]), shape, result.axis, answer) != 0
     for i, (name, one) in enumerate(result.responses.items()):
-        panel.plot(
-            one["network"], one["gradient"], ".", ms=3, color=COLOURS[i % len(COLOURS)], label=name.replace("_", " ")
-        )
-    ends = [-0.5, 2.0]
+        pair = (one[kind].reshape(shape)[chosen] for kind in ("network", "gradient"))
+        panel.plot(*pair, ".", ms=3, color=COLOURS[i % len(COLOURS)], label=name.replace("_", " "))
+    ends = [-0.5, 2.5]
     panel.plot(ends, ends, color=GUIDE, lw=0.7)
     panel.set_xlim(*ends)
     panel.set_ylim(*ends)
     panel.set_xlabel("response of the network")
-    panel.set_ylabel("response that the gradient\nexpects, all outputs", fontsize=8)
+    panel.set_ylabel("response that the\ngradient expects", fontsize=8)
     panel.legend(fontsize=6.5)
 
 
@@ -292,8 +288,8 @@ def _fails(result: Saliency, method: str) -> bool:
 
 def _title(result: Saliency, what: str) -> str:
     about = result.settings
-    rows = f"{about['rows']} rows of test {about['test']['name']}"
-    return f"{in_words(result)}\n{rows}; {what}".replace("_", " ")
+    rows = f"{about['rows']} rows of test {about['test']['name']}; {what}"
+    return "\n".join([*textwrap.wrap(in_words(result).replace("_", " "), 110), rows.replace("_", " ")])
 
 
 def _check(result: Saliency) -> None:

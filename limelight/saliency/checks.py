@@ -10,7 +10,7 @@ FRACTIONS = (0.0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)  # of pixels taken 
 CHECKS = {
     "randomised": "rank correlation with the attribution of the network with all weights drawn afresh",
     "control": "rank correlation with the attribution of the recipe trained on permuted labels; empty without it",
-    "echo": "rank correlation with the distance of the pixel's value from its channel's mean",
+    "echo": "rank correlation with the distance of the pixel's value from the baseline",
     "completeness": "median over rows of |sum of saliency − change of the answer| over the change, where it is promised",
     "shift": "rank correlation with the attribution of the same network behind a constant shift of the data",
     "deletion_gain": "change of the answer when the pixels go in the order of attribution, over that in random order",
@@ -24,7 +24,9 @@ class Tried:
 
     checks: dict[str, float] = field(default_factory=dict)  # CHECKS; NaN: not asked
     cascade: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (stages,) correlation with the trained network's
-    cascade_echo: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (stages,) with the pixels' values
+    cascade_echo: np.ndarray = field(
+        default_factory=lambda: np.zeros(0)
+    )  # (stages,) with the distance from the baseline
     deletion: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (FRACTIONS,) rms change of the answer
     insertion: np.ndarray = field(default_factory=lambda: np.zeros(0))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from limelight.evaluation.layers import steps
 
-MOST_STAGES = 8
+MOST_STAGES = 6
 
 
 def layers_from_the_top(module: nn.Module, sample: Tensor) -> list[str]:

@@ -71,6 +71,7 @@ def in_words(result: Saliency) -> str:
 def write_saliency(path: str | Path, result: Saliency, attributes: dict[str, object]) -> None:
     """Write a saliency file: groups pictures/<answer>/<method>, chance, classes and responses."""
     words = {f"saliency_{name}": getattr(result, name) for name in WORDS}
+    words["saliency_answers"] = list(result.answers.items())  # JSON would sort a mapping
     words |= {"saliency_axis": asdict(result.axis), "saliency_header": asdict(result.header)}
     words |= {"saliency_classes": {name: one["axis"] for name, one in result.classes.items()}}
     words["saliency_summary"] = in_words(result)
@@ -106,6 +107,7 @@ def read_saliency(path: str | Path) -> Saliency:
     """Read a saliency file; refuses files of another kind, truncated or incomplete, in one line."""
     with read_hdf5(path, KIND, ("inputs", "pixels_by_value", "chance", "classes", "responses")) as file:
         words = {name: attribute(file, f"saliency_{name}") for name in WORDS}
+        words["answers"] = dict(words["answers"])
         axis, header = attribute(file, "saliency_axis"), attribute(file, "saliency_header")
         axes, pictures = attribute(file, "saliency_classes"), {}
         chance, classes, responses = (_read(file[name]) for name in ("chance", "classes", "responses"))

@@ -4,6 +4,7 @@ Attribution is the squared saliency (Zorrilla Matilla et al., arXiv:2007.06529).
 correlation over the pixels of one row, averaged over rows.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +32,6 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
 def attribution(saliency: Tensor) -> np.ndarray:
     """Squared saliency, float64 numpy."""
     return saliency.double().square().cpu().numpy()
-
-
-def distance_from_mean(values: np.ndarray) -> np.ndarray:
-    """|value − mean of its channel over all rows|, of (n, channels, *axes)."""
-    every = (0, *range(2, values.ndim))
-    return np.abs(values - values.mean(axis=every, keepdims=True))
 
 
 def completeness(method: Method, saliency: Tensor, shown: Shown, weights: Tensor) -> float:
@@ -107,9 +102,25 @@ class Trial:
     options: SaliencyRun
     shown: Shown
     weights: dict[str, Tensor]  # by answer, (rows, *shape)
-    values: np.ndarray  # (rows, channels, *axes) of the pixels
     seed: int
     control: tuple[nn.Module, Tensor | None] | None = None
+
+    @functools.cached_property
+    def distance(self) -> np.ndarray:
+        """How far each pixel is from the baseline, (rows, channels, *axes)."""
+        return (self.shown.inputs - self.shown.baselines).abs().cpu().numpy()
+
+    @functools.cached_property
+    def by_chance(self) -> dict[str, dict[str, np.ndarray]]:
+        """Curves of deletion and insertion in random order, by answer: what every method is held against."""
+        method = self.method("gradient", self.module, self.std)
+        order = random_orders(len(self.shown), self.shown.inputs[0].numel(), self.seed)
+        return {
+            kind: {
+                name: curve(method, self.shown, one, order, kind == "insertion") for name, one in self.weights.items()
+            }
+            for kind in ("deletion", "insertion")
+        }
 
     def method(self, name: str, module: nn.Module, std: Tensor | None) -> Method:
         return Method(name, module, std, self.options, self.shown.inputs[:2])
@@ -128,7 +139,7 @@ class Trial:
     def _checks(self, method: Method, saliency: Tensor, answer: str) -> dict[str, float]:
         weights, found = self.weights[answer], attribution(saliency)
         checks = dict.fromkeys(CHECKS, np.nan)
-        checks["echo"] = rank_correlation(found, distance_from_mean(self.values))
+        checks["echo"] = rank_correlation(found, self.distance)
         if method.name in COMPLETE:
             checks["completeness"] = completeness(method, saliency, self.shown, weights)
         if self.control:
@@ -141,14 +152,14 @@ class Trial:
         return checks
 
     def _randomise(self, name: str, own: dict[str, Tensor], tried: dict[str, Tried]) -> list[str]:
-        stages, values = [], distance_from_mean(self.values)
+        stages = []
         seed = torch_seed(self.seed, "randomised network")
         for stage, altered in cascade(self.module, self.shown.inputs[:2], seed):
             stages.append(stage)
             for answer, weights in self.weights.items():
                 try:
                     found = attribution(self.method(name, altered, self.std).saliency(self.shown, weights))
-                    pair = rank_correlation(attribution(own[answer]), found), rank_correlation(found, values)
+                    pair = rank_correlation(attribution(own[answer]), found), rank_correlation(found, self.distance)
                 except CannotExplain:  # weights drawn afresh may overflow: nothing is left of the picture
                     pair = 0.0, 0.0
                 tried[answer].cascade = np.append(tried[answer].cascade, pair[0])
@@ -157,9 +168,8 @@ class Trial:
 
     def _curves(self, method: Method, saliency: Tensor, answer: str, result: Tried) -> None:
         order = orders(attribution(saliency))
-        chance = random_orders(*order.shape, self.seed)
         for name, insert in (("deletion", False), ("insertion", True)):
             found = curve(method, self.shown, self.weights[answer], order, insert)
             setattr(result, name, found)
-            by_chance = area(curve(method, self.shown, self.weights[answer], chance, insert))
-            result.checks[f"{name}_gain"] = area(found) / by_chance if by_chance > 0 else np.nan
+            chance = area(self.by_chance[name][answer])
+            result.checks[f"{name}_gain"] = area(found) / chance if chance > 0 else np.nan

@@ -18,7 +18,7 @@ from limelight.saliency.checks import FRACTIONS, faults
 from limelight.saliency.methods import CannotExplain, Method, Shown
 from limelight.saliency.responses import responses
 from limelight.saliency.saliency_file import Picture, Saliency
-from limelight.saliency.sanity import Trial, attribution, curve, random_orders
+from limelight.saliency.sanity import Trial, attribution
 from limelight.section import plain
 from limelight.study.saliency import Answer
 from limelight.study.settings import SaliencySettings
@@ -64,6 +64,16 @@ def explain(
         one = answer_weights(answer, shape, axis, f"saliency.{settings.name}.answers.{name}")
         weights[name] = row_weights(one, answer, len(rows), seed, name).to(device)
     classes = probe.pixel_classes(evaluation.dataset, rows, files) if files else {}
+    few = slice(0, min(options.checked_maps, len(rows)))
+    trial = Trial(
+        module,
+        scale_of(info),
+        options,
+        seen[few],
+        {name: one[few] for name, one in weights.items()},
+        seed,
+        (control[0], scale_of(control[1])) if control else None,
+    )
     result = Saliency(
         name=settings.name,
         network=info["network"],
@@ -75,19 +85,9 @@ def explain(
         pixels_by_value=shares.by_value(values, values)[1],
         inputs=planes(seen.inputs[:EXAMPLES].cpu().numpy(), mean=True),
         control=control[1]["network"] if control else "",
-        **_chance(module, scale_of(info), settings, seen, weights),
+        random_deletion=trial.by_chance["deletion"],
+        random_insertion=trial.by_chance["insertion"],
         classes={name: _class_words(one) for name, one in classes.items()},
-    )
-    few = slice(0, min(options.checked_maps, len(rows)))
-    trial = Trial(
-        module,
-        scale_of(info),
-        options,
-        seen[few],
-        {name: one[few] for name, one in weights.items()},
-        values[few],
-        seed,
-        (control[0], scale_of(control[1])) if control else None,
     )
     for method in options.methods:
         try:
@@ -161,20 +161,6 @@ def _class_words(classes: shares.PixelClasses) -> dict:
     """What files and figures say of classes of pixels: their axis, and their shares of pixels and of light, say."""
     pixels = classes.weights.mean(axis=(0, *range(2, classes.weights.ndim)), dtype=np.float64)
     return {"axis": asdict(classes.axis), "amount": classes.amount, "pixels": pixels}
-
-
-def _chance(
-    module: nn.Module, std: Tensor | None, settings: SaliencySettings, seen: Shown, weights: dict[str, Tensor]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Curves of deletion and insertion in random order, by answer: what every method is held against."""
-    few = slice(0, min(settings.options.checked_maps, len(seen)))
-    part = seen[few]
-    method = Method("gradient", module, std, settings.options, part.inputs[:2])
-    order = random_orders(len(part), part.inputs[0].numel(), settings.evaluation.trained.seed)
-    return {
-        key: {name: curve(method, part, one[few], order, insert) for name, one in weights.items()}
-        for key, insert in (("random_deletion", False), ("random_insertion", True))
-    }
 
 
 def _settings(settings: SaliencySettings, info: dict, probe: Probe, presentation: Presentation, rows: Rows) -> dict:

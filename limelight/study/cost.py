@@ -30,7 +30,7 @@ GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, what
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one row's posterior, of the slowest kind, and to check it
 HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
-SALIENCY_TRIALS = 11  # the trained network, its control, the shifted one and eight stages of randomisation
+SALIENCY_TRIALS = 9  # the trained network, its control, the shifted one and six stages of randomisation
 SALIENCY_COPIES = 30  # of a row of data that a derivative keeps, in the default network
 LEARNING = ("network", "evaluation", "audit_network", "saliency", "posterior", "intervals")  # stages that run networks
 

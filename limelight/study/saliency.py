@@ -87,8 +87,8 @@ class SaliencyRun(Section):
         ],
         description="Methods, in the order shown.",
     )
-    maps: Whole = Field(24, ge=2, description="Test rows that pictures are averaged over, evenly chosen.")
-    checked_maps: Whole = Field(8, ge=2, description="Rows, of these, on which methods are put to the test.")
+    maps: Whole = Field(16, ge=2, description="Test rows that pictures are averaged over, evenly chosen.")
+    checked_maps: Whole = Field(4, ge=2, description="Rows, of these, on which methods are put to the test.")
     baseline: Literal["empty", "mean"] = Field(
         "empty",
         description="What integrated gradients, DeepLIFT, occlusion and ablation compare with: empty data under the row's"

@@ -198,7 +198,7 @@ def test_a_condemned_method_is_marked_on_every_figure(explained, tmp_path):
         one.faults = ["ignores the weights"] if method == "smoothgrad" else []
     for figure, words in (("saliency_maps", "FAILS: ignores the weights"), ("saliency_shares", "SmoothGrad (FAILS)")):
         drawn = figures.draw_figure(figure, [spoilt])
-        found = [text.get_text() for text in drawn.findobj(lambda part: hasattr(part, "get_text"))]
+        found = [text.get_text().replace("\n", " ") for text in drawn.findobj(lambda part: hasattr(part, "get_text"))]
         assert [text for text in found if words in text], figure
         assert not [text for text in found if "FAILS" in text and "weights" not in text and "Smooth" not in text], (
             figure

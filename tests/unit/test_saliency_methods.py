@@ -170,7 +170,7 @@ def test_methods_that_promise_it_add_up_to_the_change_of_the_answer(network, nam
 
 def test_deeplift_that_does_not_add_up_is_measured_and_condemned():
     seen, weights = shown(), ONE.expand(6, 1)
-    trial = Trial(Doubled().eval(), None, OPTIONS, seen, {"all": weights}, seen.inputs.numpy(), seed=1)
+    trial = Trial(Doubled().eval(), None, OPTIONS, seen, {"all": weights}, seed=1)
     tried, _ = trial.run("deeplift")
     assert tried["all"].checks["completeness"] > 0.2
     assert "is not complete" in faults(tried["all"].checks, OPTIONS.thresholds)
