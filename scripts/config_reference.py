@@ -99,7 +99,7 @@ def values(child: dict) -> str:
         size = child.get("minItems") == child.get("maxItems", 0)
         of = values(child.get("items", {}))
         kind, *limits = of.split(" ", 1)  # numbers ≥ 0
-        plural = of if of.endswith("`") else " ".join([f"{kind}s", *limits])
+        plural = of if of.endswith("`") else f"lists of {of}" if kind.isdigit() else " ".join([f"{kind}s", *limits])
         return f"{child['minItems']} {plural}" if size else f"list of {plural}"
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     return " ".join([words, *(f"{sign} {child[word]:g}" for word, sign in bounds.items() if word in child)])

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limelight.section import Either, Index, Name, Number, Numbers, Section, SomeNames, Whole
+from limelight.section import Different, Either, Index, Name, Number, Numbers, Section, SomeNames, Whole
 
 MethodName = Literal[
     "gradient",
@@ -75,7 +75,7 @@ class SaliencyRun(Section):
     answers: dict[Name, Answer] = Field(
         {}, description="What is explained, by name; without it `all`, the sum of outputs."
     )
-    methods: Annotated[list[MethodName], Field(min_length=1)] = Field(
+    methods: Annotated[list[MethodName], Field(min_length=1), Different] = Field(
         [
             "gradient",
             "smoothgrad",

@@ -61,7 +61,7 @@ def test_bands_add_up_to_the_map_and_hold_the_light_of_their_halos(shown, files)
         mine = np.where((mass >= 10**low) & (mass < 10**high), light.per_halo, 0)
         expected = pool_map(bin_light(field, mine), GRID, beam)
         assert classes["halo_mass"].weights[row, band, 0] * found.x[row, 0] == pytest.approx(
-            expected, abs=2e-5 * found.x.max()
+            expected, abs=2e-5 * float(found.x.max())
         ), band
 
 
