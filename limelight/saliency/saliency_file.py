@@ -26,7 +26,7 @@ class Picture:
     mean: np.ndarray  # (channels, *axes) over rows
     examples: np.ndarray  # (rows, channels, x, y) of the first rows, added up over all further axes
     tables: dict[str, np.ndarray]  # shares: value, wave, direction, stride; radius and within of a place; class_<name>
-    numbers: dict[str, float]  # mean_saliency; mean_radius of a place
+    numbers: dict[str, float]  # mean_saliency; apart_from_pixels, of the shares by value; mean_radius of a place
     tried: Tried = field(default_factory=Tried)
     faults: list[str] = field(default_factory=list)  # what condemns the method here; empty: it passes
 
@@ -168,5 +168,5 @@ def write_table(path: str | Path, result: Saliency) -> None:
         {"network": result.network, "answer": "", "method": name, "verdict": f"not to be had: {why}"}
         for name, why in result.left_out.items()
     ]
-    columns = ["network", "answer", "method", *CHECKS, "mean_saliency", "mean_radius", "verdict"]
+    columns = ["network", "answer", "method", *CHECKS, "mean_saliency", "apart_from_pixels", "mean_radius", "verdict"]
     write_csv(path, rows, digits=6, columns=columns)

@@ -144,11 +144,14 @@ def planes(values: np.ndarray, mean: bool = False) -> np.ndarray:
 def _picture(saliency: Tensor, answer: Answer, values: np.ndarray, header, classes: dict) -> Picture:
     """What one method says of one answer."""
     found = shares.normalised(attribution(saliency))
-    value_share, _ = shares.by_value(found, values)
+    value_share, pixels = shares.by_value(found, values)
     size, direction = shares.by_wave(saliency.cpu().numpy(), header)
     place = place_of(answer)
     tables = {"value": value_share, "wave": size, "direction": direction, "stride": shares.by_stride(found)}
-    numbers = {"mean_saliency": float(saliency.double().square().mean().sqrt())}
+    numbers = {
+        "mean_saliency": float(saliency.double().square().mean().sqrt()),
+        "apart_from_pixels": 0.5 * float(np.abs(value_share.sum(axis=0) - pixels.mean(axis=0)).sum()),
+    }
     if place is not None:
         tables["radius"], tables["within"] = shares.by_distance(found, place)
         numbers["mean_radius"] = shares.mean_radius(found, place)
