@@ -159,7 +159,9 @@ def audits():
 
 def saliencies():
     """The figures of every run of `saliency`."""
-    return expand(f"{RESULTS}/figures/saliency/{{saliency}}/{{figure}}.pdf", saliency=STUDY.saliency, figure=SALIENCY_FIGURES)
+    return expand(
+        f"{RESULTS}/figures/saliency/{{saliency}}/{{figure}}.pdf", saliency=STUDY.saliency, figure=SALIENCY_FIGURES
+    )
 
 
 def memory(stage):

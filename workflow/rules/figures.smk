@@ -101,6 +101,7 @@ rule provenance:
         expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY.networks),
         evaluations(JUDGED),
         expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
+        expand(f"{RESULTS}/saliency/{{saliency}}.h5", saliency=STUDY.saliency),
     output:
         report(f"{RESULTS}/provenance.html", caption="../report/provenance.rst", category="Provenance"),
     log:

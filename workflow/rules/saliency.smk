@@ -43,9 +43,7 @@ rule saliency:
         settings=lambda wildcards: as_text(stages.saliency_settings(STUDY, wildcards.saliency)),
         control=lambda wildcards, input: f"--control {shlex.quote(input.control)}" if "control" in input.keys() else "",
         files=lambda wildcards, input: f"--files {shlex.join(input.files)}" if input.files else "",
-        code=lambda wildcards: code(
-            "scripts/explain_network.py", *SALIENCY, networks=[explained(wildcards).network]
-        ),
+        code=lambda wildcards: code("scripts/explain_network.py", *SALIENCY, networks=[explained(wildcards).network]),
     shell:
         "python scripts/explain_network.py --config $STUDY --run {wildcards.saliency} --network {input.model:q}"
         " --data {input.data:q} {params.control} {params.files} --output {output.h5:q} > {log:q} 2>&1"
