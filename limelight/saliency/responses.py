@@ -35,6 +35,8 @@ def responses(
 
     1 is right, 0 does not move, as in the audit. The rows are those of the run's test.
     """
+    if not probe.interventions(settings.audit, presentation):
+        return {}
     audit, seed = settings.audit, settings.evaluation.trained.seed
     stage = f"audit of {info['network']}"
     number = list(audit.datasets).index(settings.evaluation.entry.dataset)
