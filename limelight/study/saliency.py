@@ -96,9 +96,7 @@ class SaliencyRun(Section):
     )
     steps: Whole = Field(32, ge=4, le=4096, description="Of integrated gradients.")
     smooth_samples: Whole = Field(16, ge=2, le=4096, description="Noisy copies that SmoothGrad averages.")
-    smooth_sigma: Number = Field(
-        0.15, gt=0, description="Their noise, in standard deviations of the data (the mean of its channels')."
-    )
+    smooth_sigma: Number = Field(0.15, gt=0, description="Their noise, in standard deviations of the data.")
     window: Whole = Field(
         0, ge=0, description="Side of the windows of occlusion and ablation in pixels; 0: an eighth of each axis."
     )
