@@ -42,7 +42,8 @@ def figures_of(probe: str) -> Registry:
 
 def check_figures(study) -> None:
     """Refuse a study (limelight.study.sections.Study) that asks for figures which its probe does not have."""
-    known = figures_of(study.probe)
+    of_runs = "limelight.figures.saliency:"  # drawn of every run of `saliency`, and of nothing else
+    known = [name for name, dotted in figures_of(study.probe).items() if not dotted.startswith(of_runs)]
     asked = [(f"comparisons.{name}.figure", entry.figure) for name, entry in study.comparisons.items()]
     asked += [("figures.each_network", name) for name in study.figures.each_network or []]
     faults = [

@@ -375,6 +375,15 @@ def test_faults_of_the_config_are_lines(saliency, words):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_figures_of_runs_are_nothing_for_networks_and_comparisons():
+    for sections in (
+        {"figures": {"each_network": ["saliency_maps"]}},
+        {"comparisons": {"a": {"figure": "saliency_maps"}}},
+    ):
+        with pytest.raises(LimelightError, match="found 'saliency_maps'"):
+            figures.check_figures(study(**sections))
+
+
 def test_a_control_is_trained_for_saliency_and_costs_are_known():
     plain, controlled = study(), study(saliency={"control": True})
     assert list(trained_networks(plain)) == ["reader"]
