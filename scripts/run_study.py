@@ -7,7 +7,6 @@ nothing to do. Arguments after -- go to snakemake as they are.
 example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- --keep-going
 """
 
-import argparse
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from limelight.arguments import Arguments
 from limelight.errors import LimelightError, plain_errors
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--configfile", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
     parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")

@@ -23,6 +23,8 @@ FLOORS = (
         "syntax",
         "codehash",
         "own_code",
+        "arguments",
+        "ancestry",
     },
     {"matter"},
     {"halos"},
