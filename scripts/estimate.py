@@ -34,7 +34,7 @@ COLUMNS = {  # heading: (column, format)
     "temp. GB": ("temporary_gb", "{:.1f}"),
 }
 JOB = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # a line of Snakemake's table of jobs
-NO_JOBS = ("total", "all", "audit", "calibration", "money_plot", "notes_bench")  # the targets themselves run nothing
+NO_JOBS = ("total", "all", "audit", "calibration", "money_plot")  # the targets themselves run nothing
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ FLOORS = (
         "own_code",
         "arguments",
         "ancestry",
+        "running",
     },
     {"matter"},
     {"halos"},
