@@ -47,9 +47,11 @@ def check_made_from(path: str | Path, found: Mapping[str, object], settings: obj
     try:
         theirs = json.loads(found["settings"])
     except (KeyError, TypeError, ValueError):
-        theirs = {}
+        theirs = None
     there, here = [], []
-    for key, value, other in _differences(theirs, plain(settings)):
+    found_all = _differences(theirs, plain(settings)) if theirs else ()
+    nearest = sorted(found_all, key=lambda one: one[0].count("."))
+    for key, value, other in nearest:
         there.append(f"{key} {value}")
         here.append(f"{key} {other}")
     more = f", and {len(there) - NAMED} more differences" if len(there) > NAMED else ""

@@ -74,7 +74,7 @@ rule calibrate:
             labels={"posterior": "{posterior}", "test": "{test}"},
         ),
     log:
-        f"{RESULTS}/logs/posteriors/{{posterior}}/calibration_{{test}}.log",
+        f"{RESULTS}/logs/posteriors/{{posterior}}/calibration/{{test}}.log",
     conda:
         "../../envs/environment.yaml"
     threads: 1
