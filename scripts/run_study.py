@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import TextIO
 
 from limelight.arguments import Arguments
+from limelight.describe import MIXED, provenance_of
 from limelight.errors import LimelightError, plain_errors, problem
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.metrics import in_words
+from limelight.files import library_versions
 from limelight.probe import load_probe
 from limelight.running import at_work
 from limelight.study.config import load_study
@@ -127,9 +129,17 @@ def verdicts(study: Study, results: Path) -> list[str]:
             found = read_evaluation(results / "evaluation" / network / f"{test}.h5")
             words = probe.in_words(found.totals) or in_words(found.totals)
             lines.append(f"    {network}, {test}: {words}{probe.verdict(found.totals, found.settings)}")
-    return lines + [
-        f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)
-    ]
+    lines += [f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)]
+    return lines + other_libraries(study, results)
+
+
+def other_libraries(study: Study, results: Path) -> list[str]:
+    """A line where evaluations were made with other libraries than are installed now: nothing reruns for that."""
+    pairs = [(network, test) for network in study.networks for test in suitable_tests(study, network)]
+    found = [provenance_of(results / "evaluation" / network / f"{test}.h5")["libraries"] for network, test in pairs]
+    old = [libraries for libraries in found if libraries != library_versions()]
+    words = f"{len(old)} of {len(found)} evaluations were made with other libraries"
+    return [f"  note: {words} ({', or '.join(dict.fromkeys(old))}): {MIXED}"] if old else []
 
 
 if __name__ == "__main__":

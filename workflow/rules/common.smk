@@ -6,6 +6,7 @@ import shlex
 import yaml
 
 from limelight.codehash import code_hash
+from limelight.device import device_for
 from limelight.figures import check_figures, figures_of
 from limelight.files import settings_hash
 from limelight.probe import load_probe
@@ -40,7 +41,7 @@ CONFIG, RESOLVED = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml", yaml.safe_du
 # unless Snakemake itself was asked to deploy conda environments; and that idle threads should sleep: spinning ones slow a
 # training with two threads tenfold as soon as anything else wants the cores.
 ENVIRONMENT = (
-    f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)} DEVICE={'auto' if STUDY.resources.gpus else 'cpu'}"
+    f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)} DEVICE={device_for(STUDY.resources.gpus)}"
 )
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
