@@ -25,8 +25,8 @@ with plain_errors():
     STUDY = resolve_study(config, Path(workflow.configfiles[-1]))
 
 # After a kill -9 the same command goes on: Snakemake itself would ask for --unlock.
-if workflow.is_main_process:
-    free_stale_lock(Path.cwd())
+if workflow.is_main_process and (owner := free_stale_lock(Path.cwd())):
+    print(f"limelight: note: {owner} has this folder's lock", file=sys.stderr)
 
 
 onstart:

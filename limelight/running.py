@@ -22,12 +22,13 @@ def record_owner(folder: Path) -> None:
     write_text(folder / OWNER, f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}\n")
 
 
-def free_stale_lock(folder: Path) -> None:
-    """Take away the lock that a killed Snakemake left in a folder; never one whose owner lives, or may live elsewhere."""
+def free_stale_lock(folder: Path) -> str:
+    """Take away the lock that a killed Snakemake left in a folder; or say whose it is, if that one lives or may live."""
     locks = list((folder / LOCKS).glob("*"))
-    if locks and not lock_owner(folder):
-        for lock in locks:
-            lock.unlink(missing_ok=True)
+    owner = lock_owner(folder) if locks else ""
+    for lock in [] if owner else locks:
+        lock.unlink(missing_ok=True)
+    return owner
 
 
 def lock_owner(folder: Path) -> str:

@@ -40,9 +40,7 @@ CONFIG, RESOLVED = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml", yaml.safe_du
 # of all stages that run networks; `python` as the interpreter that runs Snakemake, whatever the node's PATH says,
 # unless Snakemake itself was asked to deploy conda environments; and that idle threads should sleep: spinning ones slow a
 # training with two threads tenfold as soon as anything else wants the cores.
-ENVIRONMENT = (
-    f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)} DEVICE={device_for(STUDY.resources.gpus)}"
-)
+ENVIRONMENT = f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)} DEVICE={device_for(STUDY.resources.gpus)}"
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 shell.prefix(f"{ENVIRONMENT}; ")
