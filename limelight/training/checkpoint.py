@@ -157,7 +157,7 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
 
 
 def _check_words(info: dict, path: str | Path) -> None:
-    """Refuse a model file whose entries are not of the kinds that its readers count on; a probe's `observation` is of any."""
+    """Refuse a model file whose entries are not of the kinds that its readers count on (`observation` is of any)."""
     dicts = ("options", "header", "entry", "target", "label_statistics", "state_dict", "provenance")
     kinds = {"probe": str, "architecture": str} | dict.fromkeys(dicts, dict)
     for key, kind in kinds.items():
