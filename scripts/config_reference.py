@@ -4,9 +4,7 @@
 example: python scripts/config_reference.py --output docs/config.md
 """
 
-import argparse
-from pathlib import Path
-
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.files import write_text
 from limelight.probe import default_probe, load_probe
@@ -29,8 +27,8 @@ One YAML file is one study. Unknown keys are refused. *Required* keys have no de
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
+    parser = Arguments(__doc__)
+    parser.add_output("--output", help="Markdown file to write")
     write_text(parser.parse_args().output, reference())
 
 

@@ -7,25 +7,27 @@ example: python scripts/explain_network.py --config config/mine.yaml --run bins 
     --data shards/li10/9.h5 shards/li10/10.h5 --files subfields/9.h5 subfields/10.h5 --output saliency/bins.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.probe import load_probe
 from limelight.study.config import load_study
-from limelight.study.settings import saliency_settings
+from limelight.study.selection import control_name
+from limelight.study.settings import network_settings, saliency_settings
 from limelight.training import load_model
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--run", required=True, help="name of one of the config's runs of saliency")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
@@ -36,13 +38,9 @@ def main() -> None:
     parser.add_argument(
         "--files", type=Path, nargs="+", default=[], metavar="F.h5", help="what the probe's classes of pixels come from"
     )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="S.h5", help="saliency file; S.csv stands beside it"
-    )
+    parser.add_output("--output", metavar="S.h5", help="saliency file; S.csv stands beside it", beside=(".csv",))
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
-    if args.output.suffix != ".h5":
-        raise problem("--output", f"'{args.output}'", "a name that ends in .h5", "the table is written beside it")
     try:
         from limelight.saliency.saliency_file import in_words, write_saliency, write_table
         from limelight.saliency.stage import explain
@@ -61,7 +59,12 @@ def main() -> None:
         raise problem(args.network, f"network '{info['network']}'", f"'{expected}', as the run has it", "give that one")
     control = load_model(args.control, device) if args.control else None
     settings, probe = saliency_settings(study, args.run), load_probe(study.probe)
-    torch.set_num_threads(settings.evaluation.trained.threads)
+    trained, evaluation = settings.evaluation.trained, settings.evaluation
+    check_made_from(args.network, info["provenance"], trained)
+    if control:
+        check_made_from(args.control, control[1]["provenance"], network_settings(study, control_name(expected)))
+    check_data(args.data, {evaluation.entry.dataset: evaluation.dataset})
+    torch.set_num_threads(trained.threads)
     files = tuple(args.files)
     result = explain(module, info, settings, probe, read_shards(args.data), control, files, device)
     write_saliency(args.output, result, provenance(settings, study.seed))

@@ -335,7 +335,7 @@ class Resources(Section):
         0,
         ge=0,
         description="GPUs a training job asks for; several train one network together, each on its part of every"
-        " batch; 0 trains on the CPU.",
+        " batch. With any, evaluations, audits and posteriors ask for one, too; with 0 all stays on the CPU.",
     )
     memory_factor: Number = Field(1.0, gt=0, description="Multiplies every memory estimate.")
     runtime_factor: Number = Field(1.0, gt=0, description="Multiplies every runtime estimate.")

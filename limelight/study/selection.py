@@ -77,7 +77,7 @@ def trained_networks(study: Study) -> dict[str, Network]:
     for name in [*(audited_networks(study) if study.audit.control else []), *explained]:
         training = study.networks[name].training.model_copy(update={"permute_labels": True})
         controls[control_name(name)] = study.networks[name].model_copy(update={"training": training})
-    return {**study.networks, **{name: entry for name, entry in controls.items() if name not in study.networks}}
+    return {**study.networks, **controls}
 
 
 def audited_networks(study: Study) -> list[str]:

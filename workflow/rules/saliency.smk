@@ -46,7 +46,8 @@ rule saliency:
         code=lambda wildcards: code("scripts/explain_network.py", *SALIENCY, networks=[explained(wildcards).network]),
     shell:
         "python scripts/explain_network.py --config $STUDY --run {wildcards.saliency} --network {input.model:q}"
-        " --data {input.data:q} {params.control} {params.files} --output {output.h5:q} > {log:q} 2>&1"
+        " --data {input.data:q} {params.control} {params.files} --device $DEVICE"
+        " --output {output.h5:q} > {log:q} 2>&1"
 
 
 for figure in SALIENCY_FIGURES:
