@@ -18,6 +18,7 @@ import torch
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
+from limelight.evaluation.estimates import read_estimates
 from limelight.evaluation.evaluation_file import read_history, write_evaluation
 from limelight.evaluation.metrics import in_words
 from limelight.evaluation.predict import evaluate
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
+    parser.add_argument("--estimates", type=Path, metavar="S.h5", help="what estimators made of the same test")
     parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
@@ -49,10 +51,11 @@ def main() -> None:
     settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
     torch.set_num_threads(settings.trained.threads)
     found, history = read_shards(args.data), read_history(args.history)
-    result = evaluate(module, info, settings, probe, found, history, device)
+    others = read_estimates(args.estimates) if args.estimates else None
+    result = evaluate(module, info, settings, probe, found, history, device, others)
     write_evaluation(args.output, result, provenance(settings, study.seed))
     words = probe.in_words(result.totals) or in_words(result.totals)
-    print(f"{args.output}: {len(result.truth)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+    print(f"{args.output}: {len(found)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":
