@@ -18,10 +18,12 @@ from limelight.training.presentation import Presentation
 
 if TYPE_CHECKING:  # what these modules import of the engine would come round to this one
     from limelight.evaluation.audit import Intervention, Question
+    from limelight.evaluation.estimates import Estimator
     from limelight.evaluation.metrics import Judged, Statistics
     from limelight.inference.posteriors.smc import Simulator
     from limelight.saliency.shares import PixelClasses
     from limelight.study.cost import SimulationCost, StageCost
+    from limelight.summaries.scales import Scales
 
 
 def load_probe(name: str) -> "Probe":
@@ -122,6 +124,10 @@ class Probe:
         """What a network of the config answers."""
         raise NotImplementedError
 
+    def input_shape(self, network, header: Header) -> tuple[int, ...]:
+        """The shape of what a network is shown of one row; by default that of the data."""
+        return header.shape
+
     def presentation(self, network, observation, header: Header) -> Presentation:
         """How a network is shown data: in training (observation: its own), and in a test (the test's; no augmentation)."""
         raise NotImplementedError
@@ -131,6 +137,29 @@ class Probe:
         return self.target(network, header)
 
     # Judging
+
+    def scales(self, header: Header) -> "Scales":
+        """The shells of wave number that images are judged in."""
+        from limelight.summaries.scales import scales_of
+
+        return scales_of(header.axes)
+
+    def recorder(self, observation, header: Header) -> Presentation:
+        """What an instrument records of clean data, for estimators that stand beside networks."""
+        raise NotImplementedError
+
+    def estimators(self, test, observation, header: Header) -> "dict[str, Estimator]":
+        """Those that a test (its entry in the config) names (`beside`), in its order."""
+        return {}
+
+    def image_rows(
+        self, names: tuple[str, ...], answers: np.ndarray, x: np.ndarray, header: Header
+    ) -> dict[str, np.ndarray]:
+        """What else to keep of each row of images, (b, …) each: of the answers of a network or of an estimator.
+
+        names: of the truths that they answer, one a channel; answers (b, channels, *axes); x: the rows' data without noise.
+        """
+        return {}
 
     def metrics(self, judged: "Judged") -> "Statistics":
         """Statistics beyond those that any target has: (per output, over all outputs)."""

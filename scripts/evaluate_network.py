@@ -14,18 +14,19 @@ from pathlib import Path
 
 import torch
 
-from limelight.ancestry import check_data, check_history, check_made_from
+from limelight.ancestry import check_data, check_file, check_history, check_made_from
 from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
+from limelight.evaluation.estimates import read_estimates
 from limelight.evaluation.evaluation_file import read_history, write_evaluation
 from limelight.evaluation.metrics import in_words
 from limelight.evaluation.predict import evaluate
 from limelight.files import provenance
 from limelight.probe import load_probe
 from limelight.study.config import load_study
-from limelight.study.settings import evaluation_settings
+from limelight.study.settings import estimates_settings, evaluation_settings
 from limelight.training import load_model
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
+    parser.add_argument("--estimates", type=Path, metavar="S.h5", help="what estimators made of the same test")
     parser.add_output("--output", metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
@@ -50,14 +52,16 @@ def main() -> None:
     settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
     check_made_from(args.network, info["provenance"], settings.trained)
     check_data(args.data, {settings.entry.dataset: settings.dataset})
+    if args.estimates:
+        check_file(args.estimates, estimates_settings(study, args.test))
     torch.set_num_threads(settings.trained.threads)
-    history = read_history(args.history)
+    history, others = read_history(args.history), read_estimates(args.estimates) if args.estimates else None
     check_history(args.history, history, info["training"])
     found = read_shards(args.data)
-    result = evaluate(module, info, settings, probe, found, history, device)
+    result = evaluate(module, info, settings, probe, found, history, device, others)
     write_evaluation(args.output, result, provenance(settings, study.seed))
     words = probe.in_words(result.totals) or in_words(result.totals)
-    print(f"{args.output}: {len(result.truth)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+    print(f"{args.output}: {len(found)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class OutputAxis:
     """What the outputs of a network are, in the words and numbers that figures and tables need.
 
     Either `names`, one per output (parameters, classes), or `edges`, one more than there are outputs (bins). Outputs that
-    form an image have neither: their axes are those of the data.
+    form an image have neither: their axes are those of the data, and `channels` says what each channel shows.
     """
 
     label: str  # such as "luminosity"
@@ -30,6 +30,7 @@ class OutputAxis:
     log10: bool = False  # whether `edges` are log10 of the quantity
     names: tuple[str, ...] = ()
     edges: tuple[float, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def centers(self) -> np.ndarray:
@@ -41,4 +42,4 @@ class OutputAxis:
 
 def axis_from(found: Mapping) -> OutputAxis:
     """An output axis from its plain form (dataclasses.asdict), as files hold it."""
-    return OutputAxis(**{**found, "names": tuple(found["names"]), "edges": tuple(found["edges"])})
+    return OutputAxis(**{**found, **{key: tuple(found.get(key, ())) for key in ("names", "edges", "channels")}})

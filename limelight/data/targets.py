@@ -71,8 +71,19 @@ class VectorTarget(Unencoded):
         return _float64(y[self.name])
 
 
-class FieldTarget(VectorTarget):
-    """Images that stand in the shard under one name, (n, channels, *axes)."""
+@dataclass(frozen=True)
+class FieldTarget(Unencoded):
+    """Images that stand in the shard under these names, (n, channels, *axes) each, one after the other as channels."""
+
+    names: tuple[str, ...]  # of the truths in the shard
+    axis: OutputAxis
+    shape: tuple[int, ...]  # (channels of all, *axes)
+    counts: bool = False
+    classes: bool = False
+    error_unit: str = ""
+
+    def truth(self, y: Mapping[str, Array]) -> Array:
+        return _joined([_float64(y[name]) for name in self.names])
 
 
 @dataclass(frozen=True)
@@ -145,4 +156,6 @@ def _float64(values: Array) -> Array:
 
 
 def _joined(parts: list[Array]) -> Array:
+    if len(parts) == 1:
+        return parts[0]
     return torch.cat(parts, dim=1) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts, axis=1)

@@ -54,12 +54,23 @@ def evaluation_words(file: h5py.File) -> Iterator[str]:
     settings, target = attribute(file, "evaluation_settings"), attribute(file, "evaluation_target")
     groups = np.unique(file["rows/group"][...])
     network, test = attribute(file, "evaluation_network"), attribute(file, "evaluation_test")
-    rows = f"{len(file['truth'])} rows of dataset {settings['dataset']}, {listed('realisation', groups)}"
+    rows = f"{len(file['rows/group'])} rows of dataset {settings['dataset']}, {listed('realisation', groups)}"
     yield f"network {network} on test {test}: {rows}"
     yield from header_words(header_from(attribute(file, "evaluation_header")))
     yield f"answers: {axis_words(axis_from(attribute(file, 'evaluation_axis')), target['shape'])}; target {short(target)}"
+    if scales := attribute(file, "evaluation_scales"):
+        yield f"judged by channel and {axis_words(axis_from(scales), [])}; {len(file['truth'])} images kept"
     yield f"over all outputs: {short(attribute(file, 'evaluation_totals'))}"
     yield f"the test and the training: {short(settings)}"
+
+
+def estimates_words(file: h5py.File) -> Iterator[str]:
+    """Of an open estimates file."""
+    group, truths = file["group"][...], attribute(file, "estimates_truths")
+    rows = f"{len(group)} rows, {listed('realisation', np.unique(group))}"
+    yield f"estimators on test {attribute(file, 'estimates_test')}: {rows}"
+    yield f"what they estimate: {short(truths)}"
+    yield f"judged by {axis_words(axis_from(attribute(file, 'estimates_scales')), [])}"
 
 
 def audit_words(file: h5py.File) -> Iterator[str]:
@@ -120,8 +131,12 @@ HDF5_KINDS = {
     "shard": (shard_words, (*SHARD_ATTRIBUTES, "parameter_names")),
     "evaluation": (
         evaluation_words,
-        tuple(f"evaluation_{key}" for key in ("network", "test", "settings", "target", "totals", "axis", "header")),
+        tuple(
+            f"evaluation_{key}"
+            for key in ("network", "test", "settings", "target", "totals", "axis", "scales", "header")
+        ),
     ),
+    "estimates": (estimates_words, tuple(f"estimates_{key}" for key in ("test", "scales", "truths"))),
     "audit": (
         audit_words,
         tuple(f"audit_{key}" for key in ("network", "target", "dataset_names", "control", "axis", "verdicts")),
@@ -160,7 +175,7 @@ def axis_words(axis: OutputAxis, outputs: tuple[int, ...] | list[int]) -> str:
         power = "10^" if axis.log10 else ""
         ends = f"{power}{axis.edges[0]:g} to {power}{axis.edges[-1]:g} {axis.unit}".rstrip()
         return f"{axis.label} in {len(axis.edges) - 1} bins from {ends}"
-    names = f": {', '.join(axis.names)}" if axis.names else ""
+    names = f": {', '.join(axis.names or axis.channels)}" if axis.names or axis.channels else ""
     return f"{axis.label}, {shape(tuple(outputs))}{names}"
 
 

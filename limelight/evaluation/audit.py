@@ -14,25 +14,26 @@ from torch import nn
 from limelight.data.axes import OutputAxis
 from limelight.data.shard import Rows, header_from
 from limelight.errors import problem
+from limelight.evaluation.audit_outputs import VECTOR, Outputs, image_outputs, is_image, mean_squares
 from limelight.evaluation.metrics import ratio
+from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import (
     BLANK_DRAWS,
     average_row,
     check_header,
     numbered,
-    observed,
     predict_targets,
     target_words,
 )
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.study.settings import AuditSettings
-from limelight.training.presentation import Presentation
+from limelight.training.presentation import LEVELS, Presentation
 
 READS, PARTLY, REMEMBERS, TOO_FEW = "reads", "partly", "remembers", "too few to tell"
 VERDICTS = (READS, PARTLY, REMEMBERS, TOO_FEW)
 COLUMNS = {
-    "mean_truth": "mean of the truth: sources per bin for counts, the quantity itself otherwise",
+    "mean_truth": "mean of the truth: sources per bin for counts, the quantity itself otherwise; of images its power",
     "r_squared": "share of the truths' variance that the predictions explain, within each dataset",
     "spread_ratio": "standard deviation of the predictions over that of the truths, within each dataset",
     "gain_over_mean": "squared error of always answering the training mean, over the network's",
@@ -43,7 +44,11 @@ COLUMNS = {
 
 @dataclass
 class Audit:
-    """One network audited: k outputs, m rows of test data. Arrays are encoded targets unless they say otherwise."""
+    """One network audited: k outputs, m rows of test data. Arrays are encoded targets unless they say otherwise.
+
+    The k outputs of images are the shells of wave number of each channel. What stands for a value there is the root of its
+    power in the shell, and for a squared error the power of the error.
+    """
 
     network: str
     settings: dict  # the audit's section of the config; probe, test, datasets of the verdict, number of rows
@@ -133,6 +138,7 @@ def audit(
     header = next(iter(datasets.values())).header
     check_datasets(info, settings, datasets)
     presentation = probe.presentation(evaluation.trained.network, evaluation.observation, header)
+    judge = image_outputs(presentation.target, probe.scales(header)) if is_image(presentation) else VECTOR
     target, seed, stage = presentation.target, evaluation.trained.seed, f"audit of {info['network']}"
 
     def ask(
@@ -148,10 +154,10 @@ def audit(
     constant = np.asarray(info["label_statistics"]["mean_target"], np.float64)
     of_control = ask(own.x, net=control) if control else np.full(truth.shape, np.nan)
     found = {name: function(question) for name, function in probe.interventions(settings, presentation).items()}
-    blank = _blank(ask, presentation, own, predicted, info)
+    blank = _blank(ask, presentation, own, predicted, info, judge)
     columns = {
-        "mean_truth": probe.mean_truth(target, own.y),
-        **_measures(predicted, truth, constant, of_control, own.dataset),
+        "mean_truth": judge.squares(truth) if is_image(presentation) else probe.mean_truth(target, own.y),
+        **_measures(predicted, truth, constant, of_control, own.dataset, judge),
         **{f"{name}_response": intervention.response for name, intervention in found.items()},
         "blank_share": blank.pop("share"),
     }
@@ -166,17 +172,17 @@ def audit(
             "test_rows": len(own),
         },
         target=target_words(info),
-        axis=target.axis,
+        axis=judge.axis or target.axis,
         verdict=verdicts(columns, len(own), plain(options.thresholds)),
         columns=columns,
         scatter={
-            "predicted": target.decode(predicted, own.y),
-            "truth": target.truth(own.y),
+            "predicted": judge.values(target.decode(predicted, own.y)),
+            "truth": judge.values(target.truth(own.y)),
             "dataset": own.dataset,
         },
         blank=blank,
-        noise=_noise_sweep(ask, presentation, own, truth, probe.noise_levels(settings, presentation)),
-        datasets=_each_dataset(ask, presentation, parts, constant),
+        noise=_noise_sweep(ask, presentation, own, truth, probe.noise_levels(settings, presentation), judge),
+        datasets=_each_dataset(ask, presentation, parts, constant, judge),
         interventions={name: intervention.details for name, intervention in found.items()},
         dataset_names=list(parts),
         control=control[1]["network"] if control is not None else "",
@@ -184,15 +190,20 @@ def audit(
 
 
 def _measures(
-    predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, of_control: np.ndarray, dataset: np.ndarray
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    constant: np.ndarray,
+    of_control: np.ndarray,
+    dataset: np.ndarray,
+    judge: Outputs,
 ) -> dict[str, np.ndarray]:
-    """How closely predictions (m, k) follow the truths, compared with a constant (k,) and with the control; (k,) each."""
-    mse = np.mean((predicted - truth) ** 2, axis=0)
+    """How closely predictions (m, …) follow the truths, compared with a constant (…) and with the control; (k,) each."""
+    squares, error = judge.squares, judge.squares(predicted - truth)
     return {
-        "r_squared": r_squared_within(predicted, truth, dataset),
-        "spread_ratio": _ratio(_centred(predicted, dataset).std(axis=0), _centred(truth, dataset).std(axis=0)),
-        "gain_over_mean": _ratio(np.mean((constant - truth) ** 2, axis=0), mse),
-        "gain_over_control": _ratio(np.mean((of_control - truth) ** 2, axis=0), mse),
+        "r_squared": r_squared_within(predicted, truth, dataset, squares),
+        "spread_ratio": _ratio(*(judge.spread(_centred(each, dataset)) for each in (predicted, truth))),
+        "gain_over_mean": _ratio(squares(constant - truth), error),
+        "gain_over_control": _ratio(squares(of_control - truth), error),
     }
 
 
@@ -283,13 +294,14 @@ def warning(result: Audit, info: dict, where: object) -> str:
     return f"its audit says that this network answers from memory, whatever the data, at {', '.join(wrong)}"
 
 
-def r_squared_within(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
+def r_squared_within(
+    predicted: np.ndarray, truth: np.ndarray, group: np.ndarray, squares: Callable = mean_squares
+) -> np.ndarray:
     """1 − Σ(predicted − true)² / Σ(true − mean true of its group)², per output; NaN where truths never vary in a group.
 
     Groups are datasets: a network that only distinguishes them and predicts the mean of each explains nothing.
     """
-    residual = np.mean((predicted - truth) ** 2, axis=0)
-    return 1 - _ratio(residual, np.mean(_centred(truth, group) ** 2, axis=0))
+    return 1 - _ratio(squares(predicted - truth), squares(_centred(truth, group)))
 
 
 def response(change: np.ndarray, true_change: np.ndarray, smallest: float = 0.0) -> np.ndarray:
@@ -339,37 +351,48 @@ def _mse(presentation: Presentation, predicted: np.ndarray, truth: np.ndarray, y
 
 
 def _noise_sweep(
-    ask, presentation: Presentation, own: Subset, truth: np.ndarray, levels: list[float]
+    ask, presentation: Presentation, own: Subset, truth: np.ndarray, levels: list[float], judge: Outputs
 ) -> dict[str, np.ndarray]:
     """R² and error under noise levels that the network may never have seen."""
-    answers = [ask(own.x, presentation.with_noise(level)) for level in levels]
-    return {
-        "level": np.array(levels, np.float64),
-        "r_squared": np.array([r_squared_within(a, truth, own.dataset) for a in answers]),
-        "mse": np.array([_mse(presentation, a, truth, own.y) for a in answers]),
-    }
+    found: dict[str, list] = {"level": [float(level) for level in levels], "r_squared": [], "mse": []}
+    for level in levels:
+        answers = ask(own.x, presentation.with_noise(level))
+        found["r_squared"].append(r_squared_within(answers, truth, own.dataset, judge.squares))
+        found["mse"].append(_mse(presentation, answers, truth, own.y))
+    return {key: np.array(values) for key, values in found.items()}
 
 
 def _each_dataset(
-    ask, presentation: Presentation, parts: dict[str, Subset], constant: np.ndarray
+    ask, presentation: Presentation, parts: dict[str, Subset], constant: np.ndarray, judge: Outputs
 ) -> dict[str, np.ndarray]:
     """The network on the test data of every dataset of its geometry."""
     found: dict[str, list] = {"r_squared": [], "bias": [], "mse": [], "gain": []}
     for part in parts.values():
         right, said = presentation.target.encode(presentation.target.truth(part.y), part.y), ask(part.x)
-        found["r_squared"].append(r_squared_within(said, right, part.dataset))
-        found["bias"].append((said - right).mean(axis=0))
+        found["r_squared"].append(r_squared_within(said, right, part.dataset, judge.squares))
+        bias = (said - right).mean(axis=0)
+        found["bias"].append(bias if judge.axis is None else judge.values(bias[None])[0])
         found["mse"].append(_mse(presentation, said, right, part.y))
         of_mean = _mse(presentation, np.broadcast_to(constant, right.shape), right, part.y)
         found["gain"].append(of_mean / found["mse"][-1] if found["mse"][-1] > 0 else np.inf)
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _blank(ask, presentation: Presentation, own: Subset, predicted: np.ndarray, info: dict) -> dict[str, np.ndarray]:
-    """Answers to empty data, without noise (k,) and with the test's (draws, k); `share`: see COLUMNS."""
+def _blank(
+    ask, presentation: Presentation, own: Subset, predicted: np.ndarray, info: dict, judge: Outputs
+) -> dict[str, np.ndarray]:
+    """Answers to empty data, without noise (k,) and with the test's (draws, k); `share`: see COLUMNS.
+
+    Of images the percentiles are those of the test's rows.
+    """
     empty = np.zeros((BLANK_DRAWS, *own.x.shape[1:]), np.float32)
     average, target = average_row(own.y), presentation.target
     clean, noisy = ask(empty[:1], presentation.silent()), ask(empty)
+    if judge.axis is not None:
+        answers = {"clean": judge.values(clean)[0], "noisy": judge.values(noisy)}
+        percentiles = np.percentile(judge.values(target.truth(own.y)), 100 * np.array(LEVELS), axis=0)
+        share = np.sqrt(_ratio(judge.squares(clean), judge.squares(predicted)))
+        return {**answers, "training_percentiles": percentiles, "share": share}
     usual = target.comparable(predicted, own.y).mean(axis=0)
     return {
         "clean": target.decode(clean, average)[0],

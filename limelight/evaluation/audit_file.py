@@ -58,7 +58,7 @@ def read_audit(path: str | Path) -> Audit:
         words = {name: attribute(file, f"audit_{name}") for name in WORDS}
         axis, codes = attribute(file, "audit_axis"), file["verdict"][...]
     axis = axis_from(axis)
-    expected = words["target"]["shape"]
+    expected = list(groups["columns"]["r_squared"].shape)
     if list(codes.shape) != expected or not np.isin(codes, range(len(VERDICTS))).all():
         raise problem(path, f"verdicts {codes.tolist()}", f"{expected} of {len(VERDICTS)} kinds", "audit again")
     return Audit(axis=axis, verdict=np.array([VERDICTS[code] for code in codes]), **words, **groups)

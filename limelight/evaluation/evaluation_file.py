@@ -10,6 +10,7 @@ from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
 from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_csv, read_hdf5, write_hdf5
+from limelight.summaries.reconstruction import Spectra
 
 KIND = "evaluation"
 MATRICES = ("predicted_target", "truth_target", "predicted", "truth")
@@ -20,7 +21,7 @@ class Evaluation:
     """One network on one test: m rows of data, answers of some shape.
 
     The encoded target is what the network was trained on (for example log10(1 + N), not standardised). All other arrays hold
-    the quantity itself.
+    the quantity itself. Of images only the first rows are kept; `statistics` (channels, bins) and `spectra` are of all rows.
     """
 
     network: str
@@ -34,16 +35,35 @@ class Evaluation:
     predicted: np.ndarray  # (m, *shape)
     truth: np.ndarray  # (m, *shape)
     rows: dict  # (m, …) arrays that identify the rows: group, parameters, and what the probe keeps of its rows
-    statistics: dict  # (*shape,) arrays of the metrics
+    statistics: dict  # (*shape,) arrays of the metrics; of images (channels, bins)
     totals: dict  # numbers over all outputs
     blank: dict  # answers to empty data: clean (*shape,), noisy (k, *shape)
     training: dict  # label statistics: mean, std (*shape,), percentiles (5, *shape) and their *_target twins
     history: dict = field(default_factory=dict)  # columns of history.csv
     examples: dict = field(default_factory=dict)  # pictures of the first rows, as the probe makes them
+    spectra: dict = field(default_factory=dict)  # of images, (m, …, bins): predicted, truth, cross; those of estimators
+    scales: OutputAxis | None = None  # of images: the shells of wave number
     made_by: dict = field(default_factory=dict)  # provenance of a file that was read: MADE_BY
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What each channel of images shows."""
+        return self.axis.channels or tuple(f"channel {i}" for i in range(self.truth.shape[1]))
 
-GROUPS = ("rows", "statistics", "blank", "training", "history", "examples")
+    def spectra_of(self, channel: int, estimator: str = "") -> Spectra:
+        """Spectra (m, bins) of a channel of images: the network's, or those of an estimator on the same rows."""
+        found, truth = self.spectra, self.spectra["truth"][:, channel]
+        if estimator:
+            return Spectra(found[f"{estimator}_predicted"], truth, found[f"{estimator}_cross"])
+        return Spectra(found["predicted"][:, channel], truth, found["cross"][:, channel])
+
+    def estimators_of(self, channel: int) -> list[str]:
+        """The estimators of a channel that stand beside the network."""
+        return [name for name, of in self.settings.get("estimators", {}).items() if of == channel]
+
+
+# estimators: of a name its spectra <name>_predicted and <name>_cross (m, bins), and settings["estimators"][name] its channel
+GROUPS = ("rows", "statistics", "blank", "training", "history", "examples", "spectra")
 NEEDED = {  # what figures ask of each group
     "rows": ("group",),
     "blank": ("clean", "noisy"),
@@ -58,6 +78,7 @@ def write_evaluation(path: str | Path, result: Evaluation, attributes: dict[str,
     """Write an evaluation file; groups of arrays keep the names of the Evaluation's fields."""
     words = {name: getattr(result, name) for name in WORDS}
     words |= {"axis": asdict(result.axis), "header": asdict(result.header)}
+    words |= {"scales": asdict(result.scales) if result.scales else {}}
     attributes = {**attributes, **{f"evaluation_{key}": value for key, value in words.items()}}
     with write_hdf5(path, KIND, attributes, in_memory=True) as file:
         for name in MATRICES:
@@ -77,8 +98,8 @@ def read_evaluation(path: str | Path) -> Evaluation:
             if missing:
                 raise problem(path, f"no {', '.join(missing)} in group '{group}'", "a whole group", "evaluate again")
         words = {name: attribute(file, f"evaluation_{name}") for name in WORDS}
-        axis = attribute(file, "evaluation_axis")
-        axis = axis_from(axis)
+        axis = axis_from(attribute(file, "evaluation_axis"))
+        scales = attribute(file, "evaluation_scales")
         header = header_from(attribute(file, "evaluation_header"))
         matrices = {name: check_finite(file[name][...], f"{path}: {name}") for name in MATRICES}
         groups = {group: _columns(file[group]) for group in GROUPS}
@@ -87,7 +108,8 @@ def read_evaluation(path: str | Path) -> Evaluation:
     expected = tuple(words["target"]["shape"])
     if len(set(shapes.values())) != 1 or matrices["truth"].shape[1:] != expected:
         raise problem(path, f"arrays of shapes {shapes}", f"(rows, {expected}) each", "evaluate again")
-    return Evaluation(axis=axis, header=header, made_by=made_by, **words, **matrices, **groups)
+    scales = axis_from(scales) if scales else None
+    return Evaluation(axis=axis, header=header, scales=scales, made_by=made_by, **words, **matrices, **groups)
 
 
 def _columns(group: h5py.Group) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.evaluation.layers_file import Filters, Layer, Layers
-from limelight.evaluation.predict import check_test_rows, observed
+from limelight.evaluation.observe import noise_of_test, observed
+from limelight.evaluation.predict import check_test_rows
 from limelight.probe import Probe
 from limelight.study.settings import EvaluationSettings
 
@@ -58,7 +59,7 @@ def layers_of(
     check_test_rows(info, settings, found)
     presentation = probe.presentation(settings.trained.network, settings.observation, found.header)
     seen = found.x[: number + 1]  # noise depends on a row's number
-    inputs = list(observed(seen, presentation, settings.trained.seed, f"noise of test {settings.test}"))[-1][-1:]
+    inputs = list(observed(seen, presentation, settings.trained.seed, noise_of_test(settings.test)))[-1][-1:]
     middle, projected = planes(inputs[0])
     return Layers(
         network=info["network"],

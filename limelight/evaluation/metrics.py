@@ -1,22 +1,43 @@
-"""Metrics that any target can have: errors compared with those of a constant, spread, accuracy, correlation.
+"""Metrics that any target can have: errors compared with those of a constant, spread, accuracy; of images, scale by scale.
 
 Every squared error is compared with that of the constant "always predict the training mean": a network that does not beat
 it has not read its data. A probe adds metrics of its own through `Probe.metrics`, a function like those below.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from limelight.data.shard import Header
-from limelight.data.targets import FieldTarget, Target
+from limelight.data.targets import Target
+from limelight.summaries.reconstruction import Spectra, bootstrap, correlation, noise, transfer
+from limelight.summaries.scales import Scales
 from limelight.training.presentation import Presentation
 
 
 @dataclass(frozen=True)
+class ImageSums:
+    """What is kept of all m rows of a test whose answers are images; encoded predictions and truths."""
+
+    scales: Scales
+    spectra: Spectra  # (m, channels, bins)
+    correlation: np.ndarray  # (m,) of the pixels of each row
+    error: float  # mean squared error over rows and pixels
+    constant_error: float  # that of always answering the training mean
+    estimators: Mapping[str, tuple[int, Spectra]] = field(default_factory=dict)  # name -> channel, (m, bins)
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)  # (m, …) each: what the probe keeps of each row
+
+    def __len__(self) -> int:
+        return len(self.correlation)
+
+
+@dataclass(frozen=True)
 class Judged:
-    """A network's answers to the data of one test, with the truth; m rows, answers of `target.shape`."""
+    """A network's answers to the data of one test, with the truth; m rows, answers of `target.shape`.
+
+    For images these are the first rows only, and `images` has what is kept of all of them.
+    """
 
     presentation: Presentation
     header: Header
@@ -28,13 +49,15 @@ class Judged:
     truth: np.ndarray  # (m, *shape)
     constant: np.ndarray  # (*shape,)
     average: Mapping[str, np.ndarray]  # truths of a row that is average in everything, (1, …) each
+    images: ImageSums | None = None
 
     @property
     def target(self) -> Target:
         return self.presentation.target
 
 
-Statistics = tuple[dict[str, np.ndarray], dict[str, float]]  # per output, each (*shape,); over all outputs
+# Per output, each (*shape,), of images (channels, bins); over all outputs.
+Statistics = tuple[dict[str, np.ndarray], dict[str, float]]
 Metric = Callable[[Judged], Statistics]
 
 
@@ -43,8 +66,8 @@ def judge(judged: Judged, *more: Metric) -> Statistics:
     per_output: dict[str, np.ndarray] = {}
     totals: dict[str, float] = {}
     kinds = [class_metrics] if judged.target.classes else []
-    kinds += [field_metrics] if isinstance(judged.target, FieldTarget) else []
-    for metric in (*more, *kinds, common_metrics):
+    kinds += [common_metrics] if judged.images is None else [image_metrics]
+    for metric in (*more, *kinds):
         own, over_all = metric(judged)
         per_output |= own
         totals |= over_all
@@ -66,12 +89,27 @@ def class_metrics(judged: Judged) -> Statistics:
     return {}, {"accuracy": float(right.mean()), "accuracy_by_chance": float(chance)}
 
 
-def field_metrics(judged: Judged) -> Statistics:
-    """Correlation of predicted and true images, averaged over rows."""
-    pairs = [values.reshape(len(values), -1) for values in (judged.predicted, judged.truth)]
-    predicted, truth = (values - values.mean(axis=1, keepdims=True) for values in pairs)
-    sizes = np.sqrt(np.mean(predicted**2, axis=1) * np.mean(truth**2, axis=1))
-    return {}, {"correlation": float(np.nanmean(ratio(np.mean(predicted * truth, axis=1), sizes)))}
+def image_metrics(judged: Judged) -> Statistics:
+    """Reconstruction of images in shells of wave number, (channels, bins) each; see limelight.summaries.reconstruction.
+
+    `…_error` is the standard error by bootstrap over rows. noise_over_NAME is the noise over that of an estimator of the
+    same truth on the same rows; NaN for other channels.
+    """
+    found, images = {}, judged.images
+    spectra = images.spectra
+    for name, statistic in (("correlation", correlation), ("transfer", transfer), ("noise", noise)):
+        found[name], found[f"{name}_error"] = bootstrap(statistic, spectra)
+    power, true_power, cross = (getattr(spectra, name).sum(0) for name in ("predicted", "truth", "cross"))
+    found["r_squared"] = 1 - ratio(power + true_power - 2 * cross, true_power)
+    found["spread_ratio"] = np.sqrt(ratio(power, true_power))
+    for name, (channel, theirs) in images.estimators.items():
+        pair = bootstrap(lambda a, b: noise(a) / noise(b), spectra.channel(channel), theirs)
+        for ending, values in zip(("", "_error"), pair, strict=True):
+            found[f"noise_over_{name}{ending}"] = np.full(power.shape, np.nan)
+            found[f"noise_over_{name}{ending}"][channel] = values
+    totals = {"n_rows": float(len(images)), "mse_target": images.error, "mse_mean_target": images.constant_error}
+    totals["gain_target"] = float(ratio(images.constant_error, images.error))
+    return found, {**totals, "correlation": float(np.nanmean(images.correlation))}
 
 
 def squared_errors(predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, name: str) -> Statistics:
@@ -116,4 +154,5 @@ def in_words(totals: Mapping[str, float]) -> str:
     """The totals of any target in one line."""
     if "accuracy" in totals:
         return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows right, {totals['accuracy_by_chance']:.1%} by chance"
-    return f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} times below that of the training mean"
+    words = f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} times below that of the training mean"
+    return words + (f", correlation {totals['correlation']:.3f}" if "correlation" in totals else "")

@@ -1,38 +1,26 @@
 """Run a trained network on test data and on empty data, and evaluate its predictions."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from limelight.data.shard import Header, Rows, header_from
+from limelight.data.targets import FieldTarget
 from limelight.errors import problem
+from limelight.evaluation.estimates import Estimates, beside
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import Judged, judge
+from limelight.evaluation.images import judge_images
+from limelight.evaluation.metrics import ImageSums, Judged, judge
+from limelight.evaluation.observe import noise_of_test, observed
 from limelight.probe import Probe
-from limelight.seeds import torch_seed
 from limelight.study.settings import EvaluationSettings
 from limelight.training.losses import decoded_outputs
 from limelight.training.presentation import Presentation
 
-BATCH = 40
 BLANK_DRAWS = 16  # of noise on an empty row
-
-
-def observed(x: np.ndarray, presentation: Presentation, seed: int, stage: str) -> Iterator[torch.Tensor]:
-    """Batches of network inputs (≤ BATCH, …) of clean data (n, channels, *axes).
-
-    Noise and foregrounds of row i depend on (seed, stage, i) and are drawn on the CPU, so neither batch nor device changes
-    them.
-    """
-    for first in range(0, len(x), BATCH):
-        batch = []
-        for i, one in enumerate(x[first : first + BATCH], first):
-            random = torch.Generator().manual_seed(torch_seed(seed, stage, i))
-            batch.append(presentation.observe(torch.as_tensor(np.asarray(one, np.float32))[None], random))
-        yield torch.cat(batch)
 
 
 @torch.no_grad()
@@ -61,6 +49,7 @@ def evaluate(
     found: Rows,
     history: dict[str, np.ndarray],
     device: str = "cpu",
+    estimates: Estimates | None = None,
 ) -> Evaluation:
     """Evaluate a network on the data of one test; the result has all that figures need.
 
@@ -72,18 +61,31 @@ def evaluate(
         Rows of the test's shards.
     history
         Columns of the network's history.csv.
+    estimates
+        What other estimators made of the same test, to stand beside the network.
 
     Raises LimelightError when the data are not those the network was trained for.
     """
-    seed, stage = settings.trained.seed, f"noise of test {settings.test}"
+    seed, stage = settings.trained.seed, noise_of_test(settings.test)
     check_test_rows(info, settings, found)
     presentation = probe.presentation(settings.trained.network, settings.observation, found.header)
     statistics = {key: np.asarray(value, np.float64) for key, value in info["label_statistics"].items()}
-    predicted = predict_targets(module, info, observed(found.x, presentation, seed, stage), device)
-    y = numbered(found, list(settings.trained.network.datasets))
-    judged = judged_rows(presentation, found.header, y, predicted, statistics["mean_target"])
-    per_output, totals = judge(judged, probe.metrics)
     shown = max(map(len, found.examples.values()), default=min(4, len(found)))
+    y, batches = numbered(found, list(settings.trained.network.datasets)), observed(found.x, presentation, seed, stage)
+    if isinstance(presentation.target, FieldTarget):
+        scales, names = probe.scales(found.header), presentation.target.names
+
+        def more(answers: np.ndarray, rows: slice) -> dict[str, np.ndarray]:
+            return probe.image_rows(names, answers, found.x[rows], found.header)
+
+        predicted, images = judge_images(module, info, batches, y, presentation, scales, shown, more, device)
+        images = replace(images, estimators=beside(estimates, images, presentation.target, settings.test))
+        y = {name: values[:shown] for name, values in y.items()}
+    else:
+        predicted, images = predict_targets(module, info, batches, device), None
+    judged = judged_rows(presentation, found.header, y, predicted, statistics["mean_target"])
+    judged = replace(judged, images=images)
+    per_output, totals = judge(judged, probe.metrics)
     recorded = torch.cat(list(observed(found.x[:shown], presentation.bare(), seed, stage))).numpy()
     return Evaluation(
         network=info["network"],
@@ -95,6 +97,7 @@ def evaluate(
             "training_rows": info.get("training", {}).get("rows", 0),
             "shown": list(settings.shown),
             "parameter_names": list(found.parameter_names),
+            **({"estimators": {name: channel for name, (channel, _) in images.estimators.items()}} if images else {}),
         },
         target=target_words(info),
         axis=presentation.target.axis,
@@ -114,8 +117,19 @@ def evaluate(
         blank=_blank(module, info, settings, judged, device),
         training=statistics,
         history=history,
-        examples=probe.pictures(found, recorded, presentation),
+        examples=probe.pictures(found, recorded, presentation) | (estimates.pictures if estimates else {}),
+        scales=images.scales.axis if images else None,
+        spectra=image_spectra(images) | (estimates.of_rows() if estimates else {}) if images else {},
     )
+
+
+def image_spectra(images: ImageSums) -> dict[str, np.ndarray]:
+    """The spectra of all rows as the evaluation file keeps them."""
+    found = {name: getattr(images.spectra, name) for name in ("predicted", "truth", "cross")}
+    for name, (_, theirs) in images.estimators.items():
+        found |= {f"{name}_predicted": theirs.predicted, f"{name}_cross": theirs.cross}
+    bins = images.scales.bins
+    return found | {"k_mean": bins.k_mean, "modes": bins.modes} | images.more
 
 
 def judged_rows(

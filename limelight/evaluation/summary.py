@@ -12,6 +12,7 @@ LEFT_OUT = (
     "training_rows",
     "shown",
     "parameter_names",
+    "estimators",
     "shape",
 )  # settings that do not describe a test
 DIGITS = 7
@@ -25,7 +26,7 @@ def summary_csv(evaluations: Iterable[Evaluation]) -> str:
 def summary_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
     """The table's rows; what the columns mean: docs/files.md.
 
-    An answer that is an image has one row, with only the statistics over all outputs.
+    Images have one row for each channel and shell of wave number.
     """
     rows, seen = [], set()
     for e in evaluations:
@@ -34,16 +35,27 @@ def summary_rows(evaluations: Iterable[Evaluation]) -> list[dict[str, object]]:
             raise problem("summary", found, "each once", "give each file once")
         seen.add((e.network, e.test))
         about = {"network": e.network, "test": e.test, "dataset": e.settings["dataset"], **flat(e.settings)}
-        about |= {**flat(e.target), "n_rows": len(e.truth)}
+        about |= {**flat(e.target), "n_rows": len(e.rows["group"])}
         made_by = {name: e.made_by.get(name) for name in MADE_BY}
         totals = {f"total_{name}": value for name, value in e.totals.items()}
-        if e.truth.ndim > 2:
-            rows.append({**about, **made_by, **totals})
+        if e.scales:
+            rows += [{**about, **one, **made_by, **totals} for one in _shells(e)]
             continue
         for i, output in enumerate(_outputs(e)):
             labels = {"training_mean": e.training["mean"][i], "blank_clean": e.blank["clean"][i]}
             statistics = {name: values[i] for name, values in e.statistics.items()}
             rows.append({**about, **output, **labels, **made_by, **statistics, **totals})
+    return rows
+
+
+def _shells(e: Evaluation) -> list[dict[str, object]]:
+    """Each channel's shells of wave number, with their statistics."""
+    rows = []
+    for channel, name in enumerate(e.channels):
+        for i, (low, high) in enumerate(zip(e.scales.edges[:-1], e.scales.edges[1:], strict=True)):
+            where = {"output": name, "scale": e.scales.label, "scale_lower": low, "scale_upper": high}
+            where["scale_mean"] = e.spectra["k_mean"][i]
+            rows.append({**where, **{name: values[channel, i] for name, values in e.statistics.items()}})
     return rows
 
 

@@ -22,6 +22,7 @@ FIGURES = Registry(
         "training_histories": "limelight.figures.training:TRAINING_HISTORIES",
         "predicted_against_true": "limelight.figures.predictions:PREDICTED_AGAINST_TRUE",
         "image_examples": "limelight.figures.images:IMAGE_EXAMPLES",
+        "reconstruction": "limelight.figures.reconstruction:RECONSTRUCTION",
         "spread_ratio": "limelight.figures.predictions:SPREAD_RATIO",
         "summary_matrix": "limelight.figures.matrix:SUMMARY_MATRIX",
         "confusion_matrix": "limelight.figures.confusion:CONFUSION_MATRIX",

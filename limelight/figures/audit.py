@@ -127,7 +127,7 @@ def _responses(panel: Axes, result: Audit, words: AuditWords) -> None:
 
 def _blank(panel: Axes, result: Audit, words: AuditWords) -> None:
     """The prediction for empty data, over the range of the training labels."""
-    axis, blank = result.axis, result.blank
+    axis, blank, image = result.axis, result.blank, len(result.target["shape"]) > 1
     clean, noisy = blank["clean"], np.median(blank["noisy"], axis=0)
     low, middle, high = (blank["training_percentiles"][i] for i in (0, 2, 4))
     x, bottom = over_outputs(axis, low)
@@ -135,7 +135,7 @@ def _blank(panel: Axes, result: Audit, words: AuditWords) -> None:
     panel.plot(*over_outputs(axis, middle), color="0.5", lw=1.2)
     panel.plot(*over_outputs(axis, clean), color=TRUTH, lw=1.4)
     handles = [
-        Patch(**BAND, label=f"95 % of the training {words.rows}"),
+        Patch(**BAND, label=f"95 % of the {'test' if image else 'training'} {words.rows}"),
         Line2D([], [], color="0.5", lw=1.2, label="their median"),
         Line2D([], [], color=TRUTH, lw=1.4, label="empty"),
     ]

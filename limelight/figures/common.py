@@ -3,12 +3,13 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.style import COLOURS, MAP_COLOURS, MARKERS
+from limelight.summaries.scales import judged_axis
 
 MOST_COLUMNS, MOST_ROWS = 4, 6  # of panels that can be read in print
 UNITS = {"Lsun": r"$L_\odot$", "Msun": r"$M_\odot$", "uK": "µK"}  # as they are printed
@@ -97,6 +98,13 @@ def output_axis(panel: Axes, axis: OutputAxis, count: int, which: str = "x") -> 
         place.set_major_locator(MaxNLocator(integer=True))
 
 
+def statistics_axis(evaluation: Evaluation) -> OutputAxis:
+    """What the statistics of an evaluation are of: its outputs, or of images the shells of each channel."""
+    if evaluation.scales is None:
+        return evaluation.axis
+    return judged_axis(evaluation.scales, evaluation.channels)
+
+
 def output_names(axis: OutputAxis, count: int) -> list[str]:
     """A name for each of `count` outputs."""
     if axis.names:
@@ -109,6 +117,15 @@ def output_names(axis: OutputAxis, count: int) -> list[str]:
 def stretched(values: np.ndarray) -> np.ndarray:
     """Values of bins as heights at all edges, for step='post'."""
     return np.append(values, values[-1])
+
+
+def wave_number_axis(panel: Axes, axis: OutputAxis) -> None:
+    """Make the x axis of a panel that of shells of wave number: logarithmic, with labels that fit."""
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel(printed(axis.label, axis.unit))
 
 
 def no_ticks(panel: Axes) -> None:

@@ -13,16 +13,21 @@ from limelight.figures.style import PAGE_IN
 
 
 def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figure:
-    """Truth, prediction and their difference, one row per test and row of data; the first channel, its middle plane."""
-    rows = [(e, i) for e in evaluations for i in shown if i < len(e.truth)]
+    """Truth, prediction and their difference, one row per test, row of data and channel; the middle plane of each.
+
+    Of as many of the rows of data as fit on a page.
+    """
+    channels = range(evaluations[0].truth.shape[1] if evaluations[0].truth.ndim > 3 else 1)
+    some = list(shown)[: max(1, MOST_ROWS // (len(evaluations) * len(channels)))]
+    rows = [(e, i, channel) for e in evaluations for i in some if i < len(e.truth) for channel in channels]
     check_size("rows", len(rows), MOST_ROWS)
     if not rows or evaluations[0].truth.ndim < 4:
         found = f"rows {list(shown)} of answers of shape {evaluations[0].truth.shape[1:]}"
         raise problem("image_examples", found, "rows that the tests have, of images", "choose others")
     figure = Figure(figsize=(PAGE_IN, 0.5 + len(rows) * PAGE_IN / 3.4))
     axes = figure.subplots(len(rows), 3, squeeze=False)
-    for panels, (e, i) in zip(axes, rows, strict=True):
-        truth, predicted = (middle_plane(values[i, 0]) for values in (e.truth, e.predicted))
+    for panels, (e, i, channel) in zip(axes, rows, strict=True):
+        truth, predicted = (middle_plane(values[i, channel]) for values in (e.truth, e.predicted))
         low, high = np.percentile(truth, (0.5, 99.5))
         reach = float(np.percentile(np.abs(predicted - truth), 99.5)) or 1.0
         scales = [{"vmin": low, "vmax": max(high, low + 1e-30)}] * 2 + [
@@ -32,7 +37,8 @@ def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figur
             drawn = show_plane(panel, plane, e.header.axes, **scale)
             no_ticks(panel)
             figure.colorbar(drawn, ax=panel, fraction=0.05, pad=0.02).ax.tick_params(labelsize=7)
-        panels[0].set_ylabel(f"{legend_name(e, evaluations)}, row {i}", fontsize=8)
+        name = f"{e.channels[channel]}, " if len(channels) > 1 else ""
+        panels[0].set_ylabel(f"{name}{legend_name(e, evaluations)}, row {i}", fontsize=8)
     for panel, words in zip(axes[0], ("true", "predicted", "predicted − true"), strict=True):
         panel.set_title(words)
     return figure

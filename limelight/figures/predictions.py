@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from limelight.data.axes import OutputAxis
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import (
     colour_and_marker,
@@ -15,6 +16,7 @@ from limelight.figures.common import (
     output_names,
     over_outputs,
     panel_grid,
+    statistics_axis,
 )
 from limelight.figures.figure import ANY_TESTS, StudyFigure
 from limelight.figures.style import COLUMN_IN, GUIDE, PAGE_IN, TRUTH
@@ -25,7 +27,8 @@ MOST_OUTPUTS, MOST_ROWS = 9, 2000  # outputs, and rows of each test, that are dr
 def predicted_against_true(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
     """Predicted against true, one panel per output and one colour per test; nine of many outputs, evenly spread."""
     first = evaluations[0]
-    truth, names = _flat(first.truth), output_names(first.axis, _flat(first.truth).shape[1])
+    truth = _flat(first.truth)
+    names = output_names(OutputAxis(first.axis.label) if first.scales else first.axis, truth.shape[1])
     outputs = np.unique(np.linspace(0, truth.shape[1] - 1, min(MOST_OUTPUTS, truth.shape[1])).round().astype(int))
     columns = min(len(outputs), 3)
     lines = -(-len(outputs) // columns)
@@ -58,7 +61,7 @@ def spread_ratio(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Fi
 def spread_panel(evaluations: list[Evaluation]) -> tuple[Figure, Axes]:
     """`spread_ratio` without its legend."""
     figure = Figure(figsize=(COLUMN_IN * 1.25, 3.2))
-    panel, axis = figure.subplots(), evaluations[0].axis
+    panel, axis = figure.subplots(), statistics_axis(evaluations[0])
     for height, dashes in ((1.0, "-"), (0.8, (0, (4, 2)))):
         panel.axhline(height, color=GUIDE, lw=0.7, ls=dashes)
     top = 0.0
@@ -76,7 +79,7 @@ PREDICTED_AGAINST_TRUE = StudyFigure(
     predicted_against_true, ANY_TESTS, "predicted_against_true.rst", "Predictions", same=("axis", "target.shape")
 )
 SPREAD_RATIO = StudyFigure(
-    spread_ratio, ANY_TESTS, "spread_ratio.rst", "Does it read its data?", same=("axis", "target.shape")
+    spread_ratio, ANY_TESTS, "spread_ratio.rst", "Does it read its data?", same=("axis", "scales", "target.shape")
 )
 
 

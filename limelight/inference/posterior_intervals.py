@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from limelight.data.shard import Rows
-from limelight.evaluation.predict import check_test_rows, numbered, observed
+from limelight.evaluation.observe import observed
+from limelight.evaluation.predict import check_test_rows, numbered
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
 from limelight.inference.posteriors.draw import draw_answers, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values

@@ -20,6 +20,8 @@ REGISTRY = Registry(
         "cnn3d": "limelight.networks.cnn:cnn3d",
         "resnet3d": "limelight.networks.resnet:resnet3d",
         "convnet": "limelight.networks.convnet:convnet",
+        "resunet": "limelight.networks.resunet:resunet",
+        "gated": "limelight.networks.gated:gated",
     },
 )
 

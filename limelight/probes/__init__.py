@@ -11,5 +11,6 @@ PROBES = Registry(
     {
         "line_intensity": "limelight.probes.line_intensity.probe:PROBE",
         "gaussian_field": "limelight.probes.gaussian_field.probe:PROBE",
+        "cmb_lensing": "limelight.probes.cmb_lensing.probe:PROBE",
     },
 )

@@ -17,6 +17,7 @@ from limelight.study.selection import (
     comparison_pairs,
     control_name,
     header_of,
+    input_shape,
     output_shape,
     suitable_tests,
     why_not,
@@ -115,7 +116,7 @@ def _networks(study: Study) -> Iterator[str]:
                 yield fault(key, found, "datasets of one geometry", "train two networks")
         try:
             options = json.dumps(network.options)
-            _try_network(network.architecture, options, headers[first].shape, output_shape(study, network))
+            _try_network(network.architecture, options, input_shape(study, network), output_shape(study, network))
         except LimelightError as error:
             yield fault_of(where, error)
         yield from _loss(name, network)
@@ -168,6 +169,8 @@ def _posteriors(study: Study) -> Iterator[str]:
         where, takes = f"posteriors.{name}", suitable_tests(study, entry.network)
         if study.networks[entry.network].classifies:
             yield fault(f"{where}.network", f"{entry.network}, a classifier", "one without classes", "name another")
+        if len(output_shape(study, study.networks[entry.network])) > 1:
+            yield fault(f"{where}.network", f"{entry.network}, which answers images", "one of vectors", "name another")
         for test in entry.tests or []:
             if test not in takes:
                 yield fault(f"{where}.tests", f"'{test}'", f"some of {', '.join(takes)}, its network's", "mend it")

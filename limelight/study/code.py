@@ -14,9 +14,10 @@ from limelight.study.selection import trained_networks
 
 # What the engine calls of a probe (limelight.probe.Probe), stage by stage; each stage runs those of the stages before it.
 DATA = ("header",)
-TRAINING = (*DATA, "target", "presentation")
-EVALUATION = (*TRAINING, "metrics", "describe_test", "pictures")
-AUDIT = (*TRAINING, "describe_test", "interventions", "noise_levels", "mean_truth")
+TRAINING = (*DATA, "target", "input_shape", "presentation")
+ESTIMATES = (*DATA, "scales", "image_rows", "recorder", "estimators")
+EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pictures")
+AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "noise_levels", "mean_truth")
 SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes")
 POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows")
 INTERVALS = (*POSTERIOR, "describe_test", "simulator")

@@ -19,7 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from limelight.networks import build
 from limelight.probe import load_probe
 from limelight.study.sections import Study
-from limelight.study.selection import audit_datasets, audited_networks, header_of, output_shape, trained_networks
+from limelight.study.selection import (
+    audit_datasets,
+    audited_networks,
+    header_of,
+    input_shape,
+    output_shape,
+    trained_networks,
+)
 
 BASE_MB = 1400  # before any data: Python with its libraries (400), the two Snakemakes around it in a SLURM job
 START_S = 4.0  # to import them
@@ -84,8 +91,8 @@ def training_steps(study: Study, network: str) -> int:
 def network_size(study: Study, network: str) -> tuple[float, int]:
     """(floating-point operations of one row's forward pass, weights) of a network."""
     entry = study.networks[network]
-    shape = header_of(study, entry.datasets[0]).shape
-    return _network_size(entry.architecture, json.dumps(entry.options), shape, output_shape(study, entry))
+    options = json.dumps(entry.options)
+    return _network_size(entry.architecture, options, input_shape(study, entry), output_shape(study, entry))
 
 
 @functools.cache
@@ -187,8 +194,10 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
     predict_s, posteriors = prediction_s(study), list(study.posteriors)
     simulated_mb = max((load_probe(study.probe).simulation_cost(study, n).memory_mb for n in posteriors), default=0)
     training_s = max(training_seconds(study, name) for name in study.networks) - START_S
+    own = load_probe(study.probe).stage_costs(study)
     return {
-        **load_probe(study.probe).stage_costs(study),
+        **own,
+        "estimates": own.get("estimates", StageCost(10, 3 * rows * row, 1)),
         "network": StageCost(
             training_s, max(1, study.resources.gpus) * (4 * learnt * row + 6 * weights_mb + on_top), 9 * weights_mb
         ),  # on disk two checkpoints beside it: weights, best weights, Adam's two moments

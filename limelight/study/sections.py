@@ -89,7 +89,9 @@ class Network(Section):
 
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
-    architecture: str = Field(description="A registered network (limelight, cnn2d, cnn3d, resnet3d, convnet).")
+    architecture: str = Field(
+        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet; for images resunet, gated."
+    )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
     training: Training = Training()
@@ -120,6 +122,11 @@ class NetworkTest(Section):
     def dataset(self) -> str:
         """The dataset whose test realisations it shows."""
         raise NotImplementedError
+
+    @property
+    def beside(self) -> list[str]:
+        """Names of the probe's estimators that stand beside its networks (limelight.evaluation.estimates)."""
+        return []
 
 
 class Mdn(Section):

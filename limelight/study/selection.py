@@ -11,6 +11,11 @@ def header_of(study: Study, dataset: str) -> Header:
     return probe.header(probe.dataset_settings(study, dataset))
 
 
+def input_shape(study: Study, network: Network) -> tuple[int, ...]:
+    """The shape of what a network is shown of one row."""
+    return load_probe(study.probe).input_shape(network, header_of(study, network.datasets[0]))
+
+
 def output_shape(study: Study, network: Network) -> tuple[int, ...]:
     """The shape of a network's answer."""
     return load_probe(study.probe).target(network, header_of(study, network.datasets[0])).shape

@@ -53,6 +53,18 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class EstimatesSettings:
+    """What decides what estimators make of a test."""
+
+    seed: int
+    test: str
+    entry: NetworkTest
+    dataset: object  # the probe's settings of the test's dataset
+    splits: dict[str, list[int]]  # test
+    observation: object  # the probe's: how the test is observed
+
+
+@dataclass(frozen=True)
 class AuditSettings:
     """What decides an audit."""
 
@@ -119,6 +131,19 @@ def evaluation_settings(study: Study, network: str, test: str) -> EvaluationSett
         splits=study.splits,
         observation=probe.observation_settings(study, entry),
         shown=tuple(study.figures.maps),
+    )
+
+
+def estimates_settings(study: Study, test: str) -> EstimatesSettings:
+    """Of the estimators that stand beside the networks of a test."""
+    probe, entry = load_probe(study.probe), study.tests[test]
+    return EstimatesSettings(
+        seed=study.seed,
+        test=test,
+        entry=entry,
+        dataset=probe.dataset_settings(study, entry.dataset),
+        splits={"test": study.splits["test"]},
+        observation=probe.observation_settings(study, entry),
     )
 
 

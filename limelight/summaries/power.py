@@ -1,7 +1,8 @@
-"""Power spectra of maps in comoving units, for batches on the CPU or a GPU.
+"""Power and cross spectra of maps of one to three axes, for batches on the CPU or a GPU.
 
 P(k) = V_voxel / N_voxels · |Σ T e^(−ikx)|², in (unit of T)² Mpc³, averaged over the modes of a shell of |k|. Voxels may be
-anisotropic. Maps are not periodic, but taken so, without a taper.
+anisotropic, and Mpc stands for any unit of length (of the sky: radians, and k is then the multipole). Maps are not
+periodic, but taken so, without a taper.
 """
 
 import math
@@ -18,10 +19,10 @@ from limelight.errors import problem
 class PowerBins:
     """Which mode of a map's real Fourier transform belongs to which shell of |k|."""
 
-    shape: tuple[int, int, int]  # of the maps (x, y, f)
-    voxel_mpc: tuple[float, float, float]
+    shape: tuple[int, ...]  # of the maps: (x, y, f), or fewer axes
+    voxel_mpc: tuple[float, ...]
     k_edges: np.ndarray  # (bins + 1,) 1/Mpc, half-open shells [lower, upper)
-    index: Tensor  # (nx · ny · (nf // 2 + 1),) int64; `bins` for a mode in no shell and for k = 0
+    index: Tensor  # (modes of the real transform,) int64; `bins` for a mode in no shell and for k = 0
     weight: Tensor  # same shape, float64: 2 for a mode whose conjugate the real transform leaves out, else 1
     mu2: Tensor  # same shape, float64: (k_z / k)²
     modes: np.ndarray  # (bins,) modes of each shell, k and −k counted both: Gaussian P has variance 2 P² / modes
@@ -33,28 +34,28 @@ class PowerBins:
         return PowerBins(**{**self.__dict__, **tensors})
 
 
-def wave_numbers(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float]) -> list[np.ndarray]:
-    """k_x (nx, 1, 1), k_y (1, ny, 1), k_z (1, 1, nf // 2 + 1) of a real transform over the last axis, 1/Mpc."""
-    full = [2 * math.pi * np.fft.fftfreq(n, d) for n, d in zip(shape[:2], voxel_mpc[:2], strict=True)]
-    half = 2 * math.pi * np.fft.rfftfreq(shape[2], voxel_mpc[2])
-    return [full[0][:, None, None], full[1][None, :, None], half[None, None, :]]
+def wave_numbers(shape: tuple[int, ...], voxel_mpc: tuple[float, ...]) -> list[np.ndarray]:
+    """k along each axis of a real transform over the last one, 1/Mpc: (nx, 1, 1), (1, ny, 1), (1, 1, nf // 2 + 1)."""
+    every = [2 * math.pi * np.fft.fftfreq(n, d) for n, d in zip(shape, voxel_mpc, strict=True)]
+    every[-1] = 2 * math.pi * np.fft.rfftfreq(shape[-1], voxel_mpc[-1])
+    return [k.reshape([-1 if i == axis else 1 for i in range(len(shape))]) for axis, k in enumerate(every)]
 
 
-def power_bins(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float], k_edges: np.ndarray) -> PowerBins:
+def power_bins(shape: tuple[int, ...], voxel_mpc: tuple[float, ...], k_edges: np.ndarray) -> PowerBins:
     """The shells of |k| between edges (1/Mpc, rising) for maps of a shape with voxels of these sides."""
     k_edges = np.asarray(k_edges, np.float64)
     if k_edges.ndim != 1 or len(k_edges) < 2 or np.any(np.diff(k_edges) <= 0) or k_edges[0] < 0:
         raise problem("power spectrum: k_edges", k_edges.tolist(), "rising wave numbers ≥ 0", "mend the bins")
-    kx, ky, kz = wave_numbers(shape, voxel_mpc)
-    k = np.sqrt(kx**2 + ky**2 + kz**2)
+    along = wave_numbers(shape, voxel_mpc)
+    k = np.sqrt(sum(one**2 for one in along))
     bins = len(k_edges) - 1
     index = np.searchsorted(k_edges, k, side="right") - 1
     index[(index < 0) | (index >= bins) | (k == 0)] = bins
     weight = np.full(k.shape, 2.0)
     weight[..., 0] = 1
-    if shape[2] % 2 == 0:
+    if shape[-1] % 2 == 0:
         weight[..., -1] = 1
-    mu2 = np.divide(kz**2, k**2, out=np.zeros_like(k), where=k > 0)
+    mu2 = np.divide(along[-1] ** 2, k**2, out=np.zeros_like(k), where=k > 0)
     modes = np.bincount(index.ravel(), weight.ravel(), bins + 1)[:bins]
     with np.errstate(invalid="ignore"):
         k_mean = np.bincount(index.ravel(), (weight * k).ravel(), bins + 1)[:bins] / modes
@@ -63,22 +64,38 @@ def power_bins(shape: tuple[int, int, int], voxel_mpc: tuple[float, float, float
 
 
 def power_spectrum(maps: Tensor, bins: PowerBins, multipoles: tuple[int, ...] = (0,)) -> Tensor:
-    """Power of maps (b, x, y, f) in each shell, float64 (b, multipoles, bins); NaN in a shell without modes.
+    """Power of maps (b, *shape) in each shell, float64 (b, multipoles, bins); NaN in a shell without modes.
 
     Multipole ℓ about the line of sight (the last axis): (2ℓ + 1) ⟨P(k, μ) L_ℓ(μ)⟩ over the shell's modes. With few modes
     in a shell the L_ℓ are not orthogonal on them, and a monopole leaks into ℓ = 2, 4: measure that on an isotropic field.
     The map's mean plays no part (k = 0 is in no shell). The noise bias is not taken off: see noise_power.
     """
-    volume, count = math.prod(bins.voxel_mpc), math.prod(bins.shape)
-    power = torch.fft.rfftn(maps, dim=(1, 2, 3)).abs().square().double().reshape(len(maps), -1)
-    power = power * (bins.weight * (volume / count))
+    power = transformed(maps, bins).abs().square().double()
+    if multipoles == (0,):
+        return shell_means(power, bins)[:, None]
+    return torch.stack([shell_means(power, bins, ell) for ell in multipoles], 1)
+
+
+def cross_spectrum(first: Tensor, second: Tensor, bins: PowerBins) -> Tensor:
+    """Re⟨a b*⟩ of pairs of maps (b, *shape) in each shell, float64 (b, bins), in the units of `power_spectrum`."""
+    product = transformed(first, bins) * transformed(second, bins).conj()
+    return shell_means(product.real.double(), bins)
+
+
+def transformed(maps: Tensor, bins: PowerBins) -> Tensor:
+    """The real Fourier transform of maps (b, *shape), flat: (b, modes)."""
+    return torch.fft.rfftn(maps, dim=tuple(range(1, 1 + len(bins.shape)))).reshape(len(maps), -1)
+
+
+def shell_means(products: Tensor, bins: PowerBins, multipole: int = 0) -> Tensor:
+    """Products of modes (b, modes) float64 as power, averaged over each shell, (b, bins); NaN in a shell without modes."""
+    products = products * (bins.weight * (math.prod(bins.voxel_mpc) / math.prod(bins.shape)))
+    if multipole:
+        products = products * ((2 * multipole + 1) * legendre(multipole, bins.mu2))
     n = len(bins.k_edges) - 1
-    found = []
-    for ell in multipoles:
-        sums = power.new_zeros(len(maps), n + 1)
-        sums.index_add_(1, bins.index, power if ell == 0 else power * ((2 * ell + 1) * legendre(ell, bins.mu2)))
-        found.append(sums[:, :n])
-    return torch.stack(found, 1) / torch.as_tensor(bins.modes, device=power.device)
+    sums = products.new_zeros(len(products), n + 1)
+    sums.index_add_(1, bins.index, products)
+    return sums[:, :n] / torch.as_tensor(bins.modes, device=products.device)
 
 
 def legendre(ell: int, mu2: Tensor | np.ndarray) -> Tensor | np.ndarray:
@@ -92,7 +109,7 @@ def legendre(ell: int, mu2: Tensor | np.ndarray) -> Tensor | np.ndarray:
     raise problem("power spectrum: multipoles", ell, "0, 2 or 4", "mend the list")
 
 
-def noise_power(sigma: float, voxel_mpc: tuple[float, float, float]) -> float:
+def noise_power(sigma: float, voxel_mpc: tuple[float, ...]) -> float:
     """Power of white noise of σ per voxel: σ² V_voxel, the same at every k (the noise bias of the monopole)."""
     return sigma**2 * math.prod(voxel_mpc)
 

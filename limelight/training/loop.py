@@ -36,6 +36,7 @@ from limelight.training.presentation import (
     Data,
     Presentation,
     all_answers,
+    answers,
     epoch_batches,
     fingerprint,
     label_statistics,
@@ -160,7 +161,7 @@ def train(
             (stop,) = run.team.agree(max(asked, default=0))
             if stop and epoch + 1 < options.epochs:
                 raise Stopped(stop)
-    return model_content(run, state, training_rows.header), state["history"]
+    return model_content(run, state, probe, training_rows.header), state["history"]
 
 
 def prepare(
@@ -186,9 +187,8 @@ def prepare(
     recipe = settings_hash([plain(settings), code, where.type, torch.__version__, *found])
 
     torch.manual_seed(torch_seed(settings.seed, f"weights of {name}"))
-    module = channels_last(build(network.architecture, network.options, header.shape, presentation.target.shape)).to(
-        where
-    )
+    shapes = probe.input_shape(network, header), presentation.target.shape
+    module = channels_last(build(network.architecture, network.options, *shapes)).to(where)
     loss = make_loss(options.loss, network.target.standardise, data, presentation)
     if hasattr(module, "calibrate"):
         rows = torch.arange(len(data))[:: max(1, len(data) // CALIBRATION_ROWS)]
@@ -320,11 +320,10 @@ def validate(run: Run) -> tuple[float, float]:
     run.average.eval()
     data = run.validation
     batches = torch.arange(len(data)).split(run.options.batch_size)
-    every = all_answers(data, run.presentation.target)
     sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=run.device)
     for i, rows in list(enumerate(batches))[run.team.rank :: run.team.size]:
-        inputs = run.presentation.observe(data.batch(rows)[0], run.random("validation", i))
-        truth = every[rows.to(run.device)]
+        x, y = data.batch(rows)
+        inputs, truth = run.presentation.observe(x, run.random("validation", i)), answers(y, run.presentation.target)
         prediction = run.forward(run.average, inputs)
         error = (run.loss.targets(prediction) - truth).square().mean()
         sums[i] = len(rows) * torch.stack([run.loss(prediction, truth).double(), error])
@@ -340,7 +339,7 @@ def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation,
     return found.item(), (mean_target - truth).square().mean().item()
 
 
-def model_content(run: Run, state: dict, header: Header) -> dict:
+def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
     """The content of a model file except provenance: enough to use the network without its study."""
     network = run.settings.network
     return {
@@ -349,6 +348,7 @@ def model_content(run: Run, state: dict, header: Header) -> dict:
         "architecture": network.architecture,
         "options": network.options,
         "header": asdict(header),
+        "input_shape": list(probe.input_shape(network, header)),
         "entry": plain(network),
         "observation": plain(run.settings.observation),
         "target": {

@@ -1,7 +1,8 @@
 """How a network is shown its data: the part that every probe defines, and the part that needs no probe."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from limelight.data.shard import Rows
-from limelight.data.targets import DATASET, Target
+from limelight.data.targets import DATASET, FieldTarget, Target
 from limelight.seeds import generator
 
 Truths = Mapping[str, Tensor]
+IMAGES_AT_ONCE = 256  # rows whose truths stand in memory as float64
 
 
 @dataclass
@@ -92,10 +94,13 @@ class PlainPresentation:
         return x
 
     def moments(self, data: Data) -> tuple[Tensor, Tensor]:
-        """Moments of the truths as they are; outputs without spread get 1."""
-        answers = all_answers(data, self.target)
-        spread = answers.std(dim=0, correction=0)
-        return answers.mean(dim=0), torch.where(spread > 0, spread, 1.0)
+        """Moments of the truths as they are, of images one pair for each channel; outputs without spread get 1."""
+        if isinstance(self.target, FieldTarget):
+            mean, spread = channel_moments(data, self.target)
+        else:
+            every = all_answers(data, self.target)
+            mean, spread = every.mean(dim=0), every.std(dim=0, correction=0)
+        return mean, torch.where(spread > 0, spread, 1.0)
 
     def unaltered(self) -> "PlainPresentation":
         return self
@@ -120,6 +125,26 @@ def all_answers(data: Data, target: Target) -> Tensor:
     return answers(data.y, target)
 
 
+def image_batches(data: Data, target: Target, rows: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """(truths, encoded truths) of some rows at a time, (b, *shape) float64 each: all rows of images fill the memory."""
+    rows = torch.arange(len(data)) if rows is None else rows
+    for some in rows.split(IMAGES_AT_ONCE):
+        y = {name: values[some.to(data.device)] for name, values in data.y.items()}
+        truth = target.truth(y)
+        yield truth, target.encode(truth, y)
+
+
+def channel_moments(data: Data, target: Target) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of the encoded truths over rows and pixels, (*shape,) each."""
+    axes = tuple(i for i in range(len(target.shape) + 1) if i != 1)
+    sums = [torch.stack([e.sum(axes), e.square().sum(axes)]) for _, e in image_batches(data, target)]
+    mean, square = torch.stack(sums).sum(0) / (len(data) * math.prod(target.shape[1:]))
+    spread = (square - mean**2).clamp(min=0).sqrt()
+    spread = torch.where(spread > 1e-7 * mean.abs(), spread, 0.0)  # what rounding leaves of a constant
+    wide = [-1] + [1] * (len(target.shape) - 1)
+    return mean.view(wide).expand(target.shape).clone(), spread.view(wide).expand(target.shape).clone()
+
+
 def present(data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Training inputs (b, …) float32 and right answers (b, *shape) float64 of the rows, all drawn anew."""
     x, y = presentation.augment(*data.batch(rows), random)
@@ -142,11 +167,16 @@ def on_device(found: Rows, datasets: list[str], device: torch.device, rows: np.n
     where = device
     if device.type == "cuda" and found.x.nbytes > torch.cuda.mem_get_info(device)[0] // 2:
         where = torch.device("cpu")
-    y = {name: torch.as_tensor(np.asarray(v, np.float64)[rows], device=device) for name, v in found.y.items()}
+    y = {name: torch.as_tensor(_exact(v)[rows], device=device) for name, v in found.y.items()}
     number = np.array([datasets.index(name) for name in found.dataset.tolist()], np.int64)[rows]
     y[DATASET] = torch.as_tensor(number, device=device)
     theta = torch.as_tensor(found.theta[rows], dtype=torch.float32, device=device)
     return Data(torch.as_tensor(np.ascontiguousarray(found.x[: len(rows)], np.float32)).to(where), y, theta)
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """Truths as float64, but images as they are stored: they are many."""
+    return values if values.ndim > 2 and values.dtype == np.float32 else np.asarray(values, np.float64)
 
 
 def training_data(found: Rows, datasets: list[str], options, seed: int, name: str, device: torch.device) -> Data:
@@ -179,6 +209,7 @@ def epoch_batches(n_rows: int, batch_size: int, steps: int, seed: int, network: 
 
 
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
+SORTED_IMAGES = 1000  # rows, evenly spread
 SORTED_AT_ONCE = 10_000_000  # numbers; torch.quantile takes 16 million at most
 
 
@@ -186,14 +217,30 @@ def label_statistics(data: Data, target: Target) -> dict[str, Tensor]:
     """Mean, standard deviation and percentiles 2.5, 16, 50, 84, 97.5 of the training labels, float64 on the CPU.
 
     mean, std (*shape,), percentiles (5, *shape) of the quantity itself; the same with `_target` as encoded. mean_target is
-    also the prediction of a network that ignores its input.
+    also the prediction of a network that ignores its input. The percentiles of images are those of SORTED_IMAGES rows.
     """
+    if isinstance(target, FieldTarget):
+        return _image_statistics(data, target)
     y = {name: values.cpu() for name, values in data.y.items()}
     natural = target.truth(y)
     found = {}
     for ending, values in (("", natural), ("_target", target.encode(natural, y))):
         found[f"mean{ending}"] = values.mean(dim=0)
         found[f"std{ending}"] = values.std(dim=0, correction=0)
+        found[f"percentiles{ending}"] = percentiles(values)
+    return found
+
+
+def _image_statistics(data: Data, target: Target) -> dict[str, Tensor]:
+    """`label_statistics` of images, of which no copy of all rows is made."""
+    sums = torch.zeros(2, 2, *target.shape, dtype=torch.float64, device=data.device)
+    for pair in image_batches(data, target):
+        sums += torch.stack([torch.stack([values.sum(0), values.square().sum(0)]) for values in pair])
+    rows = torch.arange(len(data))[:: -(-len(data) // SORTED_IMAGES)]
+    some = [torch.cat(parts).cpu() for parts in zip(*image_batches(data, target, rows), strict=True)]
+    found = {}
+    for ending, (mean, square), values in zip(("", "_target"), sums.cpu() / len(data), some, strict=True):
+        found[f"mean{ending}"], found[f"std{ending}"] = mean, (square - mean**2).clamp(min=0).sqrt()
         found[f"percentiles{ending}"] = percentiles(values)
     return found
 

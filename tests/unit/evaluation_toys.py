@@ -3,14 +3,19 @@
 import dataclasses
 
 import numpy as np
+import torch
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header
 from limelight.data.targets import ClassTarget, FieldTarget, Target, VectorTarget
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.evaluation.metrics import Judged, judge
+from limelight.evaluation.images import correlation_of_rows
+from limelight.evaluation.metrics import ImageSums, Judged, judge
+from limelight.evaluation.predict import image_spectra
 from limelight.probes.line_intensity.metrics import PERCENTILES, line_metrics, log10_1p
 from limelight.probes.line_intensity.targets import LuminosityTarget
+from limelight.summaries.reconstruction import spectra_of
+from limelight.summaries.scales import scales_of
 from limelight.training.presentation import PlainPresentation
 
 EDGES = np.linspace(3.5, 7, 50)
@@ -162,6 +167,12 @@ def images(test: str = "clean", rows: int = 6) -> Evaluation:
     """A network of another probe that answers images of one channel."""
     rng = np.random.default_rng(9)
     truth = rng.normal(0, 1, (rows, 1, 16, 16))
-    target = FieldTarget("kappa", OutputAxis("convergence"), (1, 16, 16))
-    found = judged(target, 0.8 * truth + rng.normal(0, 0.2, truth.shape), {"kappa": truth}, ANOTHER)
-    return evaluation("painter", test, found)
+    target = FieldTarget(("kappa",), OutputAxis("convergence", channels=("kappa",)), (1, 16, 16))
+    predicted = 0.8 * truth + rng.normal(0, 0.2, truth.shape)
+    found = judged(target, predicted, {"kappa": truth}, ANOTHER)
+    scales = scales_of(ANOTHER.axes)
+    spectra = spectra_of(torch.from_numpy(predicted), torch.from_numpy(truth), scales.bins)
+    errors = [float(np.mean((answer - truth) ** 2)) for answer in (predicted, found.constant_target)]
+    images = ImageSums(scales, spectra, correlation_of_rows(predicted, truth), *errors)
+    found = dataclasses.replace(found, images=images)
+    return evaluation("painter", test, found, scales=scales.axis, spectra=image_spectra(images))

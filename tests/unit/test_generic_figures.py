@@ -71,6 +71,22 @@ def test_images_stand_beside_their_truth():
             figures.draw_figure("image_examples", [wrong], rows)
 
 
+def test_scales_are_drawn_with_their_errors_and_estimators_beside_them():
+    e = images()
+    figure = figures.draw_figure("reconstruction", [e, dataclasses.replace(e, test="noisy")])
+    correlation, noise, transfer = figure.axes
+    for panel, name in ((correlation, "correlation"), (noise, "noise"), (transfer, "transfer")):
+        np.testing.assert_allclose(panel.lines[0].get_ydata(), e.statistics[name][0])
+        np.testing.assert_allclose(panel.lines[0].get_xdata(), e.spectra["k_mean"], rtol=0.02)
+    assert correlation.get_title(loc="left") == "kappa"
+    spectra = {**e.spectra, "filter_predicted": e.spectra["truth"][:, 0], "filter_cross": e.spectra["truth"][:, 0]}
+    beside = dataclasses.replace(e, spectra=spectra, settings={**e.settings, "estimators": {"filter": 0}})
+    (panel, *_) = figures.draw_figure("reconstruction", [beside]).axes
+    assert any(np.allclose(line.get_ydata(), 1) and len(line.get_ydata()) == 8 for line in panel.lines)
+    with pytest.raises(LimelightError, match="without correlation"):
+        figures.draw_figure("reconstruction", [parameters()])
+
+
 # Classes
 
 

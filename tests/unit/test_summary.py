@@ -70,14 +70,16 @@ def test_outputs_of_any_kind_have_their_rows():
     table = pandas.read_csv(io.StringIO(summary_csv([sample("quiet", 0, 0.1), parameters(), images(), told])))
     rows = {network: table[table.network == network] for network in ("limelight", "reader", "painter", "sorter")}
     assert {network: len(found) for network, found in rows.items()} == {
-        "limelight": 49, "reader": 2, "painter": 1, "sorter": 2,
+        "limelight": 49, "reader": 2, "painter": 8, "sorter": 2,
     }  # fmt: skip
     assert rows["reader"].output.tolist() == ["omega_m", "sigma_8"]
     assert rows["sorter"].output.tolist() == ["faint", "bright_ones"]
     assert rows["sorter"].total_accuracy.tolist() == [0.5, 0.5]
-    image = rows["painter"].iloc[0]
-    assert image.total_correlation == pytest.approx(images().totals["correlation"], rel=1e-6)
-    assert image[["output", "mse_target", "training_mean"]].isna().all()
+    shell, e = rows["painter"].iloc[2], images()
+    assert shell.total_correlation == pytest.approx(e.totals["correlation"], rel=1e-6)
+    assert shell[["mse_target", "training_mean"]].isna().all()
+    assert (shell.output, shell.scale_lower) == ("kappa", pytest.approx(e.scales.edges[2], rel=1e-6))
+    assert shell.correlation == pytest.approx(e.statistics["correlation"][0, 2], rel=1e-6)
     assert rows["reader"].luminosity_lsun.isna().all()
 
 

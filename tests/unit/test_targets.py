@@ -54,9 +54,12 @@ def test_a_vector_is_what_stands_in_the_shard(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_is_an_image(kind):
     values = np.random.default_rng(0).normal(size=(3, 2, 5, 4))
-    target = FieldTarget("image", OutputAxis("density"), (2, 5, 4))
+    target = FieldTarget(("image",), OutputAxis("density"), (2, 5, 4))
     for found in through(target, {"image": values}, kind):
         np.testing.assert_array_equal(found, values)
+    both = FieldTarget(("image", "other"), OutputAxis("density"), (3, 5, 4))
+    for found in through(both, {"image": values, "other": values[:, :1] + 1}, kind):
+        np.testing.assert_array_equal(found, np.concatenate([values, values[:, :1] + 1], axis=1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -212,7 +215,7 @@ class Images(Probe):
     name = "images"
 
     def target(self, network, header):
-        return FieldTarget("square", OutputAxis("square"), (1, PIXELS, PIXELS))
+        return FieldTarget(("square",), OutputAxis("square"), (1, PIXELS, PIXELS))
 
     def presentation(self, network, observation, header):
         return PlainPresentation(self.target(network, header))
@@ -247,12 +250,27 @@ def test_a_network_learns_an_image_and_is_judged_by_its_correlation(monkeypatch,
     test = image_rows(10, 2)
     write_evaluation(tmp_path / "e.h5", evaluate(module, info, asked, probe, test, {"epoch": np.arange(1)}), {})
     found = read_evaluation(tmp_path / "e.h5")
-    assert found.predicted.shape == found.truth.shape == (10, 1, PIXELS, PIXELS)
-    np.testing.assert_array_equal(found.truth, test.y["square"])
-    each = [np.corrcoef(p.ravel(), t.ravel())[0, 1] for p, t in zip(found.predicted, found.truth, strict=True)]
+    assert found.predicted.shape == found.truth.shape == (4, 1, PIXELS, PIXELS), "the first rows alone are kept"
+    np.testing.assert_array_equal(found.truth, test.y["square"][:4])
+    with torch.no_grad():
+        standard = module(torch.from_numpy(test.x)).double().numpy()
+    mean, std = (info["target"][key].numpy() for key in ("mean", "std"))
+    assert (std == std.flat[0]).all(), "one scale for a channel"
+    predicted, truth = standard * std + mean, test.y["square"]
+    each = [np.corrcoef(p.ravel(), t.ravel())[0, 1] for p, t in zip(predicted, truth, strict=True)]
     assert found.totals["correlation"] == pytest.approx(np.mean(each))
     assert found.totals["correlation"] > 0.6
-    assert found.statistics["r_squared"].shape == (1, PIXELS, PIXELS)
+    assert found.totals["mse_target"] == pytest.approx(np.mean((predicted - truth) ** 2))
+    assert found.totals["n_rows"] == len(found.rows["group"]) == 10
+    assert found.spectra["cross"].shape == (10, 1, 8)
+    power = [np.abs(np.fft.fft2(maps)) ** 2 for maps in (predicted[:, 0], truth[:, 0])]
+    nyquist = np.abs(np.fft.fftfreq(PIXELS)) == 0.5
+    inside = np.hypot(*np.meshgrid(*[2 * np.pi * np.fft.fftfreq(PIXELS)] * 2)) < found.scales.edges[-1] - 1e-9
+    assert not (inside & nyquist).any()
+    total = [np.nansum(found.spectra[name][:, 0] * found.spectra["modes"], axis=1) for name in ("predicted", "truth")]
+    for ours, theirs in zip(total, power, strict=True):
+        some = inside & (np.hypot(*np.meshgrid(*[np.fft.fftfreq(PIXELS)] * 2)) > 0)
+        np.testing.assert_allclose(ours, theirs[:, some].sum(axis=1) / PIXELS**2, rtol=1e-6)
     assert found.blank["noisy"].shape[1:] == (1, PIXELS, PIXELS)
 
 

@@ -1,9 +1,38 @@
 # What a trained network makes of every test row.
-from limelight.study.code import AUDIT, EVALUATION
+from limelight.study.code import AUDIT, ESTIMATES, EVALUATION
+
+
+# What estimators without a network make of a test, where it names some: once for all its networks.
+rule estimates:
+    input:
+        lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test"),
+    output:
+        f"{RESULTS}/estimates/{{test}}.h5",
+    log:
+        f"{RESULTS}/logs/estimates/{{test}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/estimates/{{test}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY.resources.training_threads
+    resources:
+        mem_mb=memory("estimates"),
+        runtime=runtime("estimates"),
+    params:
+        settings=lambda wildcards: as_text(stages.estimates_settings(STUDY, wildcards.test)),
+        code=lambda wildcards: code("scripts/run_estimators.py", *ESTIMATES),
+    shell:
+        "python scripts/run_estimators.py --config $STUDY --test {wildcards.test} --data {input:q}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 rule evaluation:
     input:
+        unpack(
+            lambda wildcards: (
+                {"estimates": f"{RESULTS}/estimates/{wildcards.test}.h5"} if STUDY.tests[wildcards.test].beside else {}
+            )
+        ),
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",
         data=lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test"),
@@ -23,9 +52,12 @@ rule evaluation:
     params:
         settings=lambda wildcards: as_text(stages.evaluation_settings(STUDY, wildcards.network, wildcards.test)),
         code=lambda wildcards: code("scripts/evaluate_network.py", *EVALUATION, networks=[wildcards.network]),
+        estimates=lambda wildcards, input: (
+            f"--estimates {shlex.quote(input.estimates)}" if "estimates" in input.keys() else ""
+        ),
     shell:
         "python scripts/evaluate_network.py --config $STUDY --test {wildcards.test}"
-        " --network {input.model:q} --history {input.history:q} --data {input.data:q}"
+        " --network {input.model:q} --history {input.history:q} --data {input.data:q} {params.estimates}"
         " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 

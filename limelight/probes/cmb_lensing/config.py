@@ -1,0 +1,128 @@
+"""The config of a study of CMB lensing."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from limelight.probes.cmb_lensing.spectra import FIDUCIAL, Parameters
+from limelight.section import Different, Name, NonNegative, Number, Pair, Positive, Section, SomeNames, Whole
+from limelight.study.sections import Network, NetworkTest, Realisations, Study, Target
+
+TRUTHS = ("kappa", "e")
+TruthName = Literal["kappa", "e"]
+EstimatorName = Literal["quadratic", "map", "wiener"]
+
+
+class Universe(Section):
+    """A flat ΛCDM universe with one massive neutrino. The defaults are Planck's (arXiv:1807.06209)."""
+
+    ombh2: Positive = Field(FIDUCIAL.ombh2, description="Density of baryons times h².")
+    omch2: Positive = Field(FIDUCIAL.omch2, description="Density of cold dark matter times h².")
+    h: Positive = Field(FIDUCIAL.h, description="Hubble constant over 100 km/s/Mpc.")
+    ns: Positive = Field(FIDUCIAL.ns, description="Spectral index.")
+    ln1e10as: Number = Field(FIDUCIAL.ln1e10as, description="ln(10¹⁰ A_s).")
+    tau: Positive = Field(FIDUCIAL.tau, description="Optical depth.")
+    mnu: NonNegative = Field(FIDUCIAL.mnu, description="Sum of the neutrino masses, eV.")
+
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class Sky(Section):
+    """One dataset: square patches of lensed, polarised sky, simulated one by one."""
+
+    pixels: Whole = Field(64, ge=16, le=2048, description="Along each side of a patch.")
+    pixel_arcmin: Number = Field(2.34375, ge=0.2, le=20, description="Side of a pixel, arcmin.")
+    maps: Whole = Field(512, ge=1, description="Patches per realisation.")
+    beam_arcmin: NonNegative = Field(0.0, description="Full width at half maximum of the Gaussian beam, arcmin.")
+    oversample: Whole = Field(
+        2, ge=1, le=8, description="How many times smaller the pixels are on which the sky is lensed."
+    )
+    margin: Whole = Field(
+        0, ge=0, description="Pixels of sky simulated beyond the patch, in all; with 0 opposite edges fit one another."
+    )
+    taper_deg: NonNegative = Field(
+        0.0, description="Width over which a mask falls to zero at the edges, degrees; 0: no mask."
+    )
+    universe: Universe = Universe()
+    drawn: dict[Name, Pair] = Field(
+        {}, description="Parameters of the universe drawn evenly between two limits, once for each realisation."
+    )
+
+    @property
+    def moves(self) -> bool:
+        """Whether a patch may be moved around its square: it has no edges."""
+        return self.margin == 0 and self.taper_deg == 0
+
+
+class LensingTarget(Target):
+    """What a network answers."""
+
+    maps: Annotated[list[TruthName], Field(min_length=1), Different] = Field(
+        ["kappa"], description="kappa (the convergence), e (E before lensing, µK), or both: the channels of its answer."
+    )
+
+
+class LensingNetwork(Network):
+    """A network that reconstructs κ or the unlensed E from lensed Q and U."""
+
+    datasets_key = "data"
+
+    data: SomeNames = Field(description="Names of the datasets that it trains on.")
+    noise_uk_arcmin: NonNegative = Field(
+        description="White noise σ_P of Q and of U that it is shown its maps with, µK arcmin (√2 times that of T)."
+    )
+    target: LensingTarget = LensingTarget()
+    inputs: Literal["maps", "hybrid"] = Field(
+        "maps",
+        description="maps: Q and U alone. hybrid: also the quadratic estimate of κ, the deflection that follows from it, its"
+        " products with the gradients of Q and U, and E behind a Wiener filter; each answer is then a correction of its"
+        " estimate.",
+    )
+
+    @property
+    def datasets(self) -> list[str]:
+        return self.data
+
+
+class LensingTest(NetworkTest):
+    """Patches of one dataset under one level of noise, and what stands beside the networks there."""
+
+    dataset_key = "data"
+
+    data: str = Field(description="Name of the dataset.")
+    noise_uk_arcmin: NonNegative = Field(description="White noise σ_P of Q and of U, µK arcmin.")
+    estimators: Annotated[list[EstimatorName], Different] = Field(
+        ["quadratic", "wiener"],
+        description="What stands beside the networks: the quadratic estimate of κ, the maximum of the posterior (map:"
+        " iterative and slow), E behind a Wiener filter (wiener).",
+    )
+
+    @property
+    def dataset(self) -> str:
+        return self.data
+
+    @property
+    def beside(self) -> list[str]:
+        return list(self.estimators)
+
+
+class LensingStudy(Study):
+    """A study of CMB lensing."""
+
+    probe: Literal["cmb_lensing"] = Field(description="The probe: what is simulated and observed.")
+    realisations: Realisations
+    data: dict[Name, Sky] = Field(min_length=1, description="Named sets of patches.")
+    networks: dict[Name, LensingNetwork] = Field(min_length=1, description="Networks to train, by name.")
+    tests: dict[Name, LensingTest] = Field(min_length=1, description="What each network is tested on.")
+
+    datasets_key = "data"
+
+    @property
+    def splits(self) -> dict[str, list[int]]:
+        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(self.data)

@@ -1,0 +1,295 @@
+"""The probe of CMB lensing: exact symmetries, noise, masks, what a hybrid starts from, and a tiny study from end to end."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from limelight import figures
+from limelight.data.shard import read_shards, write_shard
+from limelight.errors import LimelightError
+from limelight.evaluation.audit import audit
+from limelight.evaluation.audit_file import read_audit, write_audit, write_table
+from limelight.evaluation.estimates import estimates, read_estimates, write_estimates
+from limelight.evaluation.evaluation_file import read_evaluation, write_evaluation
+from limelight.evaluation.predict import evaluate
+from limelight.files import ROOT, provenance, read_csv
+from limelight.probe import load_probe
+from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
+from limelight.probes.cmb_lensing.presentation import turned
+from limelight.probes.cmb_lensing.probe import gap_closed
+from limelight.study.config import load_study, resolve_study
+from limelight.study.selection import header_of
+from limelight.study.settings import (
+    audit_settings,
+    estimates_settings,
+    evaluation_settings,
+    network_settings,
+)
+from limelight.summaries.reconstruction import Spectra, correlation, spectra_of
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.loop import train
+
+pytest.importorskip("ducc0")
+PROBE = load_probe("cmb_lensing")
+GATED = {"filters": 6, "blocks": 1, "padding": "circular"}
+BOTH = {"maps": ["kappa", "e"]}
+
+
+def _study(**sections):
+    raw = {
+        "study": "tiny_lensing",
+        "probe": "cmb_lensing",
+        "seed": 3,
+        "realisations": {"train": [0], "validation": [1], "test": [2]},
+        "data": {"patch": {"pixels": 32, "pixel_arcmin": 3.0, "maps": 24, "oversample": 1}},
+        "training": {"epochs": 2, "batch_size": 8, "learning_rate": 1.0e-3},
+        "networks": {
+            "hybrid": {
+                "architecture": "gated",
+                "options": {**GATED, "start_from": [2, 7]},
+                "data": ["patch"],
+                "inputs": "hybrid",
+                "noise_uk_arcmin": 1.0,
+                "target": BOTH,
+            },
+            "flat": {
+                "architecture": "resunet",
+                "options": {"filters": 2, "levels": 1, "down": "flat"},
+                "data": ["patch"],
+                "noise_uk_arcmin": 1.0,
+            },
+        },
+        "tests": {"noise_1": {"data": "patch", "noise_uk_arcmin": 1.0, "estimators": ["quadratic", "wiener"]}},
+        "audit": {"maps": 24, "thresholds": {"min_maps": 10}, "networks": ["hybrid"]},
+        "resources": {"training_threads": 1},
+    }
+    return resolve_study({**raw, **sections}, "tiny_lensing.yaml")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return _study()
+
+
+@pytest.fixture(scope="module")
+def shards(study, tmp_path_factory):
+    """Shards of the three realisations, written and read again."""
+    folder, settings = tmp_path_factory.mktemp("shards"), PROBE.dataset_settings(study, "patch")
+    for group in range(3):
+        found = PROBE.simulate(settings, "patch", group)
+        write_shard(folder / f"{group}.h5", found, provenance(settings, study.seed))
+    return [read_shards([folder / f"{group}.h5"]) for group in range(3)]
+
+
+# How maps are shown
+
+
+@pytest.mark.parametrize("which", range(8))
+def test_turned_polarisation_has_the_turned_e_and_no_b(which):
+    """E of Q and U that are mirrored or exchanged is E mirrored or exchanged, and B changes its sign with each mirror."""
+    grid = Grid(17, 3.0)  # of an odd side, so that every mode has its partner
+    q, u = np.random.default_rng(0).normal(size=(2, 1, 17, 17))
+    how = [torch.tensor([bool(which & bit)]) for bit in (1, 2, 4)]
+    moved = turned(torch.from_numpy(np.stack([q, u], axis=1)), *how).numpy()
+    found = eb_from_qu(grid, moved[:, 0], moved[:, 1])
+    expected = np.stack(eb_from_qu(grid, q, u), axis=1)
+    if how[0]:
+        expected = np.swapaxes(expected, 2, 3)
+    if how[1]:
+        expected = expected[:, :, ::-1]
+    if how[2]:
+        expected = expected[:, :, :, ::-1]
+    parity = -1 if sum(int(bit) for bit in how) % 2 else 1
+    np.testing.assert_allclose(found[0], expected[:, 0], atol=1e-9)
+    np.testing.assert_allclose(found[1], parity * expected[:, 1], atol=1e-9)
+
+
+def _presentation(study, network="flat", noise=0.0):
+    return PROBE.presentation(study.networks[network], {"noise_uk_arcmin": noise}, header_of(study, "patch"))
+
+
+def test_augmented_skies_are_skies(study, shards):
+    """κ read off augmented maps by the quadratic estimator follows the augmented truth as well as it does the plain one."""
+    how, rows = _presentation(study, "hybrid"), shards[0]
+    y = {name: torch.from_numpy(values) for name, values in rows.y.items()}
+    scales, found = PROBE.scales(rows.header), []
+    moved, truth = how.augment(torch.from_numpy(rows.x), y, torch.Generator().manual_seed(1))
+    assert not torch.equal(truth["kappa"], y["kappa"])
+    for x, kappa in ((torch.from_numpy(rows.x), y["kappa"]), (moved, truth["kappa"])):
+        shown = how.observe(x, torch.Generator())[:, 2:3]
+        found.append(correlation(spectra_of(shown.double(), kappa.double(), scales.bins))[0])
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+    assert (found[0][:3] > 0.7).all()
+
+
+def test_noise_is_what_the_config_says(study):
+    how = _presentation(study, noise=6.0)
+    blank = torch.zeros(40, 2, 32, 32)
+    found = how.bare().observe(blank, torch.Generator().manual_seed(0))
+    assert found.std().item() == pytest.approx(6.0 / 3.0, rel=0.02)
+    assert torch.equal(how.silent().observe(blank, torch.Generator()), blank)
+    level = how.with_noise(3.0).bare().observe(blank, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(level, found / 2)
+
+
+def test_a_mask_is_on_maps_and_truths_and_nothing_is_moved_under_it():
+    masked = _study(
+        data={"patch": {"pixels": 32, "pixel_arcmin": 3.0, "maps": 2, "taper_deg": 0.4, "margin": 8}},
+        networks={"flat": {**_FLAT, "data": ["patch"]}},
+        tests={"noise_1": {"data": "patch", "noise_uk_arcmin": 1.0, "estimators": []}},
+        audit={"networks": "none"},
+    )
+    rows = PROBE.simulate(PROBE.dataset_settings(masked, "patch"), "patch", 0)
+    how = _presentation(masked, noise=1.0)
+    shown = how.bare().observe(torch.from_numpy(rows.x), torch.Generator().manual_seed(0))
+    edge = np.abs(shown[:, :, 0].numpy()).max()
+    assert edge < 0.1 * shown.std()
+    assert np.abs(rows.y["kappa"][:, :, 0]).max() < 0.1 * rows.y["kappa"].std()
+    assert np.abs(rows.x[:, :, 0]).max() > 0.5 * rows.x.std(), "the shard keeps the sky, the mask is the telescope's"
+    assert not how.moves
+
+
+_FLAT = {"architecture": "resunet", "options": {"filters": 2, "levels": 1, "down": "flat"}, "noise_uk_arcmin": 1.0}
+
+
+# A study from end to end
+
+
+@pytest.fixture(scope="module")
+def learnt(study, shards, tmp_path_factory):
+    """(evaluations, audit) of the two networks, by the engine's own functions, written and read again."""
+    torch.set_num_threads(1)
+    folder, made = tmp_path_factory.mktemp("learnt"), provenance({}, study.seed)
+    training, validation, test = shards
+    found = estimates(estimates_settings(study, "noise_1"), PROBE, test)
+    write_estimates(folder / "estimates.h5", found, made)
+    beside, evaluations = read_estimates(folder / "estimates.h5"), {}
+    for name in study.networks:
+        settings = network_settings(study, name)
+        content, history = train(settings, PROBE, training, validation, folder / name)
+        save_model(folder / f"{name}.pt", content, made)
+        module, info = load_model(folder / f"{name}.pt")
+        columns = {key: np.array([row[key] for row in history]) for key in history[0]}
+        judged = evaluation_settings(study, name, "noise_1")
+        result = evaluate(module, info, judged, PROBE, test, columns, estimates=beside)
+        write_evaluation(folder / f"{name}.h5", result, made)
+        evaluations[name] = read_evaluation(folder / f"{name}.h5")
+    module, info = load_model(folder / "hybrid.pt")
+    page = audit(module, info, audit_settings(study, "hybrid"), PROBE, {"patch": test})
+    write_audit(folder / "audit.h5", page, made)
+    write_table(folder / "audit.csv", page)
+    return evaluations, read_audit(folder / "audit.h5"), folder
+
+
+def test_a_hybrid_starts_from_its_estimators_and_stays_near_them(learnt):
+    """Two epochs of 24 maps teach nothing: what it answers is what it starts from."""
+    hybrid = learnt[0]["hybrid"]
+    assert hybrid.channels == ("κ", "E")
+    assert hybrid.estimators_of(0) == ["quadratic"]
+    assert hybrid.estimators_of(1) == ["wiener"]
+    assert hybrid.statistics["correlation"].shape == (2, len(hybrid.scales.edges) - 1)
+    for channel, estimator in ((0, "quadratic"), (1, "wiener")):
+        theirs = correlation(hybrid.spectra_of(channel, estimator))
+        np.testing.assert_allclose(hybrid.statistics["correlation"][channel][:4], theirs[:4], atol=0.05)
+        ratio = hybrid.statistics[f"noise_over_{estimator}"]
+        assert np.isfinite(ratio[channel]).all()
+        assert np.isnan(ratio[1 - channel]).all()
+    assert (hybrid.statistics["correlation"][0][:3] > 0.7).all()
+
+
+def test_files_hold_the_first_maps_and_the_spectra_of_all(learnt):
+    flat = learnt[0]["flat"]
+    assert flat.truth.shape == (4, 1, 32, 32)
+    assert flat.spectra["cross"].shape[:2] == (24, 1)
+    assert flat.spectra["quadratic_cross"].shape == flat.spectra["cross"][:, 0].shape
+    assert flat.examples["quadratic"].shape == (4, 32, 32)
+    assert flat.settings["noise_uk_arcmin"] == 1.0
+
+
+def test_the_audit_judges_each_scale_of_each_map(learnt):
+    _, page, folder = learnt
+    shells = len(learnt[0]["hybrid"].scales.edges) - 1
+    table = read_csv(folder / "audit.csv", "an audit")
+    assert len(page.verdict) == len(table["verdict"]) == 2 * shells
+    assert table["output"][0].startswith("κ ")
+    r_squared = learnt[0]["hybrid"].statistics["r_squared"].ravel()
+    np.testing.assert_allclose(page.columns["r_squared"], r_squared, atol=0.1)
+    assert (page.columns["blank_share"] < 0.3).all(), "empty maps have an empty answer"
+    assert set(page.verdict[shells : shells + 3]) == {"reads"}, "E at low L is there for the taking"
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "image_examples", "loss_history"])
+def test_its_figures_are_drawn(learnt, name):
+    assert figures.draw_figure(name, [learnt[0]["hybrid"]], [0]).axes
+
+
+def test_the_page_of_the_audit_is_drawn(learnt):
+    assert figures.draw_figure("audit", [learnt[1]]).axes
+
+
+def test_networks_stand_between_the_estimators(learnt):
+    evaluations = list(learnt[0].values())
+    figure = figures.draw_figure("lensing_noise", evaluations)
+    ratio, _, b_modes = figure.axes
+    np.testing.assert_allclose(ratio.lines[0].get_ydata(), evaluations[0].statistics["noise_over_quadratic"][0])
+    spectra = evaluations[0].spectra
+    left = spectra["b_left"].sum(0) / spectra["b_lensed"].sum(0)
+    np.testing.assert_allclose(b_modes.lines[0].get_ydata(), left)
+    assert (left[:5] < 0.9).all(), "a quadratic estimate at 1 µK arcmin removes B"
+    maps = figures.draw_figure("lensing_maps", evaluations, [2])
+    truth, drawn = evaluations[0].truth[2, 0], np.asarray(maps.axes[0].images[0].get_array())
+    modes, shown = np.fft.fft2(truth), np.fft.fft2(drawn)
+    ell = Grid(32, 3.0).ell
+    low = (ell > 0) & (ell < 2000)
+    np.testing.assert_allclose(shown[low], modes[low], atol=1e-9)
+    np.testing.assert_allclose(shown[ell > 2000], 0, atol=1e-9)
+    names = [panel.get_title() for panel in maps.axes[:8:1] if panel.get_title()]
+    assert names == ["true κ", "quadratic", "hybrid", "flat"]
+
+
+def test_the_gap_is_nothing_for_the_one_and_all_for_the_other():
+    rng = np.random.default_rng(0)
+    truth = rng.exponential(size=(50, 3))
+    worse, better = (Spectra(truth * (1 + n), truth, truth) for n in (2.0, 0.5))
+    assert gap_closed(worse, worse, better) == pytest.approx(0)
+    assert gap_closed(better, worse, better) == pytest.approx(1)
+    half = Spectra(truth * (1 + 1.25), truth, truth)
+    assert gap_closed(half, worse, better) == pytest.approx(0.5)
+
+
+def test_estimates_of_other_rows_are_refused(study, shards, learnt):
+    module, info = load_model(learnt[2] / "flat.pt")
+    other = read_estimates(learnt[2] / "estimates.h5")
+    fewer = {name: spectra[:10] for name, spectra in other.spectra.items()}
+    wrong = dataclasses.replace(other, spectra=fewer)
+    judged = evaluation_settings(study, "flat", "noise_1")
+    with pytest.raises(LimelightError, match="estimates of noise_1, rows"):
+        evaluate(module, info, judged, PROBE, shards[2], {}, estimates=wrong)
+    swapped = {name: spectra[np.arange(24)[::-1]] for name, spectra in other.spectra.items()}
+    with pytest.raises(LimelightError, match="other truths"):
+        evaluate(module, info, judged, PROBE, shards[2], {}, estimates=dataclasses.replace(other, spectra=swapped))
+
+
+# The config
+
+
+def test_the_bench_study_resolves():
+    study = load_study(ROOT / "config" / "cmb_lensing.yaml")
+    assert set(study.tests) == {"noise_0", "noise_1", "noise_5"}
+    assert len(study.splits["test"]) * study.data["patch"].maps >= 400
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"data": {"patch": {"pixels": 32, "drawn": {"omega": [0.1, 0.2]}}}}, "drawn.omega: .*one of ombh2"),
+        ({"data": {"patch": {"pixels": 32, "drawn": {"ns": [0.97, 0.95]}}}}, "low < high"),
+        ({"data": {"patch": {"pixels": 32, "taper_deg": 3.0}}}, "taper_deg: .*half the side"),
+        ({"data": {"patch": {"pixels": 32, "margin": 8}}}, "hybrid on patches with edges"),
+    ],
+)
+def test_faults_of_the_config_are_one_line_each(sections, expected):
+    with pytest.raises(LimelightError, match=expected):
+        _study(**sections)

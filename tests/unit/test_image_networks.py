@@ -1,0 +1,137 @@
+"""Networks that answer images: shapes, what they start from, symmetries of the pixel grid, and options that are refused."""
+
+import pytest
+import torch
+
+from limelight.errors import LimelightError
+from limelight.networks import build
+
+SMALL = {"resunet": {"filters": 4, "levels": 2, "dropout": 0.0}, "gated": {"filters": 6, "blocks": 2}}
+
+
+def network(name: str, channels: int = 3, outputs: int = 2, pixels: int = 24, **options):
+    torch.manual_seed(1)
+    return build(name, {**SMALL[name], **options}, (channels, pixels, pixels), (outputs, pixels, pixels))
+
+
+def maps(channels: int = 3, pixels: int = 24, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, channels, pixels, pixels, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("branches", ["joint", "separate"])
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("gated", {}),
+        ("gated", {"fold": 1}),
+        ("resunet", {}),
+        ("resunet", {"down": "flat"}),
+        ("resunet", {"down": "blur"}),
+    ],
+)
+def test_images_come_out_of_images(name, more, padding, branches):
+    module = network(name, branches=branches, padding=padding, **more)
+    answer = module(maps())
+    assert answer.shape == (2, 2, 24, 24)
+    answer.square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in module.parameters() if p.numel())
+    assert len(module.trunks) == (2 if branches == "separate" else 1)
+
+
+@pytest.mark.parametrize("branches", ["joint", "separate"])
+@pytest.mark.parametrize("name", ["gated", "resunet"])
+def test_an_answer_starts_from_the_input_that_it_corrects(name, branches):
+    module, x = network(name, start_from=[-1, 2], branches=branches).eval(), maps()
+    answer = module(x)
+    assert torch.equal(answer[:, 1], x[:, 2])
+    assert answer[:, 0].std() > 0
+    answer[:, 1].square().sum().backward()
+    assert module.gain.grad.abs().item() > 0
+    assert module.trunks[-1].output.weight.grad.abs().sum() > 0, "the correction can be learnt"
+
+
+def moved(module, x: torch.Tensor, pixels: int) -> float:
+    """How far the answer to moved maps is from the moved answer, over its own spread."""
+    with torch.no_grad():
+        answer, of_moved = module.eval()(x), module(x.roll((pixels, pixels), dims=(2, 3)))
+    return ((of_moved - answer.roll((pixels, pixels), dims=(2, 3))).std() / answer.std()).item()
+
+
+def test_strides_break_shifts_by_a_pixel_and_flat_networks_do_not():
+    x = maps()
+    flat, strided, blurred = (network("resunet", padding="circular", down=d) for d in ("flat", "stride", "blur"))
+    assert moved(flat, x, 1) < 1e-5
+    assert moved(strided, x, 1) > 0.1
+    assert moved(strided, x, 4) < 1e-5
+    assert moved(blurred, x, 1) < 0.5 * moved(strided, x, 1)
+    assert moved(network("gated", padding="circular"), x, 2) < 1e-5
+    assert moved(network("gated", padding="circular", fold=1), x, 1) < 1e-5
+    assert moved(network("resunet", down="flat"), x, 1) > 1e-3, "an edge of zeros is a place"
+
+
+def test_the_published_network_has_some_five_million_weights():
+    with torch.device("meta"):
+        module = build("resunet", {"filters": 64, "levels": 2}, (2, 128, 128), (1, 128, 128))
+    assert sum(p.numel() for p in module.parameters()) == pytest.approx(5.2e6, rel=0.03)
+
+
+def test_a_gated_block_sees_products_from_the_first_layer():
+    """The answer to −x is not minus the answer to x, as that of a linear network would be."""
+    module, x = network("gated").eval(), maps()
+    with torch.no_grad():
+        even = module(x) + module(-x) - 2 * module(torch.zeros_like(x))
+        assert even.std() > 1e-3 * module(x).std()
+
+
+def test_dropout_in_tests_is_the_same_for_the_same_draw():
+    module, x = network("resunet", dropout=0.3, test_dropout=True).eval(), maps()
+    with torch.no_grad():
+        first, again = module(x), module(x)
+        for part in module.modules():
+            if hasattr(part, "draw"):
+                part.draw = 1
+        other = module(x)
+        certain = network("resunet", dropout=0.3).eval()
+        assert torch.equal(certain(x), certain(x))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_batch_norm_forgets_as_it_is_told():
+    for memory in (0.9, 0.5):
+        module, x = network("resunet", batch_norm_memory=memory), maps()
+        before = module.trunks[0].first[3].running_mean.clone()
+        module(x)
+        hidden = module.trunks[0].first[:3](x).mean(dim=(0, 2, 3))
+        found = module.trunks[0].first[3].running_mean
+        torch.testing.assert_close(found, memory * before + (1 - memory) * hidden)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "options", "expected"),
+    [
+        ("resunet", ((2, 22, 24), (1, 22, 24)), {}, "22 × 24 pixels .* multiples of 4 and at least 20"),
+        ("resunet", ((2, 16, 16), (1, 16, 16)), {}, "multiples of 4 and at least 20"),
+        ("gated", ((2, 25, 25), (1, 25, 25)), {}, "multiples of 2"),
+        ("gated", ((2, 24, 24), (1, 12, 12)), {}, "as many pixels out as in"),
+        ("gated", ((2, 24, 24), (5,)), {}, "images: .channels, x, y. both"),
+        ("resunet", ((1, 8, 8, 8), (1, 8, 8, 8)), {}, "images: .channels, x, y. both"),
+        ("resunet", ((2, 24, 24), (1, 24, 24)), {"down": "pool"}, "one of stride, flat, blur"),
+        ("resunet", ((2, 24, 24), (1, 24, 24)), {"batch_norm_memory": 1}, "from 0 to below 1"),
+        ("gated", ((2, 24, 24), (1, 24, 24)), {"start_from": [2]}, "from 0 to 1, or -1"),
+        ("gated", ((2, 24, 24), (1, 24, 24)), {"start_from": [0, 1]}, "each of 1 answers"),
+        ("gated", ((2, 24, 24), (1, 24, 24)), {"branches": "two"}, "joint, separate"),
+    ],
+)
+def test_what_a_network_cannot_take_is_refused_in_one_line(name, shapes, options, expected):
+    with pytest.raises(LimelightError, match=expected) as error:
+        build(name, {**SMALL[name], **options}, *shapes)
+    assert "\n" not in str(error.value)
+
+
+def test_odd_sizes_are_taken_where_nothing_is_halved():
+    flat = build("resunet", {"filters": 2, "down": "flat"}, (2, 15, 17), (1, 15, 17))
+    assert flat.eval()(torch.zeros(1, 2, 15, 17)).shape == (1, 1, 15, 17)
+    whole = build("gated", {"filters": 2, "fold": 1}, (2, 15, 17), (1, 15, 17))
+    assert whole(torch.zeros(1, 2, 15, 17)).shape == (1, 1, 15, 17)
