@@ -18,9 +18,9 @@ test-cluster: .venv/installed
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-# Half an hour: a study killed at random 42 times, also under SLURM (root), every file compared with an unbroken run's.
+# An hour: a study killed at random 60 times, also under SLURM (root), every file compared with an unbroken run's.
 kill-harness: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill_harness --kills 30 --slurm-kills 12 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill_harness --kills 40 --slurm-kills 20 \
 	    --output docs/results/kill_harness.csv
 
 lint: .venv/installed

@@ -1,11 +1,12 @@
 """Kill a running study at random moments, run it again, and compare every file with an unbroken run, byte for byte.
 
-    python -m benchmarks.kill_harness --kills 30 --slurm-kills 12 --output docs/results/kill_harness.csv
+    python -m benchmarks.kill_harness --kills 40 --slurm-kills 20 --output docs/results/kill_harness.csv
 
-A round is one small study run to its end in a scratch checkout, every second one from its training on. At seeded random
-moments one of its processes gets SIGKILL: `workflow` (snakemake itself), `job` (the snakemake inside a job), `stage` (a
-script) or `trainer`, of those alive the kind that was hit least so far. What a killed snakemake leaves running is left
-running, and the study is started again at once beside it.
+A round is one small study run to its end in a scratch checkout, every second one from its training on: by
+scripts/run_study.py, or by `snakemake --profile slurm`. At seeded random moments one of its processes gets SIGKILL: `study`
+(run_study), `workflow` (snakemake itself), `job` (the snakemake inside a job), `stage` (a script), `trainer`, or `writer` (a
+script while HDF5 or torch writes its file), the kind that was hit least so far. What a killed process leaves running is left
+running, and the same command is given again at once, with nothing else done.
 
 damaged: files found then that differ from the unbroken run's. repeated_s: seconds of work that must be done again: the age
 of the killed script, or of all scripts that ran when their workflow was killed; for a trainer the time since its last
@@ -17,6 +18,7 @@ import contextlib
 import os
 import platform
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -53,6 +55,8 @@ STUDY = {
     "resources": {"training_threads": 1},
 }
 LOCAL = ("--cores", "1", "--rerun-incomplete")
+WATCH_S = 20.0  # how long a script that writes is waited for
+PART = re.compile(r"\.(?P<file>.+\.(h5|pt))\..*\.(?P<pid>\d+)\.part")  # limelight.files.atomic_path
 SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
 RERUNS = 6  # of a round after its last kill
 KILLS_A_ROUND = 5
@@ -67,7 +71,9 @@ def processes(root: Path) -> dict[str, list[psutil.Process]]:
                 continue
             words = process.cmdline()
             script = script_name(words)
-            if script:
+            if script == "run_study.py":
+                kind = "study"
+            elif script:
                 kind = "trainer" if script == "train_network.py" else "stage"
             elif any("snakemake" in word for word in words[:3]) and "--unlock" not in words:
                 kind = "job" if "--mode" in words else "workflow"
@@ -80,6 +86,20 @@ def processes(root: Path) -> dict[str, list[psutil.Process]]:
 def script_name(words: list[str]) -> str:
     """The script of scripts/ that a command line runs, or an empty string."""
     return next((Path(word).name for word in words[1:3] if word.startswith("scripts/")), "")
+
+
+def writer(checkout: Checkout, dice: random.Random) -> tuple[psutil.Process, str] | None:
+    """A script of the study amid the writing of an HDF5 or torch file, and the file's name; None where none comes."""
+    deadline = time.monotonic() + WATCH_S
+    while time.monotonic() < deadline:
+        for part in checkout.results.rglob(".*.part"):
+            found = PART.fullmatch(part.name)
+            with contextlib.suppress(psutil.Error):
+                if found and script_name((process := psutil.Process(int(found["pid"]))).cmdline()):
+                    time.sleep(dice.uniform(0, 0.01))
+                    return process, found["file"]
+        time.sleep(0.0005)
+    return None
 
 
 def unsaved_s(process: psutil.Process, checkout: Checkout) -> float:
@@ -106,11 +126,19 @@ def strike(checkout: Checkout, dice: random.Random, hits: dict[str, int]) -> dic
     alive = processes(checkout.root)
     if not alive:
         return None
-    kind = min(sorted(alive), key=lambda kind: (hits.get(kind, 0), dice.random()))
-    victim = dice.choice(sorted(alive[kind], key=lambda process: process.pid))
+    kind = min(sorted([*alive, "writer"]), key=lambda kind: (hits.get(kind, 0), dice.random()))
+    if kind == "writer":
+        if not (found := writer(checkout, dice)):
+            hits[kind] = hits.get(kind, 0) + 1  # try another kind the next time
+            return None
+        victim, file = found
+    else:
+        victim, file = dice.choice(sorted(alive[kind], key=lambda process: process.pid)), ""
     with contextlib.suppress(psutil.NoSuchProcess):
-        name = script_name(victim.cmdline()) or "snakemake"
+        name = (script_name(victim.cmdline()) or "snakemake") + (f" in {file}" if file else "")
         hit = [victim]
+        if kind == "study":  # its Snakemake goes on
+            hit = []
         if kind in ("workflow", "job"):  # the stages below it run again; a trainer's orphan goes on and keeps its work
             hit = [child for child in victim.children(recursive=True) if child in alive.get("stage", [])]
         lost = sum(unsaved_s(process, checkout) for process in hit)
@@ -136,7 +164,8 @@ def one_round(
     rows, after, hits = [], 0, {} if hits is None else hits
     finals = {name for name in expected if name.split("/")[0] in FINAL}
     log = open(checkout.root / "harness.log", "a")  # noqa: SIM115 - outlives this function in orphans
-    command = checkout.command(*(SLURM if slurm else LOCAL))
+    own = [sys.executable, "scripts/run_study.py", "--configfile", checkout.config, "--cores", "1"]
+    command = checkout.command(*SLURM) if slurm else own
     start, run = time.monotonic(), None
     while True:
         if run is None or run.poll() is not None:
@@ -145,9 +174,6 @@ def one_round(
             after += len(rows) >= kills
             if after > RERUNS:
                 break
-            if run is not None and run.returncode < 0:  # killed: its lock on the working directory is still there
-                unlock = checkout.command("--unlock")
-                subprocess.run(unlock, cwd=checkout.root, stdout=log, stderr=log, env=environment(), check=False)
             run = subprocess.Popen(command, cwd=checkout.root, stdout=log, stderr=log, env=environment())
             moment = time.monotonic() - start + dice.uniform(1, spacing_s)
         time.sleep(0.2)
@@ -267,8 +293,11 @@ Work done again: {sum(row["repeated_s"] for row in rows):.0f} s in all, of {brok
 |---|---|---|---|
 {table}
 
-`workflow` is snakemake itself (its jobs go on as orphans, and the rerun starts beside them), `job` the snakemake inside a
-job, `stage` a script, `trainer` the training, which goes on from its last checkpoint. Every kill: `kill_harness.csv`.
+Local runs are `scripts/run_study.py`'s, those of SLURM `snakemake --profile slurm`'s; after each kill the same command was
+given again, and nothing else. `study` is run_study (its snakemake goes on, and the rerun waits for it), `workflow` snakemake
+itself (its jobs go on as orphans, and the rerun starts beside them), `job` the snakemake inside a job, `stage` a script,
+`trainer` the training, which goes on from its last checkpoint, `writer` a script amid the writing of an HDF5 or torch file.
+Every kill: `kill_harness.csv`.
 
 {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, `OMP_NUM_THREADS=1`, commit
 {git_commit()[:12]}:

@@ -26,10 +26,10 @@ from limelight.syntax import (
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "limelight"
-# Not followed: what words errors and shows progress, this hash, and what is chosen by name, which stages give as `chosen`
-LEFT_OUT = tuple(
-    f"limelight.{name}" for name in ("errors", "progress", "codehash", "own_code", "syntax", "registry", "probe")
-)
+# Not followed: what words errors, reads command lines and shows progress, this hash, and what is chosen by name, which
+# stages give as `chosen`
+UNFOLLOWED = ("arguments", "codehash", "errors", "own_code", "probe", "progress", "registry", "syntax")
+LEFT_OUT = tuple(f"limelight.{name}" for name in UNFOLLOWED)
 AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 
 Place = tuple[str, str]  # a module, and the name of a definition in it

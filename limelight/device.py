@@ -7,6 +7,11 @@ from limelight.errors import problem
 DEVICES = ("auto", "cpu", "cuda")  # of --device; auto: a GPU if there is one
 
 
+def device_for(gpus: int) -> str:
+    """The --device of stages that run networks, in a study with so many GPUs: without any the CPU, whatever is there."""
+    return "auto" if gpus else "cpu"
+
+
 def pick_device(asked: str) -> str:
     """cpu or cuda for one of DEVICES; LimelightError where a GPU is asked for and torch finds none."""
     if asked == "cuda" and not torch.cuda.is_available():

@@ -7,6 +7,7 @@ truncated, of another kind, or lacks a dataset.
 
 import contextlib
 import csv
+import errno
 import functools
 import glob
 import hashlib
@@ -32,6 +33,7 @@ from limelight.section import plain
 
 FORMAT_VERSION = 1
 ORPHAN_DAYS = 7
+AGAIN = "delete it and run its stage again"
 ROOT = Path(__file__).resolve().parents[1]
 MOST_PACKED = 1100  # bytes that one byte of a compressed file can stand for at most: of gzip, 1032
 FAILED_WRITE = re.compile(r"file write failed.*?errno = (\d+)", re.DOTALL)
@@ -215,6 +217,8 @@ def write_hdf5(
         except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in several ways, some only when it closes
             failed = FAILED_WRITE.search(str(error))
             if not failed:
+                if "lock file" in str(error):
+                    refuse_unread(path, error)
                 raise
             raise OSError(int(failed[1]), os.strerror(int(failed[1])), str(path)) from None
 
@@ -246,24 +250,48 @@ def read_hdf5(path: str | Path, kind: str, datasets: Sequence[str] = ()) -> Iter
     Raises LimelightError when it is missing, not HDF5, truncated, of another kind or format, or lacks a dataset.
     """
     path = Path(path)
-    if not path.is_file():
-        raise problem(path, "no such file", f"a {kind} file", f"run the stage that writes it (snakemake {path})")
-    again = "delete it and run its stage again"
-    try:
-        file = h5py.File(path, "r")
-    except PermissionError:
-        raise
-    except OSError as error:
-        fix = again if path.suffix == ".h5" else "give the right file"
-        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", fix) from None
-    with file:
+    with open_hdf5(path, kind) as file:
         try:
             _check_kind(file, path, kind, datasets)
             yield file
         except (OSError, RuntimeError, KeyError, ValueError) as error:  # damage inside shows only when it is read
-            if getattr(error, "errno", None) is not None or not _from_hdf5(error):
+            if not _from_hdf5(error):
                 raise
-            raise problem(path, f"damaged data ({error})", "a whole file", again) from None
+            if isinstance(error, OSError):
+                refuse_unread(path, error)
+            raise problem(path, f"damaged data ({error})", "a whole file", AGAIN) from None
+
+
+@contextlib.contextmanager
+def open_hdf5(path: str | Path, kind: str = "HDF5") -> Iterator[h5py.File]:
+    """Yield an HDF5 file of whatever kind, open for reading; kind: what the user is told that it should be.
+
+    Raises LimelightError when it is missing, no whole HDF5 file, or locked; OSError when the system cannot read it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise problem(path, "no such file", f"a {kind} file", f"run the stage that writes it (snakemake {path})")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        refuse_unread(path, error)
+        fix = AGAIN if path.suffix == ".h5" else "give the right file"
+        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", fix) from None
+    with file:
+        yield file
+
+
+def refuse_unread(path: str | Path, error: OSError) -> None:
+    """Raise what kept the system from reading a file, if that is what an error of HDF5 says; its bytes may be sound then."""
+    if error.errno in (None, errno.EINVAL):  # HDF5 read the bytes and they are wrong, or they name places that are none
+        return
+    if "lock file" not in str(error):
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+    if error.errno in (errno.EAGAIN, errno.EACCES):
+        fix = "wait for that process or end it; if there is none, set HDF5_USE_FILE_LOCKING=FALSE"
+        raise problem(path, "a file that another process has open for writing", "one that can be read", fix) from None
+    found = f"a file system that cannot lock it ({os.strerror(error.errno)})"
+    raise problem(path, found, "one with locks", "set HDF5_USE_FILE_LOCKING=FALSE (docs/files.md)") from None
 
 
 def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str]) -> None:

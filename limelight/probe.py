@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what these modules import of the engine would come round to
     from limelight.evaluation.estimates import Estimator
     from limelight.evaluation.metrics import Judged, Statistics
     from limelight.inference.posteriors.smc import Simulator
+    from limelight.saliency.shares import PixelClasses
     from limelight.study.cost import SimulationCost, StageCost
     from limelight.summaries.scales import Scales
 
@@ -193,6 +194,16 @@ class Probe:
     def mean_truth(self, target: Target, y: Mapping[str, np.ndarray]) -> np.ndarray:
         """The audit's column of that name, (*shape,)."""
         return target.truth(y).mean(axis=0)
+
+    # Saliency
+
+    def pixel_class_files(self, study, results: str, dataset: str) -> list[str]:
+        """The study's files, below its folder of results, that `pixel_classes` of a dataset's test rows are made from."""
+        return []
+
+    def pixel_classes(self, dataset_settings, found: Rows, paths) -> "dict[str, PixelClasses]":
+        """What the pixels of rows hold, by name; attribution is told by these classes. paths: of `pixel_class_files`."""
+        return {}
 
     # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from
 

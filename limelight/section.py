@@ -111,7 +111,8 @@ def _range(value: object) -> object:
 
 
 FROM_TEXT, WHOLE_FROM_TEXT = BeforeValidator(_number), BeforeValidator(_whole)
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]  # of things that files are named by
+# Of things that files are named by and command lines name, so that no - comes first; $ is the very end, no newline passes
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 Number = Annotated[float, Field(allow_inf_nan=False), FROM_TEXT]
 Whole = Annotated[int, WHOLE_FROM_TEXT]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), FROM_TEXT]

@@ -30,7 +30,15 @@ EXPRESSIONS = (
     ast.unaryop,
 )
 LOOKS_UP_NAMES = frozenset(("eval", "exec", "globals", "locals"))  # what they read cannot be seen in a tree
-COMMAND_LINE = ("ArgumentParser", "add_argument", "add_argument_group", "add_parser", "add_subparsers")
+COMMAND_LINE = (
+    "Arguments",
+    "ArgumentParser",
+    "add_argument",
+    "add_argument_group",
+    "add_output",
+    "add_parser",
+    "add_subparsers",
+)
 HELP = ("description", "epilog", "help", "metavar", "title", "usage")
 RECORDS = ("dataclasses.dataclass", "typing.NamedTuple")
 FIELD_KINDS = ("ClassVar", "InitVar", "KW_ONLY")  # annotations that a dataclass reads

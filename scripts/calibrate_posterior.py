@@ -5,12 +5,13 @@ example: python scripts/calibrate_posterior.py --config config/money.yaml --prio
     --intervals results/money/posteriors/mdn_comap/prior_comap.h5 --output calibration.csv
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_data, check_file
+from limelight.arguments import Arguments
 from limelight.data.targets import Target
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 from limelight.figures.calibration import calibration_figure
 from limelight.figures.style import save
 from limelight.files import write_csv
@@ -20,21 +21,26 @@ from limelight.probe import load_probe
 from limelight.study.config import load_study
 from limelight.study.sections import Study
 from limelight.study.selection import header_of
+from limelight.study.settings import intervals_settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument(
         "--config", type=Path, required=True, help="YAML of the study (its seed spreads out the counts)"
     )
     parser.add_argument("--intervals", type=Path, required=True, metavar="I.h5", help="what a method says of a test")
     parser.add_argument("--prior", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="training data")
-    parser.add_argument("--output", type=Path, required=True, metavar="C.csv", help="table; figures stand beside it")
+    parser.add_output("--output", metavar="C.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
-    if args.output.suffix != ".csv":
-        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     study, result = load_study(args.config), read_intervals(args.intervals)
-    prior = prior_answers(args.prior, answered(study, result.settings.get("posterior")))
+    probe, posterior = load_probe(study.probe), result.settings.get("posterior")
+    if (
+        posterior in study.posteriors and result.test in study.tests
+    ):  # of no posterior, such as a rival: the probe's own
+        check_file(args.intervals, intervals_settings(study, posterior, result.test))
+    check_data(args.prior, {dataset: probe.dataset_settings(study, dataset) for dataset in study.datasets})
+    prior = prior_answers(args.prior, answered(study, posterior))
     rows, arrays = calibration_rows(result, prior, study.seed)
     title = f"{result.method} on {result.test.replace('_', ' ')}, {len(result.truth)} rows"
     save(calibration_figure(rows, arrays, result, title), args.output, [args.intervals])

@@ -4,9 +4,7 @@
 example: python scripts/config_reference.py --output docs/config.md
 """
 
-import argparse
-from pathlib import Path
-
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.files import write_text
 from limelight.probe import default_probe, load_probe
@@ -29,8 +27,8 @@ One YAML file is one study. Unknown keys are refused. *Required* keys have no de
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file to write")
+    parser = Arguments(__doc__)
+    parser.add_output("--output", help="Markdown file to write")
     write_text(parser.parse_args().output, reference())
 
 
@@ -99,7 +97,7 @@ def values(child: dict) -> str:
         size = child.get("minItems") == child.get("maxItems", 0)
         of = values(child.get("items", {}))
         kind, *limits = of.split(" ", 1)  # numbers ≥ 0
-        plural = of if of.endswith("`") else " ".join([f"{kind}s", *limits])
+        plural = of if of.endswith("`") else f"lists of {of}" if kind.isdigit() else " ".join([f"{kind}s", *limits])
         return f"{child['minItems']} {plural}" if size else f"list of {plural}"
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     return " ".join([words, *(f"{sign} {child[word]:g}" for word, sign in bounds.items() if word in child)])

@@ -4,15 +4,15 @@
 example: python scripts/describe.py results/demo/networks/limelight/model.pt
 """
 
-import argparse
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.describe import describe
 from limelight.errors import plain_errors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help="files to describe")
     for path in parser.parse_args().file:
         print(describe(path))

@@ -7,7 +7,6 @@ examples: python scripts/estimate.py --config config/paper.yaml
   python scripts/estimate.py --config config/money.yaml --target money_plot
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from limelight.arguments import Arguments
 from limelight.errors import LimelightError, plain_errors, problem
 from limelight.files import ROOT
 from limelight.study.config import load_study
@@ -34,11 +34,11 @@ COLUMNS = {  # heading: (column, format)
     "temp. GB": ("temporary_gb", "{:.1f}"),
 }
 JOB = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)  # a line of Snakemake's table of jobs
-NO_JOBS = ("total", "all", "audit", "calibration", "money_plot", "notes_bench")  # the targets themselves run nothing
+NO_JOBS = ("total", "all", "audit", "calibration", "money_plot")  # the targets themselves run nothing
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--target", nargs="+", default=["all"], help="what is to be made (default: all)")
     parser.add_argument("--jobs", type=int, default=200, help="jobs at once, for the disk in use (default: 200)")

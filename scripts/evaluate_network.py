@@ -8,13 +8,14 @@ example: python scripts/evaluate_network.py --config config/demo.yaml --test no_
     --data shards/li10/9.h5 shards/li10/10.h5 --output evaluation/no_noise.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data, check_file, check_history, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
@@ -25,19 +26,19 @@ from limelight.evaluation.predict import evaluate
 from limelight.files import provenance
 from limelight.probe import load_probe
 from limelight.study.config import load_study
-from limelight.study.settings import evaluation_settings
+from limelight.study.settings import estimates_settings, evaluation_settings
 from limelight.training import load_model
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--history", type=Path, required=True, metavar="history.csv", help="its training history")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
     parser.add_argument("--estimates", type=Path, metavar="S.h5", help="what estimators made of the same test")
-    parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="evaluation file to write")
+    parser.add_output("--output", metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
@@ -49,9 +50,14 @@ def main() -> None:
     if info["network"] not in study.networks:
         raise problem(args.network, f"network '{info['network']}'", f"one of {', '.join(study.networks)}", "choose one")
     settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
+    check_made_from(args.network, info["provenance"], settings.trained)
+    check_data(args.data, {settings.entry.dataset: settings.dataset})
+    if args.estimates:
+        check_file(args.estimates, estimates_settings(study, args.test))
     torch.set_num_threads(settings.trained.threads)
-    found, history = read_shards(args.data), read_history(args.history)
-    others = read_estimates(args.estimates) if args.estimates else None
+    history, others = read_history(args.history), read_estimates(args.estimates) if args.estimates else None
+    check_history(args.history, history, info["training"])
+    found = read_shards(args.data)
     result = evaluate(module, info, settings, probe, found, history, device, others)
     write_evaluation(args.output, result, provenance(settings, study.seed))
     words = probe.in_words(result.totals) or in_words(result.totals)

@@ -4,18 +4,18 @@
 example: python scripts/export_fits.py --input results/demo/shards/li10/9.h5 --map 0 --output cube.fits
 """
 
-import argparse
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.probes.line_intensity.maps.fits import export_map
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--input", type=Path, required=True, help="maps or pooled file")
     parser.add_argument("--map", type=int, default=0, help="which of its maps, counted from 0 (default: 0)")
-    parser.add_argument("--output", type=Path, required=True, help="FITS file to write")
+    parser.add_output("--output", help="FITS file to write")
     args = parser.parse_args()
     export_map(args.input, args.map, args.output)
 

@@ -7,10 +7,10 @@ zform is the median formation redshift (half the mass in one progenitor) of the 
 example: python scripts/export_peakpatch.py --lightcone results/demo/lightcones/3.h5 --output peakpatch_3.npz
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.halos.catalogue import read_catalogue
 from limelight.halos.formation import formation_redshift
@@ -18,9 +18,9 @@ from limelight.halos.formats.peakpatch import write_peakpatch_npz
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to read")
-    parser.add_argument("--output", type=Path, required=True, help=".npz file to write")
+    parser.add_output("--output", help=".npz file to write")
     args = parser.parse_args()
     if args.output.suffix != ".npz":
         raise problem(args.output, f"ending '{args.output.suffix}'", ".npz", "name the output so")

@@ -7,11 +7,11 @@ Threads are those of OMP_NUM_THREADS; the halos do not depend on them.
 example: python scripts/generate_lightcone.py --config config/demo.yaml --lightcone 3 --output lightcones/3.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
@@ -23,10 +23,10 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone, part of its seed")
-    parser.add_argument("--output", type=Path, required=True, help="light-cone file to write")
+    parser.add_output("--output", help="light-cone file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     if args.lightcone < 0:

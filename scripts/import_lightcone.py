@@ -7,11 +7,11 @@ where the files are silent, lightcones.catalogue. Boxes are tiled onto the light
 example: python scripts/import_lightcone.py --config config/mine.yaml --lightcone 3 --output lightcones/3.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.files import provenance
 from limelight.halos.catalogue import write_catalogue
@@ -21,10 +21,10 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone")
-    parser.add_argument("--output", type=Path, required=True, help="light-cone file to write")
+    parser.add_output("--output", help="light-cone file to write")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)

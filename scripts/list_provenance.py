@@ -4,18 +4,20 @@
 example: python scripts/list_provenance.py --output provenance.html results/demo/networks/*/model.pt
 """
 
-import argparse
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.describe import provenance_table
 from limelight.errors import plain_errors
 from limelight.files import write_text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="HDF5 files of limelight and model.pt files")
-    parser.add_argument("--output", type=Path, required=True, help="HTML page to write")
+    parser = Arguments(__doc__)
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="HDF5 files of limelight and model.pt files"
+    )
+    parser.add_output("--output", help="HTML page to write")
     parser.add_argument("--title", default="What made the files of this study", help="heading of the page")
     args = parser.parse_args()
     write_text(args.output, provenance_table(args.files, args.title))

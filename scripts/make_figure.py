@@ -1,38 +1,35 @@
 #!/usr/bin/env python3
-"""Draw one figure of a study, as PDF and as PNG beside it, from files alone: evaluations, an audit, or a network's layers.
+"""Draw one figure of a study, as PDF and as PNG beside it, from files alone: evaluations, an audit, layers or saliency.
 
 A probe has figures of its own; an unknown name lists all that there are for the probe of the files.
 
 example: python scripts/make_figure.py --figure error_bands --files evaluation/limelight/*.h5 --output error_bands.pdf
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.describe import provenance_of
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.layers_file import read_layers
 from limelight.figures import draw_figure
+from limelight.saliency.saliency_file import read_saliency
 
-READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers}
+READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers, "saliency": read_saliency}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--figure", required=True, metavar="NAME", help="which figure")
     parser.add_argument("--files", type=Path, nargs="+", required=True, metavar="F.h5", help="what it is drawn from")
     parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="F.pdf", help="the PDF; a PNG is written beside it"
-    )
+    parser.add_output("--output", metavar="F.pdf", help="the PDF; a PNG is written beside it", beside=(".png",))
     args = parser.parse_args()
     from limelight.figures.style import save  # matplotlib: `--help` does without
 
-    if args.output.suffix != ".pdf":
-        raise problem("--output", f"'{args.output}'", "a name that ends in .pdf", "the PNG is written beside it")
     save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
     print(f"{args.output} and .png: {args.figure} of {len(args.files)} files", file=sys.stderr)
 

@@ -7,10 +7,9 @@ and friends-of-friends halos of 20 particles and more; the table holds their cou
 example: python scripts/make_halo_reference.py --reference independent
 """
 
-import argparse
 import sys
-from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors
 from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference
@@ -19,9 +18,9 @@ from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--reference", choices=list(REFERENCES), required=True, help="which of the two runs")
-    parser.add_argument("--output", type=Path, help="CSV to write (default: its place in resources/)")
+    parser.add_output("--output", required=False, help="CSV to write (default: its place in resources/)")
     args = parser.parse_args()
     run = REFERENCES[args.reference]
     position, velocity, _ = run_particle_mesh(run.side_mpc, run.particles, REDSHIFT, Cosmology(), run.seed)

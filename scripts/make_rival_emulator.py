@@ -5,13 +5,14 @@ example: python scripts/make_rival_emulator.py --config config/money.yaml --riva
     --subfields results/money/subfields/0.h5 results/money/subfields/1.h5 --output emulator.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_file
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.probes.line_intensity.rival.emulator import write_emulator
@@ -21,11 +22,13 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--rival", required=True, help="a name in the config's rival")
-    parser.add_argument("--subfields", nargs="+", required=True, metavar="S.h5", help="of the training light-cones")
-    parser.add_argument("--output", type=Path, required=True, metavar="E.h5", help="emulator file to write")
+    parser.add_argument(
+        "--subfields", type=Path, nargs="+", required=True, metavar="S.h5", help="of the training light-cones"
+    )
+    parser.add_output("--output", metavar="E.h5", help="emulator file to write")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
@@ -34,6 +37,8 @@ def main() -> None:
         raise problem("--rival", f"'{args.rival}'", f"one of the config's: {known}", "name one of them")
     torch.set_num_threads(1)
     settings = emulator_settings(study, args.rival)
+    for path in args.subfields:
+        check_file(path, settings.subfields)
     emulator = emulator_stage(settings, args.subfields)
     write_emulator(args.output, emulator, provenance(settings, study.seed))
     words = f"{len(emulator.nodes)} shapes on {emulator.realisations} fields, {len(emulator.parameters)} further maps"

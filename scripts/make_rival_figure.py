@@ -4,9 +4,9 @@
 example: python scripts/make_rival_figure.py --intervals rival/li/fiducial_comap.h5 --table rival.csv --output rival.pdf
 """
 
-import argparse
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.figures.style import save
 from limelight.files import write_csv
@@ -15,10 +15,12 @@ from limelight.probes.line_intensity.figures.rival import rival_figure, rival_ta
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--intervals", nargs="+", required=True, metavar="R.h5", help="of run_rival.py, one a test")
-    parser.add_argument("--table", type=Path, required=True, metavar="T.csv", help="table to write")
-    parser.add_argument("--output", type=Path, required=True, metavar="F.pdf", help="figure; a PNG is written as well")
+    parser = Arguments(__doc__)
+    parser.add_argument(
+        "--intervals", type=Path, nargs="+", required=True, metavar="R.h5", help="of run_rival.py, one a test"
+    )
+    parser.add_output("--table", metavar="T.csv", help="table to write")
+    parser.add_output("--output", metavar="F.pdf", help="figure; a PNG is written as well", beside=(".png",))
     args = parser.parse_args()
     results = [read_intervals(path) for path in args.intervals]
     rows = [

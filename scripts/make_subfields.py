@@ -7,11 +7,12 @@ light-cone is left out. The file records which subfields share sky.
 example: python scripts/make_subfields.py --config config/demo.yaml --lightcone lightcones/3.h5 --output subfields/3.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
+from limelight.ancestry import check_file
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.files import attribute, provenance, read_hdf5
 from limelight.halos.catalogue import KIND, read_catalogue
@@ -31,14 +32,15 @@ def lightcone_number(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to cut")
-    parser.add_argument("--output", type=Path, required=True, help="subfields file to write")
+    parser.add_output("--output", help="subfields file to write")
     args = parser.parse_args()
     start = time.monotonic()
     settings = subfield_settings(load_study(args.config))
     number = lightcone_number(args.lightcone)
+    check_file(args.lightcone, settings.lightcone)
     halos = read_catalogue(args.lightcone)
     cuts = settings.subfields
     attributes = provenance(settings, settings.lightcone.seed) | {"lightcone": number}

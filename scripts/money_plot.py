@@ -5,11 +5,11 @@ example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h
     --evaluation results/money/evaluation/*/*.h5 --output results/money/money/table.csv
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from limelight.errors import plain_errors, problem
+from limelight.arguments import Arguments
+from limelight.errors import plain_errors
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.figures.style import save
 from limelight.files import write_csv
@@ -19,15 +19,13 @@ from limelight.probes.line_intensity.money import COLUMNS, money_table, point_in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument(
         "--intervals", type=Path, nargs="+", required=True, metavar="I.h5", help="of any methods and tests"
     )
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="of the networks")
-    parser.add_argument("--output", type=Path, required=True, metavar="T.csv", help="table; figures stand beside it")
+    parser.add_output("--output", metavar="T.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
-    if args.output.suffix != ".csv":
-        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     evaluations = [read_evaluation(path) for path in args.evaluation]
     results = [point_intervals(e) for e in evaluations]
     results += [without_draws(read_intervals(path)) for path in args.intervals]

@@ -6,9 +6,10 @@ The config's `line_models` entry says which model, which prior and how many draw
 example: python scripts/paint_maps.py --config config/demo.yaml --line-model li10 --subfields subfields/3.h5 --output maps.h5
 """
 
-import argparse
 from pathlib import Path
 
+from limelight.ancestry import check_file
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.halos.subfields import read_subfield_halos, read_subfields
@@ -20,11 +21,11 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--line-model", required=True, help="a name in the config's line_models")
     parser.add_argument("--subfields", type=Path, required=True, help="subfields file to paint")
-    parser.add_argument("--output", type=Path, required=True, help="maps file to write")
+    parser.add_output("--output", help="maps file to write")
     args = parser.parse_args()
     study = load_study(args.config)
     name, known = args.line_model, study.line_models
@@ -39,6 +40,7 @@ def main() -> None:
     if needed[0] < held[0] - 1e-6 or needed[1] > held[1] + 1e-6:
         found, expected = (f"halos at redshifts {low:.4g} to {high:.4g}" for low, high in (held, needed))
         raise problem(args.subfields, found, f"{expected}, the config's band", "make the light-cone with this config")
+    check_file(args.subfields, settings.subfields)
     halos = read_subfield_halos(args.subfields)
     dataset, labels, seed = settings.dataset, settings.labels, settings.seed
     painted = paint_subfields(subfields, halos, name, dataset, labels, grid, seed)

@@ -4,10 +4,11 @@
 example: python scripts/pool_maps.py --config config/demo.yaml --maps maps/3.h5 --output shards/3.h5
 """
 
-import argparse
 import functools
 from pathlib import Path
 
+from limelight.ancestry import check_file
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.files import attribute, provenance
 from limelight.probes.line_intensity.maps.files import open_maps
@@ -18,10 +19,10 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--maps", type=Path, required=True, help="maps file to pool")
-    parser.add_argument("--output", type=Path, required=True, metavar="SHARD.h5", help="shard to write")
+    parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
     study = load_study(args.config)
     with open_maps(args.maps) as (file, _):
@@ -30,6 +31,7 @@ def main() -> None:
         known = ", ".join(study.datasets)
         raise problem(args.maps, f"maps of line model '{name}'", f"one of the config's: {known}", "use its own config")
     settings = shard_settings(study, name)
+    check_file(args.maps, settings.maps)
     show = functools.partial(progress, what=f"pool {name} of light-cone {lightcone}")
     attributes = provenance(settings, study.seed)
     pool_maps(args.output, args.maps, settings.grid, settings.beam_fwhm_arcmin, attributes, show)

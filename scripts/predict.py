@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.audit import warning
 from limelight.evaluation.audit_file import read_audit
@@ -63,7 +64,7 @@ def main() -> None:
         "\n".join(f"  {name:16} {words}" for name, words in table.items()) for table in (COLUMNS, QUANTILE_COLUMNS)
     )
     about = __doc__.format(columns=columns, quantiles=quantiles)
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(about)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--network", type=Path, metavar="model.pt", help="trained network")
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
@@ -72,10 +73,8 @@ def main() -> None:
     parser.add_argument("--hdu", metavar="NAME|N", help="which HDU of a FITS file (default: its only map)")
     parser.add_argument("--reproject", action="store_true", help="bring a FITS cube onto the network's grid")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
-    parser.add_argument("--output", type=Path, required=True, metavar="LF.csv", help="table; figures stand beside it")
+    parser.add_output("--output", metavar="LF.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
-    if args.output.suffix != ".csv":
-        raise problem("--output", f"'{args.output}'", "a name that ends in .csv", "the figure is written beside it")
     if args.posterior:
         predict_posterior(args)
         return

@@ -10,11 +10,11 @@ example: python scripts/predict_lensing.py --network results/cmb_lensing/network
     --noise 1.0 --output kappa.fits
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from limelight import __version__
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.probes.cmb_lensing.apply import CONVENTIONS, check_map, read_qu, reconstruct, write_maps
 from limelight.training import load_model
@@ -23,14 +23,14 @@ NOISE_TOLERANCE = 0.2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--map", type=Path, required=True, metavar="QU.fits", help="the map to read")
     parser.add_argument("--noise", type=float, required=True, metavar="σ_P", help="of the map, µK arcmin in Q and in U")
     parser.add_argument(
         "--convention", choices=CONVENTIONS, default="", help="of the sign of U, where no header says it"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="K.fits", help="maps to write")
+    parser.add_output("--output", metavar="K.fits", help="maps to write")
     args = parser.parse_args()
     module, info = load_model(args.network)
     maps, header = read_qu(args.map, args.convention)

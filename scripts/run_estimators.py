@@ -5,13 +5,14 @@ example: python scripts/run_estimators.py --config config/cmb_lensing.yaml --tes
     --output estimates/noise_1.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
@@ -23,11 +24,11 @@ from limelight.study.settings import estimates_settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
-    parser.add_argument("--output", type=Path, required=True, metavar="S.h5", help="estimates file to write")
+    parser.add_output("--output", metavar="S.h5", help="estimates file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
@@ -38,6 +39,7 @@ def main() -> None:
         raise problem("--test", f"'{args.test}'", expected, "choose one")
     settings, probe = estimates_settings(study, args.test), load_probe(study.probe)
     torch.set_num_threads(study.resources.training_threads)
+    check_data(args.data, {settings.entry.dataset: settings.dataset})
     found = read_shards(args.data)
     check_rows(settings, found)
     result = estimates(settings, probe, found, pick_device(args.device))

@@ -7,7 +7,6 @@ example: python scripts/run_rival.py --config config/money.yaml --rival li --tes
     --emulator results/money/rival/li/emulator.h5 --subfields results/money/subfields/19.h5 --chains chains --output r.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from limelight.ancestry import check_file
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
 from limelight.inference.intervals import write_intervals
@@ -28,17 +29,19 @@ LARGE_ERROR = 0.5  # σ, in the median
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--rival", required=True, help="a name in the config's rival")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--emulator", type=Path, required=True, metavar="E.h5", help="of make_rival_emulator.py")
-    parser.add_argument("--subfields", nargs="+", required=True, metavar="S.h5", help="of the test light-cones")
+    parser.add_argument(
+        "--subfields", type=Path, nargs="+", required=True, metavar="S.h5", help="of the test light-cones"
+    )
     parser.add_argument(
         "--chains", type=Path, required=True, metavar="FOLDER", help="where chains are kept and resumed"
     )
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
-    parser.add_argument("--output", type=Path, required=True, metavar="R.h5", help="intervals file to write")
+    parser.add_output("--output", metavar="R.h5", help="intervals file to write")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)
@@ -50,6 +53,9 @@ def main() -> None:
         raise problem("--test", f"'{args.test}'", f"one of those it takes: {known}", "choose one")
     torch.set_num_threads(1)
     settings = rival_settings(study, args.rival, args.test)
+    check_file(args.emulator, settings.emulator)
+    for path in args.subfields:
+        check_file(path, settings.maps.subfields)
     result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
     write_intervals(args.output, result, provenance(settings, study.seed))
     seconds, checks = time.monotonic() - start, result.extra

@@ -7,29 +7,37 @@ nothing to do. Arguments after -- go to snakemake as they are.
 example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- --keep-going
 """
 
-import argparse
+import contextlib
+import fcntl
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
-from filelock import FileLock, Timeout
-
-from limelight.errors import LimelightError, plain_errors
+from limelight.arguments import Arguments
+from limelight.describe import MIXED, provenance_of
+from limelight.errors import LimelightError, plain_errors, problem
 from limelight.evaluation.audit import in_words as audit_in_words
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.metrics import in_words
+from limelight.files import library_versions
 from limelight.probe import load_probe
+from limelight.running import at_work
 from limelight.study.config import load_study
 from limelight.study.sections import Study
 from limelight.study.selection import audited_networks, suitable_tests
 
 ROOT = Path(__file__).resolve().parents[1]
+COMPARED = "200MB"  # inputs up to this size are compared by content when they are newer than what was made from them
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--configfile", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
     parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")
@@ -41,21 +49,18 @@ def main() -> None:
     snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
     snakemake += ["--configfile", str(configfile)]
     start = time.monotonic()
-    try:
-        running = FileLock(ROOT / "results" / ".running", fallback_to_soft=False).acquire(blocking=False)
-    except Timeout:
-        raise LimelightError("results/.running: another run of this checkout is at work; wait for it") from None
-    with running:
-        # we hold the lock, so a lock of snakemake's own can only be left over from a killed run
-        subprocess.run([*snakemake, "--unlock", "--quiet", "all"], stderr=subprocess.DEVNULL, check=False)
-        run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs", *args.snakemake]
-        if subprocess.run(run, check=False).returncode:
+    with only_run() as lock:
+        run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs"]
+        if follow([*run, "--max-checksum-file-size", COMPARED, *args.snakemake], lock):
             raise LimelightError(f"{args.configfile}: a stage failed (its log is above); mend it and run this again")
         report = results / "report.html"
         figures = sorted((results / "figures").rglob("*.p[dn][fg]"))
         if not report.exists() or any(figure.stat().st_mtime > report.stat().st_mtime for figure in figures):
             part = results / ".report.part.html"
-            subprocess.run([*snakemake, "--report", str(part)], check=True)
+            if follow([*snakemake, "--report", str(part)], lock):
+                raise LimelightError(
+                    f"{report}: Snakemake could not write it (why is above); mend it and run this again"
+                )
             part.replace(report)
     print(
         f"\nThe study is complete ({time.monotonic() - start:.0f} s).\n  report   {report.relative_to(ROOT)}\n  figures"
@@ -67,6 +72,54 @@ def main() -> None:
         print(line)
 
 
+@contextlib.contextmanager
+def only_run() -> Iterator[TextIO]:
+    """Wait for another run of this checkout, and hold its lock.
+
+    Snakemake inherits the open lock file. So when this process is killed the lock stays until its Snakemake ends, too.
+    """
+    with open(ROOT / "results" / ".running", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = at_work(ROOT)
+            who = f"Snakemake, process {other.pid}," if other else "another run of this checkout"
+            print(f"limelight: {who} is at work here; waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            words = f"results/.running cannot be locked ({error.strerror}): start one run at a time"
+            print(f"limelight: warning: {words}", file=sys.stderr, flush=True)
+        if other := at_work(ROOT):
+            found, fix = f"Snakemake at work (process {other.pid})", "wait for it or end it, then run this again"
+            raise problem(ROOT, found, "a checkout in which nothing runs", fix)
+        yield lock
+
+
+def follow(command: list[str], lock: TextIO) -> int:
+    """Run Snakemake to its end; its exit status. A signal to end it ends Snakemake and its jobs, as Ctrl-C does."""
+    asked, process = [], None
+
+    def end(*_: object) -> None:
+        asked.append(True)
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in ends}
+    try:
+        process = subprocess.Popen(command, process_group=0, pass_fds=[lock.fileno()])
+        if asked:  # before there was a process
+            end()
+        status = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt
+    return status
+
+
 def verdicts(study: Study, results: Path) -> list[str]:
     """What the evaluation files say of every network under every test, and the audits."""
     probe = load_probe(study.probe)
@@ -76,9 +129,17 @@ def verdicts(study: Study, results: Path) -> list[str]:
             found = read_evaluation(results / "evaluation" / network / f"{test}.h5")
             words = probe.in_words(found.totals) or in_words(found.totals)
             lines.append(f"    {network}, {test}: {words}{probe.verdict(found.totals, found.settings)}")
-    return lines + [
-        f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)
-    ]
+    lines += [f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)]
+    return lines + other_libraries(study, results)
+
+
+def other_libraries(study: Study, results: Path) -> list[str]:
+    """A line where evaluations were made with other libraries than are installed now: nothing reruns for that."""
+    pairs = [(network, test) for network in study.networks for test in suitable_tests(study, network)]
+    found = [provenance_of(results / "evaluation" / network / f"{test}.h5")["libraries"] for network, test in pairs]
+    old = [libraries for libraries in found if libraries != library_versions()]
+    words = f"{len(old)} of {len(found)} evaluations were made with other libraries"
+    return [f"  note: {words} ({', or '.join(dict.fromkeys(old))}): {MIXED}"] if old else []
 
 
 if __name__ == "__main__":

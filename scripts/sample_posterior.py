@@ -8,7 +8,6 @@ example: python scripts/sample_posterior.py --config config/money.yaml --test pr
     --posterior results/money/posteriors/mdn_comap/posterior.pt --data results/money/shards/li_full/19.h5 --output i.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from limelight.ancestry import check_data, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
@@ -30,16 +31,21 @@ from limelight.study.settings import intervals_settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--name", help="posterior of the config; without it the one that posterior.pt was trained as")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--posterior", type=Path, required=True, metavar="posterior.pt", help="trained posterior")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
     parser.add_argument(
-        "--simulate-from", nargs="*", default=[], metavar="S.h5", help="abc: smc: what the probe simulates from"
+        "--simulate-from",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="S.h5",
+        help="abc: smc: what the probe simulates from",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="I.h5", help="intervals file to write")
+    parser.add_output("--output", metavar="I.h5", help="intervals file to write")
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
@@ -61,6 +67,8 @@ def main() -> None:
         expected = "what the probe simulates from (subfields of the training light-cones), for abc: smc"
         raise problem("--simulate-from", "nothing", expected, "give it")
     settings, probe = intervals_settings(study, name, args.test), load_probe(study.probe)
+    check_made_from(args.posterior, posterior.content["provenance"], settings.posterior)
+    check_data(args.data, {settings.evaluation.entry.dataset: settings.evaluation.dataset})
     torch.set_num_threads(settings.evaluation.trained.threads)
     found = read_shards(args.data)
     result = posterior_intervals(posterior, settings, probe, found, args.timed, args.simulate_from)

@@ -7,12 +7,13 @@ example: python scripts/show_layers.py --config config/demo.yaml --test no_noise
     --data shards/li10/9.h5 --row 0 --output layers/limelight.h5
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
 from limelight.evaluation.layers import layers_of
@@ -25,13 +26,13 @@ from limelight.training import load_model
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--data", type=Path, required=True, metavar="SHARD.h5", help="data of a test realisation")
     parser.add_argument("--row", type=int, default=0, help="which of its rows (default: 0)")
-    parser.add_argument("--output", type=Path, required=True, metavar="L.h5", help="layers file to write")
+    parser.add_output("--output", metavar="L.h5", help="layers file to write")
     args = parser.parse_args()
     study = load_study(args.config)
     if args.test not in study.tests:
@@ -41,6 +42,8 @@ def main() -> None:
         expected = f"one of {', '.join(study.networks)}"
         raise problem(args.network, f"network '{info['network']}'", expected, "choose one")
     settings = evaluation_settings(study, info["network"], args.test)
+    check_made_from(args.network, info["provenance"], settings.trained)
+    check_data([args.data], {settings.entry.dataset: settings.dataset})
     torch.set_num_threads(settings.trained.threads)
     result = layers_of(module, info, settings, load_probe(study.probe), read_shards([args.data]), args.row)
     write_layers(args.output, result, provenance(settings, study.seed))

@@ -6,11 +6,11 @@ Probes whose data take several stages (line_intensity) have scripts of their own
 example: python scripts/simulate_shard.py --config config/gaussian_field.yaml --dataset fields --realisation 3 --output 3.h5
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.data.shard import write_shard
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance
@@ -20,11 +20,11 @@ from limelight.study.config import load_study
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--dataset", required=True, help="name of the dataset in the config")
     parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
-    parser.add_argument("--output", type=Path, required=True, metavar="SHARD.h5", help="shard to write")
+    parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
     start = time.monotonic()
     study = load_study(args.config)

@@ -4,10 +4,10 @@
 example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5 --output summary.csv
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.evaluation.evaluation_file import read_evaluation
 from limelight.evaluation.summary import summary_csv
@@ -15,9 +15,9 @@ from limelight.files import write_text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
-    parser.add_argument("--output", type=Path, required=True, metavar="S.csv", help="the table to write")
+    parser.add_output("--output", metavar="S.csv", help="the table to write")
     args = parser.parse_args()
     table = summary_csv(read_evaluation(path) for path in args.evaluation)
     write_text(args.output, table)

@@ -4,9 +4,12 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
@@ -36,34 +39,36 @@ On several machines: torchrun ... scripts/train_network.py ..."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, help="the study (YAML)")
+    parser = Arguments(__doc__, epilog=EXAMPLE)
+    parser.add_argument("--config", type=Path, required=True, help="the study (YAML)")
     parser.add_argument("--name", required=True, help="of the network, in the config")
-    parser.add_argument("--train", nargs="+", required=True, metavar="SHARD.h5", help="data to train on")
+    parser.add_argument("--train", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data to train on")
     parser.add_argument(
-        "--validation", nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
+        "--validation", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
     )
-    parser.add_argument("--checkpoints", required=True, metavar="DIR", help="folder for checkpoints; kept between runs")
-    parser.add_argument("--output", required=True, metavar="MODEL.pt", help="the trained network, to be written")
-    parser.add_argument("--history", required=True, metavar="HISTORY.csv", help="losses by epoch, to be written")
     parser.add_argument(
-        "--start", metavar="MODEL.pt", help="trained network to begin with (the config's initialise_from)"
+        "--checkpoints", type=Path, required=True, metavar="DIR", help="folder for checkpoints; kept between runs"
+    )
+    parser.add_output("--output", metavar="MODEL.pt", help="the trained network, to be written")
+    parser.add_output("--history", metavar="HISTORY.csv", help="losses by epoch, to be written")
+    parser.add_argument(
+        "--start", type=Path, metavar="MODEL.pt", help="trained network to begin with (the config's initialise_from)"
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
     )
-    args = parser.parse_args()
     with plain_errors():
+        args = parser.parse_args()
         study = load_study(args.config)
         networks = trained_networks(study)
         if args.name not in networks:
             found = f"'{args.name}'"
             raise problem("--name", found, f"one of {', '.join(networks)}", "name one of the config's")
         if bool(args.start) != bool(networks[args.name].initialise_from):
-            raise problem("--start", repr(args.start), "what the config's initialise_from says", "give both or neither")
+            raise problem(
+                "--start", args.start or "nothing", "what the config's initialise_from says", "give both or neither"
+            )
         device = pick_device(args.device)
         here = torch.cuda.device_count() if device == "cuda" else 1
         processes = args.processes or max(1, min(study.resources.gpus, here))
@@ -88,8 +93,12 @@ def work(args: argparse.Namespace, study, network, device: str, team: Team) -> N
     expected = header_of(study, network.datasets[0])
     check_shards("--train", training, expected, settings.splits["train"])
     check_shards("--validation", validation, expected, settings.splits["validation"])
-    code = network_code(study, args.name)
-    start = load_model(args.start)[0].state_dict() if args.start else None
+    check_data([*args.train, *args.validation], settings.datasets)
+    code, start = network_code(study, args.name), None
+    if args.start:
+        begun, info = load_model(args.start)
+        check_made_from(args.start, info["provenance"], settings.start)
+        start = begun.state_dict()
     try:
         content, history = train(
             settings, probe, training, validation, args.checkpoints, device, code, team, start=start

@@ -9,13 +9,14 @@ Kind imnn also simulates about the prior's mean, and needs what its probe simula
 training light-cones (--simulate-from).
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 import torch
 
+from limelight.ancestry import check_data, check_made_from
+from limelight.arguments import Arguments
 from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
@@ -31,18 +32,25 @@ from limelight.training.checks import check_shards
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--name", required=True, help="of the posterior, in the config")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="the trained network")
-    parser.add_argument("--train", nargs="+", required=True, metavar="SHARD.h5", help="data the network trained on")
     parser.add_argument(
-        "--validation", nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
+        "--train", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data the network trained on"
     )
     parser.add_argument(
-        "--simulate-from", nargs="*", default=[], metavar="S.h5", help="imnn: what the probe simulates from (subfields)"
+        "--validation", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="posterior.pt", help="posterior file to write")
+    parser.add_argument(
+        "--simulate-from",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="S.h5",
+        help="imnn: what the probe simulates from (subfields)",
+    )
+    parser.add_output("--output", metavar="posterior.pt", help="posterior file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     start = time.monotonic()
@@ -62,6 +70,8 @@ def main() -> None:
     expected = header_of(study, network.network.datasets[0])
     check_shards("--train", training, expected, network.splits["train"])
     check_shards("--validation", validation, expected, network.splits["validation"])
+    check_made_from(args.network, info["provenance"], network)
+    check_data([*args.train, *args.validation], network.datasets)
     simulations = None
     if settings.entry.kind == "imnn":
         simulations = probe.fisher_rows(settings, args.simulate_from)

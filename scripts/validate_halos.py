@@ -11,13 +11,13 @@ luminosity function, and counts in cells, power and one-point function beside N-
 example: python scripts/validate_halos.py --config config/demo.yaml --lightcones cones/9.h5 --output v.csv --figure v.pdf
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from limelight.arguments import Arguments
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors
 from limelight.figures.style import save
@@ -161,13 +161,13 @@ def generator_rows(study: LineStudy, box: HaloBox, seed: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True, help="light-cone files to measure")
     parser.add_argument("--side", type=float, default=320.0, help="side of the generator's box, Mpc (default: 320)")
     parser.add_argument("--redshift", type=float, help="of the generator's box (default: 2.9, or mid-band without it)")
-    parser.add_argument("--output", type=Path, required=True, help="CSV table to write")
-    parser.add_argument("--figure", type=Path, required=True, help="PDF to write, with a PNG beside it")
+    parser.add_output("--output", help="CSV table to write")
+    parser.add_output("--figure", metavar="F.pdf", help="PDF to write, with a PNG beside it", beside=(".png",))
     args = parser.parse_args()
     study = load_study(args.config)
     band = study.grid.redshift_range

@@ -19,6 +19,7 @@ from limelight.files import read_hdf5
 from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
+MIXED = "other versions of these rerun nothing, and may round otherwise (docs/cluster.md)"
 KINDS = "an HDF5 file of limelight, model.pt, posterior.pt, a checkpoint, a table or a figure"
 
 
@@ -64,13 +65,18 @@ def provenance_table(paths: list[str | Path], title: str) -> str:
         shown = files if len(files) <= 3 else [files[0], f"… {len(files)} files …", files[-1]]
         rows.append("".join(f"<td>{html.escape(value)}</td>" for value in (*values, ", ".join(shown))))
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    libraries = list(dict.fromkeys(values[headings.index("libraries")] for values in alike))
+    mixed = ""
+    if len(libraries) > 1:
+        mixed = f"<p>These files were made with {len(libraries)} different sets of libraries: {MIXED}.</p>\n"
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     style = (
         "table{border-collapse:collapse;font:13px sans-serif}td,th{border:1px solid #bbb;padding:4px;text-align:left}"
     )
     return (
         f"<!DOCTYPE html>\n<html><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
-        f"<style>{style}</style></head><body>\n<h3>{html.escape(title)}</h3>\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n</body></html>\n"
+        f"<style>{style}</style></head><body>\n<h3>{html.escape(title)}</h3>\n{mixed}"
+        f"<table>\n<tr>{head}</tr>\n{body}\n</table>\n</body></html>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the chief kinds of files hold, in plain words: shards, networks, evaluations, audits, intervals, layers."""
+"""What the chief kinds of files hold, in plain words: shards, networks, evaluations, audits, intervals, saliency, layers."""
 
 from collections.abc import Iterator, Mapping
 
@@ -110,6 +110,22 @@ def layers_words(file: h5py.File) -> Iterator[str]:
     yield f"{len(file['layers'])} layers, filters of {len(file['filters'])} convolutions"
 
 
+def saliency_words(file: h5py.File) -> Iterator[str]:
+    """Of an open saliency file."""
+    settings, axis = attribute(file, "saliency_settings"), axis_from(attribute(file, "saliency_axis"))
+    test, name = settings["test"]["name"], attribute(file, "saliency_name")
+    yield f"run {name} of network {attribute(file, 'saliency_network')}: {settings['rows']} rows of test {test}"
+    yield from header_words(header_from(attribute(file, "saliency_header")))
+    yield f"answers: {axis_words(axis, attribute(file, 'saliency_target')['shape'])}"
+    for answer, said in attribute(file, "saliency_answers"):
+        every = file.get(f"pictures/{answer}", {})
+        yield f"explained: {answer} ({short(said)}) by {', '.join(every) or 'no method'}"
+    yield f"not to be had: {short(attribute(file, 'saliency_left_out'))}"
+    yield f"classes of pixels: {', '.join(attribute(file, 'saliency_classes')) or 'none'}"
+    yield f"changes of the data: {', '.join(file['responses']) or 'none'}"
+    yield f"control on permuted labels: {attribute(file, 'saliency_control') or 'none'}"
+
+
 # By kind: its words, and the attributes that these say
 HDF5_KINDS = {
     "shard": (shard_words, (*SHARD_ATTRIBUTES, "parameter_names")),
@@ -128,6 +144,16 @@ HDF5_KINDS = {
     "intervals": (
         intervals_words,
         ("method", "test", "axis", "counts", "parameter_names", "intervals_settings"),
+    ),
+    "saliency": (
+        saliency_words,
+        tuple(
+            f"saliency_{key}"
+            for key in (
+                *("name", "network", "settings", "target", "answers", "control", "left_out", "stages"),
+                *("axis", "header", "classes"),
+            )
+        ),
     ),
     "layers": (layers_words, tuple(f"layers_{key}" for key in ("network", "test", "row", "header"))),
 }

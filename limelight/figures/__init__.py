@@ -29,6 +29,9 @@ FIGURES = Registry(
         "filters": "limelight.figures.layers:FILTERS",
         "feature_maps": "limelight.figures.layers:FEATURE_MAPS",
         "audit": "limelight.figures.audit:AUDIT",
+        "saliency_maps": "limelight.figures.saliency:SALIENCY_MAPS",
+        "saliency_shares": "limelight.figures.saliency:SALIENCY_SHARES",
+        "saliency_checks": "limelight.figures.saliency:SALIENCY_CHECKS",
     },
 )
 
@@ -40,7 +43,8 @@ def figures_of(probe: str) -> Registry:
 
 def check_figures(study) -> None:
     """Refuse a study (limelight.study.sections.Study) that asks for figures which its probe does not have."""
-    known = figures_of(study.probe)
+    of_runs = "limelight.figures.saliency:"  # drawn of every run of `saliency`, and of nothing else
+    known = [name for name, dotted in figures_of(study.probe).items() if not dotted.startswith(of_runs)]
     asked = [(f"comparisons.{name}.figure", entry.figure) for name, entry in study.comparisons.items()]
     asked += [("figures.each_network", name) for name in study.figures.each_network or []]
     faults = [
@@ -60,7 +64,7 @@ def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) 
     name
         Of a figure of the files' probe.
     files
-        The contents of its files: Evaluation, Layers or Audit objects, one or more, of one probe.
+        The contents of its files: Evaluation, Layers, Audit or Saliency objects, one or more, of one probe.
     shown
         Numbers of the rows of data to show one by one; None: the study's choice, as in the first file.
 

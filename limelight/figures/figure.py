@@ -27,7 +27,7 @@ class StudyFigure:
     chapter
         Its chapter in the report.
     reads
-        The kind of its files: evaluation, layers or audit.
+        The kind of its files: evaluation, layers, audit or saliency.
     same
         What its files must agree in, as paths of attributes and keys, such as "axis" or "target.quantity".
     statistics

@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import h5py
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from limelight import __version__
-from limelight.files import atomic_path, git_commit, library_versions
+from limelight.files import atomic_path, git_commit, library_versions, open_hdf5
 
 COLUMN_IN, PAGE_IN = 3.5, 7.1  # widths of one and of two columns of a journal page, inches
 
@@ -67,7 +66,7 @@ def made_from(paths: Sequence[str | Path]) -> dict[str, str]:
     """Provenance of a figure: this code and its libraries, config hashes and seeds of the HDF5 files it is drawn from."""
     hashes, seeds = [], []
     for path in paths:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             hashes.append(str(file.attrs.get("config_hash", "unknown")))
             seeds.append(str(file.attrs.get("seed", "unknown")))
     made = {"limelight_version": __version__, "git_commit": git_commit(), "libraries": library_versions()}

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from limelight.errors import problem
-from limelight.files import FORMAT_VERSION, atomic_path
+from limelight.files import FORMAT_VERSION, atomic_path, refuse_unread
 
 KIND = "chain"
 MOVES = ((0.7, emcee.moves.DEMove), (0.1, emcee.moves.DESnookerMove), (0.2, emcee.moves.StretchMove))
@@ -56,7 +56,10 @@ def _fits(path: Path, steps: int, key: str) -> bool:
         with h5py.File(path, "r") as file:
             same = file.attrs.get("limelight_kind") == KIND and file.attrs.get("key") == key
             return bool(same and file["chain"].shape[0] == steps + 1)
-    except (OSError, KeyError):
+    except OSError as error:
+        refuse_unread(path, error)  # a chain that another process extends must not be started anew
+        return False
+    except KeyError:
         return False
 
 

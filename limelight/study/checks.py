@@ -3,23 +3,33 @@
 import functools
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.study.faults import fault
+from limelight.study.saliency_checks import check_saliency
 from limelight.study.sections import SPLITS, Study
-from limelight.study.selection import comparison_pairs, header_of, input_shape, output_shape, suitable_tests, why_not
+from limelight.study.selection import (
+    audited_networks,
+    comparison_pairs,
+    control_name,
+    header_of,
+    input_shape,
+    output_shape,
+    suitable_tests,
+    why_not,
+)
 
 
 def check_study(study: Study, probe) -> Iterator[str]:
     """One line for each fault, without the file's name. What follows from another fault is not reported."""
-    lines = list(dict.fromkeys([*_splits(study), *_names(study), *probe.check(study)]))
+    lines = list(dict.fromkeys([*_splits(study), *_names(study), *_taken(study), *probe.check(study)]))
     yield from lines
     if not lines:
-        for check in (_networks, _suitable, _audit, _posteriors, _comparisons):
+        for check in (_networks, _suitable, _audit, check_saliency, _posteriors, _comparisons):
             yield from check(study)
 
 
@@ -57,6 +67,24 @@ def _names(study: Study) -> Iterator[str]:
         yield from unknown("figures.layers", network, study.networks, "networks")
     for network in study.audit.networks if isinstance(study.audit.networks, list) else []:
         yield from unknown("audit.networks", network, study.networks, "networks")
+    for name, run in study.saliency.items():
+        yield from unknown(f"saliency.{name}.network", run.network, study.networks, "networks")
+        yield from unknown(f"saliency.{name}.test", run.test, study.tests, "tests") if run.test else ()
+
+
+def _taken(study: Study) -> Iterator[str]:
+    """Names that files of something else have."""
+    yield from taken("networks", study.networks, "comparisons", "figures/comparisons holds the comparisons")
+    if study.posteriors:
+        yield from taken("tests", study.tests, "posterior", "a posterior's own log and benchmark are called so")
+    for name in audited_networks(study) if study.audit.control else []:
+        yield from taken("networks", study.networks, control_name(name), f"audit.control trains it for {name}")
+
+
+def taken(section: str, names: Iterable[str], name: str, why: str) -> Iterator[str]:
+    """A fault if a section has a name that is not free."""
+    if name in names:
+        yield fault(f"{section}.{name}", f"the name '{name}'", f"another: {why}", "rename it")
 
 
 def _start(study: Study, name: str) -> Iterator[str]:

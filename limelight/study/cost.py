@@ -37,7 +37,9 @@ GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, what
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one row's posterior, of the slowest kind, and to check it
 HEAD_S = 1e-4  # a step of a head, per presentation
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
-LEARNING = ("network", "evaluation", "audit_network", "posterior", "intervals")  # stages that run networks
+SALIENCY_TRIALS = 9  # the trained network, its control, the shifted one and six stages of randomisation
+SALIENCY_COPIES = 30  # of a row of data that a derivative keeps, in the default network
+LEARNING = ("network", "evaluation", "audit_network", "saliency", "posterior", "intervals")  # stages that run networks
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,29 @@ def audit_predictions(study: Study) -> int:
     return rows * (2 + sweeps) + study.audit.response_maps * (2 + changes)
 
 
+def saliency_pictures(study: Study, name: str) -> int:
+    """Pictures that a run of `saliency` keeps."""
+    run = study.saliency[name]
+    return len(run.methods) * max(1, len(run.answers))
+
+
+def saliency_passes(study: Study, name: str) -> int:
+    """Passes of one row through the network that a run of `saliency` makes; a derivative costs three."""
+    run = study.saliency[name]
+    windows = math.prod(math.ceil(n / max(1, run.window)) if run.window else 8 for n in row_shape(study)[1:])
+    each = {"smoothgrad": 3 * run.smooth_samples, "integrated_gradients": 3 * run.steps, "deeplift": 6}
+    each |= {"occlusion": 2 ** (len(row_shape(study)) - 1) * windows, "ablation": windows}
+    once = sum(each.get(method, 3) for method in run.methods)
+    tried = run.checked_maps * (once * SALIENCY_TRIALS + 50 * len(run.methods))
+    asked = 3 * audit_predictions(study) if run.interventions else 0
+    return max(1, len(run.answers)) * (run.maps * once + tried) + asked
+
+
+def row_shape(study: Study) -> tuple[int, ...]:
+    """Shape of a row of data, of the dataset whose rows are largest."""
+    return max((header_of(study, name).shape for name in study.datasets), key=math.prod)
+
+
 def prediction_s(study: Study) -> float:
     """Expected time of one row's prediction by the largest network."""
     flops = max(network_size(study, name)[0] for name in study.networks)
@@ -181,6 +206,11 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
             audit_predictions(study) * predict_s,
             4 * len(study.datasets) * rows * row + 2400,
             8e-6 * outputs**2 + 0.1 + 16e-6 * outputs * audit_predictions(study),
+        ),
+        "saliency": StageCost(
+            max((saliency_passes(study, name) for name in study.saliency), default=0) * predict_s,
+            4 * rows * row + 2400 + 40 * 8 * row * SALIENCY_COPIES,
+            max((saliency_pictures(study, name) for name in study.saliency), default=0) * row + 1,
         ),
         "posterior": StageCost(
             max((posterior_seconds(study, name) for name in posteriors), default=0),

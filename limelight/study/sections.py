@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from limelight.section import Either, Index, Name, Names, Number, Numbers, Section, SomeNames, Whole
+from limelight.study.saliency import SaliencyRun
 
 SPLITS = ("train", "validation", "test")
 
@@ -341,7 +342,7 @@ class Resources(Section):
         0,
         ge=0,
         description="GPUs a training job asks for; several train one network together, each on its part of every"
-        " batch; 0 trains on the CPU.",
+        " batch. With any, evaluations, audits and posteriors ask for one, too; with 0 all stays on the CPU.",
     )
     memory_factor: Number = Field(1.0, gt=0, description="Multiplies every memory estimate.")
     runtime_factor: Number = Field(1.0, gt=0, description="Multiplies every runtime estimate.")
@@ -368,6 +369,9 @@ class Study(Section):
         {}, description="Figures of several networks or tests at once, figures/comparisons/<name>.pdf."
     )
     audit: Audit = Audit()
+    saliency: dict[Name, SaliencyRun] = Field(
+        {}, description="What networks look at, by the name of the run (docs/saliency.md)."
+    )
     figures: Figures = Figures()
     resources: Resources = Resources()
 

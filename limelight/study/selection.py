@@ -76,12 +76,13 @@ def control_name(network: str) -> str:
 
 
 def trained_networks(study: Study) -> dict[str, Network]:
-    """All networks to train: the study's, and the controls of those that it audits, the same recipe on permuted labels."""
+    """All networks to train: the study's, and the controls of those that it audits or explains, on permuted labels."""
     controls = {}
-    for name in audited_networks(study) if study.audit.control else []:
+    explained = [run.network for run in study.saliency.values() if run.control]
+    for name in [*(audited_networks(study) if study.audit.control else []), *explained]:
         training = study.networks[name].training.model_copy(update={"permute_labels": True})
         controls[control_name(name)] = study.networks[name].model_copy(update={"training": training})
-    return {**study.networks, **{name: entry for name, entry in controls.items() if name not in study.networks}}
+    return {**study.networks, **controls}
 
 
 def audited_networks(study: Study) -> list[str]:
@@ -101,6 +102,12 @@ def audit_test(study: Study, network: str) -> str:
         return study.tests[test].dataset in entry.datasets, probe.knows_observation(entry, study.tests[test])
 
     return max(suitable_tests(study, network), key=knows)
+
+
+def saliency_test(study: Study, name: str) -> str:
+    """The test whose rows a run of `saliency` shows: its own, or that of an audit of its network."""
+    run = study.saliency[name]
+    return run.test or audit_test(study, run.network)
 
 
 def audit_datasets(study: Study, network: str) -> tuple[list[str], list[str]]:

@@ -11,8 +11,16 @@ from dataclasses import dataclass, replace
 
 from limelight.probe import load_probe
 from limelight.section import without
+from limelight.study.saliency import SaliencyRun
 from limelight.study.sections import Audit, Network, NetworkTest, Posterior, Smc, Study
-from limelight.study.selection import audit_datasets, audit_test, trained_networks, trained_posterior
+from limelight.study.selection import (
+    audit_datasets,
+    audit_test,
+    control_name,
+    saliency_test,
+    trained_networks,
+    trained_posterior,
+)
 
 POSTERIOR_KINDS = ("mdn", "npe", "imnn")
 
@@ -64,6 +72,17 @@ class AuditSettings:
     options: Audit
     audited_on: list[str]  # datasets that the verdict is from
     datasets: dict[str, object]  # the probe's settings of every dataset that it looks at
+
+
+@dataclass(frozen=True)
+class SaliencySettings:
+    """What decides what a network is said to look at."""
+
+    evaluation: EvaluationSettings  # of the test whose rows it is shown
+    name: str
+    options: SaliencyRun
+    audit: AuditSettings | None  # whose interventions the gradient is held against
+    control: NetworkSettings | None  # the recipe trained on permuted labels
 
 
 @dataclass(frozen=True)
@@ -136,6 +155,19 @@ def audit_settings(study: Study, network: str) -> AuditSettings:
         options=without(study.audit, "networks"),
         audited_on=on,
         datasets={dataset: load_probe(study.probe).dataset_settings(study, dataset) for dataset in every},
+    )
+
+
+def saliency_settings(study: Study, name: str) -> SaliencySettings:
+    """Of a run of `saliency`."""
+    run = study.saliency[name]
+    asked = run.interventions and not study.networks[run.network].classifies
+    return SaliencySettings(
+        evaluation=replace(evaluation_settings(study, run.network, saliency_test(study, name)), shown=()),
+        name=name,
+        options=run,
+        audit=audit_settings(study, run.network) if asked else None,
+        control=network_settings(study, control_name(run.network)) if run.control else None,
     )
 
 

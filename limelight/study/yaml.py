@@ -75,10 +75,13 @@ class _StrictLoader(BASE):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | None):
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key}: a key is text", node.start_mark)
+            if not isinstance(key, str | int | float) or isinstance(key, bool):
+                words = f"the key '{key_node.value}', which YAML takes for {key}: put it in quotes"
+                if isinstance(key, list | dict | tuple):
+                    words = f"the key {key}: a key is text"
+                raise yaml.constructor.ConstructorError(None, None, words, key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' given twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 

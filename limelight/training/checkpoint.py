@@ -158,8 +158,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
 
 
 def _check_words(info: dict, path: str | Path) -> None:
-    """Refuse a model file whose entries are not of the kinds that its readers count on."""
-    dicts = ("options", "header", "entry", "observation", "target", "label_statistics", "state_dict", "provenance")
+    """Refuse a model file whose entries are not of the kinds that its readers count on (`observation` is of any)."""
+    dicts = ("options", "header", "entry", "target", "label_statistics", "state_dict", "provenance")
     kinds = {"probe": str, "architecture": str} | dict.fromkeys(dicts, dict)
     for key, kind in kinds.items():
         if not isinstance(info[key], kind):

@@ -13,6 +13,7 @@ TINY = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
 # The part of it that other tests build small studies of their own on
 SKY = {key: TINY[key] for key in ("seed", "lightcones", "subfields", "grid", "labels", "observation")}
 NAMES = ("Snakefile", "limelight", "scripts", "workflow", "config", "resources", "envs", "slurm")
+COMPARED = ("--max-checksum-file-size", "200MB")  # as run_study and the cluster profile say
 FINAL = ("lightcones", "shards", "networks", "evaluation", "figures")
 
 
@@ -47,7 +48,7 @@ class Checkout:
 
     def planned(self, config: str = "") -> dict[str, int]:
         """Jobs by rule that snakemake would run now."""
-        answer = self.snakemake("--dry-run", "--quiet", "rules", config=config)
+        answer = self.snakemake("--dry-run", "--quiet", "rules", *COMPARED, config=config)
         return plan(answer.stdout + answer.stderr)
 
     def outputs(self, kinds: tuple[str, ...] = FINAL) -> dict[str, bytes]:

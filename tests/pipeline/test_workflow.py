@@ -11,7 +11,7 @@ import h5py
 import pytest
 import torch
 import yaml
-from checkout import TINY, Checkout, environment, plan
+from checkout import COMPARED, TINY, Checkout, environment, plan
 
 import limelight
 from benchmarks.kill_harness import one_round
@@ -58,6 +58,53 @@ def test_no_test_map_shares_halos_with_a_training_map(finished: Checkout):
 
 def test_a_second_run_has_nothing_to_do(finished: Checkout):
     assert finished.planned() == {}
+
+
+def test_a_finished_study_makes_again_what_was_deleted_and_nothing_for_a_new_date(finished: Checkout, tmp_path: Path):
+    results = finished.results
+    for name in ("lightcones/0.h5", "subfields/0.h5", "shards/li10/0.h5", "networks/cnn/model.pt"):
+        (results / name).touch()
+    assert finished.planned() == {}, "the contents are the same"
+    gone = {"shards/li10/3.h5": "pooled", "networks/cnn/model.pt": "network", "evaluation/cnn/clean.h5": "evaluation"}
+    for name, rule in gone.items():
+        (results / name).rename(tmp_path / "away")
+        planned = finished.planned()
+        (tmp_path / "away").rename(results / name)
+        assert planned[rule] == 1, name
+        assert "figure_error_bands" in planned
+    assert finished.planned() == {}
+
+
+def test_a_lock_that_a_killed_snakemake_left_stops_nobody(finished: Checkout):
+    """And a plain run with nothing to do takes it away."""
+    lock = finished.root / ".snakemake" / "locks" / "0.output.lock"
+    lock.write_text("\n".join(f"results/tiny/{name}" for name in finished.outputs()))
+    finished.snakemake("--cores", "1", *COMPARED)
+    assert not lock.exists()
+
+
+def test_a_key_given_twice_is_refused_by_snakemake_too(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    config = tmp_path / checkout.config
+    config.write_text(config.read_text() + "seed: 8\n")
+    run = checkout.snakemake("--dry-run", check=False)
+    assert run.returncode == 1
+    errors = [line for line in run.stderr.splitlines() if line.startswith("limelight: error:")]
+    assert len(errors) == 1
+    assert "key 'seed' given twice" in errors[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_stages_ask_for_the_gpu_that_they_use(tmp_path: Path):
+    for gpus in (0, 1):
+        checkout = Checkout(tmp_path / str(gpus), {**TINY, "resources": {"gpus": gpus}})
+        said = checkout.snakemake("--dry-run", "--printshellcmds").stdout
+        assert said
+        jobs = re.findall(r"^rule (\w+):(.*?)(?=^(?:local)?rule |\Z)", said, re.MULTILINE | re.DOTALL)
+        asked = {rule for rule, words in jobs if "gpu=1" in words}
+        used = {rule for rule, words in jobs if "--device $DEVICE" in words}
+        assert used == {"network", "evaluation", "audit_network"}
+        assert asked == (used if gpus else set())
 
 
 def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkout):
@@ -161,16 +208,13 @@ def test_a_bad_config_ends_in_one_line(finished: Checkout):
     assert "Traceback" not in run.stderr
 
 
-def test_the_notes_bench_takes_its_own_config(tmp_path: Path):
+def test_a_dry_run_of_the_notes_bench_plans_it_and_writes_no_file(tmp_path: Path):
     checkout = Checkout(tmp_path)
-    command = [sys.executable, "-m", "snakemake", "notes_bench", "--dry-run", "--quiet", "rules"]
-    run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
-    assert run.returncode == 0, run.stderr[-3000:]
+    jobs = checkout.planned("config/bench.yaml")
     bench = load_study(checkout.root / "config" / "bench.yaml")
-    jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.MULTILINE))
-    assert int(jobs["network"]) >= len(bench.networks)
-    assert int(jobs["figure_comparison"]) == len(bench.comparisons)
-    assert not (checkout.root / "results" / "demo").exists()
+    assert jobs["network"] >= len(bench.networks)
+    assert jobs["figure_comparison"] == len(bench.comparisons)
+    assert not (checkout.root / "results").exists()
 
 
 def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):

@@ -197,6 +197,27 @@ def test_a_bad_config_gives_one_clear_line(name: str):
     assert re.search(r"config/mine.yaml|line_models|networks|hubble|mass_function", line), "the line must say where"
 
 
+def test_names_that_other_files_have_are_refused():
+    reader, network = {"networks": ["limelight"], "control": True}, DEMO["networks"]["limelight"]
+    clashes = {
+        "networks.comparisons": changed("networks", "comparisons", network),
+        "networks.rival": changed("networks", "rival", network) | {"rival": {"li": {"line_model": "li10"}}},
+        "networks.limelight-permuted": changed("networks", "limelight-permuted", network) | {"audit": reader},
+        "tests.posterior": changed("tests", "posterior", DEMO["tests"]["no_noise"])
+        | {"posteriors": {"mdn": {"network": "limelight", "kind": "mdn"}}},
+    }
+    for key, raw in clashes.items():
+        lines = [line for line in lines_of(raw) if line.startswith(f"mine.yaml: {key}: found the name")]
+        assert len(lines) == 1, (key, lines_of(raw))
+    resolve_study(changed("networks", "limelight-permuted", network), "mine.yaml")  # where there is no such control
+
+
+@pytest.mark.parametrize("name", ["reader\n", "-reader", "a b", "a/b", ".", ""])
+def test_a_name_is_letters_digits_and_dashes(name: str):
+    (line,) = lines_of(changed("networks", name, DEMO["networks"]["limelight"]))
+    assert "text that matches" in line
+
+
 def lines_of(raw: dict) -> list[str]:
     with pytest.raises(LimelightError) as caught:
         resolve_study(raw, "mine.yaml")
@@ -253,7 +274,9 @@ def test_a_script_tells_all_faults_one_line_each_and_fails(tmp_path: Path):
         ("study: [", "not YAML"),
         ("[1, 2]: 3", "not YAML"),
         ("- 1\n- 2\n", "found a list"),
-        ("study: a\nstudy: b\n", "given twice"),
+        ("study: a\nstudy: b\n", "key 'study' given twice.* line 2"),
+        ("noise: {no: {sigma_uk: 0}}\n", "the key 'no', which YAML takes for False: put it in quotes"),
+        ("noise:\n  ~: 1\n", "the key '~', which YAML takes for None"),
         ("", "NoneType"),
     ],
 )

@@ -164,7 +164,7 @@ def test_every_figure_has_its_caption():
 
 def test_every_figure_says_where_it_stands_and_what_it_reads():
     for (_, name), figure in every_figure().items():
-        assert figure.reads in ("evaluation", "layers", "audit"), name
+        assert figure.reads in ("evaluation", "layers", "audit", "saliency"), name
         assert figure.chapter, name
         assert all(resource_path(table).is_file() for table in figure.tables), name
     assert set(EACH_NETWORK) <= {*figures.FIGURES, *LINE_FIGURES}

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -251,6 +252,53 @@ def test_wrong_files_are_refused(tmp_path):
     with h5py.File(old, "r+") as file:
         file.attrs["limelight_format"] = "newest"
     with pytest.raises(LimelightError, match="format newest"), read_hdf5(old, "thing"):
+        pass
+
+
+def test_a_file_open_elsewhere_or_without_locks_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    with write_hdf5(path, "shard", {}) as file:
+        file["x"] = np.arange(4)
+    words = "import sys, h5py; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", words, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout.readline() == "open\n"
+    with (
+        pytest.raises(LimelightError, match="another process has open for writing") as caught,
+        read_hdf5(path, "shard"),
+    ):
+        pass
+    assert "delete" not in str(caught.value)
+    writer.communicate()
+    with read_hdf5(path, "shard") as file:
+        assert file["x"][3] == 3
+
+    def refused(number):
+        def opened(*_, **__):
+            raise OSError(number, f"Unable to synchronously open file (unable to lock file, errno = {number})")
+
+        return opened
+
+    for number, expected in ((errno.ENOLCK, "cannot lock it"), (errno.ENOSYS, "cannot lock it")):
+        monkeypatch.setattr(h5py, "File", refused(number))
+        with pytest.raises(LimelightError, match=expected) as caught, read_hdf5(path, "shard"):
+            pass
+        assert "HDF5_USE_FILE_LOCKING=FALSE" in str(caught.value)
+        with pytest.raises(LimelightError, match=expected), write_hdf5(tmp_path / "new.h5", "shard", {}):
+            pass
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_disk_that_cannot_be_read_is_not_called_damage(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"x")
+
+    def opened(*_, **__):
+        raise OSError(errno.EIO, "Unable to synchronously open file (file read failed: errno = 5, error message = ...)")
+
+    monkeypatch.setattr(h5py, "File", opened)
+    with pytest.raises(OSError, match=r"Input/output error: .*a\.h5"), read_hdf5(path, "shard"):
         pass
 
 

@@ -164,6 +164,9 @@ def test_instrument_files(tmp_path):
     path.write_text("a: [")
     with pytest.raises(LimelightError, match="not YAML"):
         load_instrument(str(path))
+    path.write_text(yaml.safe_dump(good) + "feeds: 1\n")
+    with pytest.raises(LimelightError, match="key 'feeds' given twice"):
+        load_instrument(str(path))
     path.write_text(yaml.safe_dump(good))
     assert load_instrument(str(path)) == good
 

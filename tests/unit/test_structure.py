@@ -23,6 +23,9 @@ FLOORS = (
         "syntax",
         "codehash",
         "own_code",
+        "arguments",
+        "ancestry",
+        "running",
     },
     {"matter"},
     {"halos"},
@@ -32,6 +35,7 @@ FLOORS = (
     {"study"},
     {"training.loop"},  # the one place of training that takes a study's settings and its probe
     {"evaluation"},
+    {"saliency"},
     {"inference"},
     {"figures"},
     {"describe"},

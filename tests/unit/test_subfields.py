@@ -25,7 +25,9 @@ from limelight.halos.subfields import (
     unturn_plane,
     write_subfields,
 )
+from limelight.probes.line_intensity.settings import lightcone_settings
 from limelight.section import plain
+from limelight.study.config import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT_KMS = 299792.458
@@ -299,7 +301,7 @@ def test_file_round_trip_and_its_refusals(tmp_path):
 def test_script_by_hand(tmp_path):
     config, script = ROOT / "tests" / "pipeline" / "tiny.yaml", ROOT / "scripts" / "make_subfields.py"
     cone = tmp_path / "12.h5"
-    write_catalogue(cone, catalogue(3000, 0.8), provenance({}, 7))
+    write_catalogue(cone, catalogue(3000, 0.8), provenance(lightcone_settings(load_study(config)), 7))
 
     def run(lightcone, output):
         command = [sys.executable, script, "--config", config, "--lightcone", lightcone, "--output", output]

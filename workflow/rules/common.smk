@@ -6,8 +6,9 @@ import shlex
 import yaml
 
 from limelight.codehash import code_hash
+from limelight.device import device_for
 from limelight.figures import check_figures, figures_of
-from limelight.files import settings_hash, write_text
+from limelight.files import settings_hash
 from limelight.probe import load_probe
 from limelight.section import plain
 from limelight.study import cost as estimate
@@ -29,17 +30,17 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 PROBE = load_probe(STUDY.probe)
 RESULTS = f"results/{STUDY.study}"
 
-# Every stage reads the resolved study from this file. It is named by its content and never changes, so no run can pull it
-# from under another; and it is no input: a stage reruns when the part of the study that it uses changes, which is its
-# `settings` parameter. (Were it written by a job, Snakemake would overlook those reasons: it ignores them below a job that runs.)
-CONFIG = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml"
-if not Path(CONFIG).exists():
-    write_text(CONFIG, yaml.safe_dump(plain(STUDY), sort_keys=False))
+# Every stage reads the resolved study from this file, which a run writes when it starts. It is named by its content and never
+# changes, so no run can pull it from under another; and it is no input: a stage reruns when the part of the study that it uses
+# changes, which is its `settings` parameter. (Were it written by a job, Snakemake would overlook those reasons: it ignores them
+# below a job that runs.)
+CONFIG, RESOLVED = f"{RESULTS}/config/{settings_hash(STUDY)}.yaml", yaml.safe_dump(plain(STUDY), sort_keys=False)
 
-# What every job's shell knows: the study's file; `python` as the interpreter that runs Snakemake, whatever the node's PATH says,
+# What every job's shell knows: the study's file; the device, which is a GPU only where the study asks for one, and where it does,
+# of all stages that run networks; `python` as the interpreter that runs Snakemake, whatever the node's PATH says,
 # unless Snakemake itself was asked to deploy conda environments; and that idle threads should sleep: spinning ones slow a
 # training with two threads tenfold as soon as anything else wants the cores.
-ENVIRONMENT = f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)}"
+ENVIRONMENT = f"export OMP_WAIT_POLICY=passive STUDY={shlex.quote(CONFIG)} DEVICE={device_for(STUDY.resources.gpus)}"
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     ENVIRONMENT += f" PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 shell.prefix(f"{ENVIRONMENT}; ")
@@ -47,6 +48,7 @@ shell.prefix(f"{ENVIRONMENT}; ")
 with plain_errors():
     check_figures(STUDY)
 FIGURES = figures_of(STUDY.probe)
+SALIENCY_FIGURES = ("saliency_maps", "saliency_shares", "saliency_checks")  # of each run of `saliency`
 KINDS = {
     name: FIGURES.load(name)
     for name in dict.fromkeys(
@@ -58,6 +60,7 @@ KINDS = {
             "confusion_matrix",
             "filters",
             "feature_maps",
+            *SALIENCY_FIGURES,
         ]
     )
 }
@@ -83,13 +86,13 @@ wildcard_constraints:
     test=either(STUDY.tests),
     comparison=either(STUDY.comparisons),
     posterior=either(STUDY.posteriors),
+    saliency=either(STUDY.saliency),
 
 
 localrules:
     all,
     audit,
     calibration,
-    notes_bench,
     provenance,
 
 
@@ -130,10 +133,12 @@ SHARDS_USED = {
 
 
 def everything():
-    """Every figure of every network, the comparisons, the table of all errors, and the page of what made the files."""
+    """All that a finished study keeps, whoever deleted it: its data, networks, evaluations and audits; every figure of every
+    network, the comparisons, the table of all errors, and the page of what made the files."""
     each = STUDY.figures.each_network or PROBE.figures_of_each_network
     readers = [name for name in STUDY.networks if name not in CLASSIFIERS]
     return [
+        *kept(),
         f"{RESULTS}/provenance.html",
         f"{RESULTS}/summary.csv",
         *expand(f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=readers, figure=each),
@@ -145,12 +150,31 @@ def everything():
             figure=("filters", "feature_maps"),
         ),
         *audits(),
+        *saliencies(),
+    ]
+
+
+def kept():
+    """The data, networks, evaluations, audits and saliency runs behind the figures."""
+    return [
+        *sorted({path for dataset, split in SHARDS_USED for path in shards([dataset], split)}),
+        *expand(f"{RESULTS}/networks/{{network}}/model.pt", network=TRAINED),
+        *evaluations(JUDGED),
+        *expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
+        *expand(f"{RESULTS}/saliency/{{saliency}}.h5", saliency=STUDY.saliency),
     ]
 
 
 def audits():
     """The page of every audited network."""
     return expand(f"{RESULTS}/figures/{{network}}/audit.pdf", network=AUDITED)
+
+
+def saliencies():
+    """The figures of every run of `saliency`."""
+    return expand(
+        f"{RESULTS}/figures/saliency/{{saliency}}/{{figure}}.pdf", saliency=STUDY.saliency, figure=SALIENCY_FIGURES
+    )
 
 
 def memory(stage):

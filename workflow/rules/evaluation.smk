@@ -58,7 +58,7 @@ rule evaluation:
     shell:
         "python scripts/evaluate_network.py --config $STUDY --test {wildcards.test}"
         " --network {input.model:q} --history {input.history:q} --data {input.data:q} {params.estimates}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 
 # Whether a network reads its data: on the test data of every dataset of its geometry, beside its control where there is one.
@@ -93,7 +93,7 @@ rule audit_network:
         code=lambda wildcards: code("scripts/audit_network.py", *AUDIT, networks=[wildcards.network]),
     shell:
         "python scripts/audit_network.py --config $STUDY --network {input.model:q} --data {input.data:q}"
-        " {params.control} --output {output.h5:q} > {log:q} 2>&1"
+        " {params.control} --device $DEVICE --output {output.h5:q} > {log:q} 2>&1"
 
 
 # The tidy table of the study: one row per network, test and output.

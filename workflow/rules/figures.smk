@@ -3,6 +3,8 @@
 
 
 for figure, kind in KINDS.items():
+    if figure in SALIENCY_FIGURES:
+        continue
 
     rule:
         name:
@@ -95,10 +97,7 @@ rule layers:
 # What made the files behind the figures, as they say themselves.
 rule provenance:
     input:
-        sorted({path for dataset, split in SHARDS_USED for path in shards([dataset], split)}),
-        expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY.networks),
-        evaluations(JUDGED),
-        expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
+        kept(),
     output:
         report(f"{RESULTS}/provenance.html", caption="../report/provenance.rst", category="Provenance"),
     log:

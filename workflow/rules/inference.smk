@@ -25,11 +25,10 @@ rule posterior:
         settings=lambda wildcards: as_text(stages.posterior_settings(STUDY, wildcards.posterior)),
         code=lambda wildcards: posterior_code("scripts/train_posterior.py", POSTERIOR, wildcards.posterior),
         simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
-        device="auto" if STUDY.resources.gpus else "cpu",
     shell:
         "python scripts/train_posterior.py --config $STUDY --name {wildcards.posterior} --network {input.model:q}"
         " --train {input.train:q} --validation {input.validation:q} {params.simulate_from} {input.simulate_from:q}"
-        " --device {params.device} --output {output:q} > {log:q} 2>&1"
+        " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 
 rule intervals:
@@ -54,11 +53,10 @@ rule intervals:
         settings=lambda wildcards: as_text(stages.intervals_settings(STUDY, wildcards.posterior, wildcards.test)),
         code=lambda wildcards: posterior_code("scripts/sample_posterior.py", INTERVALS, wildcards.posterior),
         simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
-        device="auto" if STUDY.resources.gpus else "cpu",
     shell:
         "python scripts/sample_posterior.py --config $STUDY --name {wildcards.posterior} --test {wildcards.test}"
         " --posterior {input.posterior:q} --data {input.data:q} {params.simulate_from} {input.simulate_from:q}"
-        " --device {params.device} --output {output:q} > {log:q} 2>&1"
+        " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 
 # Are the intervals honest? Not part of `all`: `snakemake calibration` judges every posterior on every test of its own.
@@ -76,7 +74,7 @@ rule calibrate:
             labels={"posterior": "{posterior}", "test": "{test}"},
         ),
     log:
-        f"{RESULTS}/logs/posteriors/{{posterior}}/calibration_{{test}}.log",
+        f"{RESULTS}/logs/posteriors/{{posterior}}/calibration/{{test}}.log",
     conda:
         "../../envs/environment.yaml"
     threads: 1

@@ -29,4 +29,4 @@ rule network:
     shell:
         "python scripts/train_network.py --config $STUDY --name {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q} {params.start}"
-        " --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"
+        " --device $DEVICE --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"

@@ -10,6 +10,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError, problem
+from limelight.files import refuse_unread
 from limelight.halos.config import Catalogue
 
 # Each unit: (factor, power of h): value in our unit = value × factor × h^power. Lengths are comoving.
@@ -70,6 +71,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except (LimelightError, PermissionError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError):
+            refuse_unread(path, error)
         text = " ".join(str(error).split())[:200]
         found = f"a damaged file ({type(error).__name__}: {text})"
         raise problem(

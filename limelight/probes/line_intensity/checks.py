@@ -15,7 +15,7 @@ from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
 from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
-from limelight.study.checks import unknown
+from limelight.study.checks import taken, unknown
 from limelight.study.faults import fault
 from limelight.training.losses import LIKELIHOODS
 
@@ -40,6 +40,9 @@ def check(study: LineStudy) -> Iterator[str]:
     yield from _posteriors(study)
     for name in study.rival:
         yield from _rival(study, name)
+    if study.rival:
+        yield from taken("networks", study.networks, "rival", "figures/rival holds the rivals' figures")
+        yield from taken("tests", study.tests, "emulator", "a rival's emulator is called so")
 
 
 def _tried(key: str, function, *arguments) -> Iterator[str]:

@@ -12,6 +12,7 @@ from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
 from limelight.probes.line_intensity.audit import line_interventions
+from limelight.probes.line_intensity.bands import light_bands
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
 from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
 from limelight.probes.line_intensity.lines.models import MODELS
@@ -20,6 +21,7 @@ from limelight.probes.line_intensity.presentation import LinePresentation, line_
 from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
+from limelight.saliency.shares import PixelClasses
 from limelight.section import plain
 from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
@@ -146,6 +148,17 @@ class LineIntensity(Probe):
     def mean_truth(self, target: LuminosityTarget, y: Mapping[str, np.ndarray]) -> np.ndarray:
         """Sources per bin, or above the bin's lower edge for n_above."""
         return target.exactly(y, "n_above" if target.quantity == "n_above" else "dn").mean(axis=0)
+
+    # Saliency
+
+    def pixel_class_files(self, study: LineStudy, results: str, dataset: str) -> list[str]:
+        """The subfields of the test light-cones, which the maps of every dataset are painted on."""
+        return [f"{results}/subfields/{cone}.h5" for cone in study.lightcones.test]
+
+    def pixel_classes(
+        self, dataset_settings: settings.ShardSettings, found: Rows, paths: Sequence[str | Path]
+    ) -> dict[str, PixelClasses]:
+        return light_bands(dataset_settings, found, paths)
 
     # Inference by simulation, from subfields of the training light-cones
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limelight.ancestry import check_file
 from limelight.errors import problem
 from limelight.inference.posteriors.smc import Simulated
 from limelight.probes.line_intensity.config import MapDataset
@@ -30,6 +31,8 @@ def fisher_rows(
     if not paths:
         raise problem("--simulate-from", "none", "subfields files: an IMNN paints its own maps", "give some")
     prior = prior_settings(settings.network)
+    for path in paths:
+        check_file(path, prior.maps.subfields)
     *maps, step = fisher_maps(
         paths,
         prior.maps.dataset,
@@ -46,6 +49,8 @@ class LineSimulator:
 
     def __init__(self, settings: IntervalsSettings, paths: Sequence[str | Path]):
         network, prior = settings.posterior.network, prior_settings(settings.posterior.network)
+        for path in paths:
+            check_file(path, prior.maps.subfields)
         self.dataset, self.grid, self.beam_fwhm_arcmin = prior.maps.dataset, prior.grid, prior.beam_fwhm_arcmin
         self.model = get_model(self.dataset.model, self.dataset.parameters)
         self.parameter_names = list(self.model.parameters)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from scipy.ndimage import convolve1d
 from scipy.special import erf
 
@@ -19,6 +18,7 @@ from limelight.files import resource_path
 from limelight.probes.line_intensity.config import Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
+from limelight.study.yaml import read_yaml
 
 INSTRUMENTS = resource_path("instruments")
 FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
@@ -45,12 +45,9 @@ def load_instrument(name_or_path: str) -> dict:
 
 @functools.lru_cache(maxsize=8)  # a study asks for it at every dataset
 def _read_instrument(path: Path, changed_ns: int) -> dict:
-    try:
-        instrument = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise problem(path, f"text that is not YAML ({error})", "a YAML mapping", "mend that line") from None
-    if not isinstance(instrument, dict) or set(instrument) != {"name", *NUMBERS}:
-        found = sorted(map(str, instrument)) if isinstance(instrument, dict) else type(instrument).__name__
+    instrument = read_yaml(path)
+    if set(instrument) != {"name", *NUMBERS}:
+        found = sorted(map(str, instrument))
         raise problem(path, f"keys {found}", f"exactly name, {', '.join(NUMBERS)}", "add or remove keys")
     for key in NUMBERS:
         value = instrument[key]

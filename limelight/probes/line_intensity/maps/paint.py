@@ -232,6 +232,17 @@ def paint_draw(
 ) -> tuple[np.ndarray, dict[str, float], np.ndarray]:
     """One draw of parameters and scatter on a field: (cube, parameters, n_above).
 
+    edges: luminosity edges that n_above counts at, log10 Lsun; the rest as for `drawn_light`.
+    """
+    light, parameters = drawn_light(field, model, settings, rng, where)
+    return bin_light(field, light.per_halo), parameters, count_above(light.log10_lum, edges)
+
+
+def drawn_light(
+    field: Field, model: LineModel, settings: MapDataset, rng: np.random.Generator, where: str
+) -> tuple[Light, dict[str, float]]:
+    """What the halos of a field shine with under one draw of parameters and scatter, and these parameters.
+
     With settings.mean_temperature_uk, parameters whose map has a mean outside that range (µK per fine voxel) are drawn
     again from the same stream, at most MAX_TRIES times.
 
@@ -240,7 +251,6 @@ def paint_draw(
     field : of float64 precision
     model : settings' own
     settings : an entry of the config's line_models
-    edges : luminosity edges that n_above counts at, log10 Lsun
     rng : stream of the map
     where : names the map in errors
     """
@@ -250,7 +260,7 @@ def paint_draw(
         parameters = draw_parameters(model, settings.prior, settings.parameters, rng)
         light = halo_light(field, model.log10_luminosity(*field.properties, parameters, rng), settings)
         if light.allowed:
-            return bin_light(field, light.per_halo), parameters, count_above(light.log10_lum, edges)
+            return light, parameters
         if not limits:
             raise problem(
                 where, f"a mean temperature of {light.mean_uk:g} µK", "a finite one", "set mean_temperature_uk"

@@ -1,0 +1,1 @@
+"""Saliency: what a trained network looks at, for any probe, and whether the picture holds. See docs/saliency.md."""

@@ -1,0 +1,169 @@
+"""Whose file it is: one of another study is refused with the values of both, whatever stage it is given to."""
+
+import contextlib
+import io
+import re
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import yaml
+
+from limelight.ancestry import check_file, check_history, check_made_from
+from limelight.errors import LimelightError
+from limelight.files import ROOT, provenance, write_hdf5
+
+OURS = {"seed": 7, "lightcones": {"mass_min_msun": 1e11, "field_deg": 1.2}, "prior": "10%"}
+THEIRS = {"seed": 8, "lightcones": {"mass_min_msun": 2e11, "field_deg": 1.2}}
+
+
+def made(path: Path, attributes: dict) -> Path:
+    with write_hdf5(path, "subfields", attributes):
+        pass
+    return path
+
+
+def test_a_file_of_another_study_is_refused_with_both_values(tmp_path: Path, capsys):
+    check_file(made(tmp_path / "a.h5", provenance(OURS, 7)), OURS)
+    with pytest.raises(LimelightError) as caught:
+        check_file(made(tmp_path / "b.h5", provenance(THEIRS, 8)), OURS)
+    line = str(caught.value)
+    assert line.startswith(
+        f"{tmp_path}/b.h5: found a file of another study (seed 8, prior none, lightcones.mass_min_msun 2e+11"
+    )
+    assert 'expected one of this config (seed 7, prior "10%", lightcones.mass_min_msun 1e+11)' in line
+    assert "\n" not in line
+    assert capsys.readouterr().err == ""
+
+
+def test_order_of_keys_and_numbers_as_text_do_not_make_another_study():
+    check_made_from("a.h5", provenance(dict(reversed(OURS.items())), 7), OURS)
+
+
+def test_a_file_without_provenance_passes_with_a_word(tmp_path: Path, capsys):
+    check_file(made(tmp_path / "a.h5", {}), OURS)
+    assert "a.h5 does not say what settings made it" in capsys.readouterr().err
+
+
+def test_settings_that_cannot_be_read_are_told_by_their_hash():
+    with pytest.raises(LimelightError, match="settings 0123"):
+        check_made_from("a.h5", {"config_hash": "0123", "settings": "{"}, OURS)
+
+
+def test_a_history_belongs_to_its_network():
+    training = {"epoch": 3, "step": 24, "train_loss": 0.123456789012, "rows": 40}
+    check_history("h.csv", {"epoch": np.array([1, 2, 3.0]), "train_loss": np.array([2, 1, 0.123456789])}, training)
+    with pytest.raises(LimelightError, match=r"train_loss 0\.2 in its last epoch; expected the network's 0\.123457"):
+        check_history("h.csv", {"train_loss": np.array([2, 1, 0.2])}, training)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A tiny study of Gaussian fields, made by its scripts; and the same with another seed."""
+    root = tmp_path_factory.mktemp("study")
+    raw = {
+        "probe": "gaussian_field",
+        "study": "ours",
+        "seed": 1,
+        "realisations": {"train": [0], "validation": [1], "test": [2]},
+        "data": {"fields": {"pixels": 16, "fields": 12, "log10_amplitude": [-1, 1], "slope": [-3, -1]}},
+        "training": {"epochs": 1, "batch_size": 4},
+        "networks": {"reader": {"architecture": "convnet", "options": {"filters": 4}, "data": ["fields"]}},
+        "tests": {"fields": {"data": "fields"}},
+        "posteriors": {"mdn": {"network": "reader", "kind": "mdn", "training": {"epochs": 1}}},
+    }
+    words = "--dataset fields --realisation {1} --output {0}{1}.h5"
+    for name, seed in (("ours", 1), ("theirs", 2)):
+        (root / f"{name}.yaml").write_text(yaml.safe_dump({**raw, "seed": seed}))
+        for number in (0, 1, 2):
+            status, said = run("simulate_shard", root / f"{name}.yaml", *words.format(name, number).split())
+            assert status == 0, said
+    return root
+
+
+def run(script: str, config: Path, *arguments: str) -> tuple[int, str]:
+    """(exit status, what it says) of a script, run in this process: starting one takes seconds."""
+    path, said, status = ROOT / "scripts" / f"{script}.py", io.StringIO(), 0
+    words = [str(path), "--config", str(config), *arguments]
+    with contextlib.chdir(config.parent), contextlib.redirect_stderr(said), mock.patch.object(sys, "argv", words):
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+    return status, said.getvalue()
+
+
+def test_every_stage_refuses_files_of_another_study(study: Path):
+    train = "--name reader --train {0}0.h5 --validation {0}1.h5 --checkpoints c --output model.pt --history h.csv"
+    stages = {
+        "train_network": train,
+        "evaluate_network": "--test fields --network model.pt --history h.csv --data {0}2.h5 --output e.h5",
+        "show_layers": "--test fields --network model.pt --data {0}2.h5 --output l.h5",
+        "audit_network": "--network model.pt --data {0}2.h5 --output a.h5",
+        "train_posterior": "--name mdn --network model.pt --train {0}0.h5 --validation {0}1.h5 --output posterior.pt",
+        "sample_posterior": "--test fields --posterior posterior.pt --data {0}2.h5 --output i.h5",
+        "calibrate_posterior": "--intervals i.h5 --prior {0}0.h5 --output c.csv",
+    }
+    for stage, arguments in stages.items():
+        before = set(study.iterdir())
+        status, said = run(stage, study / "ours.yaml", *arguments.format("theirs").split())
+        assert status == 1, (stage, said)
+        assert re.fullmatch(
+            r"limelight: error: theirs\d\.h5: found a file of another study \(seed 2\); expected one of this config"
+            r" \(seed 1\); [^\n]*\n",
+            said,
+        ), (stage, said)
+        assert set(study.iterdir()) - before == set()
+        status, said = run(stage, study / "ours.yaml", *arguments.format("ours").split())
+        assert status == 0, said
+    # and a network, a posterior and intervals of ours under the config of theirs
+    for stage, file in (
+        ("evaluate_network", "model.pt"),
+        ("sample_posterior", "posterior.pt"),
+        ("calibrate_posterior", "i.h5"),
+    ):
+        status, said = run(stage, study / "theirs.yaml", *stages[stage].format("theirs").split())
+        assert status == 1, said
+        assert f"limelight: error: {file}: found a file of another study (" in said, said
+
+
+def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
+    """Halos to shards: another seed, another mass floor, another prior."""
+    tiny = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())
+    tiny["lightcones"] |= {"field_deg": 0.5, "mass_min_msun": 1e12}
+    tiny["subfields"] |= {"per_side": 1, "rotations_deg": [0]}
+    (tmp_path / "ours.yaml").write_text(yaml.safe_dump(tiny))
+
+    def other(change) -> Path:
+        raw = yaml.safe_load(yaml.safe_dump(tiny))
+        change(raw)
+        (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(raw))
+        return tmp_path / "theirs.yaml"
+
+    def stage(script: str, config: Path, arguments: str) -> str:
+        status, said = run(script, config, *arguments.split())
+        assert status == (config.name != "ours.yaml"), said
+        return said
+
+    ours, seed = tmp_path / "ours.yaml", lambda raw: raw.update(seed=8)
+    stage("generate_lightcone", ours, "--lightcone 0 --output 0.h5")
+    cut, painted, pooled = (
+        "--lightcone 0.h5 --output s.h5",
+        "--line-model li10 --subfields s.h5 --output m.h5",
+        "--maps m.h5 --output p.h5",
+    )
+    assert "(seed 7); expected one of this config (seed 8)" in stage("make_subfields", other(seed), cut)
+    stage("make_subfields", ours, cut)
+    floor = stage("paint_maps", other(lambda raw: raw["lightcones"].update(mass_min_msun=2e12)), painted)
+    assert "mass_min_msun 1e+12); expected one of this config (lightcone.lightcones.mass_min_msun 2e+12)" in floor
+    stage("paint_maps", ours, painted)
+    prior = stage("pool_maps", other(lambda raw: raw["line_models"]["li10"].update(prior="20%")), pooled)
+    assert '(dataset.prior "10%"); expected one of this config (dataset.prior "20%")' in prior
+    stage("pool_maps", ours, pooled)
+    shutil.copy(tmp_path / "0.h5", tmp_path / "copy.h5")
+    assert "the input copy.h5" in stage("make_subfields", other(seed), "--lightcone copy.h5 --output copy.h5")
+    assert (tmp_path / "copy.h5").read_bytes() == (tmp_path / "0.h5").read_bytes()
