@@ -40,6 +40,6 @@ def judged_axis(scales: OutputAxis, channels: tuple[str, ...]) -> OutputAxis:
     if len(channels) == 1:
         return scales
     edges = scales.edges
-    shells = [f"{low:.3g}–{high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    shells = [f"{low:.4g}–{high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     words = f"{scales.label} [{scales.unit}]" if scales.unit else scales.label
     return OutputAxis(words, names=tuple(f"{name} {shell}" for name in channels for shell in shells))

@@ -87,7 +87,7 @@ def model(tmp_path_factory):
         "entry": plain(study.networks["net"]),
         "observation": {"noise_uk_arcmin": 1.0},
         "target": {"shape": list(shape), "axis": {}, "outputs": "target", "mean": 0 * ones, "std": 0.1 * ones},
-        "label_statistics": {},
+        "label_statistics": {"mean_target": 0 * ones, "percentiles": torch.zeros(5, *shape)},
         "state_dict": module.state_dict(),
     }
     path = tmp_path_factory.mktemp("model") / "model.pt"

@@ -17,6 +17,7 @@ from limelight.probe import Probe
 from limelight.probes.cmb_lensing.config import LensingNetwork, LensingStudy, LensingTest, Sky
 from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
 from limelight.probes.cmb_lensing.presentation import LensingPresentation
+from limelight.probes.cmb_lensing.sky import delens, simulate, taper
 from limelight.probes.cmb_lensing.spectra import Parameters, draw_parameters, spectra_of
 from limelight.registry import Registry
 from limelight.seeds import generator
@@ -111,8 +112,6 @@ class CmbLensing(Probe):
         return Header(self.name, sides, ("Q", "U"), "uK", geometry, truths, simulation)
 
     def simulate(self, settings: SkySettings, dataset: str, realisation: int) -> Rows:
-        from limelight.probes.cmb_lensing.sky import simulate  # ducc0 is an extra: only simulations need it
-
         data = settings.data
         rng = generator(settings.seed, f"sky of {dataset}", realisation)
         parameters = universe_of(data, rng)
@@ -186,8 +185,6 @@ class CmbLensing(Probe):
         """Power of B in the lensed maps without noise, and of what is left after delensing by each κ; (b, bins) each."""
         if "kappa" not in names or header.geometry["taper_deg"] or not header.geometry["periodic"]:
             return {}
-        from limelight.probes.cmb_lensing.sky import delens
-
         grid, kappa = grid_of_header(header), answers[:, names.index("kappa")]
         bins, found = self.scales(header).bins, {"b_lensed": [], "b_left": []}
         for (q, u), one in zip(x.astype(np.float64), kappa, strict=True):
@@ -240,15 +237,11 @@ def universe_of(data: Sky, rng: np.random.Generator) -> Parameters:
 
 def mask_of(data: Sky) -> np.ndarray:
     """What is seen of a dataset's patches, (y, x); LimelightError for a taper wider than half a patch."""
-    from limelight.probes.cmb_lensing.sky import taper
-
     return taper(grid_of(data), data.taper_deg) if data.taper_deg else np.ones((data.pixels, data.pixels))
 
 
 def mask_of_geometry(geometry: dict) -> np.ndarray:
     """The same from a header's geometry."""
-    from limelight.probes.cmb_lensing.sky import taper
-
     return taper(Grid(geometry["pixels"], geometry["pixel_arcmin"]), geometry["taper_deg"])
 
 

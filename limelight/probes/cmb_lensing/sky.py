@@ -5,7 +5,6 @@ Maps are numpy float64 in µK (κ has no unit), of shape (n, npix, npix); signs 
 
 from typing import NamedTuple
 
-import ducc0
 import numpy as np
 
 from limelight.errors import problem
@@ -84,6 +83,8 @@ def remap(grid: Grid, modes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     modes: (npix, npix) complex, or (fields, npix, npix) all moved alike; alpha: (npix, npix) complex, radians.
     Returns complex maps of the shape of modes.
     """
+    import ducc0  # an extra: only what is lensed needs it
+
     values = ducc0.nufft.u2nu(
         grid=np.ascontiguousarray(modes),
         coord=_landing(grid, alpha),
@@ -98,6 +99,8 @@ def remap(grid: Grid, modes: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def remap_transposed(grid: Grid, maps: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """The adjoint of `remap`, maps to modes, both complex with plain sums as inner products."""
+    import ducc0  # see above
+
     modes = ducc0.nufft.nu2u(
         points=maps.reshape(*maps.shape[:-2], -1),
         coord=_landing(grid, alpha),
