@@ -96,7 +96,8 @@ def _refuse_doubled(paths: list[Path]) -> None:
 
 
 def _refuse_contradiction(piece: Foreign, options: Catalogue, path: Path) -> None:
-    """A redshift or box side that the config gives must be the file's own where the file has one."""
+    """What the config gives must be the file's own where the file has it, and be of use to its kind."""
+    _refuse_unused(piece, options, path)
     if piece.box_mpc is None:
         return
     given, own = options.redshift, piece.redshift
@@ -107,6 +108,20 @@ def _refuse_contradiction(piece: Foreign, options: Catalogue, path: Path) -> Non
     if given is not None and abs(given - own) > SAME_BOX * own:
         fix = "leave catalogue.box_mpc out; it is in Mpc without h"
         raise problem(path, f"a box of {own:.6g} Mpc in the file", f"{given:.6g} Mpc as in the config", fix)
+
+
+def _refuse_unused(piece: Foreign, options: Catalogue, path: Path) -> None:
+    """A key for boxes beside a light-cone, or the other way round, is a mistake: nothing would come of it."""
+    kind, other = ("a light-cone", "box") if piece.box_mpc is None else ("a periodic box", "light-cone")
+    if piece.box_mpc is None:
+        given = [name for name in ("box_mpc", "redshift") if getattr(options, name) is not None]
+    else:
+        names = ("line_of_sight", "observer_mpc", "center_deg")
+        given = [name for name in names if getattr(options, name) != Catalogue.model_fields[name].default]
+    if given:
+        keys = " and ".join(f"lightcones.catalogue.{name}" for name in given)
+        fix = f"take it out, or give a {other}: check lightcones.source and files"
+        raise problem(keys, f"a key for a {other} beside {path}, which is {kind}", f"none with {kind}", fix)
 
 
 def _snapshots(pieces: list[Foreign]) -> list[list[Foreign]]:

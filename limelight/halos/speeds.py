@@ -8,6 +8,8 @@ from limelight.errors import problem
 FACTOR = 3.0  # how far the rms may be off: the few long waves of a box, and halos of one region that move together
 AXIS_FACTOR = 4.0  # how far below the rms of all axes one axis may be
 ENOUGH = 50  # halos that make an rms worth judging
+OBSERVED_WITHIN = 0.01  # between a file's own observed redshifts and ours, median
+SLOPE_WITHIN = 0.3  # of the file's own displacements against ours; a factor 1 + z gives 0.3 or 3
 
 
 def linear_rms(redshift: float, cosmology: Cosmology, longest_mpc: float | None = None) -> float:
@@ -82,3 +84,35 @@ def _likely_cause(ratio: float, redshift: float, cosmology: Cosmology) -> str:
     if abs(np.log(ratio / factor)) < np.log(1.6):
         return f"likely cause: {cause}; check the velocity unit and columns"
     return "check the velocity unit and the velocity columns"
+
+
+def check_observed(own: np.ndarray, redshift: np.ndarray, observed: np.ndarray, where: object) -> None:
+    """Refuse a file's own observed redshifts that are not those of its positions and velocities.
+
+    They may be off as a whole, or hold the displacement (1 + z) v/c of each halo not at all, reversed, or in part: the slope
+    of own − z against it must be 1. A smooth difference (a parabola in z) is left to the other test.
+
+    Parameters
+    ----------
+    own, redshift, observed
+        (n,): the file's observed redshifts; the cosmological ones of its positions; z + (1 + z) v/c with its velocities.
+    """
+    own, z, ours = (np.asarray(values, dtype=np.float64) for values in (own, redshift, observed))
+    off = float(np.median(np.abs(own - ours)))
+    if off > OBSERVED_WITHIN:
+        found = f"observed redshifts that differ by {off:.3g} (median) from those of its positions and velocities"
+        raise problem(where, found, f"at most {OBSERVED_WITHIN:g}", "check the cosmology and the units of the file")
+    shift = ours - z
+    if len(own) < ENOUGH or not shift.any():
+        return
+    smooth = np.vander((z - z.mean()) / max(float(z.std()), 1e-9), 3)
+    terms = np.column_stack([shift / shift.std(), smooth])
+    answer, *_ = np.linalg.lstsq(terms, own - z, rcond=None)
+    slope = float(answer[0] / shift.std())
+    error = float((own - z - terms @ answer).std() / shift.std() / np.sqrt(len(own)))
+    if abs(slope - 1) <= SLOPE_WITHIN + 5 * error:
+        return
+    what = "without peculiar velocities" if abs(slope) < 0.2 else "with velocities reversed" if slope < -0.8 else ""
+    found = f"observed redshifts {what or 'of other velocities'} (they hold {slope:.2f} of (1 + z) v/c)"
+    fix = "mend them, or leave them out: they are then made of positions and velocities"
+    raise problem(where, found, "z + (1 + z) v/c, v > 0 away from the observer", fix)
