@@ -17,8 +17,9 @@ def abundance_over_band(
 ) -> tuple[list[dict], bool]:
     """n(>M) of the nearest snapshot over the mass function's across the band, and whether evolution is lost.
 
-    Across the band: in the middle of POINTS parts, equally wide in frequency as a map's channels are. Rows hold redshift, snapshot (its redshift), mass_msun and ratio. Evolution is lost if the mass function itself changes
-    by more than OFF_BY between some redshift and the snapshot that stands for it: a box's own density does not count.
+    Across the band: in the middle of POINTS parts, equally wide in frequency as a map's channels are. Rows hold redshift,
+    snapshot (its redshift), mass_msun and ratio. Evolution is lost if the mass function itself changes by more than OFF_BY
+    between some redshift and the snapshot that stands for it: a box's own density does not count.
     """
     mass = max(MASS_MSUN, floor_msun)
     if min(np.count_nonzero(box.mass_msun >= mass) for box in boxes) < ENOUGH:
