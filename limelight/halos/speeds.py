@@ -133,7 +133,7 @@ def check_speeds(
         return ""
     found = f"velocities of rms {rms:.3g} km/s along one axis at z = {redshift:.3f}"
     expected = f"{least:.3g} to {most:.3g} km/s in this volume (linear theory: {full:.3g} in all space)"
-    raise problem(where, found, expected, _likely_cause(rms / full, redshift, cosmology))
+    raise problem(where, found, expected, _likely_cause(rms / np.sqrt(least * most), redshift, cosmology))
 
 
 def _likely_cause(ratio: float, redshift: float, cosmology: Cosmology) -> str:
