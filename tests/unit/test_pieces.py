@@ -20,12 +20,16 @@ from sound_catalogues import particle_mesh_box
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.abundance import check_abundance
+from limelight.halos.catalogue import tangent_plane_deg
 from limelight.halos.config import Lightcones
 from limelight.halos.coverage import check_box, check_cone
 from limelight.halos.evolution import abundance_over_band, evolution_text
 from limelight.halos.formats.common import Foreign
 from limelight.halos.pieces import read_files
 from limelight.halos.speeds import check_observed
+from limelight.probes.line_intensity.maps.expectation import expected_temperature_uk
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.paint import paint
 
 COSMOLOGY = Cosmology()
 NO_CHECK = {"abundance_unchecked": "a toy catalogue"}
@@ -196,7 +200,7 @@ def test_small_light_cones_are_judged_by_their_strips():
     check_cone(position[:39], 0 * mass[:39] + 2.5e10, *given)  # too few to tell
 
 
-def test_a_particle_mesh_box_is_read_whole_and_refused_when_cut():
+def test_a_particle_mesh_box_is_read_whole_and_refused_when_cut(tmp_path):
     box = particle_mesh_box(128.0, 64, 1.0, 0)
     assert len(box) > 400
     check_box(box, COSMOLOGY)
@@ -204,3 +208,21 @@ def test_a_particle_mesh_box_is_read_whole_and_refused_when_cut():
     cut = Foreign(box.position_mpc[keep], box.velocity_kms[keep], box.mass_msun[keep], 1.0, 128.0, path=box.path)
     with pytest.raises(LimelightError, match=r"at x = 9[4-7]\.?\d* to 128 Mpc.*a cut box"):
         check_box(cut, COSMOLOGY)
+    # the whole one, tiled and painted, is as bright as its own luminosity density makes it
+    hosts = box.position_mpc * 0.7, box.velocity_kms, box.mass_msun * 0.7
+    write_rockstar(tmp_path / "out_1.list", *hosts, a=0.5, box=128 * 0.7)
+    band = {"freq_min_ghz": 115.27 / 2.3, "freq_max_ghz": 115.27 / 1.7}
+    catalogue = NO_CHECK | {"frozen_evolution": True}
+    files = {"files": str(tmp_path / "out_1.list"), "catalogue": catalogue}
+    settings = study(tmp_path, source="rockstar", **files, field_deg=8.0, mass_min_msun=1e12, grid=band)
+    halos, attributes = import_lightcone(settings, 0)
+    assert not attributes["warnings"]
+    grid = Grid(7.9, 8, 16, *band.values(), 115.27)
+    sky = np.stack(tangent_plane_deg(halos.position_mpc), axis=1)
+    given = halos.redshift, halos.redshift_observed, np.log10(halos.mass_msun) - 7
+    cube = paint(sky, *given, grid, np.zeros(2), COSMOLOGY)
+    middles = np.linspace(*band.values(), 33)[1::2]
+    density = np.full(len(box), 1 / 128.0**3)
+    luminosity = np.log10(box.mass_msun) - 7
+    expected = [expected_temperature_uk(luminosity, density, 115.27 / nu - 1, 115.27, COSMOLOGY) for nu in middles]
+    assert cube.mean(dtype=np.float64) == pytest.approx(np.mean(expected), rel=0.01)
