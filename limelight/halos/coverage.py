@@ -20,7 +20,8 @@ from limelight.halos.formats.common import Foreign
 from limelight.halos.massfunction import halo_bias
 
 FALSE_ALARM = 1e-5  # chance that a sound catalogue has one part too empty, for each way of cutting it
-FEWEST = 100  # halos that a catalogue must hold to be judged at all
+FEWEST = 100  # halos that a catalogue must hold to be judged by the chances of clustered halos
+FEWEST_BY_STRIPS = 40  # to be judged at all: of fewer than FEWEST no strip in which ENOUGH are expected may be empty
 ENOUGH = 20  # halos that a part must be expected to hold to be judged
 NONLINEAR = (
     1.3  # rms of N-body halos in cells of 8 Mpc over bias times linear theory (docs/halos.md); larger cells have less
@@ -109,7 +110,7 @@ def empty_parts(
         If all parts hold enough, also cut half a part further on.
     """
     if len(unit) < FEWEST:
-        return []
+        return _empty_strips(unit, sides, rms if periodic else None)
     found = []
     for cut in (axes for count in (1, 2, 3) for axes in itertools.combinations(range(3), count)):
         parts, fewest = finest_cut(cut, len(unit), sides, rms)
@@ -118,6 +119,24 @@ def empty_parts(
             scarce = _counts(unit, parts, 0.5) < fewest
         if scarce.any():
             found.append((parts, scarce))
+    return found
+
+
+def _empty_strips(
+    unit: np.ndarray, sides: tuple[float, ...], rms: Callable[[tuple[float, ...]], float] | None
+) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """Strips of a small catalogue, along one axis, that hold nothing at all although ENOUGH halos are expected in each.
+
+    With rms, only where clustered halos would not leave one empty: the strips of a box may be as small as a void.
+    """
+    number = len(unit) // ENOUGH
+    found = []
+    for axis in range(3) if len(unit) >= FEWEST_BY_STRIPS else ():
+        parts = tuple(number if along == axis else 1 for along in range(3))
+        block = tuple(side / n for side, n in zip(sides, parts, strict=True))
+        empty = _counts(unit, parts, 0.0) == 0
+        if empty.any() and (rms is None or fewest_allowed(len(unit), number, lambda block=block: rms(block))):
+            found.append((parts, empty))
     return found
 
 

@@ -14,7 +14,7 @@ from limelight.halos.formats import FORMATS
 from limelight.halos.formats.common import Foreign
 from limelight.halos.inputs import input_files
 from limelight.halos.pieces import read_files
-from limelight.halos.speeds import check_speeds
+from limelight.halos.speeds import check_observed, check_speeds
 from limelight.halos.tiling import (
     check_snapshots,
     cone_volume,
@@ -27,7 +27,6 @@ from limelight.halos.tiling import (
 )
 
 RESOLVED_FROM = 1.01  # times the study's floor: a file cut at that floor itself has its lightest halo a hair above
-ZHALO_TOLERANCE = 0.01  # between a file's own observed redshifts and ours, median
 
 
 def import_lightcone(
@@ -56,7 +55,6 @@ def import_lightcone(
     pieces = read_files(paths, cones, config, (near, far))
     adopt = options.cosmology == "adopt"
     cosmology = agreed_cosmology(pieces, config, adopt)
-    warnings = [adopted_text(cosmology, pieces[0].cosmology)] if adopt else []
     is_box, shared = pieces[0].box_mpc is not None, "{lightcone" not in str(cones.files)
     if is_box:
         pieces = _snapshots_in_range(pieces, near, far, options.redshift_reach)
@@ -67,35 +65,19 @@ def import_lightcone(
     lightest = min(piece.mass_range_msun[0] for piece in pieces)
     floor = lightest if lightest > RESOLVED_FROM * cones.mass_min_msun else cones.mass_min_msun
     if is_box:
-        for box in pieces:
-            check_box(box, cosmology)
-            given = box.velocity_kms, box.position_mpc, box.redshift
-            warnings.append(check_speeds(*given, cosmology, box.path, box.box_mpc))
-        judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in pieces]
-        abundance = _judge(judged, floor, cones, cosmology)
-        evolution, lost = abundance_over_band(pieces, band, floor, cosmology, cones.mass_function)
-        if lost and not options.frozen_evolution:
-            fix = "list more snapshots, or set lightcones.catalogue.frozen_evolution: true if you mean it"
-            warnings.append(f"{evolution_text(evolution, cones.mass_function)}; {fix}")
-        columns = place_boxes(pieces, cosmology, field_deg, near, far, seed, lightcone)
-        halos = _catalogue(*columns, cosmology)
+        halos, checked = _from_boxes(pieces, cones, cosmology, band, floor, (seed, lightcone))
         if shared:
             text = "one simulation for all light-cones, differently turned: training and test share its structures"
             pieces[0].notes["shared"] = text
     else:
-        halos = _cut_lightcone(pieces[0], cosmology, band, cones)
-        middle = (band[0] + band[1]) / 2
-        where = pieces[0].path
-        warnings.append(check_speeds(halos.velocity_kms, halos.position_mpc, middle, cosmology, where))
-        seen = halos.mass_msun[(halos.redshift >= band[0]) & (halos.redshift < band[1])]
-        judged = [(pieces[0].path, seen, _cone_shells(cosmology, field_deg, band))]
-        abundance, evolution = _judge(judged, floor, cones, cosmology), []
+        halos, checked = _from_lightcone(pieces[0], cones, cosmology, band, floor)
     if not len(halos):
         found = f"no halos above {floor:g} Msun in {field_deg:g}° and z = {band[0]:.3f} to {band[1]:.3f}"
         raise problem("lightcones.files", found, "at least one", "check the field, the band and the mass floor")
     halos.geometry = dict(zip(("redshift_min", "redshift_max"), band, strict=True))
     halos.geometry |= {"field_deg": field_deg, "mass_min_msun": floor}
-    attributes = {
+    adopted = [adopted_text(cosmology, pieces[0].cosmology)] if adopt else []
+    return halos, {
         "lightcone": lightcone,
         "source": cones.source,
         "source_files": [str(path) for path in paths],
@@ -103,11 +85,47 @@ def import_lightcone(
         "left_out": [piece.left_out for piece in pieces],
         "source_cosmology": pieces[0].cosmology,
         "snapshots": _pairing(pieces, near, far) if is_box else [],
-        "evolution": evolution,
-        "warnings": [text for text in warnings if text],
-        "abundance": abundance or f"not compared: {options.abundance_unchecked}",
+        "evolution": checked["evolution"],
+        "warnings": [text for text in adopted + checked["warnings"] if text],
+        "abundance": checked["abundance"] or f"not compared: {options.abundance_unchecked}",
     }
-    return halos, attributes
+
+
+def _from_boxes(
+    boxes: list[Foreign],
+    cones: Lightcones,
+    cosmology: Cosmology,
+    band: tuple[float, float],
+    floor: float,
+    streams: tuple[int, int],
+) -> tuple[HaloCatalogue, dict]:
+    """Check the snapshots and tile them; the halos and what the checks say. streams: the study's seed, the light-cone."""
+    warnings = []
+    for box in boxes:
+        check_box(box, cosmology)
+        given = box.velocity_kms, box.position_mpc, box.redshift
+        warnings.append(check_speeds(*given, cosmology, box.path, box.box_mpc))
+    judged = [(box.path, box.mass_msun, [(box.redshift, box.box_mpc**3)]) for box in boxes]
+    abundance = _judge(judged, floor, cones, cosmology)
+    evolution, lost = abundance_over_band(boxes, band, floor, cosmology, cones.mass_function)
+    if lost and not cones.catalogue.frozen_evolution:
+        fix = "list more snapshots, or set lightcones.catalogue.frozen_evolution: true if you mean it"
+        warnings.append(f"{evolution_text(evolution, band, cones.mass_function)}; {fix}")
+    columns = place_boxes(boxes, cosmology, cones.field_deg, *padded_redshifts(*band), *streams)
+    halos = _catalogue(*columns, cosmology)
+    return halos, {"warnings": warnings, "abundance": abundance, "evolution": evolution}
+
+
+def _from_lightcone(
+    cone: Foreign, cones: Lightcones, cosmology: Cosmology, band: tuple[float, float], floor: float
+) -> tuple[HaloCatalogue, dict]:
+    """Cut the light-cone and check it; the halos and what the checks say."""
+    halos = _cut_lightcone(cone, cosmology, band, cones)
+    middle = (band[0] + band[1]) / 2
+    warning = check_speeds(halos.velocity_kms, halos.position_mpc, middle, cosmology, cone.path)
+    seen = halos.mass_msun[(halos.redshift >= band[0]) & (halos.redshift < band[1])]
+    abundance = _judge([(cone.path, seen, _cone_shells(cosmology, cones.field_deg, band))], floor, cones, cosmology)
+    return halos, {"warnings": [warning], "abundance": abundance, "evolution": []}
 
 
 def _pairing(boxes: list[Foreign], near: float, far: float) -> list[dict]:
@@ -192,10 +210,7 @@ def _cut_lightcone(cone: Foreign, cosmology: Cosmology, band: tuple[float, float
     halos = _catalogue(position, velocity, mass, cosmology)
     if cone.redshift_observed is not None:
         own = cone.redshift_observed[keep]
-        off = float(np.median(np.abs(own - halos.redshift_observed)))
-        if off > ZHALO_TOLERANCE:
-            found = f"observed redshifts that differ by {off:.3g} (median) from those of its positions and velocities"
-            raise problem(path, found, f"at most {ZHALO_TOLERANCE:g}", "check the cosmology and the units of the file")
+        check_observed(own, halos.redshift, halos.redshift_observed, path)
         halos.redshift_observed = np.asarray(own, dtype=np.float32)
     return halos
 

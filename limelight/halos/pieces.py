@@ -19,6 +19,7 @@ SAME_SNAPSHOT = 1e-3  # files whose redshifts differ by less are pieces of one s
 SAME_REDSHIFT = 0.01  # relative to 1 + z: how far the config's redshift may be from the one in the file
 SAME_BOX = 1e-3  # relative
 SAME_VOLUME = 0.005  # of the box: how far the bounds of all pieces together may be from filling it
+MOST_CELLS = 1e7  # between the bounds of all pieces, beyond which their gaps are not looked for
 REPEATED = 1e-3  # share of halos of several files at exactly the same place that must be the same halos
 KEY = "lightcones.catalogue.redshift"
 
@@ -89,14 +90,16 @@ def _refuse_doubled(paths: list[Path]) -> None:
     """The same file twice, be it by two patterns or by a link, would double its halos."""
     seen = {}
     for path in paths:
-        first = seen.setdefault(path.resolve(), path)
-        if first is not path:
+        first = seen.get(path.resolve())
+        seen[path.resolve()] = path
+        if first is not None:
             found = f"{path} twice" if first == path else f"{path}, which is {first}"
             raise problem("lightcones.files", found, "every file once", "take one out")
 
 
 def _refuse_contradiction(piece: Foreign, options: Catalogue, path: Path) -> None:
-    """A redshift or box side that the config gives must be the file's own where the file has one."""
+    """What the config gives must be the file's own where the file has it, and be of use to its kind."""
+    _refuse_unused(piece, options, path)
     if piece.box_mpc is None:
         return
     given, own = options.redshift, piece.redshift
@@ -107,6 +110,20 @@ def _refuse_contradiction(piece: Foreign, options: Catalogue, path: Path) -> Non
     if given is not None and abs(given - own) > SAME_BOX * own:
         fix = "leave catalogue.box_mpc out; it is in Mpc without h"
         raise problem(path, f"a box of {own:.6g} Mpc in the file", f"{given:.6g} Mpc as in the config", fix)
+
+
+def _refuse_unused(piece: Foreign, options: Catalogue, path: Path) -> None:
+    """A key for boxes beside a light-cone, or the other way round, is a mistake: nothing would come of it."""
+    kind, other = ("a light-cone", "box") if piece.box_mpc is None else ("a periodic box", "light-cone")
+    if piece.box_mpc is None:
+        given = [name for name in ("box_mpc", "redshift") if getattr(options, name) is not None]
+    else:
+        names = ("line_of_sight", "observer_mpc", "center_deg")
+        given = [name for name in names if getattr(options, name) != Catalogue.model_fields[name].default]
+    if given:
+        keys = " and ".join(f"lightcones.catalogue.{name}" for name in given)
+        fix = f"take it out, or give a {other}: check lightcones.source and files"
+        raise problem(keys, f"a key for a {other} beside {path}, which is {kind}", f"none with {kind}", fix)
 
 
 def _snapshots(pieces: list[Foreign]) -> list[list[Foreign]]:
@@ -165,8 +182,28 @@ def _count_pieces(group: list[Foreign]) -> None:
         volume = sum(float(np.prod(piece.bounds_mpc[1] - piece.bounds_mpc[0])) for piece in group)
         share = volume / group[0].box_mpc ** 3
         if abs(share - 1) > SAME_VOLUME:
-            found = f"{len(group)} piece(s) whose bounds are {100 * share:.1f} % of the box"
+            found = f"{len(group)} piece(s) whose bounds are {100 * share:.1f} % of the box{_uncovered(group)}"
             raise problem(path, found, "all pieces of the snapshot, each once", fix)
+
+
+def _uncovered(group: list[Foreign]) -> str:
+    """The first range that no piece's bounds cover, as text; empty if there is none, or too many pieces to tell."""
+    bounds = np.stack([piece.bounds_mpc for piece in group])
+    edges = [np.unique(np.round([0.0, group[0].box_mpc, *bounds[:, :, axis].ravel()], 3)) for axis in range(3)]
+    if np.prod([float(len(values)) for values in edges]) > MOST_CELLS:
+        return ""
+    bare = np.ones([len(values) - 1 for values in edges], dtype=bool)
+    for low, high in bounds:
+        inside = [(v[:-1] >= a - 2e-3) & (v[1:] <= b + 2e-3) for v, a, b in zip(edges, low, high, strict=True)]
+        bare[np.ix_(*inside)] = False
+    for cell in np.argwhere(bare):
+        ranges = [(values[n], values[n + 1]) for values, n in zip(edges, cell, strict=True)]
+        if min(high - low for low, high in ranges) > 0.01:  # not the rounding of neighbours' bounds
+            where = ", ".join(
+                f"{name} = {low:.4g} to {high:.4g}" for name, (low, high) in zip("xyz", ranges, strict=True)
+            )
+            return f", none of them at {where} Mpc"
+    return ""
 
 
 def _refuse_repeated(position: np.ndarray, group: list[Foreign]) -> None:

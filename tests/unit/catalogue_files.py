@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import yaml
+from colossus.cosmology import cosmology as colossus_cosmology
+from colossus.lss import mass_function as colossus_mass_function
 
 from limelight.cosmology import Cosmology
 from limelight.halos import foreign
@@ -49,6 +51,25 @@ def box_halos(n: int = 300, box: float = 100.0, seed: int = 5) -> tuple[np.ndarr
     rng = np.random.default_rng(seed)
     mass = 3e10 / rng.uniform(3e-3, 1, n)
     return rng.uniform(0, box, (n, 3)), rng.normal(0, 200, (n, 3)), mass
+
+
+def tinker_above(masses: np.ndarray, redshift: float) -> np.ndarray:
+    """n(>M) of Tinker08 in 1/Mpc³ by colossus alone (its own σ(M)), up to 1e15 Msun."""
+    params = {"flat": True, "H0": 70.0, "Om0": 0.286, "Ob0": 0.047, "sigma8": 0.82, "ns": 0.96, "relspecies": False}
+    colossus_cosmology.setCosmology("check", params=params, persistence="")
+    density = colossus_mass_function.massFunction(masses * H, redshift, mdef="200m", model="tinker08", q_out="dndlnM")
+    density = density * H**3
+    steps = (density[1:] + density[:-1]) / 2 * np.diff(np.log(masses))
+    return np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])
+
+
+def tinker_masses(volume: float, redshift: float, floor: float) -> np.ndarray:
+    """A Poisson sample of Tinker08 from colossus alone, Msun."""
+    mass = np.logspace(np.log10(floor), 15, 800)
+    above = tinker_above(mass, redshift)
+    rng = np.random.default_rng(11)
+    count = rng.poisson(above[0] * volume)
+    return np.exp(np.interp(-rng.uniform(0, above[0], count), -above, np.log(mass)))
 
 
 def write_rockstar(path: Path, position: np.ndarray, velocity: np.ndarray, mass: np.ndarray, **header: object) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogue_files import cone_halos
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
@@ -15,7 +16,7 @@ from limelight.halos.coverage import check_box, missing_numbers
 from limelight.halos.formats.common import Foreign
 from limelight.halos.formats.text import check_header
 from limelight.halos.pieces import config_redshifts
-from limelight.halos.speeds import check_speeds, linear_rms
+from limelight.halos.speeds import box_variance, check_speeds, cone_scatter, linear_rms
 
 COSMOLOGY = Cosmology()
 SIDE = 100 / 0.7
@@ -62,17 +63,62 @@ def test_sound_clustered_boxes_are_read(side, redshift, floor):
 
 
 def test_speeds_are_checked_on_both_sides():
+    """A box as fast as the waves that fit it; beside units of other kinds, the factor 1 + z must not pass."""
     box = halos(2000)
     given = box.position_mpc, 2.9, COSMOLOGY, "box", SIDE
-    assert not check_speeds(box.velocity_kms, *given)
+    share, scatter = box_variance(SIDE, COSMOLOGY)
     assert linear_rms(2.9, COSMOLOGY) == pytest.approx(float(COSMOLOGY.velocity_rms(2.9)))
+    velocity = box.velocity_kms / box.velocity_kms.std() * linear_rms(2.9, COSMOLOGY) * np.sqrt(share)
     to_mpch = 3.9 / (100 * np.sqrt(0.286 * 3.9**3 + 0.714))
-    for factor, text in ((to_mpch, "displacements in Mpc/h"), (1000, "in m/s"), (1 / 4.5, "1 . z")):
+    for luck in (-2, 0, 2):
+        moving = velocity * np.sqrt(1 + luck * scatter)
+        assert not check_speeds(moving, *given)
+        for factor, text in ((to_mpch, "displacements in Mpc/h"), (1000, "in m/s"), (1 / 3.9, "rms"), (3.9, "rms")):
+            with pytest.raises(LimelightError, match=text):
+                check_speeds(moving * factor, *given)
+    for factor, text in ((1 / 3.9, "lack a factor 1 . z"), (3.9, "a factor 1 . z too many")):
         with pytest.raises(LimelightError, match=text):
-            check_speeds(box.velocity_kms * factor, *given)
+            check_speeds(velocity * factor, *given)
     with pytest.raises(LimelightError, match="right columns"):
-        check_speeds(box.velocity_kms * [1, 1, 1e-3], *given)
-    assert "at rest" in check_speeds(0 * box.velocity_kms, *given)
+        check_speeds(velocity * [1, 1, 1e-3], *given)
+    assert "at rest" in check_speeds(0 * velocity, *given)
+
+
+@pytest.mark.parametrize("field_deg", [1.4, 10.0])
+def test_the_speeds_of_a_light_cone_are_checked_on_both_sides(field_deg):
+    position, velocity, _ = cone_halos(4000, field_deg)
+    assert not check_speeds(velocity, position, 2.9, COSMOLOGY, "cone")
+    for factor, text in ((1 / 3.9, "lack a factor 1 . z"), (3.9, "a factor 1 . z too many")):
+        with pytest.raises(LimelightError, match=text):
+            check_speeds(velocity * factor, position, 2.9, COSMOLOGY, "cone")
+    assert cone_scatter(position, COSMOLOGY) < (0.25 if field_deg < 5 else 0.08)
+
+
+def test_the_scatter_of_a_light_cone_has_its_limits():
+    """Halos in one place move as one: the variance scatters by √2. Halos that are far apart: by √(2/n)."""
+    rng = np.random.default_rng(4)
+    together = np.array([0, 0, 6000.0]) + rng.normal(0, 0.1, (200, 3))
+    assert cone_scatter(together, COSMOLOGY) == pytest.approx(np.sqrt(2), rel=0.01)
+    sight = rng.normal(size=(200, 3))
+    apart = sight / np.linalg.norm(sight, axis=1)[:, None] * 15000.0
+    assert cone_scatter(apart, COSMOLOGY) == pytest.approx(np.sqrt(2 / 200), rel=0.1)
+
+
+def test_the_speeds_of_boxes_scatter_as_their_waves_do():
+    """Mean and scatter of the velocity variance against 60 Gaussian draws of a small box's own waves."""
+    side, cells, rng = 150.0, 24, np.random.default_rng(3)
+    k = 2 * np.pi / side * np.stack(np.meshgrid(*[np.fft.fftfreq(cells, 1 / cells)] * 3, indexing="ij"))
+    squared = (k**2).sum(axis=0)
+    squared[0, 0, 0] = np.inf
+    amplitude = np.sqrt(COSMOLOGY.linear_power(np.sqrt(np.minimum(squared, 1e3)).ravel()).reshape(squared.shape))
+    amplitude *= (squared < (2 * np.pi / side * 12) ** 2) / np.sqrt(squared * 3 * side**3)
+    white = [np.fft.fftn(rng.normal(size=(cells,) * 3)) / cells**1.5 for _ in range(60)]
+    found = np.array([np.sum(np.abs(draw * amplitude) ** 2) for draw in white])
+    share, scatter = box_variance(side, COSMOLOGY)
+    longer_than = linear_rms(0.0, COSMOLOGY, side / 12) / linear_rms(0.0, COSMOLOGY) * COSMOLOGY.displacement_rms
+    expected = share * COSMOLOGY.displacement_rms**2
+    assert found.mean() + longer_than**2 == pytest.approx(expected, rel=5 * scatter / np.sqrt(60))
+    assert found.std() / expected == pytest.approx(scatter, rel=0.35)
 
 
 def test_redshifts_are_tied_to_names():

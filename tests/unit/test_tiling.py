@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from colossus.cosmology import cosmology as colossus_cosmology
-from colossus.lss import mass_function as colossus_mass_function
+from catalogue_files import tinker_masses
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
@@ -173,19 +172,6 @@ def test_a_hole_in_a_lightcone_is_found():
     ):
         with pytest.raises(LimelightError, match=f"hardly any halos along {where}[ ,]"):
             check_cone(points[left], mass[left], *given)
-
-
-def tinker_masses(volume: float, redshift: float, floor: float) -> np.ndarray:
-    """A Poisson sample of Tinker08 from colossus alone (its own σ(M)), Msun."""
-    params = {"flat": True, "H0": 70.0, "Om0": 0.286, "Ob0": 0.047, "sigma8": 0.82, "ns": 0.96, "relspecies": False}
-    colossus_cosmology.setCosmology("check", params=params, persistence="")
-    mass = np.logspace(np.log10(floor), 15, 800)
-    density = colossus_mass_function.massFunction(mass * 0.7, redshift, mdef="200m", model="tinker08", q_out="dndlnM")
-    density = density * 0.7**3
-    cumulative = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(np.log(mass)))])
-    rng = np.random.default_rng(11)
-    count = rng.poisson(cumulative[-1] * volume)
-    return np.exp(np.interp(rng.uniform(0, cumulative[-1], count), cumulative, np.log(mass)))
 
 
 def test_expected_density_is_colossus_own():
