@@ -12,6 +12,7 @@ from typing import NoReturn
 EXTRAS = {
     "asdf": "formats",
     "blosc": "formats",
+    "captum": "saliency",
     "ducc0": "cmb",
     "pyarrow": "formats",
     "reproject": "maps",

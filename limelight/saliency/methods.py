@@ -8,29 +8,17 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
-from captum.attr import (
-    Deconvolution,
-    DeepLift,
-    FeatureAblation,
-    GuidedBackprop,
-    InputXGradient,
-    IntegratedGradients,
-    NoiseTunnel,
-    Occlusion,
-)
-from captum.attr import Saliency as Gradient
-from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
 from torch import Tensor, nn
 
-from limelight.evaluation.predict import BATCH
+from limelight.evaluation.observe import BATCH
 from limelight.saliency.answers import Explained
 from limelight.saliency.separate import CannotSeparate, Elementwise, Separated
 from limelight.study.saliency import SaliencyRun
 
-SUPPORTED_NON_LINEAR[Elementwise] = nonlinear  # the rescale rule holds for any function of one number
 COMPLETE = ("integrated_gradients", "deeplift")  # they promise to add up to the change of the answer
 SEPARATE = ("deeplift", "guided_backprop", "deconvolution")
 
@@ -102,11 +90,20 @@ class Method:
         return torch.cat(parts)
 
 
+def _captum() -> ModuleType:
+    """captum.attr. It is an extra, so it is imported where a network is explained."""
+    from captum import attr
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR, nonlinear
+
+    SUPPORTED_NON_LINEAR[Elementwise] = nonlinear  # the rescale rule holds for any function of one number
+    return attr
+
+
 Recipe = Callable[[Method, Tensor, Tensor, Tensor], Tensor]
 
 
 def _gradient(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return Gradient(method.explained).attribute(x, abs=False, additional_forward_args=weights)
+    return _captum().Saliency(method.explained).attribute(x, abs=False, additional_forward_args=weights)
 
 
 def _smoothgrad(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
@@ -115,54 +112,66 @@ def _smoothgrad(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) ->
     spread = x.detach().transpose(0, 1).flatten(1).std(dim=1)
     with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
         torch.manual_seed(0)
-        return NoiseTunnel(Gradient(method.explained)).attribute(
-            x,
-            nt_type="smoothgrad",
-            nt_samples=options.smooth_samples,
-            nt_samples_batch_size=max(1, min(options.smooth_samples, BATCH // len(x))),
-            stdevs=options.smooth_sigma * float(spread.mean()),
-            abs=False,
-            additional_forward_args=weights,
+        return (
+            _captum()
+            .NoiseTunnel(_captum().Saliency(method.explained))
+            .attribute(
+                x,
+                nt_type="smoothgrad",
+                nt_samples=options.smooth_samples,
+                nt_samples_batch_size=max(1, min(options.smooth_samples, BATCH // len(x))),
+                stdevs=options.smooth_sigma * float(spread.mean()),
+                abs=False,
+                additional_forward_args=weights,
+            )
         )
 
 
 def _input_x_gradient(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return InputXGradient(method.explained).attribute(x, additional_forward_args=weights)
+    return _captum().InputXGradient(method.explained).attribute(x, additional_forward_args=weights)
 
 
 def _integrated(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return IntegratedGradients(method.explained).attribute(
-        x,
-        baseline,
-        additional_forward_args=weights,
-        n_steps=method.options.steps,
-        internal_batch_size=max(BATCH, len(x)),
+    return (
+        _captum()
+        .IntegratedGradients(method.explained)
+        .attribute(
+            x,
+            baseline,
+            additional_forward_args=weights,
+            n_steps=method.options.steps,
+            internal_batch_size=max(BATCH, len(x)),
+        )
     )
 
 
 def _deeplift(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return DeepLift(method.explained).attribute(x, baseline, additional_forward_args=weights)
+    return _captum().DeepLift(method.explained).attribute(x, baseline, additional_forward_args=weights)
 
 
 def _guided(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return GuidedBackprop(method.explained).attribute(x, additional_forward_args=weights)
+    return _captum().GuidedBackprop(method.explained).attribute(x, additional_forward_args=weights)
 
 
 def _deconvolution(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
-    return Deconvolution(method.explained).attribute(x, additional_forward_args=weights)
+    return _captum().Deconvolution(method.explained).attribute(x, additional_forward_args=weights)
 
 
 def _occlusion(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> Tensor:
     """Windows that overlap by half are replaced, one after the other; each pixel gets the mean change of its windows."""
     sides = window_sides(method.options, tuple(x.shape[2:]))
     with torch.no_grad():
-        return Occlusion(method.explained).attribute(
-            x,
-            sliding_window_shapes=(1, *sides),
-            strides=(1, *(max(1, side // 2) for side in sides)),
-            baselines=baseline,
-            additional_forward_args=weights,
-            perturbations_per_eval=max(1, BATCH // len(x)),
+        return (
+            _captum()
+            .Occlusion(method.explained)
+            .attribute(
+                x,
+                sliding_window_shapes=(1, *sides),
+                strides=(1, *(max(1, side // 2) for side in sides)),
+                baselines=baseline,
+                additional_forward_args=weights,
+                perturbations_per_eval=max(1, BATCH // len(x)),
+            )
         )
 
 
@@ -170,12 +179,16 @@ def _ablation(method: Method, x: Tensor, baseline: Tensor, weights: Tensor) -> T
     """Blocks are replaced, one after the other; a block's change is shared evenly by its pixels."""
     blocks = block_numbers(method.options, tuple(x.shape[1:])).to(x.device)
     with torch.no_grad():
-        change = FeatureAblation(method.explained).attribute(
-            x,
-            baselines=baseline,
-            additional_forward_args=weights,
-            feature_mask=blocks[None],
-            perturbations_per_eval=max(1, BATCH // len(x)),
+        change = (
+            _captum()
+            .FeatureAblation(method.explained)
+            .attribute(
+                x,
+                baselines=baseline,
+                additional_forward_args=weights,
+                feature_mask=blocks[None],
+                perturbations_per_eval=max(1, BATCH // len(x)),
+            )
         )
     return change / torch.bincount(blocks.flatten())[blocks]
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from limelight.data.shard import Rows
 from limelight.evaluation.audit import Question, Subset, pick
-from limelight.evaluation.predict import BATCH, numbered, observed, predict_targets
+from limelight.evaluation.observe import BATCH, observed
+from limelight.evaluation.predict import numbered, predict_targets
 from limelight.probe import Probe
 from limelight.saliency.answers import scale_of
 from limelight.study.settings import SaliencySettings
