@@ -20,7 +20,7 @@ STAGES = {
     "paint_maps": ("--line-model li10 --subfields {fields}/0.h5", "0.h5"),
     "pool_maps": ("--maps {fields}/maps.h5", "0.h5"),
     "train_network": (
-        "--network cnn --train {shards}/li10/0.h5 {shards}/li10/1.h5 --validation {shards}/li10/2.h5"
+        "--name cnn --train {shards}/li10/0.h5 {shards}/li10/1.h5 --validation {shards}/li10/2.h5"
         " --checkpoints {out}/checkpoints --history {out}/history.csv",
         "model.pt",
     ),

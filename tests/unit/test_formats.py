@@ -206,7 +206,7 @@ def test_a_folder_of_snapshots_takes_the_memory_of_those_that_the_band_needs(tmp
     def read(path, options, cosmology):
         rng = np.random.default_rng(int(path.stem))
         mass = np.where(np.arange(count) % 4, 1e9, 1e12)
-        velocity = rng.normal(0, 100, (count, 3))
+        velocity = rng.normal(0, 220, (count, 3))
         return Foreign(rng.uniform(0, side, (count, 3)), velocity, mass, int(path.stem) / 100, side)
 
     monkeypatch.setitem(FORMATS, "rockstar", read)
