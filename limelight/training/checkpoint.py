@@ -142,7 +142,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     weights = info.pop("state_dict")
     try:
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
-            shown = info.get("input_shape") or header_from(info["header"]).shape
+            shape = header_from(info["header"]).shape
+            shown = info.get("input_shape") or shape
             shapes = tuple(shown), tuple(info["target"]["shape"])
             module = build(info["architecture"], info["options"], *shapes)
         module.load_state_dict(weights, assign=True)
