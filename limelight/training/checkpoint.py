@@ -174,7 +174,7 @@ def _check_words(info: dict, path: str | Path) -> None:
             if (place == "label_statistics" or isinstance(value, torch.Tensor)) and not numbers:
                 found = tuple(value.shape) if isinstance(value, torch.Tensor) else repr(value)[:80]
                 raise problem(f"{path}: {place}.{key}", found, f"numbers of shape {tuple(shape)}", "train it again")
-    for key in ("percentiles",):
+    for key in ("mean_target", "percentiles"):
         if key not in info["label_statistics"]:
             raise problem(f"{path}: label_statistics", f"no {key}", "a complete network file", "train it again")
 

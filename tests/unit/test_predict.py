@@ -72,7 +72,10 @@ def model_content(
             "mean": torch.linspace(3, 0.5, 6, dtype=torch.float64),
             "std": torch.full((6,), 0.1, dtype=torch.float64),
         },
-        "label_statistics": {"percentiles": torch.tensor([[0.0], [1], [2], [3], [1e9]]).repeat(1, 6)},
+        "label_statistics": {
+            "mean_target": torch.linspace(3, 0.5, 6, dtype=torch.float64),
+            "percentiles": torch.tensor([[0.0], [1], [2], [3], [1e9]]).repeat(1, 6),
+        },
     }
 
 
