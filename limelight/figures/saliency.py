@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from limelight.data.answers import answer_weights
 from limelight.data.axes import axis_from
@@ -22,6 +23,7 @@ from limelight.study.saliency import Answer
 
 FAILS = COLOURS[1]  # of everything that is written of a condemned method
 MOST_ANSWERS = 4
+DATA_LOOK = {"color": TRUTH, "lw": 1.6, "alpha": 0.5, "label": "share of what makes the data"}
 SHORT = {
     "gradient": "gradient",
     "smoothgrad": "SmoothGrad",
@@ -98,8 +100,10 @@ def saliency_shares(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
             draw(panel, result, answer)
             if draw is drawn[0]:
                 panel.set_title(f"{answer}".replace("_", " "), loc="left", fontweight="bold")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=7.5)
+    handles, _ = axes[0, 0].get_legend_handles_labels()
+    if any(len(found["amount"]) for found in result.classes.values()):
+        handles.append(Line2D([], [], **DATA_LOOK))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5)
     figure.suptitle(_title(result, "dashed: condemned on this network"), fontsize=8.5)
     return figure
 
@@ -175,13 +179,13 @@ def _distances(panel: Axes, result: Saliency, answer: str) -> None:
 
 
 def _classes(panel: Axes, result: Saliency, answer: str, name: str) -> None:
-    """Shares of attribution by the probe's classes of pixels; black: shares of what makes the data."""
+    """Shares of attribution by the probe's classes of pixels, beside shares of what makes the data."""
     found = result.classes[name]
     axis = axis_from(found["axis"])
     for one, look in _lines(result, answer):
         panel.plot(*over_outputs(axis, one.tables[f"class_{name}"]), **look)
     if len(found["amount"]):
-        panel.plot(*over_outputs(axis, found["amount"]), color=TRUTH, lw=1.6, alpha=0.5, label="_light")
+        panel.plot(*over_outputs(axis, found["amount"]), **DATA_LOOK)
     output_axis(panel, axis, len(found["pixels"]))
     panel.set_ylim(bottom=0)
     panel.set_ylabel("share")
