@@ -21,6 +21,7 @@ from limelight.study.selection import (
     comparison_pairs,
     control_name,
     posterior_tests,
+    saliency_test,
     suitable_tests,
     trained_networks,
     trained_posterior,
@@ -175,6 +176,22 @@ def saliencies():
     return expand(
         f"{RESULTS}/figures/saliency/{{saliency}}/{{figure}}.pdf", saliency=STUDY.saliency, figure=SALIENCY_FIGURES
     )
+
+
+def explained(wildcards):
+    """The run that a file is of."""
+    return STUDY.saliency[wildcards.saliency]
+
+
+def explained_dataset(wildcards):
+    """The dataset whose test rows a run shows."""
+    return STUDY.tests[saliency_test(STUDY, wildcards.saliency)].dataset
+
+
+def explained_control(wildcards):
+    """The network on permuted labels that a run is held against, where it asks for one."""
+    run = explained(wildcards)
+    return {"control": f"{RESULTS}/networks/{control_name(run.network)}/model.pt"} if run.control else {}
 
 
 def memory(stage):

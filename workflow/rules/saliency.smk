@@ -1,22 +1,5 @@
 # What networks look at: the runs that the study's `saliency` asks for, and their figures.
 from limelight.study.code import SALIENCY
-from limelight.study.selection import saliency_test
-
-
-def explained(wildcards):
-    """The run that a file is of."""
-    return STUDY.saliency[wildcards.saliency]
-
-
-def explained_dataset(wildcards):
-    """The dataset whose test rows a run shows."""
-    return STUDY.tests[saliency_test(STUDY, wildcards.saliency)].dataset
-
-
-def explained_control(wildcards):
-    """The network on permuted labels that a run is held against, where it asks for one."""
-    run = explained(wildcards)
-    return {"control": f"{RESULTS}/networks/{control_name(run.network)}/model.pt"} if run.control else {}
 
 
 rule saliency:
