@@ -135,7 +135,7 @@ class Code:
         digest.update(repr(sorted(chosen)).encode())
         for name in files:
             if not name.endswith(".py"):
-                digest.update(name.encode() + (self.root / name).read_bytes())
+                digest.update(name.encode() + self._path(name).read_bytes())
         return digest.hexdigest()[:16]
 
     def reached(self, files: Iterable[str], chosen: Iterable[str] = ()) -> dict[Place, str]:
@@ -256,9 +256,14 @@ class Code:
             self.modules[name] = self._read(name)
         return self.modules[name]
 
+    def _path(self, name: str) -> Path:
+        """A script or data file: in the checkout, or inside the installed package."""
+        inside = self.root / PACKAGE / name
+        return inside if inside.is_file() else self.root / name
+
     def _read(self, name: str) -> Module | None:
         if name.endswith(".py"):
-            return _parsed(name, False, (self.root / name).read_text(encoding="utf-8"))
+            return _parsed(name, False, self._path(name).read_text(encoding="utf-8"))
         if name.partition(".")[0] != PACKAGE:
             return None
         path = self.root.joinpath(*name.split("."))

@@ -11,21 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.audit import audit, in_words
-from limelight.evaluation.audit_file import write_audit, write_table
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.selection import control_name
-from limelight.study.settings import audit_settings, network_settings
-from limelight.training import load_model
 
 
 def main() -> None:
@@ -37,6 +25,19 @@ def main() -> None:
     parser.add_output("--output", metavar="A.h5", help="audit file; A.csv stands beside it", beside=(".csv",))
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.evaluation.audit import audit, in_words
+    from limelight.evaluation.audit_file import write_audit, write_table
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.selection import control_name
+    from limelight.study.settings import audit_settings, network_settings
+    from limelight.training import load_model
+
     start = time.monotonic()
     study = load_study(args.config)
     device = pick_device(args.device)

@@ -7,21 +7,14 @@ example: python scripts/calibrate_posterior.py --config config/money.yaml --prio
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from limelight.ancestry import check_data, check_file
 from limelight.arguments import Arguments
-from limelight.data.targets import Target
 from limelight.errors import plain_errors
-from limelight.figures.calibration import calibration_figure
-from limelight.figures.style import save
-from limelight.files import write_csv
-from limelight.inference.calibration_table import COLUMNS, calibration_rows, prior_answers
-from limelight.inference.intervals import read_intervals
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.sections import Study
-from limelight.study.selection import header_of
-from limelight.study.settings import intervals_settings
+
+if TYPE_CHECKING:
+    from limelight.data.targets import Target
+    from limelight.study.sections import Study
 
 
 def main() -> None:
@@ -33,6 +26,16 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="training data")
     parser.add_output("--output", metavar="C.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.ancestry import check_data, check_file
+    from limelight.figures.calibration import calibration_figure
+    from limelight.figures.style import save
+    from limelight.files import write_csv
+    from limelight.inference.calibration_table import COLUMNS, calibration_rows, prior_answers
+    from limelight.inference.intervals import read_intervals
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.settings import intervals_settings
+
     study, result = load_study(args.config), read_intervals(args.intervals)
     probe, posterior = load_probe(study.probe), result.settings.get("posterior")
     if (
@@ -52,8 +55,11 @@ def main() -> None:
     print(f"{args.output}: {len(result.truth)} rows; all outputs together: {words or 'no draws'}", file=sys.stderr)
 
 
-def answered(study: Study, posterior: str | None) -> Target:
+def answered(study: "Study", posterior: str | None) -> "Target":
     """What a posterior of the study answers; a method that is no posterior, such as a rival, answers what all of them do."""
+    from limelight.probe import load_probe
+    from limelight.study.selection import header_of
+
     names = [study.posteriors[posterior].network] if posterior in study.posteriors else list(study.networks)
     network = study.networks[names[0]]
     return load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0]))

@@ -6,15 +6,14 @@ example: python scripts/config_reference.py --output docs/config.md
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.files import write_text
-from limelight.probe import default_probe, load_probe
-from limelight.study.sections import Study, Sweep
 
 FIRST = ("study", "seed", "probe")
 HEAD = """# The config, key by key
 
-Written by `python scripts/config_reference.py --output docs/config.md` from the sections of `limelight/study/sections.py`,
-`limelight/halos/config.py` and `limelight/probes/line_intensity/config.py`; change those, not this page.
+Written by `python scripts/config_reference.py --output docs/config.md` from the sections that define the keys:
+`limelight/study/sections.py`, `limelight/study/saliency.py`, `limelight/halos/config.py`, and of the probe
+`limelight/probes/line_intensity/config.py` and `rival/config.py` beside it; change those, not this page. Other probes have keys of
+their own in place of `lightcones` to `rival`: `limelight/probes/<probe>/config.py`, and the YAML of each in `config/`.
 
 One YAML file is one study. Unknown keys are refused. *Required* keys have no default. Besides the keys below,
 
@@ -29,11 +28,17 @@ One YAML file is one study. Unknown keys are refused. *Required* keys have no de
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_output("--output", help="Markdown file to write")
-    write_text(parser.parse_args().output, reference())
+    args = parser.parse_args()
+    from limelight.files import write_text
+
+    write_text(args.output, reference())
 
 
 def reference() -> str:
     """The reference as Markdown: the probe's own keys first, then those of every study."""
+    from limelight.probe import default_probe, load_probe
+    from limelight.study.sections import Study, Sweep
+
     whole = load_probe(default_probe()).study.model_json_schema()
     sweeps = {"description": Sweep.__doc__, "patternProperties": {"": Sweep.model_json_schema()}}
     keys = sorted(whole["properties"], key=lambda key: key in Study.model_fields and key not in FIRST)

@@ -7,14 +7,16 @@ example: python scripts/describe.py results/demo/networks/limelight/model.pt
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.describe import describe
 from limelight.errors import plain_errors
 
 
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help="files to describe")
-    for path in parser.parse_args().file:
+    args = parser.parse_args()
+    from limelight.describe import describe
+
+    for path in args.file:
         print(describe(path))
 
 

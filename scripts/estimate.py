@@ -11,15 +11,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 from limelight.arguments import Arguments
 from limelight.errors import LimelightError, plain_errors, problem
-from limelight.files import ROOT
-from limelight.study.config import load_study
-from limelight.study.cost import GPU_FLOPS, GPU_STEP_S, MARGIN, costs, network_size, training_seconds, training_steps
-from limelight.study.sections import Study
+
+if TYPE_CHECKING:
+    from limelight.study.sections import Study
+
 
 COLUMNS = {  # heading: (column, format)
     "jobs": ("jobs", "{:,d}"),
@@ -43,6 +42,9 @@ def main() -> None:
     parser.add_argument("--target", nargs="+", default=["all"], help="what is to be made (default: all)")
     parser.add_argument("--jobs", type=int, default=200, help="jobs at once, for the disk in use (default: 200)")
     args = parser.parse_args()
+    from limelight.study.config import load_study
+    from limelight.study.cost import costs
+
     study = load_study(args.config)
     count = jobs_of(args.config, args.target)
     rows = costs(study, count)
@@ -55,6 +57,8 @@ def main() -> None:
 
 def jobs_of(config: Path, targets: list[str]) -> dict[str, int]:
     """Jobs by rule that make the targets of a study from nothing, as Snakemake plans them."""
+    from limelight.files import ROOT
+
     command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", str(config), "--dry-run", "--forceall", "--quiet", "rules", "--nolock"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,13 +74,19 @@ def jobs_of(config: Path, targets: list[str]) -> dict[str, int]:
 
 def grouped(count: dict[str, int]) -> int:
     """Jobs that the cluster profile runs within another job: all of a group but those that begin it."""
+    import yaml
+
+    from limelight.files import ROOT
+
     groups = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text(encoding="utf-8"))["groups"]
     first = {group: rule for rule, group in reversed(groups.items())}
     return sum(count.get(rule, 0) for rule, group in groups.items() if rule != first[group])
 
 
-def summary(study: Study, rows: list[dict], count: dict[str, int], at_once: int) -> str:
+def summary(study: "Study", rows: list[dict], count: dict[str, int], at_once: int) -> str:
     """The totals, the networks and how all was estimated, in words."""
+    from limelight.study.cost import GPU_FLOPS, GPU_STEP_S, MARGIN, network_size, training_seconds, training_steps
+
     total = {column: sum(row[column] for row in rows) for column in rows[0] if column != "stage"}
     queued = total["jobs"] - grouped(count) - 1  # the page of provenance is made beside Snakemake
     realisations = sum(map(len, study.splits.values()))

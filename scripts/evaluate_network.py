@@ -12,22 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data, check_file, check_history, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.estimates import read_estimates
-from limelight.evaluation.evaluation_file import read_history, write_evaluation
-from limelight.evaluation.metrics import in_words
-from limelight.evaluation.predict import evaluate
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.settings import estimates_settings, evaluation_settings
-from limelight.training import load_model
 
 
 def main() -> None:
@@ -41,6 +28,20 @@ def main() -> None:
     parser.add_output("--output", metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data, check_file, check_history, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.evaluation.estimates import read_estimates
+    from limelight.evaluation.evaluation_file import read_history, write_evaluation
+    from limelight.evaluation.metrics import in_words
+    from limelight.evaluation.predict import evaluate
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.settings import estimates_settings, evaluation_settings
+    from limelight.training import load_model
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study.tests:

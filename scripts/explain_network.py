@@ -11,21 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.saliency.saliency_file import in_words, write_saliency, write_table
-from limelight.saliency.stage import explain
-from limelight.study.config import load_study
-from limelight.study.selection import control_name
-from limelight.study.settings import network_settings, saliency_settings
-from limelight.training import load_model
 
 
 def main() -> None:
@@ -43,6 +31,19 @@ def main() -> None:
     parser.add_output("--output", metavar="S.h5", help="saliency file; S.csv stands beside it", beside=(".csv",))
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.saliency.saliency_file import in_words, write_saliency, write_table
+    from limelight.saliency.stage import explain
+    from limelight.study.config import load_study
+    from limelight.study.selection import control_name
+    from limelight.study.settings import network_settings, saliency_settings
+    from limelight.training import load_model
+
     start, study = time.monotonic(), load_study(args.config)
     if args.run not in study.saliency:
         known = ", ".join(study.saliency) or "none: the config has no saliency"

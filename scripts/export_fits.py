@@ -8,7 +8,6 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.probes.line_intensity.maps.fits import export_map
 
 
 def main() -> None:
@@ -17,6 +16,8 @@ def main() -> None:
     parser.add_argument("--map", type=int, default=0, help="which of its maps, counted from 0 (default: 0)")
     parser.add_output("--output", help="FITS file to write")
     args = parser.parse_args()
+    from limelight.probes.line_intensity.maps.fits import export_map
+
     export_map(args.input, args.map, args.output)
 
 

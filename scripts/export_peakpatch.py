@@ -12,9 +12,6 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.halos.catalogue import read_catalogue
-from limelight.halos.formation import formation_redshift
-from limelight.halos.formats.peakpatch import write_peakpatch_npz
 
 
 def main() -> None:
@@ -22,6 +19,10 @@ def main() -> None:
     parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to read")
     parser.add_output("--output", help=".npz file to write")
     args = parser.parse_args()
+    from limelight.halos.catalogue import read_catalogue
+    from limelight.halos.formation import formation_redshift
+    from limelight.halos.formats.peakpatch import write_peakpatch_npz
+
     if args.output.suffix != ".npz":
         raise problem(args.output, f"ending '{args.output.suffix}'", ".npz", "name the output so")
     halos = read_catalogue(args.lightcone)

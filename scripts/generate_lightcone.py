@@ -14,12 +14,6 @@ from pathlib import Path
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.halos.catalogue import write_catalogue
-from limelight.halos.generator import generate_lightcone
-from limelight.probes.line_intensity.settings import lightcone_settings
-from limelight.seeds import torch_seed
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -29,6 +23,13 @@ def main() -> None:
     parser.add_output("--output", help="light-cone file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    from limelight.files import provenance
+    from limelight.halos.catalogue import write_catalogue
+    from limelight.halos.generator import generate_lightcone
+    from limelight.probes.line_intensity.settings import lightcone_settings
+    from limelight.seeds import torch_seed
+    from limelight.study.config import load_study
+
     if args.lightcone < 0:
         raise problem("--lightcone", f"{args.lightcone}", "a number from 0 up", "choose another")
     start = time.monotonic()

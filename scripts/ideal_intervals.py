@@ -10,15 +10,8 @@ example: python scripts/ideal_intervals.py --config config/money.yaml --line-mod
 import sys
 from pathlib import Path
 
-from limelight.ancestry import check_data, check_file
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.inference.intervals import write_intervals
-from limelight.probes.line_intensity.money import ideal_intervals
-from limelight.probes.line_intensity.settings import shard_settings
-from limelight.study.config import load_study
 
 MAPS, DRAWS = 64, 79
 
@@ -33,6 +26,14 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws of the scatter per map (default: {DRAWS})")
     parser.add_output("--output", metavar="I.h5", help="intervals file to write")
     args = parser.parse_args()
+    from limelight.ancestry import check_data, check_file
+    from limelight.data.shard import read_shards
+    from limelight.files import provenance
+    from limelight.inference.intervals import write_intervals
+    from limelight.probes.line_intensity.money import ideal_intervals
+    from limelight.probes.line_intensity.settings import shard_settings
+    from limelight.study.config import load_study
+
     study = load_study(args.config)
     if args.line_model not in study.line_models:
         known = ", ".join(study.line_models)

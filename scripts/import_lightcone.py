@@ -13,11 +13,6 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.files import provenance
-from limelight.halos.catalogue import write_catalogue
-from limelight.halos.foreign import import_lightcone
-from limelight.probes.line_intensity.settings import lightcone_settings
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -26,6 +21,12 @@ def main() -> None:
     parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone")
     parser.add_output("--output", help="light-cone file to write")
     args = parser.parse_args()
+    from limelight.files import provenance
+    from limelight.halos.catalogue import write_catalogue
+    from limelight.halos.foreign import import_lightcone
+    from limelight.probes.line_intensity.settings import lightcone_settings
+    from limelight.study.config import load_study
+
     start = time.monotonic()
     study = load_study(args.config)
     settings = lightcone_settings(study)

@@ -7,9 +7,7 @@ example: python scripts/list_provenance.py --output provenance.html results/demo
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.describe import provenance_table
 from limelight.errors import plain_errors
-from limelight.files import write_text
 
 
 def main() -> None:
@@ -20,6 +18,9 @@ def main() -> None:
     parser.add_output("--output", help="HTML page to write")
     parser.add_argument("--title", default="What made the files of this study", help="heading of the page")
     args = parser.parse_args()
+    from limelight.describe import provenance_table
+    from limelight.files import write_text
+
     write_text(args.output, provenance_table(args.files, args.title))
 
 

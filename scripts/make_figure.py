@@ -10,15 +10,7 @@ import sys
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.describe import provenance_of
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.audit_file import read_audit
-from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.evaluation.layers_file import read_layers
-from limelight.figures import draw_figure
-from limelight.saliency.saliency_file import read_saliency
-
-READERS = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers, "saliency": read_saliency}
 
 
 def main() -> None:
@@ -28,17 +20,25 @@ def main() -> None:
     parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
     parser.add_output("--output", metavar="F.pdf", help="the PDF; a PNG is written beside it", beside=(".png",))
     args = parser.parse_args()
-    from limelight.figures.style import save  # matplotlib: `--help` does without
+    from limelight.figures import draw_figure
+    from limelight.figures.style import save
 
     save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
     print(f"{args.output} and .png: {args.figure} of {len(args.files)} files", file=sys.stderr)
 
 
 def _read(path: Path) -> object:
+    from limelight.describe import provenance_of
+    from limelight.evaluation.audit_file import read_audit
+    from limelight.evaluation.evaluation_file import read_evaluation
+    from limelight.evaluation.layers_file import read_layers
+    from limelight.saliency.saliency_file import read_saliency
+
+    readers = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers, "saliency": read_saliency}
     kind = provenance_of(path)["limelight_kind"]
-    if kind not in READERS:
-        raise problem(path, f"a file of kind '{kind}'", f"one of {', '.join(READERS)}", "choose another file")
-    return READERS[kind](path)
+    if kind not in readers:
+        raise problem(path, f"a file of kind '{kind}'", f"one of {', '.join(readers)}", "choose another file")
+    return readers[kind](path)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,21 @@ example: python scripts/make_halo_reference.py --reference independent
 import sys
 
 from limelight.arguments import Arguments
-from limelight.cosmology import Cosmology
-from limelight.errors import plain_errors
-from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference
-from limelight.halos.validation import clustering_statistics
-from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh
+from limelight.errors import plain_errors, problem
 
 
 def main() -> None:
     parser = Arguments(__doc__)
-    parser.add_argument("--reference", choices=list(REFERENCES), required=True, help="which of the two runs")
+    parser.add_argument("--reference", metavar="fitted|independent", required=True, help="which of the two runs")
     parser.add_output("--output", required=False, help="CSV to write (default: its place in resources/)")
     args = parser.parse_args()
+    from limelight.cosmology import Cosmology
+    from limelight.halos.reference import REDSHIFT, REFERENCES, write_reference
+    from limelight.halos.validation import clustering_statistics
+    from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh
+
+    if args.reference not in REFERENCES:
+        raise problem("--reference", f"'{args.reference}'", f"one of {', '.join(REFERENCES)}", "choose one")
     run = REFERENCES[args.reference]
     position, velocity, _ = run_particle_mesh(run.side_mpc, run.particles, REDSHIFT, Cosmology(), run.seed)
     centre, _, members = friends_of_friends(position, velocity, run.side_mpc)

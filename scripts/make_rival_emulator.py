@@ -9,16 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.probes.line_intensity.rival.emulator import write_emulator
-from limelight.probes.line_intensity.rival.stage import emulator_stage
-from limelight.probes.line_intensity.settings import emulator_settings
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -30,6 +22,15 @@ def main() -> None:
     )
     parser.add_output("--output", metavar="E.h5", help="emulator file to write")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_file
+    from limelight.files import provenance
+    from limelight.probes.line_intensity.rival.emulator import write_emulator
+    from limelight.probes.line_intensity.rival.stage import emulator_stage
+    from limelight.probes.line_intensity.settings import emulator_settings
+    from limelight.study.config import load_study
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.rival not in study.rival:

@@ -11,18 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.files import attribute, provenance, read_hdf5
-from limelight.halos.catalogue import KIND, read_catalogue
-from limelight.halos.subfields import write_subfields
-from limelight.probes.line_intensity.settings import subfield_settings
-from limelight.study.config import load_study
 
 
 def lightcone_number(path: Path) -> int:
     """Which light-cone a file holds: its attribute `lightcone`, or else the number it is named by."""
+    from limelight.files import attribute, read_hdf5
+    from limelight.halos.catalogue import KIND
+
     with read_hdf5(path, KIND) as file:
         if "lightcone" in file.attrs:
             return int(attribute(file, "lightcone"))
@@ -37,6 +34,13 @@ def main() -> None:
     parser.add_argument("--lightcone", type=Path, required=True, help="light-cone file to cut")
     parser.add_output("--output", help="subfields file to write")
     args = parser.parse_args()
+    from limelight.ancestry import check_file
+    from limelight.files import provenance
+    from limelight.halos.catalogue import read_catalogue
+    from limelight.halos.subfields import write_subfields
+    from limelight.probes.line_intensity.settings import subfield_settings
+    from limelight.study.config import load_study
+
     start = time.monotonic()
     settings = subfield_settings(load_study(args.config))
     number = lightcone_number(args.lightcone)

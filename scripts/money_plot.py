@@ -10,12 +10,6 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.figures.style import save
-from limelight.files import write_csv
-from limelight.inference.intervals import read_intervals
-from limelight.probes.line_intensity.figures.money import money_figure
-from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
 
 
 def main() -> None:
@@ -26,6 +20,13 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="of the networks")
     parser.add_output("--output", metavar="T.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.evaluation.evaluation_file import read_evaluation
+    from limelight.figures.style import save
+    from limelight.files import write_csv
+    from limelight.inference.intervals import read_intervals
+    from limelight.probes.line_intensity.figures.money import money_figure
+    from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
+
     evaluations = [read_evaluation(path) for path in args.evaluation]
     results = [point_intervals(e) for e in evaluations]
     results += [without_draws(read_intervals(path)) for path in args.intervals]

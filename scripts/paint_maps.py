@@ -8,16 +8,8 @@ example: python scripts/paint_maps.py --config config/demo.yaml --line-model li1
 
 from pathlib import Path
 
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.halos.subfields import read_subfield_halos, read_subfields
-from limelight.probes.line_intensity.maps.files import write_maps
-from limelight.probes.line_intensity.maps.paint import paint_subfields
-from limelight.probes.line_intensity.settings import map_settings
-from limelight.progress import progress
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -27,6 +19,15 @@ def main() -> None:
     parser.add_argument("--subfields", type=Path, required=True, help="subfields file to paint")
     parser.add_output("--output", help="maps file to write")
     args = parser.parse_args()
+    from limelight.ancestry import check_file
+    from limelight.files import provenance
+    from limelight.halos.subfields import read_subfield_halos, read_subfields
+    from limelight.probes.line_intensity.maps.files import write_maps
+    from limelight.probes.line_intensity.maps.paint import paint_subfields
+    from limelight.probes.line_intensity.settings import map_settings
+    from limelight.progress import progress
+    from limelight.study.config import load_study
+
     study = load_study(args.config)
     name, known = args.line_model, study.line_models
     if name not in known:

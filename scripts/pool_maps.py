@@ -7,15 +7,8 @@ example: python scripts/pool_maps.py --config config/demo.yaml --maps maps/3.h5 
 import functools
 from pathlib import Path
 
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.files import attribute, provenance
-from limelight.probes.line_intensity.maps.files import open_maps
-from limelight.probes.line_intensity.settings import shard_settings
-from limelight.probes.line_intensity.shards import pool_maps
-from limelight.progress import progress
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -24,6 +17,14 @@ def main() -> None:
     parser.add_argument("--maps", type=Path, required=True, help="maps file to pool")
     parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
+    from limelight.ancestry import check_file
+    from limelight.files import attribute, provenance
+    from limelight.probes.line_intensity.maps.files import open_maps
+    from limelight.probes.line_intensity.settings import shard_settings
+    from limelight.probes.line_intensity.shards import pool_maps
+    from limelight.progress import progress
+    from limelight.study.config import load_study
+
     study = load_study(args.config)
     with open_maps(args.maps) as (file, _):
         name, lightcone = attribute(file, "line_model")["name"], attribute(file, "lightcone")

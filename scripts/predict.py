@@ -27,34 +27,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.audit import warning
-from limelight.evaluation.audit_file import read_audit
-from limelight.figures.style import save
-from limelight.files import write_csv
-from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
-from limelight.inference.posteriors.posterior import load_posterior
-from limelight.probes.line_intensity.apply import (
-    COLUMNS,
-    QUANTILE_COLUMNS,
-    bins_outside_training,
-    in_lines,
-    luminosity_function,
-    posterior_table,
-    prepare_cube,
-    trained,
-)
-from limelight.probes.line_intensity.doubts import doubts
-from limelight.probes.line_intensity.figures.predictions import posterior_figure, prediction
-from limelight.probes.line_intensity.maps.fits import read_cube
-from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
-from limelight.probes.line_intensity.maps.regrid import regrid
-from limelight.training import load_model
-from limelight.training.checkpoint import load_torch
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
 
@@ -75,6 +56,17 @@ def main() -> None:
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
     parser.add_output("--output", metavar="LF.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.evaluation.audit import warning
+    from limelight.evaluation.audit_file import read_audit
+    from limelight.figures.style import save
+    from limelight.files import write_csv
+    from limelight.probes.line_intensity.apply import (
+        bins_outside_training,
+        luminosity_function,
+    )
+    from limelight.probes.line_intensity.figures.predictions import prediction
+    from limelight.training import load_model
+
     if args.posterior:
         predict_posterior(args)
         return
@@ -97,8 +89,14 @@ def main() -> None:
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
-def prepared_cube(args: argparse.Namespace, info: dict) -> np.ndarray:
+def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
     """The cube as the network is to see it (x, y, f); what was done to it, and what is off about it, on stderr."""
+    from limelight.probes.line_intensity.apply import prepare_cube, trained
+    from limelight.probes.line_intensity.doubts import doubts
+    from limelight.probes.line_intensity.maps.fits import read_cube
+    from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
+    from limelight.probes.line_intensity.maps.regrid import regrid
+
     notes = []
     if args.reproject and not is_fits(args.cube):
         raise problem("--reproject", f"{args.cube}, which is no FITS", "a FITS cube", "leave it out")
@@ -121,6 +119,14 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> np.ndarray:
 
 def predict_posterior(args: argparse.Namespace) -> None:
     """The answer with intervals: printed, as a table, and as a figure."""
+    from limelight.figures.style import save
+    from limelight.files import write_csv
+    from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
+    from limelight.inference.posteriors.posterior import load_posterior
+    from limelight.probes.line_intensity.apply import in_lines, posterior_table
+    from limelight.probes.line_intensity.figures.predictions import posterior_figure
+    from limelight.training.checkpoint import load_torch
+
     if args.audit:
         raise problem("--audit", "an audit beside a posterior", "one beside --network", "leave it out")
     if load_torch(args.posterior, "posterior")["kind"] == "npe":

@@ -16,8 +16,6 @@ from pathlib import Path
 from limelight import __version__
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.probes.cmb_lensing.apply import CONVENTIONS, check_map, read_qu, reconstruct, write_maps
-from limelight.training import load_model
 
 NOISE_TOLERANCE = 0.2
 
@@ -28,10 +26,13 @@ def main() -> None:
     parser.add_argument("--map", type=Path, required=True, metavar="QU.fits", help="the map to read")
     parser.add_argument("--noise", type=float, required=True, metavar="σ_P", help="of the map, µK arcmin in Q and in U")
     parser.add_argument(
-        "--convention", choices=CONVENTIONS, default="", help="of the sign of U, where no header says it"
+        "--convention", choices=("COSMO", "IAU"), default="", help="of the sign of U, where no header says it"
     )
     parser.add_output("--output", metavar="K.fits", help="maps to write")
     args = parser.parse_args()
+    from limelight.probes.cmb_lensing.apply import check_map, read_qu, reconstruct, write_maps
+    from limelight.training import load_model
+
     module, info = load_model(args.network)
     maps, header = read_qu(args.map, args.convention)
     check_map(maps, header, info, args.map)

@@ -9,18 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.estimates import check_rows, estimates, write_estimates
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.settings import estimates_settings
 
 
 def main() -> None:
@@ -31,6 +22,16 @@ def main() -> None:
     parser.add_output("--output", metavar="S.h5", help="estimates file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data
+    from limelight.data.shard import read_shards
+    from limelight.evaluation.estimates import check_rows, estimates, write_estimates
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.settings import estimates_settings
+
     start = time.monotonic()
     study = load_study(args.config)
     known = [name for name, test in study.tests.items() if test.beside]

@@ -11,19 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.inference.intervals import write_intervals
-from limelight.probes.line_intensity.rival.emulator import read_emulator
-from limelight.probes.line_intensity.rival.stage import rival_intervals
-from limelight.probes.line_intensity.selection import rival_tests
-from limelight.probes.line_intensity.settings import rival_settings
-from limelight.study.config import load_study
 
 LARGE_ERROR = 0.5  # σ, in the median
 
@@ -43,6 +32,18 @@ def main() -> None:
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
     parser.add_output("--output", metavar="R.h5", help="intervals file to write")
     args = parser.parse_args()
+    import numpy as np
+    import torch
+
+    from limelight.ancestry import check_file
+    from limelight.files import provenance
+    from limelight.inference.intervals import write_intervals
+    from limelight.probes.line_intensity.rival.emulator import read_emulator
+    from limelight.probes.line_intensity.rival.stage import rival_intervals
+    from limelight.probes.line_intensity.selection import rival_tests
+    from limelight.probes.line_intensity.settings import rival_settings
+    from limelight.study.config import load_study
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.rival not in study.rival:

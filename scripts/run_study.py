@@ -16,21 +16,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from limelight.arguments import Arguments
-from limelight.describe import MIXED, provenance_of
 from limelight.errors import LimelightError, plain_errors, problem
-from limelight.evaluation.audit import in_words as audit_in_words
-from limelight.evaluation.audit_file import read_audit
-from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.evaluation.metrics import in_words
-from limelight.files import library_versions
-from limelight.probe import load_probe
-from limelight.running import at_work
-from limelight.study.config import load_study
-from limelight.study.sections import Study
-from limelight.study.selection import audited_networks, suitable_tests
+
+if TYPE_CHECKING:
+    from limelight.study.sections import Study
+
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPARED = "200MB"  # inputs up to this size are compared by content when they are newer than what was made from them
@@ -42,6 +35,8 @@ def main() -> None:
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
     parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")
     args = parser.parse_args()
+    from limelight.study.config import load_study
+
     configfile = args.configfile.resolve()
     study = load_study(configfile)
     results = ROOT / "results" / study.study
@@ -78,6 +73,8 @@ def only_run() -> Iterator[TextIO]:
 
     Snakemake inherits the open lock file. So when this process is killed the lock stays until its Snakemake ends, too.
     """
+    from limelight.running import at_work
+
     with open(ROOT / "results" / ".running", "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,8 +117,15 @@ def follow(command: list[str], lock: TextIO) -> int:
     return status
 
 
-def verdicts(study: Study, results: Path) -> list[str]:
+def verdicts(study: "Study", results: Path) -> list[str]:
     """What the evaluation files say of every network under every test, and the audits."""
+    from limelight.evaluation.audit import in_words as audit_in_words
+    from limelight.evaluation.audit_file import read_audit
+    from limelight.evaluation.evaluation_file import read_evaluation
+    from limelight.evaluation.metrics import in_words
+    from limelight.probe import load_probe
+    from limelight.study.selection import audited_networks, suitable_tests
+
     probe = load_probe(study.probe)
     lines = [f"  tests{probe.wanted}"]
     for network in study.networks:
@@ -133,8 +137,12 @@ def verdicts(study: Study, results: Path) -> list[str]:
     return lines + other_libraries(study, results)
 
 
-def other_libraries(study: Study, results: Path) -> list[str]:
+def other_libraries(study: "Study", results: Path) -> list[str]:
     """A line where evaluations were made with other libraries than are installed now: nothing reruns for that."""
+    from limelight.describe import MIXED, provenance_of
+    from limelight.files import library_versions
+    from limelight.study.selection import suitable_tests
+
     pairs = [(network, test) for network in study.networks for test in suitable_tests(study, network)]
     found = [provenance_of(results / "evaluation" / network / f"{test}.h5")["libraries"] for network, test in pairs]
     old = [libraries for libraries in found if libraries != library_versions()]

@@ -12,22 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.inference.intervals import write_intervals
-from limelight.inference.posterior_intervals import posterior_intervals
-from limelight.inference.posteriors.posterior import load_posterior
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.selection import trained_posterior
-from limelight.study.settings import intervals_settings
 
 
 def main() -> None:
@@ -49,6 +36,20 @@ def main() -> None:
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import numpy as np
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.files import provenance
+    from limelight.inference.intervals import write_intervals
+    from limelight.inference.posterior_intervals import posterior_intervals
+    from limelight.inference.posteriors.posterior import load_posterior
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.selection import trained_posterior
+    from limelight.study.settings import intervals_settings
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.test not in study.tests:

@@ -10,19 +10,8 @@ example: python scripts/show_layers.py --config config/demo.yaml --test no_noise
 import sys
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.layers import layers_of
-from limelight.evaluation.layers_file import write_layers
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.settings import evaluation_settings
-from limelight.training import load_model
 
 
 def main() -> None:
@@ -34,6 +23,18 @@ def main() -> None:
     parser.add_argument("--row", type=int, default=0, help="which of its rows (default: 0)")
     parser.add_output("--output", metavar="L.h5", help="layers file to write")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.evaluation.layers import layers_of
+    from limelight.evaluation.layers_file import write_layers
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.settings import evaluation_settings
+    from limelight.training import load_model
+
     study = load_study(args.config)
     if args.test not in study.tests:
         raise problem("--test", f"'{args.test}'", f"one of {', '.join(study.tests)}", "choose one")

@@ -11,12 +11,7 @@ import time
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.data.shard import write_shard
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.probe import load_probe
-from limelight.section import plain
-from limelight.study.config import load_study
 
 
 def main() -> None:
@@ -26,6 +21,12 @@ def main() -> None:
     parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
     parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
+    from limelight.data.shard import write_shard
+    from limelight.files import provenance
+    from limelight.probe import load_probe
+    from limelight.section import plain
+    from limelight.study.config import load_study
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.dataset not in study.datasets:

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.evaluation.evaluation_file import read_evaluation
-from limelight.evaluation.summary import summary_csv
-from limelight.files import write_text
 
 
 def main() -> None:
@@ -19,6 +16,10 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
     parser.add_output("--output", metavar="S.csv", help="the table to write")
     args = parser.parse_args()
+    from limelight.evaluation.evaluation_file import read_evaluation
+    from limelight.evaluation.summary import summary_csv
+    from limelight.files import write_text
+
     table = summary_csv(read_evaluation(path) for path in args.evaluation)
     write_text(args.output, table)
     rows = table.count("\n") - 1

@@ -5,26 +5,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance, write_text
-from limelight.probe import load_probe
-from limelight.study.code import network_code
-from limelight.study.config import load_study
-from limelight.study.selection import header_of, trained_networks
-from limelight.study.settings import network_settings
-from limelight.training.checkpoint import load_model, save_model
-from limelight.training.checks import check_shards
-from limelight.training.distributed import Lost, Team, join
-from limelight.training.launch import LOST, STOPPED, follow_launcher, launch
-from limelight.training.loop import history_csv, train
-from limelight.training.signals import Stopped
+
+if TYPE_CHECKING:
+    from limelight.training.distributed import Team
+
 
 EXAMPLE = """example:
   python scripts/train_network.py --config config/demo.yaml --name limelight \\
@@ -60,6 +49,13 @@ def main() -> None:
     )
     with plain_errors():
         args = parser.parse_args()
+        import torch
+
+        from limelight.study.config import load_study
+        from limelight.study.selection import trained_networks
+        from limelight.training.distributed import Lost, join
+        from limelight.training.launch import LOST, follow_launcher, launch
+
         study = load_study(args.config)
         networks = trained_networks(study)
         if args.name not in networks:
@@ -86,8 +82,23 @@ def main() -> None:
             sys.exit(LOST)
 
 
-def work(args: argparse.Namespace, study, network, device: str, team: Team) -> None:
+def work(args: argparse.Namespace, study, network, device: str, team: "Team") -> None:
     """What each process does: read, train, and, the first of them, write."""
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.files import provenance, write_text
+    from limelight.probe import load_probe
+    from limelight.study.code import network_code
+    from limelight.study.selection import header_of
+    from limelight.study.settings import network_settings
+    from limelight.training.checkpoint import load_model, save_model
+    from limelight.training.checks import check_shards
+    from limelight.training.launch import STOPPED
+    from limelight.training.loop import history_csv, train
+    from limelight.training.signals import Stopped
+
     settings, probe = network_settings(study, args.name), load_probe(study.probe)
     training, validation = read_shards(args.train), read_shards(args.validation)
     expected = header_of(study, network.datasets[0])

@@ -13,22 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data, check_made_from
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance
-from limelight.inference.posteriors.learn import train_posterior
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.selection import header_of
-from limelight.study.settings import posterior_settings
-from limelight.training import load_model
-from limelight.training.checkpoint import save_model
-from limelight.training.checks import check_shards
 
 
 def main() -> None:
@@ -53,6 +40,20 @@ def main() -> None:
     parser.add_output("--output", metavar="posterior.pt", help="posterior file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data, check_made_from
+    from limelight.data.shard import read_shards
+    from limelight.files import provenance
+    from limelight.inference.posteriors.learn import train_posterior
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.selection import header_of
+    from limelight.study.settings import posterior_settings
+    from limelight.training import load_model
+    from limelight.training.checkpoint import save_model
+    from limelight.training.checks import check_shards
+
     start = time.monotonic()
     study = load_study(args.config)
     if args.name not in study.posteriors:

@@ -1,7 +1,10 @@
 """Command lines: an output is never an input, by whatever name, in any script."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,23 @@ def test_every_script_parses_so(script: Path):
         metavar = re.search(r'metavar="([^"]*)"', one)
         if metavar and re.search(r"\.(h5|pt|csv|pdf|fits|yaml)$|FILE|DIR|FOLDER", metavar[1]):
             assert "type=Path" in one, one
+
+
+SLOW = ["torch", "sbi", "matplotlib", "scipy", "astropy", "pandas", "snakemake"]
+HELP = f"""
+import contextlib, io, json, runpy, sys
+found = {{}}
+for script in sys.argv[1:]:
+    sys.argv = [script, "--help"]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+        runpy.run_path(script, run_name="__main__")
+    found[script] = [said.getvalue()[:6], *(name for name in {SLOW} if name in sys.modules)]
+print(json.dumps(found))
+"""
+
+
+def test_help_of_every_script_imports_nothing_that_takes_seconds():
+    command = [sys.executable, "-c", HELP, *map(str, SCRIPTS)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == {str(script): ["usage:"] for script in SCRIPTS}

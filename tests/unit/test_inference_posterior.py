@@ -27,7 +27,8 @@ from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.inference.posteriors.recalibrate import factors
 from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, whole_counts
 from limelight.networks import REGISTRY, build
-from limelight.probes.line_intensity.apply import COLUMNS, QUANTILE_COLUMNS, in_lines, posterior_table
+from limelight.probes.line_intensity.apply import in_lines, posterior_table
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.shards import line_header

@@ -13,11 +13,19 @@ from pathlib import Path
 import pytest
 
 from limelight import __version__
-from limelight.errors import EXTRAS
+from limelight.__main__ import listing, script_of
+from limelight.codehash import code_hash
+from limelight.errors import EXTRAS, LimelightError
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGE_OF = {"yaml": "pyyaml", "PIL": "pillow", "pydantic_core": "pydantic"}  # module: package, where the names differ
+OF_A_CHECKOUT = {
+    "run_study",
+    "estimate",
+    "config_reference",
+    "make_halo_reference",
+}  # scripts that need its other files
 CODE = sorted((ROOT / "limelight").rglob("*.py"))
 
 
@@ -37,7 +45,8 @@ def test_the_wheel_holds_the_package_with_its_tables(wheel: Path) -> None:
         (metadata,) = (file.read(name).decode() for name in file.namelist() if name.endswith("/METADATA"))
     expected = {str(path.relative_to(ROOT)) for path in CODE}
     tables = [path for path in (ROOT / "resources").rglob("*") if path.is_file()]
-    expected |= {f"limelight/{path.relative_to(ROOT)}" for path in tables}
+    scripts = [path for path in (ROOT / "scripts").glob("*.py") if path.stem not in OF_A_CHECKOUT]
+    expected |= {f"limelight/{path.relative_to(ROOT)}" for path in [*tables, *scripts]}
     assert names == expected
     assert f"\nVersion: {__version__}\n" in metadata
 
@@ -57,6 +66,43 @@ print(limelight.__file__, FOLDER, load_study("mine.yaml").study)
     assert run.returncode == 0, run.stderr
     site = tmp_path / "site" / "limelight"
     assert run.stdout.split() == [str(site / "__init__.py"), str(site / "resources"), "demo"]
+
+
+def test_the_installed_command_lists_the_stages_and_runs_them(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+        (entry,) = (file.read(name).decode() for name in file.namelist() if name.endswith("/entry_points.txt"))
+    assert "limelight = limelight.__main__:main" in entry
+    (tmp_path / "site" / "scripts").mkdir()
+    (tmp_path / "site" / "scripts" / "stranger.py").write_text('"""Of another package."""')
+
+    def limelight(*words: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "limelight", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    listed = limelight("--help").stdout
+    names = {path.stem for path in (ROOT / "scripts").glob("*.py")} - OF_A_CHECKOUT
+    assert set(re.findall(r"^  (\w+) +\S", listed, re.MULTILINE)) == names
+    assert limelight("--version").stdout.split() == ["limelight", __version__]
+    (tmp_path / "mine.yaml").write_text((ROOT / "config" / "gaussian_field.yaml").read_text())
+    made = limelight(
+        *["simulate-shard", "--config", "mine.yaml", "--dataset", "fields", "--realisation", "0", "--output", "0.h5"]
+    )
+    assert made.returncode == 0, made.stderr
+    assert "shard" in limelight("describe", "0.h5").stdout
+    there = "from limelight.codehash import code_hash; print(code_hash('scripts/simulate_shard.py'))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    run = subprocess.run([sys.executable, "-c", there], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == code_hash("scripts/simulate_shard.py")
+
+
+def test_the_command_of_a_checkout_lists_every_script_and_names_the_nearest_of_a_wrong_name() -> None:
+    listed = set(re.findall(r"^  (\w+) +\S", listing(), re.MULTILINE))
+    assert listed == {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert script_of("paint-maps") == ROOT / "scripts" / "paint_maps.py"
+    with pytest.raises(LimelightError, match="found 'predikt'; expected the name of a stage; try: limelight predict"):
+        script_of("predikt")
 
 
 def imported(nodes: list[ast.stmt]) -> Iterator[str]:

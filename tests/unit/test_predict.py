@@ -21,12 +21,12 @@ from limelight.errors import LimelightError
 from limelight.files import provenance, write_csv, write_hdf5
 from limelight.networks import build
 from limelight.probes.line_intensity.apply import (
-    COLUMNS,
     bins_outside_training,
     luminosity_function,
     prepare_cube,
     trained,
 )
+from limelight.probes.line_intensity.columns import COLUMNS
 from limelight.probes.line_intensity.maps.cube import cube_of
 from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid

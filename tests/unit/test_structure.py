@@ -26,6 +26,7 @@ FLOORS = (
         "arguments",
         "ancestry",
         "running",
+        "__main__",
     },
     {"matter"},
     {"halos"},

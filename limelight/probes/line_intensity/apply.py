@@ -17,6 +17,7 @@ from limelight.inference.intervals import quantiles_of
 from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.labels import quantity
 from limelight.probes.line_intensity.maps.cube import Cube, judge_beam, pool_as_trained, whole
@@ -28,16 +29,6 @@ from limelight.probes.line_intensity.targets import LuminosityTarget
 from limelight.training.losses import decoded_outputs
 
 TOLERANCE = 1e-3  # of lengths and frequencies: less than half a fine voxel at one end of 256
-COLUMNS = {
-    "log10_lum_lower": "lower edge of the bin, log10 Lsun",
-    "log10_lum_upper": "upper edge of the bin, log10 Lsun",
-    "luminosity_lsun": "middle of the bin in log, Lsun",
-    "dn": "sources in the bin",
-    "n_above": "sources above the lower edge; up to the last upper edge unless N(>L) itself was predicted",
-    "phi": "dN/dL per volume, Lsun^-1 Mpc^-3",
-    "l_phi": "L dN/dL per volume, Mpc^-3",
-    "volume_mpc3": "comoving volume of the cube, Mpc^3",
-}
 
 
 @dataclass(frozen=True)
@@ -136,12 +127,6 @@ def _table(dn: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: 
     return dict(zip(COLUMNS, [*values, np.full(len(dn), volume_mpc3)], strict=True))
 
 
-QUANTILE_COLUMNS = {
-    "dn_q2.5": "sources in the bin: lower end of the 95 % interval",
-    "dn_q16": "lower end of the 68 % interval",
-    "dn_q84": "upper end of the 68 % interval",
-    "dn_q97.5": "upper end of the 95 % interval",
-}
 POSTERIOR_DRAWS = 1000
 
 
