@@ -104,7 +104,11 @@ class Lightcones(Section):
         )
     )
     catalogue: Catalogue = Catalogue()
-    field_deg: Number = Field(gt=0, le=60, description="Side of the square field on the tangent plane, degrees.")
+    field_deg: Number = Field(
+        gt=0,
+        le=60,
+        description="Side of the square field on the tangent plane, degrees; of generated light-cones at most 20.",
+    )
     mass_min_msun: Number = Field(2.5e10, ge=1.0e9, le=1.0e14, description="Mass floor, Msun.")
     mass_function: str = Field("tinker08", description="A spherical-overdensity (200m) mass function of colossus.")
     cell_mpc: Number = Field(2.5, ge=0.5, le=10, description="Cell of the density grid, Mpc.")

@@ -274,7 +274,7 @@ class Sweep(Section):
 class Comparison(Section):
     """One figure of several networks or tests: figures/comparisons/<name>.pdf."""
 
-    figure: str = Field(description="A registered figure (docs/architecture.md).")
+    figure: str = Field(description="A registered figure; an unknown name lists all that there are.")
     networks: SomeNames | None = Field(
         None, description="Networks, or sweeps, in the order shown; without it all networks."
     )

@@ -121,6 +121,10 @@ BAD = {
     "negative mass": (changed("lightcones", "mass_min_msun", -1), "at least"),
     "pooling does not divide": (changed("grid", "pool_pixels", 3), "divisor of 128"),
     "channels not divisible": (changed("grid", "pool_channels", 7), "divisor of 50"),
+    "wider than the generator makes": (
+        changed("lightcones", "field_deg", 30),
+        "lightcones.field_deg: found 30°; expected at most 20°",
+    ),
     "subfields stick out": (changed("subfields", "per_side", 3), "inside the light-cone"),
     "frequencies reversed": (changed("grid", "freq_min_ghz", 36.0), "freq_min_ghz < freq_max_ghz"),
     "blueshifted line": (changed("grid", "rest_freq_ghz", 30.0), "rest_freq_ghz"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from limelight.errors import LimelightError
+from limelight.halos.cone import MAX_FIELD_DEG
 from limelight.halos.massfunction import mass_definition
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, MapDataset
 from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
@@ -61,6 +62,9 @@ def _halos(study: LineStudy) -> Iterator[str]:
         yield fault(
             "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
         )
+    if cones.source == "generate" and cones.field_deg > MAX_FIELD_DEG:
+        expected = f"at most {MAX_FIELD_DEG:g}° of light-cones that limelight generates"
+        yield fault("lightcones.field_deg", f"{cones.field_deg:g}°", expected, "make narrower ones, or use catalogues")
     yield from _tried("lightcones.mass_function", mass_definition, cones.mass_function)
 
 

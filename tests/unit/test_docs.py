@@ -1,0 +1,101 @@
+"""What README and docs say of the repository is so: links lead somewhere, and what they name is there."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from limelight.files import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "resources/README.md",
+]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+TOPS = (
+    "scripts",
+    "limelight",
+    "config",
+    "docs",
+    "tests",
+    "benchmarks",
+    "workflow",
+    "resources",
+    "envs",
+    "slurm",
+    "tools",
+)
+PROBE = "limelight.probes.line_intensity"
+
+
+def without_blocks(page: Path) -> str:
+    """A page's text without its blocks of code, where names are a user's own."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def found(dotted: str) -> bool:
+    """Whether a dotted name is a module, or what one holds."""
+    parts = dotted.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[cut:]:
+            fields = getattr(thing, "__dataclass_fields__", {})
+            if not hasattr(thing, name) and name not in fields:
+                return False
+            thing = getattr(thing, name, None)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_and_paths_exist(page: Path):
+    text = without_blocks(page)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    lost = [link for link in links if link and not (page.parent / link).exists()]
+    named = re.findall(rf"`((?:{'|'.join(TOPS)})/[\w./-]+)`", text)
+    figures = re.compile(r"limelight/\w+\.(pdf|png)")  # of the network that is called so, below results/
+    lost += [path for path in named if not (ROOT / path).exists() and not figures.fullmatch(path)]
+    assert not lost
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_and_functions_that_pages_name_exist(page: Path):
+    named = set(re.findall(r"`(limelight(?:\.\w+)+)\b", without_blocks(page)))
+    assert not [name for name in named if not found(name)]
+
+
+def test_the_table_from_rules_to_functions_is_that_of_the_workflow():
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    rows = re.findall(r"^\| (\w+) \| `(\w+\.py)` \| (?:`([\w.]+)`|(.*?)) \|", ARCHITECTURE, re.MULTILINE)
+    assert len(rows) > 10
+    for rule, script, function, words in rows:
+        body = re.search(rf"^rule {rule}:\n(.*?)(?=^rule |\Z)", rules, re.MULTILINE | re.DOTALL)
+        assert body, rule
+        named = f"scripts/{script}" in body[1] or (rule == "lightcone" and "HALO_CODE" in body[1])
+        assert named, f"{rule} does not run {script}"
+        if function:
+            where = (
+                function.replace("line_intensity", PROBE) if "line_intensity" in function else f"limelight.{function}"
+            )
+            assert found(where), function
+            assert function.rpartition(".")[2] in (ROOT / "scripts" / script).read_text(encoding="utf-8")
+        else:
+            method = re.search(r"the probe's `(\w+)`", words)[1]
+            assert found(f"limelight.probe.Probe.{method}")
+
+
+def test_the_rooms_are_those_of_the_repository():
+    drawn = ARCHITECTURE.partition("## Rooms")[2].partition("## ")[0]
+    rules = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk") if "line_intensity" not in path.stem}
+    line = re.search(r"workflow/rules/ +one \.smk per phase: (.*?); common\.smk", drawn)[1]
+    assert set(line.split(", ")) | {"common"} == rules
+    rooms = {path.name for path in (ROOT / "limelight").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(re.findall(r"^ +(\w+)/ ", drawn, re.MULTILINE)) & rooms
+    modules = {path.stem for path in (ROOT / "limelight").glob("*.py")} - {"__init__"}
+    assert not [name for name in modules if not re.search(rf"\b{name}\b", drawn)]
