@@ -44,7 +44,7 @@ class Probe:
     figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     noise_unit: ClassVar[str] = ""
-    wanted: ClassVar[str] = ""  # the goal that `verdict` holds tests against, in words
+    wanted: ClassVar[str] = ""  # the goal that `in_columns` holds tests against, in words
 
     def code(self, *hooks: str) -> tuple[str, ...]:
         """Dotted strings of some of these methods, for limelight.codehash: a stage hashes those that it calls.
@@ -169,9 +169,12 @@ class Probe:
         """One line on an evaluation's totals; empty: the engine's own words."""
         return ""
 
-    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
-        """What to add to these words where a test has a goal (settings: those of the evaluation)."""
-        return ""
+    def in_columns(self, totals: Mapping[str, float], settings: Mapping) -> dict[str, str]:
+        """The same as a row of the table that closes a run, {heading: text}; empty: the engine's own columns.
+
+        settings: those of the evaluation, for tests that have a goal.
+        """
+        return {}
 
     def describe_test(self, evaluation_settings, presentation: Presentation) -> dict:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""

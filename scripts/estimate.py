@@ -44,14 +44,13 @@ def main() -> None:
     args = parser.parse_args()
     from limelight.study.config import load_study
     from limelight.study.cost import costs
+    from limelight.text_table import text_table
 
     study = load_study(args.config)
     count = jobs_of(args.config, args.target)
     rows = costs(study, count)
-    print(f"{'':14s}" + "".join(f"{heading:>11s}" for heading in COLUMNS))
-    for row in rows:
-        cells = (form.format(row[column]) for column, form in COLUMNS.values())
-        print(f"{row['stage']:14s}" + "".join(f"{cell:>11s}" for cell in cells))
+    cells = [{heading: form.format(row[column]) for heading, (column, form) in COLUMNS.items()} for row in rows]
+    print(text_table([{"stage": row["stage"]} | cell for row, cell in zip(rows, cells, strict=True)]))
     print(summary(study, rows, count, args.jobs))
 
 

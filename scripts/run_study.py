@@ -118,22 +118,27 @@ def follow(command: list[str], lock: TextIO) -> int:
 
 
 def verdicts(study: "Study", results: Path) -> list[str]:
-    """What the evaluation files say of every network under every test, and the audits."""
-    from limelight.evaluation.audit import in_words as audit_in_words
+    """What the evaluation files say of every network under every test, and the audits: tables, line by line."""
+    from limelight.evaluation.audit import in_columns as audit_in_columns
     from limelight.evaluation.audit_file import read_audit
     from limelight.evaluation.evaluation_file import read_evaluation
-    from limelight.evaluation.metrics import in_words
+    from limelight.evaluation.metrics import in_columns
     from limelight.probe import load_probe
     from limelight.study.selection import audited_networks, suitable_tests
+    from limelight.text_table import text_table
 
-    probe = load_probe(study.probe)
-    lines = [f"  tests{probe.wanted}"]
+    probe, rows = load_probe(study.probe), []
     for network in study.networks:
         for test in suitable_tests(study, network):
             found = read_evaluation(results / "evaluation" / network / f"{test}.h5")
-            words = probe.in_words(found.totals) or in_words(found.totals)
-            lines.append(f"    {network}, {test}: {words}{probe.verdict(found.totals, found.settings)}")
-    lines += [f"  {audit_in_words(read_audit(results / 'audit' / f'{name}.h5'))}" for name in audited_networks(study)]
+            columns = probe.in_columns(found.totals, found.settings) or in_columns(found.totals)
+            rows.append({"network": network, "test": test} | columns)
+    audits = [audit_in_columns(read_audit(results / "audit" / f"{name}.h5")) for name in audited_networks(study)]
+    lines = ["", *text_table(rows, "  ").splitlines()]
+    if probe.wanted:
+        lines.append(f"  ({probe.wanted})")
+    if audits:
+        lines += ["", *text_table(audits, "  ").splitlines()]
     return lines + other_libraries(study, results)
 
 

@@ -260,6 +260,12 @@ def in_words(result: Audit) -> str:
     return f"{words}: {'cleared' if share[READS] == judged else 'cleared where it reads, and there alone'}"
 
 
+def in_columns(result: Audit) -> dict[str, str]:
+    """The same as a row of a table: {heading: text}."""
+    counted = {name: str(int(np.sum(result.verdict == name))) for name in VERDICTS}
+    return {"audit of": result.network, **counted, "verdict": in_words(result).rpartition(": ")[2]}
+
+
 def condemned(result: Audit) -> list[str]:
     """The outputs whose verdict is `remembers`: names, or ranges of the axis with adjacent bins joined."""
     axis, wrong = result.axis, np.flatnonzero(result.verdict == REMEMBERS)

@@ -156,3 +156,11 @@ def in_words(totals: Mapping[str, float]) -> str:
         return f"{totals['accuracy']:.1%} of {totals['n_rows']:.0f} rows right, {totals['accuracy_by_chance']:.1%} by chance"
     words = f"mse {totals['mse_target']:.3g}, {totals['gain_target']:.3g} times below that of the training mean"
     return words + (f", correlation {totals['correlation']:.3f}" if "correlation" in totals else "")
+
+
+def in_columns(totals: Mapping[str, float]) -> dict[str, str]:
+    """The same as a row of a table: {heading: text}."""
+    if "accuracy" in totals:
+        return {"right": f"{totals['accuracy']:.1%}", "by chance": f"{totals['accuracy_by_chance']:.1%}"}
+    row = {"mse": f"{totals['mse_target']:.3g}", "below the training mean": f"{totals['gain_target']:.3g} ×"}
+    return row | ({"correlation": f"{totals['correlation']:.3f}"} if "correlation" in totals else {})

@@ -137,8 +137,10 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     truth, draws = (calibration.spread_out(x, rng) for x in (result.truth, result.samples))
     prior = calibration.spread_out(-np.diff(data[0].y["n_above"][:, :11], axis=1), rng)
     assert calibration.information_gain(draws, truth, prior)[:, :6].mean() > 0.25
-    share = calibration.coverage(calibration.ranks(draws, truth), 0.95)[0]
-    assert 0.8 < share.mean() <= 1
+    ranks = calibration.ranks(draws, truth)
+    narrow, wide = (calibration.coverage(ranks, level)[0].mean() for level in (0.68, 0.95))
+    assert 0.6 < narrow < 0.9  # of 40 maps at one level; heads this small say rather too little than too much
+    assert 0.9 < wide < 0.995
     assert (result.extra["predictive_p"][:, 7] == 1).all(), "the least value of each of these maps is 0"
     write_intervals(tmp_path / "i.h5", result, {"seed": 7})
     assert result.extra["p_value"].min() > 0
@@ -157,12 +159,20 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
     assert torch.equal(together, draw_answers(load_posterior(tmp_path / "b.pt"), seen, 50, 7, "x")[0])
 
 
-def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data):
+def test_fine_tuning_moves_the_trunk_and_lowers_the_loss(network, data, monkeypatch):
     trunk, info = load_model(network)
-    before = copy.deepcopy(trunk.state_dict())
+    before, untuned = copy.deepcopy(trunk.state_dict()), []
+
+    def watched(module, loss, held_out, rows, options, seed, name):
+        if "fine tuning" in name:
+            untuned.append(held_out())
+        return fit(module, loss, held_out, rows, options, seed, name)
+
+    monkeypatch.setattr(learn, "fit", watched)
     content, history = train_posterior(wanted("mdn", fine_tune=3), PROBE, trunk, info, data[0], data[1])
     assert any(not torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
-    assert np.isfinite([row["validation_loss"] for row in history]).all()
+    assert [row["epoch"] for row in history[-3:]] == [1, 2, 3]
+    assert min(row["validation_loss"] for row in history[-3:]) < untuned[0]
 
 
 def test_fine_tuning_that_does_harm_is_undone(network, data, monkeypatch):

@@ -10,6 +10,7 @@ from limelight.evaluation import metrics
 from limelight.evaluation.metrics import Judged
 from limelight.probes.line_intensity import metrics as line
 from limelight.probes.line_intensity.targets import LuminosityTarget
+from limelight.text_table import text_table
 
 
 def planted(bias: float, sigma: float, n: int = 4001) -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +120,31 @@ def test_a_network_reads_the_map_when_both_gain_and_spread_say_so():
         totals(40.0, 0.9)
     )
     assert "no bin holds 100 sources" in line.in_words(totals(40.0, float("nan")))
+
+
+def test_the_rows_of_a_table_say_whether_the_goal_is_reached():
+    def row(spread: float, sigma: float, foregrounds: str = "none") -> dict[str, str]:
+        totals = {"mse_dex": 0.00479, "gain_dex": 71.2, "lowest_spread_ratio_100": spread}
+        return line.in_columns(totals, {"noise_sigma_uk": [0, sigma], "foregrounds": foregrounds})
+
+    assert row(0.93, 0) == {
+        "mse [dex²]": "0.00479",
+        "below the training mean": "71.2 ×",
+        "lowest spread ratio": "0.93",
+        "goal": "reached",
+    }
+    assert row(0.5, 0)["goal"] == row(float("nan"), 0)["goal"] == "MISSED"
+    assert row(0.5, 11)["goal"] == row(0.5, 0, "radio")["goal"] == row(float("nan"), 11)["lowest spread ratio"] == ""
+
+
+def test_a_text_table_aligns_words_left_and_numbers_right():
+    rows = [
+        {"network": "limelight", "mse": "0.5", "goal": "reached"},
+        {"network": "cnn", "mse": "12.25 ×", "told": "9 %"},
+    ]
+    assert text_table(rows, "  ").splitlines() == [
+        "  network         mse   goal      told",
+        "  limelight       0.5   reached      –",
+        "  cnn         12.25 ×   –          9 %",
+    ]
+    assert text_table([]) == ""

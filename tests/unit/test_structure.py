@@ -26,6 +26,7 @@ FLOORS = (
         "arguments",
         "ancestry",
         "running",
+        "text_table",
         "__main__",
     },
     {"matter"},

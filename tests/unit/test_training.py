@@ -26,7 +26,7 @@ from limelight.networks import build
 from limelight.probes.line_intensity.shards import line_header
 from limelight.study.sections import Training
 from limelight.training.checks import check_shards
-from limelight.training.loop import HISTORY_COLUMNS, history_csv, train
+from limelight.training.loop import history_csv, train
 from limelight.training.losses import LOSSES
 from limelight.training.optim import learning_rate, make_optimizer
 from limelight.training.presentation import all_answers, training_data
@@ -175,8 +175,9 @@ def test_the_best_epoch_is_kept_and_both_are_recorded(tmp_path):
     assert content["training"]["best_epoch"] == 1 + int(np.argmin(losses)) < 30
     assert content["training"]["validation_loss"] == losses[-1]
     lines = history_csv(history).splitlines()
-    assert lines[0] == ",".join(HISTORY_COLUMNS)
-    assert len(lines) == 31
+    losses = "train_loss,train_mse,validation_loss,validation_mse,mean_predictor_loss,mean_predictor_mse"
+    assert lines[0] == f"epoch,step,learning_rate,{losses}"
+    assert [line.partition(",")[0] for line in lines[1:]] == [str(epoch) for epoch in range(1, 31)]
 
 
 # Errors

@@ -10,13 +10,15 @@ Every squared error stands beside that of the constant "predict the training mea
 not read its maps.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from limelight.evaluation.metrics import Judged, spread_ratio, squared_errors
 from limelight.probes.line_intensity.targets import LuminosityTarget
 
 READS_GAIN, READS_SPREAD = 10.0, 0.8  # what is asked of a network on maps without noise
-WANTED = f" (wanted without noise: at least {READS_GAIN:g} × and a spread ratio above {READS_SPREAD:g})"
+WANTED = f"wanted without noise: {READS_GAIN:g} × below the training mean, and a spread ratio above {READS_SPREAD:g}"
 PERCENTILES = (2.5, 16.0, 50.0, 84.0, 97.5)  # of a Gaussian: about 2σ and 1σ either side of the median
 
 
@@ -90,6 +92,18 @@ def in_words(totals: dict[str, float]) -> str:
     return f"mse {totals['mse_dex']:.3g} dex², {totals['gain_dex']:.3g} times below that of the training mean; " + (
         words if np.isfinite(spread) else "no bin holds 100 sources"
     )
+
+
+def in_columns(totals: dict[str, float], settings: Mapping) -> dict[str, str]:
+    """The same as a row of a table, with whether the goal is reached; settings: those of the evaluation."""
+    spread = totals["lowest_spread_ratio_100"]
+    noisy = np.max(settings["noise_sigma_uk"]) > 0 or settings["foregrounds"] != "none"
+    return {
+        "mse [dex²]": f"{totals['mse_dex']:.3g}",
+        "below the training mean": f"{totals['gain_dex']:.3g} ×",
+        "lowest spread ratio": f"{spread:.2f}" if np.isfinite(spread) else "",
+        "goal": "" if noisy else "reached" if reads_the_map(totals) else "MISSED",
+    }
 
 
 def reads_the_map(totals: dict[str, float]) -> bool:

@@ -106,12 +106,8 @@ class LineIntensity(Probe):
     def in_words(self, totals: Mapping[str, float]) -> str:
         return metrics.in_words(totals) if "mse_dex" in totals else ""
 
-    def verdict(self, totals: Mapping[str, float], settings: Mapping) -> str:
-        """Whether a network reads maps without noise as it should."""
-        noisy = np.max(settings["noise_sigma_uk"]) > 0 or settings["foregrounds"] != "none"
-        if noisy or "mse_dex" not in totals:
-            return ""
-        return f" -> {'yes' if metrics.reads_the_map(totals) else 'NO'}"
+    def in_columns(self, totals: Mapping[str, float], settings: Mapping) -> dict[str, str]:
+        return metrics.in_columns(totals, settings) if "mse_dex" in totals else {}
 
     def describe_test(self, evaluation_settings, presentation: LinePresentation) -> dict:
         """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""
