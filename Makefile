@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/demo.yaml
 
-.PHONY: demo test test-cluster test-all kill-harness lint clean
+.PHONY: demo test test-cluster test-all kill-harness lint docs gpu-check clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml
@@ -28,6 +28,16 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy --cache-dir .mypy_cache
+
+# The site of the documentation, into site/; warnings are errors.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Tests, agreement with the CPU, and timings on a machine with a GPU: $(OUTPUT) gets tables and figures.
+OUTPUT ?= docs/results/gpu
+gpu-check: .venv/installed
+	$(BIN)/python -m benchmarks.gpu --minutes 8 --output $(OUTPUT)
 
 # The stamp is written last, so that an interrupted installation starts again.
 .venv/installed: envs/constraints.txt pyproject.toml
@@ -39,4 +49,4 @@ lint: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .snakemake .mypy_cache site

@@ -5,12 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from limelight.files import ROOT
+from limelight.study.config import load_study
 
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "resources/README.md",
 ]
@@ -99,3 +102,26 @@ def test_the_rooms_are_those_of_the_repository():
     assert rooms == set(re.findall(r"^ +(\w+)/ ", drawn, re.MULTILINE)) & rooms
     modules = {path.stem for path in (ROOT / "limelight").glob("*.py")} - {"__init__"}
     assert not [name for name in modules if not re.search(rf"\b{name}\b", drawn)]
+
+
+def test_the_study_of_the_tutorial_is_sound(tmp_path: Path):
+    text = (ROOT / "docs" / "first_study.md").read_text(encoding="utf-8")
+    (study,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for name in ("demo.yaml", "mine.yaml"):
+        (tmp_path / name).write_text(study if name == "mine.yaml" else (ROOT / "config" / name).read_text())
+    found = load_study(tmp_path / "mine.yaml")
+    assert set(found.networks) == {"limelight", "wide"}
+    assert found.networks["wide"].training.epochs == 20
+    assert [len(found.splits[name]) for name in ("train", "validation", "test")] == [8, 1, 2], "as the tutorial says"
+
+
+def test_the_hosted_checks_and_the_makefile_run_what_they_say():
+    hosted = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    steps = [step.get("run") for job in hosted["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in steps
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in [*PAGES, ROOT / ".ci" / "run"]:
+        named = set(
+            re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b(?=`|$|  )", page.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        assert named <= targets, (page, named - targets)
