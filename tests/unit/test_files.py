@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from a_process import names, outcome, script
+from damaged_files import edited
 
 from limelight import __version__
 from limelight.errors import LimelightError
@@ -229,7 +230,7 @@ def test_wrong_files_are_refused(tmp_path):
     text.write_text("not HDF5 at all")
     old = tmp_path / "old.h5"
     old.write_bytes(path.read_bytes())
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = 99
         file.create_group("group")
     for target, kind, datasets, says in (
@@ -245,11 +246,11 @@ def test_wrong_files_are_refused(tmp_path):
             pass
         assert str(target) in str(caught.value)
         assert "\n" not in str(caught.value)
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = FORMAT_VERSION
     with read_hdf5(old, "thing", ("a", "group")) as file:
         assert len(file) == 3
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = "newest"
     with pytest.raises(LimelightError, match="format newest"), read_hdf5(old, "thing"):
         pass
