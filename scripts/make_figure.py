@@ -9,6 +9,7 @@ example: python scripts/make_figure.py --figure error_bands --files evaluation/l
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.describe import provenance_of
 from limelight.errors import plain_errors, problem
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
     parser.add_output("--output", metavar="F.pdf", help="the PDF; a PNG is written beside it", beside=(".png",))
     args = parser.parse_args()
+    check_together(args.files)
     from limelight.figures.style import save  # matplotlib: `--help` does without
 
     save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)

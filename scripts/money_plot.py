@@ -8,6 +8,7 @@ example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.evaluation.evaluation_file import read_evaluation
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="of the networks")
     parser.add_output("--output", metavar="T.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    check_together([*args.evaluation, *args.intervals])
     evaluations = [read_evaluation(path) for path in args.evaluation]
     results = [point_intervals(e) for e in evaluations]
     results += [without_draws(read_intervals(path)) for path in args.intervals]

@@ -7,6 +7,7 @@ example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.evaluation.evaluation_file import read_evaluation
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
     parser.add_output("--output", metavar="S.csv", help="the table to write")
     args = parser.parse_args()
+    check_together(args.evaluation)
     table = summary_csv(read_evaluation(path) for path in args.evaluation)
     write_text(args.output, table)
     rows = table.count("\n") - 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors
@@ -171,6 +172,8 @@ def main() -> None:
     args = parser.parse_args()
     study = load_study(args.config)
     band = study.grid.redshift_range
+    for path in args.lightcones:
+        check_file(path, lightcone_settings(study))
     first = read_catalogue(args.lightcones[0])  # a study's light-cones share their cosmology and mass floor
     settings = study.lightcones.model_copy(update={"mass_min_msun": first.geometry["mass_min_msun"]})
     redshift = args.redshift or box_redshift(*band)

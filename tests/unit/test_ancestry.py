@@ -12,9 +12,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import yaml
+from evaluation_toys import network
 
-from limelight.ancestry import check_file, check_history, check_made_from
+from limelight.ancestry import check_file, check_history, check_made_from, check_together
 from limelight.errors import LimelightError
+from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.files import ROOT, provenance, write_hdf5
 
 OURS = {"seed": 7, "lightcones": {"mass_min_msun": 1e11, "field_deg": 1.2}, "prior": "10%"}
@@ -61,6 +63,51 @@ def test_a_history_belongs_to_its_network():
         check_history("h.csv", {"train_loss": np.array([2, 1, 0.2])}, training)
 
 
+def of_test(path: Path, seed: int = 7, test: str = "clean", nested: bool = False, **changes) -> Path:
+    """A file that says it is of a test; what it holds does not matter."""
+    entry = {"dataset": {"floor": 1e11}, "entry": {"noise": "none"}, "observation": {}, "splits": {"test": [9]}}
+    settings = {"trained": {"name": path.stem}, "test": test, **entry, **changes}
+    return made(path, provenance({"evaluation": settings} if nested else settings, seed))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 8}, "seed 8; expected 7, as"),
+        ({"dataset": {"floor": 2e11}}, "test clean with dataset.floor 2e+11; expected 1e+11, as"),
+        ({"entry": {"noise": "loud"}, "nested": True}, 'test clean with entry.noise "loud"; expected "none", as'),
+        ({"splits": {"test": [10]}}, "test clean with splits.test [10]; expected [9], as"),
+    ],
+)
+def test_results_of_two_studies_do_not_come_together(tmp_path, change, words):
+    first = of_test(tmp_path / "a.h5")
+    same = [of_test(tmp_path / "b.h5", nested=True), of_test(tmp_path / "c.h5", test="other", entry={"noise": "loud"})]
+    check_together([first, *same, made(tmp_path / "rival.h5", provenance({"noise_name": "none"}, 7))])
+    wrong = of_test(tmp_path / "w.h5", **change)
+    with pytest.raises(LimelightError) as caught:
+        check_together([first, *same, wrong])
+    assert str(caught.value).startswith(f"{wrong}: found {words} {first}")
+
+
+@pytest.mark.parametrize("script", ["money_plot", "summarise", "make_figure"])
+def test_tables_and_figures_refuse_results_of_two_studies(tmp_path, script):
+    for name, seed in (("ours", 1), ("theirs", 2)):
+        write_evaluation(tmp_path / f"{name}.h5", network(name, "clean"), provenance({}, seed))
+    files = "ours.h5 theirs.h5"
+    options = {
+        "money_plot": "--evaluation ours.h5 --intervals theirs.h5 --output out.csv",
+        "summarise": f"--evaluation {files} --output out.csv",
+        "make_figure": f"--figure error_bands --files {files} --output out.pdf",
+    }
+    status, said = run(script, None, *options[script].split(), folder=tmp_path)
+    assert (status, said) == (
+        1,
+        "limelight: error: theirs.h5: found seed 2; expected 1, as ours.h5 has; give files of one study, or draw and"
+        " tabulate them apart\n",
+    )
+    assert not list(tmp_path.glob("out*"))
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """A tiny study of Gaussian fields, made by its scripts; and the same with another seed."""
@@ -85,11 +132,15 @@ def study(tmp_path_factory) -> Path:
     return root
 
 
-def run(script: str, config: Path, *arguments: str) -> tuple[int, str]:
+def run(script: str, config: Path | None, *arguments: str, folder: Path | None = None) -> tuple[int, str]:
     """(exit status, what it says) of a script, run in this process: starting one takes seconds."""
     path, said, status = ROOT / "scripts" / f"{script}.py", io.StringIO(), 0
-    words = [str(path), "--config", str(config), *arguments]
-    with contextlib.chdir(config.parent), contextlib.redirect_stderr(said), mock.patch.object(sys, "argv", words):
+    words = [str(path), *(["--config", str(config)] if config else []), *arguments]
+    with (
+        contextlib.chdir(folder or config.parent),
+        contextlib.redirect_stderr(said),
+        mock.patch.object(sys, "argv", words),
+    ):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
@@ -151,6 +202,8 @@ def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
 
     ours, seed = tmp_path / "ours.yaml", lambda raw: raw.update(seed=8)
     stage("generate_lightcone", ours, "--lightcone 0 --output 0.h5")
+    said = stage("validate_halos", other(seed), "--lightcones 0.h5 --output v.csv --figure v.pdf")
+    assert "(seed 7); expected one of this config (seed 8)" in said
     cut, painted, pooled = (
         "--lightcone 0.h5 --output s.h5",
         "--line-model li10 --subfields s.h5 --output m.h5",
