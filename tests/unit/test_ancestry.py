@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 import yaml
 from evaluation_toys import network
+from rival_toys import toy_study
 
 from limelight.ancestry import check_file, check_history, check_made_from, check_together
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.files import ROOT, provenance, write_hdf5
+from limelight.probes.line_intensity.settings import emulator_settings
+from limelight.study.config import load_study
 
 OURS = {"seed": 7, "lightcones": {"mass_min_msun": 1e11, "field_deg": 1.2}, "prior": "10%"}
 THEIRS = {"seed": 8, "lightcones": {"mass_min_msun": 2e11, "field_deg": 1.2}}
@@ -220,3 +223,40 @@ def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
     shutil.copy(tmp_path / "0.h5", tmp_path / "copy.h5")
     assert "the input copy.h5" in stage("make_subfields", other(seed), "--lightcone copy.h5 --output copy.h5")
     assert (tmp_path / "copy.h5").read_bytes() == (tmp_path / "0.h5").read_bytes()
+
+
+def test_the_rival_refuses_files_of_another_study(tmp_path: Path):
+    """Subfields of another seed, an emulator of another prior; those of this study get past the check, and lack halos."""
+    for name, change in (("ours", {}), ("seed", {"seed": 8}), ("prior", {})):
+        raw = toy_study() | change
+        if name == "prior":
+            raw["line_models"]["li_full"]["mean_temperature_uk"] = [0.1, 30.0]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(raw))
+        study = load_study(tmp_path / f"{name}.yaml")
+        settings = emulator_settings(study, "li")
+        made(tmp_path / f"{name}_s.h5", provenance(settings.subfields, study.seed))
+        with write_hdf5(tmp_path / f"{name}_e.h5", "rival_emulator", provenance(settings, study.seed)):
+            pass
+    emulator = "--rival li --subfields {0}_s.h5 --output e.h5"
+    rival = "--rival li --test over_prior --emulator {0}_e.h5 --subfields {1}_s.h5 --chains chains --output r.h5"
+    for stage, words, found in (
+        ("make_rival_emulator", emulator.format("seed"), "seed_s.h5: found a file of another study (lightcone.seed 8"),
+        ("make_rival_emulator", emulator.format("ours"), "ours_s.h5: found no dataset"),
+        (
+            "run_rival",
+            rival.format("seed", "ours"),
+            "seed_e.h5: found a file of another study (subfields.lightcone.seed 8",
+        ),
+        (
+            "run_rival",
+            rival.format("prior", "ours"),
+            "prior_e.h5: found a file of another study (dataset.mean",
+        ),
+        ("run_rival", rival.format("ours", "seed"), "seed_s.h5: found a file of another study (lightcone.seed 8"),
+        ("run_rival", rival.format("ours", "ours"), "ours_e.h5: found no dataset"),
+    ):
+        status, said = run(stage, tmp_path / "ours.yaml", *words.split())
+        assert status == 1, said
+        assert said.startswith(f"limelight: error: {found}"), said
+        assert said.count("\n") == 1
+    assert not {"e.h5", "r.h5", "chains"} & {path.name for path in tmp_path.iterdir()}

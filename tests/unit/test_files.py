@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from a_process import names, outcome, script
 from damaged_files import edited
+from map_files import GRID, make_files
 
 from limelight import __version__
 from limelight.errors import LimelightError
@@ -173,6 +175,22 @@ def test_full_disk_while_writing_text_or_a_checkpoint_is_one_line(tmp_path):
         assert (code, err.count("\n")) == (1, 1)
         assert err.startswith(f"limelight: error: {tmp_path / 'a'}: it would pass the limit")
         assert names(tmp_path) == []
+
+
+def test_a_full_disk_while_a_cube_is_exported_is_one_line(tmp_path):
+    """The limit on the size of files lies below that of the cube."""
+    maps, _ = make_files(tmp_path, grid=replace(GRID, pixels=96))
+    before = names(tmp_path)
+    body = f"""
+    import runpy
+    sys.argv = ["export_fits.py", "--input", {str(maps)!r}, "--output", sys.argv[1]]
+    runpy.run_path({str(ROOT / "scripts" / "export_fits.py")!r}, run_name="__main__")
+    """
+    path = tmp_path / "cube.fits"
+    code, err = outcome(script(body, path, preexec_fn=limit_file_size))
+    assert (code, err.count("\n")) == (1, 1), err
+    assert err.startswith(f"limelight: error: {path}: it would pass the limit on the size of a file; free space")
+    assert names(tmp_path) == before
 
 
 def test_no_space_left_says_so():
