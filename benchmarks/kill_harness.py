@@ -59,7 +59,6 @@ WATCH_S = 20.0  # how long a script that writes is waited for
 PART = re.compile(r"\.(?P<file>.+\.(h5|pt))\..*\.(?P<pid>\d+)\.part")  # limelight.files.atomic_path
 SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
 RERUNS = 6  # of a round after its last kill
-KILLS_A_ROUND = 5
 
 
 def processes(root: Path) -> dict[str, list[psutil.Process]]:
@@ -205,6 +204,7 @@ def main() -> None:
     parser.add_argument(
         "--slurm-kills", type=int, default=0, help="kills under a one-node SLURM of its own (needs root)"
     )
+    parser.add_argument("--kills-a-round", type=int, default=5, help="kills of one study before the next (default: 5)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the moments and victims")
     parser.add_argument("--output", type=Path, help="CSV of the kills; a summary is written beside it as .md")
     args = parser.parse_args()
@@ -232,7 +232,7 @@ def main() -> None:
                         checkout,
                         expected,
                         dice,
-                        min(wanted - done, KILLS_A_ROUND),
+                        min(wanted - done, args.kills_a_round),
                         walls["unbroken"] / 4,
                         scheduler == "slurm",
                         hits,
@@ -279,7 +279,9 @@ def summary(rows: list[dict], lost: list[str], walls: dict[str, float], args: ar
         for scheduler, kind, found in counts
     )
     broken = sum(walls.values()) - walls["unbroken"]
-    options = f"--kills {args.kills} --slurm-kills {args.slurm_kills} --seed {args.seed}"
+    options = (
+        f"--kills {args.kills} --slurm-kills {args.slurm_kills} --kills-a-round {args.kills_a_round} --seed {args.seed}"
+    )
     damaged_files = sum(row["damaged"] for row in rows)
     return f"""# Killed at random, run again, compared byte for byte
 

@@ -11,6 +11,7 @@ from limelight.files import attribute, open_hdf5, settings_hash
 from limelight.section import plain
 
 FIX = "give the file of this study, or the config that made it; or run its stage again (snakemake does)"
+TOGETHER = "give files of one study, or draw and tabulate them apart"
 NAMED = 3  # differences that are named
 
 
@@ -58,6 +59,31 @@ def check_made_from(path: str | Path, found: Mapping[str, object], settings: obj
     found_words = ", ".join(there[:NAMED]) or f"settings {found['config_hash']}"
     expected = ", ".join(here[:NAMED]) or f"settings {settings_hash(settings)}"
     raise problem(path, f"a file of another study ({found_words}{more})", f"one of this config ({expected})", FIX)
+
+
+def check_together(paths: Sequence[str | Path]) -> None:
+    """Refuse to put files of two studies into one table or figure: of two seeds, or of one test on other data.
+
+    Networks may differ in all else: what they answer to the same test may always be compared.
+    """
+    first: tuple[str | Path, str] | None = None
+    tests: dict[str, tuple[str | Path, dict]] = {}
+    for path in paths:
+        with open_hdf5(path, "limelight") as file:
+            seed, text = str(file.attrs.get("seed", "")), file.attrs.get("settings", "{}")
+        first = first or (path, seed)
+        if seed != first[1]:
+            raise problem(path, f"seed {seed or 'none'}", f"{first[1] or 'none'}, as {first[0]} has", TOGETHER)
+        try:
+            settings = json.loads(text)
+            settings = settings.get("evaluation", settings)
+            data = {name: settings[name] for name in ("dataset", "entry", "observation", "splits")}
+            of_test = tests.setdefault(str(settings["test"]), (path, data))
+        except (AttributeError, KeyError, TypeError, ValueError):  # of no test, or without provenance
+            continue
+        for key, found, expected in _differences(data, of_test[1]):
+            expected = f"{expected}, as {of_test[0]} has"
+            raise problem(path, f"test {settings['test']} with {key} {found}", expected, TOGETHER)
 
 
 def check_history(path: str | Path, history: Mapping[str, Sequence[float]], training: Mapping[str, object]) -> None:

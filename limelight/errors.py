@@ -45,7 +45,11 @@ def reading(path: object, expected: str, fix: str = "copy the file again, or mak
     """
     try:
         yield
-    except (LimelightError, ModuleNotFoundError):
+    except LimelightError as error:  # what was found deep inside a file may not say where
+        if str(path) in str(error) or "\n" in str(error):
+            raise
+        raise LimelightError(f"{path}: {error}") from None
+    except ModuleNotFoundError:
         raise
     except MemoryError as error:
         found = f"more data than memory holds ({error})" if str(error) else "more data than memory holds"

@@ -8,6 +8,7 @@ truncated, of another kind, or lacks a dataset.
 import contextlib
 import csv
 import errno
+import fcntl
 import functools
 import glob
 import hashlib
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +34,11 @@ from limelight.errors import FULL, problem, reading
 from limelight.section import plain
 
 FORMAT_VERSION = 1
+USER_BLOCK = (
+    512  # bytes before what HDF5 reads, where an HDF5 file of limelight holds its seal: a checksum of all the rest
+)
+SEAL = b"limelight crc32 "
+LARGE = 1 << 24  # bytes from which on a file has no seal, as it would be read twice; its large arrays have checksums
 ORPHAN_DAYS = 7
 AGAIN = "delete it and run its stage again"
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,7 +212,7 @@ def write_hdf5(
         part.touch()  # the system says more clearly than HDF5 why a file cannot be made
         target = io.BytesIO() if in_memory else part
         try:
-            with h5py.File(target, "w", libver=("v110", "v110")) as file:
+            with h5py.File(target, "w", libver=("v110", "v110"), userblock_size=USER_BLOCK) as file:
                 file.attrs["limelight_kind"] = kind
                 file.attrs["limelight_format"] = FORMAT_VERSION
                 for name, value in plain(attributes).items():
@@ -214,6 +221,7 @@ def write_hdf5(
                 yield file
             if in_memory:
                 part.write_bytes(target.getvalue())
+            seal(part)
         except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk in several ways, some only when it closes
             failed = FAILED_WRITE.search(str(error))
             if not failed:
@@ -266,11 +274,13 @@ def read_hdf5(path: str | Path, kind: str, datasets: Sequence[str] = ()) -> Iter
 def open_hdf5(path: str | Path, kind: str = "HDF5") -> Iterator[h5py.File]:
     """Yield an HDF5 file of whatever kind, open for reading; kind: what the user is told that it should be.
 
-    Raises LimelightError when it is missing, no whole HDF5 file, or locked; OSError when the system cannot read it.
+    Raises LimelightError when it is missing, no whole HDF5 file, not as it was written, or locked; OSError when the system
+    cannot read it.
     """
     path = Path(path)
     if not path.is_file():
         raise problem(path, "no such file", f"a {kind} file", f"run the stage that writes it (snakemake {path})")
+    _check_seal(path, kind)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -279,6 +289,38 @@ def open_hdf5(path: str | Path, kind: str = "HDF5") -> Iterator[h5py.File]:
         raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", fix) from None
     with file:
         yield file
+
+
+def seal(path: Path) -> None:
+    """Write the checksum of an HDF5 file into its user block."""
+    if path.stat().st_size < LARGE:
+        with open(path, "rb+") as file:
+            file.seek(USER_BLOCK)
+            words = _seal_of(file.read())
+            file.seek(0)
+            file.write(words)
+
+
+def _check_seal(path: Path, kind: str) -> None:
+    """Refuse a sealed file that was damaged, before HDF5 looks at it: of some damage it never comes back."""
+    if path.stat().st_size >= LARGE:
+        return
+    with open(path, "rb") as file:
+        begin, rest = file.read(USER_BLOCK), file.read()
+        if not begin.startswith(SEAL) or begin.startswith(_seal_of(rest)):
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as HDF5 does: whoever has it open may be changing it
+        except BlockingIOError as error:
+            refuse_unread(path, OSError(error.errno, "unable to lock file"))
+        except OSError:  # a file system without locks
+            pass
+    found = "a file that was cut short, damaged or edited (its checksum is another)"
+    raise problem(path, found, f"a whole {kind} file", AGAIN)
+
+
+def _seal_of(content: bytes) -> bytes:
+    return SEAL + b"%08x\n" % zlib.crc32(content)
 
 
 def refuse_unread(path: str | Path, error: OSError) -> None:

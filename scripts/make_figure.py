@@ -9,6 +9,7 @@ example: python scripts/make_figure.py --figure error_bands --files evaluation/l
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 
@@ -22,6 +23,8 @@ def main() -> None:
     args = parser.parse_args()
     from limelight.figures import draw_figure
     from limelight.figures.style import save
+
+    check_together(args.files)
 
     save(draw_figure(args.figure, [_read(path) for path in args.files], args.shown), args.output, args.files)
     print(f"{args.output} and .png: {args.figure} of {len(args.files)} files", file=sys.stderr)

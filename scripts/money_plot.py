@@ -8,6 +8,7 @@ example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -27,6 +28,7 @@ def main() -> None:
     from limelight.probes.line_intensity.figures.money import money_figure
     from limelight.probes.line_intensity.money import COLUMNS, money_table, point_intervals, verdicts, without_draws
 
+    check_together([*args.evaluation, *args.intervals])
     evaluations = [read_evaluation(path) for path in args.evaluation]
     results = [point_intervals(e) for e in evaluations]
     results += [without_draws(read_intervals(path)) for path in args.intervals]

@@ -7,6 +7,7 @@ example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -20,6 +21,7 @@ def main() -> None:
     from limelight.evaluation.summary import summary_csv
     from limelight.files import write_text
 
+    check_together(args.evaluation)
     table = summary_csv(read_evaluation(path) for path in args.evaluation)
     write_text(args.output, table)
     rows = table.count("\n") - 1

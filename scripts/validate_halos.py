@@ -14,6 +14,7 @@ example: python scripts/validate_halos.py --config config/demo.yaml --lightcones
 import sys
 from pathlib import Path
 
+from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -35,10 +36,13 @@ def main() -> None:
     from limelight.halos.validation import table_text
     from limelight.probes.line_intensity.figures.halos import validation_page
     from limelight.probes.line_intensity.halo_validation import generator_rows, lightcone_rows, yardstick_sums
+    from limelight.probes.line_intensity.settings import lightcone_settings
     from limelight.study.config import load_study
 
     study = load_study(args.config)
     band = study.grid.redshift_range
+    for path in args.lightcones:
+        check_file(path, lightcone_settings(study))
     first = read_catalogue(args.lightcones[0])  # a study's light-cones share their cosmology and mass floor
     settings = study.lightcones.model_copy(update={"mass_min_msun": first.geometry["mass_min_msun"]})
     redshift = args.redshift or box_redshift(*band)

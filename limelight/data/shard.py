@@ -11,6 +11,7 @@ Attributes: probe, dataset, axes, channels, unit, parameter_names, geometry, tru
 """
 
 import contextlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from limelight.data.axes import Axis
 from limelight.errors import one_line, problem, reading
-from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
+from limelight.files import AGAIN, attribute, check_finite, read_hdf5, write_hdf5
 
 KIND = "shard"
 SAME = ("probe", "axes", "channels", "unit", "geometry", "truths", "simulation")  # in all shards that are read together
@@ -99,6 +100,7 @@ def write_shard(
     with write_hdf5(path, KIND, {**attributes, **header, **own}) as file:
         file["x"] = check_finite(found.x, f"{path}: x")  # contiguous: read straight into the trainer's array
         file["x"].attrs["unit"] = found.header.unit
+        file["x"].attrs["crc32"] = zlib.crc32(np.ascontiguousarray(found.x))
         file["theta"] = np.asarray(found.theta, np.float64)
         file["group"] = np.asarray(found.group, np.int64)
         for place, columns in (("y", found.y), ("rows", found.rows), ("examples", found.examples)):
@@ -136,8 +138,11 @@ def read_shards(paths: Sequence[str | Path]) -> Rows:
         part = x[start : start + len(head)]
         with read_hdf5(path, KIND, ("x",)) as file, reading(path, "a shard"):
             file["x"].read_direct(part)
+            known = int(file["x"].attrs.get("crc32", -1))  # shards of earlier versions have none
         if not np.isfinite(part.sum(dtype=np.float64)):
             check_finite(part, f"{path}: x")
+        if known not in (-1, zlib.crc32(part)):
+            raise problem(f"{path}: x", "values that differ from their checksum", "those that were written", AGAIN)
         start += len(head)
     names = list(dict.fromkeys(name for head in heads for name in head.parameter_names))
     theta = np.full((len(x), len(names)), np.nan)

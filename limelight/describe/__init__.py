@@ -15,7 +15,7 @@ from PIL import Image
 from limelight.describe.kinds import HDF5_KINDS, NETWORK_KEYS, network_words, shape, short
 from limelight.errors import one_line, problem
 from limelight.evaluation.evaluation_file import MADE_BY
-from limelight.files import read_hdf5
+from limelight.files import open_hdf5, read_hdf5
 from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
@@ -100,12 +100,9 @@ def _describe_hdf5(path: Path) -> Iterator[str]:
 
 
 def _kind(path: Path) -> str:
-    """The kind that an HDF5 file says it is; of a damaged one nothing, for read_hdf5 says best what is wrong."""
-    try:
-        with h5py.File(path, "r") as file:
-            kind = file.attrs.get("limelight_kind")
-    except OSError:
-        return ""
+    """The kind that an HDF5 file says it is."""
+    with open_hdf5(path, "limelight") as file:
+        kind = file.attrs.get("limelight_kind")
     if kind is None:
         raise problem(path, "an HDF5 file that limelight did not write", KINDS, "convert it first, see docs/files.md")
     return kind

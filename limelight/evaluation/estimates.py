@@ -17,7 +17,7 @@ from torch import Tensor
 from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Rows
 from limelight.data.targets import FieldTarget
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.evaluation.metrics import ImageSums
 from limelight.evaluation.observe import noise_of_test, observed
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
@@ -138,6 +138,7 @@ def write_estimates(path: str | Path, found: Estimates, attributes: dict[str, ob
                 made[f"more/{key}"] = values
 
 
+@one_line("an estimates file")
 def read_estimates(path: str | Path) -> Estimates:
     """Read an estimates file; refuses files of another kind, truncated or damaged, in one line."""
     with read_hdf5(path, KIND, ("group", "estimators")) as file:

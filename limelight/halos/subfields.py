@@ -213,7 +213,12 @@ def write_subfields(
             shape = (0, 2) if name == "sky_deg" else (0,)
             dtype = np.float64 if name == "sky_deg" else np.float32
             dataset = file.create_dataset(
-                name, shape=shape, maxshape=(None, *shape[1:]), dtype=dtype, chunks=(1 << 16, *shape[1:])
+                name,
+                shape=shape,
+                maxshape=(None, *shape[1:]),
+                dtype=dtype,
+                chunks=(1 << 16, *shape[1:]),
+                fletcher32=True,  # a checksum of each chunk: damage is an error
             )
             dataset.attrs["unit"] = UNITS[name]
         for index, part in cut_subfields(halos, plan):

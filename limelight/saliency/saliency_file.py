@@ -9,7 +9,7 @@ import numpy as np
 
 from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from
-from limelight.errors import problem
+from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_csv, write_hdf5
 from limelight.saliency.checks import CHECKS, Tried
 
@@ -103,6 +103,7 @@ def _read(group: h5py.Group) -> dict:
     return {name: _read(item) if isinstance(item, h5py.Group) else item[...] for name, item in group.items()}
 
 
+@one_line("a saliency file")
 def read_saliency(path: str | Path) -> Saliency:
     """Read a saliency file; refuses files of another kind, truncated or incomplete, in one line."""
     with read_hdf5(path, KIND, ("inputs", "pixels_by_value", "chance", "classes", "responses")) as file:

@@ -12,10 +12,15 @@ from unittest import mock
 import numpy as np
 import pytest
 import yaml
+from evaluation_toys import network
+from rival_toys import toy_study
 
-from limelight.ancestry import check_file, check_history, check_made_from
+from limelight.ancestry import check_file, check_history, check_made_from, check_together
 from limelight.errors import LimelightError
+from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.files import ROOT, provenance, write_hdf5
+from limelight.probes.line_intensity.settings import emulator_settings
+from limelight.study.config import load_study
 
 OURS = {"seed": 7, "lightcones": {"mass_min_msun": 1e11, "field_deg": 1.2}, "prior": "10%"}
 THEIRS = {"seed": 8, "lightcones": {"mass_min_msun": 2e11, "field_deg": 1.2}}
@@ -61,6 +66,51 @@ def test_a_history_belongs_to_its_network():
         check_history("h.csv", {"train_loss": np.array([2, 1, 0.2])}, training)
 
 
+def of_test(path: Path, seed: int = 7, test: str = "clean", nested: bool = False, **changes) -> Path:
+    """A file that says it is of a test; what it holds does not matter."""
+    entry = {"dataset": {"floor": 1e11}, "entry": {"noise": "none"}, "observation": {}, "splits": {"test": [9]}}
+    settings = {"trained": {"name": path.stem}, "test": test, **entry, **changes}
+    return made(path, provenance({"evaluation": settings} if nested else settings, seed))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 8}, "seed 8; expected 7, as"),
+        ({"dataset": {"floor": 2e11}}, "test clean with dataset.floor 2e+11; expected 1e+11, as"),
+        ({"entry": {"noise": "loud"}, "nested": True}, 'test clean with entry.noise "loud"; expected "none", as'),
+        ({"splits": {"test": [10]}}, "test clean with splits.test [10]; expected [9], as"),
+    ],
+)
+def test_results_of_two_studies_do_not_come_together(tmp_path, change, words):
+    first = of_test(tmp_path / "a.h5")
+    same = [of_test(tmp_path / "b.h5", nested=True), of_test(tmp_path / "c.h5", test="other", entry={"noise": "loud"})]
+    check_together([first, *same, made(tmp_path / "rival.h5", provenance({"noise_name": "none"}, 7))])
+    wrong = of_test(tmp_path / "w.h5", **change)
+    with pytest.raises(LimelightError) as caught:
+        check_together([first, *same, wrong])
+    assert str(caught.value).startswith(f"{wrong}: found {words} {first}")
+
+
+@pytest.mark.parametrize("script", ["money_plot", "summarise", "make_figure"])
+def test_tables_and_figures_refuse_results_of_two_studies(tmp_path, script):
+    for name, seed in (("ours", 1), ("theirs", 2)):
+        write_evaluation(tmp_path / f"{name}.h5", network(name, "clean"), provenance({}, seed))
+    files = "ours.h5 theirs.h5"
+    options = {
+        "money_plot": "--evaluation ours.h5 --intervals theirs.h5 --output out.csv",
+        "summarise": f"--evaluation {files} --output out.csv",
+        "make_figure": f"--figure error_bands --files {files} --output out.pdf",
+    }
+    status, said = run(script, None, *options[script].split(), folder=tmp_path)
+    assert (status, said) == (
+        1,
+        "limelight: error: theirs.h5: found seed 2; expected 1, as ours.h5 has; give files of one study, or draw and"
+        " tabulate them apart\n",
+    )
+    assert not list(tmp_path.glob("out*"))
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Path:
     """A tiny study of Gaussian fields, made by its scripts; and the same with another seed."""
@@ -85,11 +135,15 @@ def study(tmp_path_factory) -> Path:
     return root
 
 
-def run(script: str, config: Path, *arguments: str) -> tuple[int, str]:
+def run(script: str, config: Path | None, *arguments: str, folder: Path | None = None) -> tuple[int, str]:
     """(exit status, what it says) of a script, run in this process: starting one takes seconds."""
     path, said, status = ROOT / "scripts" / f"{script}.py", io.StringIO(), 0
-    words = [str(path), "--config", str(config), *arguments]
-    with contextlib.chdir(config.parent), contextlib.redirect_stderr(said), mock.patch.object(sys, "argv", words):
+    words = [str(path), *(["--config", str(config)] if config else []), *arguments]
+    with (
+        contextlib.chdir(folder or config.parent),
+        contextlib.redirect_stderr(said),
+        mock.patch.object(sys, "argv", words),
+    ):
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as end:
@@ -151,6 +205,8 @@ def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
 
     ours, seed = tmp_path / "ours.yaml", lambda raw: raw.update(seed=8)
     stage("generate_lightcone", ours, "--lightcone 0 --output 0.h5")
+    said = stage("validate_halos", other(seed), "--lightcones 0.h5 --output v.csv --figure v.pdf")
+    assert "(seed 7); expected one of this config (seed 8)" in said
     cut, painted, pooled = (
         "--lightcone 0.h5 --output s.h5",
         "--line-model li10 --subfields s.h5 --output m.h5",
@@ -167,3 +223,40 @@ def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
     shutil.copy(tmp_path / "0.h5", tmp_path / "copy.h5")
     assert "the input copy.h5" in stage("make_subfields", other(seed), "--lightcone copy.h5 --output copy.h5")
     assert (tmp_path / "copy.h5").read_bytes() == (tmp_path / "0.h5").read_bytes()
+
+
+def test_the_rival_refuses_files_of_another_study(tmp_path: Path):
+    """Subfields of another seed, an emulator of another prior; those of this study get past the check, and lack halos."""
+    for name, change in (("ours", {}), ("seed", {"seed": 8}), ("prior", {})):
+        raw = toy_study() | change
+        if name == "prior":
+            raw["line_models"]["li_full"]["mean_temperature_uk"] = [0.1, 30.0]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(raw))
+        study = load_study(tmp_path / f"{name}.yaml")
+        settings = emulator_settings(study, "li")
+        made(tmp_path / f"{name}_s.h5", provenance(settings.subfields, study.seed))
+        with write_hdf5(tmp_path / f"{name}_e.h5", "rival_emulator", provenance(settings, study.seed)):
+            pass
+    emulator = "--rival li --subfields {0}_s.h5 --output e.h5"
+    rival = "--rival li --test over_prior --emulator {0}_e.h5 --subfields {1}_s.h5 --chains chains --output r.h5"
+    for stage, words, found in (
+        ("make_rival_emulator", emulator.format("seed"), "seed_s.h5: found a file of another study (lightcone.seed 8"),
+        ("make_rival_emulator", emulator.format("ours"), "ours_s.h5: found no dataset"),
+        (
+            "run_rival",
+            rival.format("seed", "ours"),
+            "seed_e.h5: found a file of another study (subfields.lightcone.seed 8",
+        ),
+        (
+            "run_rival",
+            rival.format("prior", "ours"),
+            "prior_e.h5: found a file of another study (dataset.mean",
+        ),
+        ("run_rival", rival.format("ours", "seed"), "seed_s.h5: found a file of another study (lightcone.seed 8"),
+        ("run_rival", rival.format("ours", "ours"), "ours_e.h5: found no dataset"),
+    ):
+        status, said = run(stage, tmp_path / "ours.yaml", *words.split())
+        assert status == 1, said
+        assert said.startswith(f"limelight: error: {found}"), said
+        assert said.count("\n") == 1
+    assert not {"e.h5", "r.h5", "chains"} & {path.name for path in tmp_path.iterdir()}

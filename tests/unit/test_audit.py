@@ -7,13 +7,13 @@ import csv
 import dataclasses
 import functools
 
-import h5py
 import numpy as np
 import pytest
 import torch
 from astropy import constants
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
+from damaged_files import edited
 from judging_toys import auditing, dataset_settings, judging
 from training_toys import DATASET, EDGES, GRID, LABELS, PROBE, SHAPE, made_rows, settings
 
@@ -335,7 +335,7 @@ def test_the_audit_file_and_table_hold_what_was_found(good, tmp_path):
 
 def test_an_incomplete_audit_file_is_refused_in_one_line(good, tmp_path):
     write_audit(tmp_path / "a.h5", examined(good), provenance({}, 7))
-    with h5py.File(tmp_path / "a.h5", "a") as file:
+    with edited(tmp_path / "a.h5") as file:
         del file["columns/r_squared"]
     with pytest.raises(LimelightError, match="no r_squared in 'columns'"):
         read_audit(tmp_path / "a.h5")

@@ -8,12 +8,12 @@ import lzma
 import zipfile
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
 import yaml
 from catalogue_files import box_halos, write_subfind
+from damaged_files import edited
 from map_files import make_files
 
 from limelight.cosmology import Cosmology
@@ -212,24 +212,24 @@ def test_text_in_compressed_streams_of_other_tools(tmp_path):
 def test_a_group_for_a_dataset_and_text_for_a_number(tmp_path):
     for place in ("x", "theta", "y/n_above", "group"):
         _, shard = make_files(tmp_path)
-        with h5py.File(shard, "r+") as file:
+        with edited(shard) as file:
             del file[place]
             file.create_group(f"{place}/more")
         assert str(shard) in line_of(read_shards, [shard])
         _, shard = make_files(tmp_path)
-        with h5py.File(shard, "r+") as file:
+        with edited(shard) as file:
             n = len(file["group"])
             del file[place]
             file[place] = ["many"] * n
         assert str(shard) in line_of(read_shards, [shard])
     for name in ("axes", "channels", "geometry", "truths", "parameter_names"):
         _, shard = make_files(tmp_path)
-        with h5py.File(shard, "r+") as file:
+        with edited(shard) as file:
             file.attrs[name] = 3.5
         assert str(shard) in line_of(read_shards, [shard])
     for name, value in (("grid", "[1, 2]"), ("grid", 7), ("grid", "{" * 100000)):
         maps, _ = make_files(tmp_path)
-        with h5py.File(maps, "r+") as file:
+        with edited(maps) as file:
             if len(str(value)) < 1000:
                 file.attrs[name] = value
             else:
@@ -245,7 +245,7 @@ def test_a_group_for_a_dataset_and_text_for_a_number(tmp_path):
 def test_foreign_hdf5_with_other_contents(tmp_path):
     for place, value in (("Header", None), ("Header", "BoxSize"), ("Group/GroupPos", None)):
         path = write_subfind(tmp_path / "fof.0.hdf5", *box_halos())
-        with h5py.File(path, "r+") as file:
+        with edited(path) as file:
             if value:
                 file[place].attrs[value] = "large"
             else:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from damaged_files import edited
 
 from limelight.data import Header, Rows, open_shard, read_shards, write_shard
 from limelight.data.axes import Axis
@@ -226,7 +227,7 @@ def rewrite(file, name, values):
 )
 def test_bad_shards_are_refused_in_one_line(tmp_path, spoil, says):
     path = written(tmp_path, made())
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         spoil(file)
     with pytest.raises(LimelightError, match=says) as caught:
         read_shards([path])

@@ -1,8 +1,10 @@
 """Every file says what it holds and what made it: figures too, read back from PDF and PNG."""
 
 import dataclasses
+import platform
 
 import audit_toys
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from matplotlib.figure import Figure
 from limelight import __version__
 from limelight.data.axes import OutputAxis
 from limelight.data.shard import Rows, write_shard
-from limelight.describe import describe
+from limelight.describe import MIXED, describe, provenance_table
 from limelight.errors import LimelightError
 from limelight.evaluation.audit_file import write_audit
 from limelight.evaluation.evaluation_file import write_evaluation
@@ -47,6 +49,26 @@ def test_figures_carry_what_made_them(tmp_path):
     before = (tmp_path / "f.pdf").read_bytes() + (tmp_path / "f.png").read_bytes()
     save(drawn(), tmp_path / "f.pdf", sources)
     assert (tmp_path / "f.pdf").read_bytes() + (tmp_path / "f.png").read_bytes() == before
+
+
+def test_files_of_several_sets_of_libraries_are_pointed_out(tmp_path, monkeypatch):
+    """The libraries that decide numbers, with the versions that are installed; a study mixed of two says so."""
+    versions = dict(part.rsplit(" ", 1) for part in library_versions().split(", "))
+    assert versions["python"] == platform.python_version()
+    assert (versions["numpy"], versions["h5py"]) == (np.__version__, h5py.__version__)
+    assert {"scipy", "torch", "camb", "astropy"} < set(versions)
+    paths = [tmp_path / f"{name}.h5" for name in "abc"]
+    for path in paths[:2]:
+        with write_hdf5(path, "thing", provenance({"width": 1}, 7)):
+            pass
+    assert "different sets of libraries" not in provenance_table(paths[:2], "alike")
+    monkeypatch.setattr("limelight.files.library_versions", lambda: library_versions() + ", numpy 9.9.9")
+    with write_hdf5(paths[2], "thing", provenance({"width": 1}, 7)):
+        pass
+    page = provenance_table(paths, "mixed")
+    assert f"These files were made with 2 different sets of libraries: {MIXED}." in page
+    assert "numpy 9.9.9" in page
+    assert page.count("<tr>") == 3, "a row for the two files that are alike, one for the other"
 
 
 @pytest.mark.parametrize("name", ["f.pdf", "f.png"])

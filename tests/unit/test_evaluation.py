@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import h5py
 import numpy as np
 import pytest
 import torch
+from damaged_files import edited
 from judging_toys import judging
 from training_toys import PROBE, settings
 
@@ -206,7 +206,7 @@ def spoil(path, how: str) -> None:
     if how == "truncated":
         path.write_bytes(path.read_bytes()[:5000])
         return
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         if how == "NaN":
             file["predicted"][3, 2] = np.nan
         elif how == "ragged":

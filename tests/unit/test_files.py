@@ -8,12 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from a_process import names, outcome, script
+from damaged_files import edited
+from map_files import GRID, make_files
 
 from limelight import __version__
 from limelight.errors import LimelightError
@@ -174,6 +177,22 @@ def test_full_disk_while_writing_text_or_a_checkpoint_is_one_line(tmp_path):
         assert names(tmp_path) == []
 
 
+def test_a_full_disk_while_a_cube_is_exported_is_one_line(tmp_path):
+    """The limit on the size of files lies below that of the cube."""
+    maps, _ = make_files(tmp_path, grid=replace(GRID, pixels=96))
+    before = names(tmp_path)
+    body = f"""
+    import runpy
+    sys.argv = ["export_fits.py", "--input", {str(maps)!r}, "--output", sys.argv[1]]
+    runpy.run_path({str(ROOT / "scripts" / "export_fits.py")!r}, run_name="__main__")
+    """
+    path = tmp_path / "cube.fits"
+    code, err = outcome(script(body, path, preexec_fn=limit_file_size))
+    assert (code, err.count("\n")) == (1, 1), err
+    assert err.startswith(f"limelight: error: {path}: it would pass the limit on the size of a file; free space")
+    assert names(tmp_path) == before
+
+
 def test_no_space_left_says_so():
     body = """
     from limelight.errors import plain_errors
@@ -229,7 +248,7 @@ def test_wrong_files_are_refused(tmp_path):
     text.write_text("not HDF5 at all")
     old = tmp_path / "old.h5"
     old.write_bytes(path.read_bytes())
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = 99
         file.create_group("group")
     for target, kind, datasets, says in (
@@ -245,11 +264,11 @@ def test_wrong_files_are_refused(tmp_path):
             pass
         assert str(target) in str(caught.value)
         assert "\n" not in str(caught.value)
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = FORMAT_VERSION
     with read_hdf5(old, "thing", ("a", "group")) as file:
         assert len(file) == 3
-    with h5py.File(old, "r+") as file:
+    with edited(old) as file:
         file.attrs["limelight_format"] = "newest"
     with pytest.raises(LimelightError, match="format newest"), read_hdf5(old, "thing"):
         pass

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from altered import altered
 from astropy.cosmology import FlatLambdaCDM
+from bad_catalogues import abacus_box
 from catalogue_files import (
     ABACUS,
     BOLSHOI,
@@ -273,6 +274,24 @@ def test_abacus_box_units(tmp_path):
     np.testing.assert_allclose(halos.velocity_kms, velocity[1:], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(halos.mass_msun, numbers[1:] * 2e9 / 0.7)
     assert (halos.redshift, halos.box_mpc) == (3.0, pytest.approx(100 / 0.7))
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"sigma8_m": 0.807952, "sigma8_cb": 0.811355}, 0.807952),
+        ({"sigma8_cb": 0.811355}, 0.811355),
+        ({"sigma8": 0.79}, 0.79),
+        # grown 76.9 times since z = 99 for Ωm = 0.286 (the fit of Carroll, Press & Turner 1992)
+        ({"ZD_Pk_sigma": 0.01, "ZD_Pk_norm": 8.0, "InitialRedshift": 99.0}, 0.769),
+        ({"ZD_Pk_sigma": 0.0, "ZD_Pk_norm": 8.0, "InitialRedshift": 99.0}, None),
+        ({"ZD_Pk_sigma_ratio": 0.0211, "ZD_Pk_norm": 8.0, "InitialRedshift": 99.0}, None),
+    ],
+)
+def test_abacus_headers_hold_sigma8_in_several_ways(tmp_path, entries, expected):
+    _, path, _ = abacus_box(tmp_path, **entries)
+    found = FORMATS["abacus"](path, Catalogue(), Cosmology()).cosmology
+    assert found.get("sigma8") == (pytest.approx(expected, rel=0.003) if expected else None)
 
 
 def abacus_shell(path, low_mpc: float, high_mpc: float, n: int, seed: int, h: float = 0.7, half: float = 0.04):

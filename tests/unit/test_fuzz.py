@@ -3,7 +3,6 @@
 Bits are flipped and ends cut off with fixed seeds. Where a format has checksums (.npz and .pt) an answer is the right one.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from catalogue_files import (
     write_rockstar,
     write_subfind,
 )
+from damaged_files import SEEDS, damaged, one_line_or
 from evaluation_toys import sample
 from map_files import make_files
 from training_toys import PROBE, settings, toys
@@ -27,7 +27,6 @@ from training_toys import PROBE, settings, toys
 from limelight.cosmology import Cosmology
 from limelight.data.shard import read_shards
 from limelight.describe import describe
-from limelight.errors import LimelightError
 from limelight.evaluation.audit_file import read_audit, write_audit
 from limelight.evaluation.evaluation_file import read_evaluation, read_history, write_evaluation
 from limelight.files import provenance
@@ -41,7 +40,6 @@ from limelight.study.config import ROOT, load_study
 from limelight.training.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 from limelight.training.loop import history_csv, train
 
-SEEDS = range(40)  # damages of each kind of file: flips and cuts in turn
 TABLE = {"columns": {"x": "x", "y": "y", "z": "z", "mass": "m"}, "box_mpc": 100.0, "redshift": 3.0}
 
 
@@ -121,32 +119,6 @@ NAMES = (
     *("packed.npz", "table.parquet", "table.csv", "abacus_lc_halo_info_z2.250.asdf", "um_sfr_catalog_0.506185.txt"),
 )
 DESCRIBED = tuple(name for name in NAMES[:9] if name != "cube.fits")
-
-
-def damaged(data: bytes, seed: int) -> bytes:
-    """Even seeds: up to 8 bits flipped, half of the time all near the start, where headers stand; odd ones: cut short."""
-    rng = np.random.default_rng([seed, len(data)])
-    if seed % 2:
-        return data[: int(len(data) * rng.random() ** 2)]
-    changed = bytearray(data)
-    reach = len(data) if seed % 4 else min(len(data), 3000)
-    for place in rng.integers(0, reach, rng.integers(1, 9)):
-        changed[place] ^= 1 << int(rng.integers(8))
-    return bytes(changed)
-
-
-def one_line_or(read, path: Path) -> object:
-    """The answer of a reader, or None where it says in one line what is wrong with the file."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return read(path)
-    except LimelightError as error:
-        lines = str(error).splitlines()
-        assert lines
-        several = path.suffix == ".yaml"  # one line for each fault of a config
-        assert several or len(lines) == 1
-        assert all(path.name in line or path.parent.name in line for line in lines)
-        return None
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,8 +1,8 @@
 """The intervals file: what goes in comes out, and what is broken is refused."""
 
-import h5py
 import numpy as np
 import pytest
+from damaged_files import edited
 
 from limelight.data.axes import OutputAxis
 from limelight.describe import describe
@@ -70,7 +70,7 @@ def test_broken_files_are_refused(tmp_path):
     with pytest.raises(LimelightError, match="quantiles that fall"):
         write_intervals(tmp_path / "a.h5", falling, {})
     write_intervals(tmp_path / "a.h5", made(), {})
-    with h5py.File(tmp_path / "a.h5", "a") as file:
+    with edited(tmp_path / "a.h5") as file:
         file["truth"][0, 0] = np.nan
     with pytest.raises(LimelightError, match="NaN"):
         read_intervals(tmp_path / "a.h5")

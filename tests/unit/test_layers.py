@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 import torch
+from damaged_files import edited
 from evaluation_toys import ANOTHER, HEADER
 from torch import nn
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
     with pytest.raises(LimelightError, match="NaN"):
         write_layers(tmp_path / "bad.h5", layers, {})
     write_layers(tmp_path / "l.h5", shown(network("cnn3d"), one_map()), {})
-    with h5py.File(tmp_path / "l.h5", "a") as file:
+    with edited(tmp_path / "l.h5") as file:
         del file["layers/000/middle"]
     with pytest.raises(LimelightError, match="a part missing"):
         read_layers(tmp_path / "l.h5")

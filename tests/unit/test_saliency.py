@@ -3,12 +3,12 @@
 import copy
 from dataclasses import asdict
 
-import h5py
 import matplotlib.table
 import numpy as np
 import pytest
 import torch
 from altered import altered
+from damaged_files import edited
 from torch import nn
 
 from limelight import figures
@@ -215,7 +215,7 @@ def test_a_condemned_method_is_marked_on_every_figure(explained, tmp_path):
 def test_an_incomplete_file_is_refused_in_one_line(explained, tmp_path, name):
     path = tmp_path / "look.h5"
     write_saliency(path, explained, {})
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del file[name]
     with pytest.raises(LimelightError) as error:
         read_saliency(path)

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, replace
 
-import h5py
 import numpy as np
 import pytest
+from damaged_files import edited
 from map_files import GRID, LABELS, LI10, make_files, subfields
 
 from limelight.cosmology import Cosmology
@@ -31,7 +31,7 @@ def broken(files, tmp_path):
     def spoil(change):
         path = tmp_path / "spoilt.h5"
         path.write_bytes(files[0].read_bytes())
-        with h5py.File(path, "r+") as file:
+        with edited(path) as file:
             change(file)
         return path
 

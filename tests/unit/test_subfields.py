@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from damaged_files import edited
 from turned_cones import reflect, rotate
 
 from limelight.cosmology import Cosmology
@@ -283,7 +283,7 @@ def test_file_round_trip_and_its_refusals(tmp_path):
     for damage in ("offsets", "nan", "short", "mass"):
         bad = tmp_path / f"{damage}.h5"
         bad.write_bytes(path.read_bytes())
-        with h5py.File(bad, "r+") as file:
+        with edited(bad) as file:
             if damage == "offsets":
                 file["offsets"][1] = 10**9
             elif damage == "nan":

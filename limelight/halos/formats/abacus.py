@@ -18,14 +18,20 @@ from limelight.halos.config import Catalogue
 from limelight.halos.formats.common import Foreign, check_h, header_numbers, need_column, reading
 
 HEADER = ("BoxSizeHMpc", "H0", "Omega_M", "Redshift", "ParticleMassHMsun", "VelZSpace_to_kms")
-KNOWN = {"omega_l": "Omega_DE", "ns": "n_s", "sigma8": "sigma8_m"}  # ours: the header's, where it has them
+KNOWN = {"omega_l": "Omega_DE", "ns": "n_s"}  # ours: the header's, where it has them
+SIGMA8 = ("sigma8_m", "sigma8_cb", "sigma8")  # all matter's, that without neutrinos (0.4 % more), or unsaid
+ZELDOVICH = (
+    "ZD_Pk_sigma",
+    "ZD_Pk_norm",
+    "InitialRedshift",
+)  # σ of the initial conditions, its radius in Mpc/h, their z
 MIN_PARTICLES = 1  # halos merged away in the cleaned catalogues carry 0 particles
 
 
 def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     """Read one halo_info file; a light-cone differs from a box by its pos_interp."""
     header, (position, velocity, particles), cone = _load(path, options)
-    known = ("Omega_DE", "omega_b", "n_s", "sigma8_m", "w0", "wa")
+    known = ("Omega_DE", "omega_b", "n_s", "w0", "wa", *SIGMA8, *ZELDOVICH)
     number = header_numbers(path, header, (*HEADER, *(name for name in known if name in header)))
     h = check_h(path, number["H0"] / 100)
     if abs(number.get("w0", -1.0) + 1) > 1e-6 or abs(number.get("wa", 0.0)) > 1e-6:
@@ -35,6 +41,8 @@ def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
     found |= {ours: number[name] for ours, name in KNOWN.items() if name in number}
     if "omega_b" in number:
         found["omega_b"] = number["omega_b"] / h**2
+    if (sigma8 := _sigma8(number)) is not None:
+        found["sigma8"] = sigma8
     keep = particles >= MIN_PARTICLES
     mass = particles[keep] * (number["ParticleMassHMsun"] / h)
     left_out = {"halos without particles (merged away)": int(np.count_nonzero(~keep))}
@@ -57,6 +65,18 @@ def read(path: Path, options: Catalogue, cosmology: Cosmology) -> Foreign:
         notes=notes,
         left_out=left_out,
     )
+
+
+def _sigma8(number: dict[str, float]) -> float | None:
+    """σ8 today of a header's numbers: as it is written, or that of the initial conditions with linear growth taken out.
+
+    None where the header has neither. AbacusSummit's own has only ZD_Pk_sigma_ratio, the growth from its file of P(k) on.
+    """
+    written = next((number[name] for name in SIGMA8 if name in number), None)
+    if written is not None or not all(name in number for name in ZELDOVICH) or number["ZD_Pk_norm"] != 8:
+        return written
+    growth = Cosmology(omega_m=number["Omega_M"]).growth(number["InitialRedshift"])
+    return number["ZD_Pk_sigma"] / float(growth) if number["ZD_Pk_sigma"] > 0 else None  # 0: not scaled by it
 
 
 def _load(path: Path, options: Catalogue) -> tuple[dict, list[np.ndarray], bool]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from limelight.data.shard import header_from
 from limelight.data.targets import Target
 from limelight.errors import one_line, problem
+from limelight.inference.posteriors.contents import check_contents
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
 from limelight.inference.posteriors.npe import build_flow
@@ -23,6 +24,7 @@ from limelight.training.checkpoint import load_torch, rebuild
 
 ANSWER_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
 KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
+POSTERIORS = ("mdn", "npe", "imnn")
 
 
 @dataclass
@@ -54,6 +56,9 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
     missing = [key for key in KEYS if key not in content]
     if missing:
         raise problem(path, f"no {', '.join(missing)}", "a complete posterior file", "train it again")
+    check_contents(content, path)
+    if content["kind"] not in POSTERIORS:
+        raise problem(path, f"kind '{content['kind']}'", f"one of {', '.join(POSTERIORS)}", "train it again")
     trunk, info = rebuild(content.pop("network"), path, device)
     weights, scales = content.pop("state_dict"), content["scales"]
     probe = load_probe(info["probe"])
@@ -72,9 +77,14 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         if labels is not None:
             labels.load_state_dict(weights["labels"])
             labels.to(device).eval()
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise problem(path, f"weights that do not fit ({first})", "those of its options", "train it again") from None
+    if not all(torch.isfinite(weight).all() for part in weights.values() for weight in part.values()):
+        raise problem(path, "NaN or infinite weights of its head", "finite weights", "train it again")
+    if content["prior"]["answers"].shape[1] != answers:
+        found = f"answers of {content['prior']['answers'].shape[1]} numbers"
+        raise problem(f"{path}: prior", found, f"{answers}, as its network's target has", "train it again")
     for section in ("scales", "prior", "check"):
         content[section] = _to(content[section], device)
     return Posterior(content, trunk, info, target, head.to(device).eval(), labels)

@@ -65,7 +65,8 @@ def write_maps(
         "cosmology": asdict(subfields.cosmology),
     }
     with write_hdf5(path, KIND, attributes) as file:
-        maps = file.create_dataset("maps", shape=(n, *grid.shape), dtype=np.float32, chunks=(1, *grid.shape))
+        shape, one = (n, *grid.shape), (1, *grid.shape)
+        maps = file.create_dataset("maps", shape=shape, dtype=np.float32, chunks=one, fletcher32=True)
         maps.attrs["unit"] = grid.unit
         rows = {
             "subfield": np.empty(n, np.int64),

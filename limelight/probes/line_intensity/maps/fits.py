@@ -16,7 +16,7 @@ from astropy.io import fits
 from limelight.data.shard import KIND as SHARD
 from limelight.data.shard import open_shard, read_header
 from limelight.errors import problem
-from limelight.files import FORMAT_VERSION, atomic_path, attribute, check_finite, read_hdf5
+from limelight.files import FORMAT_VERSION, atomic_path, attribute, check_finite, open_hdf5, read_hdf5
 from limelight.probes.line_intensity.maps.cube import Cube, cube_of, upright
 from limelight.probes.line_intensity.maps.files import KIND as MAPS
 from limelight.probes.line_intensity.maps.files import open_maps, read_map
@@ -99,7 +99,7 @@ def kind_of(path: str | Path) -> str:
     """The kind of a limelight HDF5 file; LimelightError when it is none."""
     with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError):  # damage: what follows says so
         if Path(path).is_file() and h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
+            with open_hdf5(path) as file:
                 if int(file.attrs.get("limelight_format", 0)) == FORMAT_VERSION:
                     return str(file.attrs["limelight_kind"])
     with read_hdf5(path, MAPS):  # says what is wrong with it
