@@ -20,7 +20,8 @@ EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pi
 AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "noise_levels", "mean_truth")
 SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes")
 POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows")
-INTERVALS = (*POSTERIOR, "describe_test", "simulator")
+INTERVALS = (*POSTERIOR, "describe_test", "simulator", "grid")
+EXACT = (*DATA, "recorder", "exact_posterior", "grid")
 
 
 def stage_code(
