@@ -9,6 +9,7 @@ takes each pixel's polarisation along and across the great circle to the centre,
 sums are scalars (of even and odd parity) and do not depend on the frames.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -72,7 +73,7 @@ class Healpix(nn.Module):
         super().__init__()
         self.first = SpinRings(nside, rings) if spin else None
         width = 2 * rings if spin else channels
-        self.register_buffer("nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))))
+        self.register_buffer("nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))), False)
         sizes = [nside // 2**i for i in range(layers)]
         taps = 9 if kind == "neighbours" else order + 1
         self.kind, self.order = kind, order
@@ -81,7 +82,7 @@ class Healpix(nn.Module):
             for before in [width] + [filters] * (layers - 1)
         )
         for i, size in enumerate(sizes):
-            self.register_buffer(f"around{i}", neighbours(size))
+            self.register_buffer(f"around{i}", neighbours(size), persistent=False)
         seen = [(width, nside)] + [(filters, size) for size in sizes]
         self.weights = nn.ParameterList(nn.Parameter(torch.zeros(12 * size**2)) for _, size in seen)
         self.dense = nn.Linear(2 * sum(count for count, _ in seen), dense)
@@ -143,12 +144,13 @@ class SpinRings(nn.Module):
 
     def __init__(self, nside: int, rings: int):
         super().__init__()
-        self.register_buffer("matrix", torch.as_tensor(spin_rings(nside, rings)))
+        self.register_buffer("matrix", torch.as_tensor(spin_rings(nside, rings)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.flatten(1) @ self.matrix.T).unflatten(1, (-1, x.shape[-1]))
 
 
+@functools.lru_cache(maxsize=2)
 def spin_rings(nside: int, rings: int) -> np.ndarray:
     """(2 rings npix, 2 npix) float32: of each centre, the sum over a ring of the polarisation along and across its radius.
 

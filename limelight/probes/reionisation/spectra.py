@@ -8,7 +8,6 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from limelight.files import read_csv, resource_path
 
@@ -40,7 +39,9 @@ def table_rows(taus: Sequence[float] = TAUS) -> list[dict]:
 
 
 @functools.cache
-def _splines() -> CubicSpline:
+def _splines():
+    from scipy.interpolate import CubicSpline  # the config needs this module's limits, and no spline
+
     columns = read_csv(resource_path(TABLE), "a table of spectra")
     columns.pop("ell")
     return CubicSpline(np.array([float(tau) for tau in columns]), np.log(np.stack(list(columns.values()))))
