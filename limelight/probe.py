@@ -238,6 +238,10 @@ class Probe:
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""
         raise NotImplementedError
 
+    def most_information(self, posterior_settings) -> "np.ndarray | None":
+        """The largest Fisher information (p, p) that any summary can have at the prior's mean, where theory gives it."""
+        return None
+
     def simulator(self, intervals_settings, paths) -> "Simulator":
         """Fresh data for ABC at any parameters, and their prior."""
         raise NotImplementedError

@@ -34,6 +34,7 @@ COLUMNS = (
     "rank_p",
     *(f"{name}_{100 * level:.0f}" for level in LEVELS for name in ("covered", "error")),
     "unlike",
+    "share_of_information",
 )
 
 
@@ -161,7 +162,7 @@ def information_row(exact: Intervals, other: Intervals, name: str) -> dict:
     nats_known: what the exact posterior knows beyond the even prior, on average over the rows. nats_lost: the mean of the
     Kullback-Leibler divergence ∫ p ln(p/q) of a method's q from the exact p, with its error over rows. width_over_exact: the
     mean of the ratios of standard deviations. Ranks are the probability below the truth. unlike: the share of rows that
-    the misspecification check warns of.
+    the misspecification check warns of. share_of_information: of an IMNN, det F over the largest there is.
     """
     grid, rows = grid_of(exact), matching(exact, other)
     p = exact.extra[DENSITY][rows]
@@ -186,4 +187,6 @@ def information_row(exact: Intervals, other: Intervals, name: str) -> dict:
         row[f"covered_{100 * level:.0f}"], row[f"error_{100 * level:.0f}"] = share.mean(), error.mean()
     if "p_value" in other.extra:
         row["unlike"] = float(np.mean(other.extra["p_value"] < UNLIKE))
+    if "share_of_information" in other.settings:
+        row["share_of_information"] = other.settings["share_of_information"]
     return row

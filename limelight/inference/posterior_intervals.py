@@ -25,6 +25,7 @@ from limelight.study.settings import IntervalsSettings
 from limelight.training.presentation import Presentation
 
 KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC", "smc": "IMNN + SMC ABC"}
+SHARE = "share_of_information"  # of an IMNN: det F over that of the largest there is
 REPLICATES = 100  # draws of the posterior predictive check
 
 
@@ -78,6 +79,7 @@ def posterior_intervals(
             "posterior": settings.name,
             "network": posterior.info["network"],
             "recalibrated": recalibrated,
+            **{key: content["training"][key] for key in (SHARE,) if key in content["training"]},
             **draws.totals(),
         },
         axis=target.axis,

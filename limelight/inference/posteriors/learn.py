@@ -137,6 +137,9 @@ def train_posterior(
     answers_given_parameters = None
     if entry.kind == "imnn":
         head = train_summaries(learner, simulations)
+        if (most := probe.most_information(settings)) is not None:
+            found = learner.scales["summaries"]["fisher"].cpu().numpy()
+            learner.history[-1]["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:

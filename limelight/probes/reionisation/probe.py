@@ -184,6 +184,11 @@ class Reionisation(Probe):
     def fisher_rows(self, settings: PosteriorSettings, paths) -> tuple[np.ndarray, ...]:
         return fisher_skies(sky_of(settings.network.datasets), settings.entry.imnn, settings.network.seed)
 
+    def most_information(self, settings: PosteriorSettings) -> np.ndarray:
+        data = sky_of(settings.network.datasets)
+        sky = (data.nside, data.lmax, data.beam_deg)
+        return np.array([[fisher_information(float(np.mean(data.tau)), settings.network.observation, *sky)]])
+
     def simulator(self, settings: IntervalsSettings, paths) -> TauSimulator:
         return TauSimulator(sky_of(settings.posterior.network.datasets))
 
