@@ -42,7 +42,9 @@ class ExactPosterior:
     """The posterior that theory gives of recorded data, on the grid of the probe (`Probe.grid`)."""
 
     method: str  # as the legend of a figure has it
-    log_posterior: Callable[[np.ndarray], np.ndarray]  # recorded data (m, channels, *axes) -> ln p (m, g), up to constants
+    log_posterior: Callable[
+        [np.ndarray], np.ndarray
+    ]  # recorded data (m, channels, *axes) -> ln p (m, g), up to constants
 
 
 class Probe:

@@ -18,8 +18,7 @@ from limelight.errors import plain_errors, problem
 from limelight.evaluation.estimates import check_rows
 from limelight.evaluation.observe import noise_of_test, observed
 from limelight.files import provenance
-from limelight.inference.exact import exact_intervals, moments
-from limelight.inference.exact import DENSITY
+from limelight.inference.exact import DENSITY, exact_intervals, moments
 from limelight.inference.intervals import write_intervals
 from limelight.probe import load_probe
 from limelight.study.config import load_study

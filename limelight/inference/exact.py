@@ -111,7 +111,14 @@ def draws_of(log_mass: np.ndarray, grid: Grid, count: int, rng: np.random.Genera
 
 
 def exact_intervals(
-    method: str, log_density: np.ndarray, grid: Grid, target: Target, found: Rows, test: str, seed: int, samples: int = 500
+    method: str,
+    log_density: np.ndarray,
+    grid: Grid,
+    target: Target,
+    found: Rows,
+    test: str,
+    seed: int,
+    samples: int = 500,
 ) -> Intervals:
     """The exact posterior of the rows of a test as an intervals file has it.
 

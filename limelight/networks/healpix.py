@@ -73,13 +73,14 @@ class Healpix(nn.Module):
         super().__init__()
         self.first = SpinRings(nside, rings) if spin else None
         width = 2 * rings if spin else channels
-        self.register_buffer("nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))), False)
+        self.register_buffer(
+            "nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))), False
+        )
         sizes = [nside // 2**i for i in range(layers)]
         taps = 9 if kind == "neighbours" else order + 1
         self.kind, self.order = kind, order
         self.mixes = nn.ModuleList(
-            nn.Conv1d(before * taps, filters, 1)
-            for before in [width] + [filters] * (layers - 1)
+            nn.Conv1d(before * taps, filters, 1) for before in [width] + [filters] * (layers - 1)
         )
         for i, size in enumerate(sizes):
             self.register_buffer(f"around{i}", neighbours(size), persistent=False)

@@ -60,7 +60,7 @@ def test_arrivals_make_a_poisson_number_of_schechter_galaxies():
 
 
 def test_a_field_changes_smoothly_with_its_parameters():
-    """The same arrivals: each galaxy is a little brighter at a little larger L*, and the next one appears at the faint end."""
+    """The same arrivals: each galaxy is a little brighter at a little larger L*; more appear at the faint end."""
     arrivals = draw_arrivals(500, np.random.default_rng(1))
     here, there = (luminosities(arrivals, THETA + [0, step], -1.0, L_MIN) for step in (0, 1e-3))
     k = len(here)
@@ -177,7 +177,9 @@ def test_an_imnn_on_the_histogram_knows_less_than_the_catalogue_and_more_than_th
     found = content["scales"]["summaries"]["fisher"].numpy()
     assert share == pytest.approx(np.linalg.det(found) / np.linalg.det(most))
     save_model(tmp_path / "posterior.pt", content, provenance({}, study.seed), "posterior")
-    drawn = posterior_intervals(load_posterior(tmp_path / "posterior.pt"), intervals_settings(study, "p", "t"), PROBE, rows[2])
+    drawn = posterior_intervals(
+        load_posterior(tmp_path / "posterior.pt"), intervals_settings(study, "p", "t"), PROBE, rows[2]
+    )
     assert drawn.settings["share_of_information"] == share
     prior = np.array([2, 2]) / np.sqrt(12)
     assert (drawn.samples.std(axis=1).mean(axis=0) < 0.8 * prior).all()

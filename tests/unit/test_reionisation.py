@@ -28,6 +28,7 @@ from limelight.probes.reionisation.likelihood import closed_form, fisher_informa
 from limelight.probes.reionisation.probe import SkySettings
 from limelight.probes.reionisation.simulations import draw_skies, fisher_skies
 from limelight.probes.reionisation.spectra import TAUS, camb_ee, ee_spectra
+from limelight.probes.reionisation.steps import information_by_step
 from limelight.study.config import resolve_study
 from limelight.study.sections import Imnn
 
@@ -116,8 +117,13 @@ def test_the_closed_form_is_the_pixel_likelihood_on_the_full_sky():
     rng = np.random.default_rng(1)
     matrix = flat_matrix(NSIDE, LMAX)
     spread = np.sqrt(noise_spectrum(ISOTROPIC, LMAX)[multipoles(LMAX)])
-    both = np.concatenate([moments(rng, 5, 0.06) + rng.standard_normal((5, len(spread))) * spread,
-                           rng.standard_normal((5, len(spread))) * spread], axis=1)
+    both = np.concatenate(
+        [
+            moments(rng, 5, 0.06) + rng.standard_normal((5, len(spread))) * spread,
+            rng.standard_normal((5, len(spread))) * spread,
+        ],
+        axis=1,
+    )
     left = np.eye(2 * N) - matrix @ np.linalg.pinv(matrix)
     rest = rng.standard_normal((5, 2 * N)) @ left
     maps = (both @ matrix.T + rest).reshape(5, 2, N)
@@ -133,7 +139,9 @@ def test_the_pixel_likelihood_is_that_of_a_multivariate_normal():
     maps = maps + noise_of(MASKED, NSIDE, LMAX).draw(1, torch.Generator().manual_seed(3)).numpy()
     found = log_likelihood(maps, TAUGRID, MASKED, NSIDE, LMAX, 0.0)[0]
     seen = np.tile(seen_pixels(MASKED, NSIDE), 2)
-    covariance = [signal_covariance(ee, NSIDE) + noise_covariance(MASKED, NSIDE, LMAX) for ee in ee_spectra(TAUGRID, LMAX)]
+    covariance = [
+        signal_covariance(ee, NSIDE) + noise_covariance(MASKED, NSIDE, LMAX) for ee in ee_spectra(TAUGRID, LMAX)
+    ]
     expected = np.array(
         [stats.multivariate_normal(cov=one[np.ix_(seen, seen)]).logpdf(maps.reshape(-1)[seen]) for one in covariance]
     )
@@ -273,3 +281,17 @@ def test_faults_of_the_config_end_in_one_line(changes, line):
     resolve_study(raw(), "s.yaml")
     with pytest.raises(LimelightError, match=line):
         resolve_study(raw(**changes), "s.yaml")
+
+
+# What an IMNN claims
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_long_steps_and_reused_simulations_claim_more_than_there_is(fresh):
+    torch.set_num_threads(1)
+    sky = Instrument(isotropic_uk_arcmin=60)
+    (row,) = information_by_step((1.71,) if fresh else (0.43,), 300, 150, 1, sky, fresh=fresh)
+    assert row["small_step"] < 1.02  # what it really has
+    assert row["claimed"] > 1.1
+    if not fresh:
+        assert row["fresh"] < 1.02

@@ -87,7 +87,9 @@ def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
     y = scaling.encode(scale, continuous(answers, posterior.target, random))
     x = scaling.encode(content["scales"]["features"], features)
-    found = mdn.log_density(posterior.head(x), y) if content["kind"] == "mdn" else flow_log_density(posterior.head, x, y)
+    found = (
+        mdn.log_density(posterior.head(x), y) if content["kind"] == "mdn" else flow_log_density(posterior.head, x, y)
+    )
     return found - scale["std"].log().sum() - scale["length"].log().sum()
 
 

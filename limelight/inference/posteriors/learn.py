@@ -288,8 +288,8 @@ def train_summaries(learner: Learner, simulations: tuple[np.ndarray, ...]) -> nn
 def refuse_long_steps(learner: Learner, step: Tensor, information: Tensor) -> None:
     """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
 
-    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour: at
-    1.7 σ it claims twice the information that there is.
+    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
+    at 1.7 σ it claims twice the information that there is.
     """
     share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
     if (share > LONGEST_STEP).any():

@@ -1,16 +1,15 @@
 """Schechter galaxies as arrivals of a Poisson process, and images of them; the bound of the perfect catalogue.
 
-φ(L) dL = φ* (L/L*)^α exp(−L/L*) dL/L* above L_min. Expected are N(> L) = φ* Γ(α + 1, L/L*) galaxies in the field, φ* in units of
-one per field. If Γ_1 < Γ_2 < … are the arrivals of a Poisson process of unit rate, the luminosities L_i = N⁻¹(Γ_i; θ) are those of a field
-(Livet et al. 2021, arXiv:2102.01086, draw them so). With the same arrivals a field changes smoothly with θ, even its
-number of galaxies, so that derivatives can be taken.
+φ(L) dL = φ* (L/L*)^α exp(−L/L*) dL/L* above L_min. Expected are N(> L) = φ* Γ(α + 1, L/L*) galaxies in the field, φ* in
+units of one per field. If Γ_1 < Γ_2 < … are the arrivals of a Poisson process of unit rate, the luminosities
+L_i = N⁻¹(Γ_i; θ) are those of a field. With the same arrivals a field changes smoothly with θ, even its number of galaxies,
+so that derivatives can be taken. The question is that of Livet et al. 2021 (arXiv:2102.01086).
 """
 
 import numpy as np
 from scipy import integrate
 
 PARAMETERS = ("ln_phi_star", "ln_l_star")
-L_REFERENCE = 1.0  # L* is in units of it, and so is flux: all galaxies are equally far
 STEPS = 2000  # of the tabulated N(> L)
 HIGHEST = 40.0  # L/L* beyond which there is none
 
@@ -67,9 +66,7 @@ def number_by_quadrature(theta: np.ndarray, alpha: float, l_min: float) -> float
     return phi * integrate.quad(lambda t: t**alpha * np.exp(-t), l_min / l_star, np.inf)[0]
 
 
-def paint(
-    luminosity: np.ndarray, places: np.ndarray, colours: np.ndarray, pixels: int, psf_sigma: float
-) -> np.ndarray:
+def paint(luminosity: np.ndarray, places: np.ndarray, colours: np.ndarray, pixels: int, psf_sigma: float) -> np.ndarray:
     """Images (bands, pixels, pixels) float32 of point sources behind a Gaussian PSF; opposite edges touch.
 
     Parameters

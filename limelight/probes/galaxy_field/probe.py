@@ -71,7 +71,9 @@ class GalaxyPresentation(PlainPresentation):
 
 
 def histograms(x: Tensor) -> Tensor:
-    """√ of the numbers of pixels in STEPS equal steps over REACH, (b, bands, STEPS) of (b, bands, n, n): their scatter is even."""
+    """√ of the numbers of pixels in STEPS equal steps over REACH, (b, bands, STEPS)
+    of (b, bands, n, n): their scatter is even.
+    """
     low, high = REACH
     step = ((x.flatten(2) - low) / (high - low) * STEPS).long().clamp(0, STEPS - 1)
     counts = torch.zeros(*x.shape[:2], STEPS, device=x.device)

@@ -47,9 +47,7 @@ class Sky(Section):
 
     nside: Literal[4, 8, 16] = Field(8, description="HEALPix resolution; multipoles go up to 3 nside − 1.")
     maps: Whole = Field(500, ge=1, description="Skies per realisation.")
-    tau: Pair = Field(
-        [0.03, 0.10], description=f"Limits of the even prior of τ, between {TAUS[0]:g} and {TAUS[-1]:g}."
-    )
+    tau: Pair = Field([0.03, 0.10], description=f"Limits of the even prior of τ, between {TAUS[0]:g} and {TAUS[-1]:g}.")
     beam_deg: NonNegative = Field(0.0, description="Full width at half maximum of the Gaussian beam, degrees.")
     bank: Bank | None = Field(None, description="Stored noise; without it noise is drawn afresh at each presentation.")
 
@@ -64,7 +62,9 @@ class TauNetwork(Network):
     datasets_key = "data"
 
     data: SomeNames = Field(description="Names of the datasets that it trains on.")
-    instrument: Instrument = Field(description="What it is shown its skies with; of stored noise, what its filter assumes.")
+    instrument: Instrument = Field(
+        description="What it is shown its skies with; of stored noise, what its filter assumes."
+    )
     inputs: Literal["maps", "eb_maps", "alm", "spectra", "filtered"] = Field(
         "maps",
         description="maps: Q and U. eb_maps: maps of E and B. alm: their multipole moments. spectra: their pseudo-power"

@@ -68,7 +68,9 @@ def symmetries(nside: int) -> tuple[np.ndarray, np.ndarray]:
     for turn in range(4):
         for east in (1, -1):
             for north in (1, -1):
-                pointing = np.stack([theta if north > 0 else np.pi - theta, (east * phi + turn * np.pi / 2) % (2 * np.pi)])
+                pointing = np.stack(
+                    [theta if north > 0 else np.pi - theta, (east * phi + turn * np.pi / 2) % (2 * np.pi)]
+                )
                 pixels.append(_base(nside).ang2pix(pointing.T))
                 signs.append(east * north)
     return np.array(pixels), np.array(signs)

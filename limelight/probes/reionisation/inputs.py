@@ -1,7 +1,7 @@
 """What networks are shown of a recorded sky: maps, moments, spectra, with and without an inverse-variance filter.
 
-All of it is a matrix times the seen pixels, scaled by what is expected of τ in the middle of the prior, so that inputs are of
-order one whatever the instrument.
+All of it is a matrix times the seen pixels, scaled by what is expected of τ in the middle of the prior, so that inputs are
+of order one whatever the instrument.
 """
 
 import functools
@@ -19,7 +19,9 @@ from limelight.probes.reionisation.instrument import noise_covariance, seen_pixe
 from limelight.probes.reionisation.likelihood import seen_ee
 
 FLOOR = 1e-6  # of power over its expectation, whose logarithm is shown
-RIDGE = 1e-9  # of the mean variance: where the sky has fewer moments than pixels, the covariance has no inverse without it
+RIDGE = (
+    1e-9  # of the mean variance: where the sky has fewer moments than pixels, the covariance has no inverse without it
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """E-mode power spectra over the optical depth τ, from a small table that CAMB made once.
 
-Flat ΛCDM with Planck's parameters (arXiv:1807.06209) and hydrogen reionised in a tanh step. As τ changes, A_s e^(−2τ) stays as
-measured: small scales, which know it well, look the same at every τ. The spectra are unlensed: at ℓ < 50 lensing adds 1e-6 µK² of B.
+Flat ΛCDM with Planck's parameters (arXiv:1807.06209) and hydrogen reionised in a tanh step. As τ changes, A_s e^(−2τ)
+stays as measured: small scales, which know it well, look the same at every τ. The spectra are unlensed: at ℓ < 50 lensing
+adds 1e-6 µK² of B.
 """
 
 import functools
