@@ -53,7 +53,8 @@ def _figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
     lost.set_yticks(places, names[1:], fontsize=7)
     lost.minorticks_off()
     lost.invert_yaxis()
-    lost.set_xscale("log")
+    if all(row["nats_lost"] > 0 for row in rows[1:]):
+        lost.set_xscale("log")
     lost.set_xlabel("nats lost against the exact posterior")
     for k, (name, rank) in enumerate(ranked.items()):
         look = {"color": TRUTH, "lw": 1.6} if k == 0 else {**line_style(k - 1), "marker": "", "lw": 1.0}

@@ -1,13 +1,17 @@
 """A tiny study of reionisation end to end: networks' posteriors beside the exact one, by the engine's own functions."""
 
+import runpy
+import sys
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
 from limelight.evaluation.observe import noise_of_test, observed
-from limelight.files import provenance
+from limelight.files import ROOT, provenance, read_csv
 from limelight.inference.exact import DENSITY, exact_intervals, information_row, moments
 from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
@@ -15,6 +19,7 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
 from limelight.probes.reionisation.likelihood import fisher_information
+from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
@@ -148,7 +153,7 @@ def test_an_imnn_has_no_more_information_than_there_is_and_abc_finds_the_posteri
     information = float(content["scales"]["summaries"]["fisher"])
     assert 0.8 < information / most < 1.02 + 3 * np.sqrt(2 / 500)  # the scatter of a variance of 500 fresh simulations
     row = information_row(exact, found, "imnn")
-    assert row["nats_lost"] < 0.3
+    assert row["nats_lost"] < 0.5  # of 150 accepted: few where the prior ends
     assert 0.85 < row["width_over_exact"] < 1.35
     posterior = load_posterior(tmp_path / "posterior.pt")
     by_simulation = posterior_intervals(posterior, intervals_settings(study, "smc", "full"), PROBE, rows[2])
@@ -160,3 +165,26 @@ def test_an_imnn_has_no_more_information_than_there_is_and_abc_finds_the_posteri
 def test_steps_as_long_as_the_error_are_refused(study, rows, trunks, tmp_path):
     with pytest.raises(LimelightError, match=r"posteriors.long_steps.imnn.step: found 0.5 of the prior's σ"):
         drawn(study, rows, trunks, tmp_path, "long_steps")
+
+
+def test_the_scripts_write_the_table_and_its_figure(study, rows, exact, tmp_path, monkeypatch):
+    """exact_posterior.py makes the same file of the same rows; compare_posteriors.py holds it against another."""
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(plain(study)))
+    settings = PROBE.dataset_settings(study, "sky")
+    write_shard(tmp_path / "3.h5", PROBE.simulate(settings, "sky", 3), provenance(settings, study.seed))
+
+    def run(script: str, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+
+    made = tmp_path / "exact.h5"
+    run("exact_posterior.py", "--config", config, "--test", "full", "--data", tmp_path / "3.h5", "--output", made)
+    np.testing.assert_array_equal(read_intervals(made).extra[DENSITY], exact.extra[DENSITY])
+    run("compare_posteriors.py", "--exact", made, "--intervals", made, "--output", tmp_path / "table.csv")
+    table = read_csv(tmp_path / "table.csv", "a table")
+    assert table["nats_lost"].tolist() == [0, 0]
+    assert (tmp_path / "table.png").stat().st_size > 10_000
+    with pytest.raises(SystemExit):
+        run("exact_posterior.py", "--config", config, "--test", "none", "--data", made, "--output", tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()

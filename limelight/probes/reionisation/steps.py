@@ -57,8 +57,8 @@ def information_by_step(
     steps
         Of training.
 
-    claimed: F over the exact one, on the last simulations that taught; fresh: on JUDGED others with the same step; small_step:
-    on others with a step of a hundredth of σ, which is the truth.
+    claimed: F over the exact one, on the last simulations that taught; fresh: on JUDGED others with the same step;
+    small_step: on others with a step of a hundredth of σ, which is the truth.
     """
     exact = fisher_information(TAU, instrument, 8, lmax, 0.0)
     rows = []
