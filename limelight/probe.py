@@ -7,6 +7,7 @@ how to add one.
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, get_args
 
 import numpy as np
@@ -34,6 +35,16 @@ def load_probe(name: str) -> "Probe":
 def default_probe() -> str:
     """The name of the probe of studies that name none."""
     return importlib.import_module("limelight.probes").DEFAULT
+
+
+@dataclass(frozen=True)
+class ExactPosterior:
+    """The posterior that theory gives of recorded data, on the grid of the probe (`Probe.grid`)."""
+
+    method: str  # as the legend of a figure has it
+    log_posterior: Callable[
+        [np.ndarray], np.ndarray
+    ]  # recorded data (m, channels, *axes) -> ln p (m, g), up to constants
 
 
 class Probe:
@@ -208,6 +219,20 @@ class Probe:
         """What the pixels of rows hold, by name; attribution is told by these classes. paths: of `pixel_class_files`."""
         return {}
 
+    # The exact posterior, where theory gives one: every posterior of a study is then held against it
+
+    def grid(self, header: Header) -> "tuple[np.ndarray, ...]":
+        """Even steps over the prior of each number that networks answer, for densities to be compared on; () for none."""
+        return ()
+
+    def has_exact_posterior(self, study, test) -> bool:
+        """Whether `exact_posterior` is known of a test (its entry in the config)."""
+        return False
+
+    def exact_posterior(self, observation, header: Header) -> ExactPosterior:
+        """That of what an instrument records (`recorder`)."""
+        raise NotImplementedError
+
     # Inference by simulation (IMNN, ABC); a probe that has none leaves these out. paths: what it simulates from
 
     def simulation_files(self, study, results: str) -> list[str]:
@@ -217,6 +242,10 @@ class Probe:
     def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""
         raise NotImplementedError
+
+    def most_information(self, posterior_settings) -> "np.ndarray | None":
+        """The largest Fisher information (p, p) that any summary can have at the prior's mean, where theory gives it."""
+        return None
 
     def simulator(self, intervals_settings, paths) -> "Simulator":
         """Fresh data for ABC at any parameters, and their prior."""

@@ -64,7 +64,8 @@ def main() -> None:
     if posterior.content["posterior"] != trained:
         found, expected = f"posterior '{posterior.content['posterior']}'", f"'{trained}', from which {name} draws"
         raise problem(args.posterior, found, expected, "give that one's posterior.pt")
-    if study.posteriors[name].abc == "smc" and not args.simulate_from:
+    needs_files = study.posteriors[name].abc == "smc" and load_probe(study.probe).simulation_files(study, "results")
+    if needs_files and not args.simulate_from:
         expected = "what the probe simulates from (subfields of the training light-cones), for abc: smc"
         raise problem("--simulate-from", "nothing", expected, "give it")
     settings, probe = intervals_settings(study, name, args.test), load_probe(study.probe)

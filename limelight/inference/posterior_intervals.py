@@ -11,8 +11,9 @@ import torch
 from limelight.data.shard import Rows
 from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import check_test_rows, numbered
+from limelight.inference.exact import DENSITY, normalised, points
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.posteriors.draw import draw_answers, log_score, replicated
+from limelight.inference.posteriors.draw import draw_answers, log_density_at, log_score, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.smc import smc_sampler
@@ -24,6 +25,7 @@ from limelight.study.settings import IntervalsSettings
 from limelight.training.presentation import Presentation
 
 KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC", "smc": "IMNN + SMC ABC"}
+SHARE = "share_of_information"  # of an IMNN: det F over that of the largest there is
 REPLICATES = 100  # draws of the posterior predictive check
 
 
@@ -49,7 +51,8 @@ def posterior_intervals(
         (settings.smc.maps) and adds inference.posteriors.smc.CHECKS to `extra`.
 
     `extra` holds p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each
-    of tables.map_statistics, and of mixture densities over the target log_score (m,), ln q of all answers together.
+    of tables.map_statistics, and of densities over the target log_score (m,), ln q of all answers together; where the probe
+    has a grid over the prior, also their log_mass (m, g) on it (inference.exact).
     """
     evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
     check_test_rows(posterior.info, evaluation, found)
@@ -57,7 +60,7 @@ def posterior_intervals(
     keys, target = found.identifiers, posterior.target
     truth = answers_of(numbered(found, list(evaluation.trained.network.datasets)), target)
     chosen = evenly(len(found), smc.maps) if smc else np.arange(len(found))
-    draws = _Draws(posterior, settings, truth, keys)
+    draws = _Draws(posterior, settings, truth, keys, probe.grid(found.header))
     if smc:
         draws.sample = smc_sampler(posterior, settings, probe, presentation, simulate_from)
         words = f"{len(chosen)} of {len(found)} rows, each with simulations of its own"
@@ -76,6 +79,7 @@ def posterior_intervals(
             "posterior": settings.name,
             "network": posterior.info["network"],
             "recalibrated": recalibrated,
+            **{key: content["training"][key] for key in (SHARE,) if key in content["training"]},
             **draws.totals(),
         },
         axis=target.axis,
@@ -90,14 +94,14 @@ def posterior_intervals(
 class _Draws:
     """Draws of a posterior, row after row."""
 
-    def __init__(self, posterior: Posterior, settings: IntervalsSettings, truth: np.ndarray, keys: dict):
-        self.posterior, self.settings, self.truth, self.keys = posterior, settings, truth, keys
+    def __init__(self, posterior: Posterior, settings: IntervalsSettings, truth: np.ndarray, keys: dict, grid: tuple):
+        self.posterior, self.settings, self.truth, self.keys, self.grid = posterior, settings, truth, keys, grid
         self.device = next(posterior.trunk.parameters()).device
         self.seed = settings.evaluation.trained.seed
         self.stage = f"draws of posterior {settings.name} on {settings.evaluation.test}"
         self.sample = None  # of abc: smc
         self.answers, self.parameters, self.seconds = [], [], []
-        self.extra: dict[str, list] = {"p_value": [], "predictive_p": [], "log_score": []}
+        self.extra: dict[str, list] = {"p_value": [], "predictive_p": [], "log_score": [], DENSITY: []}
         self.checks: dict[str, list] = {}
 
     def take(self, i: int, one: torch.Tensor) -> None:
@@ -124,6 +128,10 @@ class _Draws:
         score = log_score(posterior, seen["features"], known, self.seed, stage)
         if score is not None:
             self.extra["log_score"].append(score)
+            if self.grid:
+                at = torch.as_tensor(points(self.grid), dtype=torch.float32, device=self.device)
+                found = log_density_at(posterior, seen["features"], at)[None].double().cpu().numpy()
+                self.extra[DENSITY].append(torch.from_numpy(normalised(found, self.grid)))
         self.answers.append(answers)
         if parameters is not None:
             self.parameters.append(parameters)

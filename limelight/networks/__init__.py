@@ -20,6 +20,8 @@ REGISTRY = Registry(
         "cnn3d": "limelight.networks.cnn:cnn3d",
         "resnet3d": "limelight.networks.resnet:resnet3d",
         "convnet": "limelight.networks.convnet:convnet",
+        "dense": "limelight.networks.dense:dense",
+        "healpix": "limelight.networks.healpix:healpix",
         "resunet": "limelight.networks.resunet:resunet",
         "gated": "limelight.networks.gated:gated",
     },

@@ -12,5 +12,7 @@ PROBES = Registry(
         "line_intensity": "limelight.probes.line_intensity.probe:PROBE",
         "gaussian_field": "limelight.probes.gaussian_field.probe:PROBE",
         "cmb_lensing": "limelight.probes.cmb_lensing.probe:PROBE",
+        "reionisation": "limelight.probes.reionisation.probe:PROBE",
+        "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
     },
 )

@@ -19,8 +19,9 @@ ESTIMATES = (*DATA, "scales", "image_rows", "recorder", "estimators")
 EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pictures")
 AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "noise_levels", "mean_truth")
 SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes")
-POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows")
-INTERVALS = (*POSTERIOR, "describe_test", "simulator")
+POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows", "most_information")
+INTERVALS = (*POSTERIOR, "describe_test", "simulator", "grid")
+EXACT = (*DATA, "recorder", "exact_posterior", "grid")
 
 
 def stage_code(

@@ -198,6 +198,7 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
     return {
         **own,
         "estimates": own.get("estimates", StageCost(10, 3 * rows * row, 1)),
+        "exact": own.get("exact", StageCost(10, 3 * rows * row, 1)),
         "network": StageCost(
             training_s, max(1, study.resources.gpus) * (4 * learnt * row + 6 * weights_mb + on_top), 9 * weights_mb
         ),  # on disk two checkpoints beside it: weights, best weights, Adam's two moments

@@ -90,7 +90,8 @@ class Network(Section):
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
     architecture: str = Field(
-        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet; for images resunet, gated."
+        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix; for images resunet,"
+        " gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
@@ -160,7 +161,11 @@ class Imnn(Section):
     derivatives: Whole = Field(
         100, ge=10, description="Pairs of simulations per parameter, below and above its mean; half are held out."
     )
-    step: Number = Field(0.05, gt=0, description="How far below and above, in the prior's σ.")
+    step: Number = Field(
+        0.05,
+        gt=0,
+        description="How far below and above, in the prior's σ; refused where it is more than half of the posterior's.",
+    )
     hidden: Whole = Field(128, ge=1, description="Width of its layers.")
     layers: Whole = Field(2, ge=1, le=8, description="Hidden layers.")
     steps: Whole = Field(2000, ge=1, description="Training steps at most.")

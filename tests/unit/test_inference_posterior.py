@@ -71,7 +71,7 @@ def cones(count: int, seed: int, group: int) -> Rows:
 
 
 def simulations():
-    step = np.array([0.03, 0.03])
+    step = np.array([0.01, 0.01])
 
     def side(sign):
         rows = [

@@ -152,6 +152,7 @@ def everything():
         ),
         *audits(),
         *saliencies(),
+        *informations(),
     ]
 
 
@@ -164,6 +165,12 @@ def kept():
         *expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
         *expand(f"{RESULTS}/saliency/{{saliency}}.h5", saliency=STUDY.saliency),
     ]
+
+
+def informations():
+    """The table of what posteriors lose, of every test whose exact posterior is known."""
+    known = [test for test, entry in STUDY.tests.items() if PROBE.has_exact_posterior(STUDY, entry)]
+    return [f"{RESULTS}/exact/{test}.csv" for test in known if any(test == drawn for _, drawn in DRAWN)]
 
 
 def audits():

@@ -1,5 +1,5 @@
 # From data to probabilities: posteriors as heads on trained networks, and what they say of each test row.
-from limelight.study.code import INTERVALS, POSTERIOR
+from limelight.study.code import EXACT, INTERVALS, POSTERIOR
 
 
 rule posterior:
@@ -91,3 +91,57 @@ rule calibrate:
 rule calibration:
     input:
         [f"{RESULTS}/posteriors/{posterior}/calibration/{test}.csv" for posterior, test in DRAWN],
+
+
+# The exact posterior of a test, where theory gives one, and what the study's posteriors lose against it.
+rule exact:
+    input:
+        lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test"),
+    output:
+        f"{RESULTS}/exact/{{test}}.h5",
+    log:
+        f"{RESULTS}/logs/exact/{{test}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/exact/{{test}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("exact"),
+        runtime=runtime("exact"),
+    params:
+        settings=lambda wildcards: as_text(stages.estimates_settings(STUDY, wildcards.test)),
+        code=lambda wildcards: code("scripts/exact_posterior.py", *EXACT),
+    shell:
+        "python scripts/exact_posterior.py --config $STUDY --test {wildcards.test} --data {input:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule information:
+    input:
+        exact=f"{RESULTS}/exact/{{test}}.h5",
+        intervals=lambda wildcards: [
+            f"{RESULTS}/posteriors/{posterior}/{test}.h5" for posterior, test in DRAWN if test == wildcards.test
+        ],
+    output:
+        table=f"{RESULTS}/exact/{{test}}.csv",
+        pdf=f"{RESULTS}/exact/{{test}}.pdf",
+        png=report(
+            f"{RESULTS}/exact/{{test}}.png",
+            caption="../report/information.rst",
+            category="Posteriors",
+            labels={"test": "{test}"},
+        ),
+    log:
+        f"{RESULTS}/logs/exact/{{test}}_table.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("intervals"),
+        runtime=runtime("figure"),
+    params:
+        code=code("scripts/compare_posteriors.py"),
+    shell:
+        "python scripts/compare_posteriors.py --exact {input.exact:q} --intervals {input.intervals:q}"
+        " --output {output.table:q} > {log:q} 2>&1"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
-from limelight.inference.posteriors.npe import flow_sample
+from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import LN10, continuous, finished
 from limelight.seeds import torch_seed
@@ -77,17 +77,28 @@ def _accept(posterior: Posterior, x: Tensor, count: int, random: torch.Generator
 def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str) -> Tensor | None:
     """ln q(answers | data) of the true answers all together, (b,); None where there is no such density.
 
-    Of mixture heads over the target; per unit of each continuous answer (for counts log10(1 + N + u)), without
-    recalibration.
+    Of mixture heads and flows over the target, unless a flow answers only some principal components; per unit of each
+    continuous answer (for counts log10(1 + N + u)), without recalibration.
     """
     content = posterior.content
-    if content["kind"] != "mdn" or content["of"] == "parameters":
+    scale = content["scales"].get("target", {})
+    if content["kind"] == "imnn" or content["of"] == "parameters" or "scatter" in scale:
         return None
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
-    scale = content["scales"]["target"]
     y = scaling.encode(scale, continuous(answers, posterior.target, random))
-    mixture = posterior.head(scaling.encode(content["scales"]["features"], features))
-    return mdn.log_density(mixture, y) - scale["std"].log().sum() - scale["length"].log().sum()
+    x = scaling.encode(content["scales"]["features"], features)
+    found = (
+        mdn.log_density(posterior.head(x), y) if content["kind"] == "mdn" else flow_log_density(posterior.head, x, y)
+    )
+    return found - scale["std"].log().sum() - scale["length"].log().sum()
+
+
+@torch.no_grad()
+def log_density_at(posterior: Posterior, features: Tensor, answers: Tensor) -> Tensor | None:
+    """ln q (g,) of answers (g, d) that are not counts, given one row's features (1, F); None as for `log_score`."""
+    if posterior.target.counts:
+        return None
+    return log_score(posterior, features.expand(len(answers), -1), answers, 0, "a grid")
 
 
 @torch.no_grad()

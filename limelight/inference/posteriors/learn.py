@@ -18,14 +18,15 @@ from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Posterior, build_head
 from limelight.inference.posteriors.recalibrate import widen
-from limelight.inference.posteriors.tables import Table, answers_of, continuous, make_table
+from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import PosteriorSettings
-from limelight.training.presentation import Data, Presentation, on_device, present
+from limelight.training.presentation import Data, Presentation, on_device, present, training_data
 
 CHUNK = 4096  # rows of a validation loss at a time
+LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
 KEPT = 20_000  # training presentations whose statistics and summaries the file holds
 
 
@@ -124,7 +125,10 @@ def train_posterior(
         presentation=probe.presentation(network.network, network.observation, header).unaltered(),
         target=probe.posterior_target(network.network, header),
         trunk=trunk,
-        sets=tuple(on_device(rows, datasets, device) for rows in (training_rows, validation_rows)),
+        sets=(
+            training_data(training_rows, datasets, network.network.training, network.seed, network.name, device),
+            on_device(validation_rows, datasets, device),
+        ),  # of a network on permuted labels also its posterior, which then should know no more than the prior
         seed=network.seed,
     )
     training, validation = learner.tables()
@@ -133,6 +137,9 @@ def train_posterior(
     answers_given_parameters = None
     if entry.kind == "imnn":
         head = train_summaries(learner, simulations)
+        if (most := probe.most_information(settings)) is not None:
+            found = learner.scales["summaries"]["fisher"].cpu().numpy()
+            learner.history[-1]["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:
@@ -249,27 +256,55 @@ def train_answers_given_parameters(learner: Learner, training: Table, validation
 
 
 def train_summaries(learner: Learner, simulations: tuple[np.ndarray, ...]) -> nn.Module:
-    """The IMNN on the trunk's features of simulations about the fiducial point."""
+    """The IMNN on the trunk's features of simulations about the fiducial point.
+
+    Half of the simulations teach, a quarter chooses the weights, and the last quarter, which neither has seen, says how much
+    information the summaries have. Raises LimelightError where derivatives are taken over steps that are too long.
+    """
     options, device = learner.options, learner.device
     *data, step = simulations
     step = torch.as_tensor(step, dtype=torch.float32, device=device)
-    learnt, held_out = [], []
+    parts: tuple[list, list, list] = ([], [], [])
     with torch.no_grad():
         for turn in range(learner.entry.presentations):
             shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn)) for x in data]
-            learnt.append(Simulations(*(x[: len(x) // 2] for x in shown), step))
-            held_out.append(Simulations(*(x[len(x) // 2 :] for x in shown), step))
-    held_out = Simulations(*(torch.cat(x) for x in list(zip(*held_out, strict=True))[:3]), step)
+            for part, (start, end) in zip(parts, ((0, 2), (2, 3), (3, 4)), strict=True):
+                part.append(Simulations(*(x[len(x) * start // 4 : len(x) * end // 4] for x in shown), step))
+    learnt, (choosing, fresh) = parts[0], (_together(part) for part in parts[1:])
     inputs = learner.scales["features"]["mean"].shape[0]
     head = Summariser(inputs, len(step), options.hidden, options.layers).to(device)
     learner.history = train_imnn(
-        head, lambda i: learnt[i % len(learnt)], held_out, options.steps, options.learning_rate
+        head, lambda i: learnt[i % len(learnt)], choosing, options.steps, options.learning_rate
     )
     with torch.no_grad():
-        information, covariance, _ = fisher(head, held_out)
+        information = fisher(head, fresh)[0]
+        covariance = fisher(head, _together([choosing, fresh]))[1]
+    refuse_long_steps(learner, step, information)
     learner.history[-1]["fisher"] = information.tolist()
     learner.scales["summaries"] = {"covariance": covariance, "fisher": information}
     return head
+
+
+def refuse_long_steps(learner: Learner, step: Tensor, information: Tensor) -> None:
+    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
+
+    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
+    at 1.7 σ it claims twice the information that there is.
+    """
+    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
+    if (share > LONGEST_STEP).any():
+        found = f"{learner.options.step:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
+        raise problem(
+            f"posteriors.{learner.settings.name}.imnn.step",
+            found,
+            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
+            f"lower it to {learner.options.step * LONGEST_STEP / share.max().item():.2g} or less",
+        )
+
+
+def _together(parts: list[Simulations]) -> Simulations:
+    """Several sets of simulations with one step as one."""
+    return Simulations(*(torch.cat(x) for x in list(zip(*parts, strict=True))[:3]), parts[0].step)
 
 
 def _features(learner: Learner, x: np.ndarray, turn: int) -> Tensor:
@@ -278,10 +313,13 @@ def _features(learner: Learner, x: np.ndarray, turn: int) -> Tensor:
     lead, found = x.shape[:-axes], []
     flat = torch.as_tensor(x.reshape(-1, *x.shape[-axes:]))
     per_row = int(np.prod(lead[1:], dtype=int))
-    for i, one in enumerate(flat):
-        seed = torch_seed(learner.seed, f"simulations of {learner.name}", turn, i // per_row)
-        random = torch.Generator(learner.device).manual_seed(seed)
-        found.append(learner.trunk.features(learner.presentation.observe(one[None].to(learner.device), random)).float())
+    for first in range(0, len(flat), BATCH):
+        shown = []
+        for i, one in enumerate(flat[first : first + BATCH], first):
+            seed = torch_seed(learner.seed, f"simulations of {learner.name}", turn, i // per_row)
+            random = torch.Generator(learner.device).manual_seed(seed)
+            shown.append(learner.presentation.observe(one[None].to(learner.device), random))
+        found.append(learner.trunk.features(torch.cat(shown)).float())
     return torch.cat(found).reshape(*lead, -1)
 
 

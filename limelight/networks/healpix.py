@@ -1,0 +1,177 @@
+"""`healpix`: convolutions on the sphere, for maps of all HEALPix pixels in ring order, (channels, 12 nside²).
+
+Each layer mixes a pixel with its neighbours, in one of two ways: `neighbours` gives each of the nine its own weights, as a
+3 × 3 kernel on a plane does (Krachmalnicoff & Tomasi 2019, arXiv:1902.04083); `chebyshev` takes polynomials of the mean over
+the neighbours, which have no direction (Perraudin et al. 2019, arXiv:1810.12186). Between layers four pixels become one.
+
+Q and U are given in frames that turn from pixel to pixel, so their plain sums mean nothing. With spin 2 the first layer
+takes each pixel's polarisation along and across the great circle to the centre, and sums it in rings about that centre: the
+sums are scalars (of even and odd parity) and do not depend on the frames.
+"""
+
+import functools
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limelight.errors import problem
+from limelight.networks.checks import one_of, vector, whole
+
+KINDS = ("neighbours", "chebyshev")
+RING_DEG = 60.0  # as far as the rings of the first layer reach
+
+
+def healpix(
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    kind: str = "neighbours",
+    filters: int = 24,
+    layers: int = 3,
+    order: int = 4,
+    spin: int = 0,
+    rings: int = 6,
+    dense: int = 128,
+) -> nn.Module:
+    """filters: of each layer; order: of the polynomials; spin: 2 for Q and U; rings: of the first layer of spin 2."""
+    one_of("kind", kind, KINDS)
+    one_of("spin", spin, (0, 2))
+    limits = {"filters": 1024, "layers": 6, "order": 16, "rings": 32, "dense": 8192}
+    given = {"filters": filters, "layers": layers, "order": order, "rings": rings, "dense": dense}
+    for name, most in limits.items():
+        whole(name, given[name], 1, most)
+    if len(input_shape) != 2:
+        found = f"data of {len(input_shape) - 1} axes for healpix"
+        raise problem("networks.architecture", found, "one axis: all pixels", "choose another architecture")
+    nside = math.isqrt(input_shape[1] // 12)
+    if 12 * nside**2 != input_shape[1] or nside & (nside - 1) or nside < 2 ** (layers - 1):
+        expected = f"12 nside² of them, nside a power of 2 and at least {2 ** (layers - 1)} with {layers} layers"
+        raise problem("networks.architecture", f"{input_shape[1]} pixels for healpix", expected, "use fewer layers")
+    if spin and input_shape[0] != 2:
+        raise problem("networks.options.spin", f"2 of {input_shape[0]} channels", "Q and U", "set spin: 0")
+    return Healpix(input_shape[0], nside, vector(output_shape), kind, filters, layers, order, spin, rings, dense)
+
+
+class Healpix(nn.Module):
+    """Layers, the mean and the mean square of every map under learnt weights of the pixels; dense; output."""
+
+    def __init__(
+        self,
+        channels: int,
+        nside: int,
+        outputs: int,
+        kind: str,
+        filters: int,
+        layers: int,
+        order: int,
+        spin: int,
+        rings: int,
+        dense: int,
+    ):
+        super().__init__()
+        self.first = SpinRings(nside, rings) if spin else None
+        width = 2 * rings if spin else channels
+        self.register_buffer(
+            "nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))), False
+        )
+        sizes = [nside // 2**i for i in range(layers)]
+        taps = 9 if kind == "neighbours" else order + 1
+        self.kind, self.order = kind, order
+        self.mixes = nn.ModuleList(
+            nn.Conv1d(before * taps, filters, 1) for before in [width] + [filters] * (layers - 1)
+        )
+        for i, size in enumerate(sizes):
+            self.register_buffer(f"around{i}", neighbours(size), persistent=False)
+        seen = [(width, nside)] + [(filters, size) for size in sizes]
+        self.weights = nn.ParameterList(nn.Parameter(torch.zeros(12 * size**2)) for _, size in seen)
+        self.dense = nn.Linear(2 * sum(count for count, _ in seen), dense)
+        self.output = nn.Linear(dense, outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(b, dense) numbers that the output is made of."""
+        x = x if self.first is None else self.first(x)
+        x = x[..., self.nested]
+        kept = self._seen(x, 0)
+        for i, mix in enumerate(self.mixes):
+            if i:
+                x = x.unflatten(-1, (-1, 4)).mean(dim=-1)
+            around = getattr(self, f"around{i}")
+            x = F.silu(mix(gathered(x, around) if self.kind == "neighbours" else chebyshev(x, around, self.order)))
+            kept += self._seen(x, i + 1)
+        return F.silu(self.dense(torch.cat(kept, dim=1)))
+
+    def _seen(self, x: Tensor, which: int) -> list[Tensor]:
+        weight = self.weights[which].softmax(dim=0)
+        return [x @ weight, (x.square() @ weight + 1e-6).log()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))
+
+
+def _base(nside: int, order: str):
+    import ducc0  # of the extra `cmb`
+
+    return ducc0.healpix.Healpix_Base(nside, order)
+
+
+def neighbours(nside: int) -> Tensor:
+    """The pixel itself and its eight neighbours in nested order, (npix, 9); where there are seven, the pixel again."""
+    pixels = np.arange(12 * nside**2)
+    around = _base(nside, "NEST").neighbors(pixels)
+    return torch.from_numpy(np.column_stack([pixels, np.where(around < 0, pixels[:, None], around)]))
+
+
+def gathered(x: Tensor, around: Tensor) -> Tensor:
+    """(b, c, npix) -> (b, 9 c, npix): the nine values of each pixel as channels."""
+    return x[..., around].movedim(-1, 2).flatten(1, 2)
+
+
+def chebyshev(x: Tensor, around: Tensor, order: int) -> Tensor:
+    """(b, c, npix) -> (b, (order + 1) c, npix): T_0 … T_order of the mean over the eight neighbours."""
+
+    def mean(maps: Tensor) -> Tensor:
+        return maps[..., around[:, 1:]].mean(dim=-1)
+
+    found = [x, mean(x)]
+    for _ in range(order - 1):
+        found.append(2 * mean(found[-1]) - found[-2])
+    return torch.cat(found[: order + 1], dim=1)
+
+
+class SpinRings(nn.Module):
+    """Q and U (b, 2, npix) in ring order -> (b, 2 rings, npix) scalars: even ones, then odd ones."""
+
+    def __init__(self, nside: int, rings: int):
+        super().__init__()
+        self.register_buffer("matrix", torch.as_tensor(spin_rings(nside, rings)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) @ self.matrix.T).unflatten(1, (-1, x.shape[-1]))
+
+
+@functools.lru_cache(maxsize=2)
+def spin_rings(nside: int, rings: int) -> np.ndarray:
+    """(2 rings npix, 2 npix) float32: of each centre, the sum over a ring of the polarisation along and across its radius.
+
+    With α the position angle of the centre as seen from a pixel, a pixel has Q cos 2α + U sin 2α along the great circle and
+    U cos 2α − Q sin 2α across it (at 45°). Each row is normalised.
+    """
+    theta, phi = _base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T
+    step = phi[:, None] - phi[None]  # of the centre (first) from the pixel (second)
+    sin, cos = np.sin(theta), np.cos(theta)
+    distance = np.arccos(np.clip(cos[:, None] * cos + sin[:, None] * sin * np.cos(step), -1, 1))
+    south = cos[None] * sin[:, None] * np.cos(step) - sin[None] * cos[:, None]  # of the direction to the centre
+    east = sin[:, None] * np.sin(step)
+    twice = 2 * np.arctan2(east, south)
+    ring = np.minimum(np.floor(np.degrees(distance) / RING_DEG * rings).astype(int), rings)
+    ring[distance < 1e-6] = rings  # the pixel itself has no direction to itself
+    even, odd = [], []
+    for i in range(rings):
+        inside = ring == i
+        inside = inside / np.sqrt(np.maximum(inside.sum(axis=1, keepdims=True), 1))
+        along, across = inside * np.cos(twice), inside * np.sin(twice)
+        even.append(np.concatenate([along, across], axis=1))
+        odd.append(np.concatenate([-across, along], axis=1))
+    return np.concatenate(even + odd).astype(np.float32)

@@ -1,0 +1,74 @@
+"""The config of a study of galaxy fields."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from limelight.section import Name, NonNegative, Number, Pair, Positive, Section, SomeNames, Whole
+from limelight.study.sections import Network, NetworkTest, Realisations, Study
+
+
+class GalaxyField(Section):
+    """One dataset: images of square fields, each with a luminosity function of its own."""
+
+    pixels: Whole = Field(64, ge=8, le=1024, description="Along each side; opposite edges touch.")
+    bands: Whole = Field(2, ge=1, le=8, description="Images of each field.")
+    fields: Whole = Field(500, ge=1, description="Fields per realisation.")
+    ln_phi_star: Pair = Field([3.0, 5.0], description="Limits of the even prior of ln φ*, φ* in galaxies per field.")
+    ln_l_star: Pair = Field([-1.0, 1.0], description="Limits of the even prior of ln L*, L* in units of flux.")
+    alpha: Number = Field(-1.0, gt=-2, le=2, description="Faint-end slope.")
+    l_min: Positive = Field(0.1, description="Luminosity of the faintest galaxies.")
+    psf_sigma: Positive = Field(1.2, description="Width σ of the Gaussian PSF, pixels.")
+    colour: Number = Field(0.3, description="ln of the flux in each further band over that in the one before it.")
+    colour_scatter: NonNegative = Field(0.2, description="Its scatter from galaxy to galaxy.")
+
+
+class GalaxyNetwork(Network):
+    """A network that reads φ* and L* off images or off the histogram of their pixels."""
+
+    datasets_key = "data"
+
+    data: SomeNames = Field(description="Names of the datasets that it trains on.")
+    noise: NonNegative = Field(0.05, description="σ of the white noise per pixel and band, in units of flux.")
+    inputs: Literal["images", "histogram"] = Field(
+        "images",
+        description="images: arcsinh of the pixels over the noise. histogram: how many pixels of each band there are in"
+        " steps of it.",
+    )
+
+    @property
+    def datasets(self) -> list[str]:
+        return self.data
+
+
+class GalaxyTest(NetworkTest):
+    """Fields of one dataset under one level of noise."""
+
+    dataset_key = "data"
+
+    data: str = Field(description="Name of the dataset.")
+    noise: NonNegative = Field(0.05, description="σ of the white noise per pixel and band.")
+
+    @property
+    def dataset(self) -> str:
+        return self.data
+
+
+class GalaxyStudy(Study):
+    """A study of galaxy fields."""
+
+    probe: Literal["galaxy_field"] = Field(description="The probe: what is simulated and observed.")
+    realisations: Realisations
+    data: dict[Name, GalaxyField] = Field(min_length=1, description="Named sets of fields.")
+    networks: dict[Name, GalaxyNetwork] = Field(min_length=1, description="Networks to train, by name.")
+    tests: dict[Name, GalaxyTest] = Field(min_length=1, description="What each network is tested on.")
+
+    datasets_key = "data"
+
+    @property
+    def splits(self) -> dict[str, list[int]]:
+        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(self.data)

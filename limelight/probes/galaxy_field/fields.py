@@ -1,0 +1,97 @@
+"""Schechter galaxies as arrivals of a Poisson process, and images of them; the bound of the perfect catalogue.
+
+φ(L) dL = φ* (L/L*)^α exp(−L/L*) dL/L* above L_min. Expected are N(> L) = φ* Γ(α + 1, L/L*) galaxies in the field, φ* in
+units of one per field. If Γ_1 < Γ_2 < … are the arrivals of a Poisson process of unit rate, the luminosities
+L_i = N⁻¹(Γ_i; θ) are those of a field. With the same arrivals a field changes smoothly with θ, even its number of galaxies,
+so that derivatives can be taken. The question is that of Livet et al. 2021 (arXiv:2102.01086).
+"""
+
+import numpy as np
+from scipy import integrate
+
+PARAMETERS = ("ln_phi_star", "ln_l_star")
+STEPS = 2000  # of the tabulated N(> L)
+HIGHEST = 40.0  # L/L* beyond which there is none
+
+
+def cumulative(alpha: float, faintest: np.ndarray) -> np.ndarray:
+    """∫_x^∞ t^α e^(−t) dt of x (…,): the incomplete gamma function Γ(α + 1, x), also for α < −1."""
+    from scipy import special  # seconds under load, of no use to a config
+
+    x = np.asarray(faintest, np.float64)
+    if alpha > -1:
+        return special.gamma(alpha + 1) * special.gammaincc(alpha + 1, x)
+    if alpha == -1:
+        return special.exp1(x)
+    return (cumulative(alpha + 1, x) - x ** (alpha + 1) * np.exp(-x)) / (alpha + 1)
+
+
+def luminosities(arrivals: np.ndarray, theta: np.ndarray, alpha: float, l_min: float) -> np.ndarray:
+    """L of the galaxies of one field, brightest first, from arrivals (k,) in rising order and θ (2,) of PARAMETERS."""
+    phi, l_star = np.exp(theta)
+    x = np.geomspace(l_min / l_star, HIGHEST, STEPS)
+    number = phi * cumulative(alpha, x)
+    inside = arrivals[arrivals < number[0]]
+    return l_star * np.exp(np.interp(-inside, -number, np.log(x)))
+
+
+def draw_arrivals(most: float, rng: np.random.Generator) -> np.ndarray:
+    """Arrivals of a unit Poisson process up to `most`, in rising order."""
+    return np.sort(rng.uniform(0, most, rng.poisson(most)))
+
+
+def expected_number(theta: np.ndarray, alpha: float, l_min: float) -> float:
+    """Galaxies above l_min."""
+    phi, l_star = np.exp(theta)
+    return float(phi * cumulative(alpha, l_min / l_star))
+
+
+def catalogue_fisher(theta: np.ndarray, alpha: float, l_min: float) -> np.ndarray:
+    """F (2, 2) of PARAMETERS from a perfect catalogue of all galaxies above l_min: nothing from the image can know more.
+
+    A Poisson process of density n(L) has F_ij = ∫ n ∂_i ln n ∂_j ln n dL; here ∂ ln n/∂ ln φ* = 1 and ∂ ln n/∂ ln L* =
+    L/L* − α − 1, so that with x = L_min/L* and Γ_a = Γ(α + 1 + a, x) it is in closed form.
+    """
+    phi, l_star = np.exp(theta)
+    x = l_min / l_star
+    zero, one, two = (float(cumulative(alpha + a, x)) for a in (0, 1, 2))
+    slope = one - (alpha + 1) * zero
+    square = two - 2 * (alpha + 1) * one + (alpha + 1) ** 2 * zero
+    return phi * np.array([[zero, slope], [slope, square]])
+
+
+def number_by_quadrature(theta: np.ndarray, alpha: float, l_min: float) -> float:
+    """`expected_number`, integrated numerically."""
+    phi, l_star = np.exp(theta)
+    return phi * integrate.quad(lambda t: t**alpha * np.exp(-t), l_min / l_star, np.inf)[0]
+
+
+def paint(luminosity: np.ndarray, places: np.ndarray, colours: np.ndarray, pixels: int, psf_sigma: float) -> np.ndarray:
+    """Images (bands, pixels, pixels) float32 of point sources behind a Gaussian PSF; opposite edges touch.
+
+    Parameters
+    ----------
+    luminosity
+        (k,) in the first band.
+    places
+        (k, 2) in pixels, from 0 to `pixels`.
+    colours
+        (k, bands): ln of the flux in each band over that in the first.
+    psf_sigma
+        In pixels. The light of a pixel is that of the PSF integrated over it.
+    """
+    from scipy.special import erf
+
+    edges = np.arange(pixels + 1)
+
+    def profile(at: np.ndarray) -> np.ndarray:
+        """(k, pixels): the share of each source's light in each column."""
+        found = np.zeros((len(at), pixels))
+        for turn in (-pixels, 0, pixels):
+            step = erf((edges[None] + turn - at[:, None]) / (np.sqrt(2) * psf_sigma)) / 2
+            found += np.diff(step, axis=1)
+        return found
+
+    across, down = profile(places[:, 0]), profile(places[:, 1])
+    flux = luminosity[:, None] * np.exp(colours)
+    return np.einsum("kb,kx,ky->bxy", flux, across, down, optimize=True).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Large-scale polarisation of the CMB: a network reads the optical depth τ, beside the exact posterior."""

@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""Make the table of E-mode spectra over the optical depth, resources/reionisation_ee.csv, with CAMB: minutes, needed once.
+
+example: OMP_NUM_THREADS=1 python scripts/make_reionisation_spectra.py
+"""
+
+import sys
+
+from limelight.arguments import Arguments
+from limelight.errors import plain_errors
+from limelight.files import resource_path, write_csv
+from limelight.probes.reionisation.spectra import TABLE, table_rows
+
+
+def main() -> None:
+    parser = Arguments(__doc__)
+    parser.add_output("--output", required=False, help="CSV to write (default: its place in resources/)")
+    args = parser.parse_args()
+    output, rows = args.output or resource_path(TABLE), table_rows()
+    write_csv(output, rows, 8)
+    print(f"{output}: {len(rows)} multipoles", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,217 @@
+"""Galaxy fields against quadrature, Poisson statistics and the bound of the perfect catalogue; an IMNN on their pixels."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from limelight.data.shard import read_shards, write_shard
+from limelight.errors import LimelightError
+from limelight.evaluation.metrics import Judged
+from limelight.files import provenance
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probe import load_probe
+from limelight.probes.galaxy_field.config import GalaxyField
+from limelight.probes.galaxy_field.fields import (
+    catalogue_fisher,
+    draw_arrivals,
+    expected_number,
+    luminosities,
+    number_by_quadrature,
+    paint,
+)
+from limelight.probes.galaxy_field.probe import GalaxyPresentation, histograms
+from limelight.probes.galaxy_field.simulations import GalaxySimulator, draw_field, fisher_fields, most_galaxies
+from limelight.study.config import resolve_study
+from limelight.study.sections import Imnn
+from limelight.study.settings import intervals_settings, network_settings, posterior_settings
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.loop import train
+
+PROBE = load_probe("galaxy_field")
+THETA, L_MIN = np.array([4.0, 0.2]), 0.1
+
+
+# The luminosity function
+
+
+@pytest.mark.parametrize("alpha", [-1.5, -1.0, -0.4, 0.5])
+def test_the_number_of_galaxies_is_the_integral_of_the_luminosity_function(alpha):
+    found = expected_number(THETA, alpha, L_MIN)
+    assert found == pytest.approx(number_by_quadrature(THETA, alpha, L_MIN), rel=1e-8)
+
+
+def test_arrivals_make_a_poisson_number_of_schechter_galaxies():
+    rng, alpha = np.random.default_rng(0), -1.25
+    most = 2 * expected_number(THETA, alpha, L_MIN)
+    fields = [luminosities(draw_arrivals(most, rng), THETA, alpha, L_MIN) for _ in range(800)]
+    numbers = np.array([len(one) for one in fields])
+    expected = expected_number(THETA, alpha, L_MIN)
+    assert numbers.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 800))
+    assert numbers.var() / expected == pytest.approx(1, abs=4 * np.sqrt(2 / 800))
+    every = np.concatenate(fields)
+    cuts = np.array([0.1, 0.3, 1.0, 3.0])
+    share = [np.mean(every > cut) for cut in cuts]
+    exact = [expected_number(THETA, alpha, cut) / expected for cut in cuts]
+    np.testing.assert_allclose(share, exact, atol=4 * np.sqrt(0.25 / len(every)))
+    assert (np.diff(fields[0]) < 0).all()
+
+
+def test_a_field_changes_smoothly_with_its_parameters():
+    """The same arrivals: each galaxy is a little brighter at a little larger L*; more appear at the faint end."""
+    arrivals = draw_arrivals(500, np.random.default_rng(1))
+    here, there = (luminosities(arrivals, THETA + [0, step], -1.0, L_MIN) for step in (0, 1e-3))
+    k = len(here)
+    assert k <= len(there) <= k + 3
+    np.testing.assert_allclose(there[:k] / here, np.exp(1e-3), rtol=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [-1.5, -1.0, -0.4])
+def test_the_bound_is_the_scatter_of_the_score_of_catalogues(alpha):
+    """∂ ln L/∂θ of a Poisson process: over the galaxies Σ ∂ ln n, minus ∂N; its covariance is F."""
+    rng, l_star = np.random.default_rng(2), np.exp(THETA[1])
+    most, step = 2 * expected_number(THETA, alpha, L_MIN), 1e-5
+    slopes = [
+        (expected_number(THETA + d, alpha, L_MIN) - expected_number(THETA - d, alpha, L_MIN)) / (2 * step)
+        for d in step * np.eye(2)
+    ]
+    scores = []
+    for _ in range(1500):
+        found = luminosities(draw_arrivals(most, rng), THETA, alpha, L_MIN)
+        scores.append([len(found) - slopes[0], np.sum(found / l_star - alpha - 1) - slopes[1]])
+    measured, expected = np.cov(np.array(scores).T), catalogue_fisher(THETA, alpha, L_MIN)
+    np.testing.assert_allclose(measured, expected, rtol=0.16)
+
+
+# Images
+
+
+def test_images_hold_the_light_of_their_galaxies():
+    rng = np.random.default_rng(3)
+    light, colours = rng.uniform(0.1, 2, 20), np.column_stack([np.zeros(20), rng.normal(0.3, 0.2, 20)])
+    images = paint(light, rng.uniform(0, 24, (20, 2)), colours, 24, 1.2)
+    assert images.shape == (2, 24, 24)
+    np.testing.assert_allclose(images.sum(axis=(1, 2)), [light.sum(), (light * np.exp(colours[:, 1])).sum()], rtol=1e-5)
+    one = paint(np.array([1.0]), np.array([[5.5, 12.5]]), np.zeros((1, 1)), 24, 1.2)[0]
+    inside = stats.norm.cdf(0.5 / 1.2) - stats.norm.cdf(-0.5 / 1.2)
+    assert one[5, 12] == pytest.approx(inside**2, rel=1e-5)
+    assert one.argmax() == 5 * 24 + 12
+
+
+def test_histograms_count_every_pixel_and_do_not_move_with_the_galaxies():
+    x = 3 * torch.randn(4, 2, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = histograms(x)
+    torch.testing.assert_close(found.square().sum(-1), torch.full((4, 2), 256.0))
+    torch.testing.assert_close(histograms(x.roll((3, 5), (2, 3)).flip(2)), found)
+
+
+def test_a_presentation_is_of_order_one_and_its_noise_is_what_is_asked():
+    how = GalaxyPresentation(None, noise=0.05, scale=0.05)
+    x, random = torch.zeros(2, 1, 64, 64), torch.Generator().manual_seed(1)
+    assert how.bare().observe(x, random).std() == pytest.approx(0.05, rel=0.05)
+    assert torch.sinh(how.observe(x, random)).std() == pytest.approx(1, rel=0.05)
+    assert how.silent().observe(x, random).abs().max() == 0
+
+
+def test_derivatives_come_from_the_same_galaxies():
+    data = GalaxyField(pixels=24)
+    fiducial, below, above, step = fisher_fields(data, Imnn(simulations=40, derivatives=10, step=0.02), 3)
+    assert (fiducial.shape, below.shape) == ((40, 2, 24, 24), (10, 2, 2, 24, 24))
+    assert np.corrcoef(below[0, 1].ravel(), above[0, 1].ravel())[0, 1] > 0.98
+    assert np.corrcoef(below[0, 1].ravel(), above[1, 1].ravel())[0, 1] < 0.6
+    light = ((above - below).sum(axis=(2, 3, 4)) / (2 * step)).mean(axis=0)
+    mean = fiducial.sum(axis=(1, 2, 3)).mean()
+    np.testing.assert_allclose(light / mean, 1, atol=0.35)  # light is proportional to φ* and, all but, to L*
+
+
+def test_the_simulator_keeps_to_the_prior():
+    simulator = GalaxySimulator(GalaxyField(pixels=16))
+    theta = np.array([[4.0, 0.0], [6.0, 0.0], [4.0, -2.0]])
+    np.testing.assert_array_equal(simulator.log_prior(theta), [0, -np.inf, -np.inf])
+    found = simulator.simulate(theta[:1], np.random.default_rng(0))
+    assert found.x.shape == (1, 2, 16, 16)
+    np.testing.assert_array_equal(found.answers, theta[:1])
+
+
+# A study
+
+
+def study_of(**fields):
+    head = {"network": "n", "kind": "imnn", "presentations": 1}
+    head["imnn"] = {"simulations": 1200, "derivatives": 400, "step": 0.05, "hidden": 16, "steps": 150, "accept": 60}
+    return resolve_study(
+        {
+            "study": "tiny",
+            "probe": "galaxy_field",
+            "realisations": {"train": [0], "validation": [1], "test": [2]},
+            "data": {"fields": {"pixels": 24, "fields": 300, "ln_phi_star": [2, 4], **fields}},
+            "training": {"epochs": 8, "batch_size": 32, "learning_rate": 4e-3},
+            "networks": {
+                "n": {"architecture": "dense", "data": ["fields"], "inputs": "histogram", "options": {"hidden": 32}}
+            },
+            "tests": {"t": {"data": "fields"}},
+            "posteriors": {"p": head},
+            "resources": {"training_threads": 1},
+        },
+        "tiny.yaml",
+    )
+
+
+def test_an_imnn_on_the_histogram_knows_less_than_the_catalogue_and_more_than_the_prior(tmp_path):
+    torch.set_num_threads(1)
+    study = study_of()
+    settings = PROBE.dataset_settings(study, "fields")
+    for n in range(3):
+        write_shard(tmp_path / f"{n}.h5", PROBE.simulate(settings, "fields", n), provenance(settings, study.seed))
+    rows = [read_shards([tmp_path / f"{n}.h5"]) for n in range(3)]
+    content, _ = train(network_settings(study, "n"), PROBE, *rows[:2], tmp_path / "checkpoints")
+    save_model(tmp_path / "model.pt", content, provenance({}, study.seed))
+    trunk, info = load_model(tmp_path / "model.pt")
+    asked = posterior_settings(study, "p")
+    content, _ = train_posterior(asked, PROBE, trunk, info, *rows[:2], PROBE.fisher_rows(asked, []))
+    share = content["training"]["share_of_information"]
+    assert 0.02 < share < 1
+    most = PROBE.most_information(asked)
+    found = content["scales"]["summaries"]["fisher"].numpy()
+    assert share == pytest.approx(np.linalg.det(found) / np.linalg.det(most))
+    save_model(tmp_path / "posterior.pt", content, provenance({}, study.seed), "posterior")
+    drawn = posterior_intervals(
+        load_posterior(tmp_path / "posterior.pt"), intervals_settings(study, "p", "t"), PROBE, rows[2]
+    )
+    assert drawn.settings["share_of_information"] == share
+    prior = np.array([2, 2]) / np.sqrt(12)
+    assert (drawn.samples.std(axis=1).mean(axis=0) < 0.8 * prior).all()
+    inside = ((drawn.quantiles[..., 0] <= drawn.truth) & (drawn.truth <= drawn.quantiles[..., 4])).mean(axis=0)
+    assert (inside > 0.88).all()
+
+
+def test_its_metrics_are_the_bound_and_the_error_over_it():
+    study = study_of()
+    header = PROBE.header(PROBE.dataset_settings(study, "fields"))
+    truth = np.array([[3.0, 0.0], [2.5, 0.5]])
+    judged = Judged(None, header, {}, truth, truth, truth[0], truth + [[0.1, -0.2]], truth, truth[0], {})
+    found, _ = PROBE.metrics(judged)
+    variance = np.mean([np.diag(np.linalg.inv(catalogue_fisher(one, -1.0, 0.1))) for one in truth], axis=0)
+    np.testing.assert_allclose(found["bound"], np.sqrt(variance))
+    np.testing.assert_allclose(found["error_over_bound"], np.array([0.1, 0.2]) / np.sqrt(variance))
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"ln_l_star": [1, -1]}, r"data.fields.ln_l_star: found \[1.*\]; expected \[low, high\] with low < high"),
+        ({"ln_phi_star": [3, 14]}, r"data.fields: found up to .* galaxies in a field; expected at most 100000"),
+    ],
+)
+def test_faults_of_the_config_end_in_one_line(fields, line):
+    with pytest.raises(LimelightError, match=line):
+        study_of(**fields)
+
+
+def test_a_field_has_as_many_galaxies_as_are_drawn():
+    data = GalaxyField(pixels=24)
+    assert most_galaxies(data) > expected_number(np.array([5.0, 1.0]), data.alpha, data.l_min)
+    rng = [np.random.default_rng(5) for _ in range(2)]
+    np.testing.assert_array_equal(*(draw_field(THETA, data, one) for one in rng))

@@ -1,0 +1,109 @@
+"""Convolutions on the sphere: turned skies, frames of Q and U, neighbours; and the fully connected network."""
+
+import numpy as np
+import pytest
+import torch
+
+from limelight.errors import LimelightError
+from limelight.networks import build
+from limelight.networks.healpix import chebyshev, gathered, neighbours, spin_rings
+from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, symmetries
+
+NSIDE, LMAX = 8, 12
+N = 12 * NSIDE**2
+
+
+def polarised(seed: int, kind: str = "e") -> np.ndarray:
+    """Q and U (2, npix) of a sky of E (or B) alone, power as ℓ^−2."""
+    ells = multipoles(LMAX)
+    some, none = np.random.default_rng(seed).standard_normal(len(ells)) / ells, np.zeros(len(ells))
+    return (flat_matrix(NSIDE, LMAX) @ np.concatenate([some, none] if kind == "e" else [none, some])).reshape(2, N)
+
+
+def test_rings_of_an_e_sky_are_even_and_of_a_b_sky_odd():
+    matrix = spin_rings(NSIDE, 6)
+    for kind in ("e", "b"):
+        even, odd = (matrix @ polarised(0, kind).ravel()).reshape(2, 6, N)
+        large, small = (even, odd) if kind == "e" else (odd, even)
+        assert (small.std(axis=1)[1:] < 0.2 * large.std(axis=1)[1:]).all()
+
+
+def test_rings_do_not_depend_on_the_frames_of_q_and_u():
+    """A sky turned by any angle about any axis: the rings' scalars turn with it; the plain sums of its Q do not."""
+    healpy = pytest.importorskip("healpy")
+    rng = np.random.default_rng(1)
+    alm = healpy.synalm(np.concatenate([[0, 0], np.arange(2, LMAX + 1.0) ** -2]), lmax=LMAX)
+    turn = healpy.Rotator(rot=rng.uniform(0, 90, 3))
+    turned = turn.rotate_alm(np.array([0 * alm, alm, 0 * alm]), lmax=LMAX)[1]
+    first, second = (np.array(healpy.alm2map([0 * one, one, 0 * one], NSIDE, lmax=LMAX)[1:]) for one in (alm, turned))
+    rings = [(spin_rings(NSIDE, 6) @ one.ravel()).reshape(12, N)[2] for one in (first, second)]
+    moved = healpy.alm2map(turn.rotate_alm(healpy.map2alm(rings[0], lmax=LMAX, iter=10)), NSIDE, lmax=LMAX)
+    assert np.corrcoef(moved, rings[1])[0, 1] > 0.97
+    around = neighbours(NSIDE).numpy()
+    ring = healpy.nest2ring(NSIDE, np.arange(N))
+    plain = [one[0][ring][around].mean(axis=1)[np.argsort(ring)] for one in (first, second)]
+    moved = healpy.alm2map(turn.rotate_alm(healpy.map2alm(plain[0], lmax=LMAX, iter=10)), NSIDE, lmax=LMAX)
+    assert np.corrcoef(moved, plain[1])[0, 1] < 0.9
+
+
+@pytest.mark.parametrize("kind", ["neighbours", "chebyshev"])
+def test_a_quarter_turn_of_the_sky_about_the_poles_changes_no_answer(kind):
+    """An exact symmetry of the pixels, and of the nine neighbours' order, as long as the pixels' weights are even."""
+    torch.manual_seed(0)
+    network = build("healpix", {"kind": kind, "filters": 4, "layers": 3, "spin": 2, "dense": 8}, (2, N), (1,)).eval()
+    pixels, _ = symmetries(NSIDE)
+    x = torch.from_numpy(np.stack([polarised(2)]).astype(np.float32))
+    with torch.no_grad():
+        answer, turned = network(x), network(x[:, :, pixels[4]])  # a quarter turn, no mirror image
+        other = network(x.flip(-1))
+    torch.testing.assert_close(turned, answer, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(other, answer, rtol=1e-3)
+
+
+def test_neighbours_are_those_of_healpy():
+    healpy = pytest.importorskip("healpy")
+    found = neighbours(4).numpy()
+    expected = healpy.get_all_neighbours(4, np.arange(192), nest=True).T
+    for pixel, (own, theirs) in enumerate(zip(found, expected, strict=True)):
+        assert set(own) == {pixel, *theirs[theirs >= 0]}
+
+
+def test_layers_gather_and_average():
+    around = neighbours(2)
+    x = torch.arange(48.0)[None, None]
+    taps = gathered(x, around)
+    assert taps.shape == (1, 9, 48)
+    torch.testing.assert_close(taps[0, :, 7], around[7].float())
+    found = chebyshev(x, around, 2)
+    mean = x[..., around[:, 1:]].mean(-1)
+    torch.testing.assert_close(found[:, 1:2], mean)
+    torch.testing.assert_close(found[:, 2:], 2 * mean[..., around[:, 1:]].mean(-1) - x)
+    even = torch.ones_like(x)
+    torch.testing.assert_close(chebyshev(even, around, 4), torch.ones(1, 5, 48))  # T_k(1) = 1
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "line"),
+    [
+        ({}, (2, 767), "767 pixels for healpix"),
+        ({"layers": 5}, (2, 768), "768 pixels for healpix"),
+        ({"kind": "disco"}, (2, 768), "networks.options.kind"),
+        ({"spin": 1}, (2, 768), "networks.options.spin"),
+        ({"spin": 2}, (3, 768), "2 of 3 channels"),
+        ({}, (2, 16, 48), "data of 2 axes for healpix"),
+    ],
+)
+def test_options_and_shapes_that_do_not_fit_end_in_one_line(options, shape, line):
+    with pytest.raises(LimelightError, match=line):
+        build("healpix", options, shape, (1,))
+
+
+def test_a_dense_network_sees_squares_where_asked():
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 7)
+    for squares, inputs in ((False, 14), (True, 28)):
+        network = build("dense", {"hidden": 6, "squares": squares}, (2, 7), (3,))
+        assert network.layers[0].in_features == inputs
+        torch.testing.assert_close(network(x), network.output(network.features(x)))
+    with pytest.raises(LimelightError, match=r"networks.options.squares: found 'yes'"):
+        build("dense", {"squares": "yes"}, (2, 7), (3,))

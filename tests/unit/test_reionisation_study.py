@@ -1,0 +1,190 @@
+"""A tiny study of reionisation end to end: networks' posteriors beside the exact one, by the engine's own functions."""
+
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from limelight.data.shard import read_shards, write_shard
+from limelight.errors import LimelightError
+from limelight.evaluation.observe import noise_of_test, observed
+from limelight.files import ROOT, provenance, read_csv
+from limelight.inference.exact import DENSITY, exact_intervals, information_row, moments
+from limelight.inference.intervals import read_intervals, write_intervals
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probe import load_probe
+from limelight.probes.reionisation.likelihood import fisher_information
+from limelight.section import plain
+from limelight.study.config import resolve_study
+from limelight.study.settings import intervals_settings, network_settings, posterior_settings
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.loop import train
+
+PROBE = load_probe("reionisation")
+FULL = {"isotropic_uk_arcmin": 100}
+HEAD = {
+    "network": "reader",
+    "kind": "mdn",
+    "presentations": 2,
+    "mdn": {"components": 2, "rank": 0, "hidden": 32, "dropout": 0},
+    "training": {"epochs": 20, "batch_size": 256, "learning_rate": 3e-3},
+}
+IMNN = {**HEAD, "kind": "imnn", "presentations": 1}
+IMNN["imnn"] = {"simulations": 2000, "derivatives": 400, "step": 0.1, "hidden": 16, "steps": 200, "accept": 150}
+
+
+def study_of(**changes):
+    raw = {
+        "study": "tiny",
+        "probe": "reionisation",
+        "realisations": {"train": [0, 1], "validation": [2], "test": [3]},
+        "data": {"sky": {"nside": 4, "maps": 600, "tau": [0.03, 0.1]}},
+        "training": {"epochs": 10, "batch_size": 64, "learning_rate": 4e-3, "ema_decay": 0.9},
+        "networks": {
+            "reader": {"architecture": "dense", "data": ["sky"], "inputs": "spectra", "instrument": FULL},
+            "shuffled": {
+                "architecture": "dense",
+                "data": ["sky"],
+                "inputs": "spectra",
+                "instrument": FULL,
+                "training": {"permute_labels": True, "epochs": 2},
+            },
+        },
+        "tests": {"full": {"data": "sky", "instrument": FULL}},
+        "posteriors": {
+            "mdn": HEAD,
+            "crps": {**HEAD, "mdn": {**HEAD["mdn"], "loss": "crps"}},
+            "imnn": IMNN,
+            "smc": {**IMNN, "abc": "smc", "compression": "imnn", "smc": {"maps": 2, "particles": 60, "rounds": 1}},
+            "shuffled": {**HEAD, "network": "shuffled"},
+            "long_steps": {**IMNN, "imnn": {**IMNN["imnn"], "step": 0.5}},
+        },
+        "resources": {"training_threads": 1},
+    }
+    return resolve_study({**raw, **changes}, "tiny.yaml")
+
+
+@pytest.fixture(scope="module")
+def study():
+    torch.set_num_threads(1)
+    return study_of()
+
+
+@pytest.fixture(scope="module")
+def rows(study, tmp_path_factory):
+    folder, settings = tmp_path_factory.mktemp("shards"), PROBE.dataset_settings(study, "sky")
+    for number in range(4):
+        write_shard(folder / f"{number}.h5", PROBE.simulate(settings, "sky", number), provenance(settings, study.seed))
+    return [read_shards([folder / f"{n}.h5" for n in part]) for part in ((0, 1), (2,), (3,))]
+
+
+@pytest.fixture(scope="module")
+def exact(study, rows, tmp_path_factory):
+    test = rows[2]
+    recorder = PROBE.recorder(study.tests["full"].instrument, test.header)
+    maps = torch.cat(list(observed(test.x, recorder, study.seed, noise_of_test("full")))).numpy()
+    found = PROBE.exact_posterior(study.tests["full"].instrument, test.header)
+    density = found.log_posterior(maps)
+    result = exact_intervals(found.method, density, PROBE.grid(test.header), recorder.target, test, "full", study.seed)
+    path = tmp_path_factory.mktemp("exact") / "full.h5"
+    write_intervals(path, result, provenance({}, study.seed))
+    return read_intervals(path)
+
+
+@pytest.fixture(scope="module")
+def trunks(study, rows, tmp_path_factory):
+    folder, found = tmp_path_factory.mktemp("networks"), {}
+    for name in study.networks:
+        content, _ = train(network_settings(study, name), PROBE, rows[0], rows[1], folder / f"{name}_checkpoints")
+        save_model(folder / f"{name}.pt", content, provenance({}, study.seed))
+        found[name] = folder / f"{name}.pt"
+    return found
+
+
+def drawn(study, rows, trunks, folder, name: str, of: str | None = None):
+    """(intervals of a posterior, the content of its file)."""
+    settings = posterior_settings(study, name)
+    trunk, info = load_model(trunks[study.posteriors[name].network])
+    simulations = PROBE.fisher_rows(settings, []) if settings.entry.kind == "imnn" else None
+    content, _ = train_posterior(settings, PROBE, trunk, info, rows[0], rows[1], simulations)
+    save_model(folder / "posterior.pt", content, provenance({}, study.seed), "posterior")
+    posterior = load_posterior(folder / "posterior.pt")
+    return posterior_intervals(posterior, intervals_settings(study, of or name, "full"), PROBE, rows[2]), content
+
+
+def test_the_exact_posterior_is_calibrated(exact):
+    row = information_row(exact, exact, "exact")
+    assert row["nats_lost"] == 0
+    assert row["width_over_exact"] == 1
+    assert row["rank_p"] > 1e-3
+    assert abs(row["covered_68"] - 0.68) < 4 * row["error_68"]
+
+
+@pytest.mark.parametrize("name", ["mdn", "crps"])
+def test_a_mixture_on_spectra_loses_little_on_the_full_sky(study, rows, trunks, exact, tmp_path, name):
+    found, _ = drawn(study, rows, trunks, tmp_path, name)
+    row = information_row(exact, found, name)
+    assert found.extra[DENSITY].shape == exact.extra[DENSITY].shape
+    assert 0 < row["nats_lost"] < 0.15
+    assert 0.9 < row["width_over_exact"] < 1.25
+    assert row["nats_known"] > 0.5
+
+
+def test_shuffled_labels_give_the_prior(study, rows, trunks, exact, tmp_path):
+    found, _ = drawn(study, rows, trunks, tmp_path, "shuffled")
+    low, high = study.data["sky"].tau
+    mean, spread = moments(found.extra[DENSITY], [np.linspace(low, high, 81)])
+    row = information_row(exact, found, "shuffled")
+    assert row["nats_lost"] == pytest.approx(row["nats_known"], abs=0.1)
+    np.testing.assert_allclose(spread.mean(), (high - low) / np.sqrt(12), rtol=0.25)  # of a Gaussian cut to the prior
+    assert mean.std() < 0.15 * spread.mean()
+
+
+def test_an_imnn_has_no_more_information_than_there_is_and_abc_finds_the_posterior(
+    study, rows, trunks, exact, tmp_path
+):
+    found, content = drawn(study, rows, trunks, tmp_path, "imnn")
+    most = fisher_information(0.065, study.tests["full"].instrument, 4, 11, 0.0)
+    information = float(content["scales"]["summaries"]["fisher"])
+    assert 0.8 < information / most < 1.02 + 3 * np.sqrt(2 / 500)  # the scatter of a variance of 500 fresh simulations
+    row = information_row(exact, found, "imnn")
+    assert row["nats_lost"] < 0.5  # of 150 accepted: few where the prior ends
+    assert 0.85 < row["width_over_exact"] < 1.35
+    posterior = load_posterior(tmp_path / "posterior.pt")
+    by_simulation = posterior_intervals(posterior, intervals_settings(study, "smc", "full"), PROBE, rows[2])
+    row = information_row(exact, by_simulation, "smc")
+    assert row["rows"] == 2
+    assert 0.6 < row["width_over_exact"] < 1.7
+
+
+def test_steps_as_long_as_the_error_are_refused(study, rows, trunks, tmp_path):
+    with pytest.raises(LimelightError, match=r"posteriors.long_steps.imnn.step: found 0.5 of the prior's σ"):
+        drawn(study, rows, trunks, tmp_path, "long_steps")
+
+
+def test_the_scripts_write_the_table_and_its_figure(study, rows, exact, tmp_path, monkeypatch):
+    """exact_posterior.py makes the same file of the same rows; compare_posteriors.py holds it against another."""
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(plain(study)))
+    settings = PROBE.dataset_settings(study, "sky")
+    write_shard(tmp_path / "3.h5", PROBE.simulate(settings, "sky", 3), provenance(settings, study.seed))
+
+    def run(script: str, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+
+    made = tmp_path / "exact.h5"
+    run("exact_posterior.py", "--config", config, "--test", "full", "--data", tmp_path / "3.h5", "--output", made)
+    np.testing.assert_array_equal(read_intervals(made).extra[DENSITY], exact.extra[DENSITY])
+    run("compare_posteriors.py", "--exact", made, "--intervals", made, "--output", tmp_path / "table.csv")
+    table = read_csv(tmp_path / "table.csv", "a table")
+    assert table["nats_lost"].tolist() == [0, 0]
+    assert (tmp_path / "table.png").stat().st_size > 10_000
+    with pytest.raises(SystemExit):
+        run("exact_posterior.py", "--config", config, "--test", "none", "--data", made, "--output", tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()
