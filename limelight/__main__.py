@@ -37,6 +37,8 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "train_posterior",
         "sample_posterior",
         "calibrate_posterior",
+        "exact_posterior",
+        "compare_posteriors",
         "make_rival_emulator",
         "run_rival",
         "make_rival_figure",

@@ -9,20 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
-from limelight.ancestry import check_data
 from limelight.arguments import Arguments
-from limelight.data.shard import read_shards
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.estimates import check_rows
-from limelight.evaluation.observe import noise_of_test, observed
-from limelight.files import provenance
-from limelight.inference.exact import DENSITY, exact_intervals, moments
-from limelight.inference.intervals import write_intervals
-from limelight.probe import load_probe
-from limelight.study.config import load_study
-from limelight.study.settings import estimates_settings
 
 
 def main() -> None:
@@ -32,6 +20,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data of the test")
     parser.add_output("--output", metavar="I.h5", help="intervals file to write")
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_data
+    from limelight.data.shard import read_shards
+    from limelight.evaluation.estimates import check_rows
+    from limelight.evaluation.observe import noise_of_test, observed
+    from limelight.files import provenance
+    from limelight.inference.exact import DENSITY, exact_intervals, moments
+    from limelight.inference.intervals import write_intervals
+    from limelight.probe import load_probe
+    from limelight.study.config import load_study
+    from limelight.study.settings import estimates_settings
+
     start = time.monotonic()
     study = load_study(args.config)
     probe = load_probe(study.probe)

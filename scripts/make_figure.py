@@ -9,7 +9,6 @@ example: python scripts/make_figure.py --figure error_bands --files evaluation/l
 import sys
 from pathlib import Path
 
-from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 
@@ -21,6 +20,7 @@ def main() -> None:
     parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
     parser.add_output("--output", metavar="F.pdf", help="the PDF; a PNG is written beside it", beside=(".png",))
     args = parser.parse_args()
+    from limelight.ancestry import check_together
     from limelight.figures import draw_figure
     from limelight.figures.style import save
 

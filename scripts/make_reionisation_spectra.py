@@ -8,14 +8,15 @@ import sys
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.files import resource_path, write_csv
-from limelight.probes.reionisation.spectra import TABLE, table_rows
 
 
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_output("--output", required=False, help="CSV to write (default: its place in resources/)")
     args = parser.parse_args()
+    from limelight.files import resource_path, write_csv
+    from limelight.probes.reionisation.spectra import TABLE, table_rows
+
     output, rows = args.output or resource_path(TABLE), table_rows()
     write_csv(output, rows, 8)
     print(f"{output}: {len(rows)} multipoles", file=sys.stderr)

@@ -8,7 +8,6 @@ example: python scripts/money_plot.py --intervals results/money/posteriors/*/*.h
 import sys
 from pathlib import Path
 
-from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -21,6 +20,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="of the networks")
     parser.add_output("--output", metavar="T.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.ancestry import check_together
     from limelight.evaluation.evaluation_file import read_evaluation
     from limelight.figures.style import save
     from limelight.files import write_csv

@@ -7,7 +7,6 @@ example: python scripts/summarise.py --evaluation results/demo/evaluation/*/*.h5
 import sys
 from pathlib import Path
 
-from limelight.ancestry import check_together
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -17,6 +16,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, nargs="+", required=True, metavar="E.h5", help="evaluation files")
     parser.add_output("--output", metavar="S.csv", help="the table to write")
     args = parser.parse_args()
+    from limelight.ancestry import check_together
     from limelight.evaluation.evaluation_file import read_evaluation
     from limelight.evaluation.summary import summary_csv
     from limelight.files import write_text

@@ -14,7 +14,6 @@ example: python scripts/validate_halos.py --config config/demo.yaml --lightcones
 import sys
 from pathlib import Path
 
-from limelight.ancestry import check_file
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
@@ -28,6 +27,7 @@ def main() -> None:
     parser.add_output("--output", help="CSV table to write")
     parser.add_output("--figure", metavar="F.pdf", help="PDF to write, with a PNG beside it", beside=(".png",))
     args = parser.parse_args()
+    from limelight.ancestry import check_file
     from limelight.figures.style import save
     from limelight.files import write_text
     from limelight.halos.box import generate_box
