@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/demo.yaml
+PROCESSES ?= 2
 
 .PHONY: demo test test-cluster test-all kill-harness lint docs gpu-check clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml
 
+# A process for each core, at about 1 GB each; every file's tests share what they make.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow and not gpu and not cluster"
 
 # A real one-node SLURM; needs root and Debian's slurm-wlm and munge.
 test-cluster: .venv/installed
