@@ -27,7 +27,7 @@ def sky_saliency(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
             picture = result.pictures[answer, method]
             values = np.abs(picture.mean[row])
             panel = figure.add_subplot(len(channels), count, row * count + column + 1, projection="mollweide")
-            size = 6.0 * (8 / result.header.geometry["nside"]) ** 2 * (4 / max(count, 2)) ** 2
+            size = 9.0 * (8 / result.header.geometry["nside"]) ** 2 * (4 / max(count, 2)) ** 2
             panel.scatter(
                 *place, c=values, s=size, lw=0, cmap=MAP_COLOURS, vmin=0, vmax=np.percentile(values, 99.5) or 1
             )
