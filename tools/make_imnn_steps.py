@@ -39,8 +39,8 @@ def drawn(rows: list[dict]) -> Figure:
     for name, colour in zip(WORDS, COLOURS, strict=False):
         panel.plot(at, [row[name] for row in fresh], color=colour, marker="o", label=WORDS[name])
     for row in reused:
-        panel.plot(row["step_over_sigma"], row["claimed"], "x", color=COLOURS[2], label="300 reused, on themselves")
-        panel.plot(row["step_over_sigma"], row["fresh"], "+", color=COLOURS[2], label="300 reused, on fresh ones")
+        words = f"taught by {row['simulations']:g} reused, which claim {row['claimed']:.0f}"
+        panel.plot(row["step_over_sigma"], row["small_step"], "s", color=COLOURS[2], label=words)
     panel.axhline(1, color=GUIDE, lw=0.7, ls=":")
     panel.axvspan(LONGEST_STEP, max(at) + 0.1, color=GUIDE, alpha=0.12, lw=0)
     panel.set_xlim(0, max(at) + 0.1)

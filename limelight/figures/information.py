@@ -12,6 +12,7 @@ from limelight.inference.intervals import Intervals
 
 SHOWN = 4  # rows overlaid, evenly spread
 BINS = 10
+FEWEST = 10 * BINS  # rows of which a histogram says something
 
 
 def information_figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
@@ -38,8 +39,7 @@ def _figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
         density[:, [0, -1]] *= 2
         for panel, row in zip(panels, shown, strict=True):
             at = np.flatnonzero(where == row)
-            if len(at):
-                panel.plot(grid[0], density[at[0]], label=name, **look)
+            panel.plot(grid[0], density[at[0]] if len(at) else np.full(len(grid[0]), np.nan), label=name, **look)
     output = exact.axis.names[0].replace("_", " ") if exact.axis.names else exact.axis.label
     for panel, row in zip(panels, shown, strict=True):
         panel.axvline(exact.truth[row, 0], color=GUIDE, lw=0.8, ls=":")
@@ -57,6 +57,8 @@ def _figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
         lost.set_xscale("log")
     lost.set_xlabel("nats lost against the exact posterior")
     for k, (name, rank) in enumerate(ranked.items()):
+        if len(rank) < min(FEWEST, len(exact.truth)):
+            continue
         look = {"color": TRUTH, "lw": 1.6} if k == 0 else {**line_style(k - 1), "marker": "", "lw": 1.0}
         heights = np.histogram(rank, BINS, (0, 1), density=True)[0]
         pit.step(np.linspace(0, 1, BINS + 1), np.append(heights, heights[-1]), where="post", label=name, **look)
@@ -64,5 +66,5 @@ def _figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
     pit.set_xlabel("posterior probability below the truth")
     pit.set_ylabel("density over rows")
     pit.set_ylim(0, None)
-    figure.legend(*pit.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=7)
     return figure

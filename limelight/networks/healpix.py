@@ -11,6 +11,7 @@ sums are scalars (of even and odd parity) and do not depend on the frames.
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -73,17 +74,12 @@ class Healpix(nn.Module):
         super().__init__()
         self.first = SpinRings(nside, rings) if spin else None
         width = 2 * rings if spin else channels
-        self.register_buffer(
-            "nested", torch.from_numpy(_base(nside, "NEST").nest2ring(np.arange(12 * nside**2))), False
-        )
         sizes = [nside // 2**i for i in range(layers)]
         taps = 9 if kind == "neighbours" else order + 1
-        self.kind, self.order = kind, order
+        self.kind, self.order, self.sizes = kind, order, sizes
         self.mixes = nn.ModuleList(
             nn.Conv1d(before * taps, filters, 1) for before in [width] + [filters] * (layers - 1)
         )
-        for i, size in enumerate(sizes):
-            self.register_buffer(f"around{i}", neighbours(size), persistent=False)
         seen = [(width, nside)] + [(filters, size) for size in sizes]
         self.weights = nn.ParameterList(nn.Parameter(torch.zeros(12 * size**2)) for _, size in seen)
         self.dense = nn.Linear(2 * sum(count for count, _ in seen), dense)
@@ -92,12 +88,12 @@ class Healpix(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """(b, dense) numbers that the output is made of."""
         x = x if self.first is None else self.first(x)
-        x = x[..., self.nested]
+        x = x[..., _on(x.device, nested, self.sizes[0])]
         kept = self._seen(x, 0)
         for i, mix in enumerate(self.mixes):
             if i:
                 x = x.unflatten(-1, (-1, 4)).mean(dim=-1)
-            around = getattr(self, f"around{i}")
+            around = _on(x.device, neighbours, self.sizes[i])
             x = F.silu(mix(gathered(x, around) if self.kind == "neighbours" else chebyshev(x, around, self.order)))
             kept += self._seen(x, i + 1)
         return F.silu(self.dense(torch.cat(kept, dim=1)))
@@ -116,11 +112,22 @@ def _base(nside: int, order: str):
     return ducc0.healpix.Healpix_Base(nside, order)
 
 
-def neighbours(nside: int) -> Tensor:
+@functools.lru_cache(maxsize=32)
+def _on(device: torch.device, table: Callable[..., np.ndarray], *arguments: int) -> Tensor:
+    """A table of the pixels on a device. It is no part of a module, and so of no model file: the options say all of it."""
+    return torch.as_tensor(table(*arguments), device=device)
+
+
+def nested(nside: int) -> np.ndarray:
+    """The ring number of each pixel in nested order, in which four neighbours follow one another, (npix,)."""
+    return _base(nside, "NEST").nest2ring(np.arange(12 * nside**2))
+
+
+def neighbours(nside: int) -> np.ndarray:
     """The pixel itself and its eight neighbours in nested order, (npix, 9); where there are seven, the pixel again."""
     pixels = np.arange(12 * nside**2)
     around = _base(nside, "NEST").neighbors(pixels)
-    return torch.from_numpy(np.column_stack([pixels, np.where(around < 0, pixels[:, None], around)]))
+    return np.column_stack([pixels, np.where(around < 0, pixels[:, None], around)])
 
 
 def gathered(x: Tensor, around: Tensor) -> Tensor:
@@ -145,13 +152,12 @@ class SpinRings(nn.Module):
 
     def __init__(self, nside: int, rings: int):
         super().__init__()
-        self.register_buffer("matrix", torch.as_tensor(spin_rings(nside, rings)), persistent=False)
+        self.nside, self.rings = nside, rings
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) @ self.matrix.T).unflatten(1, (-1, x.shape[-1]))
+        return (x.flatten(1) @ _on(x.device, spin_rings, self.nside, self.rings).T).unflatten(1, (-1, x.shape[-1]))
 
 
-@functools.lru_cache(maxsize=2)
 def spin_rings(nside: int, rings: int) -> np.ndarray:
     """(2 rings npix, 2 npix) float32: of each centre, the sum over a ring of the polarisation along and across its radius.
 

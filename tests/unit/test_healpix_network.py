@@ -39,7 +39,7 @@ def test_rings_do_not_depend_on_the_frames_of_q_and_u():
     rings = [(spin_rings(NSIDE, 6) @ one.ravel()).reshape(12, N)[2] for one in (first, second)]
     moved = healpy.alm2map(turn.rotate_alm(healpy.map2alm(rings[0], lmax=LMAX, iter=10)), NSIDE, lmax=LMAX)
     assert np.corrcoef(moved, rings[1])[0, 1] > 0.97
-    around = neighbours(NSIDE).numpy()
+    around = neighbours(NSIDE)
     ring = healpy.nest2ring(NSIDE, np.arange(N))
     plain = [one[0][ring][around].mean(axis=1)[np.argsort(ring)] for one in (first, second)]
     moved = healpy.alm2map(turn.rotate_alm(healpy.map2alm(plain[0], lmax=LMAX, iter=10)), NSIDE, lmax=LMAX)
@@ -62,14 +62,14 @@ def test_a_quarter_turn_of_the_sky_about_the_poles_changes_no_answer(kind):
 
 def test_neighbours_are_those_of_healpy():
     healpy = pytest.importorskip("healpy")
-    found = neighbours(4).numpy()
+    found = neighbours(4)
     expected = healpy.get_all_neighbours(4, np.arange(192), nest=True).T
     for pixel, (own, theirs) in enumerate(zip(found, expected, strict=True)):
         assert set(own) == {pixel, *theirs[theirs >= 0]}
 
 
 def test_layers_gather_and_average():
-    around = neighbours(2)
+    around = torch.from_numpy(neighbours(2))
     x = torch.arange(48.0)[None, None]
     taps = gathered(x, around)
     assert taps.shape == (1, 9, 48)
@@ -107,3 +107,15 @@ def test_a_dense_network_sees_squares_where_asked():
         torch.testing.assert_close(network(x), network.output(network.features(x)))
     with pytest.raises(LimelightError, match=r"networks.options.squares: found 'yes'"):
         build("dense", {"squares": "yes"}, (2, 7), (3,))
+
+
+def test_a_network_is_rebuilt_from_its_options_and_weights_alone():
+    """As model files are read: built without numbers, then given its weights; tables of pixels are no weights."""
+    options = {"filters": 4, "layers": 2, "spin": 2, "dense": 8}
+    network = build("healpix", options, (2, 192), (1,))
+    assert not list(network.buffers())
+    with torch.device("meta"):
+        bare = build("healpix", options, (2, 192), (1,))
+    bare.load_state_dict(network.state_dict(), assign=True)
+    x = torch.randn(2, 2, 192)
+    torch.testing.assert_close(bare(x), network(x))

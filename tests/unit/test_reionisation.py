@@ -198,7 +198,7 @@ def test_spectra_of_an_e_mode_sky_have_no_b_and_do_not_turn_with_it():
     turned = healpy.Rotator(rot=(30, 50, 70)).rotate_alm(np.array([0 * alm, alm, 0 * alm]), lmax=12)[1]
     maps = [healpy.alm2map([0 * one, one, 0 * one], 8, lmax=12)[1:] for one in (alm, turned)]
     e, b = shown(torch.from_numpy(np.array(maps, np.float32))).movedim(1, 0)
-    np.testing.assert_allclose(e[0], e[1], atol=0.02)
+    np.testing.assert_allclose(e[0], e[1], atol=0.06)
     assert b.max() < e.min() - 2
 
 
@@ -292,6 +292,8 @@ def test_long_steps_and_reused_simulations_claim_more_than_there_is(fresh):
     sky = Instrument(isotropic_uk_arcmin=60)
     (row,) = information_by_step((1.71,) if fresh else (0.43,), 300, 150, 1, sky, fresh=fresh)
     assert row["small_step"] < 1.02  # what it really has
-    assert row["claimed"] > 1.1
-    if not fresh:
+    if fresh:  # a long step
+        assert row["fresh"] > 1.15 * row["small_step"]
+    else:
+        assert row["claimed"] > 1.1
         assert row["fresh"] < 1.02
