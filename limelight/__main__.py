@@ -96,7 +96,7 @@ def listing() -> str:
     known = scripts()
     listed = {name for names in STAGES.values() for name in names}
     groups = {**STAGES, OTHERS: tuple(name for name in known if name not in listed)}
-    width = min(shutil.get_terminal_size().columns, 110)
+    width, wide = min(shutil.get_terminal_size().columns, 110), max(map(len, known)) + 2
     lines = [
         "usage: limelight STAGE [ARGUMENTS ...]      (limelight STAGE --help says which)",
         "",
@@ -108,7 +108,7 @@ def listing() -> str:
             lines += ["", f"{title}:"]
         for name in here:
             lines += textwrap.wrap(
-                first_line(known[name]), width, initial_indent=f"  {name:21s}", subsequent_indent=" " * 23
+                first_line(known[name]), width, initial_indent=f"  {name:{wide}s}", subsequent_indent=" " * (wide + 2)
             )
     return "\n".join(lines)
 
