@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from limelight.files import ROOT
+from limelight.probe import Probe
 from limelight.study.config import load_study
 
 PAGES = [
@@ -121,7 +122,13 @@ def test_the_hosted_checks_and_the_makefile_run_what_they_say():
     assert ".ci/run" in steps
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in [*PAGES, ROOT / ".ci" / "run"]:
-        named = set(
-            re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b(?=`|$|  )", page.read_text(encoding="utf-8"), re.MULTILINE)
-        )
+        named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, (page, named - targets)
+
+
+def test_the_methods_of_a_probe_that_the_page_on_probes_names_exist():
+    table = (ROOT / "docs" / "adding_a_probe.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 5
+    assert not [name for name in named if not hasattr(Probe, name) and name not in Probe.__annotations__]
