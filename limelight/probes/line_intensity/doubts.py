@@ -81,7 +81,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     words = [*zeros, *_no_zero_level(cube, prepared, known)]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
     words = words or _shape(known)
-    words = words or _means(known["channel_mean"])
+    words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
 
@@ -226,6 +226,21 @@ def _means(mean: Compared) -> list[str]:
     return [
         f"the mean of {_channels(off)} of {len(off)} (pooled) lies {which} training's, {ratio:.2g} times its {side}: perhaps"
         f" {cause}, or a sky unlike the simulated ones"
+    ]
+
+
+def judge_mean(mean: Compared | None, geometry: dict) -> list[str]:
+    """The mean of all voxels, where no channel's is off by itself: noise hides theirs first. Older model files lack it."""
+    if mean is None or not (mean.below | mean.above).any():
+        return []
+    side, limit = ("least", mean.low) if mean.below.any() else ("largest", mean.high)
+    summed = geometry["pool_pixels"] ** 2 * geometry["pool_channels"]
+    cause = "its zero level was changed, continuum was left in"
+    if mean.below.any() and summed > 4 and mean.found[0] > 0:
+        cause = f"it holds means of voxels, where training maps are sums of {summed}, its zero level was changed"
+    return [
+        f"the mean of all voxels, {mean.found[0]:.3g}, is not that of any training map ({side}: {limit[0]:.3g}): perhaps"
+        f" {cause}, or the sky is unlike the simulated ones"
     ]
 
 
