@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from limelight.probes.line_intensity.config import LineNetwork, Noise
-from limelight.probes.line_intensity.doubts import compared, doubts, judge_mean
+from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument, noise_sigma
@@ -173,7 +173,7 @@ def test_pooled_means_instead_of_sums_are_named(study, fine):
 )
 def test_the_mean_of_all_voxels_tells_where_noise_hides_the_channels(found, says):
     """Beside the means of the demo's training maps; below them is a map that holds means of voxels."""
-    mean = compared(np.array([found]), np.array([[1.1], [15.2], [152.2]]))
+    mean = compared(np.array([found]), np.array([[1.1], [15.2], [152.2]]), OF_MEAN)
     words = judge_mean(mean, {"pool_pixels": 2, "pool_channels": 5})
     assert [says in one for one in words] == [True] * (says is not None)
 
