@@ -49,7 +49,7 @@ def input_statistics(inputs: Tensor) -> dict[str, Tensor]:
     channel_mean, channel_spread, channel_noise and channel_zeros (the share of exact zeros) of each of the channels and
     further axes taken together; quantiles of all values at LEVELS; sky_power (log10) and power_slope, the same less that of
     the smallest scale; relative_spread, log10 of the channels' over their median; spectrum_spread: of the means along the
-    channels, over the sky.
+    channels, over the sky; mean, of all values, which knows less of noise than the channels' do.
     """
     x = sky_and_channels(inputs.float())
     flat = x.flatten(1, 2)
@@ -58,6 +58,7 @@ def input_statistics(inputs: Tensor) -> dict[str, Tensor]:
     spread, power = flat.std(dim=1, correction=0), sky_power(x)
     of_usual = spread.clamp(min=1e-30) / spread.median(dim=1, keepdim=True).values.clamp(min=1e-30)
     return {
+        "mean": x.flatten(1).mean(dim=1, keepdim=True),
         "channel_mean": flat.mean(dim=1),
         "channel_spread": spread,
         "channel_noise": noise_level(x),

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from limelight.probes.line_intensity.config import LineNetwork, Noise
-from limelight.probes.line_intensity.doubts import doubts
+from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument, noise_sigma
@@ -160,6 +160,22 @@ def test_pooled_means_instead_of_sums_are_named(study, fine):
     found = doubts(cube_of(pooled, GRID, 0.0), pooled, study.info)
     assert len(found) == 1
     assert "sums of 8" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (5.2, None),
+        (0.24, "(least: 1.1): perhaps it holds means of voxels, where training maps are sums of 20"),
+        (-0.3, "(least: 1.1): perhaps its zero level was changed"),
+        (1500.0, "(largest: 152): perhaps its zero level was changed, continuum was left in"),
+    ],
+)
+def test_the_mean_of_all_voxels_tells_where_noise_hides_the_channels(found, says):
+    """Beside the means of the demo's training maps; below them is a map that holds means of voxels."""
+    mean = compared(np.array([found]), np.array([[1.1], [15.2], [152.2]]), OF_MEAN)
+    words = judge_mean(mean, {"pool_pixels": 2, "pool_channels": 5})
+    assert [says in one for one in words] == [True] * (says is not None)
 
 
 def test_a_clean_map_for_a_network_of_noisy_ones(fine):

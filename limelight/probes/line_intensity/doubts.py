@@ -16,6 +16,7 @@ from limelight.probes.line_intensity.shards import grid_of
 from limelight.summaries.inputs import LEVELS, input_statistics, noise_level
 
 MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
+OF_MEAN = 0.2  # the same for the mean of all voxels, which noise and the sky's structure hardly move
 NO_MEAN = 0.02  # of the error that white noise of the map's own spread gives a mean: so near to 0 no mean is by chance
 REPEATED = 0.01  # share of the voxels that one value other than 0 may have
 FAR = 3.0  # standard deviations of the others, beyond which such a value is none of them
@@ -48,13 +49,13 @@ class Compared:
         return self.found > self.most
 
 
-def compared(found: np.ndarray, known: np.ndarray) -> Compared:
+def compared(found: np.ndarray, known: np.ndarray, margin: float = MARGIN) -> Compared:
     """A statistic (k,) beside its range in training (3, k): least, middle, largest."""
     low, middle, high = known.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        in_log = low * (low / middle) ** MARGIN  # what is above 0 stays so
-    least = np.where((low > 0) & (middle > 0), in_log, low - MARGIN * (middle - low))
-    return Compared(found.astype(np.float64), low, middle, high, least, high + MARGIN * (high - middle))
+        in_log = low * (low / middle) ** margin  # what is above 0 stays so
+    least = np.where((low > 0) & (middle > 0), in_log, low - margin * (middle - low))
+    return Compared(found.astype(np.float64), low, middle, high, least, high + margin * (high - middle))
 
 
 def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
@@ -73,7 +74,12 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
         return [*_filled(cube), *_no_zero_level(cube, prepared, None)]
     found = input_statistics(torch.as_tensor(prepared, dtype=torch.float32)[None, None])
     ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
-    known = {name: compared(found[name][0].numpy(), ranges[name]) for name in ranges if name in found}
+    margins = {"mean": OF_MEAN}
+    known = {
+        name: compared(found[name][0].numpy(), ranges[name], margins.get(name, MARGIN))
+        for name in ranges
+        if name in found
+    }
     zeros = _filled(cube) or _zeros(known["channel_zeros"])
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
@@ -81,7 +87,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     words = [*zeros, *_no_zero_level(cube, prepared, known)]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
     words = words or _shape(known)
-    words = words or _means(known["channel_mean"])
+    words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
 
@@ -226,6 +232,21 @@ def _means(mean: Compared) -> list[str]:
     return [
         f"the mean of {_channels(off)} of {len(off)} (pooled) lies {which} training's, {ratio:.2g} times its {side}: perhaps"
         f" {cause}, or a sky unlike the simulated ones"
+    ]
+
+
+def judge_mean(mean: Compared | None, geometry: dict) -> list[str]:
+    """The mean of all voxels, where no channel's is off by itself: noise hides theirs first. Older model files lack it."""
+    if mean is None or not (mean.below | mean.above).any():
+        return []
+    side, limit = ("least", mean.low) if mean.below.any() else ("largest", mean.high)
+    summed = geometry["pool_pixels"] ** 2 * geometry["pool_channels"]
+    cause = "its zero level was changed, continuum was left in"
+    if mean.below.any() and summed > 4 and mean.found[0] > 0:
+        cause = f"it holds means of voxels, where training maps are sums of {summed}, its zero level was changed"
+    return [
+        f"the mean of all voxels, {mean.found[0]:.3g}, is not that of any training map ({side}: {limit[0]:.3g}): perhaps"
+        f" {cause}, or the sky is unlike the simulated ones"
     ]
 
 
