@@ -60,9 +60,9 @@ def _names(study: Study) -> Iterator[str]:
     for name, entry in study.posteriors.items():
         yield from unknown(f"posteriors.{name}.network", entry.network, study.networks, "networks")
     for name, comparison in study.comparisons.items():
-        for key, known in (("networks", study.networks), ("tests", study.tests)):
+        for key, known in (("networks", study.networks), ("tests", study.tests), ("runs", study.saliency)):
             for item in getattr(comparison, key) or []:
-                yield from unknown(f"comparisons.{name}.{key}", item, known, key)
+                yield from unknown(f"comparisons.{name}.{key}", item, known, "saliency" if key == "runs" else key)
     for network in study.figures.layers:
         yield from unknown("figures.layers", network, study.networks, "networks")
     for network in study.audit.networks if isinstance(study.audit.networks, list) else []:
@@ -207,6 +207,8 @@ def _abc(study: Study, name: str) -> Iterator[str]:
 def _comparisons(study: Study) -> Iterator[str]:
     """A comparison needs something of every network and every test that it names."""
     for name, comparison in study.comparisons.items():
+        if comparison.runs and (comparison.networks or comparison.tests):
+            yield fault(f"comparisons.{name}", "runs beside networks or tests", "runs alone", "leave the others out")
         pairs = comparison_pairs(study, name)
         for key, met in (("networks", {network for network, _ in pairs}), ("tests", {test for _, test in pairs})):
             for item in getattr(comparison, key) or []:

@@ -286,6 +286,11 @@ class Comparison(Section):
     tests: SomeNames | None = Field(
         None, description="Tests shown of each network that takes them; without it all it takes."
     )
+    runs: SomeNames | None = Field(
+        None,
+        description="Runs of `saliency`, in the order shown, for saliency_strides and saliency_reach, which compare these"
+        " and not networks.",
+    )
     caption: str = Field("", description="What the report says below the figure.")
 
 
@@ -375,7 +380,9 @@ class Study(Section):
     )
     audit: Audit = Audit()
     saliency: dict[Name, SaliencyRun] = Field(
-        {}, description="What networks look at, by the name of the run (docs/saliency.md)."
+        {},
+        description="What networks look at, by the name of the run (docs/saliency.md). A single run may stand here without a"
+        " name, `saliency: {network: mine}`, and has that of its network.",
     )
     figures: Figures = Figures()
     resources: Resources = Resources()

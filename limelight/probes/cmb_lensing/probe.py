@@ -195,6 +195,20 @@ class CmbLensing(Probe):
     def describe_test(self, settings, presentation: LensingPresentation) -> dict:
         return {"noise_uk_arcmin": presentation.noise_uk_arcmin}
 
+    def exact_saliency(
+        self, network: LensingNetwork, observation: dict, header: Header, recorded: np.ndarray, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Of a single pixel, for a network that sees Q and U alone on a periodic patch."""
+        places = np.argwhere(weights)
+        if len(places) != 1 or network.inputs != "maps" or header.geometry["taper_deg"] or not header.geometry["periodic"]:
+            return {}
+        from limelight.probes.cmb_lensing.features import quadratic_estimator
+        from limelight.probes.cmb_lensing.kernels import exact_saliency
+
+        channel, *pixel = places[0].tolist()
+        estimator = quadratic_estimator(header, observation["noise_uk_arcmin"])
+        return exact_saliency(estimator, network.target.maps[channel], recorded, tuple(pixel))
+
     def noise_levels(self, settings, presentation: LensingPresentation) -> list[float]:
         level = presentation.noise_uk_arcmin
         return [0.0, level, 2 * level] if level else [0.0, 1.0, 5.0]
