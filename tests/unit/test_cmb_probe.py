@@ -287,7 +287,7 @@ def test_the_bench_study_resolves():
         ({"data": {"patch": {"pixels": 32, "drawn": {"omega": [0.1, 0.2]}}}}, "drawn.omega: .*one of ombh2"),
         ({"data": {"patch": {"pixels": 32, "drawn": {"ns": [0.97, 0.95]}}}}, "low < high"),
         ({"data": {"patch": {"pixels": 32, "taper_deg": 3.0}}}, "taper_deg: .*half the side"),
-        ({"data": {"patch": {"pixels": 32, "margin": 8}}}, "hybrid on patches with edges"),
+        ({"data": {"patch": {"pixels": 32, "margin": 8}}}, "hybrid on cut patches without a mask"),
     ],
 )
 def test_faults_of_the_config_are_one_line_each(sections, expected):

@@ -68,12 +68,12 @@ class CmbLensing(Probe):
             except LimelightError as error:
                 yield f"data.{name}.taper_deg: {error}"
         for name, network in study.networks.items():
-            if network.inputs == "hybrid" and not study.data[network.data[0]].moves:
-                expected = "maps: the quadratic estimate that a hybrid starts from knows no mask and no edges"
-                yield str(problem(f"networks.{name}.inputs", "hybrid on patches with edges", expected, "change it"))
+            if network.inputs == "hybrid" and network.data[0] in study.data and study.data[network.data[0]].cut:
+                expected = "maps, or a taper_deg: the quadratic estimate takes opposite edges for neighbours"
+                yield str(problem(f"networks.{name}.inputs", "hybrid on cut patches without a mask", expected, "change it"))
         for name, test in study.tests.items():
-            if test.data in study.data and not study.data[test.data].moves and test.estimators:
-                expected = "[]: these estimators know no mask and no edges"
+            if test.data in study.data and study.data[test.data].cut and test.estimators:
+                expected = "[], or a taper_deg: these estimators take opposite edges for neighbours"
                 yield str(problem(f"tests.{name}.estimators", test.estimators, expected, "leave them out"))
 
     def knows_observation(self, network: LensingNetwork, test: LensingTest) -> bool:
