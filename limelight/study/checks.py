@@ -119,7 +119,7 @@ def _networks(study: Study) -> Iterator[str]:
             _try_network(network.architecture, options, input_shape(study, network), output_shape(study, network))
         except LimelightError as error:
             yield fault_of(where, error)
-        yield from _loss(name, network)
+        yield from _loss(name, network, len(output_shape(study, network)))
 
 
 def fault_of(key: str, error: LimelightError) -> str:
@@ -133,12 +133,14 @@ def _try_network(architecture: str, options: str, shape: tuple[int, ...], output
         build(architecture, json.loads(options), shape, outputs)
 
 
-def _loss(name: str, network) -> Iterator[str]:
-    """A classifier has its own loss, and classes to tell apart."""
+def _loss(name: str, network, axes: int) -> Iterator[str]:
+    """A classifier has its own loss, and classes to tell apart; variances are answered of images (of three axes) alone."""
     where, loss = f"networks.{name}", network.training.loss
     if network.classifies != (loss == "cross_entropy"):
         found = f"{'classes' if network.classifies else 'a target without classes'} with the loss {loss}"
         yield fault(where, found, "cross_entropy for classes, and for them alone", "change one")
+    if loss == "gaussian" and axes < 3:
+        yield fault(f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn")
     if network.classifies and len(network.datasets) < 2:
         yield fault(
             where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"

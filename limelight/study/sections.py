@@ -37,10 +37,11 @@ class FlatCosmology(Section):
 class Training(Section):
     """How networks train. The study's own `training` is the default of every network's."""
 
-    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy"] = Field(
+    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = Field(
         "mse",
         description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
-        " bins included (of target dn, log10_1p); or, for a classifier, that of the class.",
+        " bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images, that of a Gaussian"
+        " whose mean and variance the network answers, pixel by pixel.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."

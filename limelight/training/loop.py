@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
+from limelight.data.targets import built_shape
 from limelight.files import csv_text, settings_hash
 from limelight.networks import build
 from limelight.probe import Probe
@@ -27,6 +28,8 @@ from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.summaries.inputs import input_statistics, ranges
+from limelight.summaries.power import power_spectrum
+from limelight.summaries.scales import Scales
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, parallel, resume
@@ -187,7 +190,7 @@ def prepare(
     recipe = settings_hash([plain(settings), code, where.type, torch.__version__, *found])
 
     torch.manual_seed(torch_seed(settings.seed, f"weights of {name}"))
-    shapes = probe.input_shape(network, header), presentation.target.shape
+    shapes = probe.input_shape(network, header), built_shape(options.loss, presentation.target.shape)
     module = channels_last(build(network.architecture, network.options, *shapes)).to(where)
     loss = make_loss(options.loss, network.target.standardise, data, presentation)
     if hasattr(module, "calibrate"):
@@ -335,13 +338,15 @@ def validate(run: Run) -> tuple[float, float]:
 def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation, loss: Loss) -> tuple[float, float]:
     """(loss, mean squared error of the encoded target) of always predicting the training mean: the baseline."""
     truth = all_answers(data, presentation.target)
-    found = loss(loss.constant(mean_target).expand_as(truth), truth)
+    constant = loss.constant(mean_target)
+    found = loss(constant.expand(len(truth), *constant.shape), truth)
     return found.item(), (mean_target - truth).square().mean().item()
 
 
 def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
     """The content of a model file except provenance: enough to use the network without its study."""
     network = run.settings.network
+    spread = {"spread": calibrate_spread(run, state, probe.scales(header))} if run.loss.name == "gaussian" else {}
     return {
         "network": run.name,
         "probe": header.probe,
@@ -358,8 +363,34 @@ def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
         },
         "label_statistics": run.statistics,
         "input_ranges": input_ranges(run),
+        **spread,
         "training": {"rows": len(run.data), "best_epoch": state["best"]["epoch"], **state["history"][-1]},
         "state_dict": state["best"]["model"],
+    }
+
+
+@torch.no_grad()
+def calibrate_spread(run: Run, state: dict, scales: Scales) -> dict:
+    """What makes the errors of a network trained with `gaussian` right on the validation data, for the model file.
+
+    factor: of each channel, what its standard deviations are multiplied with, so that they are the rms of what is wrong;
+    power (channels, shells): of what is wrong, in the shells of wave number with these edges.
+    """
+    module, channels = copy.deepcopy(run.average), run.presentation.target.shape[0]
+    module.load_state_dict(state["best"]["model"])
+    module.eval()
+    bins, data = scales.bins.to(run.device), run.validation
+    squares, power = 0.0, 0.0
+    for i, rows in enumerate(torch.arange(len(data)).split(run.options.batch_size)):
+        x, y = data.batch(rows)
+        outputs = run.forward(module, run.presentation.observe(x, run.random("validation", i)))
+        wrong = run.loss.raw(outputs) - answers(y, run.presentation.target)
+        squares += (wrong / run.loss.spread(outputs)).square().flatten(2).mean(dim=2).sum(dim=0)
+        power += power_spectrum(wrong.flatten(0, 1), bins).view(len(rows), channels, -1).sum(dim=0)
+    return {
+        "factor": (squares / len(data)).sqrt().tolist(),
+        "edges": list(scales.axis.edges),
+        "power": (power / len(data)).tolist(),
     }
 
 
