@@ -45,7 +45,10 @@ def figures_of(probe: str) -> Registry:
 
 def check_figures(study) -> None:
     """Refuse a study (limelight.study.sections.Study) that asks for figures which its probe does not have."""
-    of_runs = "limelight.figures.saliency:", "limelight.figures.saliency_runs:"  # of every run of `saliency`; of several
+    of_runs = (
+        "limelight.figures.saliency:",
+        "limelight.figures.saliency_runs:",
+    )  # of every run of `saliency`; of several
     dotted = figures_of(study.probe)
     known = [name for name in dotted if not dotted[name].startswith(of_runs)]
     compared = [name for name in dotted if dotted[name].startswith(of_runs[1])]

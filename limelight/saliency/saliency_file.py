@@ -51,7 +51,9 @@ class Saliency:
     control: str = ""  # name of the network trained on permuted labels
     stages: list[str] = field(default_factory=list)  # layers drawn afresh, from the top
     pictures: dict[tuple[str, str], Picture] = field(default_factory=dict)  # by answer and method
-    references: dict[tuple[str, str], Picture] = field(default_factory=dict)  # by answer and estimator: exact saliencies
+    references: dict[tuple[str, str], Picture] = field(
+        default_factory=dict
+    )  # by answer and estimator: exact saliencies
     left_out: dict[str, str] = field(default_factory=dict)  # methods that cannot be had, and why
     responses: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # intervention: network, gradient (k,)
 

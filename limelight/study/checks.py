@@ -140,7 +140,9 @@ def _loss(name: str, network, axes: int) -> Iterator[str]:
         found = f"{'classes' if network.classifies else 'a target without classes'} with the loss {loss}"
         yield fault(where, found, "cross_entropy for classes, and for them alone", "change one")
     if loss == "gaussian" and axes < 3:
-        yield fault(f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn")
+        yield fault(
+            f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn"
+        )
     if network.classifies and len(network.datasets) < 2:
         yield fault(
             where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"

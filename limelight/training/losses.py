@@ -17,7 +17,11 @@ from limelight.training.presentation import Data, Presentation
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
-OUTPUTS = {**dict.fromkeys(LIKELIHOODS, "log10_mean"), "cross_entropy": "log_odds", "gaussian": "gaussian"}  # of others: the target
+OUTPUTS = {
+    **dict.fromkeys(LIKELIHOODS, "log10_mean"),
+    "cross_entropy": "log_odds",
+    "gaussian": "gaussian",
+}  # of others: the target
 MOST_LOG_VARIANCE = 12.0  # either way: an error a few hundred times smaller or larger than the spread of the truths
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: the output of an untrained network must not overflow
 MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies even where almost no row has a source
@@ -68,7 +72,12 @@ def gaussian(prediction: Tensor, truth: Tensor) -> Tensor:
     return 0.5 * ((mean - truth).square() * torch.exp(-log_variance) + log_variance).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "log_cosh": log_cosh, "msle": msle, "gaussian": gaussian}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": mse,
+    "log_cosh": log_cosh,
+    "msle": msle,
+    "gaussian": gaussian,
+}
 
 
 class Loss(nn.Module):

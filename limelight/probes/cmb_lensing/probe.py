@@ -70,7 +70,9 @@ class CmbLensing(Probe):
         for name, network in study.networks.items():
             if network.inputs == "hybrid" and network.data[0] in study.data and study.data[network.data[0]].cut:
                 expected = "maps, or a taper_deg: the quadratic estimate takes opposite edges for neighbours"
-                yield str(problem(f"networks.{name}.inputs", "hybrid on cut patches without a mask", expected, "change it"))
+                yield str(
+                    problem(f"networks.{name}.inputs", "hybrid on cut patches without a mask", expected, "change it")
+                )
         for name, test in study.tests.items():
             if test.data in study.data and study.data[test.data].cut and test.estimators:
                 expected = "[], or a taper_deg: these estimators take opposite edges for neighbours"
@@ -200,7 +202,12 @@ class CmbLensing(Probe):
     ) -> dict[str, np.ndarray]:
         """Of a single pixel, for a network that sees Q and U alone on a periodic patch."""
         places = np.argwhere(weights)
-        if len(places) != 1 or network.inputs != "maps" or header.geometry["taper_deg"] or not header.geometry["periodic"]:
+        if (
+            len(places) != 1
+            or network.inputs != "maps"
+            or header.geometry["taper_deg"]
+            or not header.geometry["periodic"]
+        ):
             return {}
         from limelight.probes.cmb_lensing.features import quadratic_estimator
         from limelight.probes.cmb_lensing.kernels import exact_saliency
