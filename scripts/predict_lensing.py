@@ -3,9 +3,11 @@
 
 The map is one FITS image (x, y, 2 or 3) of Q, U or T, Q, U, or two images (x, y), Q and then U, with BUNIT (uK or K), CDELT1
 and CDELT2 in degrees and POLCCONV (COSMO or IAU); maps of pixell, which says neither unit nor convention, need --unit and
---convention. A network trained with the loss gaussian also gives the error of each pixel, and of modes. Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the
-noise (--noise, σ_P in µK arcmin) that which it was trained with. A network trained on periodic patches takes opposite edges
-as neighbours; train one with a margin and a taper for cut-outs of the sky.
+--convention. A network trained with the loss gaussian also gives the error of each pixel, and of modes.
+
+Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the noise (--noise,
+σ_P in µK arcmin) that which it was trained with. A network trained on periodic patches takes opposite edges as neighbours;
+train one with a margin and a taper for cut-outs of the sky.
 
 example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/hybrid/model.pt --map qu.fits \\
     --noise 1.0 --output kappa.fits

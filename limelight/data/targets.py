@@ -152,7 +152,7 @@ class CompositeTarget:
 
 
 def built_shape(loss: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the outputs of a network that answers (*shape,), under a loss: twice as many for a mean and its variance."""
+    """The shape of the outputs of a network that answers (*shape,), under a loss; a mean and its variance are two."""
     return (2 * shape[0], *shape[1:]) if loss == "gaussian" else tuple(shape)
 
 

@@ -1,4 +1,4 @@
-"""Several runs of saliency side by side: what strides leave in the picture, and how far from its place an answer is looked for."""
+"""Several runs of saliency side by side: what strides leave in the picture, and how far from its place a network looks."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from limelight.errors import problem
 from limelight.figures.common import check_size, line_style, no_ticks, show_plane
 from limelight.figures.figure import StudyFigure
-from limelight.figures.saliency import DASHES, SHORT
+from limelight.figures.saliency import DASHES
 from limelight.figures.style import GUIDE, PAGE_IN
 from limelight.saliency.saliency_file import Picture, Saliency
 

@@ -28,7 +28,6 @@ from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.summaries.inputs import input_statistics, ranges
-from limelight.summaries.power import power_spectrum
 from limelight.summaries.scales import Scales
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
@@ -48,6 +47,7 @@ from limelight.training.presentation import (
     training_data,
 )
 from limelight.training.signals import Stopped, stop_signals
+from limelight.training.spread import calibrated
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
 CALIBRATION_ROWS = 128  # shown, before the first step, to a network that takes a scale from its inputs
@@ -321,17 +321,34 @@ def validate(run: Run) -> tuple[float, float]:
     The processes take the batches in turns.
     """
     run.average.eval()
-    data = run.validation
-    batches = torch.arange(len(data)).split(run.options.batch_size)
-    sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=run.device)
-    for i, rows in list(enumerate(batches))[run.team.rank :: run.team.size]:
-        x, y = data.batch(rows)
-        inputs, truth = run.presentation.observe(x, run.random("validation", i)), answers(y, run.presentation.target)
-        prediction = run.forward(run.average, inputs)
+    sums = torch.zeros(len(validation_batches(run)), 2, dtype=torch.float64, device=run.device)
+    for i in range(run.team.rank, len(sums), run.team.size):
+        prediction, truth = validation_answers(run, run.average, i)
         error = (run.loss.targets(prediction) - truth).square().mean()
-        sums[i] = len(rows) * torch.stack([run.loss(prediction, truth).double(), error])
-    loss, error = (sum(column) / len(data) for column in run.team.total(sums).T.tolist())
+        sums[i] = len(truth) * torch.stack([run.loss(prediction, truth).double(), error])
+    loss, error = (sum(column) / len(run.validation) for column in run.team.total(sums).T.tolist())
     return loss, error
+
+
+def validation_batches(run: Run) -> tuple[Tensor, ...]:
+    """The rows of each batch of the validation data."""
+    return torch.arange(len(run.validation)).split(run.options.batch_size)
+
+
+def validation_answers(run: Run, module: nn.Module, batch: int) -> tuple[Tensor, Tensor]:
+    """(outputs, encoded truths) of one batch of the validation data."""
+    x, y = run.validation.batch(validation_batches(run)[batch])
+    inputs = run.presentation.observe(x, run.random("validation", batch))
+    return run.forward(module, inputs), answers(y, run.presentation.target)
+
+
+@torch.no_grad()
+def calibrate(run: Run, weights: dict[str, Tensor], scales: Scales) -> dict:
+    """`spread.calibrated` of the validation data with some weights."""
+    module = copy.deepcopy(run.average)
+    module.load_state_dict(weights)
+    batches = range(len(validation_batches(run)))
+    return calibrated((validation_answers(run, module.eval(), i) for i in batches), run.loss, scales)
 
 
 @torch.no_grad()
@@ -346,7 +363,9 @@ def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation,
 def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
     """The content of a model file except provenance: enough to use the network without its study."""
     network = run.settings.network
-    spread = {"spread": calibrate_spread(run, state, probe.scales(header))} if run.loss.name == "gaussian" else {}
+    spread = (
+        {"spread": calibrate(run, state["best"]["model"], probe.scales(header))} if run.loss.name == "gaussian" else {}
+    )
     return {
         "network": run.name,
         "probe": header.probe,
@@ -366,31 +385,6 @@ def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
         **spread,
         "training": {"rows": len(run.data), "best_epoch": state["best"]["epoch"], **state["history"][-1]},
         "state_dict": state["best"]["model"],
-    }
-
-
-@torch.no_grad()
-def calibrate_spread(run: Run, state: dict, scales: Scales) -> dict:
-    """What makes the errors of a network trained with `gaussian` right on the validation data, for the model file.
-
-    factor: of each channel, what its standard deviations are multiplied with, so that they are the rms of what is wrong;
-    power (channels, shells): of what is wrong, in the shells of wave number with these edges.
-    """
-    module, channels = copy.deepcopy(run.average), run.presentation.target.shape[0]
-    module.load_state_dict(state["best"]["model"])
-    module.eval()
-    bins, data = scales.bins.to(run.device), run.validation
-    squares, power = 0.0, 0.0
-    for i, rows in enumerate(torch.arange(len(data)).split(run.options.batch_size)):
-        x, y = data.batch(rows)
-        outputs = run.forward(module, run.presentation.observe(x, run.random("validation", i)))
-        wrong = run.loss.raw(outputs) - answers(y, run.presentation.target)
-        squares += (wrong / run.loss.spread(outputs)).square().flatten(2).mean(dim=2).sum(dim=0)
-        power += power_spectrum(wrong.flatten(0, 1), bins).view(len(rows), channels, -1).sum(dim=0)
-    return {
-        "factor": (squares / len(data)).sqrt().tolist(),
-        "edges": list(scales.axis.edges),
-        "power": (power / len(data)).tolist(),
     }
 
 

@@ -124,7 +124,7 @@ def reconstruct(module: nn.Module, info: dict, maps: np.ndarray, device: str = "
 def write_maps(
     path: str | Path, answers: dict[str, np.ndarray], like: fits.Header, made: dict[str, str], modes: Sequence = ()
 ) -> None:
-    """Write answers as one FITS image for each, with the coordinates of the map they were read from; modes: of `mode_tables`."""
+    """Write answers as one FITS image for each, on the pixels of the map they were read from; modes: of `mode_tables`."""
     kept = [key for key in like if key[:5] in ("CTYPE", "CRVAL", "CRPIX", "CDELT", "CUNIT") and key[-1] in "12"]
     hdus: list = [fits.PrimaryHDU()]
     for name, values in answers.items():

@@ -34,8 +34,9 @@ def estimators(names: Sequence[str], noise_uk_arcmin: float, header: Header) -> 
             masked = MaskedQuadratic(best, mask).with_mean()
             found[name] = Estimator("kappa", lambda x, of=masked: _one_by_one(of.answer, x))
         elif name == "wiener" and mask is None:
-            lensed = best.spectra.lensed_ee
-            found[name] = Estimator("e", lambda x: wiener_e(best.grid, x[:, 0], x[:, 1], lensed, best.data))
+            found[name] = Estimator(
+                "e", lambda x: wiener_e(best.grid, x[:, 0], x[:, 1], best.spectra.lensed_ee, best.data)
+            )
         elif name == "wiener":
             found[name] = Estimator("e", lambda x: _one_by_one(lambda q, u: _masked_wiener(best, mask, q, u), x))
         else:

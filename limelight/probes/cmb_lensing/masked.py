@@ -20,7 +20,7 @@ SKIES = 100  # of the mean field
 
 @dataclass(frozen=True)
 class MaskedQuadratic:
-    """EE + EB under a mask (npix, npix), 0 to 1. mean_field (npix, npix): what it finds of the mask alone, see `with_mean`."""
+    """EE + EB under a mask (npix, npix) of 0 to 1. mean_field (npix, npix): what it finds of the mask alone."""
 
     estimator: QuadraticEstimator
     mask: np.ndarray
