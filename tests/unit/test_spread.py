@@ -10,6 +10,7 @@ from limelight.data.axes import Axis
 from limelight.errors import LimelightError
 from limelight.evaluation.images import calibrated_spread, coverage
 from limelight.files import ROOT
+from limelight.saliency.answers import Explained
 from limelight.study.config import resolve_study
 from limelight.study.yaml import read_yaml
 from limelight.summaries.scales import scales_of
@@ -70,6 +71,20 @@ def test_calibrated_errors_cover_whatever_was_claimed():
     assert found["covered_95"].mean(axis=0) == pytest.approx([0.95, 0.95], abs=0.01)
     assert found["error_power"].mean(axis=0) == pytest.approx(np.array(spread["power"]), rel=0.2)
     assert coverage(truth, calibrated_spread(outputs, {"target": {"outputs": "target"}}), scales.bins) == {}
+
+
+def test_saliency_is_of_the_mean_and_not_of_its_variance():
+    """A network of two answers and their variances, each its own input: the gradient of an answer is one where it is."""
+
+    class Four(torch.nn.Module):
+        def forward(self, x):
+            return torch.cat([x, 7 * x], dim=1)
+
+    weights = torch.zeros(1, 2, 4, 4)
+    weights[0, 1, 2, 3] = 1.0
+    x = torch.randn(1, 2, 4, 4).requires_grad_()
+    (gradient,) = torch.autograd.grad(Explained(Four(), torch.full((2, 4, 4), 0.5))(x, weights).sum(), x)
+    torch.testing.assert_close(gradient, 0.5 * weights)
 
 
 def test_vectors_have_posteriors_instead():
