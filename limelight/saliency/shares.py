@@ -157,8 +157,8 @@ def by_stride(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     plane = shares.sum(axis=1)
     plane = plane.reshape(*plane.shape[:3], -1).sum(axis=3) if plane.ndim > 2 else plane[:, :, None]
     rows, columns = (min(STRIDE, n) for n in plane.shape[1:])
-    found = [[plane[:, i::rows, j::columns].mean(axis=(1, 2)) for j in range(columns)] for i in range(rows)]
-    found = np.array(found) / (plane.mean() or 1.0)
+    classes = [[plane[:, i::rows, j::columns].mean(axis=(1, 2)) for j in range(columns)] for i in range(rows)]
+    found = np.array(classes) / (plane.mean() or 1.0)
     return found.mean(axis=2), found.std(axis=2) / np.sqrt(len(plane))
 
 
