@@ -219,6 +219,15 @@ class Probe:
         """What the pixels of rows hold, by name; attribution is told by these classes. paths: of `pixel_class_files`."""
         return {}
 
+    def exact_saliency(
+        self, network, observation, header: Header, recorded: np.ndarray, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Saliency of estimators without a network, in closed form, to hold a network's against: (n, channels, *axes) each.
+
+        recorded: the rows with the test's noise, without preprocessing; weights: of the answer (*shape,), see Answer.
+        """
+        return {}
+
     # The exact posterior, where theory gives one: every posterior of a study is then held against it
 
     def grid(self, header: Header) -> "tuple[np.ndarray, ...]":

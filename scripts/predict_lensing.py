@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Reconstruct κ (or E) from your own Q and U with a trained network: FITS in, FITS out.
 
-The map is one FITS image (x, y, 2 or 3) of Q, U or T, Q, U with BUNIT (uK or K), CDELT1 and CDELT2 in degrees and POLCCONV
-(COSMO or IAU). Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the
-noise (--noise, σ_P in µK arcmin) that which it was trained with. A network trained on periodic patches takes opposite edges
-as neighbours; train one with a margin and a taper for cut-outs of the sky.
+The map is one FITS image (x, y, 2 or 3) of Q, U or T, Q, U, or two images (x, y), Q and then U, with BUNIT (uK or K), CDELT1
+and CDELT2 in degrees and POLCCONV (COSMO or IAU); maps of pixell, which says neither unit nor convention, need --unit and
+--convention. A network trained with the loss gaussian also gives the error of each pixel, and of modes.
+
+Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the noise (--noise,
+σ_P in µK arcmin) that which it was trained with. A network trained on periodic patches takes opposite edges as neighbours;
+train one with a margin and a taper for cut-outs of the sky.
 
 example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/hybrid/model.pt --map qu.fits \\
     --noise 1.0 --output kappa.fits
@@ -23,25 +26,34 @@ NOISE_TOLERANCE = 0.2
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
-    parser.add_argument("--map", type=Path, required=True, metavar="QU.fits", help="the map to read")
+    parser.add_argument(
+        "--map", type=Path, required=True, nargs="+", metavar="QU.fits", help="the map to read, or Q.fits and U.fits"
+    )
     parser.add_argument("--noise", type=float, required=True, metavar="σ_P", help="of the map, µK arcmin in Q and in U")
     parser.add_argument(
         "--convention", choices=("COSMO", "IAU"), default="", help="of the sign of U, where no header says it"
     )
+    parser.add_argument("--unit", choices=("uK", "K"), default="", help="of the map, where no header says it")
     parser.add_output("--output", metavar="K.fits", help="maps to write")
     args = parser.parse_args()
-    from limelight.probes.cmb_lensing.apply import check_map, read_qu, reconstruct, write_maps
+    from limelight.probes.cmb_lensing.apply import check_map, mode_tables, read_pair, reconstruct, write_maps
     from limelight.training import load_model
 
     module, info = load_model(args.network)
-    maps, header = read_qu(args.map, args.convention)
-    check_map(maps, header, info, args.map)
+    if len(args.map) > 2:
+        raise problem("--map", f"{len(args.map)} files", "one, or Q and U", "give these")
+    maps, header = read_pair(args.map, args.convention, args.unit)
+    check_map(maps, header, info, args.map[0])
     trained = info["observation"]["noise_uk_arcmin"]
     if abs(args.noise - trained) > NOISE_TOLERANCE * max(trained, 0.1):
         expected = f"about {trained:g} µK arcmin, as the network was trained with"
         raise problem("--noise", f"{args.noise:g} µK arcmin", expected, "train a network for this noise")
     answers = reconstruct(module, info, maps)
-    write_maps(args.output, answers, header, {"CREATOR": f"limelight {__version__}", "NETWORK": info["network"]})
+    made = {"CREATOR": f"limelight {__version__}", "NETWORK": info["network"]}
+    write_maps(args.output, answers, header, made, mode_tables(info))
+    if info["header"]["geometry"]["periodic"] and not info["header"]["geometry"]["taper_deg"]:
+        note = "was trained on periodic patches: near the edges of a cut-out of the sky its answer is wrong"
+        print(f"limelight: note: {info['network']} {note}", file=sys.stderr)
     words = ", ".join(f"{name} with a standard deviation of {values.std():.3g}" for name, values in answers.items())
     print(f"{args.output}: {words}", file=sys.stderr)
 

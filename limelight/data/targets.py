@@ -151,6 +151,11 @@ class CompositeTarget:
         return [(part, values[:, columns]) for part, columns in zip(self.parts, self.columns(), strict=True)]
 
 
+def built_shape(loss: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the outputs of a network that answers (*shape,), under a loss; a mean and its variance are two."""
+    return (2 * shape[0], *shape[1:]) if loss == "gaussian" else tuple(shape)
+
+
 def _float64(values: Array) -> Array:
     return values.double() if isinstance(values, torch.Tensor) else np.asarray(values, np.float64)
 

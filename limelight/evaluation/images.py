@@ -9,11 +9,13 @@ from torch import nn
 from limelight.errors import problem
 from limelight.evaluation.metrics import ImageSums
 from limelight.evaluation.observe import BATCH
-from limelight.summaries.power import power_spectrum
+from limelight.summaries.power import PowerBins, power_spectrum
 from limelight.summaries.reconstruction import joined, spectra_of
 from limelight.summaries.scales import Scales
-from limelight.training.losses import decoded_outputs
+from limelight.training.losses import decoded_outputs, decoded_spread
 from limelight.training.presentation import Presentation
+
+INTERVALS = {"68": 1.0, "95": 1.96}  # half widths in standard deviations, by the share that a Gaussian has within
 
 
 @torch.no_grad()
@@ -48,7 +50,7 @@ def judge_images(
     first, parts, correlations, errors, kept, done = [], [], [], [], [], 0
     for inputs in batches:
         outputs = module(inputs.to(device)).double().cpu().numpy()
-        predicted = decoded_outputs(outputs, info["target"])
+        predicted, spread = decoded_outputs(outputs, info["target"]), calibrated_spread(outputs, info)
         if not np.isfinite(predicted).all():
             raise problem(f"network {info['network']}", "predictions that are not finite", "numbers", "train it again")
         rows = slice(done, done + len(inputs))
@@ -57,14 +59,35 @@ def judge_images(
         parts.append(spectra_of(torch.as_tensor(predicted, device=device), torch.as_tensor(truth, device=device), bins))
         correlations.append(correlation_of_rows(predicted, truth))
         errors.append([np.sum((answer - truth) ** 2) / truth[0].size for answer in (predicted, constant)])
-        kept.append(more(target.decode(predicted, mine), rows))
+        kept.append(more(target.decode(predicted, mine), rows) | coverage(predicted - truth, spread, bins))
         if done < keep:
             first.append(predicted[: keep - done])
         done += len(inputs)
     error, constant_error = np.sum(errors, axis=0) / done
     every = {name: np.concatenate([one[name] for one in kept]) for name in kept[0]}
     correlations, errors = np.concatenate(correlations), (float(error), float(constant_error))
-    return np.concatenate(first), ImageSums(scales, joined(parts), correlations, *errors, more=every)
+    expected = np.array(info["spread"]["power"]) if "spread" in info else None
+    sums = ImageSums(scales, joined(parts), correlations, *errors, more=every, expected_error=expected)
+    return np.concatenate(first), sums
+
+
+def calibrated_spread(outputs: np.ndarray, info: dict) -> np.ndarray | None:
+    """The standard deviations (b, *shape) of a network's answers, calibrated; None for a network that answers none."""
+    if info["target"]["outputs"] != "gaussian":
+        return None
+    factor = np.reshape(info["spread"]["factor"], (-1, *[1] * (outputs.ndim - 2)))
+    return decoded_spread(outputs, info["target"]) * factor
+
+
+def coverage(wrong: np.ndarray, spread: np.ndarray | None, bins: PowerBins) -> dict[str, np.ndarray]:
+    """Share of each row's pixels (b, channels) within the 68 and 95 % intervals, and the power of what is wrong."""
+    if spread is None:
+        return {}
+    pull = np.abs(wrong / spread).reshape(*wrong.shape[:2], -1)
+    maps = torch.as_tensor(wrong, device=bins.index.device)
+    power = power_spectrum(maps.flatten(0, 1), bins)[:, 0].view(*maps.shape[:2], -1)
+    found = {f"covered_{name}": (pull < width).mean(axis=2) for name, width in INTERVALS.items()}
+    return {**found, "error_power": power.cpu().numpy()}
 
 
 def correlation_of_rows(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ class ImageSums:
     constant_error: float  # that of always answering the training mean
     estimators: Mapping[str, tuple[int, Spectra]] = field(default_factory=dict)  # name -> channel, (m, bins)
     more: Mapping[str, np.ndarray] = field(default_factory=dict)  # (m, …) each: what the probe keeps of each row
+    expected_error: np.ndarray | None = None  # (channels, bins): power that a network's calibrated errors have
 
     def __len__(self) -> int:
         return len(self.correlation)
@@ -93,7 +94,8 @@ def image_metrics(judged: Judged) -> Statistics:
     """Reconstruction of images in shells of wave number, (channels, bins) each; see limelight.summaries.reconstruction.
 
     `…_error` is the standard error by bootstrap over rows. noise_over_NAME is the noise over that of an estimator of the
-    same truth on the same rows; NaN for other channels.
+    same truth on the same rows; NaN for other channels. Of a network that answers its errors, error_power is the power of
+    what is wrong, and error_power_over_expected compares it with that on the validation data, which the errors of modes are.
     """
     found, images = {}, judged.images
     spectra = images.spectra
@@ -107,9 +109,14 @@ def image_metrics(judged: Judged) -> Statistics:
         for ending, values in zip(("", "_error"), pair, strict=True):
             found[f"noise_over_{name}{ending}"] = np.full(power.shape, np.nan)
             found[f"noise_over_{name}{ending}"][channel] = values
+    if "error_power" in images.more:
+        power = images.more["error_power"].mean(axis=0)
+        found["error_power"] = power
+        found["error_power_over_expected"] = power / images.expected_error
     totals = {"n_rows": float(len(images)), "mse_target": images.error, "mse_mean_target": images.constant_error}
     totals["gain_target"] = float(ratio(images.constant_error, images.error))
-    return found, {**totals, "correlation": float(np.nanmean(images.correlation))}
+    covered = {name: float(values.mean()) for name, values in images.more.items() if name.startswith("covered_")}
+    return found, {**totals, **covered, "correlation": float(np.nanmean(images.correlation))}
 
 
 def squared_errors(predicted: np.ndarray, truth: np.ndarray, constant: np.ndarray, name: str) -> Statistics:

@@ -32,6 +32,8 @@ FIGURES = Registry(
         "saliency_maps": "limelight.figures.saliency:SALIENCY_MAPS",
         "saliency_shares": "limelight.figures.saliency:SALIENCY_SHARES",
         "saliency_checks": "limelight.figures.saliency:SALIENCY_CHECKS",
+        "saliency_strides": "limelight.figures.saliency_runs:SALIENCY_STRIDES",
+        "saliency_reach": "limelight.figures.saliency_runs:SALIENCY_REACH",
     },
 )
 
@@ -43,14 +45,22 @@ def figures_of(probe: str) -> Registry:
 
 def check_figures(study) -> None:
     """Refuse a study (limelight.study.sections.Study) that asks for figures which its probe does not have."""
-    of_runs = "limelight.figures.saliency:"  # drawn of every run of `saliency`, and of nothing else
-    known = [name for name, dotted in figures_of(study.probe).items() if not dotted.startswith(of_runs)]
-    asked = [(f"comparisons.{name}.figure", entry.figure) for name, entry in study.comparisons.items()]
-    asked += [("figures.each_network", name) for name in study.figures.each_network or []]
+    of_runs = (
+        "limelight.figures.saliency:",
+        "limelight.figures.saliency_runs:",
+    )  # of every run of `saliency`; of several
+    dotted = figures_of(study.probe)
+    known = [name for name in dotted if not dotted[name].startswith(of_runs)]
+    compared = [name for name in dotted if dotted[name].startswith(of_runs[1])]
+    asked = [
+        (f"comparisons.{name}.figure", entry.figure, compared if entry.runs else known)
+        for name, entry in study.comparisons.items()
+    ]
+    asked += [("figures.each_network", name, known) for name in study.figures.each_network or []]
     faults = [
-        str(problem(key, f"'{name}'", f"one of {', '.join(known)}", "choose one"))
-        for key, name in asked
-        if name not in known
+        str(problem(key, f"'{name}'", f"one of {', '.join(allowed)}", "choose one"))
+        for key, name, allowed in asked
+        if name not in allowed
     ]
     if faults:
         raise LimelightError("\n".join(faults))

@@ -21,6 +21,7 @@ from limelight.saliency.saliency_file import Picture, Saliency, in_words
 from limelight.saliency.shares import DIRECTIONS, VALUE_EDGES, modes, waves
 from limelight.study.saliency import Answer
 
+DASHES = ((0, (4, 1.5)), (0, (1, 1)))  # of exact saliencies of estimators
 FAILS = COLOURS[1]  # of everything that is written of a condemned method
 MOST_ANSWERS = 4
 DATA_LOOK = {"color": TRUTH, "lw": 1.6, "alpha": 0.5, "label": "share of what makes the data"}
@@ -44,19 +45,33 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
     image, methods = len(result.target["shape"]) > 1, result.methods
     lines = [(answer, channel) for answer in result.answers for channel in range(len(result.header.channels))]
     lines = lines[: 2 * MOST_ANSWERS]
+    exact = bool(result.references)
     figure = Figure(figsize=(PAGE_IN, 0.9 + 1.25 * len(lines)))
-    axes = figure.subplots(len(lines), 1 + len(methods), squeeze=False)
+    axes = figure.subplots(len(lines), 1 + len(methods) + exact, squeeze=False)
     for line, (answer, channel) in zip(axes, lines, strict=True):
         _plane(line[0], result.inputs[0, channel], result, low=1)
         line[0].set_ylabel(answer.replace("_", " "), fontsize=8)
         line[0].set_title(f"data: {result.header.channels[channel]}".replace("_", " "), fontsize=7)
-        for panel, method in zip(line[1:], methods, strict=True):
+        for panel, method in zip(line[1:], methods, strict=False):
             one = result.pictures[answer, method]
             _plane(panel, _over_further(one.mean)[channel] if image else one.examples[0, channel], result)
             panel.set_title(SHORT[method].replace(" ", "\n", 1), fontsize=7, color=FAILS if one.faults else TRUTH)
             _mark(panel, one)
+        if exact:
+            _exact(line[-1], result, answer, channel)
     figure.suptitle(_title(result, "mean attribution of all rows" if image else "attribution of one row"), fontsize=8.5)
     return figure
+
+
+def _exact(panel: Axes, result: Saliency, answer: str, channel: int) -> None:
+    """What an estimator without a network looks at, where it is known; else nothing."""
+    found = {name: one for (of, name), one in result.references.items() if of == answer}
+    if not found:
+        panel.set_axis_off()
+        return
+    name, one = next(iter(found.items()))
+    _plane(panel, _over_further(one.mean)[channel], result)
+    panel.set_title(f"exact:\n{name}", fontsize=7, color=GUIDE)
 
 
 def _mark(panel: Axes, one: Picture) -> None:
@@ -172,6 +187,11 @@ def _distances(panel: Axes, result: Saliency, answer: str) -> None:
     if not some:
         panel.set_axis_off()
         return
+    exact = {name: one for (of, name), one in result.references.items() if of == answer}
+    for dashes, (name, one) in zip(DASHES, exact.items(), strict=False):
+        within = one.tables["within"]
+        panel.plot(np.arange(len(within)) + 0.5, within, color=GUIDE, ls=dashes, lw=1.1)
+        panel.text(0.97, 0.06, f"{name}: dashed", transform=panel.transAxes, ha="right", fontsize=6.5, color=GUIDE)
     panel.set_xscale("log")
     panel.set_ylim(0, 1.02)
     panel.set_xlabel("distance from the output [pixels]")

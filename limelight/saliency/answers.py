@@ -24,7 +24,8 @@ class Explained(nn.Module):
         self.register_buffer("std", torch.ones(()) if std is None else std.float())
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        return (self.module(x) * self.std * weights).flatten(1).sum(dim=1)
+        outputs = self.module(x)[:, : weights.shape[1]]  # of a mean and its variance, the mean
+        return (outputs * self.std * weights).flatten(1).sum(dim=1)
 
 
 def scale_of(info: dict) -> Tensor | None:

@@ -16,6 +16,7 @@ from limelight.saliency.checks import CHECKS, Tried
 KIND = "saliency"
 WORDS = ("name", "network", "settings", "target", "answers", "control", "left_out", "stages")
 CURVES = ("cascade", "cascade_echo", "deletion", "insertion")
+NUMBERS = ("mean_saliency", "apart_from_pixels", "mean_radius", "saliency_radius", "reach_95", "receptive")
 PICTURE = ("mean", "examples", "tables", "numbers", "checks", *CURVES)
 
 
@@ -26,7 +27,7 @@ class Picture:
     mean: np.ndarray  # (channels, *axes) over rows
     examples: np.ndarray  # (rows, channels, x, y) of the first rows, added up over all further axes
     tables: dict[str, np.ndarray]  # shares: value, wave, direction, stride; radius and within of a place; class_<name>
-    numbers: dict[str, float]  # mean_saliency; apart_from_pixels, of the shares by value; mean_radius of a place
+    numbers: dict[str, float]  # NUMBERS, the last four of an answer that has a place (shares.radii)
     tried: Tried = field(default_factory=Tried)
     faults: list[str] = field(default_factory=list)  # what condemns the method here; empty: it passes
 
@@ -50,6 +51,9 @@ class Saliency:
     control: str = ""  # name of the network trained on permuted labels
     stages: list[str] = field(default_factory=list)  # layers drawn afresh, from the top
     pictures: dict[tuple[str, str], Picture] = field(default_factory=dict)  # by answer and method
+    references: dict[tuple[str, str], Picture] = field(
+        default_factory=dict
+    )  # by answer and estimator: exact saliencies
     left_out: dict[str, str] = field(default_factory=dict)  # methods that cannot be had, and why
     responses: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # intervention: network, gradient (k,)
 
@@ -69,7 +73,7 @@ def in_words(result: Saliency) -> str:
 
 
 def write_saliency(path: str | Path, result: Saliency, attributes: dict[str, object]) -> None:
-    """Write a saliency file: groups pictures/<answer>/<method>, chance, classes and responses."""
+    """Write a saliency file: groups pictures/<answer>/<method>, references/…/<estimator>, chance, classes, responses."""
     words = {f"saliency_{name}": getattr(result, name) for name in WORDS}
     words["saliency_answers"] = list(result.answers.items())  # JSON would sort a mapping
     words |= {"saliency_axis": asdict(result.axis), "saliency_header": asdict(result.header)}
@@ -78,8 +82,10 @@ def write_saliency(path: str | Path, result: Saliency, attributes: dict[str, obj
     with write_hdf5(path, KIND, {**attributes, **words}, in_memory=True) as file:
         file["inputs"] = check_finite(np.asarray(result.inputs, np.float32), f"{path}: inputs")
         file["pixels_by_value"] = check_finite(np.asarray(result.pixels_by_value), f"{path}: pixels_by_value")
-        for (answer, method), one in result.pictures.items():
-            group = file.create_group(f"pictures/{answer}/{method}", track_order=True)
+        every = {f"pictures/{answer}/{name}": one for (answer, name), one in result.pictures.items()}
+        every |= {f"references/{answer}/{name}": one for (answer, name), one in result.references.items()}
+        for place, one in every.items():
+            group = file.create_group(place, track_order=True)
             group.attrs["faults"] = one.faults or [""]
             for name in ("mean", "examples"):
                 group[name] = check_finite(np.asarray(getattr(one, name), np.float32), f"{path}: {group.name}/{name}")
@@ -110,13 +116,15 @@ def read_saliency(path: str | Path) -> Saliency:
         words = {name: attribute(file, f"saliency_{name}") for name in WORDS}
         words["answers"] = dict(words["answers"])
         axis, header = attribute(file, "saliency_axis"), attribute(file, "saliency_header")
-        axes, pictures = attribute(file, "saliency_classes"), {}
+        axes, pictures, references = attribute(file, "saliency_classes"), {}, {}
         chance, classes, responses = (_read(file[name]) for name in ("chance", "classes", "responses"))
         order = words["settings"]["methods"]
         for answer in words["answers"]:
             every = file.get(f"pictures/{answer}", {})
             for method in sorted(every, key=lambda name: order.index(name) if name in order else len(order)):
                 pictures[answer, method] = _picture(every[method], path)
+            exact = file.get(f"references/{answer}", {})
+            references |= {(answer, name): _picture(group, path) for name, group in exact.items()}
         inputs, pixels_by_value = file["inputs"][...], file["pixels_by_value"][...]
     known = set(classes) == set(axes) and {"deletion", "insertion"} <= set(chance)
     if not known or any(set(one) < set(words["answers"]) for one in chance.values()):
@@ -131,6 +139,7 @@ def read_saliency(path: str | Path) -> Saliency:
         random_insertion=chance["insertion"],
         classes={name: {**one, "axis": axes[name]} for name, one in classes.items()},
         pictures=pictures,
+        references=references,
         responses=responses,
     )
 
@@ -152,7 +161,7 @@ def _picture(group: h5py.Group, path: str | Path) -> Picture:
 
 
 def write_table(path: str | Path, result: Saliency) -> None:
-    """The checks as CSV: one row per answer and method; methods that cannot be had have one row each."""
+    """The checks as CSV: one row per answer and method, estimators and methods that cannot be had included."""
     rows = []
     for (answer, method), one in result.pictures.items():
         rows.append(
@@ -166,8 +175,12 @@ def write_table(path: str | Path, result: Saliency) -> None:
             }
         )
     rows += [
+        {"network": result.network, "answer": answer, "method": f"exact: {name}", **one.numbers}
+        for (answer, name), one in result.references.items()
+    ]
+    rows += [
         {"network": result.network, "answer": "", "method": name, "verdict": f"not to be had: {why}"}
         for name, why in result.left_out.items()
     ]
-    columns = ["network", "answer", "method", *CHECKS, "mean_saliency", "apart_from_pixels", "mean_radius", "verdict"]
+    columns = ["network", "answer", "method", *CHECKS, *NUMBERS, "verdict"]
     write_csv(path, rows, digits=6, columns=columns)

@@ -102,6 +102,12 @@ def explain(
             result.pictures |= pictures
         except CannotExplain as error:
             result.left_out[method] = str(error)
+    for name, answer in answers.items():
+        some = answer_weights(answer, shape, axis, name)
+        exact = probe.exact_saliency(evaluation.trained.network, evaluation.observation, found.header, values, some)
+        for estimator, saliency in exact.items():
+            picture = _picture(torch.as_tensor(saliency), answer, values, found.header, classes)
+            result.references[name, estimator] = picture
     if settings.audit is not None:
         result.responses = responses(module, info, settings, probe, presentation, found, device)
     return result
@@ -148,14 +154,15 @@ def _picture(saliency: Tensor, answer: Answer, values: np.ndarray, header, class
     value_share, pixels = shares.by_value(found, values)
     size, direction = shares.by_wave(saliency.cpu().numpy(), header)
     place = place_of(answer)
-    tables = {"value": value_share, "wave": size, "direction": direction, "stride": shares.by_stride(found)}
+    tables = {"value": value_share, "wave": size, "direction": direction}
+    tables["stride"], tables["stride_error"] = shares.by_stride(found)
     numbers = {
         "mean_saliency": float(saliency.double().square().mean().sqrt()),
         "apart_from_pixels": 0.5 * float(np.abs(value_share.sum(axis=0) - pixels.mean(axis=0)).sum()),
     }
     if place is not None:
         tables["radius"], tables["within"] = shares.by_distance(found, place)
-        numbers["mean_radius"] = shares.mean_radius(found, place)
+        numbers |= shares.radii(found, place)
     for name, one in classes.items():
         tables[f"class_{name}"] = shares.by_class(found, one)
     return Picture(mean=found.mean(axis=0), examples=planes(found[:EXAMPLES]), tables=tables, numbers=numbers)

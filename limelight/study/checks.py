@@ -60,9 +60,9 @@ def _names(study: Study) -> Iterator[str]:
     for name, entry in study.posteriors.items():
         yield from unknown(f"posteriors.{name}.network", entry.network, study.networks, "networks")
     for name, comparison in study.comparisons.items():
-        for key, known in (("networks", study.networks), ("tests", study.tests)):
+        for key, known in (("networks", study.networks), ("tests", study.tests), ("runs", study.saliency)):
             for item in getattr(comparison, key) or []:
-                yield from unknown(f"comparisons.{name}.{key}", item, known, key)
+                yield from unknown(f"comparisons.{name}.{key}", item, known, "saliency" if key == "runs" else key)
     for network in study.figures.layers:
         yield from unknown("figures.layers", network, study.networks, "networks")
     for network in study.audit.networks if isinstance(study.audit.networks, list) else []:
@@ -119,7 +119,7 @@ def _networks(study: Study) -> Iterator[str]:
             _try_network(network.architecture, options, input_shape(study, network), output_shape(study, network))
         except LimelightError as error:
             yield fault_of(where, error)
-        yield from _loss(name, network)
+        yield from _loss(name, network, len(output_shape(study, network)))
 
 
 def fault_of(key: str, error: LimelightError) -> str:
@@ -133,12 +133,16 @@ def _try_network(architecture: str, options: str, shape: tuple[int, ...], output
         build(architecture, json.loads(options), shape, outputs)
 
 
-def _loss(name: str, network) -> Iterator[str]:
-    """A classifier has its own loss, and classes to tell apart."""
+def _loss(name: str, network, axes: int) -> Iterator[str]:
+    """A classifier has its own loss, and classes to tell apart; variances are answered of images (of three axes) alone."""
     where, loss = f"networks.{name}", network.training.loss
     if network.classifies != (loss == "cross_entropy"):
         found = f"{'classes' if network.classifies else 'a target without classes'} with the loss {loss}"
         yield fault(where, found, "cross_entropy for classes, and for them alone", "change one")
+    if loss == "gaussian" and axes < 3:
+        yield fault(
+            f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn"
+        )
     if network.classifies and len(network.datasets) < 2:
         yield fault(
             where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"
@@ -207,6 +211,8 @@ def _abc(study: Study, name: str) -> Iterator[str]:
 def _comparisons(study: Study) -> Iterator[str]:
     """A comparison needs something of every network and every test that it names."""
     for name, comparison in study.comparisons.items():
+        if comparison.runs and (comparison.networks or comparison.tests):
+            yield fault(f"comparisons.{name}", "runs beside networks or tests", "runs alone", "leave the others out")
         pairs = comparison_pairs(study, name)
         for key, met in (("networks", {network for network, _ in pairs}), ("tests", {test for _, test in pairs})):
             for item in getattr(comparison, key) or []:

@@ -26,7 +26,7 @@ def load_study(path: str | Path) -> Study:
 def resolve_study(raw: Mapping, path: str | Path) -> Study:
     """The study in a raw config (as read by Snakemake, say): `base` merged in, expanded, defaults filled, checked."""
     check_plain(raw, path)
-    raw = with_base(dict(raw), Path(path))
+    raw = _with_named_run(with_base(dict(raw), Path(path)))
     try:
         probe = load_probe(raw.get("probe", default_probe()))
     except LimelightError as error:
@@ -47,6 +47,13 @@ def _named_sections(study: type[Study]) -> list[str]:
     """The keys of a study that hold entries by name."""
     kinds = {key: field.annotation for key, field in study.model_fields.items()}
     return [key for key, kind in kinds.items() if get_origin(kind) is dict and issubclass(get_args(kind)[1], Section)]
+
+
+def _with_named_run(raw: dict) -> dict:
+    """A raw study whose `saliency` is a single run, without a name, gets that run under the name of its network."""
+    run = raw.get("saliency")
+    bare = isinstance(run, dict) and isinstance(run.get("network"), str)
+    return {**raw, "saliency": {run["network"]: run}} if bare else raw
 
 
 def _with_training(raw: dict) -> dict:

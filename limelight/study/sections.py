@@ -37,10 +37,11 @@ class FlatCosmology(Section):
 class Training(Section):
     """How networks train. The study's own `training` is the default of every network's."""
 
-    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy"] = Field(
+    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = Field(
         "mse",
         description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
-        " bins included (of target dn, log10_1p); or, for a classifier, that of the class.",
+        " bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images, that of a Gaussian"
+        " whose mean and variance the network answers, pixel by pixel.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."
@@ -286,6 +287,11 @@ class Comparison(Section):
     tests: SomeNames | None = Field(
         None, description="Tests shown of each network that takes them; without it all it takes."
     )
+    runs: SomeNames | None = Field(
+        None,
+        description="Runs of `saliency`, in the order shown, for saliency_strides and saliency_reach, which compare these"
+        " and not networks.",
+    )
     caption: str = Field("", description="What the report says below the figure.")
 
 
@@ -375,7 +381,9 @@ class Study(Section):
     )
     audit: Audit = Audit()
     saliency: dict[Name, SaliencyRun] = Field(
-        {}, description="What networks look at, by the name of the run (docs/saliency.md)."
+        {},
+        description="What networks look at, by the name of the run (docs/saliency.md). A single run may stand here without a"
+        " name, `saliency: {network: mine}`, and has that of its network.",
     )
     figures: Figures = Figures()
     resources: Resources = Resources()

@@ -1,6 +1,7 @@
 """Which networks take which tests, and so which audits, posteriors and comparisons a study asks for."""
 
 from limelight.data.shard import Header
+from limelight.data.targets import built_shape
 from limelight.probe import load_probe
 from limelight.study.sections import Network, Study
 
@@ -17,8 +18,9 @@ def input_shape(study: Study, network: Network) -> tuple[int, ...]:
 
 
 def output_shape(study: Study, network: Network) -> tuple[int, ...]:
-    """The shape of a network's answer."""
-    return load_probe(study.probe).target(network, header_of(study, network.datasets[0])).shape
+    """The shape of a network's outputs."""
+    target = load_probe(study.probe).target(network, header_of(study, network.datasets[0]))
+    return built_shape(network.training.loss, target.shape)
 
 
 def why_not(study: Study, network: str, test: str) -> str:

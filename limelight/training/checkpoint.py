@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from limelight.data.shard import header_from
+from limelight.data.targets import built_shape
 from limelight.errors import LimelightError, one_line, problem
 from limelight.files import atomic_path
 from limelight.networks import build
@@ -144,7 +145,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
             shape = header_from(info["header"]).shape
             shown = info.get("input_shape") or shape
-            shapes = tuple(shown), tuple(info["target"]["shape"])
+            loss = "gaussian" if info["target"].get("outputs") == "gaussian" else ""
+            shapes = tuple(shown), built_shape(loss, tuple(info["target"]["shape"]))
             module = build(info["architecture"], info["options"], *shapes)
         module.load_state_dict(weights, assign=True)
     except LimelightError as error:
@@ -158,6 +160,19 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     return module.to(device).eval(), info
 
 
+def _check_spread(spread: object, channels: int, path: str | Path) -> None:
+    """Refuse a calibration of errors that is none: a positive factor and some powers for each channel."""
+    found = spread if isinstance(spread, dict) else {}
+    factor, power, edges = (found.get(key) for key in ("factor", "power", "edges"))
+    numbers = [factor, edges, *(power if isinstance(power, list) else [None])]
+    if not all(isinstance(one, list) and one and all(type(x) is float and x > 0 for x in one) for one in numbers):
+        sound = False
+    else:
+        sound = len(factor) == len(power) == channels and all(len(one) == len(edges) - 1 for one in power)
+    if not sound:
+        raise problem(f"{path}: spread", repr(spread)[:80], "the calibration of its errors", "train it again")
+
+
 def _check_words(info: dict, path: str | Path) -> None:
     """Refuse a model file whose entries are not of the kinds that its readers count on (`observation` is of any)."""
     dicts = ("options", "header", "entry", "target", "label_statistics", "state_dict", "provenance")
@@ -168,6 +183,8 @@ def _check_words(info: dict, path: str | Path) -> None:
     shape = info["target"].get("shape")
     if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 2**31 for n in shape):
         raise problem(f"{path}: target.shape", repr(shape), "whole numbers above 0", "train it again")
+    if info["target"].get("outputs") == "gaussian":
+        _check_spread(info.get("spread"), shape[0], path)
     for place in ("target", "label_statistics"):
         for key, value in info[place].items():
             numbers = isinstance(value, torch.Tensor) and value.shape[value.ndim - len(shape) :] == tuple(shape)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
+from limelight.data.targets import built_shape
 from limelight.files import csv_text, settings_hash
 from limelight.networks import build
 from limelight.probe import Probe
@@ -27,6 +28,7 @@ from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.summaries.inputs import input_statistics, ranges
+from limelight.summaries.scales import Scales
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, parallel, resume
@@ -45,6 +47,7 @@ from limelight.training.presentation import (
     training_data,
 )
 from limelight.training.signals import Stopped, stop_signals
+from limelight.training.spread import calibrated
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
 CALIBRATION_ROWS = 128  # shown, before the first step, to a network that takes a scale from its inputs
@@ -187,7 +190,7 @@ def prepare(
     recipe = settings_hash([plain(settings), code, where.type, torch.__version__, *found])
 
     torch.manual_seed(torch_seed(settings.seed, f"weights of {name}"))
-    shapes = probe.input_shape(network, header), presentation.target.shape
+    shapes = probe.input_shape(network, header), built_shape(options.loss, presentation.target.shape)
     module = channels_last(build(network.architecture, network.options, *shapes)).to(where)
     loss = make_loss(options.loss, network.target.standardise, data, presentation)
     if hasattr(module, "calibrate"):
@@ -318,30 +321,51 @@ def validate(run: Run) -> tuple[float, float]:
     The processes take the batches in turns.
     """
     run.average.eval()
-    data = run.validation
-    batches = torch.arange(len(data)).split(run.options.batch_size)
-    sums = torch.zeros(len(batches), 2, dtype=torch.float64, device=run.device)
-    for i, rows in list(enumerate(batches))[run.team.rank :: run.team.size]:
-        x, y = data.batch(rows)
-        inputs, truth = run.presentation.observe(x, run.random("validation", i)), answers(y, run.presentation.target)
-        prediction = run.forward(run.average, inputs)
+    sums = torch.zeros(len(validation_batches(run)), 2, dtype=torch.float64, device=run.device)
+    for i in range(run.team.rank, len(sums), run.team.size):
+        prediction, truth = validation_answers(run, run.average, i)
         error = (run.loss.targets(prediction) - truth).square().mean()
-        sums[i] = len(rows) * torch.stack([run.loss(prediction, truth).double(), error])
-    loss, error = (sum(column) / len(data) for column in run.team.total(sums).T.tolist())
+        sums[i] = len(truth) * torch.stack([run.loss(prediction, truth).double(), error])
+    loss, error = (sum(column) / len(run.validation) for column in run.team.total(sums).T.tolist())
     return loss, error
+
+
+def validation_batches(run: Run) -> tuple[Tensor, ...]:
+    """The rows of each batch of the validation data."""
+    return torch.arange(len(run.validation)).split(run.options.batch_size)
+
+
+def validation_answers(run: Run, module: nn.Module, batch: int) -> tuple[Tensor, Tensor]:
+    """(outputs, encoded truths) of one batch of the validation data."""
+    x, y = run.validation.batch(validation_batches(run)[batch])
+    inputs = run.presentation.observe(x, run.random("validation", batch))
+    return run.forward(module, inputs), answers(y, run.presentation.target)
+
+
+@torch.no_grad()
+def calibrate(run: Run, weights: dict[str, Tensor], scales: Scales) -> dict:
+    """`spread.calibrated` of the validation data with some weights."""
+    module = copy.deepcopy(run.average)
+    module.load_state_dict(weights)
+    batches = range(len(validation_batches(run)))
+    return calibrated((validation_answers(run, module.eval(), i) for i in batches), run.loss, scales)
 
 
 @torch.no_grad()
 def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation, loss: Loss) -> tuple[float, float]:
     """(loss, mean squared error of the encoded target) of always predicting the training mean: the baseline."""
     truth = all_answers(data, presentation.target)
-    found = loss(loss.constant(mean_target).expand_as(truth), truth)
+    constant = loss.constant(mean_target)
+    found = loss(constant.expand(len(truth), *constant.shape), truth)
     return found.item(), (mean_target - truth).square().mean().item()
 
 
 def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
     """The content of a model file except provenance: enough to use the network without its study."""
     network = run.settings.network
+    spread = (
+        {"spread": calibrate(run, state["best"]["model"], probe.scales(header))} if run.loss.name == "gaussian" else {}
+    )
     return {
         "network": run.name,
         "probe": header.probe,
@@ -358,6 +382,7 @@ def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:
         },
         "label_statistics": run.statistics,
         "input_ranges": input_ranges(run),
+        **spread,
         "training": {"rows": len(run.data), "best_epoch": state["best"]["epoch"], **state["history"][-1]},
         "state_dict": state["best"]["model"],
     }

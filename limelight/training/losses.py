@@ -2,6 +2,7 @@
 
 An output is standardised: output · std + mean is the encoded target itself or, under the two likelihoods, log10 of the
 expected count. The likelihoods use the counts themselves: an empty bin is a datum like any other and needs no logarithm.
+Under `gaussian` a network has twice the outputs: after the means the logarithms of their variances, in units of std².
 """
 
 import math
@@ -16,7 +17,12 @@ from limelight.training.presentation import Data, Presentation
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
-OUTPUTS = {**dict.fromkeys(LIKELIHOODS, "log10_mean"), "cross_entropy": "log_odds"}  # of all others: the target
+OUTPUTS = {
+    **dict.fromkeys(LIKELIHOODS, "log10_mean"),
+    "cross_entropy": "log_odds",
+    "gaussian": "gaussian",
+}  # of others: the target
+MOST_LOG_VARIANCE = 12.0  # either way: an error a few hundred times smaller or larger than the spread of the truths
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: the output of an untrained network must not overflow
 MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies even where almost no row has a source
 DISPERSION_STEP = 10.0  # Adam changes a number by its learning rate per step, but a dispersion may need several e-folds
@@ -59,7 +65,19 @@ def negative_binomial(log_mean: Tensor, counts: Tensor, log_dispersion: Tensor) 
     return -(ways + r * (log_r - log_both) + counts * (log_mean - log_both))
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse, "log_cosh": log_cosh, "msle": msle}
+def gaussian(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean of −ln of a Gaussian but for a constant; prediction (b, 2c, …): c means, c logarithms of variances."""
+    mean, log_variance = prediction.chunk(2, dim=1)
+    log_variance = log_variance.clamp(-MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+    return 0.5 * ((mean - truth).square() * torch.exp(-log_variance) + log_variance).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": mse,
+    "log_cosh": log_cosh,
+    "msle": msle,
+    "gaussian": gaussian,
+}
 
 
 class Loss(nn.Module):
@@ -90,8 +108,13 @@ class Loss(nn.Module):
         return negative_binomial(log_mean, counts, log_dispersion).mean()
 
     def raw(self, outputs: Tensor) -> Tensor:
-        """Outputs with their standardisation undone."""
-        return outputs * self.std + self.mean
+        """Outputs with their standardisation undone; under `gaussian` of the means alone."""
+        return outputs[:, : len(self.mean)] * self.std + self.mean
+
+    def spread(self, outputs: Tensor) -> Tensor:
+        """The standard deviations (b, *shape) that a network answers under `gaussian`."""
+        log_variance = outputs[:, len(self.mean) :].clamp(-MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+        return (0.5 * log_variance).exp() * self.std
 
     def targets(self, outputs: Tensor) -> Tensor:
         """The encoded targets that the outputs predict, (b, *shape) float64; of a classifier its probabilities."""
@@ -100,10 +123,13 @@ class Loss(nn.Module):
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
     def constant(self, mean_target: Tensor) -> Tensor:
-        """Constant outputs (*shape,) for the training mean: of the targets, or of the counts under a likelihood."""
+        """Constant outputs for the training mean: of the targets, or of the counts under a likelihood."""
         if self.name == "cross_entropy":
             return mean_target.clamp(min=1e-6).log()
-        return torch.zeros_like(self.mean) if self.name in LIKELIHOODS else (mean_target - self.mean) / self.std
+        if self.name in LIKELIHOODS:
+            return torch.zeros_like(self.mean)
+        constant = (mean_target - self.mean) / self.std
+        return torch.cat([constant, torch.zeros_like(constant)]) if self.name == "gaussian" else constant
 
     def scale(self) -> dict:
         """The description of the outputs for the model file."""
@@ -146,5 +172,12 @@ def decoded_outputs(outputs: np.ndarray, target: dict) -> np.ndarray:
         odds = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
     mean, std = (target[key].double().cpu().numpy() for key in ("mean", "std"))
-    outputs = outputs * std + mean
+    outputs = outputs[:, : len(mean)] * std + mean
     return log_mean_to_target(outputs) if target["outputs"] == "log10_mean" else outputs
+
+
+def decoded_spread(outputs: np.ndarray, target: dict) -> np.ndarray:
+    """Standard deviations (n, *shape) of encoded targets from the outputs of a network trained with `gaussian`."""
+    std = target["std"].double().cpu().numpy()
+    log_variance = outputs[:, len(std) :].clip(-MOST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+    return np.exp(0.5 * log_variance) * std

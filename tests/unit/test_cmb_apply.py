@@ -9,10 +9,11 @@ import pytest
 import torch
 from astropy.io import fits
 
+from limelight.data.targets import built_shape
 from limelight.errors import LimelightError
 from limelight.files import ROOT, provenance
 from limelight.networks import build
-from limelight.probes.cmb_lensing.apply import check_map, read_qu, reconstruct
+from limelight.probes.cmb_lensing.apply import check_map, mode_tables, read_pair, read_qu, reconstruct, write_maps
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.selection import header_of
@@ -58,8 +59,7 @@ def test_units_and_temperature(tmp_path):
     np.testing.assert_allclose(kelvin, first)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model_file(path, loss="mse"):
     """An untrained network as a model file."""
     study = resolve_study(
         {
@@ -68,7 +68,13 @@ def model(tmp_path_factory):
             "realisations": {"train": [0], "validation": [1], "test": [2]},
             "data": {"patch": {"pixels": PIXELS, "pixel_arcmin": SIDE}},
             "networks": {
-                "net": {"architecture": "gated", "options": OPTIONS, "data": ["patch"], "noise_uk_arcmin": 1.0}
+                "net": {
+                    "architecture": "gated",
+                    "options": OPTIONS,
+                    "data": ["patch"],
+                    "noise_uk_arcmin": 1.0,
+                    "training": {"loss": loss},
+                }
             },
             "tests": {"t": {"data": "patch", "noise_uk_arcmin": 1.0}},
         },
@@ -76,7 +82,7 @@ def model(tmp_path_factory):
     )
     header, shape = header_of(study, "patch"), (1, PIXELS, PIXELS)
     torch.manual_seed(0)
-    module = build("gated", OPTIONS, header.shape, shape)
+    module = build("gated", OPTIONS, header.shape, built_shape(loss, shape))
     ones = torch.ones(shape, dtype=torch.float64)
     content = {
         "network": "net",
@@ -90,9 +96,66 @@ def model(tmp_path_factory):
         "label_statistics": {"mean_target": 0 * ones, "percentiles": torch.zeros(5, *shape)},
         "state_dict": module.state_dict(),
     }
-    path = tmp_path_factory.mktemp("model") / "model.pt"
+    if loss == "gaussian":
+        content["target"]["outputs"] = "gaussian"
+        content["spread"] = {"factor": [1.5], "edges": [100.0, 300.0, 900.0], "power": [[2e-7, 1e-7]]}
     save_model(path, content, provenance({}, 1))
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return model_file(tmp_path_factory.mktemp("model") / "model.pt")
+
+
+def test_a_network_that_answers_its_errors_writes_them_beside_its_map(tmp_path):
+    """Calibrated standard deviations of pixels as an image, and the power of what is wrong as a table."""
+    q, u = np.random.default_rng(1).normal(size=(2, PIXELS, PIXELS))
+    maps, _ = read_qu(write(tmp_path / "qu.fits", q, u))
+    module, info = load_model(model_file(tmp_path / "model.pt", "gaussian"))
+    found = reconstruct(module, info, maps)
+    with torch.no_grad():
+        mean, log_variance = module(torch.as_tensor(maps[None] / 4.0, dtype=torch.float32))[0].double().numpy()
+    np.testing.assert_allclose(found["kappa"], 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(found["kappa_error"], 1.5 * 0.1 * np.exp(log_variance / 2), rtol=1e-5)
+    write_maps(tmp_path / "k.fits", found, fits.Header(), {}, mode_tables(info))
+    with fits.open(tmp_path / "k.fits") as file:
+        assert file["KAPPA_ERROR"].header["CONTENT"] == "error of convergence"
+        np.testing.assert_allclose(file["KAPPA_ERROR"].data, found["kappa_error"], rtol=1e-6)
+        assert file["KAPPA_MODES"].data["ERROR_POWER"].tolist() == [2e-7, 1e-7]
+        assert file["KAPPA_MODES"].data["L_MAX"].tolist() == [300.0, 900.0]
+
+
+@pytest.mark.parametrize("spread", [None, {"factor": [0.0], "edges": [1.0, 2.0], "power": [[1.0]]}, {"factor": [1.0]}])
+def test_a_model_file_without_a_sound_calibration_is_refused(tmp_path, spread):
+    path = model_file(tmp_path / "model.pt", "gaussian")
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "spread": spread}, path)
+    with pytest.raises(LimelightError, match="spread"):
+        load_model(path)
+
+
+def test_two_files_and_maps_of_pixell_are_read(tmp_path):
+    """Q and U in a file each; a map as pixell writes it says neither unit nor convention."""
+    q, u = np.random.default_rng(0).normal(size=(2, PIXELS, PIXELS))
+    whole, _ = read_qu(write(tmp_path / "qu.fits", q, u))
+    paths = []
+    for name, plane in (("q", q), ("u", u)):
+        hdu = fits.PrimaryHDU(plane)
+        hdu.header["BUNIT"], hdu.header["POLCCONV"] = "uK", "COSMO"
+        hdu.header["CDELT1"], hdu.header["CDELT2"] = -SIDE / 60, SIDE / 60
+        hdu.writeto(tmp_path / f"{name}.fits")
+        paths.append(tmp_path / f"{name}.fits")
+    np.testing.assert_array_equal(read_pair(paths)[0], whole)
+    fits.setval(paths[1], "CDELT1", value=0.01)
+    with pytest.raises(LimelightError, match="another CDELT1"):
+        read_pair(paths)
+    bare = write(tmp_path / "pixell.fits", q, u, unit="", convention="", with_t=True)
+    np.testing.assert_array_equal(read_pair([bare], "COSMO", "uK")[0], whole)
+    with pytest.raises(LimelightError, match="give --unit"):
+        read_pair([bare], "COSMO")
+    with pytest.raises(LimelightError, match="K, as was asked for"):
+        read_pair([tmp_path / "qu.fits"], unit="K")
 
 
 def test_a_map_is_shown_as_it_was_recorded(model, tmp_path):

@@ -13,12 +13,16 @@ from limelight.evaluation.audit import audit
 from limelight.evaluation.audit_file import read_audit, write_audit, write_table
 from limelight.evaluation.estimates import estimates, read_estimates, write_estimates
 from limelight.evaluation.evaluation_file import read_evaluation, write_evaluation
+from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import evaluate
 from limelight.files import ROOT, provenance, read_csv
 from limelight.probe import load_probe
-from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
+from limelight.probes.cmb_lensing.features import quadratic_estimator
+from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu, filtered
 from limelight.probes.cmb_lensing.presentation import turned
 from limelight.probes.cmb_lensing.probe import gap_closed
+from limelight.saliency.saliency_file import read_saliency, write_saliency
+from limelight.saliency.stage import explain
 from limelight.study.config import load_study, resolve_study
 from limelight.study.selection import header_of
 from limelight.study.settings import (
@@ -26,6 +30,7 @@ from limelight.study.settings import (
     estimates_settings,
     evaluation_settings,
     network_settings,
+    saliency_settings,
 )
 from limelight.summaries.reconstruction import Spectra, correlation, spectra_of
 from limelight.training.checkpoint import load_model, save_model
@@ -59,6 +64,14 @@ def _study(**sections):
                 "options": {"filters": 2, "levels": 1, "down": "flat"},
                 "data": ["patch"],
                 "noise_uk_arcmin": 1.0,
+            },
+            "unsure": {
+                "architecture": "gated",
+                "options": {**GATED, "start_from": [2, -1]},
+                "data": ["patch"],
+                "inputs": "hybrid",
+                "noise_uk_arcmin": 1.0,
+                "training": {"loss": "gaussian"},
             },
         },
         "tests": {"noise_1": {"data": "patch", "noise_uk_arcmin": 1.0, "estimators": ["quadratic", "wiener"]}},
@@ -151,6 +164,37 @@ def test_a_mask_is_on_maps_and_truths_and_nothing_is_moved_under_it():
     assert not how.moves
 
 
+def test_estimators_and_hybrids_work_under_a_mask():
+    """Filters that know the mask find κ and E of the patch, times the mask; a periodic filter leaks E into B."""
+    geometry = {"pixels": 32, "pixel_arcmin": 3.0, "maps": 24, "taper_deg": 0.3, "margin": 16, "oversample": 1}
+    hybrid = {**_FLAT, "architecture": "gated", "options": GATED, "data": ["patch"], "inputs": "hybrid"}
+    masked = _study(
+        data={"patch": geometry},
+        networks={"flat": {**hybrid, "target": BOTH}},
+        tests={"noise_1": {"data": "patch", "noise_uk_arcmin": 1.0}},
+        audit={"networks": "none"},
+    )
+    rows = PROBE.simulate(PROBE.dataset_settings(masked, "patch"), "patch", 0)
+    header, observation = rows.header, {"noise_uk_arcmin": 1.0}
+    bins = PROBE.scales(header).bins
+    recorded = PROBE.recorder(observation, header).observe(torch.from_numpy(rows.x), torch.Generator().manual_seed(0))
+    truths = {name: torch.from_numpy(values).double() for name, values in rows.y.items()}
+
+    def found(answer, truth):
+        return correlation(spectra_of(answer.double()[:, None], truths[truth], bins))[0]
+
+    made = PROBE.estimators(masked.tests["noise_1"], observation, header)
+    answers = {name: one.estimate(recorded) for name, one in made.items()}
+    assert (found(answers["quadratic"], "kappa")[:3] > 0.62).all()
+    assert (found(answers["wiener"], "e")[1:5] > 0.93).all()
+    periodic = quadratic_estimator(header, 1.0)
+    leaking = filtered(periodic.grid, periodic.estimate(recorded[:, 0], recorded[:, 1]), periodic.wiener)
+    assert (found(leaking, "kappa")[:3] < found(answers["quadratic"], "kappa")[:3] - 0.1).all()
+    shown = _presentation(masked, noise=1.0).features(recorded)
+    assert (found(shown[:, 0], "kappa")[:3] > 0.62).all()
+    assert (found(shown[:, 5], "e")[1:5] > 0.93).all()
+
+
 _FLAT = {"architecture": "resunet", "options": {"filters": 2, "levels": 1, "down": "flat"}, "noise_uk_arcmin": 1.0}
 
 
@@ -199,6 +243,22 @@ def test_a_hybrid_starts_from_its_estimators_and_stays_near_them(learnt):
     assert (hybrid.statistics["correlation"][0][:3] > 0.7).all()
 
 
+def test_errors_of_pixels_and_of_modes_cover_the_truth(learnt):
+    """Calibrated on one realisation, held against another: shares of pixels within, and the power of what is wrong."""
+    unsure = learnt[0]["unsure"]
+    assert unsure.truth.shape == (4, 1, 32, 32), "the variances are no answers of their own"
+    assert unsure.totals["covered_68"] == pytest.approx(0.683, abs=0.02)
+    assert unsure.totals["covered_95"] == pytest.approx(0.95, abs=0.015)
+    modes = unsure.spectra["modes"] * 24 / 2  # each mode has a partner; 24 maps here and 24 in the validation
+    away = (unsure.statistics["error_power_over_expected"][0] - 1) / np.sqrt(2 / modes)
+    assert np.abs(away).max() < 4
+    wrong = unsure.spectra["predicted"] + unsure.spectra["truth"] - 2 * unsure.spectra["cross"]
+    np.testing.assert_allclose(unsure.statistics["error_power"], wrong.mean(axis=0), rtol=1e-5)
+    theirs = correlation(unsure.spectra_of(0, "quadratic"))
+    np.testing.assert_allclose(unsure.statistics["correlation"][0][:4], theirs[:4], atol=0.05)
+    assert "covered_68" not in learnt[0]["hybrid"].totals
+
+
 def test_files_hold_the_first_maps_and_the_spectra_of_all(learnt):
     flat = learnt[0]["flat"]
     assert flat.truth.shape == (4, 1, 32, 32)
@@ -220,6 +280,39 @@ def test_the_audit_judges_each_scale_of_each_map(learnt):
     assert set(page.verdict[shells : shells + 3]) == {"reads"}, "E at low L is there for the taking"
 
 
+def test_a_pixels_saliency_stands_beside_the_exact_kernel(learnt, shards, tmp_path):
+    """κ beside the filtered quadratic estimator at the same maps; all pixels have none; figures compare runs."""
+    pytest.importorskip("captum")
+    run = {"network": "flat", "methods": ["gradient"], "maps": 4, "checked_maps": 2, "interventions": False}
+    answers = {"all": {"signs": "random"}, "pixel": {"pixel": [20, 9]}}
+    explained = _study(saliency={"look": {**run, "answers": answers}})
+    settings = saliency_settings(explained, "look")
+    module, info = load_model(learnt[2] / "flat.pt")
+    write_saliency(tmp_path / "look.h5", explain(module, info, settings, PROBE, shards[2]), provenance({}, 3))
+    found = read_saliency(tmp_path / "look.h5")
+    assert list(found.references) == [("pixel", "quadratic, filtered")]
+    one = found.references["pixel", "quadratic, filtered"]
+    network = found.pictures["pixel", "gradient"]
+    assert network.numbers["receptive"] <= np.hypot(20, 20), "ten convolutions of five pixels see no farther"
+    assert network.numbers["mean_radius"] <= network.numbers["saliency_radius"] <= network.numbers["receptive"]
+    estimator = quadratic_estimator(shards[2].header, 1.0)
+    how = _presentation(explained, noise=1.0).bare()
+    rows = np.linspace(0, 23, 4).round().astype(int)
+    recorded = torch.cat(list(observed(shards[2].x[rows], how, explained.seed, "saliency look"))).double().numpy()
+    by_hand = []
+    for q, u in recorded:
+        maps = torch.from_numpy(np.stack([q, u])).requires_grad_()
+        kappa = filtered(estimator.grid, estimator.estimate(*maps), estimator.wiener)
+        kappa[20, 9].backward()
+        by_hand.append(maps.grad.square().numpy() / maps.grad.square().sum().item())
+    np.testing.assert_allclose(one.mean, np.mean(by_hand, axis=0), rtol=1e-3, atol=1e-7)
+    for figure in ("saliency_strides", "saliency_reach"):
+        assert figures.draw_figure(figure, [found, found]).axes
+    assert figures.draw_figure("saliency_maps", [found]).axes
+    drawn = figures.draw_figure("saliency_shares", [found]).findobj(lambda part: hasattr(part, "get_text"))
+    assert any("quadratic, filtered" in text.get_text() for text in drawn)
+
+
 @pytest.mark.parametrize("name", ["reconstruction", "image_examples", "loss_history"])
 def test_its_figures_are_drawn(learnt, name):
     assert figures.draw_figure(name, [learnt[0]["hybrid"]], [0]).axes
@@ -230,7 +323,7 @@ def test_the_page_of_the_audit_is_drawn(learnt):
 
 
 def test_networks_stand_between_the_estimators(learnt):
-    evaluations = list(learnt[0].values())
+    evaluations = [learnt[0][name] for name in ("hybrid", "flat")]
     figure = figures.draw_figure("lensing_noise", evaluations)
     ratio, _, b_modes = figure.axes
     np.testing.assert_allclose(ratio.lines[0].get_ydata(), evaluations[0].statistics["noise_over_quadratic"][0])
@@ -287,7 +380,11 @@ def test_the_bench_study_resolves():
         ({"data": {"patch": {"pixels": 32, "drawn": {"omega": [0.1, 0.2]}}}}, "drawn.omega: .*one of ombh2"),
         ({"data": {"patch": {"pixels": 32, "drawn": {"ns": [0.97, 0.95]}}}}, "low < high"),
         ({"data": {"patch": {"pixels": 32, "taper_deg": 3.0}}}, "taper_deg: .*half the side"),
-        ({"data": {"patch": {"pixels": 32, "margin": 8}}}, "hybrid on patches with edges"),
+        ({"data": {"patch": {"pixels": 32, "margin": 8}}}, "hybrid on cut patches without a mask"),
+        (
+            {"data": {"patch": {"pixels": 32, "margin": 8}}, "networks": {"flat": {**_FLAT, "data": ["patch"]}}},
+            "opposite edges for neighbours",
+        ),
     ],
 )
 def test_faults_of_the_config_are_one_line_each(sections, expected):

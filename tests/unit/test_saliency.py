@@ -248,7 +248,14 @@ def test_the_saliency_of_a_pixel_of_a_convolution_is_its_kernel_turned():
         assert within[r] == pytest.approx((kernel * inside).sum() / kernel.sum())
     assert radius[0] == pytest.approx(kernel[2, 2] / kernel.sum())
     expected = (kernel * distance).sum() / kernel.sum()
-    assert shares.mean_radius(found[None, None], place_of(answer)) == pytest.approx(expected)
+    radii = shares.radii(found[None, None], place_of(answer))
+    assert radii["mean_radius"] == pytest.approx(expected)
+    size = np.sqrt(kernel)
+    assert radii["saliency_radius"] == pytest.approx((size * distance).sum() / size.sum())
+    assert radii["receptive"] == pytest.approx(np.hypot(2, 2))
+    ordered = np.argsort(distance, axis=None)
+    enough = np.searchsorted(np.cumsum(kernel.ravel()[ordered]), 0.95 * kernel.sum())
+    assert radii["reach_95"] == pytest.approx(distance.ravel()[ordered][enough])
 
 
 def test_strides_leave_their_pattern_and_a_flat_network_leaves_none():
@@ -257,8 +264,9 @@ def test_strides_leave_their_pattern_and_a_flat_network_leaves_none():
     flat = nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", bias=False)
     strided = nn.Sequential(nn.Conv2d(1, 2, 3, 2, 1), nn.ConvTranspose2d(2, 1, 2, 2))
     answer = Answer(signs="random")
-    even, odd = (shares.by_stride(toy_image(answer, module)) for module in (flat, strided))
+    (even, scatter), (odd, _) = (shares.by_stride(toy_image(answer, module)) for module in (flat, strided))
     assert even.shape == odd.shape == (4, 4)
+    assert (np.abs(even - 1) < 4 * scatter).all(), "a flat network's classes differ by chance alone"
     assert odd.std() > 3 * even.std()
     assert odd[:2, :2] == pytest.approx(odd[2:, 2:], rel=0.5), "the stride is 2: the pattern repeats"
     for signs, equal in (("random", True), ("same", False)):
@@ -382,6 +390,32 @@ def test_figures_of_runs_are_nothing_for_networks_and_comparisons():
     ):
         with pytest.raises(LimelightError, match="found 'saliency_maps'"):
             figures.check_figures(study(**sections))
+
+
+def test_a_single_run_needs_no_name():
+    raw = {**copy.deepcopy(RAW), "saliency": {"network": "reader", "maps": 6}}
+    found = resolve_study(raw, "mine.yaml")
+    assert list(found.saliency) == ["reader"]
+    assert found.saliency["reader"].maps == 6
+    with pytest.raises(LimelightError, match="saliency.writer.network: found 'writer'"):
+        resolve_study({**raw, "saliency": {"network": "writer"}}, "mine.yaml")
+
+
+def test_runs_are_compared_by_the_figures_of_several_runs_alone():
+    """Strides and reach are drawn of runs; other figures are not, and runs stand without networks and tests."""
+    figures.check_figures(study(comparisons={"a": {"figure": "saliency_strides", "runs": ["look"]}}))
+    for comparison, words in (
+        ({"figure": "reconstruction", "runs": ["look"]}, "one of saliency_strides, saliency_reach"),
+        ({"figure": "saliency_reach"}, "found 'saliency_reach'"),
+    ):
+        with pytest.raises(LimelightError, match=words):
+            figures.check_figures(study(comparisons={"a": comparison}))
+    for comparison, words in (
+        ({"figure": "saliency_reach", "runs": ["glance"]}, "comparisons.a.runs: found 'glance'"),
+        ({"figure": "saliency_reach", "runs": ["look"], "networks": ["reader"]}, "runs beside networks"),
+    ):
+        with pytest.raises(LimelightError, match=words):
+            study(comparisons={"a": comparison})
 
 
 def test_a_control_is_trained_for_saliency_and_costs_are_known():

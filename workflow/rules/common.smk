@@ -247,6 +247,13 @@ def figure_input(reads):
     return f"{RESULTS}/{reads}/{{network}}.h5"
 
 
+def compared(comparison):
+    """The files that a comparison is drawn from: runs of saliency, or evaluations."""
+    if runs := STUDY.comparisons[comparison].runs:
+        return [f"{RESULTS}/saliency/{run}.h5" for run in runs]
+    return evaluations(comparison_pairs(STUDY, comparison))
+
+
 def figure_code(figure):
     """The code of a figure: its own, and that of the script; with the published tables that it shows."""
     return code("scripts/make_figure.py", more=(FIGURES.dotted(figure),), tables=KINDS[figure].tables)

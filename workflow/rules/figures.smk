@@ -38,7 +38,7 @@ for figure, kind in KINDS.items():
 # Figures of several networks or tests at once, as the study's `comparisons` ask for them.
 rule figure_comparison:
     input:
-        lambda wildcards: evaluations(comparison_pairs(STUDY, wildcards.comparison)),
+        lambda wildcards: compared(wildcards.comparison),
     output:
         pdf=f"{RESULTS}/figures/comparisons/{{comparison}}.pdf",
         png=report(

@@ -3,6 +3,7 @@
 All that is known of the network stands in its model file; the study it was trained in is not needed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from limelight.data.shard import header_from
 from limelight.errors import problem
+from limelight.evaluation.images import calibrated_spread
 from limelight.files import atomic_path
 from limelight.probes.cmb_lensing.probe import NAMES, PROBE
 from limelight.training.losses import decoded_outputs
@@ -22,45 +24,64 @@ TOLERANCE = 1e-3  # of the pixels' side
 MOST_PIXELS = 4096
 
 
-def read_qu(path: str | Path, convention: str = "") -> tuple[np.ndarray, fits.Header]:
+def read_pair(paths: Sequence[str | Path], convention: str = "", unit: str = "") -> tuple[np.ndarray, fits.Header]:
+    """`read_qu` of one file with Q and U, or of two: Q, then U, on the same pixels."""
+    if len(paths) == 1:
+        return read_qu(paths[0], convention, unit)
+    found = [_image(path, (2,), "(x, y)") for path in paths]
+    (q, header), (u, other) = found
+    keys = ("NAXIS1", "NAXIS2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2", "BUNIT", "POLCCONV")
+    if differing := [key for key in keys if header.get(key) != other.get(key)]:
+        raise problem(paths[1], f"another {', '.join(differing)} than {paths[0]}", "one grid for Q and U", "match them")
+    return _signed(np.stack([q, u]), header, paths[0], convention, unit), header
+
+
+def read_qu(path: str | Path, convention: str = "", unit: str = "") -> tuple[np.ndarray, fits.Header]:
     """Q and U (2, y, x) in µK with the signs of grid.py, and the header, of a FITS image of Q, U or T, Q, U.
 
+    What pixell's `enmap.write_map` writes is one, without unit and convention, which must then be given.
     The convention of its signs is that of the header (POLCCONV) or the one given. COSMO (HEALPix): Q > 0 from north to
     south, U > 0 from south-east to north-west; IAU: U has the other sign. Raises LimelightError for anything else.
     """
+    maps, header = _image(path, (3,), "(x, y, 2 or 3) with Q, U or T, Q, U")
+    return _signed(maps[-2:], header, path, convention, unit), header
+
+
+def _image(path: str | Path, axes: tuple[int, ...], expected: str) -> tuple[np.ndarray, fits.Header]:
+    """The first image of so many axes in a FITS file, and its header."""
     try:
         with fits.open(path, memmap=True) as file:
-            header = next((hdu.header for hdu in file if hdu.header.get("NAXIS", 0) == 3), None)
-            if (
-                header is None
-                or max(header["NAXIS1"], header["NAXIS2"]) > MOST_PIXELS
-                or header["NAXIS3"] not in (2, 3)
-            ):
-                found = "no image of three axes" if header is None else f"{[header[f'NAXIS{i}'] for i in (1, 2, 3)]}"
-                expected = f"(x, y, 2 or 3) with Q, U or T, Q, U, at most {MOST_PIXELS} pixels a side"
-                raise problem(path, found, expected, "write the maps as one image")
-            data = next(hdu.data for hdu in file if hdu.header is header)
-            maps = np.asarray(data[-2:], np.float64)
+            header = next((hdu.header for hdu in file if hdu.header.get("NAXIS", 0) in axes), None)
+            sizes = [] if header is None else [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
+            if not sizes or max(sizes[:2]) > MOST_PIXELS or any(n not in (2, 3) for n in sizes[2:]):
+                found = f"an image of {' × '.join(map(str, sizes))}" if sizes else "no image of so many axes"
+                raise problem(path, found, f"{expected}, at most {MOST_PIXELS} pixels a side", "write the maps so")
+            return np.asarray(next(hdu.data for hdu in file if hdu.header is header), np.float64), header
     except OSError as error:
         raise problem(path, f"no FITS file ({error})", "a FITS image", "check the path") from None
-    unit = str(header.get("BUNIT", "")).strip().lower()
-    if unit not in UNITS:
-        raise problem(f"{path}: BUNIT", f"'{header.get('BUNIT', '')}'", "uK or K", "write the unit into the header")
+
+
+def _signed(maps: np.ndarray, header: fits.Header, path: str | Path, convention: str, unit: str) -> np.ndarray:
+    """Q and U of a file in µK and in our signs."""
+    told_unit = str(header.get("BUNIT", "")).strip().lower()
+    if unit and told_unit and UNITS.get(told_unit) != UNITS[unit.lower()]:
+        raise problem(f"{path}: BUNIT", f"'{told_unit}'", f"{unit}, as was asked for", "leave one of them out")
+    if (told_unit or unit.lower()) not in UNITS:
+        fix = "write the unit into the header, or give --unit"
+        raise problem(f"{path}: BUNIT", f"'{header.get('BUNIT', '')}'", "uK or K", fix)
     if not np.isfinite(maps).all():
-        raise problem(
-            path, "pixels that are not finite", "numbers; 0 where nothing is seen", "fill them, and give a mask"
-        )
+        raise problem(path, "pixels that are not finite", "numbers in every pixel", "cut out a patch without holes")
     told = str(header.get("POLCCONV", "")).strip().upper()
     if convention and told and told != convention:
         raise problem(f"{path}: POLCCONV", told, f"{convention}, as was asked for", "leave one of them out")
     if (told or convention) not in CONVENTIONS:
         fix = "write POLCCONV into the header, or give --convention"
         raise problem(f"{path}: POLCCONV", f"'{told}'", "COSMO or IAU: the sign of U hangs on it", fix)
-    q, u = maps * UNITS[unit]
+    q, u = maps * UNITS[told_unit or unit.lower()]
     mirrored = (header.get("CDELT1", -1.0) > 0) != (header.get("CDELT2", 1.0) < 0)
     if ((told or convention) == "IAU") != mirrored:
         u = -u
-    return np.stack([-q, u]), header
+    return np.stack([-q, u])
 
 
 def check_map(maps: np.ndarray, header: fits.Header, info: dict, where: object) -> None:
@@ -85,28 +106,52 @@ def reconstruct(module: nn.Module, info: dict, maps: np.ndarray, device: str = "
     """The answers of a network to Q and U (2, y, x) in µK as they were recorded, by name of the truth, (y, x) each.
 
     Nothing is added to the maps: their noise should be that which the network was trained with. A network trained under a
-    mask sees them through it.
+    mask sees them through it. One that answers its errors gives <name>_error as well, the calibrated standard deviation.
     """
     network, header = PROBE.network(info["entry"]), header_from(info["header"])
     recorded = PROBE.presentation(network, info["observation"], header).with_noise(0.0)
     inputs = recorded.observe(torch.as_tensor(maps, dtype=torch.float32)[None], torch.Generator())
-    answers = decoded_outputs(module(inputs.to(device)).double().cpu().numpy(), info["target"])[0]
-    if not np.isfinite(answers).all():
+    outputs = module(inputs.to(device)).double().cpu().numpy()
+    if not np.isfinite(outputs).all():
         raise problem("the network", "an answer that is not finite", "numbers", "check the map's unit and values")
-    return dict(zip(network.target.maps, answers, strict=True))
+    answers = dict(zip(network.target.maps, decoded_outputs(outputs, info["target"])[0], strict=True))
+    spread = calibrated_spread(outputs, info)
+    if spread is None:
+        return answers
+    return answers | {f"{name}_error": one for name, one in zip(network.target.maps, spread[0], strict=True)}
 
 
-def write_maps(path: str | Path, answers: dict[str, np.ndarray], like: fits.Header, made: dict[str, str]) -> None:
-    """Write answers as one FITS image for each, with the coordinates of the map they were read from."""
+def write_maps(
+    path: str | Path, answers: dict[str, np.ndarray], like: fits.Header, made: dict[str, str], modes: Sequence = ()
+) -> None:
+    """Write answers as one FITS image for each, on the pixels of the map they were read from; modes: of `mode_tables`."""
     kept = [key for key in like if key[:5] in ("CTYPE", "CRVAL", "CRPIX", "CDELT", "CUNIT") and key[-1] in "12"]
     hdus: list = [fits.PrimaryHDU()]
     for name, values in answers.items():
         hdu = fits.ImageHDU(values.astype(np.float32), name=name.upper())
         hdu.header.update({key: like[key] for key in kept})
-        hdu.header["BUNIT"] = "uK" if name == "e" else ""
-        hdu.header["CONTENT"] = ("unlensed E" if NAMES[name] == "E" else "convergence", "what this image shows")
+        truth, _, error = name.partition("_")
+        hdu.header["BUNIT"] = "uK" if truth == "e" else ""
+        words = "unlensed E" if NAMES[truth] == "E" else "convergence"
+        hdu.header["CONTENT"] = (f"error of {words}" if error else words, "what this image shows")
         hdus.append(hdu)
+    hdus += modes
     for key, value in made.items():
         hdus[0].header[key] = value
     with atomic_path(path) as part:
         fits.HDUList(hdus).writeto(part, output_verify="exception")
+
+
+def mode_tables(info: dict) -> list[fits.BinTableHDU]:
+    """The error of modes, a table <NAME>_MODES for each map that a network answers with its errors; else none.
+
+    Columns: L_MIN, L_MAX, and ERROR_POWER: the power (unit² steradian) of what is wrong, as on the validation maps.
+    """
+    if "spread" not in info:
+        return []
+    edges, tables = np.array(info["spread"]["edges"]), []
+    for name, power in zip(info["entry"]["target"]["maps"], info["spread"]["power"], strict=True):
+        columns = {"L_MIN": edges[:-1], "L_MAX": edges[1:], "ERROR_POWER": np.array(power)}
+        made = [fits.Column(key, "D", array=values) for key, values in columns.items()]
+        tables.append(fits.BinTableHDU.from_columns(made, name=f"{name.upper()}_MODES"))
+    return tables

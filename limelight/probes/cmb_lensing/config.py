@@ -55,6 +55,11 @@ class Sky(Section):
         """Whether a patch may be moved around its square: it has no edges."""
         return self.margin == 0 and self.taper_deg == 0
 
+    @property
+    def cut(self) -> bool:
+        """Whether opposite edges do not fit one another, and no mask hides them."""
+        return self.margin > 0 and self.taper_deg == 0
+
 
 class LensingTarget(Target):
     """What a network answers."""

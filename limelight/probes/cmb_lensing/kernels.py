@@ -10,6 +10,19 @@ from limelight.probes.cmb_lensing.noise import Data
 from limelight.probes.cmb_lensing.quadratic import QuadraticEstimator
 from limelight.probes.cmb_lensing.wiener import wiener_transfer
 
+EXACT = {"kappa": "quadratic, filtered", "e": "Wiener filter"}  # what stands beside a network's saliency, by truth
+
+
+def exact_saliency(
+    estimator: QuadraticEstimator, truth: str, recorded: np.ndarray, pixel: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Saliency (n, 2, npix, npix) of one pixel of the answer that has least error among simple ones, at n recorded Q, U."""
+    if truth == "kappa":
+        found = [quadratic_kernel(estimator, *maps, pixel, estimator.wiener) for maps in recorded.astype(np.float64)]
+    else:
+        found = [wiener_kernel(estimator.grid, estimator.spectra.lensed_ee, estimator.data, pixel)] * len(recorded)
+    return {EXACT[truth]: np.array(found)}
+
 
 def wiener_kernel(grid: Grid, signal: np.ndarray, data: Data, pixel: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """dE(pixel)/dQ and dE(pixel)/dU of the Wiener filter for E on a periodic patch, the same for all maps.
@@ -22,9 +35,15 @@ def wiener_kernel(grid: Grid, signal: np.ndarray, data: Data, pixel: tuple[int, 
 
 
 def quadratic_kernel(
-    estimator: QuadraticEstimator, q: np.ndarray, u: np.ndarray, pixel: tuple[int, int]
+    estimator: QuadraticEstimator,
+    q: np.ndarray,
+    u: np.ndarray,
+    pixel: tuple[int, int],
+    transfer: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """dκ(pixel)/dQ and dκ(pixel)/dU of the quadratic estimator at the observed maps q and u.
+
+    transfer: what each mode of κ is multiplied with, such as `estimator.wiener`.
 
     κ(pixel) = Σ_n Re[v*(n) (P̄* ∂P_W/∂x + i P̄* ∂P_W/∂y as real parts)] with the weights v of the divergence. As each of P̄ and
     P_W is linear in Q + iU, the derivative is that of the one with the other held, summed.
@@ -33,7 +52,7 @@ def quadratic_kernel(
     barred, along_x, along_y = estimator.filtered_maps(q, u)
     here = np.zeros((grid.npix, grid.npix))
     here[pixel] = 1.0
-    weight = ifft(fft(here) * estimator.divergence.conj())  # κ(pixel) = Re Σ weight* (slope_x + i slope_y)
+    weight = ifft(fft(here) * (estimator.divergence * transfer).conj())  # κ(pixel) = Re Σ weight* (slope_x + i slope_y)
     by_barred = weight.real * along_x + weight.imag * along_y
     inverse_e, inverse_b, signal = estimator.filters
     by_signal = fft(weight.real * barred) * (-1j * grid.lx) + fft(weight.imag * barred) * (-1j * grid.ly)

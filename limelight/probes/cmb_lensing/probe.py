@@ -68,12 +68,14 @@ class CmbLensing(Probe):
             except LimelightError as error:
                 yield f"data.{name}.taper_deg: {error}"
         for name, network in study.networks.items():
-            if network.inputs == "hybrid" and not study.data[network.data[0]].moves:
-                expected = "maps: the quadratic estimate that a hybrid starts from knows no mask and no edges"
-                yield str(problem(f"networks.{name}.inputs", "hybrid on patches with edges", expected, "change it"))
+            if network.inputs == "hybrid" and network.data[0] in study.data and study.data[network.data[0]].cut:
+                expected = "maps, or a taper_deg: the quadratic estimate takes opposite edges for neighbours"
+                yield str(
+                    problem(f"networks.{name}.inputs", "hybrid on cut patches without a mask", expected, "change it")
+                )
         for name, test in study.tests.items():
-            if test.data in study.data and not study.data[test.data].moves and test.estimators:
-                expected = "[]: these estimators know no mask and no edges"
+            if test.data in study.data and study.data[test.data].cut and test.estimators:
+                expected = "[], or a taper_deg: these estimators take opposite edges for neighbours"
                 yield str(problem(f"tests.{name}.estimators", test.estimators, expected, "leave them out"))
 
     def knows_observation(self, network: LensingNetwork, test: LensingTest) -> bool:
@@ -194,6 +196,25 @@ class CmbLensing(Probe):
 
     def describe_test(self, settings, presentation: LensingPresentation) -> dict:
         return {"noise_uk_arcmin": presentation.noise_uk_arcmin}
+
+    def exact_saliency(
+        self, network: LensingNetwork, observation: dict, header: Header, recorded: np.ndarray, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Of a single pixel, for a network that sees Q and U alone on a periodic patch."""
+        places = np.argwhere(weights)
+        if (
+            len(places) != 1
+            or network.inputs != "maps"
+            or header.geometry["taper_deg"]
+            or not header.geometry["periodic"]
+        ):
+            return {}
+        from limelight.probes.cmb_lensing.features import quadratic_estimator
+        from limelight.probes.cmb_lensing.kernels import exact_saliency
+
+        channel, *pixel = places[0].tolist()
+        estimator = quadratic_estimator(header, observation["noise_uk_arcmin"])
+        return exact_saliency(estimator, network.target.maps[channel], recorded, tuple(pixel))
 
     def noise_levels(self, settings, presentation: LensingPresentation) -> list[float]:
         level = presentation.noise_uk_arcmin
