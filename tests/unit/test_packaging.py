@@ -25,7 +25,7 @@ OF_A_CHECKOUT = {
     "estimate",
     "config_reference",
     "make_halo_reference",
-    "make_reionisation_spectra",
+    "make_ee_spectra",
 }  # scripts that need its other files
 CODE = sorted((ROOT / "limelight").rglob("*.py"))
 

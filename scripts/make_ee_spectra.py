@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the table of E-mode spectra over the optical depth, resources/reionisation_ee.csv, with CAMB: minutes, needed once.
 
-example: OMP_NUM_THREADS=1 python scripts/make_reionisation_spectra.py
+example: OMP_NUM_THREADS=1 python scripts/make_ee_spectra.py
 """
 
 import sys
