@@ -223,7 +223,7 @@ def spoil(path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("truncated", "unreadable"),
+        ("truncated", "cut short"),
         ("NaN", "NaN"),
         ("ragged", "shapes"),
         ("lacking", "statistics"),
