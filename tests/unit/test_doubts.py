@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from limelight.probes.line_intensity.config import LineNetwork, Noise
+from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument, noise_sigma
