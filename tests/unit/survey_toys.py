@@ -10,7 +10,7 @@ from limelight.probes.line_intensity.maps.survey import SurveyMap, save_survey
 
 
 def survey_file(path: Path, grid: Grid = GRID, fine: bool = False, **changes) -> Path:
-    """A survey's file: σ grows sixfold towards the edges and differs by channel; one row of pixels and a channel are masked."""
+    """A survey's file: σ grows sixfold towards the edges and differs by channel; a row of pixels and a corner are masked."""
     shape = grid.shape if fine else grid.pooled_shape
     place = np.linspace(-1, 1, shape[0])
     sigma = 20 * 6 ** (place[:, None, None] ** 2) * np.linspace(0.8, 1.5, shape[2]) * np.ones(shape)

@@ -222,9 +222,9 @@ def test_a_wrong_name_or_option_is_refused_in_one_line(architecture, options, na
 @pytest.mark.parametrize(
     ("architecture", "input_shape", "output_shape", "says"),
     [
-        ("limelight", (2, 16, 16, 4), (3,), "2 channels and 3 axes for limelight; expected one channel and three axes"),
-        ("cnn2d", (1, 16, 16), (3,), "1 channels and 2 axes"),
-        ("resnet3d", (3, 16, 16), (3,), "3 channels and 2 axes"),
+        ("limelight", (2, 16, 16), (3,), "data of 2 axes for limelight; expected three axes"),
+        ("cnn2d", (1, 16, 16), (3,), "data of 2 axes"),
+        ("resnet3d", (3, 16), (3,), "data of 1 axes"),
         ("convnet", (1, 4, 4, 4, 4), (3,), "data of 4 axes for convnet; expected one to three axes"),
         ("convnet", (3,), (3,), "data of 0 axes"),
         ("convnet", (1, 16), (1, 16), r"a target of shape \(1, 16\); expected a target that is a vector"),

@@ -9,12 +9,16 @@ from survey_toys import survey_file
 from training_toys import BINS, GRID, HEADER, PROBE, SHAPE, generator, presentation, settings, toys
 
 from limelight.errors import LimelightError
+from limelight.evaluation.audit import Question, Subset, verdicts
+from limelight.evaluation.observe import observed
 from limelight.networks import build
-from limelight.probes.line_intensity.config import Preprocessing
+from limelight.probes.line_intensity.audit import line_invariances
+from limelight.probes.line_intensity.config import LineThresholds, Preprocessing
 from limelight.probes.line_intensity.inputs import Recorded, network_inputs
 from limelight.probes.line_intensity.maps.filters import remove_means, remove_modes
 from limelight.probes.line_intensity.maps.survey import load_survey
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
+from limelight.section import plain
 
 RAW = {"preprocessing": {"transform": "none"}}
 SURVEYED = {"remove_means": True, "inputs": ["snr", "weight", "mask"]}
@@ -159,6 +163,42 @@ def test_maps_without_noise_have_finite_inputs():
     inputs = network_inputs(found, Preprocessing.model_validate(SURVEYED))
     assert torch.isfinite(inputs).all()
     assert inputs[:, 3].unique().tolist() == [1.0]
+
+
+def question_about(how, network):
+    """A Question of the audit about toys, put to a network."""
+    rows = toys(8)
+
+    def ask(x, shown=how):
+        with torch.no_grad():
+            return network(torch.cat(list(observed(x, shown, 1, "audit")))).double().numpy()
+
+    subset = Subset(rows.x, rows.y, rows.rows, np.zeros(8, int))
+    return Question(ask, how, subset, subset, ask(rows.x), None, {})
+
+
+def test_the_audit_moves_the_zero_level_and_fills_the_mask(survey):
+    torch.manual_seed(2)
+    net = build("limelight", {"filters": 4}, (4, *SHAPE[1:]), BINS).eval()
+    levelled = of_survey(survey, {"preprocessing": SURVEYED})
+    assert set(line_invariances(levelled)) == {"zero_level", "masked"}
+    for change in line_invariances(levelled).values():
+        assert np.abs(change(question_about(levelled, net))).max() < 1e-3
+    kept = of_survey(survey, {"preprocessing": {**SURVEYED, "remove_means": False}})
+    assert set(line_invariances(kept)) == {"masked"}
+    moved = line_invariances(levelled)["zero_level"](question_about(kept, net))  # asked all the same
+    assert np.abs(moved).max() > 1e-3
+    leaky = replace(kept, masks=(None,))
+    assert line_invariances(leaky) == {}
+
+
+def test_a_network_that_moves_where_it_must_not_is_not_said_to_read():
+    fine = dict.fromkeys(("r_squared", "blank_share"), np.ones(2) * 0.9)
+    fine |= dict.fromkeys(("gain_over_mean", "gain_over_control"), np.ones(2) * 9)
+    fine["mean_truth"] = np.ones(2) * 100
+    limits = plain(LineThresholds())
+    moved = {**fine, "zero_level_change": np.array([1e-5, 2e-3])}
+    assert verdicts(moved, 100, limits).tolist() == ["reads", "partly"]
 
 
 @pytest.mark.parametrize(

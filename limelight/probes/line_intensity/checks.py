@@ -120,7 +120,7 @@ def _observation(study: LineStudy) -> Iterator[str]:
             yield fault(key, found, "flux_min_mjy < flux_max_mjy", "put them in order")
         if name == "none":
             yield fault(key, "a setting", "no such name: 'none' means no sources", "rename it")
-    for name, setting in (observation.filters or {}).items():
+    for name, setting in observation.filters.items():
         yield from _filter(study, f"observation.filters.{name}", setting)
 
 
@@ -201,7 +201,7 @@ def _observed(study: LineStudy) -> Iterator[str]:
             yield from unknown(f"{key}.noise", noise, known, "observation.noise")
         yield from unknown(f"{key}.foregrounds", entry.foregrounds, sources, "observation.foregrounds")
         if entry.filter is not None:
-            yield from unknown(f"{key}.filter", entry.filter, study.observation.filters or {}, "observation.filters")
+            yield from unknown(f"{key}.filter", entry.filter, study.observation.filters, "observation.filters")
         if not list(_grid(study)):
             yield from _surveys(study, key, entry, noises)
 

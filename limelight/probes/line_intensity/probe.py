@@ -11,7 +11,7 @@ from limelight.evaluation.audit import Intervention, Question
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
-from limelight.probes.line_intensity.audit import line_interventions
+from limelight.probes.line_intensity.audit import line_interventions, line_invariances
 from limelight.probes.line_intensity.bands import light_bands
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
 from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
@@ -140,6 +140,11 @@ class LineIntensity(Probe):
         self, audit_settings, presentation: LinePresentation
     ) -> dict[str, Callable[[Question], Intervention]]:
         return line_interventions()
+
+    def invariances(
+        self, audit_settings, presentation: LinePresentation
+    ) -> dict[str, Callable[[Question], np.ndarray]]:
+        return line_invariances(presentation)
 
     def noise_levels(self, audit_settings, presentation: LinePresentation) -> list[float]:
         """Those of the config; a network that cannot read negative values sees none."""

@@ -211,7 +211,7 @@ def observation_settings(study: LineStudy, entry: LineNetwork | LineTest) -> Lin
     """Of a network's entry in the config, or of a test's."""
     names = entry.noise if isinstance(entry, LineNetwork) else [entry.noise]
     noise = {name: study.observation.noise[name] for name in names}
-    own_filter = (study.observation.filters or {}).get(entry.filter)
+    own_filter = study.observation.filters.get(entry.filter)
     grid = pooled_grid(study, entry.datasets[0] if isinstance(entry, LineNetwork) else entry.dataset)
     surveys = {name: survey_noise(one.survey, grid) for name, one in noise.items() if one.survey}
     return LineObservation(

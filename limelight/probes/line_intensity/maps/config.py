@@ -158,7 +158,7 @@ class Observation(Section):
         {},
         description="Named radio point-source settings (arXiv:0912.2335) that networks and tests refer to.",
     )
-    filters: dict[Name, Filter] | None = Field(
-        None,
+    filters: dict[Name, Filter] = Field(
+        {},
         description="Named settings of what a survey's pipeline does to its map, that networks and tests refer to.",
     )
