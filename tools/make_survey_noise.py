@@ -14,7 +14,7 @@ from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 from limelight.probes.line_intensity.maps.survey import SurveyMap, save_survey
 
-SIZE_DEG, PIXELS, CHANNELS = 1.4, 32, 20
+SIZE_DEG, PIXELS, CHANNELS = 1.4, 24, 20
 LOW_GHZ, HIGH_GHZ = 26.0, 34.0
 OWN_VOXEL = 2.0**2 * 0.03125  # arcmin² GHz, that the survey's σ is told in
 DEEP_UK = (25.0, 50.0)  # over the channels
