@@ -1,7 +1,7 @@
 """Make the noise that config/survey.yaml observes with: shaped like that of COMAP's second season (arXiv:2406.07511).
 
-Deep in the middle, 25 to 50 µK in a voxel of 2′ × 2′ × 31.25 MHz, and growing as the scan thins out towards the edges; never
-observed where it would exceed MOST times the middle; louder at the ends of the band and in some channels, one of which is lost.
+Deep in the middle, 25 to 50 µK in a voxel of 2′ × 2′ × 31.25 MHz, and growing as the scan thins out towards the edges;
+nothing is observed where it would exceed MOST times the middle. Louder at the ends of the band; one channel is lost.
 
 example: python -m tools.make_survey_noise --output resources/surveys/season2_like.h5
 """

@@ -41,7 +41,7 @@ def limelight(
     one_of("moments", moments, (True, False))
     cube("limelight", input_shape)
     sizes = ratios("scales", scales)
-    return Limelight(input_shape[0] - 1, vector(output_shape), filters, NORMS[norm], pool, moments, sizes)
+    return Limelight(vector(output_shape), filters, NORMS[norm], pool, moments, sizes, further=input_shape[0] - 1)
 
 
 NORMS = {
@@ -56,13 +56,13 @@ class Limelight(nn.Module):
 
     def __init__(
         self,
-        further: int,
         n_outputs: int,
         filters: int,
         norm: Callable,
         pool: str,
         moments: bool,
         scales: list[float],
+        further: int = 0,
     ):
         super().__init__()
         self.scales, self.pool = scales, pool
