@@ -42,6 +42,7 @@ def check(study: LineStudy) -> Iterator[str]:
     for name, network in study.networks.items():
         yield from _network(study, name, network)
     yield from _audit(study)
+    yield from _saliency(study)
     yield from _posteriors(study)
     for name in study.rival:
         yield from _rival(study, name)
@@ -246,6 +247,15 @@ def _audit(study: LineStudy) -> Iterator[str]:
         low, high = limits = getattr(study.audit.thresholds, name)
         if not low < 1 < high:
             yield fault(f"audit.thresholds.{name}", limits, "[low, high] with low < 1 < high", "1 is the right answer")
+
+
+def _saliency(study: LineStudy) -> Iterator[str]:
+    """What attribution is told by are pixels of the map: a network that sees more of each is not explained."""
+    for name, run in study.saliency.items():
+        network = study.networks.get(run.network)
+        if network is not None and network.preprocessing.inputs:
+            found = f"'{run.network}', which sees {', '.join(network.preprocessing.inputs)} beside the map"
+            yield fault(f"saliency.{name}.network", found, "a network without preprocessing.inputs", "name another")
 
 
 def _posteriors(study: LineStudy) -> Iterator[str]:

@@ -20,7 +20,7 @@ def cannot_take(study: LineStudy, network: str, test: str) -> str:
 
 
 def rival_tests(study: LineStudy, rival: str) -> list[str]:
-    """The tests that a rival takes: those it lists itself, or all of one white noise and no foregrounds."""
+    """The tests that a rival takes: those it lists itself, or all of one white noise, unfiltered, no foregrounds."""
     own = study.rival[rival].tests
     return list(own) if own else [test for test in study.tests if rival_can_take(study, test)]
 

@@ -34,8 +34,8 @@ class Noise(Section):
     )
     survey: str | None = Field(
         None,
-        description="A survey's map on the study's grid, fine or pooled (docs/your_map.md): σ of each voxel is that of"
-        " the file, instead of sigma_uk, and what it masks is not seen.",
+        description="A survey's map on the study's grid, fine or pooled (docs/your_map.md), or a name in"
+        " resources/surveys: σ of each voxel is that of the file, instead of sigma_uk, and what it masks is not seen.",
     )
     sigma_factor: Annotated[Positive | PositivePair, Either("a number above 0, or [low, high]")] | None = Field(
         None,

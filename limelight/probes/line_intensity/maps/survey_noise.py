@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from limelight.errors import problem
+from limelight.files import resource_path
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import pooled_sigma
 from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
 
+SURVEYS = resource_path("surveys")
 SAME = 0.01  # of a voxel's side: by how much places on a survey's grid may differ from the study's, per voxel
 
 
@@ -27,17 +29,18 @@ class SurveyNoise:
     content: str  # hash of both
 
 
-def survey_noise(path: str | Path, grid: Grid) -> SurveyNoise:
-    """Noise of a survey's file (maps.survey) that lies on a study's pooled grid, or on its fine one.
+def survey_noise(name_or_path: str | Path, grid: Grid) -> SurveyNoise:
+    """Noise of a survey's file (maps.survey), or of a name in resources/surveys, on a study's pooled or fine grid.
 
     σ of the file is that of mean temperatures. Of fine voxels the variances add up, and a pooled voxel is observed where all
     of its fine ones are. Raises LimelightError for a file of another grid, or without σ.
     """
-    path = Path(path)
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = SURVEYS / f"{name_or_path}.h5"
     if not path.is_file():
-        raise problem(
-            path, "no such file", "a survey's map (kind survey)", "check the path, or make it (scripts/plan.py)"
-        )
+        expected = "a survey's map (kind survey), or a name in resources/surveys"
+        raise problem(name_or_path, "no such file", expected, "check the path, or make it (scripts/plan.py)")
     return _on_grid(path, path.stat().st_mtime_ns, grid)
 
 
