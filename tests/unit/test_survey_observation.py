@@ -12,9 +12,10 @@ from limelight.errors import LimelightError
 from limelight.evaluation.audit import Question, Subset, verdicts
 from limelight.evaluation.observe import observed
 from limelight.networks import build
+from limelight.probes.line_intensity.apply import Trained
 from limelight.probes.line_intensity.audit import line_invariances
 from limelight.probes.line_intensity.config import LineThresholds, Preprocessing
-from limelight.probes.line_intensity.inputs import Recorded, network_inputs
+from limelight.probes.line_intensity.inputs import CubeNoise, Recorded, network_inputs
 from limelight.probes.line_intensity.maps.filters import remove_means, remove_modes
 from limelight.probes.line_intensity.maps.survey import load_survey
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
@@ -149,6 +150,21 @@ def test_networks_take_further_channels_and_need_no_zero_level(survey, architect
     assert (after - before).abs().max() < 1e-3
     assert torch.equal(masked, before)
     assert before.std() > 0
+
+
+def test_a_users_map_is_shown_as_the_maps_of_training_are(survey):
+    """The same recorded map through the presentation and through predict's inputs, which take numbers from a file."""
+    network = PROBE.network({"architecture": "limelight", "line_models": ["toys"], "preprocessing": SURVEYED})
+    known = Trained("toy", network, HEADER)
+    how, x = of_survey(survey, {"preprocessing": SURVEYED}), torch.as_tensor(toys(1).x)
+    found = how.record(x[:, 0], generator(3))
+    sigma = np.where(found.observed[0], found.sigma[0], np.nan)
+    filled = np.where(found.observed[0], found.maps[0], np.nan)
+    seen = known.inputs(filled, CubeNoise(sigma, found.observed[0].numpy()))
+    torch.testing.assert_close(seen, how.observe(x, generator(3)))
+    assert not known.uses_zero_level
+    with pytest.raises(LimelightError, match="a cube without it; expected the σ of every voxel"):
+        known.inputs(filled)
 
 
 def test_a_network_that_keeps_means_does_see_a_constant(survey):

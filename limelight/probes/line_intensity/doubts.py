@@ -73,7 +73,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     noise
         Of a survey's map: what was observed, and with what σ.
     """
-    levelled = bool(info["entry"].get("preprocessing", {}).get("remove_means"))
+    levelled = bool(info.get("entry", {}).get("preprocessing", {}).get("remove_means"))
     if "input_ranges" not in info:
         return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None))]
     found = input_statistics(values_seen(recorded(prepared, noise), levelled)[:, None])  # as the ranges were taken
