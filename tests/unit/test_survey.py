@@ -30,7 +30,8 @@ def test_a_survey_map_comes_back_from_its_file(tmp_path):
         np.testing.assert_array_equal(getattr(found, name), getattr(survey, name))
     for name in ("beam_fwhm_arcmin", "efficiency", "modes_removed", "means_removed", "source", "center_deg"):
         assert getattr(found, name) == getattr(survey, name)
-    assert found.pixel_deg == pytest.approx((1 / 30, 1 / 30)) and found.channel_ghz == pytest.approx(0.03125)
+    assert found.pixel_deg == pytest.approx((1 / 30, 1 / 30))
+    assert found.channel_ghz == pytest.approx(0.03125)
 
 
 @pytest.mark.parametrize(
