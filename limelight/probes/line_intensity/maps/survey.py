@@ -67,12 +67,13 @@ def _step(centers: np.ndarray) -> float:
 
 def checked(survey: SurveyMap, where: object) -> SurveyMap:
     """The survey map, if its arrays fit one another; else one line that says what does not."""
-    cube, again = survey.temperature_uk, "read the survey's own file again"
-    expected = len(survey.x_deg), len(survey.y_deg), len(survey.frequency_ghz)
+    cube = survey.temperature_uk
+    again = "read the survey's own file again"
+    shape = len(survey.x_deg), len(survey.y_deg), len(survey.frequency_ghz)
     for name in ("temperature_uk", "sigma_uk", "mask"):
-        if getattr(survey, name).shape != expected or min(expected) < 2:
+        if getattr(survey, name).shape != shape or min(shape) < 2:
             found = f"{name} of shape {getattr(survey, name).shape}"
-            raise problem(where, found, f"{expected}, as the axes have it, at least 2 along each", again)
+            raise problem(where, found, f"{shape}, as the axes have it, at least 2 along each", again)
     for name in ("x_deg", "y_deg", "frequency_ghz"):
         steps = np.diff(getattr(survey, name))
         if not (steps > 0).all() or np.abs(steps / steps.mean() - 1).max() > EQUAL:
