@@ -201,6 +201,10 @@ class Probe:
         """Changes of test data whose truths change exactly with them; the audit asks whether the network follows."""
         return {}
 
+    def invariances(self, audit_settings, presentation: Presentation) -> "dict[str, Callable[[Question], np.ndarray]]":
+        """Changes of recorded data that must not change the answers of this network: the change of them (m, *shape)."""
+        return {}
+
     def noise_levels(self, audit_settings, presentation: Presentation) -> list[float]:
         """Levels of noise that the audit adds at test time, in `noise_unit`."""
         return []

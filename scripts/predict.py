@@ -7,8 +7,9 @@ scripts/describe.py model.pt` shows them). A fine cube is summed in blocks as th
 own pooled grid is taken as temperatures and turned into such sums. --reproject brings other projections, fields and
 channels onto the network's grid. Nothing is added to the cube: its noise should be of a kind that the network knows.
 
-Every network uses the absolute zero level of the map. A cube whose mean was removed, in each channel, each spectrum or
-as a whole, as most pipelines do, gets no answer worth anything.
+Most networks use the absolute zero level of the map, and this program says so. A cube whose mean was removed, in each
+channel, each spectrum or as a whole, as most pipelines do, gets no answer worth anything from them. Networks that were
+trained with preprocessing.remove_means need no zero level.
 
 The cube's values are held against those that the network was trained on (means, spread, noise, zeros, one-point function and
 power). What is off is named on stderr. With --posterior instead of --network the answer has 68 and 95 % intervals, and a
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
+NO_ZERO_LEVEL = "the network needs no zero level: it takes the mean of every channel off first"
 
 
 def main() -> None:
@@ -106,7 +108,8 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
     else:
         cube = read_cube(args.cube, args.map, args.hdu)
     prepared, done = prepare_cube(cube, info, args.cube)
-    for note in (f"{args.cube}: {cube.source}", *notes, done, ZERO_LEVEL):
+    zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
+    for note in (f"{args.cube}: {cube.source}", *notes, done, zero_level):
         if note:
             print(f"limelight: {note}", file=sys.stderr)
     if "input_ranges" not in info:

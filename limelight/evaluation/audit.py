@@ -55,7 +55,9 @@ class Audit:
     target: dict  # the config's `target`, and `shape`
     axis: OutputAxis
     verdict: np.ndarray  # (k,) of VERDICTS
-    columns: dict  # (k,) each: COLUMNS, and `<intervention>_response` of every intervention
+    columns: (
+        dict  # (k,) each: COLUMNS, `<intervention>_response` of interventions, `<invariance>_change` of invariances
+    )
     scatter: dict  # predicted, truth (m, k) the quantity itself; dataset (m,) by number
     blank: dict  # the quantity itself: clean (k,), noisy (draws, k), training_percentiles (5, k)
     noise: dict  # level (s,) in the probe's unit; r_squared (s, k), mse (s,)
@@ -154,11 +156,13 @@ def audit(
     constant = np.asarray(info["label_statistics"]["mean_target"], np.float64)
     of_control = ask(own.x, net=control) if control else np.full(truth.shape, np.nan)
     found = {name: function(question) for name, function in probe.interventions(settings, presentation).items()}
+    held = {name: function(question) for name, function in probe.invariances(settings, presentation).items()}
     blank = _blank(ask, presentation, own, predicted, info, judge)
     columns = {
         "mean_truth": judge.squares(truth) if is_image(presentation) else probe.mean_truth(target, own.y),
         **_measures(predicted, truth, constant, of_control, own.dataset, judge),
         **{f"{name}_response": intervention.response for name, intervention in found.items()},
+        **{f"{name}_change": judge.squares(change) ** 0.5 for name, change in held.items()},
         "blank_share": blank.pop("share"),
     }
     return Audit(
@@ -223,7 +227,8 @@ def verdicts(columns: dict[str, np.ndarray], rows: int, limits: dict) -> np.ndar
 
     An output is remembered where predictions follow the truths no better than a constant does, by R² or by the gain over the
     training mean or over the control. It is read where they follow the truths well and interventions change them in the
-    right direction by about the right amount. A test without a result (NaN) does not count.
+    right direction by about the right amount, and where what must not change them does not. A test without a result (NaN)
+    does not count.
     """
 
     def at_least(name: str, limit: float) -> np.ndarray:
@@ -237,6 +242,9 @@ def verdicts(columns: dict[str, np.ndarray], rows: int, limits: dict) -> np.ndar
         if name.endswith("_response") and name in limits:
             low, high = limits[name]
             well &= at_least(name, low) & ~(columns[name] > high)
+    for name in columns:
+        if name.endswith("_change"):
+            well &= ~(columns[name] > limits["unchanged"])
     if "blank_share" in limits:
         well &= ~(columns["blank_share"] > limits["blank_share"])
     found = np.where(follows, np.where(well, READS, PARTLY), REMEMBERS)
@@ -253,6 +261,9 @@ def in_words(result: Audit) -> str:
     outputs = "bins" if result.axis.edges else "outputs"
     words = f"audit of {result.network}: reads {share[READS]} of {judged} {outputs}, {share[PARTLY]} partly"
     words += f", remembers {share[REMEMBERS]} ({share[TOO_FEW]} with too little data to tell)"
+    for name, change in result.columns.items():
+        if name.endswith("_change"):
+            words += f", {name.removesuffix('_change').replace('_', ' ')} moves answers by {np.max(change):.1g} at most"
     if not judged:
         return f"{words}: NOT JUDGED"
     if share[REMEMBERS] > judged / 2:

@@ -23,6 +23,7 @@ REGISTRY = Registry(
         "dense": "limelight.networks.dense:dense",
         "healpix": "limelight.networks.healpix:healpix",
         "resunet": "limelight.networks.resunet:resunet",
+        "classical": "limelight.networks.classical:classical",
         "gated": "limelight.networks.gated:gated",
     },
 )

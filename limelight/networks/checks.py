@@ -33,10 +33,10 @@ def ratios(name: str, value: object) -> list[float]:
 
 
 def cube(architecture: str, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes (x, y, z) of data of one channel and three axes, which is all that some architectures read."""
-    if len(input_shape) != 4 or input_shape[0] != 1:
-        found = f"data of {input_shape[0]} channels and {len(input_shape) - 1} axes for {architecture}"
-        raise problem("networks.architecture", found, "one channel and three axes", "choose another architecture")
+    """The axes (x, y, z) of data of any channels and three axes, which is all that some architectures read."""
+    if len(input_shape) != 4:
+        found = f"data of {len(input_shape) - 1} axes for {architecture}"
+        raise problem("networks.architecture", found, "three axes", "choose another architecture")
     return tuple(input_shape[1:])
 
 

@@ -68,7 +68,7 @@ class CNN(nn.Module):
         convolution = (Conv2d, Conv3d)[dims - 2]
         norm = (nn.BatchNorm2d, nn.BatchNorm3d)[dims - 2]
         shape = list(cube("cnn2d or cnn3d", input_shape)[:dims])
-        channels = 1 if dims == 3 else input_shape[3]
+        channels = input_shape[0] if dims == 3 else input_shape[0] * input_shape[3]
         body: list[nn.Module] = []
         for layer in range(layers):
             width = filters * 2**layer
@@ -91,7 +91,7 @@ class CNN(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """The 1000 numbers before the output layer."""
         if self.dims == 2:
-            x = x[:, 0].permute(0, 3, 1, 2)  # (b, 1, x, y, f) -> (b, f, x, y)
+            x = x.movedim(4, 2).flatten(1, 2)  # (b, c, x, y, f) -> (b, c f, x, y)
         return self.head[:-1](self.body(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,14 +32,16 @@ def limelight(
     """The default network. filters: of the stem and first block; the later blocks double it up to 8 × filters.
 
     norm: "group", "batch" or "none"; pool: what is kept of the last block's maps, "mean", "max" or "mean_max"; moments:
-    whether four moments of the input go straight to the head; scales: see `rescaled`, one input channel each.
+    whether four moments of the input go straight to the head; scales: see `rescaled`, one input channel each. Of data of
+    several channels the map is the first; the others are taken as they are.
     """
     one_of("filters", filters, (4, 8, 16, 32, 64, 128))  # group norm takes them in fours
     one_of("norm", norm, tuple(NORMS))
     one_of("pool", pool, ("mean", "max", "mean_max"))
     one_of("moments", moments, (True, False))
     cube("limelight", input_shape)
-    return Limelight(vector(output_shape), filters, NORMS[norm], pool, moments, ratios("scales", scales))
+    sizes = ratios("scales", scales)
+    return Limelight(vector(output_shape), filters, NORMS[norm], pool, moments, sizes, further=input_shape[0] - 1)
 
 
 NORMS = {
@@ -52,17 +54,27 @@ NORMS = {
 class Limelight(nn.Module):
     """Stem 5 × 5 × 3, four residual blocks, global mean and max, moments of the map, dense 256, output."""
 
-    def __init__(self, n_outputs: int, filters: int, norm: Callable, pool: str, moments: bool, scales: list[float]):
+    def __init__(
+        self,
+        n_outputs: int,
+        filters: int,
+        norm: Callable,
+        pool: str,
+        moments: bool,
+        scales: list[float],
+        further: int = 0,
+    ):
         super().__init__()
         self.scales, self.pool = scales, pool
-        self.stem = Conv3d(len(scales), filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
+        channels = len(scales) + further
+        self.stem = Conv3d(channels, filters, (5, 5, 3), stride=(2, 2, 1), padding=(2, 2, 1))
         self.stem_norm = norm(filters)
         widths = [filters, filters, 2 * filters, 4 * filters, 8 * filters]
         self.blocks = nn.ModuleList(
             Block(before, after, norm, stride=1 if i == 0 else 2)
             for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         )
-        self.moments = MOMENTS * len(scales) if moments else 0
+        self.moments = MOMENTS * channels if moments else 0
         self.dense = nn.Linear((2 if pool == "mean_max" else 1) * widths[-1] + self.moments, 256)
         self.output = nn.Linear(256, n_outputs)
         self.register_buffer("moment_mean", torch.zeros(self.moments))
@@ -70,7 +82,7 @@ class Limelight(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
-        """Take the scale of the moments from a first batch of inputs, (b, 1, x, y, f).
+        """Take the scale of the moments from a first batch of inputs, (b, channels, x, y, f).
 
         They differ between maps by a tenth of themselves; brought to unit spread, the head sees them from the first step.
         """
@@ -96,19 +108,20 @@ class Limelight(nn.Module):
 
 
 def rescaled(x: Tensor, scales: list[float]) -> Tensor:
-    """asinh(T/s) seen at several scales: x (b, 1, x, y, f) -> (b, scales, x, y, f), channel i being asinh(T/(scales[i] s)).
+    """asinh(T/s) seen at several scales: x (b, c, x, y, f) -> (b, scales + c − 1, x, y, f).
 
-    That is asinh(sinh(x)/scale), and |x| − ln(scale) far out, where sinh would overflow. Other inputs than asinh come to no
-    harm: a scale of 1 leaves any input as it is.
+    Channel i is asinh(T/(scales[i] s)), made of the first of x; the others of x follow as they are. It is worked out as
+    asinh(sinh(x)/scale), and |x| − ln(scale) far out, where sinh would overflow. Other inputs than asinh come to no harm: a
+    scale of 1 leaves any input as it is.
     """
     if scales == [1.0]:
         return x
-    x = x.float()
+    x, further = x[:, :1].float(), x[:, 1:].float()
     size = x.abs()
     near = size.clamp(max=FAR)
     linear = torch.sinh(near)
     channels = [x if s == 1 else torch.sign(x) * (torch.asinh(linear / s) + (size - near)) for s in scales]
-    return torch.cat(channels, dim=1)
+    return torch.cat([*channels, further], dim=1)
 
 
 class Block(nn.Module):

@@ -22,16 +22,16 @@ def resnet3d(
     whole("filters", filters, 1, 512)
     share("dropout", dropout)
     cube("resnet3d", input_shape)
-    return ResNet(vector(output_shape), filters, dropout)
+    return ResNet(input_shape[0], vector(output_shape), filters, dropout)
 
 
 class ResNet(nn.Module):
     """Stem 7³ stride 2, max pooling 3³ stride 2, four stages of bottlenecks, global average pool, dense 1000, output."""
 
-    def __init__(self, n_outputs: int, filters: int, dropout: float):
+    def __init__(self, n_inputs: int, n_outputs: int, filters: int, dropout: float):
         super().__init__()
         self.stem = nn.Sequential(
-            Conv3d(1, filters, 7, stride=2, padding=3),
+            Conv3d(n_inputs, filters, 7, stride=2, padding=3),
             nn.BatchNorm3d(filters),
             nn.LeakyReLU(),
             nn.MaxPool3d(3, stride=2, padding=1),

@@ -307,6 +307,12 @@ class Thresholds(Section):
         1.2, ge=1, description="Gain over the training mean and over the control, below which an output is remembered."
     )
     reads_gain: Number = Field(1.5, ge=1, description="The gain from which it can be read.")
+    unchanged: Number = Field(
+        1.0e-3,
+        ge=0,
+        description="Root mean square change, in units of the encoded answer (dex), that an output may show where its"
+        " probe says that none is right, to be read.",
+    )
 
 
 AllOrNone = Literal["all", "none"]

@@ -6,7 +6,8 @@ import numpy as np
 from training_toys import DATASET, HEADER
 
 from limelight.data.shard import Header, Rows
-from limelight.probes.line_intensity.config import LineAudit, LinePosterior, LineTest, MapDataset, Noise
+from limelight.probes.line_intensity.config import LineAudit, LinePosterior, LineTest, MapDataset
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.settings import MapSettings, ShardSettings
 from limelight.probes.line_intensity.shards import grid_of
 from limelight.study.settings import AuditSettings, EvaluationSettings, NetworkSettings, PosteriorSettings

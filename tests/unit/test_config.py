@@ -143,7 +143,7 @@ BAD = {
     "unknown instrument": (changed("observation", "instrument", "hubble"), "hubble"),
     "noise given twice": (
         changed("observation", "noise", "none", {"sigma_uk": 1, "radiometer": True}),
-        "one of the two",
+        "give one of them",
     ),
     "noise range reversed": (changed("observation", "noise", "none", {"sigma_uk": [2, 1]}), "low ≤ high"),
     "log of negative": (changed("networks", "limelight", "preprocessing", {"transform": "log10_offset"}), "signed_log"),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from limelight.probes.line_intensity.config import LineNetwork, Noise
+from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
 from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument, noise_sigma
@@ -17,6 +18,7 @@ from limelight.probes.line_intensity.presentation import line_presentation
 from limelight.probes.line_intensity.settings import LineObservation
 from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.targets import line_target
+from limelight.section import plain
 from limelight.summaries.inputs import input_statistics, noise_level, ranges
 
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
@@ -37,15 +39,17 @@ def painted(n: int, seed: int) -> np.ndarray:
 class Study:
     """Maps shown as a network of this noise would be in training."""
 
-    def __init__(self, noise=NOISE) -> None:
+    def __init__(self, noise=NOISE, preprocessing: dict | None = None) -> None:
         instrument, header = load_instrument("comap"), line_header(GRID, 0.0, LABELS, {})
         network = LineNetwork(architecture="limelight", line_models=["li10"], noise=list(noise))
+        network = network.model_copy(update={"preprocessing": Preprocessing.model_validate(preprocessing or {})})
         target = line_target("dn", "log10_1p", (), header)
         observation = LineObservation(instrument, noise, None, None)
         self.presentation = line_presentation(network, observation, header, target).bare()
         self.info = {
             "header": asdict(header),
-            "observation": {"noise": {key: one.model_dump() for key, one in noise.items()}, "instrument": instrument},
+            "entry": plain(network),
+            "observation": {"noise": {key: plain(one) for key, one in noise.items()}, "instrument": instrument},
             "input_ranges": ranges([input_statistics(self.shown(500, 0))]),
         }
 
@@ -209,3 +213,24 @@ def test_noise_level_is_that_of_the_noise_and_not_of_a_few_sources():
     x[:, ::16, ::16] += 1000
     assert noise_level(x).numpy() == pytest.approx(3, rel=0.15)
     assert noise_sigma(NOISE["loud"], load_instrument("comap"), GRID) == (2.0, 2.0)
+
+
+def test_a_network_that_needs_no_zero_level_is_not_warned_of_its_absence(fine):
+    levelled = Study(preprocessing={"remove_means": True})
+    loud = noisy(fine, 2.0)
+    by_channel = loud - pool(loud, 32, 1).mean((0, 1)) / 32**2
+    assert levelled.doubts(loud) == []
+    assert levelled.doubts(by_channel) == []
+    assert levelled.doubts(loud + 1000) == []
+    assert "zero level" in Study().doubts(by_channel)[0]
+    (said,) = levelled.doubts(noisy(fine, 40.0))
+    assert "noise of" in said
+
+
+def test_noise_beyond_that_of_a_survey_is_told_without_its_file(fine):
+    """The file of a survey stays where the network was trained; its σ is in the model file."""
+    told = Study()
+    told.info["observation"]["noise"] = {"mine": {"survey": "gone.h5", "sigma_factor": [0.5, 2.0]}}
+    told.info["observation"]["surveys"] = {"mine": {"sigma_uk": 1.5, "content": "0"}}
+    (said,) = told.doubts(noisy(fine, 40.0))
+    assert "trained with at most 3:" in said

@@ -307,7 +307,7 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path, network, mixture):
 
 def test_features_are_what_the_last_layer_reads():
     for name in REGISTRY:
-        if name in ("resunet", "gated"):  # they answer images, on which no posterior stands
+        if name in ("resunet", "gated", "classical"):  # images, on which no posterior stands; data of two channels
             continue
         options = {"limelight": {"filters": 4}, "resnet3d": {"filters": 4}}.get(name, {"layers": 2, "filters": 2})
         module = build(name, options, SHAPE, BINS).eval()

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from limelight.errors import LimelightError
-from limelight.probes.line_intensity.config import Foregrounds, Noise
+from limelight.probes.line_intensity.maps.config import Foregrounds, Noise
 from limelight.probes.line_intensity.maps.foregrounds import (
     add_foregrounds,
     draw_foregrounds,

@@ -23,8 +23,8 @@ from training_toys import (
     toys,
 )
 
-from limelight.probes.line_intensity.config import Noise
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.instrument import noise_pattern, noise_sigma, pooled_sigma
 from limelight.probes.line_intensity.presentation import dim_steps, dimmed
 from limelight.training.distributed import Team
@@ -207,7 +207,7 @@ def test_a_test_is_observed_by_its_own_noise_and_the_networks_preprocessing_and_
     wanted = settings(noise={"a": {"sigma_uk": 1}}, blank_fraction=0.5, network={"preprocessing": {"scale_uk": 5.0}})
     loud = replace(settings(noise={"b": {"sigma_uk": 9}}).observation, preprocessing=None)
     how = PROBE.presentation(wanted.network, loud, HEADER)
-    assert (how.noise, how.scale_uk) == (((9.0, 9.0),), 5.0)
+    assert (how.noise, how.preprocessing.scale_uk) == (((9.0, 9.0),), 5.0)
     data = shown(toys(4))[0]
     x, y = how.augment(data.x, data.y, generator())
     assert torch.equal(x, data.x)

@@ -134,7 +134,10 @@ def test_a_new_option_of_the_config_reruns_no_stage(copy):
         lambda text: text.replace("(Network):", "(Network):\n    new: int = Field(3, description='New.')\n", 1),
     ):
         assert hashes(copy) == before
-    with edited(copy / config, lambda text: text.replace("def sigma_range(self)", "def sigma_range(self, times=2)")):
+    with edited(
+        copy / "limelight/probes/line_intensity/maps/config.py",
+        lambda text: text.replace("def sigma_range(self)", "def sigma_range(self, times=2)"),
+    ):
         assert hashes(copy) != before, "a property of a setting may be read anywhere"
 
 

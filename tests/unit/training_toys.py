@@ -3,14 +3,18 @@
 A map is the sum of its halos' light, so that brightness and counts belong together as they do in real maps.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 
+from limelight.cosmology import Cosmology
 from limelight.data.shard import Rows
 from limelight.networks import build
 from limelight.probe import load_probe
-from limelight.probes.line_intensity.config import Foregrounds, LineNetwork, Noise
+from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
+from limelight.probes.line_intensity.maps.config import Filter, Foregrounds, Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.presentation import LinePresentation
 from limelight.probes.line_intensity.settings import LineObservation
@@ -26,7 +30,7 @@ BINS = (10,)  # shape of an answer
 EDGES = log10_lum_edges(LABELS, EXTENSION_BINS)
 GRID = Grid(0.35, 32, 20, 26.0, 34.0, 115.27, "uK", 2, 5)
 INSTRUMENT = {"field_deg": 1.5, "pixels": 22, "channel_width_ghz": 0.015625}
-HEADER = line_header(GRID, 0.0, LABELS, {})
+HEADER = line_header(GRID, 0.0, LABELS, asdict(Cosmology()))
 TRAINING = {"learning_rate": 3e-3, "weight_decay": 0.0, "schedule": "constant", "batch_size": 6, "epochs": 2}
 
 
@@ -56,7 +60,11 @@ def counts_of(found: Rows) -> np.ndarray:
 
 
 def settings(
-    noise: dict | None = None, foregrounds: dict | None = None, network: dict | None = None, **training
+    noise: dict | None = None,
+    foregrounds: dict | None = None,
+    network: dict | None = None,
+    pipeline: dict | None = None,
+    **training,
 ) -> NetworkSettings:
     """Settings of a network called "toy".
 
@@ -66,6 +74,8 @@ def settings(
         Entries of the config's observation.noise, all of which the network is shown, and one of observation.foregrounds.
     network
         Keys of its entry in the config that differ from the usual ones.
+    pipeline
+        An entry of observation.filters.
     training
         Keys of its `training` that do.
     """
@@ -77,6 +87,7 @@ def settings(
         noise={name: Noise.model_validate(setting) for name, setting in noise.items()},
         foregrounds=Foregrounds.model_validate(foregrounds) if foregrounds else None,
         preprocessing=entry.preprocessing,
+        filter=Filter.model_validate(pipeline) if pipeline else None,
     )
     splits = {"train": [0], "validation": [1]}
     return NetworkSettings(7, "toy", entry, splits, {}, observation, threads=1, start=None)

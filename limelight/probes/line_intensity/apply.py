@@ -19,10 +19,11 @@ from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.config import LineNetwork
+from limelight.probes.line_intensity.inputs import CubeNoise, network_inputs, recorded
 from limelight.probes.line_intensity.labels import quantity
 from limelight.probes.line_intensity.maps.cube import Cube, judge_beam, pool_as_trained, whole
 from limelight.probes.line_intensity.maps.instrument import smooth
-from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.probe import PROBE
 from limelight.probes.line_intensity.shards import grid_of
 from limelight.probes.line_intensity.targets import LuminosityTarget
@@ -59,12 +60,21 @@ class Trained:
         grid, _ = grid_of(self.header.geometry)
         return grid.volume_mpc3(Cosmology(**self.header.simulation["cosmology"]), (0.0, 0.0))
 
-    def inputs(self, cube: np.ndarray) -> Tensor:
-        """Network inputs (1, 1, x, y, f) of a prepared cube, taken as it is, noise and all."""
-        presentation = self.network.preprocessing
-        return transform(torch.as_tensor(cube, dtype=torch.float32), presentation.transform, presentation.scale_uk)[
-            None, None
-        ]
+    @property
+    def uses_zero_level(self) -> bool:
+        """Whether a constant that is added to a map changes the answer."""
+        return not self.network.preprocessing.remove_means
+
+    def inputs(self, cube: np.ndarray, noise: CubeNoise | None = None) -> Tensor:
+        """Network inputs (1, channels, x, y, f) of a prepared cube, taken as it is, noise and all.
+
+        Raises LimelightError where the network sees the σ of its maps and none is given.
+        """
+        asked = self.network.preprocessing.inputs or []
+        if noise is None and {"snr", "weight"} & set(asked):
+            expected = "the σ of every voxel, which the network sees as well"
+            raise problem(f"network {self.name}", "a cube without it", expected, "give a survey's map, which has it")
+        return network_inputs(recorded(cube, noise), self.network.preprocessing)
 
 
 def trained(info: dict) -> Trained:
@@ -102,14 +112,17 @@ def prepare_cube(cube: Cube, info: dict, where: object) -> tuple[np.ndarray, str
 
 
 @torch.no_grad()
-def luminosity_function(module: nn.Module, info: dict, cube: np.ndarray, device: str = "cpu") -> dict[str, np.ndarray]:
+def luminosity_function(
+    module: nn.Module, info: dict, cube: np.ndarray, device: str = "cpu", noise: CubeNoise | None = None
+) -> dict[str, np.ndarray]:
     """The luminosity function that a network reads off a prepared cube (x, y, f): the columns of COLUMNS, (bins,) each.
 
-    dn is NaN where it does not follow: in the last bin of a predicted N(>L).
+    dn is NaN where it does not follow: in the last bin of a predicted N(>L). noise: of a survey's map, for networks that see
+    it, or that take means off.
     """
     known = trained(info)
     target, volume = known.target, known.volume_mpc3
-    encoded = decoded_outputs(module(known.inputs(cube).to(device)).double().cpu().numpy(), info["target"])
+    encoded = decoded_outputs(module(known.inputs(cube, noise).to(device)).double().cpu().numpy(), info["target"])
     if not np.isfinite(encoded).all():
         raise problem("the network", "a prediction that is not finite", "numbers", "check the cube's unit and values")
     y = {"volume_mpc3": np.array([volume])}
@@ -131,14 +144,16 @@ POSTERIOR_DRAWS = 1000
 
 
 @torch.no_grad()
-def posterior_table(posterior: Posterior, cube: np.ndarray, seed: int = 0) -> tuple[dict[str, np.ndarray], float]:
+def posterior_table(
+    posterior: Posterior, cube: np.ndarray, seed: int = 0, noise: CubeNoise | None = None
+) -> tuple[dict[str, np.ndarray], float]:
     """(luminosity function of a prepared cube with its intervals, p-value of the misspecification check).
 
     The columns of COLUMNS, dn and n_above as medians of the posterior's draws, and of QUANTILE_COLUMNS; (bins,) each. seed:
     of the draws; the same cube and seed give the same table.
     """
     known, edges = trained(posterior.info), posterior.target.edges
-    seen = views(posterior, known.inputs(cube))
+    seen = views(posterior, known.inputs(cube, noise))
     counts = draw_answers(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")

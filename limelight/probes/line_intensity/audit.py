@@ -1,13 +1,15 @@
 """The audit's interventions on line maps: dimming, another map laid over, sources painted on. Truths change exactly."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import torch
 
 from limelight.cosmology import Cosmology
 from limelight.evaluation.audit import Intervention, Question, pick, response
 from limelight.probes.line_intensity.interventions import allowed_extra, count_extra, dim, light_of_extra, undimmed
-from limelight.probes.line_intensity.presentation import dim_steps
+from limelight.probes.line_intensity.presentation import LinePresentation, dim_steps
 from limelight.seeds import generator
 
 MIN_CHANGE = 0.03  # dex: where dimming changes a bin's truth by less, the bin cannot be asked
@@ -16,6 +18,37 @@ MIN_CHANGE = 0.03  # dex: where dimming changes a bin's truth by less, the bin c
 def line_interventions() -> dict[str, Callable[[Question], Intervention]]:
     """By name; the audit's table has a column `<name>_response` for each."""
     return {"dimming": dimming, "superposing": superposing, "adding": adding}
+
+
+def line_invariances(presentation: LinePresentation) -> dict[str, Callable[[Question], np.ndarray]]:
+    """A constant, for networks that need no zero level; and what stands in masked voxels, for those shown masked maps."""
+    found = {}
+    if not presentation.uses_zero_level:
+        found["zero_level"] = moved_zero_level
+    if any(mask is not None for mask in presentation.masks):
+        found["masked"] = filled_mask
+    return found
+
+
+def moved_zero_level(question: Question) -> np.ndarray:
+    """Change of the answers (m, k) when a constant of ten times the map's own spread is added to every recorded voxel."""
+    return _changed(question, added_uk=10 * _spread(question))
+
+
+def filled_mask(question: Question) -> np.ndarray:
+    """Change of the answers (m, k) when masked voxels hold a hundred times the map's own spread."""
+    return _changed(question, unseen_uk=100 * _spread(question))
+
+
+def _spread(question: Question) -> float:
+    """Standard deviation of recorded voxels, noise and all."""
+    random = torch.Generator().manual_seed(0)
+    maps = question.presentation.record(torch.as_tensor(question.few.x[:4, 0]), random).maps
+    return float(maps.std())
+
+
+def _changed(question: Question, **change: float) -> np.ndarray:
+    return question.ask(question.few.x, replace(question.presentation, **change)) - question.before
 
 
 def dimming(question: Question) -> Intervention:

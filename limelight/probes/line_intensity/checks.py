@@ -7,13 +7,17 @@ import numpy as np
 from limelight.errors import LimelightError
 from limelight.halos.cone import MAX_FIELD_DEG
 from limelight.halos.massfunction import mass_definition
-from limelight.probes.line_intensity.config import LineNetwork, LineStudy, MapDataset
+from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest, MapDataset
 from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
 from limelight.probes.line_intensity.lines.own import check_answers
 from limelight.probes.line_intensity.lines.priors import draw_parameters, number
+from limelight.probes.line_intensity.maps.config import Filter
+from limelight.probes.line_intensity.maps.filters import read_transfer
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
+from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
 from limelight.study.checks import taken, unknown
@@ -38,6 +42,7 @@ def check(study: LineStudy) -> Iterator[str]:
     for name, network in study.networks.items():
         yield from _network(study, name, network)
     yield from _audit(study)
+    yield from _saliency(study)
     yield from _posteriors(study)
     for name in study.rival:
         yield from _rival(study, name)
@@ -96,10 +101,18 @@ def _observation(study: LineStudy) -> Iterator[str]:
     yield from _tried("observation.instrument", load_instrument, observation.instrument)
     for name, noise in observation.noise.items():
         key = f"observation.noise.{name}"
-        if noise.radiometer == (noise.sigma_uk is not None):
-            found = "both" if noise.radiometer else "neither"
-            yield fault(key, found, "either sigma_uk or radiometer: true", "give one of the two")
-        elif not noise.radiometer and not noise.sigma_range[0] <= noise.sigma_range[1]:
+        given = [noise.radiometer, noise.sigma_uk is not None, noise.survey is not None]
+        if sum(given) != 1:
+            found = "several" if any(given) else "none"
+            yield fault(key, found, "one of sigma_uk, radiometer: true and survey", "give one of them")
+        elif noise.survey and (noise.edge_ratio is not None or noise.per_voxel_of != "map"):
+            expected = "a survey alone: its file says how σ varies, and whose voxel it belongs to"
+            yield fault(key, "a survey beside edge_ratio or per_voxel_of", expected, "leave those out")
+        elif not noise.survey and (noise.sigma_factor is not None or noise.mask is not None):
+            yield fault(key, "sigma_factor or mask", "a survey that they belong to", "add survey, or leave them out")
+        elif noise.survey and not noise.sigma_range[0] <= noise.sigma_range[1]:
+            yield fault(f"{key}.sigma_factor", noise.sigma_factor, "[low, high] with low ≤ high", "swap them")
+        elif not noise.survey and not noise.radiometer and not noise.sigma_range[0] <= noise.sigma_range[1]:
             yield fault(f"{key}.sigma_uk", noise.sigma_uk, "[low, high] with low ≤ high", "swap them")
     for name, sources in observation.foregrounds.items():
         key = f"observation.foregrounds.{name}"
@@ -108,6 +121,24 @@ def _observation(study: LineStudy) -> Iterator[str]:
             yield fault(key, found, "flux_min_mjy < flux_max_mjy", "put them in order")
         if name == "none":
             yield fault(key, "a setting", "no such name: 'none' means no sources", "rename it")
+    for name, setting in observation.filters.items():
+        yield from _filter(study, f"observation.filters.{name}", setting)
+
+
+def _filter(study: LineStudy, key: str, setting: Filter) -> Iterator[str]:
+    """Factors in order, one way to say a transfer function, and no more modes taken off than there are channels."""
+    if isinstance(setting.efficiency, list) and not setting.efficiency[0] <= setting.efficiency[1]:
+        yield fault(f"{key}.efficiency", setting.efficiency, "[low, high] with low ≤ high", "swap them")
+    if setting.transfer and (setting.high_pass_perp or setting.high_pass_par or setting.passed != 1):
+        expected = "either a file or high_pass_perp, high_pass_par and passed"
+        yield fault(f"{key}.transfer", "both", expected, "leave one out")
+    elif setting.transfer:
+        yield from _tried(f"{key}.transfer", read_transfer, setting.transfer)
+    pooled = study.grid.channels // study.grid.pool_channels
+    if setting.pca_modes >= pooled:
+        yield fault(f"{key}.pca_modes", setting.pca_modes, f"fewer than the {pooled} pooled channels", "remove fewer")
+    if setting.ripple_uk and study.grid.unit != "uK":
+        yield fault(f"{key}.ripple_uk", f"a ripple on maps in {study.grid.unit}", "maps in uK", "leave it out")
 
 
 def _line_models(study: LineStudy) -> Iterator[str]:
@@ -170,6 +201,20 @@ def _observed(study: LineStudy) -> Iterator[str]:
         for noise in noises:
             yield from unknown(f"{key}.noise", noise, known, "observation.noise")
         yield from unknown(f"{key}.foregrounds", entry.foregrounds, sources, "observation.foregrounds")
+        if entry.filter is not None:
+            yield from unknown(f"{key}.filter", entry.filter, study.observation.filters, "observation.filters")
+        if not list(_grid(study)):
+            yield from _surveys(study, key, entry, noises)
+
+
+def _surveys(study: LineStudy, key: str, entry: LineNetwork | LineTest, noises: list[str]) -> Iterator[str]:
+    """Survey files of the noise that a network or a test names lie on the grid of its maps."""
+    datasets = entry.datasets if isinstance(entry, LineNetwork) else [entry.dataset]
+    for noise in noises:
+        survey = study.observation.noise[noise].survey if noise in study.observation.noise else None
+        if survey and set(datasets) <= set(study.line_models):
+            where = f"{key}.noise: observation.noise.{noise}.survey"
+            yield from _tried(where, survey_noise, survey, pooled_grid(study, datasets[0]))
 
 
 def _network(study: LineStudy, name: str, network: LineNetwork) -> Iterator[str]:
@@ -187,6 +232,9 @@ def _network(study: LineStudy, name: str, network: LineNetwork) -> Iterator[str]
                 expected = "none: no one line model painted them"
                 yield fault(f"{where}.training.{key}", found, expected, "set it to 0")
     settings = study.observation.noise
+    if not reads_negative(network) and (network.preprocessing.remove_means or network.filter is not None):
+        expected = "a transform that exists for the negative T that are left without a mean"
+        yield fault(f"{where}.preprocessing", network.preprocessing.transform, expected, "use signed_log or asinh")
     noisy = [noise for noise in network.noise if noise in settings and not settings[noise].quiet]
     if noisy and not reads_negative(network):
         expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
@@ -199,6 +247,15 @@ def _audit(study: LineStudy) -> Iterator[str]:
         low, high = limits = getattr(study.audit.thresholds, name)
         if not low < 1 < high:
             yield fault(f"audit.thresholds.{name}", limits, "[low, high] with low < 1 < high", "1 is the right answer")
+
+
+def _saliency(study: LineStudy) -> Iterator[str]:
+    """What attribution is told by are pixels of the map: a network that sees more of each is not explained."""
+    for name, run in study.saliency.items():
+        network = study.networks.get(run.network)
+        if network is not None and network.preprocessing.inputs:
+            found = f"'{run.network}', which sees {', '.join(network.preprocessing.inputs)} beside the map"
+            yield fault(f"saliency.{name}.network", found, "a network without preprocessing.inputs", "name another")
 
 
 def _posteriors(study: LineStudy) -> Iterator[str]:
@@ -243,7 +300,7 @@ def _rival(study: LineStudy, name: str) -> Iterator[str]:
         if test not in study.tests:
             yield fault(f"{where}.tests", f"'{test}'", f"some of {', '.join(study.tests)}", "mend it")
         elif study.tests[test].noise in study.observation.noise and not rival_can_take(study, test):
-            expected = "tests of one white noise and no foregrounds: its likelihood knows no other"
+            expected = "tests of one white noise, no foregrounds and no filter: its likelihood knows no other"
             yield fault(f"{where}.tests", f"'{test}'", expected, "leave it out")
     for axis in ("pixels", "channels"):
         n, block = getattr(grid, axis), getattr(entry, f"pool_{axis}")

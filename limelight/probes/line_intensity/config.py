@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limelight.halos.config import Lightcones, Subfields
+from limelight.probes.line_intensity.maps.config import NOISE_DEFAULT, Observation
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.section import (
-    FROM_TEXT,
     WHOLE_FROM_TEXT,
     Different,
     Either,
@@ -34,7 +34,6 @@ from limelight.study.sections import (
 )
 
 NonNegativePair = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
-NOISE_DEFAULT = "none"
 
 
 class MapGrid(Section):
@@ -105,77 +104,6 @@ class Labels(Section):
     bins: Whole = Field(49, ge=1, description="Equal bins in log10 L.")
 
 
-class Noise(Section):
-    """One white-noise setting, that networks and tests refer to by its name."""
-
-    sigma_uk: Annotated[NonNegative | NonNegativePair, Either("a number of 0 or more, or [low, high]")] | None = Field(
-        None,
-        description="White-noise σ in µK; [low, high] draws it anew (uniformly) at every presentation.",
-    )
-    per_voxel_of: Literal["map", "instrument"] = Field(
-        "map", description="Whose voxel sigma_uk belongs to: the map's fine voxel, or the instrument's."
-    )
-    edge_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False), FROM_TEXT] | None = Field(
-        None,
-        description="σ at the middle of a field's side over that at its centre, growing as edge_ratio^(r²), r = 1"
-        " there: a scan that stays shorter on the edges, with the same observing time in all. Without it σ is the same"
-        " everywhere.",
-    )
-    radiometer: bool = Field(
-        False,
-        description="Take σ per instrument voxel from the instrument's system temperature, feeds and hours instead of"
-        " sigma_uk.",
-    )
-
-    @property
-    def sigma_range(self) -> tuple[float, float]:
-        """(low, high) of sigma_uk, equal where it is one number."""
-        low, high = self.sigma_uk if isinstance(self.sigma_uk, list) else (self.sigma_uk, self.sigma_uk)
-        return low, high
-
-    @property
-    def quiet(self) -> bool:
-        """Whether it adds no noise."""
-        return not self.radiometer and self.sigma_range == (0, 0)
-
-
-class Foregrounds(Section):
-    """One setting of radio point sources (arXiv:0912.2335), that networks and tests refer to by its name."""
-
-    sources_per_deg2: Number = Field(
-        32.1,
-        ge=0,
-        description="N0 of dN/dS = N0 (S/mJy)^-γ at 31 GHz, per deg² and mJy (N(>1 mJy) = N0/(γ − 1) = 27.2 per deg²).",
-    )
-    sources_per_deg2_sigma: Number = Field(3.0, ge=0, description="Its uncertainty; drawn anew at every presentation.")
-    slope: Number = Field(2.18, ge=1, description="γ of dN/dS ∝ S^-γ.")
-    slope_sigma: Number = Field(0.12, ge=0, description="Its uncertainty; drawn anew at every presentation.")
-    flux_min_mjy: Number = Field(1.0, gt=0, description="Faintest source, mJy at 31 GHz.")
-    flux_max_mjy: Number = Field(316.23, gt=0, description="Brightest source, mJy at 31 GHz.")
-    spectral_index: Number = Field(0.39, description="α of S ∝ ν^-α, mean over sources.")
-    spectral_index_sigma: Number = Field(0.33, ge=0, description="Its scatter from source to source.")
-
-
-class Observation(Section):
-    """What the telescope does to a map."""
-
-    instrument: str = Field("comap", description="A name in resources/instruments, or a path to such a YAML file.")
-    beam: bool = Field(
-        False,
-        description="Smooth the fine map by the instrument's beam before pooling. Light that the beam carries over the"
-        " edges is lost and none comes in from outside: 0.68 FWHM over the side, 3.2 % of the flux for 4′ on 1.4°. Paint"
-        " a margin: a field wider than the one you observe by 2 FWHM a side.",
-    )
-    noise: dict[Name, Noise] = Field(
-        {NOISE_DEFAULT: Noise(sigma_uk=0.0)},
-        description="Named white-noise settings that networks and tests refer to.",
-    )
-    foregrounds: dict[Name, Foregrounds] = Field(
-        {},
-        description="Named radio point-source settings (arXiv:0912.2335) that networks and tests refer to.",
-    )
-
-
 class LineTraining(Training):
     """How networks train. The study's own `training` is the default of every network's."""
 
@@ -225,6 +153,16 @@ class Preprocessing(Section):
         gt=0,
         description="Scale of asinh and signed_log, in the unit of a pooled voxel (1 gives the notes' signed log).",
     )
+    remove_means: bool | None = Field(
+        None,
+        description="Take the mean of each channel off first, weighted by 1/σ², over what was observed: the network then"
+        " needs no zero level, as most surveys' maps have none.",
+    )
+    inputs: Annotated[list[Literal["snr", "weight", "mask"]], Different] | None = Field(
+        None,
+        description="What else it sees of each voxel: asinh(T/σ), asinh(scale_uk/σ), and whether it was observed. One"
+        " network can then serve maps of different depths.",
+    )
 
 
 class LineNetwork(Network):
@@ -240,6 +178,7 @@ class LineNetwork(Network):
         description="Names in observation.noise; each presentation of a map draws one of them.",
     )
     foregrounds: str = Field("none", description="A name in observation.foregrounds.")
+    filter: str | None = Field(None, description="A name in observation.filters; without it nothing is filtered.")
     training: LineTraining = LineTraining()
 
     @property
@@ -259,6 +198,7 @@ class LineTest(NetworkTest):
     line_model: str = Field(description="A name in line_models.")
     noise: str = Field(NOISE_DEFAULT, description="A name in observation.noise.")
     foregrounds: str = Field("none", description="A name in observation.foregrounds.")
+    filter: str | None = Field(None, description="A name in observation.filters; without it nothing is filtered.")
 
     @property
     def dataset(self) -> str:

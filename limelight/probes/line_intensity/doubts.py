@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from limelight.probes.line_intensity.config import Noise
+from limelight.probes.line_intensity.inputs import CubeNoise, recorded, values_seen
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import Cube, in_words
 from limelight.probes.line_intensity.maps.instrument import noise_sigma, pooled_sigma
 from limelight.probes.line_intensity.shards import grid_of
@@ -58,7 +59,7 @@ def compared(found: np.ndarray, known: np.ndarray, margin: float = MARGIN) -> Co
     return Compared(found.astype(np.float64), low, middle, high, least, high + margin * (high - middle))
 
 
-def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
+def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None = None) -> list[str]:
     """What is off about a cube, a line each with its likely cause; none for one like the training maps.
 
     Parameters
@@ -69,10 +70,13 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
         The same (x, y, f) as the network is to see it, but for preprocessing.
     info
         Of load_model. Without input_ranges, as older model files are, only what needs no comparison is found.
+    noise
+        Of a survey's map: what was observed, and with what σ.
     """
+    levelled = bool(info.get("entry", {}).get("preprocessing", {}).get("remove_means"))
     if "input_ranges" not in info:
-        return [*_filled(cube), *_no_zero_level(cube, prepared, None)]
-    found = input_statistics(torch.as_tensor(prepared, dtype=torch.float32)[None, None])
+        return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None))]
+    found = input_statistics(values_seen(recorded(prepared, noise), levelled)[:, None])  # as the ranges were taken
     ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
     margins = {"mean": OF_MEAN}
     known = {
@@ -84,10 +88,11 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
-    words = [*zeros, *_no_zero_level(cube, prepared, known)]
+    words = [*zeros, *([] if levelled else _no_zero_level(cube, prepared, known))]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
     words = words or _shape(known)
-    words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
+    if not levelled:
+        words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
 
@@ -188,8 +193,12 @@ def _too_loud(noise: Compared, info: dict) -> str:
     grid, _ = grid_of(geometry)
     level = np.median(noise.found / pooled_sigma(grid))
     times = np.median(noise.found / noise.high)
-    settings = [Noise.model_validate(setting) for setting in observation["noise"].values()]
-    loudest = max(noise_sigma(setting, observation["instrument"], grid)[1] for setting in settings)
+    settings = {name: Noise.model_validate(setting) for name, setting in observation["noise"].items()}
+    surveys = {name: survey["sigma_uk"] for name, survey in (observation.get("surveys") or {}).items()}
+    loudest = max(
+        noise_sigma(setting, observation["instrument"], grid, surveys.get(name, 1.0))[1]
+        for name, setting in settings.items()
+    )
     return (
         f"noise of {level:.3g} µK per fine voxel, where the network was trained with at most {loudest:.3g}: {times:.2g}"
         " times the roughest of its maps; use a network that was trained with this noise"

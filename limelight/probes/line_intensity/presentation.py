@@ -1,4 +1,4 @@
-"""How a network is shown line maps: dimming, superposing, symmetries, foregrounds, noise, preprocessing.
+"""How a network is shown line maps: dimming, superposing, symmetries, foregrounds, pipeline, noise, preprocessing.
 
 Every presentation is made batch-wise on the device, with its own noise. Random numbers come from a generator that the caller
 keys by (seed, network, epoch, step), never from what was drawn before: a resumed run therefore shows the very same batches.
@@ -14,8 +14,10 @@ from torch import Tensor
 from limelight.data.shard import Header
 from limelight.data.targets import Target
 from limelight.errors import problem
-from limelight.probes.line_intensity.config import LineNetwork, LineTraining
+from limelight.probes.line_intensity.config import LineNetwork, LineTraining, Preprocessing
+from limelight.probes.line_intensity.inputs import Recorded, network_inputs
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.foregrounds import add_foregrounds
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import (
@@ -25,7 +27,9 @@ from limelight.probes.line_intensity.maps.instrument import (
     noise_sigma,
     pooled_sigma,
 )
-from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
+from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
+from limelight.probes.line_intensity.maps.survey_noise import SurveyNoise, survey_noise
+from limelight.probes.line_intensity.pipeline import Pipeline, make_pipeline
 from limelight.probes.line_intensity.settings import LineObservation
 from limelight.probes.line_intensity.shards import grid_of
 from limelight.training.presentation import Data, Truths, answers
@@ -54,11 +58,17 @@ class LinePresentation:
     grid: Grid
     noise: tuple[tuple[float, float], ...]  # per named setting: range of σ, µK per fine voxel
     foregrounds: Mapping | None  # a setting of observation.foregrounds
-    transform: str  # preprocessing
-    scale_uk: float
+    preprocessing: Preprocessing
     augmentation: Augmentation = Augmentation()
     beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
-    patterns: tuple = ()  # per named setting: how σ varies over the field, (x, y), or None; empty: nowhere
+    # Per named noise setting: how σ varies over the field, (x, y) or (x, y, f), and what is observed, (x, y, f) bool; None:
+    # the same everywhere, and all of it. Empty: so in all settings
+    patterns: tuple = ()
+    masks: tuple = ()
+    in_log: tuple[bool, ...] = ()  # whether σ is even in its logarithm between the ends of its range
+    pipeline: Pipeline | None = None
+    added_uk: float = 0.0  # to every voxel as recorded, for the audit; in the unit of a pooled voxel
+    unseen_uk: float = 0.0  # in voxels that are masked, likewise
 
     @property
     def adds_noise(self) -> bool:
@@ -82,21 +92,57 @@ class LinePresentation:
         return maps[:, None], {**y, "n_above": counts}
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
-        """Foregrounds, noise and preprocessing of clean maps; each draws one named noise setting, and σ from its range."""
-        maps = x[:, 0]
+        """Network inputs (b, channels, x, y, f) of clean maps, recorded with draws of their own and then preprocessed."""
+        return network_inputs(self.record(x[:, 0], random), self.preprocessing)
+
+    def record(self, maps: Tensor, random: torch.Generator) -> Recorded:
+        """What a survey publishes of clean maps (b, x, y, f).
+
+        In this order: radio sources; the pipeline's factor and transfer function, which act on the sky alone; ripple and
+        noise, each map with one of the named settings and σ from its range; mask; and what the pipeline takes off the noisy
+        map, means and then modes.
+        """
         if self.foregrounds is not None:
             maps = add_foregrounds(maps, self.foregrounds, self.grid, random, self.beam_fwhm_arcmin)
+        if self.pipeline is not None:
+            maps = self.pipeline.before_noise(maps, random)
+        sigma, observed = maps.new_zeros(1, 1, 1, 1), None
+        if self.adds_noise or any(mask is not None for mask in self.masks):
+            level, setting = draw_setting(list(self.noise), len(maps), random, self.in_log)
+            sigma = self._sigma(level, setting)
+            observed = self._observed(setting)
         if self.adds_noise:
-            per_channel = torch.as_tensor(pooled_sigma(self.grid), dtype=torch.float32, device=maps.device)
-            sigma, setting = draw_setting(list(self.noise), len(maps), random)
-            sigma = sigma[:, None] * per_channel
-            if any(pattern is not None for pattern in self.patterns):
-                flat = np.ones(self.grid.pooled_shape[:2])
-                patterns = np.stack([flat if pattern is None else pattern for pattern in self.patterns])
-                over_field = torch.as_tensor(patterns, dtype=torch.float32, device=maps.device)[setting]
-                sigma = sigma[:, None, None] * over_field[..., None]
-            maps = add_noise(maps, sigma, random)
-        return transform(maps, self.transform, self.scale_uk)[:, None]
+            shaped = self.pipeline.shape_noise if self.pipeline is not None else None
+            maps = add_noise(maps, sigma, random, shaped)
+        found = Recorded(maps, sigma, observed)
+        if self.pipeline is not None:
+            found = replace(found, maps=self.pipeline.after_noise(found))
+        if self.added_uk:
+            found = replace(found, maps=found.maps + self.added_uk)
+        if observed is not None:
+            found = replace(found, maps=torch.where(observed, found.maps, self.unseen_uk))
+        return found
+
+    def _sigma(self, level: Tensor, setting: Tensor) -> Tensor:
+        """σ (b, x, y, f), or with axes of length 1, of maps with these σ per fine voxel and these settings (b,)."""
+        per_channel = torch.as_tensor(pooled_sigma(self.grid), dtype=torch.float32, device=level.device)
+        sigma = level[:, None, None, None] * per_channel
+        if any(pattern is not None for pattern in self.patterns):
+            shape = (
+                self.grid.pooled_shape if any(np.ndim(p) == 3 for p in self.patterns) else self.grid.pooled_shape[:2]
+            )
+            each = [np.ones(shape) if p is None else _to_shape(p, shape) for p in self.patterns]
+            over_field = torch.as_tensor(np.stack(each), dtype=torch.float32, device=level.device)[setting]
+            sigma = sigma * (over_field if over_field.ndim == 4 else over_field[..., None])
+        return sigma
+
+    def _observed(self, setting: Tensor) -> Tensor | None:
+        """What is observed of maps with these settings (b,), (b, x, y, f) bool; None: all."""
+        if all(mask is None for mask in self.masks):
+            return None
+        whole = np.ones(self.grid.pooled_shape, bool)
+        masks = np.stack([whole if mask is None else mask for mask in self.masks])
+        return torch.as_tensor(masks, device=setting.device)[setting]
 
     def moments(self, data: Data) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation per bin of what the network is told to answer, (bins,) float64 each.
@@ -134,14 +180,27 @@ class LinePresentation:
         return replace(self, augmentation=symmetries)
 
     def silent(self) -> "LinePresentation":
-        return replace(self.with_noise(0.0), foregrounds=None)
+        pipeline = None if self.pipeline is None else self.pipeline.silent()
+        return replace(self.with_noise(0.0), foregrounds=None, pipeline=pipeline)
 
     def bare(self) -> "LinePresentation":
-        return replace(self, transform="none", scale_uk=1.0)
+        """The same without preprocessing, but for means that the network takes off."""
+        plain = Preprocessing(transform="none", scale_uk=1.0, remove_means=self.preprocessing.remove_means)
+        return replace(self, preprocessing=plain)
 
     def with_noise(self, sigma_uk: float) -> "LinePresentation":
-        """The same with white noise of one σ, µK per fine voxel."""
-        return replace(self, noise=((sigma_uk, sigma_uk),))
+        """The same with white noise of one σ, µK per fine voxel; of masks, that of the first setting stays."""
+        return replace(self, noise=((sigma_uk, sigma_uk),), patterns=(), masks=self.masks[:1], in_log=())
+
+    @property
+    def uses_zero_level(self) -> bool:
+        """Whether a constant that is added to a recorded map changes what the network sees."""
+        return not self.preprocessing.remove_means
+
+
+def _to_shape(pattern: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A pattern (x, y) or (x, y, f) over a shape of as many axes or more."""
+    return np.broadcast_to(pattern if pattern.ndim == len(shape) else pattern[..., None], shape)
 
 
 def dim_steps(bin_width: float) -> int:
@@ -182,23 +241,38 @@ def line_presentation(
     edges = log10_lum_edges(header.truths["labels"])
     training = observation.preprocessing is not None
     noise = observation.noise.values()
-    sigma = tuple(noise_sigma(setting, observation.instrument, grid) for setting in noise)
+    surveys = [survey_noise(setting.survey, grid) if setting.survey else None for setting in noise]
+    sigma = tuple(
+        noise_sigma(setting, observation.instrument, grid, survey.sigma_uk if survey else 1.0)
+        for setting, survey in zip(noise, surveys, strict=True)
+    )
     name = network.preprocessing.transform
     if not training and not TRANSFORMS[name].negative and max(high for _, high in sigma) > 0:
         fix = "use another test, or train with asinh or signed_log"
         raise problem("noise of the test", f"noise for a network that reads {name} of maps without", "no noise", fix)
+    patterns = [pattern_of(setting, survey, grid) for setting, survey in zip(noise, surveys, strict=True)]
+    masked = [survey is not None and setting.mask is not False for setting, survey in zip(noise, surveys, strict=True)]
     return LinePresentation(
         target=target,
         bin_width=float(edges[1] - edges[0]),
         grid=grid,
         noise=sigma,
         foregrounds=observation.foregrounds,
-        transform=name,
-        scale_uk=network.preprocessing.scale_uk,
+        preprocessing=network.preprocessing,
         augmentation=augmentation_of(network.training) if training else Augmentation(),
         beam_fwhm_arcmin=beam_fwhm_arcmin,
-        patterns=tuple(noise_pattern(setting, grid) for setting in noise),
+        patterns=tuple(patterns),
+        masks=tuple(survey.observed if seen else None for survey, seen in zip(surveys, masked, strict=True)),
+        in_log=tuple(survey is not None for survey in surveys),
+        pipeline=make_pipeline(observation.filter, grid, header) if observation.filter else None,
     )
+
+
+def pattern_of(setting: Noise, survey: SurveyNoise | None, grid: Grid) -> np.ndarray | None:
+    """How σ varies over the field, (x, y) or (x, y, f); where a survey saw nothing but shall be seen, its largest σ."""
+    if survey is None:
+        return noise_pattern(setting, grid)
+    return np.where(survey.observed, survey.pattern, survey.pattern.max())
 
 
 def augmentation_of(training: LineTraining) -> Augmentation:

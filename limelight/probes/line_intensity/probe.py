@@ -11,7 +11,7 @@ from limelight.evaluation.audit import Intervention, Question
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
-from limelight.probes.line_intensity.audit import line_interventions
+from limelight.probes.line_intensity.audit import line_interventions, line_invariances
 from limelight.probes.line_intensity.bands import light_bands
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
 from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
@@ -46,7 +46,7 @@ class LineIntensity(Probe):
         return selection.cannot_take(study, network, test)
 
     def knows_observation(self, network: LineNetwork, test: LineTest) -> bool:
-        return test.noise in network.noise
+        return test.noise in network.noise and test.filter == network.filter
 
     def dataset_settings(self, study: LineStudy, dataset: str) -> settings.ShardSettings:
         return settings.shard_settings(study, dataset)
@@ -89,6 +89,10 @@ class LineIntensity(Probe):
         asked = network.target
         return line_target(asked.quantity, asked.transform, tuple(network.line_models), header)
 
+    def input_shape(self, network: LineNetwork, header: Header) -> tuple[int, ...]:
+        """The map, and what else the network sees of each voxel."""
+        return (1 + len(network.preprocessing.inputs or ()), *header.shape[1:])
+
     def posterior_target(self, network: LineNetwork, header: Header) -> Target:
         """The counts of all bins, whatever the network itself answers."""
         return line_target("dn", "log10_1p", (), header)
@@ -110,7 +114,7 @@ class LineIntensity(Probe):
         return metrics.in_columns(totals, settings) if "mse_dex" in totals else {}
 
     def describe_test(self, evaluation_settings, presentation: LinePresentation) -> dict:
-        """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds."""
+        """The line model and its parameters, the noise and its σ in µK per fine voxel, foregrounds, the filter."""
         observation, maps = evaluation_settings.observation, evaluation_settings.dataset.maps
         (noise,) = observation.noise.values()
         low, high = presentation.noise[0]
@@ -120,6 +124,7 @@ class LineIntensity(Probe):
             "noise": plain(noise),
             "noise_sigma_uk": low if low == high else [low, high],
             "foregrounds": {"name": "radio sources", **plain(sources)} if sources else "none",
+            **({"filter": plain(observation.filter)} if observation.filter else {}),
         }
 
     def pictures(self, found: Rows, recorded: np.ndarray, presentation: LinePresentation) -> dict[str, np.ndarray]:
@@ -136,9 +141,14 @@ class LineIntensity(Probe):
     ) -> dict[str, Callable[[Question], Intervention]]:
         return line_interventions()
 
+    def invariances(
+        self, audit_settings, presentation: LinePresentation
+    ) -> dict[str, Callable[[Question], np.ndarray]]:
+        return line_invariances(presentation)
+
     def noise_levels(self, audit_settings, presentation: LinePresentation) -> list[float]:
         """Those of the config; a network that cannot read negative values sees none."""
-        readable = TRANSFORMS[presentation.transform].negative
+        readable = TRANSFORMS[presentation.preprocessing.transform].negative
         return [sigma for sigma in audit_settings.options.noise_sigma_uk if sigma == 0 or readable]
 
     def mean_truth(self, target: LuminosityTarget, y: Mapping[str, np.ndarray]) -> np.ndarray:

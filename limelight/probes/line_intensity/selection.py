@@ -11,14 +11,16 @@ def reads_negative(network: LineNetwork) -> bool:
 
 def cannot_take(study: LineStudy, network: str, test: str) -> str:
     """Why a network cannot take a test of its geometry; empty when it can."""
-    noise = study.tests[test].noise
-    if reads_negative(study.networks[network]) or study.observation.noise[noise].quiet:
+    noise, own_filter = study.tests[test].noise, study.tests[test].filter
+    if reads_negative(study.networks[network]) or (study.observation.noise[noise].quiet and own_filter is None):
         return ""
+    if own_filter is not None:
+        return f"which it cannot read: {own_filter} makes negative T, which log10_offset does not have"
     return f"which it cannot read: {noise} adds noise, and it reads log10_offset, which negative T do not have"
 
 
 def rival_tests(study: LineStudy, rival: str) -> list[str]:
-    """The tests that a rival takes: those it lists itself, or all of one white noise and no foregrounds."""
+    """The tests that a rival takes: those it lists itself, or all of one white noise, unfiltered, no foregrounds."""
     own = study.rival[rival].tests
     return list(own) if own else [test for test in study.tests if rival_can_take(study, test)]
 
@@ -26,6 +28,4 @@ def rival_tests(study: LineStudy, rival: str) -> list[str]:
 def rival_can_take(study: LineStudy, test: str) -> bool:
     """Whether a test's noise is one σ everywhere and nothing stands before the line: what the rival's likelihood knows."""
     entry = study.tests[test]
-    noise = study.observation.noise[entry.noise]
-    fixed = noise.radiometer or noise.sigma_range[0] == noise.sigma_range[1]
-    return fixed and noise.edge_ratio in (None, 1) and entry.foregrounds == "none"
+    return study.observation.noise[entry.noise].uniform and entry.foregrounds == "none" and entry.filter is None

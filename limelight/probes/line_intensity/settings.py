@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from limelight.cosmology import Cosmology
+from limelight.errors import problem
 from limelight.halos.config import Lightcones, Subfields
 from limelight.own_code import own_code_hash
 from limelight.probes.line_intensity.config import (
-    Foregrounds,
     Labels,
     LineNetwork,
     LineStudy,
     LineTest,
     MapDataset,
-    Noise,
     Preprocessing,
 )
+from limelight.probes.line_intensity.maps.config import Filter, Foregrounds, Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.section import without
@@ -107,6 +110,9 @@ class LineObservation:
     noise: dict[str, Noise]  # of which each presentation draws one; in a test the one
     foregrounds: Foregrounds | None
     preprocessing: Preprocessing | None  # None in a test: the network's own counts
+    filter: Filter | None = None
+    surveys: dict[str, dict] | None = None  # by noise: what its survey's file says, sigma_uk per fine voxel and a hash
+    files: dict[str, str] | None = None  # hashes of other files that the filter reads
 
 
 @dataclass(frozen=True)
@@ -204,12 +210,26 @@ def shard_settings(study: LineStudy, dataset: str) -> ShardSettings:
 def observation_settings(study: LineStudy, entry: LineNetwork | LineTest) -> LineObservation:
     """Of a network's entry in the config, or of a test's."""
     names = entry.noise if isinstance(entry, LineNetwork) else [entry.noise]
+    noise = {name: study.observation.noise[name] for name in names}
+    own_filter = study.observation.filters.get(entry.filter)
+    grid = pooled_grid(study, entry.datasets[0] if isinstance(entry, LineNetwork) else entry.dataset)
+    surveys = {name: survey_noise(one.survey, grid) for name, one in noise.items() if one.survey}
     return LineObservation(
         instrument=load_instrument(study.observation.instrument),
-        noise={name: study.observation.noise[name] for name in names},
+        noise=noise,
         foregrounds=study.observation.foregrounds.get(entry.foregrounds),
         preprocessing=entry.preprocessing if isinstance(entry, LineNetwork) else None,
+        filter=own_filter,
+        surveys={name: {"sigma_uk": one.sigma_uk, "content": one.content} for name, one in surveys.items()} or None,
+        files={path: file_hash(path) for path in own_filter.files} or None if own_filter else None,
     )
+
+
+def file_hash(path: str) -> str:
+    """A hash of a file that a setting names, so that a change of it runs the stages again that read it."""
+    if not Path(path).is_file():
+        raise problem(path, "no such file", "the file that the config names", "check the path")
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def emulator_settings(study: LineStudy, rival: str) -> EmulatorSettings:

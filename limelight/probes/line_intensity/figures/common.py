@@ -70,8 +70,11 @@ def noise_words(evaluation: Evaluation) -> str:
     if high > 0:
         value = f"{low:.3g}" if low == high else f"{low:.3g}–{high:.3g}"
         words = rf"$\sigma$ = {value} µK per map voxel"
+        if evaluation.settings["noise"].get("survey"):
+            words = rf"$\sigma$ of a survey, {value} µK per map voxel if even"
         ratio = evaluation.settings["noise"].get("edge_ratio", 1)
         words += f", × {ratio:g} towards the edges" if ratio != 1 else ""
+    words += ", filtered" if evaluation.settings.get("filter") else ""
     return f"{words}, radio sources" if evaluation.settings["foregrounds"] != "none" else words
 
 

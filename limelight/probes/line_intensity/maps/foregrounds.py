@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from limelight.probes.line_intensity.config import Foregrounds
+from limelight.probes.line_intensity.maps.config import Foregrounds
 from limelight.probes.line_intensity.maps.grid import DEGREE, Grid
 from limelight.probes.line_intensity.maps.instrument import FWHM_PER_SIGMA
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin

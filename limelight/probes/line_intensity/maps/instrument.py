@@ -6,6 +6,7 @@ instrument voxel becomes σ √(V_instrument / V_map) per fine map voxel, and �
 
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.special import erf
 
 from limelight.errors import problem
 from limelight.files import resource_path
-from limelight.probes.line_intensity.config import Noise
+from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
 from limelight.study.yaml import read_yaml
@@ -65,11 +66,15 @@ def radiometer_sigma_uk(instrument: dict) -> float:
     return 1e6 * instrument["system_temperature_k"] / math.sqrt(1e9 * instrument["channel_width_ghz"] * seconds)
 
 
-def noise_sigma(setting: Noise, instrument: dict, grid: Grid) -> tuple[float, float]:
+def noise_sigma(setting: Noise, instrument: dict, grid: Grid, survey_sigma_uk: float = 1.0) -> tuple[float, float]:
     """(low, high) of the white-noise σ in µK per fine voxel of the map; equal when the setting is one number.
 
     setting: an entry of observation.noise. Pixels are squares of the tangent plane, both of the map and of the instrument.
+    survey_sigma_uk: of a setting with a survey, the σ of white noise of the same observing time.
     """
+    if setting.survey:
+        low, high = setting.sigma_range
+        return float(low * survey_sigma_uk), float(high * survey_sigma_uk)
     if setting.radiometer:
         low = high = radiometer_sigma_uk(instrument)
     else:
@@ -110,22 +115,34 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
 
 
 def draw_setting(
-    ranges: list[tuple[float, float]], n: int, generator: torch.Generator
+    ranges: list[tuple[float, float]], n: int, generator: torch.Generator, in_log: tuple[bool, ...] = ()
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A σ for each of n presentations, and the setting that it comes from.
 
-    ranges: (low, high) of each setting, µK per fine voxel. One is picked at random, then σ is uniform within it. Returns σ
-    float32 (n,) and the index of its range int64 (n,), on the generator's device.
+    ranges: (low, high) of each setting, µK per fine voxel. One is picked at random, then σ is uniform within it, or its
+    logarithm is where in_log says so. Returns σ float32 (n,) and the index of its range int64 (n,), on the generator's
+    device.
     """
     device = generator.device
     low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
     pick = torch.randint(len(ranges), (n,), generator=generator, device=device)
-    return low[pick] + (high - low)[pick] * torch.rand(n, generator=generator, device=device), pick
+    share = torch.rand(n, generator=generator, device=device)
+    sigma = low[pick] + (high - low)[pick] * share
+    if any(in_log):
+        ratio = (high / low.clamp(min=1e-30))[pick]
+        sigma = torch.where(torch.tensor(in_log, device=device)[pick], low[pick] * ratio**share, sigma)
+    return sigma, pick
 
 
-def add_noise(maps: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Maps (b, x, y, f) plus fresh noise, on their device; sigma in their unit per voxel: (b,), (b, f) or (b, x, y, f)."""
+def add_noise(
+    maps: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator, shaped: Callable | None = None
+) -> torch.Tensor:
+    """Maps (b, x, y, f) plus fresh noise, on their device; sigma in their unit per voxel: (b,), (b, f) or (b, x, y, f).
+
+    shaped: what is made of the white noise of unit variance first.
+    """
     noise = torch.randn(maps.shape, generator=generator, device=maps.device, dtype=maps.dtype)
+    noise = noise if shaped is None else shaped(noise)
     if sigma.ndim < 4:
         sigma = sigma[:, None, None, None] if sigma.ndim == 1 else sigma[:, None, None, :]
     return maps + noise * sigma

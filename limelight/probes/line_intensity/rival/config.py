@@ -16,7 +16,7 @@ class RivalOptions(Section):
     )
     tests: SomeNames | None = Field(
         None,
-        description="Tests whose maps it takes; without it all of one white noise and no foregrounds.",
+        description="Tests whose maps it takes; without it all of one white noise, no foregrounds and no filter.",
     )
     maps: Whole = Field(0, ge=0, description="Maps of each test, evenly spread over it; 0 takes all.")
     pool_pixels: Whole = Field(

@@ -1,0 +1,87 @@
+"""The config of a survey's observation: every way to get it wrong in one line, and settings that follow the files."""
+
+import copy
+
+import pytest
+import yaml
+from survey_toys import survey_file
+
+from limelight.errors import LimelightError
+from limelight.files import settings_hash
+from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.study.config import ROOT, resolve_study
+from limelight.study.selection import suitable_tests
+from limelight.study.settings import network_settings
+
+SURVEY = yaml.safe_load((ROOT / "config" / "survey.yaml").read_text())
+GRID = Grid(1.4, 48, 40, 26.0, 34.0, 115.27, "uK", 2, 2)
+FILTER = ("observation", "filters", "waves")
+
+
+def changed(*path_and_value: object) -> dict:
+    """The study with one key set."""
+    *path, last, value = path_and_value
+    raw = copy.deepcopy(SURVEY)
+    node = raw
+    for key in path:
+        node = node.setdefault(key, {})
+    node[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (
+            changed("observation", "noise", "season2", "sigma_uk", 3),
+            "found several; expected one of sigma_uk, radiometer",
+        ),
+        (changed("observation", "noise", "season2", {}), "season2: found none; expected one of sigma_uk"),
+        (changed("observation", "noise", "season2", "edge_ratio", 3), "a survey beside edge_ratio"),
+        (changed("observation", "noise", "season2_even", "mask", False), "season2_even: found sigma_factor or mask"),
+        (changed("observation", "noise", "season2", "sigma_factor", [2, 1]), "season2.sigma_factor"),
+        (changed("observation", "noise", "season2", "survey", "gone.h5"), "gone.h5: found no such file"),
+        (changed("observation", "noise", "season2", "survey", "another"), "a name in resources/surveys"),
+        (changed("grid", "pixels", 64), "24 × 24 × 20 voxels; expected 32 × 32 × 20"),
+        (changed("networks", "means", "filter", "others"), "networks.means.filter: found 'others'"),
+        (changed("tests", "season2_means", "filter", "others"), "tests.season2_means.filter: found 'others'"),
+        (changed(*FILTER, "pca_modes", 20), "waves.pca_modes: found 20; expected fewer than the 20 pooled channels"),
+        (changed(*FILTER, "transfer", "t.csv"), "waves.transfer: found both"),
+        (changed("observation", "filters", "means", "transfer", "t.csv"), "means.transfer: t.csv"),
+        (changed("observation", "filters", "means", "efficiency", [0.8, 0.7]), "means.efficiency"),
+        (changed("networks", "means", "preprocessing", "transform", "log10_offset"), "networks.means.preprocessing"),
+        (changed("rival", "li", {"line_model": "lifull", "tests": ["season2"]}), "rival.li.tests: found 'season2'"),
+        (changed("saliency", "why", {"network": "waves"}), "saliency.why.network: found 'waves', which sees snr"),
+    ],
+)
+def test_a_fault_is_named_in_one_line(raw, words):
+    with pytest.raises(LimelightError) as caught:
+        resolve_study(raw, "survey.yaml")
+    assert [line for line in str(caught.value).splitlines() if words in line], str(caught.value)
+
+
+def test_networks_take_tests_of_their_own_noise_and_filter():
+    study = resolve_study(changed("networks", "means", "tests", None), "survey.yaml")
+    assert "season2_waves" in suitable_tests(study, "means")  # it can be tried on any; the audit prefers what it knows
+    assert suitable_tests(study, "waves") == ["season2_waves", "future_waves"]
+
+
+def test_settings_follow_what_the_files_hold(tmp_path):
+    """Another σ under the same path trains again; another name or place of the same file would too, as it is a setting."""
+    path = survey_file(tmp_path / "mine.h5", GRID)
+    raw = changed("observation", "noise", "season2", {"survey": str(path)})
+    before = settings_hash(network_settings(resolve_study(raw, "survey.yaml"), "mask"))
+    assert settings_hash(network_settings(resolve_study(raw, "survey.yaml"), "mask")) == before
+    survey_file(path, GRID, fine=True)
+    assert settings_hash(network_settings(resolve_study(raw, "survey.yaml"), "mask")) != before
+
+
+def test_a_transfer_function_of_another_content_is_another_setting(tmp_path):
+    path = tmp_path / "t.csv"
+    raw = changed("observation", "filters", "waves", {"transfer": str(path)})
+    found = set()
+    for value in (0.5, 0.6, 0.5):
+        rows = "".join(f"{a},{b},{value}\n" for a in (0, 1) for b in (0, 1))
+        path.write_text("k_perp_per_mpc,k_par_per_mpc,transfer\n" + rows, encoding="utf-8")
+        found.add(settings_hash(network_settings(resolve_study(raw, "survey.yaml"), "waves")))
+    assert len(found) == 2
