@@ -7,8 +7,8 @@ scripts/describe.py model.pt` shows them). A fine cube is summed in blocks as th
 own pooled grid is taken as temperatures and turned into such sums. --reproject brings other projections, fields and
 channels onto the network's grid. Nothing is added to the cube: its noise should be of a kind that the network knows.
 
-Every network uses the absolute zero level of the map. A cube whose mean was removed, in each channel, each spectrum or
-as a whole, as most pipelines do, gets no answer worth anything.
+Unless it was trained with zero_level: unknown, a network uses the absolute zero level of the map. A cube whose mean was
+removed, in each channel, each spectrum or as a whole, as most pipelines do, then gets no answer worth anything.
 
 The cube's values are held against those that the network was trained on (means, spread, noise, zeros, one-point function and
 power). What is off is named on stderr. With --posterior instead of --network the answer has 68 and 95 % intervals, and a
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
+ZERO_LEVEL = {
+    None: "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it",
+    "unknown": "the network does not use the mean of the map, which is subtracted; no other baseline may have been removed",
+}
 
 
 def main() -> None:
@@ -58,13 +61,11 @@ def main() -> None:
     args = parser.parse_args()
     from limelight.evaluation.audit import warning
     from limelight.evaluation.audit_file import read_audit
-    from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.probes.line_intensity.apply import (
         bins_outside_training,
         luminosity_function,
     )
-    from limelight.probes.line_intensity.figures.predictions import prediction
     from limelight.training import load_model
 
     if args.posterior:
@@ -82,6 +83,9 @@ def main() -> None:
             " maps: the network extrapolates, do not trust it",
             file=sys.stderr,
         )
+    from limelight.figures.style import save
+    from limelight.probes.line_intensity.figures.predictions import prediction
+
     percentiles = info["label_statistics"]["percentiles"].numpy()
     quantity = info["entry"]["target"]["quantity"]
     save(prediction(table, quantity, percentiles, args.cube.name), args.output)
@@ -106,7 +110,8 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
     else:
         cube = read_cube(args.cube, args.map, args.hdu)
     prepared, done = prepare_cube(cube, info, args.cube)
-    for note in (f"{args.cube}: {cube.source}", *notes, done, ZERO_LEVEL):
+    zero_level = ZERO_LEVEL[trained(info).network.preprocessing.zero_level]
+    for note in (f"{args.cube}: {cube.source}", *notes, done, zero_level):
         if note:
             print(f"limelight: {note}", file=sys.stderr)
     if "input_ranges" not in info:
@@ -119,12 +124,10 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
 
 def predict_posterior(args: argparse.Namespace) -> None:
     """The answer with intervals: printed, as a table, and as a figure."""
-    from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
     from limelight.inference.posteriors.posterior import load_posterior
     from limelight.probes.line_intensity.apply import in_lines, posterior_table
-    from limelight.probes.line_intensity.figures.predictions import posterior_figure
     from limelight.training.checkpoint import load_torch
 
     if args.audit:
@@ -135,10 +138,13 @@ def predict_posterior(args: argparse.Namespace) -> None:
     posterior = load_posterior(args.posterior)
     table, p = posterior_table(posterior, prepared_cube(args, posterior.info))
     seconds = time.perf_counter() - start
-    print(in_lines(table))
+    print(in_lines(table), flush=True)
     print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {how_unlike(p)}", file=sys.stderr)
     if posterior.content["recalibration"] is not None:
         print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
+    from limelight.figures.style import save  # a second to import: the table is not to wait for it
+    from limelight.probes.line_intensity.figures.predictions import posterior_figure
+
     warning_words = how_unlike(p) if p < UNLIKE else ""
     save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
     write_csv(args.output, table, digits=8)

@@ -2,7 +2,8 @@
 
 To add one, write a function of (input_shape, output_shape, **options) that returns an nn.Module, and give it a line below. A
 posterior can stand on a network whose module has `features(x)`, a vector per row, and `output`, the layer that makes the
-answer of it: then forward(x) is output(features(x)).
+answer of it: then forward(x) is output(features(x)). Where it has `kinds`, {name: slice of the features}, a posterior can
+choose among them.
 """
 
 import inspect
@@ -24,6 +25,7 @@ REGISTRY = Registry(
         "healpix": "limelight.networks.healpix:healpix",
         "resunet": "limelight.networks.resunet:resunet",
         "gated": "limelight.networks.gated:gated",
+        "counting": "limelight.networks.counting:counting",
     },
 )
 

@@ -17,6 +17,7 @@ from limelight.probes.line_intensity.presentation import line_presentation
 from limelight.probes.line_intensity.settings import LineObservation
 from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.targets import line_target
+from limelight.section import plain
 from limelight.summaries.inputs import input_statistics, noise_level, ranges
 
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
@@ -37,14 +38,16 @@ def painted(n: int, seed: int) -> np.ndarray:
 class Study:
     """Maps shown as a network of this noise would be in training."""
 
-    def __init__(self, noise=NOISE) -> None:
+    def __init__(self, noise=NOISE, **preprocessing) -> None:
         instrument, header = load_instrument("comap"), line_header(GRID, 0.0, LABELS, {})
-        network = LineNetwork(architecture="limelight", line_models=["li10"], noise=list(noise))
+        entry = {"architecture": "limelight", "line_models": ["li10"], "noise": list(noise)}
+        network = LineNetwork.model_validate({**entry, "preprocessing": preprocessing})
         target = line_target("dn", "log10_1p", (), header)
         observation = LineObservation(instrument, noise, None, None)
         self.presentation = line_presentation(network, observation, header, target).bare()
         self.info = {
             "header": asdict(header),
+            "entry": plain(network),
             "observation": {"noise": {key: one.model_dump() for key, one in noise.items()}, "instrument": instrument},
             "input_ranges": ranges([input_statistics(self.shown(500, 0))]),
         }
@@ -182,6 +185,14 @@ def test_a_clean_map_for_a_network_of_noisy_ones(fine):
     study = Study({"loud": Noise(sigma_uk=20.0)})
     assert "noise was removed" in study.doubts(fine)[0]
     assert study.doubts(noisy(fine, 20.0)) == []
+
+
+def test_a_network_without_a_zero_level_has_no_doubts_about_a_mean_of_zero_but_about_channels_without_one():
+    study = Study({"loud": Noise(sigma_uk=2.0)}, zero_level="unknown")
+    cube = cube_of(noisy(painted(1, 79)[0], 2.0), replace(GRID, pool_pixels=1, pool_channels=1), 0.0)
+    pooled = pool_as_trained(cube, study.info["header"]["geometry"])[0]
+    assert doubts(cube, pooled - pooled.mean(), study.info) == []
+    assert "every mean but that of the whole map" in doubts(cube, pooled - pooled.mean((0, 1)), study.info)[0]
 
 
 def test_one_loud_channel_shows_beside_the_others():

@@ -23,6 +23,7 @@ from limelight.probes.line_intensity.labels import quantity
 from limelight.probes.line_intensity.maps.cube import Cube, judge_beam, pool_as_trained, whole
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS, transform
+from limelight.probes.line_intensity.presentation import without_mean
 from limelight.probes.line_intensity.probe import PROBE
 from limelight.probes.line_intensity.shards import grid_of
 from limelight.probes.line_intensity.targets import LuminosityTarget
@@ -94,6 +95,8 @@ def prepare_cube(cube: Cube, info: dict, where: object) -> tuple[np.ndarray, str
     judge_beam(cube.beam_arcmin, expected, where)
     if values.shape != shape:
         raise problem(where, f"a cube of shape {values.shape}", f"{shape}, as the network was trained", "regrid it")
+    if known.network.preprocessing.zero_level is not None:
+        values = without_mean(torch.as_tensor(values, dtype=torch.float32)).numpy()
     name = known.network.preprocessing.transform
     if values.min() < 0 and not TRANSFORMS[name].negative:
         fix = "use a network trained with asinh or signed_log"

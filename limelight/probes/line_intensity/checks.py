@@ -191,6 +191,9 @@ def _network(study: LineStudy, name: str, network: LineNetwork) -> Iterator[str]
     if noisy and not reads_negative(network):
         expected = "maps without noise: log10(T + 1e-6) + 6 does not exist for the negative T that noise makes"
         yield fault(f"{where}.noise", ", ".join(noisy), expected, "use signed_log or asinh")
+    if network.preprocessing.zero_level is not None and not reads_negative(network):
+        expected = "a transform of negative T, which a subtracted mean makes"
+        yield fault(f"{where}.preprocessing.transform", "log10_offset", expected, "use signed_log, asinh or none")
 
 
 def _audit(study: LineStudy) -> Iterator[str]:

@@ -225,6 +225,11 @@ class Preprocessing(Section):
         gt=0,
         description="Scale of asinh and signed_log, in the unit of a pooled voxel (1 gives the notes' signed log).",
     )
+    zero_level: Literal["unknown"] | None = Field(
+        None,
+        description="unknown: subtract each map's own mean after its noise, for an instrument that cannot see the mean."
+        " Without it the map's absolute temperature is used.",
+    )
 
 
 class LineNetwork(Network):

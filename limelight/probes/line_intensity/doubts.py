@@ -71,7 +71,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
         Of load_model. Without input_ranges, as older model files are, only what needs no comparison is found.
     """
     if "input_ranges" not in info:
-        return [*_filled(cube), *_no_zero_level(cube, prepared, None)]
+        return [*_filled(cube), *_no_zero_level(cube, prepared, None, info)]
     found = input_statistics(torch.as_tensor(prepared, dtype=torch.float32)[None, None])
     ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
     margins = {"mean": OF_MEAN}
@@ -84,7 +84,7 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict) -> list[str]:
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
-    words = [*zeros, *_no_zero_level(cube, prepared, known)]
+    words = [*zeros, *_no_zero_level(cube, prepared, known, info)]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
     words = words or _shape(known)
     words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
@@ -196,8 +196,9 @@ def _too_loud(noise: Compared, info: dict) -> str:
     )
 
 
-def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
-    """Means, or medians, that are exactly 0."""
+def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] | None, info: dict) -> list[str]:
+    """Means, or medians, that are exactly 0; for a network without a zero level that of all voxels may be."""
+    needed = info["entry"].get("preprocessing", {}).get("zero_level") is None
     x = prepared.astype(np.float64)
     spread, (nx, ny, nf) = x.std(), x.shape
     trained_so = known is not None and np.abs(known["channel_mean"].high).max() < NO_MEAN * spread
@@ -209,14 +210,13 @@ def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] 
         what = "the mean of every channel is 0"
     elif nf > 1 and (np.abs(x.mean(axis=2)) <= NO_MEAN * x.std(axis=2) / np.sqrt(nf)).mean() > 0.5:
         what = "the mean of every spectrum is 0"
-    elif abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
+    elif needed and abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
         what = "the mean of all voxels is 0"
     elif (cube.values == 0).mean() < 0.1:
         medians = np.abs(np.median(cube.values, axis=(0, 1)))
         what = "the median of every channel is 0" if medians.max() < 1e-5 * cube.values.std() else ""
-    return [
-        f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"
-    ] * bool(what)
+    used = "the absolute zero level" if needed else "every mean but that of the whole map"
+    return [f"{what}: it was removed, and the network uses {used}; its answer is worth nothing"] * bool(what)
 
 
 def _means(mean: Compared) -> list[str]:

@@ -59,6 +59,7 @@ class LinePresentation:
     augmentation: Augmentation = Augmentation()
     beam_fwhm_arcmin: float = 0.0  # that the maps were smoothed by, and that foregrounds therefore are
     patterns: tuple = ()  # per named setting: how σ varies over the field, (x, y), or None; empty: nowhere
+    zero_level_known: bool = True  # otherwise each map's own mean is subtracted
 
     @property
     def adds_noise(self) -> bool:
@@ -96,6 +97,8 @@ class LinePresentation:
                 over_field = torch.as_tensor(patterns, dtype=torch.float32, device=maps.device)[setting]
                 sigma = sigma[:, None, None] * over_field[..., None]
             maps = add_noise(maps, sigma, random)
+        if not self.zero_level_known:
+            maps = without_mean(maps)
         return transform(maps, self.transform, self.scale_uk)[:, None]
 
     def moments(self, data: Data) -> tuple[Tensor, Tensor]:
@@ -142,6 +145,11 @@ class LinePresentation:
     def with_noise(self, sigma_uk: float) -> "LinePresentation":
         """The same with white noise of one σ, µK per fine voxel."""
         return replace(self, noise=((sigma_uk, sigma_uk),))
+
+
+def without_mean(maps: Tensor) -> Tensor:
+    """Maps (…, x, y, f) less the mean of each, summed in float64."""
+    return maps - maps.mean(dim=(-3, -2, -1), keepdim=True, dtype=torch.float64).to(maps.dtype)
 
 
 def dim_steps(bin_width: float) -> int:
@@ -198,6 +206,7 @@ def line_presentation(
         augmentation=augmentation_of(network.training) if training else Augmentation(),
         beam_fwhm_arcmin=beam_fwhm_arcmin,
         patterns=tuple(noise_pattern(setting, grid) for setting in noise),
+        zero_level_known=network.preprocessing.zero_level is None,
     )
 
 
