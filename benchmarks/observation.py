@@ -35,7 +35,7 @@ def survey_presentation(pixels: int, channels: int, pipeline: bool) -> tuple[Lin
     """(presentation with a σ cube and mask, with or without a pipeline; shape of the network's inputs)."""
     probe, grid = load_probe("line_intensity"), Grid(1.4, 2 * pixels, channels, 26.0, 34.0, 115.27, "uK", 2, 1)
     header = line_header(grid, 0.0, LABELS, asdict(Cosmology()))
-    shown = {"remove_means": True, "inputs": ["snr", "weight", "mask"]} if pipeline else {}
+    shown = {"remove_means": "channels", "inputs": ["snr", "weight", "mask"]} if pipeline else {}
     network = probe.network({"architecture": "limelight", "line_models": ["any"], "preprocessing": shown})
     noise, setting = {"even": Noise(sigma_uk=10.0)}, Filter.model_validate(PIPELINE) if pipeline else None
     observation = LineObservation({}, noise, None, network.preprocessing, setting)

@@ -34,6 +34,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "show_layers",
     ),
     "error bars": (
+        "make_stream",
         "train_posterior",
         "sample_posterior",
         "calibrate_posterior",

@@ -115,6 +115,16 @@ class Probe:
 
         return SimulationCost()
 
+    def fields_per_realisation(self, study, dataset: str) -> int:
+        """Fields of one realisation, of each of which a stream draws."""
+        return 1
+
+    def fresh_cost(self, study, dataset: str) -> "SimulationCost":
+        """What one row of a stream costs to simulate (each_row_s, memory_mb)."""
+        from limelight.study.cost import SimulationCost
+
+        return SimulationCost()
+
     def audit_questions(self, study) -> tuple[int, int]:
         """How often the audit asks about all rows, and how often about the changed ones, beyond what it always asks."""
         return 1, 0
@@ -251,6 +261,19 @@ class Probe:
     def simulation_files(self, study, results: str) -> list[str]:
         """The study's files that a posterior simulates from, below its folder of results."""
         return []
+
+    def stream_files(self, study, results: str, realisation: int) -> list[str]:
+        """The study's files that `fresh_rows` of a realisation are made from, below its folder of results."""
+        return []
+
+    def fresh_rows(
+        self, dataset_settings, dataset: str, realisation: int, part: int, draws: int, paths
+    ) -> "Iterator[Rows]":
+        """Data simulated for a stream, a batch at a time: `draws` of each field of a realisation.
+
+        Random numbers depend on (seed, dataset, realisation, part, field, draw), and differ from those of the shards.
+        """
+        raise NotImplementedError
 
     def fisher_rows(self, posterior_settings, paths) -> "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]":
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""

@@ -60,13 +60,11 @@ def main() -> None:
     args = parser.parse_args()
     from limelight.evaluation.audit import warning
     from limelight.evaluation.audit_file import read_audit
-    from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.probes.line_intensity.apply import (
         bins_outside_training,
         luminosity_function,
     )
-    from limelight.probes.line_intensity.figures.predictions import prediction
     from limelight.training import load_model
 
     if args.posterior:
@@ -84,6 +82,9 @@ def main() -> None:
             " maps: the network extrapolates, do not trust it",
             file=sys.stderr,
         )
+    from limelight.figures.style import save
+    from limelight.probes.line_intensity.figures.predictions import prediction
+
     percentiles = info["label_statistics"]["percentiles"].numpy()
     quantity = info["entry"]["target"]["quantity"]
     save(prediction(table, quantity, percentiles, args.cube.name), args.output)
@@ -122,12 +123,10 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
 
 def predict_posterior(args: argparse.Namespace) -> None:
     """The answer with intervals: printed, as a table, and as a figure."""
-    from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
     from limelight.inference.posteriors.posterior import load_posterior
     from limelight.probes.line_intensity.apply import in_lines, posterior_table
-    from limelight.probes.line_intensity.figures.predictions import posterior_figure
     from limelight.training.checkpoint import load_torch
 
     if args.audit:
@@ -138,10 +137,13 @@ def predict_posterior(args: argparse.Namespace) -> None:
     posterior = load_posterior(args.posterior)
     table, p = posterior_table(posterior, prepared_cube(args, posterior.info))
     seconds = time.perf_counter() - start
-    print(in_lines(table))
+    print(in_lines(table), flush=True)
     print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {how_unlike(p)}", file=sys.stderr)
     if posterior.content["recalibration"] is not None:
         print("limelight: intervals recalibrated on the validation light-cones", file=sys.stderr)
+    from limelight.figures.style import save  # a second to import: the table is not to wait for it
+    from limelight.probes.line_intensity.figures.predictions import posterior_figure
+
     warning_words = how_unlike(p) if p < UNLIKE else ""
     save(posterior_figure(table, args.cube.name, warning_words.split(":")[0]), args.output)
     write_csv(args.output, table, digits=8)

@@ -5,6 +5,8 @@ example: python scripts/train_posterior.py --config config/money.yaml --name mdn
     --network results/money/networks/comap/model.pt --train results/money/shards/li_full/[0-9].h5 \\
     --validation results/money/shards/li_full/1[678].h5 --output posterior.pt
 
+A posterior with a stream learns from what its network saw of it: --train and --validation are then files of make_stream.py.
+
 Kind imnn also simulates about the prior's mean, and needs what its probe simulates from: for line maps the subfields of the
 training light-cones (--simulate-from).
 """
@@ -24,10 +26,20 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the posterior, in the config")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="the trained network")
     parser.add_argument(
-        "--train", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data the network trained on"
+        "--train",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="SHARD.h5",
+        help="data the network trained on; with a stream its files of the training realisations",
     )
     parser.add_argument(
-        "--validation", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="data that choose the best epoch"
+        "--validation",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="SHARD.h5",
+        help="data, or files of the stream, that choose the best epoch",
     )
     parser.add_argument(
         "--simulate-from",
@@ -46,12 +58,13 @@ def main() -> None:
     from limelight.data.shard import read_shards
     from limelight.files import provenance
     from limelight.inference.posteriors.learn import train_posterior
+    from limelight.inference.posteriors.stream import read_stream
     from limelight.probe import load_probe
     from limelight.study.config import load_study
     from limelight.study.selection import header_of
     from limelight.study.settings import posterior_settings
     from limelight.training import load_model
-    from limelight.training.checkpoint import save_model
+    from limelight.training.checkpoint import fingerprint_weights, save_model
     from limelight.training.checks import check_shards
 
     start = time.monotonic()
@@ -67,12 +80,19 @@ def main() -> None:
     if info["network"] != network.name:
         found, fix = f"network '{info['network']}'", "give the right model.pt"
         raise problem(args.network, found, f"'{network.name}', on which posterior {args.name} stands", fix)
-    training, validation = read_shards(args.train), read_shards(args.validation)
-    expected = header_of(study, network.network.datasets[0])
-    check_shards("--train", training, expected, network.splits["train"])
-    check_shards("--validation", validation, expected, network.splits["validation"])
     check_made_from(args.network, info["provenance"], network)
-    check_data([*args.train, *args.validation], network.datasets)
+    if settings.stream is not None:
+        weights = fingerprint_weights(trunk.state_dict())
+        training, validation = (
+            read_stream(paths, settings.stream, network.name, weights, network.splits[split])
+            for paths, split in ((args.train, "train"), (args.validation, "validation"))
+        )
+    else:
+        training, validation = read_shards(args.train), read_shards(args.validation)
+        expected = header_of(study, network.network.datasets[0])
+        check_shards("--train", training, expected, network.splits["train"])
+        check_shards("--validation", validation, expected, network.splits["validation"])
+        check_data([*args.train, *args.validation], network.datasets)
     simulations = None
     if settings.entry.kind == "imnn":
         simulations = probe.fisher_rows(settings, args.simulate_from)

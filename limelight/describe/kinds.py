@@ -102,6 +102,15 @@ def intervals_words(file: h5py.File) -> Iterator[str]:
     yield f"the test and the method: {short(attribute(file, 'intervals_settings'))}"
 
 
+def stream_words(file: h5py.File) -> Iterator[str]:
+    """Of an open file of a stream."""
+    rows = f"{len(file['theta'])} simulations of realisation {attribute(file, 'realisation')}"
+    yield f"file {attribute(file, 'part')}: {rows}"
+    yield f"parameters: {', '.join(attribute(file, 'parameter_names')) or 'none'}"
+    for name in attribute(file, "weights"):
+        yield f"seen by network {name}: {file['features'][name].shape[1]} features"
+
+
 def layers_words(file: h5py.File) -> Iterator[str]:
     """Of an open layers file."""
     row = ", ".join(f"{key} {value}" for key, value in attribute(file, "layers_row").items())
@@ -145,6 +154,7 @@ HDF5_KINDS = {
         intervals_words,
         ("method", "test", "axis", "counts", "parameter_names", "intervals_settings"),
     ),
+    "stream": (stream_words, ("realisation", "part", "parameter_names", "weights")),
     "saliency": (
         saliency_words,
         tuple(

@@ -70,6 +70,7 @@ def posterior_intervals(
     recalibrated = content["recalibration"] is not None and not smc
     kind = KINDS["smc" if smc else content["kind"]]
     kind += ", parameters" if content["of"] == "parameters" and content["kind"] != "imnn" else ""
+    kind += f", {settings.name}" if settings.posterior.stream is not None else ""  # a test may have several of a kind
     return Intervals(
         method=kind + (", recalibrated" if recalibrated else ""),
         test=evaluation.test,

@@ -2,7 +2,8 @@
 
 To add one, write a function of (input_shape, output_shape, **options) that returns an nn.Module, and give it a line below. A
 posterior can stand on a network whose module has `features(x)`, a vector per row, and `output`, the layer that makes the
-answer of it: then forward(x) is output(features(x)).
+answer of it: then forward(x) is output(features(x)). Where it has `kinds`, {name: slice of the features}, a posterior can
+choose among them.
 """
 
 import inspect
@@ -25,6 +26,7 @@ REGISTRY = Registry(
         "resunet": "limelight.networks.resunet:resunet",
         "classical": "limelight.networks.classical:classical",
         "gated": "limelight.networks.gated:gated",
+        "counting": "limelight.networks.counting:counting",
     },
 )
 

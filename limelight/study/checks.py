@@ -9,6 +9,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
+from limelight.probe import Probe, load_probe
 from limelight.study.faults import fault
 from limelight.study.saliency_checks import check_saliency
 from limelight.study.sections import SPLITS, Study
@@ -29,7 +30,7 @@ def check_study(study: Study, probe) -> Iterator[str]:
     lines = list(dict.fromkeys([*_splits(study), *_names(study), *_taken(study), *probe.check(study)]))
     yield from lines
     if not lines:
-        for check in (_networks, _suitable, _audit, check_saliency, _posteriors, _comparisons):
+        for check in (_networks, _suitable, _audit, check_saliency, _streams, _posteriors, _comparisons):
             yield from check(study)
 
 
@@ -57,6 +58,9 @@ def _names(study: Study) -> Iterator[str]:
         yield from _start(study, name)
     for name, test in study.tests.items():
         yield from unknown(f"tests.{name}.{test.dataset_key}", test.dataset, study.datasets, study.datasets_key)
+    for name, entry in study.streams.items():
+        for network in entry.networks:
+            yield from unknown(f"streams.{name}.networks", network, study.networks, "networks")
     for name, entry in study.posteriors.items():
         yield from unknown(f"posteriors.{name}.network", entry.network, study.networks, "networks")
     for name, comparison in study.comparisons.items():
@@ -182,6 +186,44 @@ def _posteriors(study: Study) -> Iterator[str]:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
         yield from _abc(study, name)
+        yield from _stream(study, name)
+
+
+def _stream(study: Study, name: str) -> Iterator[str]:
+    """A posterior that learns from a stream needs one that its network watches, and stored data for fine tuning."""
+    entry, where = study.posteriors[name], f"posteriors.{name}"
+    if entry.stream is None:
+        if entry.stream_rows:
+            yield fault(
+                f"{where}.stream_rows", entry.stream_rows, "a stream beside it", "name a stream, or leave it out"
+            )
+        return
+    if entry.stream not in study.streams:
+        yield from unknown(f"{where}.stream", entry.stream, study.streams, "streams")
+        return
+    watching = study.streams[entry.stream].networks
+    if entry.network not in watching:
+        expected = f"a stream that {entry.network} watches; {entry.stream} is watched by {', '.join(watching)}"
+        yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "add it to the stream's networks")
+    if entry.fine_tune:
+        expected = "0 with a stream: a trunk can only be trained on stored data"
+        yield fault(f"{where}.fine_tune", entry.fine_tune, expected, "leave it out")
+    if entry.presentations != type(entry).model_fields["presentations"].default:
+        expected = "nothing with a stream, which shows every simulation once"
+        yield fault(f"{where}.presentations", entry.presentations, expected, "leave it out")
+
+
+def _streams(study: Study) -> Iterator[str]:
+    """The networks of a stream exist, answer vectors, and learn from the same one dataset, which the probe can simulate."""
+    probe = load_probe(study.probe)
+    for name, entry in study.streams.items():
+        where = f"streams.{name}"
+        if type(probe).fresh_rows is Probe.fresh_rows:
+            yield fault(where, "a stream", f"none: {study.probe} simulates no fresh data", "leave it out")
+        datasets = {tuple(study.networks[one].datasets) for one in entry.networks}
+        if len(datasets) > 1 or len(datasets.pop()) > 1:
+            found = "; ".join(f"{one}: {', '.join(study.networks[one].datasets)}" for one in entry.networks)
+            yield fault(f"{where}.networks", found, "networks of one and the same dataset", "make a stream for each")
 
 
 def _abc(study: Study, name: str) -> Iterator[str]:

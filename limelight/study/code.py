@@ -20,6 +20,7 @@ EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pi
 AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "invariances", "noise_levels", "mean_truth")
 SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes", "exact_saliency")
 POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows", "most_information")
+STREAM = (*TRAINING, "fresh_rows")
 INTERVALS = (*POSTERIOR, "describe_test", "simulator", "grid")
 EXACT = (*DATA, "recorder", "exact_posterior", "grid")
 

@@ -36,10 +36,20 @@ GPU_FLOPS = {"bf16": 1.1e14, "float32": 2.5e13}  # estimate: the notes' CNN at 7
 GPU_STEP_S = 0.01  # estimate: presentation, launches and update of a step, whatever the network
 PER_POSTERIOR_S = 0.2  # to draw 500 samples of one row's posterior, of the slowest kind, and to check it
 HEAD_S = 1e-4  # a step of a head, per presentation
+SHOWN_S_PER_MB = 0.05  # of a row, to draw its noise and to take its plain statistics
+STREAM_NUMBERS = 700  # kept of a row: features, statistics and truths
 SHARED = 0.9  # estimate: the share of a GPU's speed that is left when several train one network
 SALIENCY_TRIALS = 9  # the trained network, its control, the shifted one and six stages of randomisation
 SALIENCY_COPIES = 30  # of a row of data that a derivative keeps, in the default network
-LEARNING = ("network", "evaluation", "audit_network", "saliency", "posterior", "intervals")  # stages that run networks
+LEARNING = (
+    "network",
+    "evaluation",
+    "audit_network",
+    "saliency",
+    "stream",
+    "posterior",
+    "intervals",
+)  # stages that run networks
 
 
 @dataclass(frozen=True)
@@ -120,10 +130,34 @@ def posterior_seconds(study: Study, name: str) -> float:
     """Expected time of training a posterior: its table, its fine tuning, the head's epochs, and what it simulates."""
     entry = study.posteriors[name]
     network = entry.network
+    if entry.stream:
+        return streamed_rows(study, name) * HEAD_S * entry.training.epochs
     shown = entry.presentations * sum(network_rows(study, network, split) for split in ("train", "validation"))
     per_epoch = training_seconds(study, network) / study.networks[network].training.epochs
     heads = shown * (prediction_s(study) + HEAD_S * entry.training.epochs)
     return heads + entry.fine_tune * per_epoch + load_probe(study.probe).simulation_cost(study, name).training_s
+
+
+def streamed_rows(study: Study, name: str) -> int:
+    """Simulations that a posterior of a stream learns from."""
+    entry = study.posteriors[name]
+    stream, dataset = study.streams[entry.stream], study.networks[entry.network].datasets[0]
+    rows = stream.files * stream.draws * load_probe(study.probe).fields_per_realisation(study, dataset)
+    return min(entry.stream_rows or math.inf, rows * len(study.splits["train"]))
+
+
+def stream_cost(study: Study) -> StageCost:
+    """One file of the largest stream: simulated by the probe, shown to all its networks."""
+    probe, most = load_probe(study.probe), StageCost(0, 0, 0)
+    for entry in study.streams.values():
+        dataset = study.networks[entry.networks[0]].datasets[0]
+        rows = entry.draws * probe.fields_per_realisation(study, dataset)
+        kept_mb = 4e-6 * STREAM_NUMBERS * rows * len(entry.networks)
+        simulated = probe.fresh_cost(study, dataset)
+        shown = len(entry.networks) * (prediction_s(study) + SHOWN_S_PER_MB * row_mb(study))
+        cost = StageCost(rows * (simulated.each_row_s + shown), simulated.memory_mb + 60 * row_mb(study), kept_mb)
+        most = max(most, cost, key=lambda one: one.seconds)
+    return most
 
 
 def intervals_seconds(study: Study, name: str) -> float:
@@ -213,6 +247,7 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
             4 * rows * row + 2400 + 40 * 8 * row * SALIENCY_COPIES,
             max((saliency_pictures(study, name) for name in study.saliency), default=0) * row + 1,
         ),
+        "stream": stream_cost(study),
         "posterior": StageCost(
             max((posterior_seconds(study, name) for name in posteriors), default=0),
             4 * learnt * row + 6 * weights_mb + on_top + 1000,

@@ -91,8 +91,8 @@ class Network(Section):
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
     architecture: str = Field(
-        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix; for images resunet,"
-        " gated."
+        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting; for images"
+        " resunet, gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
@@ -218,6 +218,19 @@ class PosteriorTraining(Section):
     weight_decay: Number = Field(1.0e-3, ge=0, description="Of AdamW.")
 
 
+class Stream(Section):
+    """Simulations by the ten thousand: each is shown to trained networks, and only what they make of it is kept."""
+
+    networks: SomeNames = Field(
+        description="Networks that are shown every simulation, each with its own noise; all of one and the same dataset."
+    )
+    files: Whole = Field(1, ge=1, description="Files of each training realisation; each is a job.")
+    validation_files: Whole = Field(1, ge=1, description="Files of each validation realisation.")
+    draws: Whole = Field(
+        40, ge=1, description="Simulations in one file: of each field of a realisation, for line maps of each subfield."
+    )
+
+
 class Posterior(Section):
     """One posterior: a head on a trained network."""
 
@@ -235,6 +248,18 @@ class Posterior(Section):
     )
     presentations: Whole = Field(
         8, ge=1, description="How often each training map is shown to the trunk, each time with fresh noise."
+    )
+    stream: str | None = Field(
+        None,
+        description="A name in streams: the head learns from its simulations instead of the stored maps, each shown once.",
+    )
+    stream_rows: Whole = Field(
+        0, ge=0, description="Use only the first this many simulations of the stream to train on; 0 means all."
+    )
+    features: SomeNames | None = Field(
+        None,
+        description="Kinds of the network's features that the head sees, of a network that has several (counting: power,"
+        " histogram, mean, convolutions); without it all.",
     )
     samples: Whole = Field(500, ge=40, description="Draws kept of each test map's posterior.")
     fine_tune: Whole = Field(
@@ -378,6 +403,9 @@ class Study(Section):
     networks: dict[Name, Network] = Field(min_length=1, description="Networks to train, by name.")
     posteriors: dict[Name, Posterior] = Field(
         {}, description="Posteriors to train as heads on trained networks, by name (docs/inference.md)."
+    )
+    streams: dict[Name, Stream] = Field(
+        {}, description="Fresh simulations that posteriors learn from, by name (docs/inference.md)."
     )
     tests: dict[Name, NetworkTest] = Field(
         min_length=1, description="What each network is tested on, always on the test realisations."

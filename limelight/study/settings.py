@@ -86,12 +86,24 @@ class SaliencySettings:
 
 
 @dataclass(frozen=True)
+class StreamSettings:
+    """What decides every file of a stream, beside its realisation and number."""
+
+    seed: int
+    name: str
+    draws: int
+    networks: dict[str, NetworkSettings]
+
+
+@dataclass(frozen=True)
 class PosteriorSettings:
     """What decides a trained posterior."""
 
     network: NetworkSettings
     name: str
     entry: Posterior  # with the options of its own kind alone
+    stream: StreamSettings | None = None  # that it learns from
+    files: tuple[int, int] | None = None  # of the stream, of each training and each validation realisation
 
 
 @dataclass(frozen=True)
@@ -171,15 +183,26 @@ def saliency_settings(study: Study, name: str) -> SaliencySettings:
     )
 
 
+def stream_settings(study: Study, name: str) -> StreamSettings:
+    """Of a stream."""
+    entry = study.streams[name]
+    networks = {network: network_settings(study, network) for network in entry.networks}
+    return StreamSettings(study.seed, name, entry.draws, networks)
+
+
 def posterior_settings(study: Study, name: str) -> PosteriorSettings:
     """Of a posterior that is trained: itself, or the one whose compression it takes."""
     name = trained_posterior(study, name)
     entry = study.posteriors[name]
     others = [kind for kind in POSTERIOR_KINDS if kind != entry.kind]
+    stream = study.streams[entry.stream] if entry.stream else None
+    unused = () if stream else ("stream_rows",)
     return PosteriorSettings(
         network=network_settings(study, entry.network),
         name=name,
-        entry=without(entry, "tests", "samples", "abc", "compression", "smc", *others),
+        entry=without(entry, "tests", "samples", "abc", "compression", "smc", *unused, *others),
+        stream=stream_settings(study, entry.stream) if stream else None,
+        files=(stream.files, stream.validation_files) if stream else None,
     )
 
 

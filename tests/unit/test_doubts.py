@@ -188,6 +188,14 @@ def test_a_clean_map_for_a_network_of_noisy_ones(fine):
     assert study.doubts(noisy(fine, 20.0)) == []
 
 
+def test_a_network_without_a_zero_level_has_no_doubts_about_a_mean_of_zero_but_about_channels_without_one():
+    study = Study({"loud": Noise(sigma_uk=2.0)}, preprocessing={"remove_means": "map"})
+    cube = cube_of(noisy(painted(1, 79)[0], 2.0), replace(GRID, pool_pixels=1, pool_channels=1), 0.0)
+    pooled = pool_as_trained(cube, study.info["header"]["geometry"])[0]
+    assert doubts(cube, pooled - pooled.mean(), study.info) == []
+    assert "every mean but that of the whole map" in doubts(cube, pooled - pooled.mean((0, 1)), study.info)[0]
+
+
 def test_one_loud_channel_shows_beside_the_others():
     """Twice as bright as it should be, within the range that the brightness of training maps has."""
     study = Study({"loud": Noise(sigma_uk=2.0)})
@@ -216,7 +224,7 @@ def test_noise_level_is_that_of_the_noise_and_not_of_a_few_sources():
 
 
 def test_a_network_that_needs_no_zero_level_is_not_warned_of_its_absence(fine):
-    levelled = Study(preprocessing={"remove_means": True})
+    levelled = Study(preprocessing={"remove_means": "channels"})
     loud = noisy(fine, 2.0)
     by_channel = loud - pool(loud, 32, 1).mean((0, 1)) / 32**2
     assert levelled.doubts(loud) == []

@@ -3,7 +3,7 @@
 import csv
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import h5py
@@ -280,6 +280,17 @@ def judged_model(folder: Path, cubes: list[np.ndarray]) -> Path:
     content["observation"]["instrument"] = load_instrument("comap")
     save_model(folder / "judged.pt", content, provenance({}, 1))
     return folder / "judged.pt"
+
+
+def test_a_network_without_a_zero_level_answers_alike_whatever_the_cubes_mean(cube):
+    content = model_content()
+    content["entry"]["preprocessing"] = {"transform": "none", "remove_means": "map"}
+    fine = replace(GRID, pool_pixels=1, pool_channels=1)
+    cubes = [prepare_cube(cube_of(values, fine, 0.0), content, "here")[0] for values in (cube, cube + 3)]
+    assert not trained(content).uses_zero_level
+    low, high = (trained(content).inputs(values) for values in cubes)
+    torch.testing.assert_close(low, high, atol=1e-3, rtol=0)
+    assert abs(low.double().mean()) < 1e-4
 
 
 def test_the_script_names_what_is_off_and_what_it_read(model, tmp_path):

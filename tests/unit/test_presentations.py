@@ -198,6 +198,20 @@ def test_foregrounds_are_added_afresh_before_the_noise(tmp_path):
     assert not torch.equal(*added)
 
 
+def test_the_mean_of_each_noisy_map_is_taken_off():
+    unknown = {"preprocessing": {"transform": "none", "remove_means": "map"}}
+    noise = {"loud": {"sigma_uk": 2.0}}
+    data, blind = shown(toys(4), noise=noise, network=unknown)
+    _, seeing = shown(toys(4), noise=noise, network={"preprocessing": {"transform": "none"}})
+    rows = torch.arange(4)
+    (x, _), (whole, _) = (present(data, rows, how, generator(3)) for how in (blind, seeing))
+    mean = whole.double().mean(dim=(1, 2, 3, 4), keepdim=True)
+    assert mean.abs().min() > 0.01
+    torch.testing.assert_close(x.double(), whole.double() - mean, atol=1e-4, rtol=1e-5)
+    raised, _ = present(replace(data, x=data.x + 5), rows, blind, generator(3))
+    torch.testing.assert_close(raised, x, atol=1e-3, rtol=1e-4)
+
+
 def test_noise_ranges_reach_the_presentation():
     how = presentation(settings(noise={"a": {"sigma_uk": [2, 4]}}))
     assert how.noise == ((2.0, 4.0),) == (noise_sigma(Noise(sigma_uk=[2, 4]), {}, GRID),)

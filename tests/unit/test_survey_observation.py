@@ -22,7 +22,7 @@ from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.section import plain
 
 RAW = {"preprocessing": {"transform": "none"}}
-SURVEYED = {"remove_means": True, "inputs": ["snr", "weight", "mask"]}
+SURVEYED = {"remove_means": "channels", "inputs": ["snr", "weight", "mask"]}
 N = GRID.pool_pixels**2 * GRID.pool_channels  # fine voxels of a pooled one
 
 
@@ -200,7 +200,7 @@ def test_the_audit_moves_the_zero_level_and_fills_the_mask(survey):
     assert set(line_invariances(levelled)) == {"zero_level", "masked"}
     for change in line_invariances(levelled).values():
         assert np.abs(change(question_about(levelled, net))).max() < 1e-3
-    kept = of_survey(survey, {"preprocessing": {**SURVEYED, "remove_means": False}})
+    kept = of_survey(survey, {"preprocessing": {**SURVEYED, "remove_means": None}})
     assert set(line_invariances(kept)) == {"masked"}
     moved = line_invariances(levelled)["zero_level"](question_about(kept, net))  # asked all the same
     assert np.abs(moved).max() > 1e-3

@@ -88,6 +88,8 @@ wildcard_constraints:
     comparison=either(STUDY.comparisons),
     posterior=either(STUDY.posteriors),
     saliency=either(STUDY.saliency),
+    stream=either(STUDY.streams),
+    part=r"\d+",
 
 
 localrules:
@@ -220,8 +222,28 @@ def begins_with(wildcards):
 
 
 def posterior_data(split):
-    """The shards of one split that a posterior's network trains on or is chosen by."""
-    return lambda wildcards: shards(STUDY.networks[STUDY.posteriors[wildcards.posterior].network].datasets, split)
+    """What a posterior learns from or is chosen by: shards of its network, or the files of its stream."""
+
+    def files(wildcards):
+        entry = STUDY.posteriors[wildcards.posterior]
+        if entry.stream is None:
+            return shards(STUDY.networks[entry.network].datasets, split)
+        stream = STUDY.streams[entry.stream]
+        parts = range(stream.files if split == "train" else stream.validation_files)
+        return [f"{RESULTS}/streams/{entry.stream}/{n}-{part}.h5" for n in STUDY.splits[split] for part in parts]
+
+    return files
+
+
+def prior_data(wildcards):
+    """The shards whose truths are draws of a posterior's prior."""
+    return shards(STUDY.networks[STUDY.posteriors[wildcards.posterior].network].datasets, "train")
+
+
+def stream_code(stream):
+    """The code of a stream: the architectures of its networks, and what simulates their data."""
+    networks = STUDY.streams[stream].networks
+    return code("scripts/make_stream.py", *STREAM, networks=networks, datasets=STUDY.networks[networks[0]].datasets)
 
 
 def simulated_from(wanted):

@@ -1,5 +1,35 @@
 # From data to probabilities: posteriors as heads on trained networks, and what they say of each test row.
-from limelight.study.code import EXACT, INTERVALS, POSTERIOR
+from limelight.study.code import EXACT, INTERVALS, POSTERIOR, STREAM
+
+
+# Fresh simulations, shown once to every network of the stream and thrown away. Each file is a job of its own.
+rule stream:
+    input:
+        networks=lambda wildcards: [
+            f"{RESULTS}/networks/{name}/model.pt" for name in STUDY.streams[wildcards.stream].networks
+        ],
+        simulate_from=lambda wildcards: PROBE.stream_files(STUDY, RESULTS, int(wildcards.realisation)),
+    output:
+        f"{RESULTS}/streams/{{stream}}/{{realisation}}-{{part}}.h5",
+    log:
+        f"{RESULTS}/logs/streams/{{stream}}/{{realisation}}-{{part}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/streams/{{stream}}/{{realisation}}-{{part}}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY.resources.training_threads
+    resources:
+        mem_mb=memory("stream"),
+        runtime=runtime("stream"),
+        gpu=min(1, STUDY.resources.gpus),
+    params:
+        settings=lambda wildcards: as_text(stages.stream_settings(STUDY, wildcards.stream)),
+        code=lambda wildcards: stream_code(wildcards.stream),
+        simulate_from=lambda wildcards, input: "--simulate-from" if input.simulate_from else "",
+    shell:
+        "python scripts/make_stream.py --config $STUDY --stream {wildcards.stream} --realisation {wildcards.realisation}"
+        " --part {wildcards.part} --networks {input.networks:q} {params.simulate_from} {input.simulate_from:q}"
+        " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 
 rule posterior:
@@ -63,7 +93,7 @@ rule intervals:
 rule calibrate:
     input:
         intervals=f"{RESULTS}/posteriors/{{posterior}}/{{test}}.h5",
-        prior=posterior_data("train"),
+        prior=prior_data,
     output:
         table=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.csv",
         pdf=f"{RESULTS}/posteriors/{{posterior}}/calibration/{{test}}.pdf",

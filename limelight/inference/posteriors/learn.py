@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.data.shard import Rows
+from limelight.data.shard import Rows, header_from
 from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
@@ -16,8 +16,9 @@ from limelight.inference.posteriors.imnn import Simulations, Summariser, fisher,
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
-from limelight.inference.posteriors.posterior import ANSWER_HEAD, Posterior, build_head
+from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Posterior, build_head
 from limelight.inference.posteriors.recalibrate import widen
+from limelight.inference.posteriors.stream import Part, streamed_table
 from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table
 from limelight.probe import Probe
 from limelight.section import plain
@@ -37,8 +38,8 @@ class Learner:
     settings: PosteriorSettings
     presentation: Presentation
     target: Target  # of the posterior, which need not be the network's
-    trunk: nn.Module
-    sets: tuple[Data, Data]  # training, validation
+    trunk: nn.Module  # of which the head sees all features, or some (posterior.Chosen)
+    sets: tuple[Data, Data] | None  # training, validation; None where the tables are those of a stream
     seed: int
     scales: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Learner:
 
     @property
     def device(self) -> torch.device:
-        return self.sets[0].device
+        return next(self.trunk.parameters()).device
 
     def random(self, stage: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(torch_seed(self.seed, stage))
@@ -96,8 +97,8 @@ def train_posterior(
     probe: Probe,
     trunk: nn.Module,
     info: dict,
-    training_rows: Rows,
-    validation_rows: Rows,
+    training_rows: Rows | Part,
+    validation_rows: Rows | Part,
     simulations: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train a posterior and return (content of its file without provenance, history).
@@ -106,13 +107,15 @@ def train_posterior(
     ----------
     trunk, info
         Of load_model, on the device to use.
+    training_rows, validation_rows
+        Stored data, or, for a posterior with a stream, what its network saw of that (stream.read_stream).
     simulations
         For imnn: clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), the steps (p,).
     """
     entry, network = settings.entry, settings.network
     torch.set_num_threads(network.threads)
     device, datasets = next(trunk.parameters()).device, list(network.network.datasets)
-    header = training_rows.header
+    streamed, header = settings.stream is not None, header_from(info["header"])
     needs_parameters = entry.of == "parameters" or entry.kind == "imnn"
     if needs_parameters and not all(
         np.isfinite(r.theta).all() and r.theta.shape[1] for r in (training_rows, validation_rows)
@@ -124,14 +127,23 @@ def train_posterior(
         settings=settings,
         presentation=probe.presentation(network.network, network.observation, header).unaltered(),
         target=probe.posterior_target(network.network, header),
-        trunk=trunk,
-        sets=(
+        trunk=Chosen(trunk, entry.features) if entry.features else trunk,
+        sets=None
+        if streamed
+        else (
             training_data(training_rows, datasets, network.network.training, network.seed, network.name, device),
             on_device(validation_rows, datasets, device),
         ),  # of a network on permuted labels also its posterior, which then should know no more than the prior
         seed=network.seed,
     )
-    training, validation = learner.tables()
+    if streamed:
+        parts = ((training_rows, entry.stream_rows), (validation_rows, 0))
+        training, validation = (streamed_table(part, network.name, learner.target, n, device) for part, n in parts)
+        if entry.features:
+            for table in (training, validation):
+                table.features = learner.trunk.pick(table.features)
+    else:
+        training, validation = learner.tables()
     learner.scales["features"] = scaling.standardise(training.features)
     torch.manual_seed(torch_seed(learner.seed, f"weights of {learner.name}"))
     answers_given_parameters = None
@@ -154,7 +166,7 @@ def train_posterior(
     else:
         content["prior"].pop("kept")
     if entry.recalibrate:
-        posterior = Posterior(content, trunk, info, learner.target, head.eval(), answers_given_parameters)
+        posterior = Posterior(content, learner.trunk, info, learner.target, head.eval(), answers_given_parameters)
         content["recalibration"] = widen(posterior, validation, learner.seed)
     return content, learner.history
 
@@ -327,19 +339,22 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
     """All that a posterior's file holds, but provenance: enough to use it on other data without its study."""
     random = torch.Generator().manual_seed(torch_seed(learner.seed, f"kept of {learner.name}"))
     kept = torch.randperm(len(training), generator=random)[:KEPT].sort().values.to(learner.device)
-    data, entry = learner.sets[0], learner.entry
+    entry = learner.entry
+    first = torch.zeros(int(training.row.max()) + 1, dtype=torch.long, device=learner.device)
+    first[training.row] = torch.arange(len(training), device=learner.device)  # a presentation of each row, any
     return {
         "posterior": learner.settings.name,
         "kind": entry.kind,
         "of": entry.of,
         "options": plain(learner.options),
-        "network": {**info, "state_dict": learner.trunk.state_dict()},
+        "network": {**info, "state_dict": _whole(learner.trunk).state_dict()},
+        "features": entry.features,
         "parameter_names": list(parameter_names),
         "scales": learner.scales,
         "state_dict": learner.weights,
         "prior": {
-            "answers": answers_of(data.y, learner.target).float(),
-            "parameters": data.theta.cpu() if parameter_names else torch.empty(0),
+            "answers": training.answers[first],
+            "parameters": training.theta[first].cpu() if parameter_names else torch.empty(0),
             "row": training.row[kept],
             "statistics": training.statistics[kept],
             "kept": kept,
@@ -348,6 +363,11 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "recalibration": None,
         "training": {"presentations": len(training), **learner.history[-1]},
     }
+
+
+def _whole(trunk: nn.Module) -> nn.Module:
+    """The trunk with all its features."""
+    return trunk.trunk if isinstance(trunk, Chosen) else trunk
 
 
 @torch.no_grad()

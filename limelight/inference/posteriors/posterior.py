@@ -8,6 +8,7 @@ learnt from the training data alone, says what answers go with parameters (with 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +40,27 @@ class Posterior:
     answers_given_parameters: nn.Module | None  # MixtureHead
 
 
+class Chosen(nn.Module):
+    """A trunk of whose features only some are seen."""
+
+    def __init__(self, trunk: nn.Module, names: list[str]):
+        super().__init__()
+        self.trunk, kinds = trunk, getattr(trunk, "kinds", {})
+        strange = [name for name in names if name not in kinds]
+        if strange:
+            expected = f"some of {', '.join(kinds) or '(its network has no kinds)'}"
+            raise problem("posteriors: features", ", ".join(strange), expected, "mend the list, or leave it out")
+        self.columns = np.concatenate([np.arange(kinds[name].start, kinds[name].stop) for name in names])
+
+    def features(self, x: Tensor) -> Tensor:
+        """The chosen columns of the trunk's features."""
+        return self.pick(self.trunk.features(x))
+
+    def pick(self, features: Tensor) -> Tensor:
+        """Those columns of features (b, F) that the trunk has made."""
+        return features[:, torch.as_tensor(self.columns, device=features.device)]
+
+
 def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module:
     """The untrained head of a kind; options: the config's section of that name."""
     if kind == "mdn":
@@ -60,6 +82,8 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
     if content["kind"] not in POSTERIORS:
         raise problem(path, f"kind '{content['kind']}'", f"one of {', '.join(POSTERIORS)}", "train it again")
     trunk, info = rebuild(content.pop("network"), path, device)
+    if content.get("features"):
+        trunk = Chosen(trunk, content["features"])
     weights, scales = content.pop("state_dict"), content["scales"]
     probe = load_probe(info["probe"])
     target = probe.posterior_target(probe.network(info["entry"]), header_from(info["header"]))

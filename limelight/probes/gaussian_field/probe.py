@@ -96,6 +96,14 @@ class GaussianField(Probe):
             rows={"field": np.arange(data.fields)},
         )
 
+    def fresh_rows(
+        self, settings: FieldSettings, dataset: str, realisation: int, part: int, draws: int, paths
+    ) -> Iterator[Rows]:
+        """One batch: a field of a periodic square is a universe of its own, so `draws` are fields."""
+        few = replace(settings, data=settings.data.model_copy(update={"fields": draws}))
+        found = self.simulate(few, f"stream {part} of {dataset}", realisation)
+        yield replace(found, dataset=np.repeat([dataset], draws))
+
     def target(self, network: FieldNetwork, header: Header) -> VectorTarget:
         axis = OutputAxis("parameter", names=PARAMETERS)
         return VectorTarget("parameters", axis, shape=(len(PARAMETERS),))

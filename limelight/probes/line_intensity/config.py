@@ -153,10 +153,10 @@ class Preprocessing(Section):
         gt=0,
         description="Scale of asinh and signed_log, in the unit of a pooled voxel (1 gives the notes' signed log).",
     )
-    remove_means: bool | None = Field(
+    remove_means: Literal["channels", "map"] | None = Field(
         None,
-        description="Take the mean of each channel off first, weighted by 1/σ², over what was observed: the network then"
-        " needs no zero level, as most surveys' maps have none.",
+        description="Take the mean of each channel, or of the whole map, off first, weighted by 1/σ², over what was"
+        " observed: the network then needs no zero level, as most surveys' maps have none.",
     )
     inputs: Annotated[list[Literal["snr", "weight", "mask"]], Different] | None = Field(
         None,

@@ -131,6 +131,13 @@ def training_fields(study: LineStudy) -> int:
     return fields_per_lightcone(study) * len(study.lightcones.train)
 
 
+def fresh_cost(study: LineStudy) -> SimulationCost:
+    """Of a map of a stream; some draws of a prior are rejected for their mean temperature."""
+    field_halos = halos_per_lightcone(study) / study.subfields.per_side**2
+    each_row_s = 2 * SMC_S_PER_HALO * field_halos + 0.01 * pooled_mb(study)
+    return SimulationCost(each_row_s=each_row_s, memory_mb=300e-6 * field_halos)
+
+
 def simulation_cost(study: LineStudy, posterior: str) -> SimulationCost:
     """Of an IMNN's maps about the prior's mean, and of those that abc: smc paints for every test map."""
     entry = study.posteriors[posterior]

@@ -73,10 +73,11 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     noise
         Of a survey's map: what was observed, and with what σ.
     """
-    levelled = bool(info.get("entry", {}).get("preprocessing", {}).get("remove_means"))
+    removed = info.get("entry", {}).get("preprocessing", {}).get("remove_means")
+    levelled = removed == "channels"
     if "input_ranges" not in info:
-        return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None))]
-    found = input_statistics(values_seen(recorded(prepared, noise), levelled)[:, None])  # as the ranges were taken
+        return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None, removed))]
+    found = input_statistics(values_seen(recorded(prepared, noise), removed)[:, None])  # as the ranges were taken
     ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
     margins = {"mean": OF_MEAN}
     known = {
@@ -88,11 +89,11 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
-    words = [*zeros, *([] if levelled else _no_zero_level(cube, prepared, known))]
+    words = [*zeros, *([] if levelled else _no_zero_level(cube, prepared, known, removed))]
     words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
     words = words or _shape(known)
-    if not levelled:
-        words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
+    words = words or ([] if levelled else _means(known["channel_mean"]))
+    words = words or ([] if removed else judge_mean(known.get("mean"), info["header"]["geometry"]))
     return words or [*_power(known["sky_power"]), *_one_point(known)]
 
 
@@ -205,8 +206,11 @@ def _too_loud(noise: Compared, info: dict) -> str:
     )
 
 
-def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] | None) -> list[str]:
-    """Means, or medians, that are exactly 0."""
+def _no_zero_level(
+    cube: Cube, prepared: np.ndarray, known: dict[str, Compared] | None, removed: str | None
+) -> list[str]:
+    """Means, or medians, that are exactly 0; for a network without a zero level that of all voxels may be."""
+    needed = removed is None
     x = prepared.astype(np.float64)
     spread, (nx, ny, nf) = x.std(), x.shape
     trained_so = known is not None and np.abs(known["channel_mean"].high).max() < NO_MEAN * spread
@@ -218,14 +222,13 @@ def _no_zero_level(cube: Cube, prepared: np.ndarray, known: dict[str, Compared] 
         what = "the mean of every channel is 0"
     elif nf > 1 and (np.abs(x.mean(axis=2)) <= NO_MEAN * x.std(axis=2) / np.sqrt(nf)).mean() > 0.5:
         what = "the mean of every spectrum is 0"
-    elif abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
+    elif needed and abs(x.mean()) < 0.1 * NO_MEAN * spread / np.sqrt(x.size):
         what = "the mean of all voxels is 0"
     elif (cube.values == 0).mean() < 0.1:
         medians = np.abs(np.median(cube.values, axis=(0, 1)))
         what = "the median of every channel is 0" if medians.max() < 1e-5 * cube.values.std() else ""
-    return [
-        f"{what}: it was removed, and the network uses the absolute zero level; its answer is worth nothing"
-    ] * bool(what)
+    used = "the absolute zero level" if needed else "every mean but that of the whole map"
+    return [f"{what}: it was removed, and the network uses {used}; its answer is worth nothing"] * bool(what)
 
 
 def _means(mean: Compared) -> list[str]:

@@ -45,10 +45,10 @@ def recorded(cube: np.ndarray, noise: CubeNoise | None) -> Recorded:
     return Recorded(torch.where(observed, maps, 0.0), sigma, observed)
 
 
-def values_seen(found: Recorded, remove: bool) -> Tensor:
-    """Values (b, x, y, f) that a network reads: without the means of channels if asked, 0 where nothing was observed."""
-    if remove:
-        return remove_means(found.maps, found.weights)
+def values_seen(found: Recorded, removed: str | None) -> Tensor:
+    """Values (b, x, y, f) that a network reads: without the means of `preprocessing.remove_means`, 0 where not observed."""
+    if removed is not None:
+        return remove_means(found.maps, found.weights, removed)
     return found.maps if found.observed is None else torch.where(found.observed, found.maps, 0.0)
 
 
@@ -57,7 +57,7 @@ def network_inputs(found: Recorded, preprocessing: Preprocessing) -> Tensor:
 
     The first channel is the transformed map; `preprocessing.inputs` says which follow. All are 0 where nothing was observed.
     """
-    values = values_seen(found, bool(preprocessing.remove_means))
+    values = values_seen(found, preprocessing.remove_means)
     channels = [transform(values, preprocessing.transform, preprocessing.scale_uk)]
     asked = preprocessing.inputs or ()
     if asked:

@@ -19,6 +19,7 @@ from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.simulations import fresh_rows
 from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
 from limelight.saliency.shares import PixelClasses
@@ -63,6 +64,10 @@ class LineIntensity(Probe):
         """The subfields of the training light-cones."""
         return [f"{results}/subfields/{cone}.h5" for cone in study.lightcones.train]
 
+    def stream_files(self, study: LineStudy, results: str, realisation: int) -> list[str]:
+        """The subfields of the light-cone."""
+        return [f"{results}/subfields/{realisation}.h5"]
+
     # What it costs
 
     def rows_per_realisation(self, study: LineStudy, dataset: str) -> int:
@@ -73,6 +78,12 @@ class LineIntensity(Probe):
 
     def simulation_cost(self, study: LineStudy, posterior: str) -> SimulationCost:
         return cost.simulation_cost(study, posterior)
+
+    def fields_per_realisation(self, study: LineStudy, dataset: str) -> int:
+        return cost.fields_per_lightcone(study)
+
+    def fresh_cost(self, study: LineStudy, dataset: str) -> SimulationCost:
+        return cost.fresh_cost(study)
 
     def audit_questions(self, study: LineStudy) -> tuple[int, int]:
         """The noise sweep; each dimming, and each bin that sources are added to."""
@@ -167,6 +178,17 @@ class LineIntensity(Probe):
         return light_bands(dataset_settings, found, paths)
 
     # Inference by simulation, from subfields of the training light-cones
+
+    def fresh_rows(
+        self,
+        dataset_settings: settings.ShardSettings,
+        dataset: str,
+        realisation: int,
+        part: int,
+        draws: int,
+        paths: Sequence[str | Path],
+    ) -> Iterator[Rows]:
+        return fresh_rows(dataset_settings, realisation, part, draws, paths)
 
     def fisher_rows(
         self, posterior_settings: PosteriorSettings, paths: Sequence[str | Path]

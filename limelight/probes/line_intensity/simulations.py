@@ -4,23 +4,27 @@ At the prior's mean and beside it, with the same random numbers: what an IMNN le
 parameters, again and again, for population Monte Carlo.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from limelight.ancestry import check_file
+from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly
 from limelight.probes.line_intensity.config import MapDataset
-from limelight.probes.line_intensity.labels import count_above
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
-from limelight.probes.line_intensity.lines.priors import prior_gaussian
+from limelight.probes.line_intensity.lines.priors import draw_parameters, prior_gaussian
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_light, prepare_field
+from limelight.probes.line_intensity.maps.paint import MAX_TRIES, Field, bin_light, halo_light, prepare_field
 from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
-from limelight.probes.line_intensity.shards import pool_map
+from limelight.probes.line_intensity.settings import ShardSettings
+from limelight.probes.line_intensity.shards import line_header, pool_map
 from limelight.progress import progress
+from limelight.section import plain
 from limelight.seeds import generator
 from limelight.study.sections import Imnn
 
@@ -88,6 +92,77 @@ def _halos(paths: Sequence[str | Path]):
 def _share(count: int, which: int, fields: int) -> range:
     """Which of `count` maps are painted on one of the fields: consecutive ones."""
     return range(which * count // fields, (which + 1) * count // fields)
+
+
+FRESH_BATCH = 20  # maps that a stream shows at a time
+
+
+def fresh_rows(
+    settings: ShardSettings, realisation: int, part: int, draws: int, paths: Sequence[str | Path]
+) -> Iterator[Rows]:
+    """What Probe.fresh_rows gives: for each subfield of a light-cone `draws` maps, each with its own parameters and scatter.
+
+    They are drawn as those of the dataset's shards are (maps.paint.paint_draw), but in float32.
+
+    Parameters
+    ----------
+    settings : of the dataset; its `draws` play no part
+    realisation, part : the light-cone, and which file of the stream
+    draws : maps of each subfield
+    paths : the light-cone's subfields file
+    """
+    maps, dataset, grid = settings.maps, settings.maps.dataset, settings.grid
+    beam, labels = settings.beam_fwhm_arcmin, plain(settings.maps.labels)
+    edges = log10_lum_edges(labels, EXTENSION_BINS)
+    model, shape = get_model(dataset.model, dataset.parameters), SHAPES.get(dataset.model)
+    (path,) = paths
+    check_file(path, maps.subfields)
+    subfields = read_subfields(path)
+    if subfields.lightcone != realisation:
+        raise problem(path, f"light-cone {subfields.lightcone}", f"light-cone {realisation}", "give its subfields")
+    header = line_header(grid, beam, labels, plain(maps.cosmology))
+    for index, halos in read_subfield_halos(path):
+        center = subfields.center_deg[index]
+        field = prepare_field(halos, grid, center, subfields.cosmology, shape, np.float32, pooled_channels=True)
+        volume = grid.volume_mpc3(subfields.cosmology, center)
+        for first in range(0, draws, FRESH_BATCH):
+            batch, made = np.arange(first, min(first + FRESH_BATCH, draws)), []
+            for draw in batch.tolist():
+                rng = generator(maps.seed, f"fresh/{maps.name}", realisation, part, index, draw)
+                where = f"line_models.{maps.name} on light-cone {realisation}, subfield {index}"
+                made.append(_fresh_map(field, model, dataset, beam, edges, rng, where))
+            cubes, parameters, n_above = zip(*made, strict=True)
+            group = np.full(len(batch), realisation, np.int64)
+            yield Rows(
+                header=header,
+                x=np.stack(cubes)[:, None],
+                y={"n_above": np.stack(n_above), "volume_mpc3": np.full(len(batch), volume)},
+                theta=np.array([[values[name] for name in model.parameters] for values in parameters]),
+                parameter_names=list(model.parameters),
+                group=group,
+                dataset=np.repeat([maps.name], len(batch)),
+                rows={"group": group, "subfield": np.full(len(batch), index), "draw": batch},
+            )
+
+
+def _fresh_map(
+    field: Field,
+    model: LineModel,
+    line_model: MapDataset,
+    beam_fwhm_arcmin: float,
+    edges: np.ndarray,
+    rng: np.random.Generator,
+    where: str,
+) -> tuple[np.ndarray, dict[str, float], np.ndarray]:
+    """(pooled map, parameters, sources above each edge) of one draw of the prior; see `fresh_rows`."""
+    for _ in range(MAX_TRIES):
+        values = draw_parameters(model, line_model.prior, line_model.parameters, rng)
+        light = halo_light(field, _drawn_luminosities(field, model, values, rng), line_model)
+        if light.allowed:
+            cube = pool_map(bin_light(field, light.per_halo), field.grid, beam_fwhm_arcmin)
+            return cube, values, count_above(light.log10_lum, edges)
+    found = f"no map within {line_model.mean_temperature_uk} µK in {MAX_TRIES} draws"
+    raise problem(where, found, "a range that the prior reaches in a fair share of draws", "widen mean_temperature_uk")
 
 
 def light_fields(

@@ -27,10 +27,11 @@ def inverse_variance(sigma: Tensor, observed: Tensor | None, shape: tuple[int, .
     return weights if observed is None else weights * observed
 
 
-def remove_means(maps: Tensor, weights: Tensor) -> Tensor:
-    """Maps without the weighted mean of each channel, over the voxels that were observed."""
-    total = weights.sum(dim=(1, 2), keepdim=True)
-    mean = (maps * weights).sum(dim=(1, 2), keepdim=True) / total.clamp(min=torch.finfo(total.dtype).tiny)
+def remove_means(maps: Tensor, weights: Tensor, of: str = "channels") -> Tensor:
+    """Maps without the weighted mean of each channel, or of the whole map, over the voxels that were observed."""
+    axes = {"channels": (1, 2), "map": (1, 2, 3)}[of]
+    total = weights.sum(dim=axes, keepdim=True)
+    mean = (maps * weights).sum(dim=axes, keepdim=True) / total.clamp(min=torch.finfo(total.dtype).tiny)
     return torch.where(weights > 0, maps - mean, 0.0)
 
 
