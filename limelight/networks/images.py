@@ -68,7 +68,8 @@ class Blur(nn.Module):
         super().__init__()
         self.step, self.mode = step, "constant" if padding == "zeros" else padding
         line = torch.tensor(BINOMIAL) / sum(BINOMIAL)
-        self.register_buffer("kernel", gain * torch.outer(line, line)[None, None], persistent=False)
+        # In the state, so that model files hold it: a network built from one has no other numbers.
+        self.register_buffer("kernel", gain * torch.outer(line, line)[None, None])
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)

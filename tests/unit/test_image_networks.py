@@ -135,3 +135,21 @@ def test_odd_sizes_are_taken_where_nothing_is_halved():
     assert flat.eval()(torch.zeros(1, 2, 15, 17)).shape == (1, 1, 15, 17)
     whole = build("gated", {"filters": 2, "fold": 1}, (2, 15, 17), (1, 15, 17))
     assert whole(torch.zeros(1, 2, 15, 17)).shape == (1, 1, 15, 17)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        *(("resunet", {"filters": 2, "levels": 1, "down": d}) for d in ("stride", "flat", "blur")),
+        ("gated", {"filters": 2}),
+    ],
+)
+def test_weights_alone_make_the_network_again(architecture, options):
+    """As model files do it: built without memory, filled from the file."""
+    shapes = (2, 16, 16), (1, 16, 16)
+    first = build(architecture, options, *shapes).eval()
+    with torch.device("meta"):
+        second = build(architecture, options, *shapes)
+    second.load_state_dict(first.state_dict(), assign=True)
+    x = torch.randn(1, 2, 16, 16)
+    torch.testing.assert_close(second.to("cpu").eval()(x), first(x))
