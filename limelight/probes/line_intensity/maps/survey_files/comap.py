@@ -123,8 +123,7 @@ def _read(
     if lead:
         arrays = _coadded(arrays, where)
         words.append(f"{lead[0]} feeds coadded")
-    if sigma is None:
-        words.append("without σ")
+    words.append("without σ" if sigma is None else f"σ from {sigma.name[1:]}")
     return *arrays, ", ".join(words)
 
 

@@ -110,7 +110,8 @@ def _ordered(arrays: dict, raw: Raw) -> tuple[dict, dict, list[str]]:
         along = np.asarray(getattr(raw, name), np.float64)
         orders[number], axes[name] = np.argsort(along, kind="stable"), np.sort(along)
         if (np.diff(along) < 0).any():
-            words.append(f"{('right ascension', 'declination', 'frequency')[number]} runs downwards: turned")
+            part = "" if (np.diff(along) < 0).all() else " in part"
+            words.append(f"{('right ascension', 'declination', 'frequency')[number]} runs downwards{part}: turned")
     turned = {}
     for name, array in arrays.items():
         if array is not None:
