@@ -17,10 +17,8 @@ from limelight.arguments import Arguments
 from limelight.describe import describe
 from limelight.errors import plain_errors, problem
 from limelight.figures.style import save
-from limelight.probes.line_intensity.maps.read_fits import is_fits
-from limelight.probes.line_intensity.maps.survey_files.comap import is_comap
 from limelight.probes.line_intensity.maps.survey_files.raw import Told
-from limelight.probes.line_intensity.maps.survey_files.read import is_survey, read_survey
+from limelight.probes.line_intensity.maps.survey_files.read import is_survey, is_survey_map, read_survey
 from limelight.probes.line_intensity.survey_words import add_survey_options, survey_words, told
 
 
@@ -34,17 +32,12 @@ def main() -> None:
     if len(args.file) > 1 and (args.figure or said != Told()):
         raise problem("--figure and what a survey's file does not say", "several files", "one", "give one file")
     for path in args.file:
-        if is_a_survey(path):
+        if is_survey_map(path):
             describe_survey(path, said, args.figure)
         elif args.figure or said != Told():
             raise problem(path, "no survey's map", "one for these options", "leave them out")
         else:
             print(describe(path))
-
-
-def is_a_survey(path: Path) -> bool:
-    """Whether it is a map of a survey, and no other file of limelight's."""
-    return path.is_file() and (is_fits(path) or path.suffix == ".npz" or is_comap(path) or is_survey(path))
 
 
 def describe_survey(path: Path, said: Told, figure: Path | None) -> None:

@@ -60,6 +60,12 @@ def format_of(path: Path) -> str:
     raise problem(path, found, FORMATS, "convert it")
 
 
+def is_survey_map(path: str | Path) -> bool:
+    """Whether a file is a survey's map, of whatever format, and nothing else of limelight's."""
+    path = Path(path)
+    return path.is_file() and (is_fits(path) or path.suffix == ".npz" or is_comap(path) or is_survey(path))
+
+
 def is_survey(path: str | Path) -> bool:
     """Whether it is limelight's own survey file."""
     if not Path(path).is_file() or not h5py.is_hdf5(path):
