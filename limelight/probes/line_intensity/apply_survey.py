@@ -22,9 +22,13 @@ def is_survey_for(path: Path, info: dict) -> bool:
     """Whether a file is read as a survey's map: FITS cubes only for networks that know σ, mask or removed means."""
     if not is_survey_map(path):
         return False
-    network = trained(info).network
-    told = network.preprocessing.remove_means or network.preprocessing.inputs or info["observation"].get("surveys")
-    return bool(told) or not is_fits(path)
+    seen = trained(info).network.preprocessing
+    return bool(seen.remove_means or seen.inputs or knows_survey(info)) or not is_fits(path)
+
+
+def knows_survey(info: dict) -> bool:
+    """Whether a network was trained with the noise and the mask of a survey's map."""
+    return any(one.get("survey") for one in info["observation"]["noise"].values())
 
 
 def read_like(path: Path, told: Told, like: Path | None) -> SurveyMap:
@@ -53,7 +57,7 @@ def prepare_survey(survey: SurveyMap, info: dict, where: object) -> tuple[np.nda
     if known.uses_zero_level and survey.means_removed:
         fix = "use a network trained with preprocessing.remove_means (scripts/plan.py makes its study)"
         raise problem(where, "a map without the means of its channels", "the zero level, which the network uses", fix)
-    if not survey.mask.all() and not info["observation"].get("surveys"):
+    if not survey.mask.all() and not knows_survey(info):
         found = f"{int((~survey.mask).sum())} of {survey.mask.size} voxels masked"
         raise problem(where, found, "a value in every voxel", "use a network trained with this mask (scripts/plan.py)")
     n = np.float32(geometry["pool_pixels"] ** 2 * geometry["pool_channels"])

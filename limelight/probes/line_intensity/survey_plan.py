@@ -138,7 +138,8 @@ def study_text(made: SurveyMap, grid: SurveyGrid, train: int, wanted: Wanted, ho
     how: of `filter_of`; files: paths of its survey and its instrument.
     """
     n, channels = made.temperature_uk.shape[0], made.temperature_uk.shape[2]
-    (low, high), size = grid.frequency_edges[[0, -1]], grid.size_deg
+    low, high = grid.frequency_edges[[0, -1]]
+    size = float(f"{grid.size_deg:.6g}")  # so that the light-cone's side is a whole number of it
     scale = np.median(made.sigma_uk[made.mask]) * grid.pool_pixels**2  # a pooled voxel is the sum of its fine ones
     cones = [f"{first}-{last}" for first, last in ((0, train - 1), (train, train), (train + 1, train + TEST))]
     voxels = f"{n} × {n} × {channels} voxels of {60 * size / n:.4g}′ and {1000 * (high - low) / channels:.4g} MHz"
