@@ -76,8 +76,8 @@ class MapReport:
 
     @property
     def loud_nulls(self) -> list[str]:
-        """Maps without light in which the posterior sees more sources than the prior has."""
-        return [null.name for null in self.nulls if sees_light(null.table, self.prior)]
+        """Maps without light in which the posterior sees more sources than the prior has, and no fault with the map."""
+        return [null.name for null in self.nulls if null.p >= UNLIKE and sees_light(null.table, self.prior)]
 
     @property
     def faults(self) -> list[str]:
