@@ -7,7 +7,7 @@ import numpy as np
 
 from limelight.figures.style import save
 from limelight.files import write_csv, write_text
-from limelight.inference.posteriors.misspecification import how_unlike
+from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.figures.survey import survey_figure
 from limelight.probes.line_intensity.figures.survey_report import injections_figure, nulls_figure
@@ -106,10 +106,13 @@ def _luminosities(report: MapReport) -> str:
 
 
 def _nulls(report: MapReport) -> str:
-    loud = report.loud_nulls
-    rows = [[one.name, f"{one.p:.2g}", "sees light" if one.name in loud else "prior or empty"] for one in report.nulls]
+    loud, rows = report.loud_nulls, []
+    for one in report.nulls:
+        answer = "sees light" if one.name in loud else "prior or empty"
+        rows.append([one.name, f"{one.p:.2g}", "known to be unlike training" if one.p < UNLIKE else answer])
     words = (
-        "Maps without light: the posterior must answer the prior or less. Random signs keep the noise of every voxel."
+        "Maps without light: the posterior must answer the prior or less, or know that no training map is like it. Random"
+        " signs keep the size of every voxel."
     )
     return f"<p>{words}</p>" + _table(["map", "p (like training)", "answer"], rows)
 

@@ -179,7 +179,7 @@ observation:
     survey: {{survey: {files["survey"]}}}
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
-training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3}}
+training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3, blank_fraction: 0.05}}
 
 networks:
   survey:
