@@ -14,9 +14,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.probes.line_intensity.maps.survey_files.read import read_survey
-from limelight.probes.line_intensity.survey_plan import Machine, Wanted, make_plan, write_plan
-from limelight.probes.line_intensity.survey_words import add_survey_options, survey_words, told
+from limelight.probes.line_intensity.survey_options import add_survey_options, told
 
 MEMORY_GB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
@@ -36,17 +34,22 @@ def main() -> None:
         "--high-pass", type=float, nargs=2, metavar=("K", "WIDTH"), help="of the pipeline across the sky, 1/Mpc"
     )
     parser.add_argument(
-        "--transfer", metavar="T.csv", help="its transfer function (docs/config.md, observation.filters)"
+        "--transfer", type=Path, metavar="T.csv", help="its transfer function (docs/config.md, observation.filters)"
     )
     add_survey_options(parser)
     args = parser.parse_args()
+    from limelight.probes.line_intensity.maps.survey_files.read import read_survey
+    from limelight.probes.line_intensity.survey_plan import Machine, Wanted, make_plan, write_plan
+    from limelight.probes.line_intensity.survey_words import survey_words
+
     if min(args.hours, args.cores, args.memory) <= 0 or args.gpus < 0:
         raise problem("the machine", "hours, cores or memory of 0 or less", "numbers above 0", "mend them")
     survey = read_survey(args.map, told(args))
     for line in survey_words(survey):
         print(line)
     files = {name: str(args.output.with_suffix(f".{ending}")) for name, ending in FILES.items()}
-    wanted = Wanted(args.output.stem, args.size_deg, args.rest_frequency, args.prior, args.high_pass, args.transfer)
+    transfer = None if args.transfer is None else str(args.transfer)
+    wanted = Wanted(args.output.stem, args.size_deg, args.rest_frequency, args.prior, args.high_pass, transfer)
     plan = make_plan(survey, wanted, Machine(args.hours, args.cores, args.gpus, args.memory), files)
     write_plan(plan, args.output, files)
     print(*plan.words, sep="\n")

@@ -35,33 +35,14 @@ from typing import TYPE_CHECKING
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-from limelight.evaluation.audit import warning
-from limelight.evaluation.audit_file import read_audit
-from limelight.figures.style import save
-from limelight.files import write_csv
-from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
-from limelight.inference.posteriors.posterior import load_posterior
-from limelight.probes.line_intensity.apply import (
-    COLUMNS,
-    QUANTILE_COLUMNS,
-    bins_outside_training,
-    in_lines,
-    luminosity_function,
-    posterior_table,
-    prepare_cube,
-    trained,
-)
-from limelight.probes.line_intensity.apply_survey import as_cube, is_survey_for, prepare_survey, read_like
-from limelight.probes.line_intensity.doubts import doubts
-from limelight.probes.line_intensity.figures.predictions import posterior_figure, prediction
-from limelight.probes.line_intensity.inputs import CubeNoise
-from limelight.probes.line_intensity.maps.fits import read_cube
-from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
-from limelight.probes.line_intensity.maps.regrid import regrid
-from limelight.probes.line_intensity.maps.survey_files.raw import Told
-from limelight.probes.line_intensity.survey_words import add_survey_options, told
-from limelight.training import load_model
-from limelight.training.checkpoint import load_torch
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
+from limelight.probes.line_intensity.survey_options import add_survey_options, told
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from limelight.probes.line_intensity.inputs import CubeNoise
+
 
 ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
 NO_ZERO_LEVEL = "the network needs no zero level: it takes the mean of every channel off first"
@@ -118,11 +99,18 @@ def main() -> None:
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
-def prepared_cube(args: argparse.Namespace, info: dict) -> tuple[np.ndarray, CubeNoise | None]:
+def prepared_cube(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, CubeNoise | None]":
     """(cube as the network is to see it (x, y, f), its σ and mask); what was done, and what is off about it, on stderr."""
+    from limelight.probes.line_intensity.apply import prepare_cube, trained
+    from limelight.probes.line_intensity.apply_survey import is_survey_for
+    from limelight.probes.line_intensity.doubts import doubts
+    from limelight.probes.line_intensity.maps.fits import read_cube
+    from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
+    from limelight.probes.line_intensity.maps.regrid import regrid
+
     if is_survey_for(args.cube, info):
         return prepared_survey(args, info)
-    if args.like or told(args) != Told(hdu=args.hdu):
+    if args.like or any(told(args).said(but="hdu")):
         fix = "leave them out, or use a network of a study made for a survey (scripts/plan.py)"
         raise problem(args.cube, "options of a survey's map", "none for this file and network", fix)
     notes = []
@@ -134,26 +122,30 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> tuple[np.ndarray, Cub
     else:
         cube = read_cube(args.cube, args.map, args.hdu)
     prepared, done = prepare_cube(cube, info, args.cube)
-    zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
-    report(args.cube, [cube.source, *notes, done, zero_level], info, doubts(cube, prepared, info))
+    report(args.cube, [cube.source, *notes, done], info, doubts(cube, prepared, info))
     return prepared, None
 
 
-def prepared_survey(args: argparse.Namespace, info: dict) -> tuple[np.ndarray, CubeNoise]:
+def prepared_survey(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, CubeNoise]":
     """The same of a survey's map."""
+    from limelight.probes.line_intensity.apply_survey import as_cube, prepare_survey, read_like
+    from limelight.probes.line_intensity.doubts import doubts
+
     if args.reproject or args.map:
         raise problem("--reproject, --map", "a survey's map", "--like for surveys", "leave them out")
     survey = read_like(args.cube, told(args), args.like)
     prepared, noise = prepare_survey(survey, info, args.cube)
-    zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
-    report(args.cube, [survey.source, zero_level], info, doubts(as_cube(survey), prepared, info, noise))
+    report(args.cube, [survey.source], info, doubts(as_cube(survey), prepared, info, noise))
     return prepared, noise
 
 
 def report(path: Path, notes: list[str], info: dict, found: list[str]) -> None:
     """Notes and doubts about a cube, on stderr."""
-    for note in filter(None, notes):
-        print(f"limelight: {path}: {note}", file=sys.stderr)
+    from limelight.probes.line_intensity.apply import trained
+
+    zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
+    for note in filter(None, [f"{path}: {notes[0]}", *notes[1:], zero_level]):
+        print(f"limelight: {note}", file=sys.stderr)
     if "input_ranges" not in info:
         fix = "train it again with this limelight"
         print(f"limelight: the model file holds no ranges to judge the cube's values by; {fix}", file=sys.stderr)

@@ -7,7 +7,7 @@ added to this very map, and how many were found again; and the network's audit i
 
 example: python scripts/report_map.py co2_map.h5 --efficiency 0.72 --like config/co2.survey.h5 --splits half \\
     --posterior results/co2/posteriors/mdn/posterior.pt --injections results/co2/shards/li_prior/41.h5 \\
-    --audit results/co2/audit/survey.h5 --output co2_report
+    --audit results/co2/audit/survey.h5 --output co2.html
 """
 
 import sys
@@ -15,13 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.errors import plain_errors, problem
-from limelight.inference.posteriors.posterior import load_posterior
-from limelight.probes.line_intensity.apply_survey import read_like
-from limelight.probes.line_intensity.survey_page import write_page
-from limelight.probes.line_intensity.survey_report import make_report
-from limelight.probes.line_intensity.survey_words import add_survey_options, told
-from limelight.training.checkpoint import load_torch
+from limelight.errors import plain_errors
+from limelight.probes.line_intensity.survey_options import add_survey_options, told
+
+BESIDE = (".csv", ".map.png", ".luminosity_function.png", ".nulls.png", ".injections.png")
 
 
 def main() -> None:
@@ -34,11 +31,15 @@ def main() -> None:
     parser.add_argument("--like", type=Path, metavar="S.survey.h5", help="bring the map onto these voxels")
     parser.add_argument("--splits", metavar="NAME", help="of COMAP: a split in two parts, for the null test")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder of the page")
+    parser.add_output("--output", "the page; its table and figures stand beside it", metavar="PAGE.html", beside=BESIDE)
     add_survey_options(parser)
     args = parser.parse_args()
-    if args.output.exists() and not args.output.is_dir():
-        raise problem("--output", f"'{args.output}', a file", "a folder", "choose another name")
+    from limelight.inference.posteriors.posterior import load_posterior
+    from limelight.probes.line_intensity.apply_survey import read_like
+    from limelight.probes.line_intensity.survey_page import write_page
+    from limelight.probes.line_intensity.survey_report import make_report
+    from limelight.training.checkpoint import load_torch
+
     if load_torch(args.posterior, "posterior")["kind"] == "npe":
         import sbi.neural_nets.net_builders  # noqa: F401 - npe's flows
     said, halves = told(args), None
@@ -48,10 +49,10 @@ def main() -> None:
         halves = tuple(read_like(args.map, replace(said, split=f"{args.splits}:{i}"), args.like) for i in (0, 1))
     report = make_report(posterior, survey, args.injections, halves, args.audit, args.map)
     made = {name: str(value) for name, value in vars(args).items() if isinstance(value, Path) and name != "output"}
-    path = write_page(args.output, report, args.map.name, made)
+    write_page(args.output, report, args.map.name, made)
     for fault in report.faults:
         print(f"limelight: warning: {fault}", file=sys.stderr)
-    print(f"{path}: {'passed' if not report.faults else f'{len(report.faults)} faults, at its top'}")
+    print(f"{args.output}: {'passed' if not report.faults else f'{len(report.faults)} faults, at its top'}")
 
 
 if __name__ == "__main__":

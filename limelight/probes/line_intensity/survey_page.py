@@ -21,41 +21,49 @@ STYLE = (
 )
 
 
-def write_page(folder: Path, report: MapReport, name: str, made: dict[str, str]) -> Path:
-    """Write index.html, luminosity_function.csv and the figures into a folder; made: what the page says it was made from."""
-    save(survey_figure(report.survey, name), folder / "map.png")
+FIGURES = (".map.png", ".luminosity_function.png", ".nulls.png", ".injections.png")
+BESIDE = (".csv", *FIGURES)
+
+
+def write_page(path: Path, report: MapReport, name: str, made: dict[str, str]) -> None:
+    """Write the page, and the table and the figures of BESIDE; made: what the page says it was made from."""
     warning = "" if not report.faults else "read the report before use"
-    save(posterior_figure(report.reading.table, name, warning), folder / "luminosity_function.png")
-    save(nulls_figure(report), folder / "nulls.png")
-    save(injections_figure(report), folder / "injections.png")
-    write_csv(folder / "luminosity_function.csv", report.reading.table, digits=8)
-    path = folder / "index.html"
-    write_text(path, page(report, name, made))
-    return path
+    figures = (
+        survey_figure(report.survey, name),
+        posterior_figure(report.reading.table, name, warning),
+        nulls_figure(report),
+        injections_figure(report),
+    )
+    for ending, figure in zip(FIGURES, figures, strict=True):
+        save(figure, path.with_suffix(ending))
+    write_csv(path.with_suffix(".csv"), report.reading.table, digits=8)
+    write_text(path, page(report, name, made, [path.with_suffix(ending).name for ending in FIGURES]))
 
 
-def page(report: MapReport, name: str, made: dict[str, str]) -> str:
-    """The page itself."""
+def page(report: MapReport, name: str, made: dict[str, str], figures: list[str]) -> str:
+    """The page itself; figures: names of the files of FIGURES."""
+    what = ("the map", "median, 68 and 95 % intervals", "intervals of maps without light", "sources found again")
+    shown = [f"<img src='{html.escape(one)}' alt='{words}'>" for one, words in zip(figures, what, strict=True)]
     title = html.escape(f"Luminosity function of {name}")
     sections = [
         f"<h1>{title}</h1>",
         _verdict(report),
         "<h2>The map</h2>",
         _list(list(survey_words(report.survey))),
-        "<img src='map.png' alt='map, noise, what was observed, spectrum of the noise'>",
+        shown[0],
         "<h2>Is it like the training maps?</h2>",
         f"<p>All together: {html.escape(how_unlike(report.reading.p))}.</p>",
         _statistics(report),
         _list(report.doubts) if report.doubts else "<p>No statistic is out of its range.</p>",
         "<h2>Luminosity function</h2>",
-        "<img src='luminosity_function.png' alt='median, 68 and 95 % intervals'>",
+        shown[1],
         _luminosities(report),
         "<h2>Null tests</h2>",
         _nulls(report),
-        "<img src='nulls.png' alt='intervals of maps without light, of the map and of its splits'>",
+        shown[2],
         "<h2>Halos added to this map and found again</h2>",
         _injections(report),
-        "<img src='injections.png' alt='sources found again against sources added'>",
+        shown[3],
         "<h2>Made from</h2>",
         _list([f"{key}: {value}" for key, value in made.items()]),
     ]

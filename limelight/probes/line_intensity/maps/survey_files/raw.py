@@ -30,6 +30,10 @@ class Told:
     max_sigma_uk: float | None = None  # louder voxels are masked
     min_hits: int | None = None  # voxels with fewer samples are masked
 
+    def said(self, but: str = "") -> list[str]:
+        """Names of what the user says, but for one."""
+        return [name for name, value in vars(self).items() if value is not None and name != but]
+
 
 @dataclass(frozen=True)
 class Raw:

@@ -35,7 +35,7 @@ def read_survey(path: str | Path, told: Told | None = None) -> SurveyMap:
                 option, f"a file that is no {' or '.join(formats).upper()}", "one that has it", "leave it out"
             )
     if kind == "survey":
-        if told != Told():
+        if told.said():
             expected = "limelight's own survey file as it is"
             raise problem(
                 path, "options for a file that says all", expected, "leave them out, or read the survey's own"
