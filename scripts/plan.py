@@ -56,7 +56,7 @@ def main() -> None:
     print(
         f"{args.output}: a study of about {plan.hours:.2g} hours and {plan.memory_gb:.2g} GB; {files['survey']}: its map"
     )
-    print(f"next: snakemake all calibration --configfile {args.output} --cores {args.cores}")
+    print(f"next: snakemake your_map --configfile {args.output} --cores {args.cores}")
 
 
 FILES = {"survey": "survey.h5", "instrument": "instrument.yaml"}

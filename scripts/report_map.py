@@ -16,9 +16,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
-from limelight.probes.line_intensity.survey_options import add_survey_options, told
-
-BESIDE = (".csv", ".map.png", ".luminosity_function.png", ".nulls.png", ".injections.png")
+from limelight.probes.line_intensity.survey_options import BESIDE, add_survey_options, told
 
 
 def main() -> None:

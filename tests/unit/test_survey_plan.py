@@ -163,7 +163,7 @@ def test_the_scripts_by_hand(tmp_path):
     assert (tmp_path / "co2.png").stat().st_size > 10_000
     planned = run(ROOT / "scripts/plan.py", "co2.h5", "--efficiency", "0.72", "--output", "mine.yaml", "--hours", "1")
     assert planned.returncode == 0, planned.stderr
-    assert "next: snakemake all calibration --configfile mine.yaml" in planned.stdout
+    assert "next: snakemake your_map --configfile mine.yaml" in planned.stdout
     assert sorted(path.name for path in tmp_path.glob("mine*")) == [
         "mine.instrument.yaml",
         "mine.survey.h5",

@@ -20,7 +20,8 @@ from limelight.probes.line_intensity.apply import posterior_table
 from limelight.probes.line_intensity.apply_survey import flipped, half_difference, prepare_survey, read_like
 from limelight.probes.line_intensity.maps.survey import load_survey, save_survey
 from limelight.probes.line_intensity.maps.survey_files.raw import Told
-from limelight.probes.line_intensity.survey_page import BESIDE, write_page
+from limelight.probes.line_intensity.survey_options import BESIDE
+from limelight.probes.line_intensity.survey_page import write_page
 from limelight.probes.line_intensity.survey_report import make_report, sees_light
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train

@@ -9,6 +9,9 @@ from limelight.arguments import Arguments
 if TYPE_CHECKING:
     from limelight.probes.line_intensity.maps.survey_files.raw import Told
 
+FIGURES = (".map.png", ".luminosity_function.png", ".nulls.png", ".injections.png")  # beside a report's page
+BESIDE = (".csv", *FIGURES)
+
 
 def add_survey_options(parser: Arguments) -> None:
     """The options of maps.survey_files.raw.Told."""

@@ -11,6 +11,7 @@ from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.figures.survey import survey_figure
 from limelight.probes.line_intensity.figures.survey_report import injections_figure, nulls_figure
+from limelight.probes.line_intensity.survey_options import FIGURES
 from limelight.probes.line_intensity.survey_report import MapReport
 from limelight.probes.line_intensity.survey_words import survey_words
 
@@ -21,12 +22,8 @@ STYLE = (
 )
 
 
-FIGURES = (".map.png", ".luminosity_function.png", ".nulls.png", ".injections.png")
-BESIDE = (".csv", *FIGURES)
-
-
 def write_page(path: Path, report: MapReport, name: str, made: dict[str, str]) -> None:
-    """Write the page, and the table and the figures of BESIDE; made: what the page says it was made from."""
+    """Write the page, its table and its figures; made: what the page says it was made from."""
     warning = "" if not report.faults else "read the report before use"
     figures = (
         survey_figure(report.survey, name),
