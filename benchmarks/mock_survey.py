@@ -32,6 +32,7 @@ BEAM_ARCMIN, CENTER_DEG = 4.5, (170.0, 52.3)
 DEPTH_UK = {"season2": (25.0, 50.0), "future": (2.5, 5.0)}
 SCAN_DEG, SEEN_DEG = 0.75, 1.9  # σ grows as exp(r²/2 SCAN²); nothing is seen beyond SEEN
 HIGH_PASS_DEG, MODES = 0.245, 5  # half of an amplitude is left at k = 0.04/Mpc
+LOG10_LUM = 3.5, 7, 50  # of the truth's edges: first, last, how many
 LSUN_W, MPC_M = 3.828e26, 3.0856775814913673e22
 
 
@@ -46,35 +47,54 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--field-deg", type=float, default=2.0)
     args = parser.parse_args()
-    rng = np.random.default_rng(args.seed)
-    halos = read_catalogue(args.lightcone)
-    x, y, freq, log10_lum, light = sources(halos, args.parameters, rng)
-    truth(args.truth, x, y, freq, log10_lum, args.field_deg)
-    sky = painted(x, y, freq, light)
-    sigma, seen = scan(args.depth, rng)
-    systematics = standing_modes(sigma[seen].min(), rng)
-    halves = [sky + systematics + np.sqrt(2) * sigma * rng.standard_normal(sky.shape) for _ in range(2)]
-    made = [(pipeline(half, np.sqrt(2) * sigma, seen), np.sqrt(2) * sigma) for half in halves]
-    whole = pipeline((halves[0] + halves[1]) / 2, sigma, seen), sigma
-    with atomic_path(args.output) as part, h5py.File(part, "w") as file:
-        write(file, whole, made, seen, args.names)
-    print(f"{args.output}: sky of {sky.mean():.3g} µK, σ {sigma[seen].min():.3g} to {sigma[seen].max():.3g} µK")
-
-
-def sources(halos: HaloCatalogue, parameters: list[str], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """(x, y, observed frequency, log10 L, µK that it adds to a pixel of 1′ in a channel) of halos in the map."""
-    model = get_model("li")
-    values = {name: mean for name, (mean, _) in model.parameters.items()}
-    for one in parameters:
+    model = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
+    for one in args.parameters:
         name, _, value = one.partition("=")
-        if name not in values:
-            raise problem("--parameters", one, f"NAME=VALUE with one of {', '.join(values)}", "mend it")
-        values[name] = float(value)
-    x, y = tangent_plane_deg(halos.position_mpc)
+        if name not in model:
+            raise problem("--parameters", one, f"NAME=VALUE with one of {', '.join(model)}", "mend it")
+        model[name] = float(value)
+    halos, rng = read_catalogue(args.lightcone), np.random.default_rng(args.seed)
+    counts = mock(args.output, halos, model, args.depth, rng, args.field_deg, splits=args.names == "old")
+    edges = np.linspace(*LOG10_LUM)
+    write_csv(args.truth, {"log10_lum_lower": edges[:-1], "log10_lum_upper": edges[1:], "dn": counts}, digits=8)
+
+
+def mock(
+    path: Path,
+    halos: HaloCatalogue,
+    parameters: dict[str, float],
+    depth: str,
+    rng: np.random.Generator,
+    field_deg: float,
+    center_deg: tuple[float, float] = (0.0, 0.0),
+    splits: bool = False,
+) -> np.ndarray:
+    """Write a mock file about a place of a light-cone; sources in bins of log10 L within its middle square.
+
+    parameters: of the Li model; splits: older names with a split in two halves, else newer ones.
+    """
+    x, y, freq, log10_lum, light = sources(halos, parameters, center_deg, rng)
+    sky = painted(x, y, freq, light)
+    sigma, seen = scan(depth, rng)
+    sky += standing_modes(sigma[seen].min(), rng)
+    halves = [sky + np.sqrt(2) * sigma * rng.standard_normal(sky.shape) for _ in range(2)] if splits else []
+    data = (halves[0] + halves[1]) / 2 if splits else sky + sigma * rng.standard_normal(sky.shape)
+    made = [(pipeline(half, np.sqrt(2) * sigma, seen), np.sqrt(2) * sigma) for half in halves]
+    with atomic_path(path) as part, h5py.File(part, "w") as file:
+        write(file, (pipeline(data, sigma, seen), sigma), made, seen, "old" if splits else "new")
+    within = np.maximum(np.abs(x), np.abs(y)) < field_deg / 2
+    return np.histogram(log10_lum[within], np.linspace(*LOG10_LUM))[0]
+
+
+def sources(
+    halos: HaloCatalogue, parameters: dict[str, float], center_deg: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
+    """(x, y, observed frequency, log10 L, µK that it adds to a pixel of 1′ in a channel) of halos in the map."""
+    x, y = (one - middle for one, middle in zip(tangent_plane_deg(halos.position_mpc), center_deg, strict=True))
     freq = REST_GHZ / (1 + halos.redshift_observed.astype(np.float64))
     half = N * PIXEL_DEG / 2
     inside = (np.abs(x) < half) & (np.abs(y) < half) & (freq >= BAND_GHZ[0]) & (freq < BAND_GHZ[1])
-    log10_lum = model.log10_luminosity(halos.mass_msun[inside], halos.redshift[inside], values, rng)
+    log10_lum = get_model("li").log10_luminosity(halos.mass_msun[inside], halos.redshift[inside], parameters, rng)
     distance_m = MPC_M * np.linalg.norm(halos.position_mpc[inside].astype(np.float64), axis=1)
     luminosity_distance = distance_m * (1 + halos.redshift[inside])
     width_hz = 1e9 * (BAND_GHZ[1] - BAND_GHZ[0]) / (SIDEBANDS * CHANNELS)
@@ -82,14 +102,6 @@ def sources(halos: HaloCatalogue, parameters: list[str], rng: np.random.Generato
     intensity = 10.0**log10_lum * LSUN_W / (4 * np.pi * luminosity_distance**2 * width_hz * solid_angle)
     kelvin = intensity * constants.c**2 / (2 * constants.k * (1e9 * freq[inside]) ** 2)
     return x[inside], y[inside], freq[inside], log10_lum, 1e6 * kelvin
-
-
-def truth(path: Path, x: np.ndarray, y: np.ndarray, freq: np.ndarray, log10_lum: np.ndarray, field_deg: float) -> None:
-    """Sources in bins of log10 L within the middle square, as a table."""
-    within = np.maximum(np.abs(x), np.abs(y)) < field_deg / 2
-    edges = np.linspace(3.5, 7, 50)
-    counts = np.histogram(log10_lum[within], edges)[0]
-    write_csv(path, {"log10_lum_lower": edges[:-1], "log10_lum_upper": edges[1:], "dn": counts}, digits=8)
 
 
 def painted(x: np.ndarray, y: np.ndarray, freq: np.ndarray, light: np.ndarray) -> np.ndarray:
