@@ -9,9 +9,9 @@ rule map_report:
         injections=lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test")[-1],
         audit=lambda wildcards: audit_of(wildcards.posterior),
     output:
-        multiext(
+        page=f"{RESULTS}/your_map/{{posterior}}_{{test}}.html",
+        beside=multiext(
             f"{RESULTS}/your_map/{{posterior}}_{{test}}",
-            ".html",
             ".csv",
             ".map.png",
             ".luminosity_function.png",
@@ -32,7 +32,7 @@ rule map_report:
         audit=lambda wildcards, input: f"--audit {shlex.quote(input.audit)}" if input.audit else "",
     shell:
         "python scripts/report_map.py {input.survey:q} --posterior {input.posterior:q} --injections {input.injections:q}"
-        " {params.audit} --output {output[0]:q} > {log:q} 2>&1"
+        " {params.audit} --output {output.page:q} > {log:q} 2>&1"
 
 
 rule your_map:
