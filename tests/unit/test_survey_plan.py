@@ -11,6 +11,7 @@ from survey_files import sky, unseen, write_new
 from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
+from limelight.probes.line_intensity.selection import map_reports
 from limelight.probes.line_intensity.survey_plan import (
     Machine,
     Wanted,
@@ -126,6 +127,7 @@ def test_the_study_is_sound_and_fits(tmp_path, monkeypatch, kept):
     assert plan.hours <= LAPTOP.hours
     assert study.subfields.size_deg == pytest.approx(written.pixel_deg[0] * written.mask.shape[0])
     assert study.grid.channels == written.mask.shape[2]
+    assert map_reports(study) == [("mdn", "prior")]
     network = study.networks["survey"]
     assert network.preprocessing.remove_means == (not kept)
     assert (network.filter is None) == kept
