@@ -126,6 +126,6 @@ def _injections(report: MapReport) -> str:
     count = len(report.injections.added)
     words = (
         f"The light of {count} simulated fields, filtered as the map is, was added to this map one at a time. A slope of 1"
-        " says that the answer rises by the sources that were added, 0 that it stays with the prior."
+        " (in dex of the counts) says that the answer rises by the sources that were added, 0 that it does not move."
     )
     return f"<p>{words}</p>"

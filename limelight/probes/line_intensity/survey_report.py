@@ -57,7 +57,9 @@ class Injections:
 
     added: np.ndarray  # (n, k) sources added in each bin
     found: np.ndarray  # (n, k) by how much the median answer rose
-    slope: np.ndarray  # (k,) of found against added, through zero; NaN where nothing was added
+    slope: (
+        np.ndarray
+    )  # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class MapReport:
         if lost.any():
             words.append(
                 f"halos added to the map are not found again in {lost.sum()} of {read.sum()} bins (slope outside {low:g} to"
-                f" {high:g}): there the answer is mostly the prior's"
+                f" {high:g}): there the answer does not follow the map"
             )
         if self.audit is not None and (self.audit.verdict == REMEMBERS).any():
             bins = int((self.audit.verdict == REMEMBERS).sum())
@@ -184,4 +186,5 @@ def _inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object)
         lit = np.where(survey.mask, survey.temperature_uk + one, 0).astype(np.float32)
         found.append(_read(posterior, replace(survey, temperature_uk=lit), "", where).table["dn"] - before)
     added, found = dn[chosen], np.array(found)
-    return Injections(added, found, response(found, added, smallest=1.0))
+    rise = [np.log10(1 + np.maximum(before + more, 0)) - np.log10(1 + before) for more in (found, added)]
+    return Injections(added, found, response(*rise, smallest=0.02))

@@ -60,6 +60,6 @@ def injections_figure(report: MapReport) -> Figure:
         right.axhline(1, color=GUIDE, lw=0.8)
         right.step(x, found.slope, where="mid", color=COLOURS[0])
         right.set_ylim(-0.2, 2)
-        right.set_ylabel("slope of found against added")
+        right.set_ylabel("slope of found against added, in dex")
         luminosity_axis(right, luminosity_bins(report.reading.table))
     return figure
