@@ -74,17 +74,11 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
         Of a survey's map: what was observed, and with what σ.
     """
     levelled = bool(info.get("entry", {}).get("preprocessing", {}).get("remove_means"))
+    filled = _filled(cube) if noise is None else []  # a survey says itself what it did not see
     if "input_ranges" not in info:
-        return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None))]
-    found = input_statistics(values_seen(recorded(prepared, noise), levelled)[:, None])  # as the ranges were taken
-    ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
-    margins = {"mean": OF_MEAN}
-    known = {
-        name: compared(found[name][0].numpy(), ranges[name], margins.get(name, MARGIN))
-        for name in ranges
-        if name in found
-    }
-    zeros = _filled(cube) or _zeros(known["channel_zeros"])
+        return [*filled, *([] if levelled else _no_zero_level(cube, prepared, None))]
+    known = beside_training(prepared, info, noise)
+    zeros = filled or _zeros(known["channel_zeros"])
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
@@ -94,6 +88,19 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     if not levelled:
         words = words or _means(known["channel_mean"]) or judge_mean(known.get("mean"), info["header"]["geometry"])
     return words or [*_power(known["sky_power"]), *_one_point(known)]
+
+
+def beside_training(prepared: np.ndarray, info: dict, noise: CubeNoise | None = None) -> dict[str, Compared]:
+    """Every statistic of a prepared cube (x, y, f) beside its range in training; arguments as for `doubts`."""
+    levelled = bool(info.get("entry", {}).get("preprocessing", {}).get("remove_means"))
+    found = input_statistics(values_seen(recorded(prepared, noise), levelled)[:, None])  # as the ranges were taken
+    ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
+    margins = {"mean": OF_MEAN}
+    return {
+        name: compared(found[name][0].numpy(), ranges[name], margins.get(name, MARGIN))
+        for name in ranges
+        if name in found
+    }
 
 
 def _sides(dead: np.ndarray) -> list[int]:

@@ -30,6 +30,7 @@ FLIPS = 6  # maps of random signs
 INJECTIONS = 12
 FOUND_AGAIN = (0.5, 1.5)  # slopes of recovered against injected counts that call a bin read
 STATISTICS = {
+    "mean": "mean of all voxels",
     "channel_mean": "mean of each channel",
     "channel_spread": "spread of each channel",
     "channel_noise": "noise of each channel (differences of neighbours)",
