@@ -46,7 +46,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "ideal_intervals",
         "money_plot",
     ),
-    "your own map": ("predict", "predict_lensing"),
+    "your own map": ("plan", "predict", "report_map", "predict_lensing"),
     "figures, tables and files": (
         "make_figure",
         "summarise",

@@ -345,14 +345,14 @@ def _check_kind(file: h5py.File, path: Path, kind: str, datasets: Sequence[str])
     if str(version) != str(FORMAT_VERSION):
         raise problem(path, f"format {version}", f"format {FORMAT_VERSION}", "make it again with this limelight")
     with reading(path, f"a whole {kind} file", "delete it and run its stage again"):
-        file.visititems(_bounded)
+        file.visititems(refuse_unbounded)
     for name in datasets:
         if name not in file:
             expected = f"datasets {', '.join(datasets)}"
             raise problem(path, f"no dataset '{name}'", expected, "delete it and run its stage again")
 
 
-def _bounded(name: str, item: h5py.Dataset | h5py.Group) -> None:
+def refuse_unbounded(name: str, item: h5py.Dataset | h5py.Group) -> None:
     """Refuse a dataset that claims more bytes than its file can hold: reading it would take all memory."""
     if isinstance(item, h5py.Dataset) and item.size:
         most = MOST_PACKED * max(item.file.id.get_filesize(), 4096)

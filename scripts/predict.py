@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Read the luminosity function off your own cube with a trained network: a CSV table, and a figure beside it.
 
+A survey's map (COMAP level 3, FITS with σ, limelight's survey file) is read with its σ and mask by networks of a study made
+for it (scripts/plan.py); --like brings it onto the study's voxels.
+
 The cube is FITS (axes RA, Dec and FREQ, VRAD, VOPT, VELO or WAVE; BUNIT uK, K, Jy/sr …; .gz, .bz2 and .fz too) or a
 limelight maps file or shard. Field, band, beam and unit must be those the network was trained on (`python
 scripts/describe.py model.pt` shows them). A fine cube is summed in blocks as the training maps were; one on the network's
@@ -33,9 +36,12 @@ from typing import TYPE_CHECKING
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
+from limelight.probes.line_intensity.survey_options import add_survey_options, told
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from limelight.probes.line_intensity.inputs import CubeNoise
 
 
 ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
@@ -53,10 +59,11 @@ def main() -> None:
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
     parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
-    parser.add_argument("--hdu", metavar="NAME|N", help="which HDU of a FITS file (default: its only map)")
     parser.add_argument("--reproject", action="store_true", help="bring a FITS cube onto the network's grid")
+    parser.add_argument("--like", type=Path, metavar="S.survey.h5", help="bring a survey's map onto these voxels")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")
     parser.add_output("--output", metavar="LF.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
+    add_survey_options(parser)
     args = parser.parse_args()
     from limelight.evaluation.audit import warning
     from limelight.evaluation.audit_file import read_audit
@@ -74,7 +81,8 @@ def main() -> None:
     condemned = warning(read_audit(args.audit), info, args.audit) if args.audit else ""
     if condemned:
         print(f"limelight: warning: {condemned}", file=sys.stderr)
-    table = luminosity_function(module, info, prepared_cube(args, info))
+    cube, noise = prepared_cube(args, info)
+    table = luminosity_function(module, info, cube, noise=noise)
     outside, bins = bins_outside_training(table, info), len(table["dn"])
     if outside > bins / 5:
         print(
@@ -92,14 +100,20 @@ def main() -> None:
     print(f"{args.output}: {bins} bins; figure {args.output.with_suffix('.png')} (and .pdf)", file=sys.stderr)
 
 
-def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
-    """The cube as the network is to see it (x, y, f); what was done to it, and what is off about it, on stderr."""
+def prepared_cube(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, CubeNoise | None]":
+    """(cube as the network is to see it (x, y, f), its σ and mask); what was done, and what is off about it, on stderr."""
     from limelight.probes.line_intensity.apply import prepare_cube, trained
+    from limelight.probes.line_intensity.apply_survey import is_survey_for
     from limelight.probes.line_intensity.doubts import doubts
     from limelight.probes.line_intensity.maps.fits import read_cube
     from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
     from limelight.probes.line_intensity.maps.regrid import regrid
 
+    if is_survey_for(args.cube, info):
+        return prepared_survey(args, info)
+    if args.like or any(told(args).said(but="hdu")):
+        fix = "leave them out, or use a network of a study made for a survey (scripts/plan.py)"
+        raise problem(args.cube, "options of a survey's map", "none for this file and network", fix)
     notes = []
     if args.reproject and not is_fits(args.cube):
         raise problem("--reproject", f"{args.cube}, which is no FITS", "a FITS cube", "leave it out")
@@ -109,16 +123,35 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "np.ndarray":
     else:
         cube = read_cube(args.cube, args.map, args.hdu)
     prepared, done = prepare_cube(cube, info, args.cube)
+    report(args.cube, [cube.source, *notes, done], info, doubts(cube, prepared, info))
+    return prepared, None
+
+
+def prepared_survey(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, CubeNoise]":
+    """The same of a survey's map."""
+    from limelight.probes.line_intensity.apply_survey import as_cube, prepare_survey, read_like
+    from limelight.probes.line_intensity.doubts import doubts
+
+    if args.reproject or args.map:
+        raise problem("--reproject, --map", "a survey's map", "--like for surveys", "leave them out")
+    survey = read_like(args.cube, told(args), args.like)
+    prepared, noise = prepare_survey(survey, info, args.cube)
+    report(args.cube, [survey.source], info, doubts(as_cube(survey), prepared, info, noise))
+    return prepared, noise
+
+
+def report(path: Path, notes: list[str], info: dict, found: list[str]) -> None:
+    """Notes and doubts about a cube, on stderr."""
+    from limelight.probes.line_intensity.apply import trained
+
     zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
-    for note in (f"{args.cube}: {cube.source}", *notes, done, zero_level):
-        if note:
-            print(f"limelight: {note}", file=sys.stderr)
+    for note in filter(None, [f"{path}: {notes[0]}", *notes[1:], zero_level]):
+        print(f"limelight: {note}", file=sys.stderr)
     if "input_ranges" not in info:
         fix = "train it again with this limelight"
         print(f"limelight: the model file holds no ranges to judge the cube's values by; {fix}", file=sys.stderr)
-    for doubt in doubts(cube, prepared, info):
-        print(f"limelight: warning: {args.cube}: {doubt}", file=sys.stderr)
-    return prepared
+    for doubt in found:
+        print(f"limelight: warning: {path}: {doubt}", file=sys.stderr)
 
 
 def predict_posterior(args: argparse.Namespace) -> None:
@@ -135,7 +168,8 @@ def predict_posterior(args: argparse.Namespace) -> None:
         import sbi.neural_nets.net_builders  # noqa: F401 - seconds of Python's time, not of the posterior's
     start = time.perf_counter()
     posterior = load_posterior(args.posterior)
-    table, p = posterior_table(posterior, prepared_cube(args, posterior.info))
+    cube, noise = prepared_cube(args, posterior.info)
+    table, p = posterior_table(posterior, cube, noise=noise)
     seconds = time.perf_counter() - start
     print(in_lines(table), flush=True)
     print(f"limelight: {'warning: ' if p < UNLIKE else ''}this cube is {how_unlike(p)}", file=sys.stderr)

@@ -6,6 +6,7 @@ the head of a posterior.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,7 +42,11 @@ class Counting:
     def __post_init__(self):
         if not self.low < self.high:
             raise problem("networks.options: low, high", f"{self.low:g}, {self.high:g}", "low < high", "swap them")
-        self.__dict__["cells"] = wave_cells(self.shape, self.across, self.along)
+
+    @cached_property
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """The waves in order of their cell, and where each cell ends: `wave_cells`."""
+        return wave_cells(self.shape, self.across, self.along)
 
     @property
     def names(self) -> dict[str, slice]:

@@ -66,7 +66,9 @@ def sections(section: type[Section]) -> set[type[Section]]:
     return found
 
 
-@pytest.mark.parametrize("section", sections(LineStudy), ids=lambda section: section.__name__)
+@pytest.mark.parametrize(
+    "section", sorted(sections(LineStudy), key=lambda section: section.__name__), ids=lambda section: section.__name__
+)
 def test_every_key_is_described_and_every_default_is_one_that_a_user_could_give(section):
     for key, field in section.model_fields.items():
         inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]

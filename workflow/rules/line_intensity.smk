@@ -1,5 +1,6 @@
 # Line-intensity maps, from halos to shards: light-cones of halos, the fields cut from them, the line painted onto the halos, and
-# maps pooled for the networks. The rival and the money plot stand in line_intensity_rival.smk.
+# maps pooled for the networks. The rival and the money plot stand in line_intensity_rival.smk, the
+# reports on surveys' own maps in line_intensity_survey.smk.
 
 
 include: "line_intensity_common.smk"
@@ -11,6 +12,7 @@ wildcard_constraints:
 
 localrules:
     money_plot,
+    your_map,
 
 
 rule lightcone:
@@ -139,3 +141,4 @@ rule pooled:
 
 
 include: "line_intensity_rival.smk"
+include: "line_intensity_survey.smk"

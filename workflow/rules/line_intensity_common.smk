@@ -2,7 +2,7 @@
 from limelight.halos.inputs import input_files
 from limelight.probes.line_intensity import settings as line_stages
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.probes.line_intensity.selection import rival_tests
+from limelight.probes.line_intensity.selection import map_reports, rival_tests
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
 GENERATED = STUDY.lightcones.source == "generate"
@@ -31,3 +31,14 @@ def models_of(datasets):
 def rival_models(rival, *tests):
     """The code of the models that a rival paints with: those of its own line model and of some tests."""
     return models_of([STUDY.rival[rival].line_model, *(STUDY.tests[test].dataset for test in tests)])
+
+
+def survey_of(test):
+    """The survey's map whose noise a test has."""
+    return STUDY.observation.noise[STUDY.tests[test].noise].survey
+
+
+def audit_of(posterior):
+    """The audit of a posterior's network, where the study has one; else nothing."""
+    network = STUDY.posteriors[posterior].network
+    return f"{RESULTS}/audit/{network}.h5" if network in audited_networks(STUDY) else []

@@ -173,7 +173,8 @@ def read_stream(
 def _read_part(path: str | Path, settings: StreamSettings, network: str, weights: str) -> tuple[tuple[int, int], Part]:
     with read_hdf5(path, KIND, ("theta", "y", "rows", "features", "statistics")) as file:
         check_made_from(path, dict(file.attrs), settings)
-        made_by = attribute(file, "weights").get(network)
+        weights_of: dict[str, str] = attribute(file, "weights")
+        made_by = weights_of.get(network)
         if made_by != weights:
             found = f"features of {'other weights' if made_by else 'no'} '{network}'"
             raise problem(path, found, "those of the network that is given", "run the stream again")

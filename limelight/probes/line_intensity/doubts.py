@@ -73,19 +73,13 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     noise
         Of a survey's map: what was observed, and with what σ.
     """
-    removed = info.get("entry", {}).get("preprocessing", {}).get("remove_means")
+    removed = _removed(info)
     levelled = removed == "channels"
+    filled = _filled(cube) if noise is None else []  # a survey says itself what it did not see
     if "input_ranges" not in info:
-        return [*_filled(cube), *([] if levelled else _no_zero_level(cube, prepared, None, removed))]
-    found = input_statistics(values_seen(recorded(prepared, noise), removed)[:, None])  # as the ranges were taken
-    ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
-    margins = {"mean": OF_MEAN}
-    known = {
-        name: compared(found[name][0].numpy(), ranges[name], margins.get(name, MARGIN))
-        for name in ranges
-        if name in found
-    }
-    zeros = _filled(cube) or _zeros(known["channel_zeros"])
+        return [*filled, *([] if levelled else _no_zero_level(cube, prepared, None, removed))]
+    known = beside_training(prepared, info, noise)
+    zeros = filled or _zeros(known["channel_zeros"])
     scale = _scale(known, info["header"]["geometry"])
     if scale:  # all else follows from it
         return [*zeros, *scale]
@@ -95,6 +89,25 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     words = words or ([] if levelled else _means(known["channel_mean"]))
     words = words or ([] if removed else judge_mean(known.get("mean"), info["header"]["geometry"]))
     return words or [*_power(known["sky_power"]), *_one_point(known)]
+
+
+def beside_training(prepared: np.ndarray, info: dict, noise: CubeNoise | None = None) -> dict[str, Compared]:
+    """Every statistic of a prepared cube (x, y, f) beside its range in training; arguments as for `doubts`."""
+    found = input_statistics(
+        values_seen(recorded(prepared, noise), _removed(info))[:, None]
+    )  # as the ranges were taken
+    ranges = {name: np.asarray(values) for name, values in info["input_ranges"].items()}
+    margins = {"mean": OF_MEAN}
+    return {
+        name: compared(found[name][0].numpy(), ranges[name], margins.get(name, MARGIN))
+        for name in ranges
+        if name in found
+    }
+
+
+def _removed(info: dict) -> str | None:
+    """Which means the network takes off: preprocessing.remove_means."""
+    return info.get("entry", {}).get("preprocessing", {}).get("remove_means")
 
 
 def _sides(dead: np.ndarray) -> list[int]:

@@ -29,3 +29,16 @@ def rival_can_take(study: LineStudy, test: str) -> bool:
     """Whether a test's noise is one σ everywhere and nothing stands before the line: what the rival's likelihood knows."""
     entry = study.tests[test]
     return study.observation.noise[entry.noise].uniform and entry.foregrounds == "none" and entry.filter is None
+
+
+def map_reports(study: LineStudy) -> list[tuple[str, str]]:
+    """(posterior, test) of every report on a survey's own map: the first test of each noise that is a survey's own."""
+    found: dict[tuple[str, str], str] = {}
+    for posterior, entry in study.posteriors.items():
+        network = study.networks[entry.network]
+        for test in network.tests or study.tests:
+            noise = study.tests[test].noise
+            setting = study.observation.noise[noise]
+            if setting.survey and setting.sigma_factor is None and noise in network.noise:
+                found.setdefault((posterior, noise), test)
+    return [(posterior, test) for (posterior, _), test in found.items()]

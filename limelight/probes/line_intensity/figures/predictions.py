@@ -149,7 +149,7 @@ def prediction(table: dict[str, np.ndarray], quantity: str, percentiles: np.ndar
     with style():
         figure = Figure(figsize=(COLUMN_IN * 1.25, 3.2))
         panel = figure.subplots()
-        lum, axis = table["luminosity_lsun"], _axis_of(table)
+        lum, axis = table["luminosity_lsun"], luminosity_bins(table)
         panel.fill_between(lum, percentiles[0], percentiles[4], color="0.87", lw=0, label="95 % of training maps")
         panel.stairs(
             table[quantity],
@@ -180,13 +180,13 @@ def posterior_figure(table: dict[str, np.ndarray], title: str, warning: str = ""
         axes.set_yscale("log")
         axes.set_ylim(foot, 3 * max(table["dn_q97.5"].max(), 1))
         axes.set_ylabel(r"sources per bin $\mathrm{d}N$")
-        luminosity_axis(axes, _axis_of(table))
+        luminosity_axis(axes, luminosity_bins(table))
         axes.legend(loc="upper right", title=warning or None)
         axes.set_title(title, color=GUIDE)
         return figure
 
 
-def _axis_of(table: dict[str, np.ndarray]) -> OutputAxis:
+def luminosity_bins(table: dict[str, np.ndarray]) -> OutputAxis:
     """The luminosity bins of a table of limelight.probes.line_intensity.apply."""
     edges = np.append(table["log10_lum_lower"], table["log10_lum_upper"][-1])
     return OutputAxis("luminosity", "Lsun", log10=True, edges=tuple(edges.tolist()))

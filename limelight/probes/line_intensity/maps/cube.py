@@ -78,16 +78,13 @@ def jacobian(sky: WCS, x: float, y: float) -> np.ndarray:
     return np.array([d_lon * np.cos(np.radians(sky.wcs_pix2world(x, y, 0)[1])), np.diff(lat)[[0, 2]]])
 
 
-def upright(cube: Cube, where: object) -> Cube:
-    """The cube with x along right ascension, y along declination and channel 0 at the lowest frequency.
+def steps_on_sky(cube: Cube, where: object) -> tuple[np.ndarray, np.ndarray]:
+    """(how a pixel's step along x and y moves east and north in degrees (2, 2), the sides of nine pixels over that (9, 2)).
 
-    Raises LimelightError unless it is a square of square pixels along these axes, of one size all over the field, and of
-    channels of one width: pixels are measured on the sky. In the tangent plane (TAN) the plane's own are taken, as those
-    of the training maps are.
+    In the tangent plane (TAN) the plane's own steps are taken. Raises LimelightError unless x and y run along right
+    ascension and declination.
     """
-    fix = "cut or regrid the cube, or use predict.py --reproject"
-    values, missing, sky, edges = cube.values, cube.missing, cube.sky, cube.freq_edges_ghz
-    nx, ny, nf = values.shape
+    sky, (nx, ny, _) = cube.sky, cube.values.shape
     places = [(x, y) for x in (0, (nx - 1) / 2, nx - 1) for y in (0, (ny - 1) / 2, ny - 1)]
     local = np.array([jacobian(sky, *place) for place in places])
     if not np.isfinite(local).all():
@@ -99,10 +96,24 @@ def upright(cube: Cube, where: object) -> Cube:
         turn = np.degrees(np.arctan2(steps[1, 0], steps[0, 0]))
         fix_turned = "turn or regrid the cube, or use predict.py --reproject"
         raise problem(where, f"axes turned against RA and Dec (x by {turn:.3g}°)", "axes along them", fix_turned)
+    return steps, np.sqrt((local**2).sum(axis=1)) / sides
+
+
+def upright(cube: Cube, where: object) -> Cube:
+    """The cube with x along right ascension, y along declination and channel 0 at the lowest frequency.
+
+    Raises LimelightError unless it is a square of square pixels along these axes, of one size all over the field, and of
+    channels of one width: pixels are measured on the sky. In the tangent plane (TAN) the plane's own are taken, as those
+    of the training maps are.
+    """
+    fix = "cut or regrid the cube, or use predict.py --reproject"
+    values, missing, edges = cube.values, cube.missing, cube.freq_edges_ghz
+    nx, ny, nf = values.shape
+    steps, over_field = steps_on_sky(cube, where)
+    sides = np.sqrt((steps**2).sum(axis=0))
     if nx != ny or abs(sides[0] - sides[1]) > SQUARE * sides[0]:
         found = f"{nx} × {ny} pixels of {sides[0]:.5g}° × {sides[1]:.5g}° on the sky"
         raise problem(where, found, "a square of square pixels", fix)
-    over_field = np.sqrt((local**2).sum(axis=1)) / sides
     if np.abs(over_field - 1).max() > CURVED:
         found = f"pixels of {over_field.min():.3f} to {over_field.max():.3f} times {sides[0]:.4g}° over the field"
         raise problem(where, found, "pixels of one size", fix)

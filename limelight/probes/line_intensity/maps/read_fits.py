@@ -1,7 +1,9 @@
 """A FITS cube of anyone's, read with astropy: which HDU, which axes, which unit, where on the sky."""
 
+import contextlib
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +47,22 @@ def read_fits(path: str | Path, hdu: str | None = None) -> Cube:
     An extension MASK of the same shape marks voxels that are missing (those that are not 0). Raises LimelightError for
     what is no whole FITS file, and for other axes or units.
     """
+    with open_fits(path) as hdus:
+        number = choose_hdu(hdus, hdu, path)
+        header = hdus[number].header.copy()
+        data = np.asarray(hdus[number].data)
+        mask = _mask(hdus, number, path)
+        return cube_from(data, mask, header, _words(hdus, number), path)
+
+
+@contextlib.contextmanager
+def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
+    """Yield the HDUs of a FITS file; whatever is wrong with its bytes is one line that names the file."""
     if not Path(path).is_file():
         raise problem(path, "no such file", "a FITS cube", "check the path")
     try:
         with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False, uint=False) as hdus:
-            number = choose_hdu(hdus, hdu, path)
-            header = hdus[number].header.copy()
-            data = np.asarray(hdus[number].data)
-            mask = _mask(hdus, number, path)
-            return cube_from(data, mask, header, _words(hdus, number), path)
+            yield hdus
     except (LimelightError, MemoryError, PermissionError):
         raise
     except Exception as error:  # noqa: BLE001 - astropy, gzip, bz2 and wcslib answer damage with many kinds of exception
@@ -61,7 +70,7 @@ def read_fits(path: str | Path, hdu: str | None = None) -> Cube:
         raise problem(path, f"an unreadable file ({words})", "a whole FITS file", "copy or make it again") from None
 
 
-def _name(hdu) -> str:
+def name_of(hdu) -> str:
     """What an HDU calls itself: EXTNAME, or what BTYPE says that its values are."""
     return " ".join(str(hdu.header.get(key, "")).strip() for key in ("EXTNAME", "BTYPE")).strip()
 
@@ -71,26 +80,26 @@ def _extname(hdu) -> str:
 
 
 def _words(hdus: fits.HDUList, number: int) -> str:
-    name = _name(hdus[number])
+    name = name_of(hdus[number])
     return f"HDU {number}" + (f" '{name}'" if name else "") + f" of {len(hdus)}"
 
 
-def _is_cube(hdu) -> bool:
+def is_cube(hdu) -> bool:
     long = [n for n in (hdu.header.get(f"NAXIS{i + 1}", 0) for i in range(hdu.header.get("NAXIS", 0))) if n != 1]
     return hdu.is_image and len(long) >= 3
 
 
 def choose_hdu(hdus: fits.HDUList, asked: str | None, path: object) -> int:
     """Number of the HDU to read; see `read_fits`."""
-    cubes = [number for number, hdu in enumerate(hdus) if _is_cube(hdu)]
+    cubes = [number for number, hdu in enumerate(hdus) if is_cube(hdu)]
     listed = "; ".join(_words(hdus, number) for number in cubes)
     if asked is not None:
         chosen = [number for number in cubes if asked.lower() in (str(number), _extname(hdus[number]))]
         if len(chosen) != 1:
             raise problem(f"{path}: --hdu", f"'{asked}'", f"one of the cubes ({listed or 'none'})", "name one of them")
     else:
-        maps = [number for number in cubes if not NOT_A_MAP.search(_name(hdus[number]))]
-        named = [number for number in maps if A_MAP.search(_name(hdus[number]))]
+        maps = [number for number in cubes if not NOT_A_MAP.search(name_of(hdus[number]))]
+        named = [number for number in maps if A_MAP.search(name_of(hdus[number]))]
         chosen = named if len(named) == 1 and 0 not in maps else maps  # a primary HDU without a name is the map
         if not cubes:
             raise problem(path, "no image of three axes", "a cube in RA, Dec and frequency", "export a cube")

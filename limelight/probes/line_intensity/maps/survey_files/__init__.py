@@ -1,0 +1,1 @@
+"""Files of surveys, each format read into maps.survey.SurveyMap."""

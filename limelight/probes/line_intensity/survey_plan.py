@@ -1,0 +1,340 @@
+"""A study made for one survey's map: its field, voxels, noise, mask and filter, sized for a machine."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from limelight.errors import LimelightError, problem
+from limelight.files import write_text
+from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap, save_survey
+from limelight.probes.line_intensity.maps.weighted import edges_of, onto
+from limelight.probes.line_intensity.survey_words import pixel_sigma
+from limelight.study.config import load_study, resolve_study
+from limelight.study.cost import memory_mb, seconds
+
+EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to the field that is chosen
+BEAM_STEPS = 4  # fine pixels, at least, in a beam
+CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
+PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
+TRAIN = (32, 24, 16, 12, 8)  # light-cones
+LEAST_TRAIN = {False: 16, True: 8}  # and, at most 16 channels given, at least: maps before voxels
+DRAWS, TEST, PER_SIDE = 32, 2, 2
+SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
+COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a study is sized for."""
+
+    hours: float
+    cores: int
+    gpus: int
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asks of the study; None: as the map suggests."""
+
+    name: str
+    size_deg: float | None = None
+    rest_freq_ghz: float = 115.27
+    prior: str = "full"
+    high_pass: tuple[float, float] | None = None
+    transfer: str | None = None
+
+
+@dataclass(frozen=True)
+class SurveyGrid:
+    """Pooled voxels of a study on a survey's sky."""
+
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    frequency_edges: np.ndarray
+    pool_pixels: int  # fine pixels along a pooled one
+
+    @property
+    def size_deg(self) -> float:
+        """Side of the field."""
+        return float(self.x_edges[-1] - self.x_edges[0])
+
+
+def field_of(survey: SurveyMap, size_deg: float | None) -> tuple[float, float, float]:
+    """(x, y, side) in degrees of the square that the study looks at: where σ is within EDGE_TIMES of the deepest.
+
+    Light that the beam carries over the edges of the painted field is lost; there σ is largest and weighs least.
+    """
+    if not survey.has_noise:
+        fix = "give it by --noise FILE or --sigma UK"
+        raise problem("the survey's map", "no σ", "the σ of its noise, which decides what can be read", fix)
+    sigma = pixel_sigma(survey)
+    deep = sigma <= EDGE_TIMES * np.quantile(sigma[np.isfinite(sigma)], 0.02)
+    columns, rows = (np.flatnonzero(deep.any(axis=axis)) for axis in (1, 0))
+    (x0, x1), (y0, y1) = (
+        edges_of(survey.x_deg)[[columns[0], columns[-1] + 1]],
+        edges_of(survey.y_deg)[[rows[0], rows[-1] + 1]],
+    )
+    side = max(x1 - x0, y1 - y0) if size_deg is None else size_deg
+    whole = [edges_of(one)[[0, -1]] for one in (survey.x_deg, survey.y_deg)]
+    largest = min(high - low for low, high in whole)
+    if size_deg is not None and size_deg > largest * (1 + 1e-9):
+        raise problem("--size-deg", f"{size_deg:g}", f"at most {largest:.4g}, the map's", "choose a smaller field")
+    side = min(side, largest)
+    middles = [
+        float(np.clip((low + high) / 2, edge[0] + side / 2, edge[1] - side / 2))
+        for (low, high), edge in zip(((x0, x1), (y0, y1)), whole, strict=True)
+    ]
+    return middles[0], middles[1], float(side)
+
+
+def grid_for(survey: SurveyMap, field: tuple[float, float, float], pixels_max: int, channels: int) -> SurveyGrid:
+    """Voxels of at most so many pixels a side and channels: whole blocks of the survey's where its pixels are square."""
+    x, y, side = field
+    dx, dy = survey.pixel_deg
+    square = abs(dx - dy) <= EQUAL * dx
+    pixel = max(dx, dy)
+    block = max(1, math.ceil(side / pixel / pixels_max - 1e-9))
+    pixel *= block
+    n = max(1, math.floor(side / pixel + 1e-6))
+    starts = [middle - n * pixel / 2 for middle in (x, y)]
+    if square:  # on the survey's own edges
+        starts = [
+            float(edges[np.abs(edges[: len(edges) - n * block] - start).argmin()])
+            for edges, start in zip((edges_of(survey.x_deg), edges_of(survey.y_deg)), starts, strict=True)
+        ]
+    frequency = _channel_edges(survey, channels)
+    fine = (
+        max(1, math.ceil(pixel * 60 / (survey.beam_fwhm_arcmin / BEAM_STEPS) - 1e-9)) if survey.beam_fwhm_arcmin else 1
+    )
+    steps = np.arange(n + 1) * pixel
+    return SurveyGrid(starts[0] + steps, starts[1] + steps, frequency, fine)
+
+
+def _channel_edges(survey: SurveyMap, channels: int) -> np.ndarray:
+    """Edges of at most so many channels, each a block of the survey's; ends that were not seen are left out if need be."""
+    edges, seen = edges_of(survey.frequency_ghz), np.flatnonzero(survey.mask.any(axis=(0, 1)))
+    total, first, last = len(edges) - 1, seen[0], seen[-1] + 1
+    block = math.ceil(total / channels)
+    if total % block == 0 and max(first, total - last) <= block / 4:  # unseen ends fill no block
+        return edges[::block]
+    block = math.ceil((last - first) / channels)
+    used = (last - first) // block * block
+    return edges[first : first + used + 1 : block]
+
+
+def on_grid(survey: SurveyMap, grid: SurveyGrid) -> SurveyMap:
+    """The survey's map on the voxels of its study."""
+    return onto(survey, grid.x_edges, grid.y_edges, grid.frequency_edges)
+
+
+def study_text(made: SurveyMap, grid: SurveyGrid, train: int, wanted: Wanted, how: dict, files: dict[str, str]) -> str:
+    """The config of the study, with what it means, for a map on its grid.
+
+    how: of `filter_of`; files: paths of its survey and its instrument.
+    """
+    n, channels = made.temperature_uk.shape[0], made.temperature_uk.shape[2]
+    low, high = grid.frequency_edges[[0, -1]]
+    size = float(f"{grid.size_deg:.6g}")  # so that the light-cone's side is a whole number of it
+    scale = np.median(made.sigma_uk[made.mask]) * grid.pool_pixels**2  # a pooled voxel is the sum of its fine ones
+    cones = [f"{first}-{last}" for first, last in ((0, train - 1), (train, train), (train + 1, train + TEST))]
+    voxels = f"{n} × {n} × {channels} voxels of {60 * size / n:.4g}′ and {1000 * (high - low) / channels:.4g} MHz"
+    beam = f"  instrument: {files['instrument']}\n  beam: true\n" if made.beam_fwhm_arcmin else ""
+    filters = "".join(f"      {key}: {value}\n" for key, value in how.items())
+    filters = f"  filters:                  # what the pipeline did to the map\n    survey:\n{filters}" if how else ""
+    filtered = ", filter: survey" if how else ""
+    removed = "channels" if made.means_removed else "null"
+    return f"""# A study made for one map by scripts/plan.py: {wanted.name}.
+# `snakemake --configfile` this file trains it, and `scripts/report_map.py` reads the map with it (docs/your_map.md).
+study: {wanted.name}
+seed: 1
+
+lightcones:
+  field_deg: {PER_SIDE * size:.9g}
+  train: "{cones[0]}"         # more of them, or more draws below, make a better network
+  validation: "{cones[1]}"
+  test: "{cones[2]}"
+
+subfields: {{size_deg: {size:.9g}, per_side: {PER_SIDE}}}
+
+grid:                       # {voxels} when pooled
+  pixels: {n * grid.pool_pixels}
+  channels: {channels}
+  freq_min_ghz: {low:.9g}
+  freq_max_ghz: {high:.9g}
+  rest_freq_ghz: {wanted.rest_freq_ghz:.9g}
+  pool_pixels: {grid.pool_pixels}
+  pool_channels: 1
+
+line_models:                # the prior; its mean temperature per fine voxel is kept within this range
+  li_full: {{model: li, prior: {wanted.prior}, mean_temperature_uk: [0.05, 20], draws: {DRAWS}}}
+  li_prior: {{like: li_full, draws: 8}}
+  li_fiducial: {{model: li, prior: fiducial, draws: 4}}
+
+observation:
+{beam}  noise:                    # σ and mask of every voxel are the map's own; halves of the data have √2 times its σ
+    survey: {{survey: {files["survey"]}}}
+    splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
+{filters}
+training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3, blank_fraction: 0.05}}
+
+networks:
+  survey:
+    architecture: limelight
+    options: {{filters: 8}}
+    line_models: [li_full]
+    noise: [survey, splits]{filtered.replace(", ", chr(10) + "    ")}
+    preprocessing: {{scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight, mask]}}
+
+posteriors:
+  mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4}}
+
+tests:
+  prior: {{line_model: li_prior, noise: survey{filtered}}}
+  fiducial: {{line_model: li_fiducial, noise: survey{filtered}}}
+
+audit: {{networks: [survey], maps: 64}}
+"""
+
+
+def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
+    """What the pipeline did to the map, as `observation.filters` has it, for a study of so many channels.
+
+    Of n modes out of the survey's channels as large a share is taken out of the study's, at least one: modes of wide
+    channels hold more of the sky.
+    """
+    found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
+    if survey.modes_removed:
+        found["pca_modes"] = max(1, round(survey.modes_removed * channels / len(survey.frequency_ghz)))
+    if wanted.transfer:
+        found["transfer"] = wanted.transfer
+    elif wanted.high_pass or survey.modes_removed:
+        found["high_pass_perp"] = list(wanted.high_pass or COMAP_HIGH_PASS)
+    return found
+
+
+def instrument_dict(survey: SurveyMap) -> dict:
+    """The telescope, as resources/instruments has it: the beam counts; hours are those that the depth amounts to."""
+    depth_k = 1e-6 * float(np.median(survey.sigma_uk[survey.mask]))
+    n, width = survey.temperature_uk.shape[0], survey.channel_ghz
+    hours = (40.0 / depth_k) ** 2 * n**2 / (1e9 * width) / 19 / 3600
+    return {
+        "name": "the survey's",
+        "beam_fwhm_arcmin": float(survey.beam_fwhm_arcmin),
+        "field_deg": float(n * survey.pixel_deg[0]),
+        "pixels": n,
+        "channel_width_ghz": float(width),
+        "system_temperature_k": 40.0,
+        "feeds": 19,
+        "hours": float(f"{hours:.4g}"),
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study that fits a machine, and its map."""
+
+    text: str  # of its config
+    survey: SurveyMap
+    instrument: dict
+    hours: float
+    memory_gb: float
+    words: list[str]
+
+
+def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[str, str]) -> Plan:
+    """The finest study of the map that the machine has time and memory for; LimelightError if none has."""
+    field, shapes = field_of(survey, wanted.size_deg), []
+    for pixels, channels in itertools.product(PIXELS_MAX, CHANNELS):
+        grid = grid_for(survey, field, pixels, channels)
+        shape = len(grid.x_edges) - 1, len(grid.frequency_edges) - 1
+        if shape in shapes:
+            continue
+        shapes.append(shape)
+        made, how = on_grid(survey, grid), filter_of(survey, shape[1], wanted)
+        for train in TRAIN:
+            text = study_text(made, grid, train, wanted, how, files) + resources_text(machine)
+            hours, gigabytes = expected_cost(text, machine)
+            if hours <= machine.hours and gigabytes <= machine.memory_gb and train >= LEAST_TRAIN[shape[1] <= 16]:
+                return Plan(text, made, instrument_dict(made), hours, gigabytes, what_was_done(survey, made, grid))
+    found = f"{machine.hours:g} hours on {machine.cores} cores with {machine.memory_gb:.3g} GB"
+    fix = "give more --hours, a smaller field (--size-deg), or --gpus"
+    raise problem("the machine", found, f"{hours:.2g} hours and {gigabytes:.2g} GB for the smallest study", fix)
+
+
+def resources_text(machine: Machine) -> str:
+    """The end of the config: what trainings may use."""
+    gpus = f", gpus: {machine.gpus}" if machine.gpus else ""
+    return f"\nresources: {{training_threads: {machine.cores}{gpus}}}\n"
+
+
+def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
+    """(hours, GB) that a study is expected to take. Noise, filter and beam cost nothing beside: their files are not read."""
+    raw = yaml.safe_load(text)
+    raw["observation"] = {"noise": {name: {"sigma_uk": 1.0} for name in raw["observation"]["noise"]}}
+    for entry in (*raw["networks"].values(), *raw["tests"].values()):
+        entry.pop("filter", None)
+    study = resolve_study(raw, "plan")
+    cones = sum(map(len, study.splits.values()))
+    alone = sum(seconds(study, stage) for stage in ("lightcone", "subfields")) * cones
+    alone += sum(seconds(study, stage) for stage in ("maps", "pooled")) * cones
+    learning = sum(seconds(study, stage) for stage in ("network", "audit_network", "posterior"))
+    learning += len(study.tests) * (seconds(study, "intervals") + seconds(study, "evaluation"))
+    gigabytes = max(memory_mb(study, stage) for stage in ("lightcone", "network", "posterior")) / 1000
+    return (alone / machine.cores + learning) / 3600, gigabytes
+
+
+def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[str]:
+    """How the map came onto the study's voxels, in words."""
+    old, new = survey.temperature_uk.shape, made.temperature_uk.shape
+    area = grid.size_deg**2 / (old[0] * survey.pixel_deg[0] * old[1] * survey.pixel_deg[1])
+    middle = [round(float(edges[0] + edges[-1]) / 2, 3) + 0.0 for edges in (grid.x_edges, grid.y_edges)]
+    words = [
+        f"field: the middle {grid.size_deg:.3g}° × {grid.size_deg:.3g}° of the map ({100 * area:.2g} % of it), about"
+        f" {middle[0]:+g}°, {middle[1]:+g}° of its centre",
+    ]
+    blocks = [
+        np.diff(edges).mean() / step
+        for edges, step in (
+            (grid.x_edges, survey.pixel_deg[0]),
+            (grid.y_edges, survey.pixel_deg[1]),
+            (grid.frequency_edges, survey.channel_ghz),
+        )
+    ]
+    how = "whole blocks of voxels" if all(abs(b - round(b)) < 1e-6 for b in blocks) else "voxels cut at new edges"
+    words.append(
+        f"voxels: {' × '.join(map(str, old))} to {' × '.join(map(str, new))}, means of {how}"
+        f" ({' × '.join(f'{b:.4g}' for b in blocks)}) weighted by 1/σ²"
+    )
+    cut = len(survey.frequency_ghz) - round(blocks[2] * new[2])
+    if cut:
+        words.append(f"band: {cut} of {old[2]} channels at its ends left out, unseen or beyond whole blocks")
+    words.append(
+        f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
+        f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
+    )
+    dec = made.center_deg[1]
+    rim = np.cos(np.radians(dec + np.array([grid.y_edges[0], grid.y_edges[-1]]))) / np.cos(np.radians(dec))
+    if np.abs(rim - 1).max() > 0.005:
+        words.append(
+            f"pixels along RA are {rim.min():.3f} to {rim.max():.3f} times the middle's at the rims; taken as equal"
+        )
+    return words
+
+
+def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:
+    """The survey's map on the study's grid, its instrument and the config, which is then read back and checked."""
+    save_survey(files["survey"], plan.survey)
+    if plan.survey.beam_fwhm_arcmin:
+        write_text(files["instrument"], yaml.safe_dump(plan.instrument, sort_keys=False, allow_unicode=True))
+    write_text(config, plan.text)
+    try:
+        load_study(config)
+    except LimelightError:
+        for path in (config, *map(Path, files.values())):
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,191 @@
+"""All that must be known of one real map before its luminosity function is believed.
+
+Is it like the training maps, statistic by statistic; what the posterior answers where no light can be (maps of random signs,
+differences of splits); and whether halos that are added to this very map are found again.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from limelight.data.shard import read_shards
+from limelight.errors import problem
+from limelight.evaluation.audit import REMEMBERS, Audit, response, warning
+from limelight.evaluation.audit_file import read_audit
+from limelight.evaluation.predict import check_geometry
+from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
+from limelight.inference.posteriors.posterior import Posterior
+from limelight.probes.line_intensity.apply import TOLERANCE, posterior_table, trained
+from limelight.probes.line_intensity.apply_survey import as_cube, flipped, half_difference, prepare_survey
+from limelight.probes.line_intensity.doubts import beside_training, doubts
+from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
+from limelight.probes.line_intensity.maps.config import Filter
+from limelight.probes.line_intensity.maps.survey import SurveyMap
+from limelight.probes.line_intensity.pipeline import make_pipeline
+from limelight.probes.line_intensity.shards import grid_of
+
+FLIPS = 6  # maps of random signs
+INJECTIONS = 12
+FOUND_AGAIN = (0.5, 1.5)  # slopes of recovered against injected counts that call a bin read
+STATISTICS = {
+    "mean": "mean of all voxels",
+    "channel_mean": "mean of each channel",
+    "channel_spread": "spread of each channel",
+    "channel_noise": "noise of each channel (differences of neighbours)",
+    "channel_zeros": "share of zeros in each channel",
+    "quantiles": "quantiles of all voxels",
+    "sky_power": "power on the sky, five steps of |k|",
+    "power_slope": "the same, over that of the smallest scale",
+    "relative_spread": "channels' spreads beside one another",
+    "spectrum_spread": "spread of the means along frequency",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the posterior answers for one map."""
+
+    name: str
+    table: dict[str, np.ndarray]  # of apply.posterior_table
+    p: float  # of the check whether it is like the training maps
+
+
+@dataclass(frozen=True)
+class Injections:
+    """Halos added to the user's map; n maps, k bins."""
+
+    added: np.ndarray  # (n, k) sources added in each bin
+    found: np.ndarray  # (n, k) by how much the median answer rose
+    slope: (
+        np.ndarray
+    )  # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
+
+
+@dataclass(frozen=True)
+class MapReport:
+    """The report of one map."""
+
+    survey: SurveyMap
+    reading: Reading
+    doubts: list[str]
+    statistics: list[tuple[str, int, int, float, float, float]]  # name, outside, of, found, lowest, highest
+    nulls: list[Reading]
+    splits: list[Reading]
+    prior: np.ndarray  # (5, k) percentiles 2.5, 16, 50, 84, 97.5 of the training maps' counts
+    injections: Injections
+    audit: Audit | None
+
+    @property
+    def loud_nulls(self) -> list[str]:
+        """Maps without light in which the posterior sees more sources than the prior has, and no fault with the map."""
+        return [null.name for null in self.nulls if null.p >= UNLIKE and sees_light(null.table, self.prior)]
+
+    @property
+    def faults(self) -> list[str]:
+        """Reasons not to believe the result; none: it passed."""
+        words = []
+        if self.reading.p < UNLIKE:
+            words.append(f"the map is {how_unlike(self.reading.p)}")
+        words += self.doubts
+        if self.loud_nulls:
+            words.append(f"the posterior sees light where there is none: {', '.join(self.loud_nulls)}")
+        read = np.isfinite(self.injections.slope)
+        low, high = FOUND_AGAIN
+        lost = read & ((self.injections.slope < low) | (self.injections.slope > high))
+        if lost.any():
+            words.append(
+                f"halos added to the map are not found again in {lost.sum()} of {read.sum()} bins (slope outside {low:g} to"
+                f" {high:g}): there the answer does not follow the map"
+            )
+        if self.audit is not None and (self.audit.verdict == REMEMBERS).any():
+            bins = int((self.audit.verdict == REMEMBERS).sum())
+            words.append(
+                f"the audit says that the network answers from memory in {bins} of {len(self.audit.verdict)} bins"
+            )
+        return words
+
+
+def sees_light(table: dict[str, np.ndarray], prior: np.ndarray) -> bool:
+    """Whether the lower end of a 95 % interval lies above the prior's median anywhere, as without light it must not."""
+    return bool((table["dn_q2.5"] > np.maximum(prior[2], 1)).any())
+
+
+def make_report(
+    posterior: Posterior,
+    survey: SurveyMap,
+    injections: Path,
+    splits: tuple[SurveyMap, SurveyMap] | None = None,
+    audit: Path | None = None,
+    where: object = "the map",
+) -> MapReport:
+    """The report of a survey's map on the voxels of a posterior's training maps.
+
+    injections: a shard of clean maps whose halos are added; splits: two halves of the data on the same voxels.
+    """
+    info = posterior.info
+    if info["entry"]["target"]["quantity"] != "dn":
+        raise problem("the posterior", "a network that answers no counts", "one of target dn", "use another posterior")
+    cube, noise = prepare_survey(survey, info, where)
+    nulls = [(f"random signs {i + 1}", flipped(survey, i)) for i in range(FLIPS)]
+    halves = []
+    if splits:
+        nulls.append(("half the difference of the splits", half_difference(*splits)))
+        halves = [_read(posterior, one, f"split {i}", where) for i, one in enumerate(splits)]
+    checked_audit = None if audit is None else read_audit(audit)
+    if checked_audit is not None:
+        warning(checked_audit, info, audit)  # refuses that of another network
+    return MapReport(
+        survey=survey,
+        reading=_read(posterior, survey, "the map", where),
+        doubts=doubts(as_cube(survey), cube, info, noise),
+        statistics=_statistics(cube, info, noise),
+        nulls=[_read(posterior, one, name, where) for name, one in nulls],
+        splits=halves,
+        prior=np.asarray(info["label_statistics"]["percentiles"], np.float64),
+        injections=_inject(posterior, survey, injections, where),
+        audit=checked_audit,
+    )
+
+
+def _read(posterior: Posterior, survey: SurveyMap, name: str, where: object) -> Reading:
+    cube, noise = prepare_survey(survey, posterior.info, where)
+    return Reading(name, *posterior_table(posterior, cube, noise=noise))
+
+
+def _statistics(cube: np.ndarray, info: dict, noise) -> list[tuple[str, int, int, float, float, float]]:
+    """Of each statistic: in how many of its numbers the map lies outside training, and the number that is farthest out."""
+    rows = []
+    for name, one in beside_training(cube, info, noise).items():
+        off = one.below | one.above
+        width = np.maximum(one.most - one.least, 1e-30)
+        i = int(np.argmax(np.maximum(one.least - one.found, one.found - one.most) / width))
+        rows.append((STATISTICS.get(name, name), int(off.sum()), len(off), one.found[i], one.least[i], one.most[i]))
+    return rows
+
+
+def _inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) -> Injections:
+    """Light of known halos, filtered as the pipeline filters, added to the user's own map."""
+    known, rows = trained(posterior.info), read_shards([shard])
+    check_geometry(rows.header.geometry, known.header.geometry, shard, TOLERANCE)
+    labels = rows.header.truths["labels"]
+    edges = log10_lum_edges(labels)
+    dn = quantity(rows.y["n_above"][:, : labels["bins"] + 1], edges, 1.0, "dn")
+    order = np.argsort(dn.sum(axis=1), kind="stable")
+    chosen = np.sort(order[np.linspace(0, len(order) - 1, min(INJECTIONS, len(order))).astype(int)])
+    light = torch.as_tensor(rows.x[chosen][:, 0])
+    setting = posterior.info["observation"].get("filter")
+    if setting:
+        quiet = Filter.model_validate(setting).model_copy(update={"calibration_error": 0.0, "ripple_uk": 0.0})
+        grid, _ = grid_of(known.header.geometry)
+        light = make_pipeline(quiet, grid, known.header).before_noise(light, torch.Generator().manual_seed(0))
+    n = known.header.geometry["pool_pixels"] ** 2 * known.header.geometry["pool_channels"]
+    before = _read(posterior, survey, "", where).table["dn"]
+    found = []
+    for one in light.numpy() / n:
+        lit = np.where(survey.mask, survey.temperature_uk + one, 0).astype(np.float32)
+        found.append(_read(posterior, replace(survey, temperature_uk=lit), "", where).table["dn"] - before)
+    added, found = dn[chosen], np.array(found)
+    rise = [np.log10(1 + np.maximum(before + more, 0)) - np.log10(1 + before) for more in (found, added)]
+    return Injections(added, found, response(*rise, smallest=0.02))

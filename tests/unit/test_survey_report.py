@@ -1,0 +1,188 @@
+"""Surveys' maps read by networks that know their noise, and the report on one map."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from judging_toys import posterior_of
+from survey_toys import survey_file
+from test_inference_posterior import KINDS, cones
+from test_inference_posterior import TRAINING as HEADS
+from training_toys import GRID, PROBE, settings
+
+from limelight.data.shard import write_shard
+from limelight.errors import LimelightError
+from limelight.files import provenance
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probes.line_intensity.apply import posterior_table
+from limelight.probes.line_intensity.apply_survey import flipped, half_difference, prepare_survey, read_like
+from limelight.probes.line_intensity.maps.survey import load_survey, save_survey
+from limelight.probes.line_intensity.maps.survey_files.raw import Told
+from limelight.probes.line_intensity.survey_options import BESIDE
+from limelight.probes.line_intensity.survey_page import write_page
+from limelight.probes.line_intensity.survey_report import make_report, sees_light
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.loop import train
+
+N = GRID.pool_pixels**2 * GRID.pool_channels
+LOUDNESS = 2e-3  # of the survey of the toys, whose maps have about 20 µK a pooled voxel
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("survey")
+
+
+@pytest.fixture(scope="module")
+def noise_map(folder):
+    return load_survey(survey_file(folder / "noise.h5"))
+
+
+@pytest.fixture(scope="module")
+def posterior(folder, noise_map):
+    """A mixture head on a network that knows the survey's σ and mask, and needs no zero level."""
+    torch.set_num_threads(1)
+    noise = {"survey": {"survey": str(folder / "noise.h5"), "sigma_factor": [LOUDNESS, 2 * LOUDNESS]}}
+    network = {"preprocessing": {"scale_uk": 5, "remove_means": "channels", "inputs": ["weight", "mask"]}}
+    wanted = settings(noise=noise, network=network, epochs=15, batch_size=16)
+    training, validation = cones(400, 1, 0), cones(80, 2, 1)
+    content, _ = train(wanted, PROBE, training, validation, folder / "checkpoints")
+    save_model(folder / "model.pt", content, {"seed": 7})
+    what = posterior_of(wanted, kind="mdn", of="bins", presentations=2, training=HEADS, mdn=KINDS["mdn"])
+    head = train_posterior(what, PROBE, *load_model(folder / "model.pt"), training, validation, None)[0]
+    save_model(folder / "posterior.pt", head, {"seed": 7}, "posterior")
+    return load_posterior(folder / "posterior.pt")
+
+
+@pytest.fixture(scope="module")
+def mock(noise_map):
+    """(survey map of one unseen set of halos, counts of its bins)."""
+    rows = cones(6, 3, 9)
+    rng = np.random.default_rng(4)
+    sigma = np.where(noise_map.mask, noise_map.sigma_uk * LOUDNESS * 1.4, np.inf).astype(np.float32)
+    made = []
+    for x in rows.x[:, 0]:
+        values = x / N + rng.normal(0, 1, x.shape) * np.where(noise_map.mask, sigma, 0)
+        values = np.where(noise_map.mask, values, 0).astype(np.float32)
+        made.append(replace(noise_map, temperature_uk=values, sigma_uk=sigma, source="mock"))
+    return made, -np.diff(rows.y["n_above"][:, :11].astype(float))
+
+
+@pytest.fixture(scope="module")
+def injections(folder):
+    write_shard(folder / "shard.h5", cones(16, 5, 10), provenance({}, 0))
+    return folder / "shard.h5"
+
+
+def test_what_no_network_may_see_changes_nothing(posterior, mock):
+    """Neither the zero level of each channel, nor what stands in masked voxels."""
+    survey = mock[0][0]
+    table, _ = _answer(posterior, survey)
+    shifted = survey.temperature_uk + np.linspace(-5, 30, survey.mask.shape[2], dtype=np.float32)
+    other, _ = _answer(posterior, replace(survey, temperature_uk=shifted))
+    np.testing.assert_allclose(np.log10(1 + other["dn"]), np.log10(1 + table["dn"]), atol=1e-3)
+    filled = np.where(survey.mask, survey.temperature_uk, 1e4).astype(np.float32)
+    again, _ = _answer(posterior, replace(survey, temperature_uk=filled))
+    np.testing.assert_array_equal(again["dn"], table["dn"])
+
+
+def _answer(posterior, survey):
+    cube, noise = prepare_survey(survey, posterior.info, "map")
+    return posterior_table(posterior, cube, noise=noise)
+
+
+def test_maps_of_another_kind_are_refused(posterior, mock):
+    survey, info = mock[0][0], posterior.info
+    cut = {name: getattr(survey, name)[:-1] for name in ("temperature_uk", "sigma_uk", "mask", "x_deg")}
+    with pytest.raises(LimelightError, match="15 × 16 × 4 voxels; expected 16 × 16 × 4.*--like"):
+        prepare_survey(replace(survey, **cut), info, "map")
+    with pytest.raises(LimelightError, match="freq_min_ghz: found 26.26; expected 26"):
+        prepare_survey(replace(survey, frequency_ghz=survey.frequency_ghz * 1.01), info, "map")
+    with pytest.raises(LimelightError, match="beam"):
+        prepare_survey(replace(survey, beam_fwhm_arcmin=4.5), info, "map")
+    blind = {**info, "observation": {**info["observation"], "noise": {"none": {"sigma_uk": 0}}}}
+    with pytest.raises(LimelightError, match="voxels masked"):
+        prepare_survey(survey, blind, "map")
+    entry = {**info["entry"], "preprocessing": {**info["entry"]["preprocessing"], "remove_means": None}}
+    with pytest.raises(LimelightError, match="the zero level, which the network uses"):
+        prepare_survey(replace(survey, means_removed=True), {**info, "entry": entry}, "map")
+
+
+def test_a_map_is_brought_onto_the_study_s_voxels(tmp_path, mock):
+    survey = mock[0][0]
+    save_survey(tmp_path / "like.h5", survey)
+    fine = {name: np.repeat(getattr(survey, name), 2, axis=0) for name in ("temperature_uk", "sigma_uk", "mask")}
+    step = survey.pixel_deg[0] / 2
+    fine["x_deg"] = survey.x_deg[0] - step / 2 + step * np.arange(32)
+    save_survey(tmp_path / "fine.h5", replace(survey, **fine))
+    found = read_like(tmp_path / "fine.h5", Told(), tmp_path / "like.h5")
+    np.testing.assert_allclose(found.temperature_uk, survey.temperature_uk, atol=1e-5)
+    seen = survey.mask
+    np.testing.assert_allclose(found.sigma_uk[seen], survey.sigma_uk[seen] / np.sqrt(2), rtol=1e-5)
+    save_survey(tmp_path / "far.h5", replace(survey, center_deg=(10.0, 0.0)))
+    with pytest.raises(LimelightError, match="a field 10° away"):
+        read_like(tmp_path / "far.h5", Told(), tmp_path / "like.h5")
+
+
+def test_maps_without_light(noise_map):
+    """Half the difference of two maps has no sky and the σ that it says; random signs keep every voxel's size."""
+    rng = np.random.default_rng(1)
+    seen = noise_map.mask
+    sky = np.float32(100)
+    halves = []
+    for _ in range(2):
+        values = sky + rng.normal(0, 1, seen.shape) * np.where(seen, noise_map.sigma_uk, 0)
+        halves.append(replace(noise_map, temperature_uk=np.where(seen, values, 0).astype(np.float32)))
+    null = half_difference(*halves)
+    pull = null.temperature_uk[seen] / null.sigma_uk[seen]
+    assert pull.std() == pytest.approx(1, abs=0.08)
+    assert pull.mean() == pytest.approx(0, abs=0.15)
+    turned = flipped(halves[0], 3)
+    np.testing.assert_array_equal(np.abs(turned.temperature_uk), np.abs(halves[0].temperature_uk))
+    assert 0.4 < (turned.temperature_uk[seen] * halves[0].temperature_uk[seen] < 0).mean() < 0.6
+
+
+def _half(survey, seed):
+    """A map of the same sky with √2 times its noise."""
+    noise = np.random.default_rng(seed).normal(0, 1, survey.mask.shape) * np.where(survey.mask, survey.sigma_uk, 0)
+    values = (survey.temperature_uk + noise).astype(np.float32)
+    return replace(survey, temperature_uk=values, sigma_uk=survey.sigma_uk * np.float32(np.sqrt(2)))
+
+
+def test_the_report_finds_halos_again_and_no_light_where_none_is(posterior, mock, injections, tmp_path):
+    surveys, truth = mock
+    report = make_report(posterior, surveys[0], injections, splits=(_half(surveys[0], 1), _half(surveys[0], 2)))
+    assert report.reading.p > 0.01
+    assert not report.loud_nulls
+    assert len(report.nulls) == 7
+    assert len(report.splits) == 2
+    tables = [_answer(posterior, one)[0] for one in surveys]
+    inside = [(one["dn_q2.5"] <= n) & (n <= one["dn_q97.5"]) for one, n in zip(tables, truth, strict=True)]
+    assert np.mean(inside) > 0.8
+    slope = report.injections.slope
+    bright = report.injections.added.mean(axis=0) > 20
+    assert np.nanmedian(slope[bright]) == pytest.approx(1, abs=0.5)
+    write_page(tmp_path / "mock.html", report, "mock", {"map": "mock"})
+    text = (tmp_path / "mock.html").read_text()
+    for word in ("Null tests", "found again", "spread of each channel", "Luminosity function of mock"):
+        assert word in text
+    for ending in BESIDE:
+        assert (tmp_path / f"mock{ending}").stat().st_size > 500
+        assert ending == ".csv" or f"mock{ending}" in text
+
+
+def test_a_map_of_another_kind_of_noise_fails_the_report(posterior, mock, injections):
+    survey = mock[0][0]
+    loud = replace(survey, temperature_uk=survey.temperature_uk * 20)
+    report = make_report(posterior, loud, injections)
+    assert report.faults
+    assert any("unlike anything in training" in fault for fault in report.faults)
+    assert any(outside for _, outside, *_ in report.statistics)
+
+
+def test_what_counts_as_light_in_a_null_test():
+    prior = np.array([[0, 0], [1, 5], [10, 20], [30, 50], [90, 99]], float)
+    assert not sees_light({"dn_q2.5": np.array([9.0, 20.0])}, prior)
+    assert sees_light({"dn_q2.5": np.array([0.0, 21.0])}, prior)
