@@ -8,20 +8,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from limelight.section import Either, Index, Name, Names, Number, Numbers, Section, SomeNames, Whole
+from limelight.section import Either, Index, Name, Names, Number, Section, SomeNames, Whole
 from limelight.study.saliency import SaliencyRun
 
 SPLITS = ("train", "validation", "test")
-
-
-class Realisations(Section):
-    """Which simulated universes train, choose and judge: a ready-made section for probes that need no more."""
-
-    train: Numbers = Field(description='Realisations to train on: a list, or a range such as "0-7".')
-    validation: Numbers = Field(
-        description="Realisations that choose (history, best epoch); no network is trained on them."
-    )
-    test: Numbers = Field(description="Realisations that judge; nothing has seen them before.")
 
 
 class FlatCosmology(Section):

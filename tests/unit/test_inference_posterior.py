@@ -139,7 +139,8 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     assert calibration.information_gain(draws, truth, prior)[:, :6].mean() > 0.25
     ranks = calibration.ranks(draws, truth)
     narrow, wide = (calibration.coverage(ranks, level)[0].mean() for level in (0.68, 0.95))
-    assert 0.6 < narrow < 0.9  # of 40 maps at one level; heads this small say rather too little than too much
+    # Of 40 maps at one level, bins of a map alike: two standard errors, 0.15, below; heads this small say rather too little.
+    assert 0.68 - 0.15 < narrow < 0.9
     assert 0.9 < wide < 0.995
     assert (result.extra["predictive_p"][:, 7] == 1).all(), "the least value of each of these maps is 0"
     write_intervals(tmp_path / "i.h5", result, {"seed": 7})

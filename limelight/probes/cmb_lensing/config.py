@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limelight.probes.cmb_lensing.spectra import FIDUCIAL, Parameters
-from limelight.section import Different, Name, NonNegative, Number, Pair, Positive, Section, SomeNames, Whole
-from limelight.study.sections import Network, NetworkTest, Realisations, Study, Target
+from limelight.section import Different, Name, NonNegative, Number, Pair, Positive, Section, Whole
+from limelight.study.data_study import DataNetwork, DataStudy, DataTest
+from limelight.study.sections import Target
 
 TRUTHS = ("kappa", "e")
 TruthName = Literal["kappa", "e"]
@@ -69,12 +70,9 @@ class LensingTarget(Target):
     )
 
 
-class LensingNetwork(Network):
+class LensingNetwork(DataNetwork):
     """A network that reconstructs κ or the unlensed E from lensed Q and U."""
 
-    datasets_key = "data"
-
-    data: SomeNames = Field(description="Names of the datasets that it trains on.")
     noise_uk_arcmin: NonNegative = Field(
         description="White noise σ_P of Q and of U that it is shown its maps with, µK arcmin (√2 times that of T)."
     )
@@ -86,17 +84,10 @@ class LensingNetwork(Network):
         " estimate.",
     )
 
-    @property
-    def datasets(self) -> list[str]:
-        return self.data
 
-
-class LensingTest(NetworkTest):
+class LensingTest(DataTest):
     """Patches of one dataset under one level of noise, and what stands beside the networks there."""
 
-    dataset_key = "data"
-
-    data: str = Field(description="Name of the dataset.")
     noise_uk_arcmin: NonNegative = Field(description="White noise σ_P of Q and of U, µK arcmin.")
     estimators: Annotated[list[EstimatorName], Different] = Field(
         ["quadratic", "wiener"],
@@ -105,29 +96,14 @@ class LensingTest(NetworkTest):
     )
 
     @property
-    def dataset(self) -> str:
-        return self.data
-
-    @property
     def beside(self) -> list[str]:
         return list(self.estimators)
 
 
-class LensingStudy(Study):
+class LensingStudy(DataStudy):
     """A study of CMB lensing."""
 
     probe: Literal["cmb_lensing"] = Field(description="The probe: what is simulated and observed.")
-    realisations: Realisations
     data: dict[Name, Sky] = Field(min_length=1, description="Named sets of patches.")
     networks: dict[Name, LensingNetwork] = Field(min_length=1, description="Networks to train, by name.")
     tests: dict[Name, LensingTest] = Field(min_length=1, description="What each network is tested on.")
-
-    datasets_key = "data"
-
-    @property
-    def splits(self) -> dict[str, list[int]]:
-        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(self.data)

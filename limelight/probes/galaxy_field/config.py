@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from limelight.section import Name, NonNegative, Number, Pair, Positive, Section, SomeNames, Whole
-from limelight.study.sections import Network, NetworkTest, Realisations, Study
+from limelight.section import Name, NonNegative, Number, Pair, Positive, Section, Whole
+from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 
 
 class GalaxyField(Section):
@@ -23,12 +23,9 @@ class GalaxyField(Section):
     colour_scatter: NonNegative = Field(0.2, description="Its scatter from galaxy to galaxy.")
 
 
-class GalaxyNetwork(Network):
+class GalaxyNetwork(DataNetwork):
     """A network that reads φ* and L* off images or off the histogram of their pixels."""
 
-    datasets_key = "data"
-
-    data: SomeNames = Field(description="Names of the datasets that it trains on.")
     noise: NonNegative = Field(0.05, description="σ of the white noise per pixel and band, in units of flux.")
     inputs: Literal["images", "histogram"] = Field(
         "images",
@@ -36,39 +33,17 @@ class GalaxyNetwork(Network):
         " steps of it.",
     )
 
-    @property
-    def datasets(self) -> list[str]:
-        return self.data
 
-
-class GalaxyTest(NetworkTest):
+class GalaxyTest(DataTest):
     """Fields of one dataset under one level of noise."""
 
-    dataset_key = "data"
-
-    data: str = Field(description="Name of the dataset.")
     noise: NonNegative = Field(0.05, description="σ of the white noise per pixel and band.")
 
-    @property
-    def dataset(self) -> str:
-        return self.data
 
-
-class GalaxyStudy(Study):
+class GalaxyStudy(DataStudy):
     """A study of galaxy fields."""
 
     probe: Literal["galaxy_field"] = Field(description="The probe: what is simulated and observed.")
-    realisations: Realisations
     data: dict[Name, GalaxyField] = Field(min_length=1, description="Named sets of fields.")
     networks: dict[Name, GalaxyNetwork] = Field(min_length=1, description="Networks to train, by name.")
     tests: dict[Name, GalaxyTest] = Field(min_length=1, description="What each network is tested on.")
-
-    datasets_key = "data"
-
-    @property
-    def splits(self) -> dict[str, list[int]]:
-        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(self.data)

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from limelight.section import Name, Number, Pair, Section, SomeNames, Whole
-from limelight.study.sections import Network, NetworkTest, Realisations, Study
+from limelight.section import Name, Number, Pair, Section, Whole
+from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 
 
 class Fields(Section):
@@ -17,47 +17,22 @@ class Fields(Section):
     slope: Pair = Field([-3.0, -1.0], description="Limits of the slope of the power spectrum.")
 
 
-class FieldNetwork(Network):
+class FieldNetwork(DataNetwork):
     """A network that reads amplitude and slope off a noisy field."""
 
-    datasets_key = "data"
-
-    data: SomeNames = Field(description="Names of the datasets that it trains on.")
     noise: Number = Field(0.0, ge=0, description="σ of the white noise per pixel that it is shown its fields with.")
 
-    @property
-    def datasets(self) -> list[str]:
-        return self.data
 
-
-class FieldTest(NetworkTest):
+class FieldTest(DataTest):
     """Fields of one dataset under one level of noise."""
 
-    dataset_key = "data"
-
-    data: str = Field(description="Name of the dataset.")
     noise: Number = Field(0.0, ge=0, description="σ of the white noise per pixel.")
 
-    @property
-    def dataset(self) -> str:
-        return self.data
 
-
-class FieldStudy(Study):
+class FieldStudy(DataStudy):
     """A study of Gaussian random fields."""
 
     probe: Literal["gaussian_field"] = Field(description="The probe: what is simulated and observed.")
-    realisations: Realisations
     data: dict[Name, Fields] = Field(min_length=1, description="Named sets of fields.")
     networks: dict[Name, FieldNetwork] = Field(min_length=1, description="Networks to train, by name.")
     tests: dict[Name, FieldTest] = Field(min_length=1, description="What each network is tested on.")
-
-    datasets_key = "data"
-
-    @property
-    def splits(self) -> dict[str, list[int]]:
-        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(self.data)

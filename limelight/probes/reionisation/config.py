@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from limelight.probes.reionisation.spectra import LMAX, TAUS
-from limelight.section import Name, NonNegative, Number, Pair, Section, SomeNames, Whole
-from limelight.study.sections import Network, NetworkTest, Realisations, Study
+from limelight.section import Name, NonNegative, Number, Pair, Section, Whole
+from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 
 
 class Instrument(Section):
@@ -56,12 +56,9 @@ class Sky(Section):
         return min(3 * self.nside - 1, LMAX)
 
 
-class TauNetwork(Network):
+class TauNetwork(DataNetwork):
     """A network that reads τ off Q and U."""
 
-    datasets_key = "data"
-
-    data: SomeNames = Field(description="Names of the datasets that it trains on.")
     instrument: Instrument = Field(
         description="What it is shown its skies with; of stored noise, what its filter assumes."
     )
@@ -71,39 +68,17 @@ class TauNetwork(Network):
         " spectra. filtered: the power of the moments of the inverse-variance filtered sky. Moments are of the cut sky.",
     )
 
-    @property
-    def datasets(self) -> list[str]:
-        return self.data
 
-
-class TauTest(NetworkTest):
+class TauTest(DataTest):
     """Skies of one dataset as one instrument sees them."""
 
-    dataset_key = "data"
-
-    data: str = Field(description="Name of the dataset.")
     instrument: Instrument = Instrument()
 
-    @property
-    def dataset(self) -> str:
-        return self.data
 
-
-class TauStudy(Study):
+class TauStudy(DataStudy):
     """A study of reionisation."""
 
     probe: Literal["reionisation"] = Field(description="The probe: what is simulated and observed.")
-    realisations: Realisations
     data: dict[Name, Sky] = Field(min_length=1, description="Named sets of skies.")
     networks: dict[Name, TauNetwork] = Field(min_length=1, description="Networks to train, by name.")
     tests: dict[Name, TauTest] = Field(min_length=1, description="What each network is tested on.")
-
-    datasets_key = "data"
-
-    @property
-    def splits(self) -> dict[str, list[int]]:
-        return {split: getattr(self.realisations, split) for split in ("train", "validation", "test")}
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(self.data)
