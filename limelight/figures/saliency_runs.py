@@ -62,6 +62,8 @@ def saliency_reach(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
     for i, (name, one) in enumerate(exact.items()):
         _distance(profile, within, one, label=f"exact: {name}", color=GUIDE, ls=DASHES[i % len(DASHES)])
     profile.set_yscale("log")
+    _, top = profile.get_ylim()
+    profile.set_ylim(top * 1e-10, top)  # below stands what is 0 but for rounding
     profile.set_ylabel("mean attribution of a pixel")
     within.set_ylabel("attribution within")
     within.set_ylim(0, 1.02)
