@@ -195,6 +195,7 @@ def agreement(run: Run) -> None:
 def observation(run: Run) -> None:
     """Presentations: agreement without noise, the noise itself, and maps a second."""
     from benchmarks.training import LABELS
+    from limelight.probes.line_intensity.config import Preprocessing
     from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
     from limelight.probes.line_intensity.maps.grid import Grid
     from limelight.probes.line_intensity.presentation import Augmentation, LinePresentation
@@ -205,7 +206,7 @@ def observation(run: Run) -> None:
     grid, edges = Grid(1.4, 4 * x, 10 * f, 26.0, 34.0, 115.27, "uK", 4, 10), log10_lum_edges(LABELS, EXTENSION_BINS)
     target, none = line_target("dn", "log10_1p", (), line_header(grid, 0.0, LABELS, {})), Augmentation()
     clean, noisy = (
-        LinePresentation(target, float(edges[1] - edges[0]), grid, ((sigma, sigma),), None, "asinh", 3.0, none)
+        LinePresentation(target, float(edges[1] - edges[0]), grid, ((sigma, sigma),), None, Preprocessing(), none)
         for sigma in (0.0, 3.47)
     )
     random = torch.Generator(run.device).manual_seed(0)

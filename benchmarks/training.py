@@ -21,6 +21,7 @@ from torch import nn
 
 from limelight.data.shard import Header, Rows, read_shards, write_shard
 from limelight.networks import build
+from limelight.probes.line_intensity.config import Preprocessing
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.presentation import Augmentation, LinePresentation
@@ -70,8 +71,7 @@ def loader(
         grid=grid,
         noise=((SIGMA_UK, SIGMA_UK),),
         foregrounds=None,
-        transform="asinh",
-        scale_uk=3.0,
+        preprocessing=Preprocessing(),
         augmentation=Augmentation(blank_fraction=0.1, dim_fraction=0.1, flips=True, quarter_turns=True),
     )
     start = time.perf_counter()

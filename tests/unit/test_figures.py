@@ -201,13 +201,6 @@ def test_naming_figures_loads_none():
     assert said.stdout.strip() == "False"
 
 
-def test_the_script_says_its_options_without_matplotlib():
-    command = [sys.executable, "-X", "importtime", ROOT / "scripts" / "make_figure.py", "--help"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "limelight.figures" in said.stderr
-    assert "matplotlib" not in said.stderr
-
-
 def test_every_caption_that_a_rule_names_is_there():
     """Snakemake itself notices only when it writes the report."""
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))

@@ -134,7 +134,7 @@ def test_permuted_labels_teach_nothing(spreads):
     assert last["validation_mse"] > 0.9 * last["mean_predictor_mse"]
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", sorted(set(LOSSES) - {"gaussian"}))  # that is one of images: test_spread
 @pytest.mark.parametrize(("optimizer", "precision"), [("adam", "bf16"), ("sgd", "float32")])
 def test_every_loss_optimizer_and_precision_trains(loss, optimizer, precision, tmp_path):
     rate = 3e-3 if optimizer == "adam" else 0.1
