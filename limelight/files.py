@@ -34,9 +34,8 @@ from limelight.errors import FULL, problem, reading
 from limelight.section import plain
 
 FORMAT_VERSION = 1
-USER_BLOCK = (
-    512  # bytes before what HDF5 reads, where an HDF5 file of limelight holds its seal: a checksum of all the rest
-)
+# Bytes before what HDF5 reads, where an HDF5 file of limelight holds its seal: a checksum of all the rest
+USER_BLOCK = 512
 SEAL = b"limelight crc32 "
 LARGE = 1 << 24  # bytes from which on a file has no seal, as it would be read twice; its large arrays have checksums
 ORPHAN_DAYS = 7

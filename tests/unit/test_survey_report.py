@@ -177,8 +177,9 @@ def test_a_map_of_another_kind_of_noise_fails_the_report(posterior, mock, inject
     survey = mock[0][0]
     loud = replace(survey, temperature_uk=survey.temperature_uk * 20)
     report = make_report(posterior, loud, injections)
-    assert report.faults
     assert any("unlike anything in training" in fault for fault in report.faults)
+    assert len(report.unlike_nulls) == len(report.nulls) > 0, "a map without light but of twenty times the noise"
+    assert any("test nothing" in fault for fault in report.faults)
     assert any(outside for _, outside, *_ in report.statistics)
 
 

@@ -114,9 +114,9 @@ def _nulls(report: MapReport) -> str:
     loud, rows = report.loud_nulls, []
     for one in report.nulls:
         answer = "sees light" if one.name in loud else "prior or empty"
-        rows.append([one.name, f"{one.p:.2g}", "known to be unlike training" if one.p < UNLIKE else answer])
+        rows.append([one.name, f"{one.p:.2g}", "not tested: unlike training" if one.p < UNLIKE else answer])
     words = (
-        "Maps without light: the posterior must answer the prior or less, or know that no training map is like it. Random"
+        "Maps without light: the posterior must answer the prior or less. One that is unlike training tests nothing. Random"
         " signs keep the size of every voxel."
     )
     return f"<p>{words}</p>" + _table(["map", "p (like training)", "answer"], rows)

@@ -58,9 +58,8 @@ class Injections:
 
     added: np.ndarray  # (n, k) sources added in each bin
     found: np.ndarray  # (n, k) by how much the median answer rose
-    slope: (
-        np.ndarray
-    )  # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
+    # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
+    slope: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,13 @@ class MapReport:
 
     @property
     def loud_nulls(self) -> list[str]:
-        """Maps without light in which the posterior sees more sources than the prior has, and no fault with the map."""
+        """Maps without light that look like training, and in which the posterior sees more sources than the prior has."""
         return [null.name for null in self.nulls if null.p >= UNLIKE and sees_light(null.table, self.prior)]
+
+    @property
+    def unlike_nulls(self) -> list[str]:
+        """Maps without light that are unlike any of training: what the posterior answers there tells nothing of it."""
+        return [null.name for null in self.nulls if null.p < UNLIKE]
 
     @property
     def faults(self) -> list[str]:
@@ -91,6 +95,8 @@ class MapReport:
         words += self.doubts
         if self.loud_nulls:
             words.append(f"the posterior sees light where there is none: {', '.join(self.loud_nulls)}")
+        if self.unlike_nulls:
+            words.append(f"maps without light are unlike training and test nothing: {', '.join(self.unlike_nulls)}")
         read = np.isfinite(self.injections.slope)
         low, high = FOUND_AGAIN
         lost = read & ((self.injections.slope < low) | (self.injections.slope > high))
