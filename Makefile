@@ -1,4 +1,5 @@
 # Two commands: `make demo` runs a whole small study to its figures, `make test` proves the code. Both make .venv themselves.
+# `make demo VERBOSE=1` shows all that Snakemake says instead of one bar.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/demo.yaml
@@ -7,7 +8,7 @@ PROCESSES ?= 2
 .PHONY: demo test test-cluster test-all kill-harness lint docs gpu-check clean
 
 demo: .venv/installed
-	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml
+	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml $(if $(VERBOSE),--verbose)
 
 # A process for each core, at about 1 GB each; every file's tests share what they make.
 test: .venv/installed

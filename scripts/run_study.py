@@ -2,7 +2,8 @@
 """Run a whole study on this machine and write its report: what `make demo` does.
 
 Safe to interrupt in any way and to repeat: a second call goes on where the first one stopped, and does nothing when there is
-nothing to do. Arguments after -- go to snakemake as they are.
+nothing to do. On a terminal one bar shows how far it is; what Snakemake says is in results/<study>/snakemake.log. Arguments
+after -- go to snakemake as they are.
 
 example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- --keep-going
 """
@@ -33,6 +34,9 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--configfile", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
+    parser.add_argument(
+        "--verbose", action="store_true", help="show all that Snakemake says, as where there is no terminal"
+    )
     parser.add_argument("snakemake", nargs="*", help="further arguments of snakemake, after --")
     args = parser.parse_args()
     from limelight.study.config import load_study
@@ -44,9 +48,10 @@ def main() -> None:
     snakemake = [sys.executable, "-m", "snakemake", "--directory", str(ROOT), "--snakefile", str(ROOT / "Snakefile")]
     snakemake += ["--configfile", str(configfile)]
     start = time.monotonic()
+    log = None if args.verbose or not sys.stderr.isatty() else results / "snakemake.log"
     with only_run() as lock:
         run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs"]
-        if follow([*run, "--max-checksum-file-size", COMPARED, *args.snakemake], lock):
+        if follow([*run, "--max-checksum-file-size", COMPARED, *args.snakemake], lock, log):
             raise LimelightError(f"{args.configfile}: a stage failed (its log is above); mend it and run this again")
         report = results / "report.html"
         figures = sorted((results / "figures").rglob("*.p[dn][fg]"))
@@ -92,8 +97,11 @@ def only_run() -> Iterator[TextIO]:
         yield lock
 
 
-def follow(command: list[str], lock: TextIO) -> int:
-    """Run Snakemake to its end; its exit status. A signal to end it ends Snakemake and its jobs, as Ctrl-C does."""
+def follow(command: list[str], lock: TextIO, log: Path | None = None) -> int:
+    """Run Snakemake to its end; its exit status. A signal to end it ends Snakemake and its jobs, as Ctrl-C does.
+
+    With a log its output goes there, and a bar shows how far it is.
+    """
     asked, process = [], None
 
     def end(*_: object) -> None:
@@ -104,10 +112,16 @@ def follow(command: list[str], lock: TextIO) -> int:
 
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, end) for number in ends}
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"} if log else {}
     try:
-        process = subprocess.Popen(command, process_group=0, pass_fds=[lock.fileno()])
+        process = subprocess.Popen(command, process_group=0, pass_fds=[lock.fileno()], **pipe)
         if asked:  # before there was a process
             end()
+        if log:
+            from limelight.progress import show_steps
+
+            with open(log, "w", encoding="utf-8") as file:
+                show_steps(process.stdout, file)
         status = process.wait()
     finally:
         for number, handler in before.items():
