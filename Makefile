@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONFIG ?= config/demo.yaml
 PROCESSES ?= 2
 
-.PHONY: demo test test-cluster test-all kill-harness lint docs gpu-check clean
+.PHONY: demo test coverage test-cluster test-all kill-harness lint docs gpu-check clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml $(if $(VERBOSE),--verbose)
@@ -13,6 +13,11 @@ demo: .venv/installed
 # A process for each core, at about 1 GB each; every file's tests share what they make.
 test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow and not gpu and not cluster"
+
+# The same tests, slower, and at the end the share of each file's lines that they ran.
+coverage: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow and not gpu and not cluster" \
+	    --cov=limelight --cov=scripts --cov-report=term:skip-covered
 
 # A real one-node SLURM; needs root and Debian's slurm-wlm and munge.
 test-cluster: .venv/installed

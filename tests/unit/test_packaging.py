@@ -144,6 +144,14 @@ def test_every_dependency_is_pinned() -> None:
     assert pinned == set().union(*map(names_of, wanted))
 
 
+def test_the_locked_packages_are_the_pinned_ones_and_each_has_its_hashes() -> None:
+    pins, locked = ((ROOT / "envs" / name).read_text() for name in ("constraints.txt", "lock.txt"))
+    entries = re.split(r"^(?=[A-Za-z])", locked, flags=re.MULTILINE)[1:]
+    found = {entry.split(" ")[0].lower().replace("_", "-") for entry in entries}
+    assert {line.lower().replace("_", "-") for line in pins.splitlines() if "==" in line} <= found
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry) for entry in entries)
+
+
 def test_a_script_runs_the_package_of_its_checkout_whatever_is_installed(tmp_path: Path) -> None:
     (tmp_path / "limelight").mkdir()
     (tmp_path / "limelight" / "__init__.py").write_text("raise SystemExit('another limelight')")
