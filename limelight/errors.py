@@ -17,6 +17,7 @@ EXTRAS = {
     "pyarrow": "formats",
     "reproject": "maps",
     "sbi": "inference",
+    "tensorboard": "tensorboard",
 }  # package: its extra
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 

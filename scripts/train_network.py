@@ -95,6 +95,7 @@ def work(args: argparse.Namespace, study, network, device: str, team: "Team") ->
     from limelight.study.settings import network_settings
     from limelight.training.checkpoint import load_model, save_model
     from limelight.training.checks import check_shards
+    from limelight.training.events import event_writer
     from limelight.training.launch import STOPPED
     from limelight.training.loop import history_csv, train
     from limelight.training.signals import Stopped
@@ -106,13 +107,14 @@ def work(args: argparse.Namespace, study, network, device: str, team: "Team") ->
     check_shards("--validation", validation, expected, settings.splits["validation"])
     check_data([*args.train, *args.validation], settings.datasets)
     code, start = network_code(study, args.name), None
+    watch = event_writer(args.history.parent / "events") if study.figures.tensorboard else None
     if args.start:
         begun, info = load_model(args.start)
         check_made_from(args.start, info["provenance"], settings.start)
         start = begun.state_dict()
     try:
         content, history = train(
-            settings, probe, training, validation, args.checkpoints, device, code, team, start=start
+            settings, probe, training, validation, args.checkpoints, device, code, team, start=start, watch=watch
         )
     except torch.OutOfMemoryError as error:
         found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"

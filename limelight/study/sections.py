@@ -362,6 +362,11 @@ class Figures(Section):
         description="Networks whose first filters are drawn, and what their layers make of the first of `maps` under"
         " their first test.",
     )
+    tensorboard: bool = Field(
+        False,
+        description="Whether each training also writes event files for TensorBoard, a point an epoch, beside its"
+        " history.csv (networks/<name>/events; needs the extra tensorboard).",
+    )
 
 
 class Resources(Section):

@@ -13,6 +13,7 @@ import copy
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,6 +129,7 @@ def train(
     code: str = "",
     team: Team | None = None,
     start: dict[str, Tensor] | None = None,
+    watch: Callable[[dict], None] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train one network.
 
@@ -143,6 +145,8 @@ def train(
         The processes that train together (default: this one alone).
     start
         Weights of a trained network to start from, except for the last layer.
+    watch
+        Called with each row of the history as soon as it is there, in the first process.
 
     Returns the content of the model file without provenance, and the history, one row per epoch. The weights are those of
     the epoch with the lowest validation loss. Raises LimelightError when the loss is no longer finite, Stopped after
@@ -160,6 +164,8 @@ def train(
             began = time.monotonic()
             done = train_epoch(run, state, epoch, asked)
             judge_epoch(run, state, epoch, done)
+            if watch and run.team.leads:
+                watch(state["history"][-1])
             run.say(f"epoch {epoch + 1}/{options.epochs}: {epoch_words(run, state)}; {time.monotonic() - began:.1f} s")
             (stop,) = run.team.agree(max(asked, default=0))
             if stop and epoch + 1 < options.epochs:
