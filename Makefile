@@ -26,9 +26,11 @@ test-cluster: .venv/installed
 test-all: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-# An hour: a study killed at random 60 times, also under SLURM (root), every file compared with an unbroken run's.
+# An hour: a study killed at random 60 times, also under SLURM (root), every file compared with an unbroken run's. Interrupted,
+# it goes on after the last run that came to its end; delete $(KILLS) to begin anew.
+KILLS ?= results/kill_harness
 kill-harness: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill_harness --kills 40 --slurm-kills 20 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill_harness --kills 40 --slurm-kills 20 --state $(KILLS) \
 	    --output docs/results/kill_harness.csv
 
 lint: .venv/installed

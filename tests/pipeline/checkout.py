@@ -25,6 +25,8 @@ class Checkout:
         root.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             source = origin / name
+            if (root / name).exists():  # made before
+                continue
             if source.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(source, root / name, symlinks=True, ignore=ignored)  # scripts/limelight is one

@@ -184,7 +184,7 @@ def test_the_report_is_one_html_with_captions(finished: Checkout):
 def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Checkout, tmp_path: Path):
     """The short form of benchmarks/kill_harness.py, against a run on two cores; then the one command that users type."""
     checkout, expected = Checkout(tmp_path, origin=finished.root), finished.outputs()
-    kills, wrong = one_round(checkout, expected, random.Random(3), kills=4, spacing_s=25)
+    kills, wrong = one_round(checkout, finished, random.Random(3), kills=4)
     assert len(kills) == 4
     assert [kill["damaged"] for kill in kills] == [0, 0, 0, 0]
     assert wrong == []
