@@ -182,9 +182,9 @@ def main() -> None:
             left = {
                 name: wanted[name] - sum(len(r["rows"]) for r in rounds if r["scheduler"] == name) for name in wanted
             }
-            scheduler = next((name for name in wanted if left[name] > 0), "")
-            if not scheduler:
+            if max(left.values()) <= 0:
                 break
+            scheduler = max(wanted, key=lambda name: left[name] / max(wanted[name], 1))  # by turns
             if scheduler == "slurm" and not served:
                 wait_for_turn()
                 stack.enter_context(one_node_slurm(folder / "slurm", cpus=1))

@@ -278,14 +278,17 @@ def open_hdf5(path: str | Path, kind: str = "HDF5") -> Iterator[h5py.File]:
     """
     path = Path(path)
     if not path.is_file():
-        raise problem(path, "no such file", f"a {kind} file", f"run the stage that writes it (snakemake {path})")
+        article = "an" if kind == "HDF5" else "a"
+        fix = f"check the path, or run the stage that writes it (snakemake {path})"
+        raise problem(path, "no such file", f"{article} {kind} file", fix)
     _check_seal(path, kind)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         refuse_unread(path, error)
-        fix = AGAIN if path.suffix == ".h5" else "give the right file"
-        raise problem(path, f"an unreadable file ({error})", f"an HDF5 {kind} file", fix) from None
+        expected = "an HDF5 file" if kind == "HDF5" else f"an HDF5 {kind} file"
+        fix = f"give the right file, or a whole copy; if limelight wrote it, {AGAIN}"
+        raise problem(path, f"an unreadable file ({error})", expected, fix) from None
     with file:
         yield file
 

@@ -1,5 +1,6 @@
 """YAML files of a config, read strictly."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def _check_depth(text: str) -> None:
 
 
 class _StrictLoader(BASE):
-    """SafeLoader that refuses a key given twice: the second would silently win. A date stays the text that it is."""
+    """SafeLoader that refuses a key given twice, where the second would silently win, and numbers that YAML reads as others
+    than they look: 010 is 8 to it, and 12:30 is 750. A date stays the text that it is."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -85,5 +87,16 @@ class _StrictLoader(BASE):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node):
+        text = node.value.lstrip("+-").replace("_", "")
+        is_float = node.tag.endswith("float")
+        value = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
+        if ":" in text or (not is_float and re.match("0[0-9]", text)):
+            words = f"the number {node.value}, which YAML takes for {value}: write {value}, or put it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, words, node.start_mark)
+        return value
 
+
+for _name in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_name}", _StrictLoader.construct_number)
 _StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)

@@ -56,6 +56,10 @@ def line_of(function, *args, **kwargs) -> str:
         ("study: " + 3000 * "[" + 3000 * "]", "levels"),
         ("study: " + 3000 * "{a: " + 3000 * "}", "levels"),
         (BOMB, "more than 1000000 values"),
+        ("lightcones: {train: [001, 010]}\n", "the number 001, which YAML takes for 1"),
+        ("lightcones: {train: [1, 010]}\n", "the number 010, which YAML takes for 8"),
+        ("seed: 12:30:45\n", "the number 12:30:45, which YAML takes for 45045"),
+        ("size_deg: 1:30.5\n", "the number 1:30.5, which YAML takes for 90.5"),
         ("study: !!binary aGVsbG8=\n", "a bytes"),
         ("study: !!set {a, b}\n", "a set"),
         ("study: !!python/object/apply:os.system [ls]\n", "YAML"),
@@ -68,6 +72,13 @@ def test_yaml_that_is_no_config(tmp_path, text, says):
         read_yaml(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_in_every_sound_notation_are_read(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("[0, -3, +7, 1_000, 0x1f, 0.5, 00.5, 1.0e+3, .inf]")
+    path.write_text(f"values: {path.read_text()}\n")
+    assert read_yaml(path) == {"values": [0, -3, 7, 1000, 31, 0.5, 0.5, 1000.0, float("inf")]}
 
 
 def test_a_date_is_the_text_that_it_is(tmp_path):

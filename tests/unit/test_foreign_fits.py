@@ -245,6 +245,8 @@ def test_temperatures_on_the_pooled_grid_become_sums(tmp_path, values):
         ({"LLPOOLPX": 0}, "LLPOOLPX 0"),
         ({"LLPOOLPX": "two"}, "cube"),
         ({"BMAJ": "wide"}, "BMAJ"),
+        ({"BMAJ": 0.075, "BMIN": -0.075}, "BMAJ, BMIN: found 0.075, -0.075"),
+        ({"LLBEAM": "wide"}, "LLBEAM"),
         ({"PC1_3": 0.5}, "sky and frequency mixed"),
     ],
 )

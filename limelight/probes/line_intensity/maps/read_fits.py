@@ -238,15 +238,23 @@ def frequency_edges_ghz(wcs: WCS, channels: int, path: object) -> np.ndarray:
 
 def beam_of(header: fits.Header, path: object) -> tuple[float, float] | None:
     """FWHM (long, short) in arcmin: limelight's own LLBEAM, or BMAJ and BMIN in degrees; None where they are absent."""
-    if "LLBEAM" in header:
-        return (float(header["LLBEAM"]),) * 2
-    if header.get("BMAJ") is None:
+    own = "LLBEAM" in header
+    names = ("LLBEAM",) if own else ("BMAJ", "BMIN")
+    given = [header[name] for name in names if header.get(name) is not None]
+    if not given or (not own and "BMAJ" not in header):
         return None
     try:
-        axes = float(header["BMAJ"]), float(header.get("BMIN") or header["BMAJ"])
+        axes = [float(one) * (1 if own else 60) for one in given]
     except (TypeError, ValueError):
-        raise problem(f"{path}: BMAJ, BMIN", repr(header["BMAJ"]), "numbers of degrees", "mend the header") from None
-    return None if max(axes) <= 0 else (60 * max(axes), 60 * min(axes))
+        axes = [np.nan]
+    if own and axes[0] >= 0:
+        return axes[0], axes[0]
+    if not own and max(axes) <= 0:  # 0 and -1 stand for an unknown beam
+        return None
+    if not min(axes) >= 0:
+        found, expected = ", ".join(map(repr, given)), f"{'arcmin' if own else 'degrees'} of 0 or more"
+        raise problem(f"{path}: {', '.join(names)}", found, expected, "mend the header")
+    return max(axes), min(axes) or max(axes)
 
 
 def _in_known_unit(cube: np.ndarray, header: fits.Header, path: object) -> tuple[np.ndarray, str]:
