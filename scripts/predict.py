@@ -104,7 +104,7 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, Cu
     """(cube as the network is to see it (x, y, f), its σ and mask); what was done, and what is off about it, on stderr."""
     from limelight.probes.line_intensity.apply import prepare_cube, trained
     from limelight.probes.line_intensity.apply_survey import is_survey_for
-    from limelight.probes.line_intensity.doubts import doubts
+    from limelight.probes.line_intensity.doubts import doubts, unseen
     from limelight.probes.line_intensity.maps.fits import read_cube
     from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
     from limelight.probes.line_intensity.maps.regrid import regrid
@@ -123,20 +123,21 @@ def prepared_cube(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, Cu
     else:
         cube = read_cube(args.cube, args.map, args.hdu)
     prepared, done = prepare_cube(cube, info, args.cube)
-    report(args.cube, [cube.source, *notes, done], info, doubts(cube, prepared, info))
+    report(args.cube, [cube.source, *notes, done, unseen(prepared, info)], info, doubts(cube, prepared, info))
     return prepared, None
 
 
 def prepared_survey(args: argparse.Namespace, info: dict) -> "tuple[np.ndarray, CubeNoise]":
     """The same of a survey's map."""
     from limelight.probes.line_intensity.apply_survey import as_cube, prepare_survey, read_like
-    from limelight.probes.line_intensity.doubts import doubts
+    from limelight.probes.line_intensity.doubts import doubts, unseen
 
     if args.reproject or args.map:
         raise problem("--reproject, --map", "a survey's map", "--like for surveys", "leave them out")
     survey = read_like(args.cube, told(args), args.like)
     prepared, noise = prepare_survey(survey, info, args.cube)
-    report(args.cube, [survey.source], info, doubts(as_cube(survey), prepared, info, noise))
+    found = doubts(as_cube(survey), prepared, info, noise)
+    report(args.cube, [survey.source, unseen(prepared, info)], info, found)
     return prepared, noise
 
 
@@ -145,7 +146,7 @@ def report(path: Path, notes: list[str], info: dict, found: list[str]) -> None:
     from limelight.probes.line_intensity.apply import trained
 
     zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
-    for note in filter(None, [f"{path}: {notes[0]}", *notes[1:], zero_level]):
+    for note in filter(None, [f"{path}: {notes[0]}", zero_level, *notes[1:]]):
         print(f"limelight: {note}", file=sys.stderr)
     if "input_ranges" not in info:
         fix = "train it again with this limelight"

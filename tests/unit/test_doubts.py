@@ -1,5 +1,6 @@
 """What is off about a cube is named; sound maps pass."""
 
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
-from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean
+from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean, unseen
 from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -180,6 +181,31 @@ def test_the_mean_of_all_voxels_tells_where_noise_hides_the_channels(found, says
     mean = compared(np.array([found]), np.array([[1.1], [15.2], [152.2]]), OF_MEAN)
     words = judge_mean(mean, {"pool_pixels": 2, "pool_channels": 5})
     assert [says in one for one in words] == [True] * (says is not None)
+
+
+def test_noise_a_little_louder_than_trainings_shows_in_the_negative_tail(fine):
+    """Beside skies whose brightness hides it from the noise level."""
+    study = Study({"none": Noise(sigma_uk=0), "loud": Noise(sigma_uk=20.0)})
+    for name in ("channel_noise", "channel_spread"):  # as of bright skies
+        study.info["input_ranges"][name][2] *= 2
+    alarms = [doubts(cube_of(one, GRID, 0.0), one, study.info) for one in study.shown(400, 1)[:, 0].numpy()]
+    assert sum(map(bool, alarms)) <= 4
+    assert study.doubts(noisy(fine, 20.0)) == []
+    (said,) = study.doubts(noisy(fine, 26.0))
+    times = float(re.search(r"lies (\S+) times as low as any in training", said)[1])
+    assert 1.1 < times < 1.3
+    assert not any("times as low" in one for one in study.doubts(noisy(fine, 20.0) - 10))
+
+
+def test_what_no_map_shows_is_said_with_the_reach_of_trainings_skies(fine):
+    study, level = Study(), Study(preprocessing={"remove_means": "channels"})
+    pooled = pool(fine, 2, 2)
+    means = study.info["input_ranges"]["mean"][:, 0] / SUMMED
+    reach = f"(means of {means[0]:.2g} to {means[2]:.2g} uK; here {fine.mean():.2g})"
+    assert unseen(pooled, study.info).startswith("an offset or a wrong gain")
+    assert reach in unseen(pooled, study.info)
+    assert unseen(pooled, level.info).startswith("a wrong gain")
+    assert study.doubts(1.1 * fine) == study.doubts(fine + 0.05) == [], "what is said to be unseen is"
 
 
 def test_a_clean_map_for_a_network_of_noisy_ones(fine):

@@ -137,6 +137,10 @@ def test_the_order_of_parameters_changes_nothing(write):
         ("np.full(len(mass_msun), np.nan)", "2000 of 2000 values NaN"),
         ("rng.normal(12, 1, len(mass_msun))", "mine.yaml: line_models.li10: line model 'my_line:cii'"),
         ("np.random.normal(5, 1, len(mass_msun))", "other luminosities at every call"),
+        ("np.random.default_rng(3).normal(5, 1, len(mass_msun))", "change with the other halos that are shown"),
+        ("5 + np.log10(mass_msun / mass_msun.mean())", "change with the other halos that are shown"),
+        ("4 + 1j * np.log10(mass_msun / 1e12)", "found complex numbers"),
+        ("np.ma.masked_array(np.full(len(mass_msun), 5.0), mass_msun < 1e12)", "found a masked array"),
     ],
 )
 def test_luminosities_that_no_galaxy_has(write, answer, says):

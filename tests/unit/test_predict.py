@@ -310,6 +310,7 @@ def test_the_script_names_what_is_off_and_what_it_read(model, tmp_path):
     sound = said(judged, paths["sound"])
     assert sound[0].endswith("sound.fits: HDU 0 of 1")
     assert "absolute zero level" in sound[1]
+    assert any("an offset or a wrong gain" in line and "cannot be seen" in line for line in sound)
     assert not any("sound.fits: " in line for line in sound[2:] if "warning" in line)
     assert any(
         "warning" in line and "the mean of every channel is 0" in line for line in said(judged, paths["removed"])

@@ -17,6 +17,7 @@ from limelight.probes.line_intensity.shards import grid_of
 from limelight.summaries.inputs import LEVELS, input_statistics, noise_level
 
 MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
+OF_TAIL = 0.1  # of the most negative 1 % in training, beyond which they are: no sky is negative, so they are noise's
 OF_MEAN = 0.2  # the same for the mean of all voxels, which noise and the sky's structure hardly move
 NO_MEAN = 0.02  # of the error that white noise of the map's own spread gives a mean: so near to 0 no mean is by chance
 REPEATED = 0.01  # share of the voxels that one value other than 0 may have
@@ -84,7 +85,8 @@ def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None
     if scale:  # all else follows from it
         return [*zeros, *scale]
     words = [*zeros, *([] if levelled else _no_zero_level(cube, prepared, known, removed))]
-    words += _noise(cube, known["channel_noise"], known["channel_spread"], info, quiet=bool(zeros))
+    tail = _negative_tail(known["quantiles"])
+    words += _noise(cube, known["channel_noise"], known["channel_spread"], info, tail, quiet=bool(zeros))
     words = words or _shape(known)
     words = words or ([] if levelled else _means(known["channel_mean"]))
     words = words or ([] if removed else judge_mean(known.get("mean"), info["header"]["geometry"]))
@@ -180,14 +182,16 @@ def _scale(known: dict[str, Compared], geometry: dict) -> list[str]:
     return []
 
 
-def _noise(cube: Cube, noise: Compared, spread: Compared, info: dict, quiet: bool) -> list[str]:
-    """Loud channels, noise beyond that of training, or, unless zeros explain it (quiet), too little of it."""
+def _noise(cube: Cube, noise: Compared, spread: Compared, info: dict, tail: list[str], quiet: bool) -> list[str]:
+    """Loud channels, noise beyond that of training, its tail, or, unless zeros explain it (quiet), too little of it."""
     loud = noise.above | (spread.above & ~noise.below)
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.maximum(noise.found / noise.high, np.where(spread.above, spread.found / spread.high, 0))
     if loud.any() and loud.mean() <= 0.5:
         own = noise_level(torch.as_tensor(cube.values)[None])[0].numpy()
         bad, n = own > OUTLIER * max(np.median(own), 1e-30), len(own)
+        if tail and not bad.any():
+            return tail
         named = f"{_channels(bad)} of {n}" if 0 < bad.sum() <= n / 2 else f"{_channels(loud)} of {len(loud)} (pooled)"
         return [f"{named}: {times[loud].max():.2g} times as loud as any in training: bad data, or a bright spike"]
     if noise.above.mean() > 0.5:
@@ -199,7 +203,36 @@ def _noise(cube: Cube, noise: Compared, spread: Compared, info: dict, quiet: boo
             f"neighbouring pixels differ {times:.2g} times as much as in the smoothest training map: smoothed (a beam that"
             " the training maps lack, or a resampled map), or noise was removed"
         ]
-    return []
+    return tail
+
+
+def _negative_tail(levels: Compared) -> list[str]:
+    """Noise a little louder than training's: bright skies hide that from its level, but they have no negative tail."""
+    lowest, least, middle = levels.found[0], levels.low[0], len(levels.found) // 2
+    moved = levels.low[middle] - levels.found[middle]  # of an offset, which moves the median as well
+    if not (least < 0 and lowest < (1 + OF_TAIL) * least and moved < 0.5 * (least - lowest)):
+        return []
+    return [
+        f"the {100 * LEVELS[0]:g}st percentile of its values, {lowest:.3g}, lies {lowest / least:.3g} times as low as any in"
+        f" training ({least:.3g}): noise louder than training's, or artefacts"
+    ]
+
+
+def unseen(prepared: np.ndarray, info: dict) -> str:
+    """What no look at the values can find: what another sky of the training maps could have done as well."""
+    levelled, ranges = _removed(info), info.get("input_ranges", {})
+    what, know = (
+        ("a wrong gain", "the calibration")
+        if levelled
+        else ("an offset or a wrong gain", "the zero level and the calibration")
+    )
+    reach = ""
+    if not levelled and "mean" in ranges:
+        geometry = info["header"]["geometry"]
+        summed = geometry["pool_pixels"] ** 2 * geometry["pool_channels"]
+        low, _, high = (float(value) / summed for value in ranges["mean"][:, 0])
+        reach = f" (means of {low:.2g} to {high:.2g} {geometry['unit']}; here {prepared.mean() / summed:.2g})"
+    return f"{what} within the brightness of training's skies{reach} cannot be seen in a map: make sure of {know}"
 
 
 def _too_loud(noise: Compared, info: dict) -> str:

@@ -43,9 +43,13 @@ def load_function(name: str) -> tuple[Function, str]:
     def checked(mass_msun, redshift, parameters, rng):
         mass, redshift = (np.array(values, dtype=np.float64) for values in (mass_msun, redshift))
         try:
-            log_l = np.array(function(mass, redshift, dict(parameters), rng), dtype=np.float64)
+            answer = function(mass, redshift, dict(parameters), rng)
+            kind = _loses_something(answer)
+            log_l = np.array([] if kind else answer, dtype=np.float64)
         except (Exception, SystemExit) as error:
             raise problem(where, f"{type(error).__name__}: {error}", "log10(L/Lsun) of each halo", "mend it") from None
+        if kind:
+            raise problem(where, kind, "plain numbers, −inf for a halo without the line", FIX)
         if log_l.shape != np.shape(mass_msun):
             raise problem(
                 where, f"an array of shape {log_l.shape}", f"{np.shape(mass_msun)}: one value per halo", "mend it"
@@ -58,6 +62,13 @@ def load_function(name: str) -> tuple[Function, str]:
         return log_l
 
     return checked, file
+
+
+def _loses_something(answer: object) -> str:
+    """What of an answer would be lost without a word if it were taken for plain numbers; empty where nothing is."""
+    if np.ma.is_masked(answer):
+        return "a masked array, whose mask would be lost"
+    return "complex numbers" if np.iscomplexobj(answer) else ""
 
 
 def check_answers(
@@ -79,6 +90,12 @@ def check_answers(
         expected = "the same ones for the same parameters and random stream"
         fix = "draw from the rng that is given, and keep nothing from call to call"
         raise problem(where, "other luminosities at every call", expected, fix)
+    if np.array_equal(first, function(mass_msun, redshift, parameters, np.random.default_rng(1))):  # it needs no rng
+        alone = function(mass_msun[::-2], redshift[::-2], parameters, np.random.default_rng(0))
+        if not np.allclose(first[::-2], alone, rtol=1e-9, atol=1e-9):
+            found = "luminosities that change with the other halos that are shown"
+            fix = "draw all scatter from the rng that is given, and take no means over the halos"
+            raise problem(where, found, "those of each halo by itself", fix)
     lit = first[np.isfinite(first)]
     if not len(lit):
         halos = f"{mass_msun.min():.1e} to {mass_msun.max():.1e} Msun"
