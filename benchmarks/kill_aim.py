@@ -75,11 +75,11 @@ def strike(checkout: Checkout, dice: random.Random, tries: dict[str, int], folde
 
 
 def strike_writer(checkout: Checkout, dice: random.Random, folders: list[str]) -> dict | None:
-    """SIGKILL a script amid the writing of an HDF5 or torch file: at one of the first changes of its temporary file.
+    """SIGKILL a script amid the writing of an HDF5 or torch file: when its temporary file appears, or at its first change.
 
     A hit counts as one where the temporary file is left behind, so that the file was not yet renamed.
     """
-    deadline, changes, wanted = time.monotonic() + WRITERS_S, {}, dice.randrange(1, 6)
+    deadline, changes, wanted = time.monotonic() + WRITERS_S, {}, dice.randrange(1, 3)
     with watched(checkout.results) as next_change:
         while time.monotonic() < deadline:
             folder, name = next_change(0.5)

@@ -83,7 +83,8 @@ def load_torch(path: str | Path, kind: str) -> dict:
                     raise zipfile.BadZipFile("compressed, which torch's files are not")  # a bomb may be
                 damaged = archive.testzip()
         except Exception as error:  # noqa: BLE001 - zipfile answers damage with many kinds of exception
-            raise problem(path, f"a truncated or foreign file ({error})", f"a {kind} file", fix) from None
+            right = f"give the right file; if it was to be one of limelight's, {fix}"
+            raise problem(path, f"a truncated or foreign file ({error})", f"a {kind} file", right) from None
         if damaged:
             raise problem(path, f"damaged data in {damaged}", f"a whole {kind} file", fix)
         file.seek(0)
