@@ -68,7 +68,7 @@ STUDY = {
 LOCAL = ("--cores", "1", "--rerun-incomplete")
 SLURM = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 COMPARED = (*FINAL, "subfields", "maps")
-PAUSE_S = 15.0  # the longest time from one kill to the next, or from a rerun's start to a kill
+PAUSE_S = 10.0  # the longest time from one kill to the next, or from a rerun's start to a kill
 RERUNS = 6  # of a round after its last kill
 
 
