@@ -17,8 +17,8 @@ from tests.pipeline.checkout import Checkout
 PART = re.compile(r"\.(?P<file>.+\.(h5|pt))\..*\.(?P<pid>\d+)\.part")  # limelight.files.atomic_path
 # kinds of folders in which stages write HDF5 and torch files, below results/<study>
 WRITTEN = ("lightcones", "subfields", "maps", "shards", "checkpoints", "networks", "evaluation")
-WRITERS_S = 30.0  # how long a script that writes is waited for
-OFTEN = {"writer": 2.0}  # kinds that are hit this many times as often as others
+WRITERS_S = 15.0  # how long a script that writes is waited for
+OFTEN = {"trainer": 2.0, "writer": 3.0}  # kinds that are hit this many times as often as others
 IN_MODIFY, IN_CREATE, EVENT = 0x2, 0x100, struct.Struct("iIII")
 
 
