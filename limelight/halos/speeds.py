@@ -8,6 +8,7 @@ from limelight.cosmology import Cosmology
 from limelight.errors import problem
 
 FALSE_ALARM = 1e-5  # chance that the long waves of a sound volume take its rms beyond the limits, on either side
+ODD = 0.005  # the same of a word about them, on either side
 SLOWER, FASTER = 1.25, 1.4  # beyond that: halos of few masses and regions; what linear theory lacks, subhalos
 FACTOR = 3.0  # the most that the rms may be off in any volume
 AXIS_FACTOR = 4.0  # how far below the rms of all axes one axis may be
@@ -72,11 +73,16 @@ def cone_scatter(position_mpc: np.ndarray, cosmology: Cosmology) -> float:
 
 
 def rms_limits(
-    redshift: float, cosmology: Cosmology, position_mpc: np.ndarray, box_mpc: float | None
+    redshift: float,
+    cosmology: Cosmology,
+    position_mpc: np.ndarray,
+    box_mpc: float | None,
+    false_alarm: float = FALSE_ALARM,
 ) -> tuple[float, float]:
     """The least and the most that the rms velocity along one axis of such halos may be, km/s.
 
-    A mean square of relative scatter s is distributed as χ² of 2/s² degrees of freedom.
+    A mean square of relative scatter s is distributed as χ² of 2/s² degrees of freedom. false_alarm: chance of a sound
+    volume to lie beyond, on either side.
     """
     full = linear_rms(redshift, cosmology)
     if box_mpc is None:
@@ -86,7 +92,7 @@ def rms_limits(
         scatter = np.hypot(scatter, np.sqrt(2 / (3 * len(position_mpc))))
         slowest = linear_rms(redshift, cosmology, box_mpc)
     freedom = 2 / scatter**2
-    low, high = (np.sqrt(chi2.ppf(chance, freedom) / freedom) for chance in (FALSE_ALARM, 1 - FALSE_ALARM))
+    low, high = (np.sqrt(chi2.ppf(chance, freedom) / freedom) for chance in (false_alarm, 1 - false_alarm))
     least = max(full * np.sqrt(share) * low / SLOWER, slowest / FACTOR)
     return float(least), float(min(high * FASTER, FACTOR) * full)
 
@@ -99,7 +105,7 @@ def check_speeds(
     where: object,
     box_mpc: float | None = None,
 ) -> str:
-    """Refuse velocities far from linear theory's; the words of a warning for halos at rest, else nothing.
+    """Refuse velocities far from linear theory's; the words of a warning for odd ones and for halos at rest, else nothing.
 
     Parameters
     ----------
@@ -130,7 +136,13 @@ def check_speeds(
     full = linear_rms(redshift, cosmology)
     least, most = rms_limits(redshift, cosmology, position_mpc, box_mpc)
     if least <= rms <= most:
-        return ""
+        low, high = rms_limits(redshift, cosmology, position_mpc, box_mpc, ODD)
+        if low <= rms <= high:
+            return ""
+        return (
+            f"{where}: velocities of rms {rms:.3g} km/s along one axis; in such a volume 99 % lie between {low:.3g} and"
+            f" {high:.3g}: check their unit (a factor √a or 1/√a, as in Gadget's own?)"
+        )
     found = f"velocities of rms {rms:.3g} km/s along one axis at z = {redshift:.3f}"
     expected = f"{least:.3g} to {most:.3g} km/s in this volume (linear theory: {full:.3g} in all space)"
     raise problem(where, found, expected, _likely_cause(rms / np.sqrt(least * most), redshift, cosmology))

@@ -84,6 +84,21 @@ def test_speeds_are_checked_on_both_sides():
     assert "at rest" in check_speeds(0 * velocity, *given)
 
 
+@pytest.mark.parametrize(("side", "says"), [(100.0, ""), (250.0, "√a"), (500.0, None)])
+def test_speeds_twice_those_of_linear_theory_are_odd_or_refused_as_the_volume_allows(side, says):
+    """Gadget's own velocities lack √a. The few long waves of a small box may do as much, those of a large one not."""
+    rng = np.random.default_rng(5)
+    position, share = rng.random((3000, 3)) * side, box_variance(side, COSMOLOGY)[0]
+    sound = rng.normal(0, linear_rms(2.9, COSMOLOGY) * np.sqrt(share), (3000, 3))
+    assert not check_speeds(sound, position, 2.9, COSMOLOGY, "box", side)
+    if says is None:
+        with pytest.raises(LimelightError, match="velocities of rms"):
+            check_speeds(2 * sound, position, 2.9, COSMOLOGY, "box", side)
+    else:
+        word = check_speeds(2 * sound, position, 2.9, COSMOLOGY, "box", side)
+        assert (says in word) if says else (word == "")
+
+
 @pytest.mark.parametrize("field_deg", [1.4, 10.0])
 def test_the_speeds_of_a_light_cone_are_checked_on_both_sides(field_deg):
     position, velocity, _ = cone_halos(4000, field_deg)
