@@ -164,8 +164,11 @@ class Reionisation(Probe):
     def has_exact_posterior(self, study: TauStudy, test: TauTest) -> bool:
         return True
 
+    def limits(self, header: Header) -> np.ndarray:
+        return np.array([header.simulation["tau"]])
+
     def grid(self, header: Header) -> tuple[np.ndarray, ...]:
-        return (np.linspace(*header.simulation["tau"], GRID),)
+        return tuple(np.linspace(*pair, GRID) for pair in self.limits(header))
 
     def describe_test(self, settings, presentation: TauPresentation) -> dict:
         return {"instrument": presentation.instrument.model_dump()}
