@@ -49,7 +49,7 @@ class Summariser(nn.Module):
 
 @torch.no_grad()
 def best_linear(module: Summariser, learnt: Simulations, held_out: Simulations) -> float:
-    """Set a summariser to the best linear compression C⁻¹ ∂μ (Heavens, Jimenez & Lahav 2000), and return its held-out ln det F.
+    """Set a summariser to the best linear compression C⁻¹ ∂μ (Heavens, Jimenez & Lahav 2000); returns its held-out ln det F.
 
     Inputs are standardised; the ridge on their covariance is the one of RIDGES that serves the held-out simulations best.
     Summaries begin with the unit covariance that the loss asks for.
