@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -219,3 +220,11 @@ def test_the_floor_is_the_mean_error_of_the_best_unbiased_estimate():
     judged = Judged(shown, header, {}, truth, truth, truth[0], predicted, truth, truth[0], {})
     found, _ = PROBE.metrics(judged)
     assert found["relative_error"] == pytest.approx(found["floor"], rel=0.06)
+
+
+def test_answers_beyond_the_limits_of_the_prior_are_refused(study, rows, trunks):
+    settings = posterior_settings(study, "bounded")
+    trunk, info = load_model(trunks["reader"])
+    beyond = replace(rows[0], y={"parameters": rows[0].y["parameters"] + 0.05})
+    with pytest.raises(LimelightError, match=r"posteriors.bounded.mdn.bounded: found answers beyond them; .*0.03, 0.1"):
+        train_posterior(settings, PROBE, trunk, info, beyond, rows[1])
