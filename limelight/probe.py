@@ -244,6 +244,10 @@ class Probe:
 
     # The exact posterior, where theory gives one: every posterior of a study is then held against it
 
+    def limits(self, header: Header) -> "np.ndarray | None":
+        """Low and high of the even prior of each number that networks answer, (d, 2); None where it has no such prior."""
+        return None
+
     def grid(self, header: Header) -> "tuple[np.ndarray, ...]":
         """Even steps over the prior of each number that networks answer, for densities to be compared on; () for none."""
         return ()

@@ -185,8 +185,21 @@ def _posteriors(study: Study) -> Iterator[str]:
         if entry.kind == "mdn" and entry.mdn.loss == "crps" and entry.mdn.rank:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
+        yield from _bounded(study, name)
         yield from _abc(study, name)
         yield from _stream(study, name)
+
+
+def _bounded(study: Study, name: str) -> Iterator[str]:
+    """A mixture that ends with the prior needs a prior that ends, and components whose share within it is known."""
+    entry, where = study.posteriors[name], f"posteriors.{name}.mdn.bounded"
+    if entry.kind != "mdn" or not entry.mdn.bounded:
+        return
+    if type(load_probe(study.probe)).limits is Probe.limits:
+        yield fault(where, "true", f"false: {study.probe} has no even prior of what networks answer", "leave it out")
+    if entry.mdn.rank or entry.mdn.loss != "log_likelihood" or entry.of != "target":
+        found = f"true with rank {entry.mdn.rank}, {entry.mdn.loss}, of the {entry.of}"
+        yield fault(where, found, "rank 0, log_likelihood, of the target", "change these, or leave it out")
 
 
 def _stream(study: Study, name: str) -> Iterator[str]:

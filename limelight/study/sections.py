@@ -132,6 +132,11 @@ class Mdn(Section):
     loss: Literal["log_likelihood", "crps"] = Field(
         "log_likelihood", description="crps scores each bin by itself, and so takes rank 0."
     )
+    bounded: bool = Field(
+        False,
+        description="Cut the mixture off at the limits of the prior, where the probe has an even one: a Gaussian cannot end"
+        " there. With rank 0 and log_likelihood.",
+    )
 
 
 class Npe(Section):

@@ -1,4 +1,4 @@
-"""The symmetries of the square, drawn at random for each map of a batch."""
+"""The symmetries of the square, drawn at random for each map of a batch, and shifts around a periodic one."""
 
 import torch
 from torch import Tensor
@@ -34,3 +34,9 @@ def draw_symmetry(
     if not quarter_turns and not flips:
         flip_x = flip_y = transpose
     return transpose, flip_x, flip_y
+
+
+def shifted(x: Tensor, random: torch.Generator) -> Tensor:
+    """Fields (b, channels, n, n), all moved around a periodic square by the same random number of pixels."""
+    steps = torch.randint(0, x.shape[-1], (2,), generator=random, device=random.device).tolist()
+    return x.roll(steps, dims=(2, 3))

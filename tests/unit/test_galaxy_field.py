@@ -31,7 +31,11 @@ from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 
 PROBE = load_probe("galaxy_field")
-THETA, L_MIN = np.array([4.0, 0.2]), 0.1
+THETA, L_MIN = np.array([4.0, 0.2]), 0.1  # ln φ*, ln L*
+
+
+def with_slope(alpha: float) -> np.ndarray:
+    return np.append(THETA, alpha)
 
 
 # The luminosity function
@@ -39,22 +43,22 @@ THETA, L_MIN = np.array([4.0, 0.2]), 0.1
 
 @pytest.mark.parametrize("alpha", [-1.5, -1.0, -0.4, 0.5])
 def test_the_number_of_galaxies_is_the_integral_of_the_luminosity_function(alpha):
-    found = expected_number(THETA, alpha, L_MIN)
-    assert found == pytest.approx(number_by_quadrature(THETA, alpha, L_MIN), rel=1e-8)
+    found = expected_number(with_slope(alpha), L_MIN)
+    assert found == pytest.approx(number_by_quadrature(with_slope(alpha), L_MIN), rel=1e-8)
 
 
 def test_arrivals_make_a_poisson_number_of_schechter_galaxies():
     rng, alpha = np.random.default_rng(0), -1.25
-    most = 2 * expected_number(THETA, alpha, L_MIN)
-    fields = [luminosities(draw_arrivals(most, rng), THETA, alpha, L_MIN) for _ in range(800)]
+    most = 2 * expected_number(with_slope(alpha), L_MIN)
+    fields = [luminosities(draw_arrivals(most, rng), with_slope(alpha), L_MIN) for _ in range(800)]
     numbers = np.array([len(one) for one in fields])
-    expected = expected_number(THETA, alpha, L_MIN)
+    expected = expected_number(with_slope(alpha), L_MIN)
     assert numbers.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 800))
     assert numbers.var() / expected == pytest.approx(1, abs=4 * np.sqrt(2 / 800))
     every = np.concatenate(fields)
     cuts = np.array([0.1, 0.3, 1.0, 3.0])
     share = [np.mean(every > cut) for cut in cuts]
-    exact = [expected_number(THETA, alpha, cut) / expected for cut in cuts]
+    exact = [expected_number(with_slope(alpha), cut) / expected for cut in cuts]
     np.testing.assert_allclose(share, exact, atol=4 * np.sqrt(0.25 / len(every)))
     assert (np.diff(fields[0]) < 0).all()
 
@@ -62,7 +66,7 @@ def test_arrivals_make_a_poisson_number_of_schechter_galaxies():
 def test_a_field_changes_smoothly_with_its_parameters():
     """The same arrivals: each galaxy is a little brighter at a little larger L*; more appear at the faint end."""
     arrivals = draw_arrivals(500, np.random.default_rng(1))
-    here, there = (luminosities(arrivals, THETA + [0, step], -1.0, L_MIN) for step in (0, 1e-3))
+    here, there = (luminosities(arrivals, with_slope(-1) + [0, step, 0], L_MIN) for step in (0, 1e-3))
     k = len(here)
     assert k <= len(there) <= k + 3
     np.testing.assert_allclose(there[:k] / here, np.exp(1e-3), rtol=1e-3)
@@ -71,18 +75,21 @@ def test_a_field_changes_smoothly_with_its_parameters():
 @pytest.mark.parametrize("alpha", [-1.5, -1.0, -0.4])
 def test_the_bound_is_the_scatter_of_the_score_of_catalogues(alpha):
     """∂ ln L/∂θ of a Poisson process: over the galaxies Σ ∂ ln n, minus ∂N; its covariance is F."""
-    rng, l_star = np.random.default_rng(2), np.exp(THETA[1])
-    most, step = 2 * expected_number(THETA, alpha, L_MIN), 1e-5
+    rng, theta, l_star = np.random.default_rng(2), with_slope(alpha), np.exp(THETA[1])
+    most, step = 2 * expected_number(with_slope(alpha), L_MIN), 1e-5
     slopes = [
-        (expected_number(THETA + d, alpha, L_MIN) - expected_number(THETA - d, alpha, L_MIN)) / (2 * step)
-        for d in step * np.eye(2)
+        (number_by_quadrature(theta + d, L_MIN) - number_by_quadrature(theta - d, L_MIN)) / (2 * step)
+        for d in step * np.eye(3)
     ]
     scores = []
     for _ in range(1500):
-        found = luminosities(draw_arrivals(most, rng), THETA, alpha, L_MIN)
-        scores.append([len(found) - slopes[0], np.sum(found / l_star - alpha - 1) - slopes[1]])
-    measured, expected = np.cov(np.array(scores).T), catalogue_fisher(THETA, alpha, L_MIN)
-    np.testing.assert_allclose(measured, expected, rtol=0.16)
+        found = luminosities(draw_arrivals(most, rng), with_slope(alpha), L_MIN)
+        x = found / l_star
+        scores.append([len(x), np.sum(x - alpha - 1), np.sum(np.log(x))])
+    measured, expected = np.cov(np.array(scores).T), catalogue_fisher(theta, L_MIN)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(measured / scale, expected / scale, atol=0.16)
+    np.testing.assert_allclose(np.mean(scores, axis=0), slopes, atol=4 * np.sqrt(np.diag(expected).max() / 1500))
 
 
 # Images
@@ -193,7 +200,8 @@ def test_its_metrics_are_the_bound_and_the_error_over_it():
     truth = np.array([[3.0, 0.0], [2.5, 0.5]])
     judged = Judged(None, header, {}, truth, truth, truth[0], truth + [[0.1, -0.2]], truth, truth[0], {})
     found, _ = PROBE.metrics(judged)
-    variance = np.mean([np.diag(np.linalg.inv(catalogue_fisher(one, -1.0, 0.1))) for one in truth], axis=0)
+    most = [catalogue_fisher(np.append(one, -1.0), 0.1)[:2, :2] for one in truth]
+    variance = np.mean([np.diag(np.linalg.inv(one)) for one in most], axis=0)
     np.testing.assert_allclose(found["bound"], np.sqrt(variance))
     np.testing.assert_allclose(found["error_over_bound"], np.array([0.1, 0.2]) / np.sqrt(variance))
 
@@ -202,6 +210,8 @@ def test_its_metrics_are_the_bound_and_the_error_over_it():
     ("fields", "line"),
     [
         ({"ln_l_star": [1, -1]}, r"data.fields.ln_l_star: found \[1.*\]; expected \[low, high\] with low < high"),
+        ({"alpha": [-1, -2.5]}, r"data.fields.alpha: found \[-1.*\]; expected \[low, high\] with low < high"),
+        ({"alpha": [-2.5, -1]}, r"data.fields.alpha: found .*; expected above -2 and up to 2"),
         ({"ln_phi_star": [3, 14]}, r"data.fields: found up to .* galaxies in a field; expected at most 100000"),
     ],
 )
@@ -212,6 +222,25 @@ def test_faults_of_the_config_end_in_one_line(fields, line):
 
 def test_a_field_has_as_many_galaxies_as_are_drawn():
     data = GalaxyField(pixels=24)
-    assert most_galaxies(data) > expected_number(np.array([5.0, 1.0]), data.alpha, data.l_min)
+    assert most_galaxies(data) > expected_number(np.array([5.0, 1.0, -1.0]), data.l_min)
     rng = [np.random.default_rng(5) for _ in range(2)]
     np.testing.assert_array_equal(*(draw_field(THETA, data, one) for one in rng))
+
+
+def test_the_slope_is_a_parameter_where_it_has_a_prior():
+    data = GalaxyField(pixels=16, alpha=[-1.5, -0.7])
+    settings = PROBE.dataset_settings(study_of(pixels=16, fields=6, alpha=[-1.5, -0.7]), "fields")
+    found = PROBE.simulate(settings, "fields", 0)
+    assert found.parameter_names == ["ln_phi_star", "ln_l_star", "alpha"]
+    assert found.theta.shape == (6, 3)
+    np.testing.assert_array_equal(PROBE.limits(found.header)[2], [-1.5, -0.7])
+    assert PROBE.target(None, found.header).shape == (3,)
+    _, below, above, step = fisher_fields(data, Imnn(simulations=40, derivatives=10, step=0.02), 3)
+    assert below.shape == (10, 3, 2, 16, 16)
+    assert step[2] == pytest.approx(0.02 * 0.8 / np.sqrt(12))
+    assert below[:, 2].sum() > above[:, 2].sum()  # ψ(α + 2) < 0: at the same φ* and L* there is less light
+    theta = found.theta
+    judged = Judged(None, found.header, {}, theta, theta, theta[0], theta, theta, theta[0], {})
+    bound = PROBE.metrics(judged)[0]["bound"]
+    fixed = [np.linalg.inv(catalogue_fisher(one, 0.1)[:2, :2]).diagonal() for one in theta]
+    assert (bound[:2] > np.sqrt(np.mean(fixed, axis=0))).all()  # what is not known of α costs the others

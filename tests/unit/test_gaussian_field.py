@@ -23,7 +23,6 @@ from limelight.probes.gaussian_field.fields import (
     fisher_bound,
     log_likelihood,
     power,
-    shifted,
     wave_numbers,
 )
 from limelight.study.config import load_study, resolve_study
@@ -32,6 +31,7 @@ from limelight.study.settings import evaluation_settings, intervals_settings, ne
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.checks import check_shards
 from limelight.training.loop import train
+from limelight.training.symmetries import shifted
 
 PROBE = load_probe("gaussian_field")
 LOW, HIGH = np.array([-1.0, -3.0]), np.array([1.0, -1.0])  # of the prior

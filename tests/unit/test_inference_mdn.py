@@ -186,3 +186,60 @@ def test_scaled_values_come_back_exactly(make):
     if make is scaling.rotated:
         np.testing.assert_allclose(np.corrcoef(answers.T), np.eye(3), atol=1e-3)
     np.testing.assert_allclose(scaling.decode(scale, answers, torch.Generator()), values, rtol=1e-3)
+
+
+# Mixtures that end where the prior does
+
+
+def bounded(seed: int) -> mdn.Mixture:
+    """Of one number, with components within the limits, astride them, and far beyond either."""
+    draw = torch.randn(3, 7, generator=torch.Generator().manual_seed(seed))
+    means = torch.tensor([0.0, 1.1, -1.3, 4.0, -8.0, 8.0, 90.0])[None] + 0.1 * draw[1]
+    weights = draw[0][None].log_softmax(dim=1)
+    widths = (0.3 + draw[2].abs())[None]
+    limits = torch.tensor([[-1.0], [1.2]])
+    return mdn.Mixture(weights, means[..., None], widths[..., None], torch.zeros(1, 7, 1, 0), limits)
+
+
+@pytest.mark.parametrize("kept", [[0], [3], [4], [5], [0, 1, 2, 3, 4, 5, 6]])
+def test_a_bounded_mixture_integrates_to_one_and_is_drawn_from(kept):
+    m = bounded(1)
+    m = mdn.Mixture(m.log_weights[:, kept].log_softmax(1), *(part[:, kept] for part in m[1:4]), m.limits)
+    at = torch.linspace(-1, 1.2, 200_001)[:, None]
+    many = mdn.Mixture(*(part.double().expand(len(at), *part.shape[1:]) for part in m[:4]), m.limits.double())
+    density = mdn.log_density(many, at.double()).exp()
+    assert torch.trapezoid(density, at[:, 0].double()) == pytest.approx(1, abs=1e-4)
+    drawn = mdn.sample(m, 4000, torch.Generator().manual_seed(2))[0, :, 0].double()
+    assert drawn.min() >= -1
+    assert drawn.max() <= torch.tensor(1.2)
+    below = torch.cat([torch.zeros(1), torch.cumulative_trapezoid(density, at[:, 0].double())])
+    ranks = np.interp(drawn, at[:, 0].double(), below)
+    assert stats.kstest(ranks, "uniform").pvalue > 1e-3
+
+
+def test_nothing_lies_beyond_the_limits():
+    m, at = bounded(1), torch.tensor([[-1.01], [1.21]])
+    many = mdn.Mixture(*(part.expand(2, *part.shape[1:]) for part in m[:4]), m.limits)
+    np.testing.assert_array_equal(mdn.log_density(many, at), mdn.RULED_OUT)
+
+
+def test_a_bounded_head_learns_the_posterior_that_a_prior_cuts_off():
+    """y even in [−1, 1], x = y + noise: the posterior is a Gaussian cut at ±1, whose mean and width are known."""
+    torch.manual_seed(0)
+    head = mdn.MixtureHead(1, 1, components=1, rank=0, hidden=16, layers=1, dropout=0.0, bounded=True)
+    head.limits.copy_(torch.tensor([[-1.0], [1.0]]))
+    y = 2 * torch.rand(20_000, 1) - 1
+    x, optimizer = y + 0.3 * torch.randn(len(y), 1), torch.optim.Adam(head.parameters(), lr=3e-3)
+    for step in range(1500):
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 1500)
+        rows = torch.randint(0, len(y), (512,))
+        loss = mdn.negative_log_likelihood(head(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = torch.tensor([[-1.2], [-0.8], [0.0], [0.9]])
+    with torch.no_grad():
+        drawn = mdn.sample(head(seen), 20_000, torch.Generator().manual_seed(1))[..., 0]
+    exact = [stats.truncnorm((-1 - s) / 0.3, (1 - s) / 0.3, s, 0.3) for s in seen[:, 0].tolist()]
+    np.testing.assert_allclose(drawn.mean(dim=1), [one.mean() for one in exact], atol=0.02)
+    np.testing.assert_allclose(drawn.std(dim=1), [one.std() for one in exact], rtol=0.06)

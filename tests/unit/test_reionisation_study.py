@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
+from limelight.evaluation.metrics import Judged
 from limelight.evaluation.observe import noise_of_test, observed
 from limelight.files import ROOT, provenance, read_csv
 from limelight.inference.exact import DENSITY, exact_intervals, information_row, moments
@@ -18,6 +20,7 @@ from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
+from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.likelihood import fisher_information
 from limelight.section import plain
 from limelight.study.config import resolve_study
@@ -58,6 +61,7 @@ def study_of(**changes):
         "tests": {"full": {"data": "sky", "instrument": FULL}},
         "posteriors": {
             "mdn": HEAD,
+            "bounded": {**HEAD, "mdn": {**HEAD["mdn"], "bounded": True}},
             "crps": {**HEAD, "mdn": {**HEAD["mdn"], "loss": "crps"}},
             "imnn": IMNN,
             "smc": {**IMNN, "abc": "smc", "compression": "imnn", "smc": {"maps": 2, "particles": 60, "rounds": 1}},
@@ -125,7 +129,7 @@ def test_the_exact_posterior_is_calibrated(exact):
     assert abs(row["covered_68"] - 0.68) < 4 * row["error_68"]
 
 
-@pytest.mark.parametrize("name", ["mdn", "crps"])
+@pytest.mark.parametrize("name", ["mdn", "crps", "bounded"])
 def test_a_mixture_on_spectra_loses_little_on_the_full_sky(study, rows, trunks, exact, tmp_path, name):
     found, _ = drawn(study, rows, trunks, tmp_path, name)
     row = information_row(exact, found, name)
@@ -133,6 +137,9 @@ def test_a_mixture_on_spectra_loses_little_on_the_full_sky(study, rows, trunks, 
     assert 0 < row["nats_lost"] < 0.15
     assert 0.9 < row["width_over_exact"] < 1.25
     assert row["nats_known"] > 0.5
+    low, high = study.data["sky"].tau
+    inside = (found.samples >= low) & (found.samples <= high)
+    assert inside.all() == (name == "bounded")
 
 
 def test_shuffled_labels_give_the_prior(study, rows, trunks, exact, tmp_path):
@@ -188,3 +195,36 @@ def test_the_scripts_write_the_table_and_its_figure(study, rows, exact, tmp_path
     with pytest.raises(SystemExit):
         run("exact_posterior.py", "--config", config, "--test", "none", "--data", made, "--output", tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("mdn", "line"),
+    [
+        ({"rank": 1}, "found true with rank 1, log_likelihood, of the target; expected rank 0"),
+        ({"rank": 0, "loss": "crps"}, "found true with rank 0, crps, of the target; expected rank 0, log_likelihood"),
+    ],
+)
+def test_a_mixture_that_ends_with_the_prior_needs_components_of_known_share(mdn, line):
+    with pytest.raises(LimelightError, match=f"posteriors.p.mdn.bounded: {line}"):
+        study_of(posteriors={"p": {**HEAD, "mdn": {**mdn, "bounded": True}}})
+
+
+def test_the_floor_is_the_mean_error_of_the_best_unbiased_estimate():
+    rng, instrument = np.random.default_rng(0), Instrument(**FULL)
+    truth = rng.uniform(0.04, 0.09, (4000, 1))
+    sigma = np.array([fisher_information(tau, instrument, 4, 11, 0.0) ** -0.5 for tau in truth[:, 0]])[:, None]
+    predicted = truth + sigma * rng.standard_normal(truth.shape)
+    study = study_of()
+    header = PROBE.header(PROBE.dataset_settings(study, "sky"))
+    shown = PROBE.recorder(instrument, header)
+    judged = Judged(shown, header, {}, truth, truth, truth[0], predicted, truth, truth[0], {})
+    found, _ = PROBE.metrics(judged)
+    assert found["relative_error"] == pytest.approx(found["floor"], rel=0.06)
+
+
+def test_answers_beyond_the_limits_of_the_prior_are_refused(study, rows, trunks):
+    settings = posterior_settings(study, "bounded")
+    trunk, info = load_model(trunks["reader"])
+    beyond = replace(rows[0], y={"parameters": rows[0].y["parameters"] + 0.05})
+    with pytest.raises(LimelightError, match=r"posteriors.bounded.mdn.bounded: found answers beyond them; .*0.03, 0.1"):
+        train_posterior(settings, PROBE, trunk, info, beyond, rows[1])

@@ -90,7 +90,7 @@ def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int
     found = (
         mdn.log_density(posterior.head(x), y) if content["kind"] == "mdn" else flow_log_density(posterior.head, x, y)
     )
-    return found - scale["std"].log().sum() - scale["length"].log().sum()
+    return found - sum(scale[key].log().sum() for key in ("std", "length") if key in scale)
 
 
 @torch.no_grad()

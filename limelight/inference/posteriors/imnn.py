@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from limelight.errors import problem
 
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # tried for the linear start, in units of the inputs' mean variance
 STRENGTH, CLOSENESS = 10.0, 0.1  # λ and ε of the penalty on C
 CLIP = (
     1.0  # of the gradient's norm: without it the determinant's steep walls throw the weights about and training stalls
@@ -31,7 +32,7 @@ class Simulations(NamedTuple):
 
 
 class Summariser(nn.Module):
-    """(b, inputs) -> (b, p) summaries."""
+    """(b, inputs) -> (b, p) summaries: a linear part, and layers."""
 
     def __init__(self, inputs: int, parameters: int, hidden: int, layers: int):
         super().__init__()
@@ -39,9 +40,49 @@ class Summariser(nn.Module):
         for width in [inputs] + [hidden] * (layers - 1):
             body += [nn.Linear(width, hidden), nn.LeakyReLU(0.01)]
         self.body = nn.Sequential(*body, nn.Linear(hidden, parameters))
+        self.skip = nn.Linear(inputs, parameters, bias=False)
+        nn.init.zeros_(self.skip.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)
+        return self.body(x) + self.skip(x)
+
+
+@torch.no_grad()
+def best_linear(module: Summariser, learnt: Simulations, held_out: Simulations) -> float:
+    """Set a summariser to the best linear compression C⁻¹ ∂μ (Heavens, Jimenez & Lahav 2000); returns its held-out ln det F.
+
+    Inputs are standardised; the ridge on their covariance is the one of RIDGES that serves the held-out simulations best.
+    Summaries begin with the unit covariance that the loss asks for.
+    """
+    x = learnt.fiducial.double()
+    x = x - x.mean(dim=0)
+    covariance, n = x.T @ x / (len(x) - 1), x.shape[1]
+    slope = ((learnt.above - learnt.below).double().mean(dim=0) / (2 * learnt.step.double()[:, None])).T  # (inputs, p)
+    unit = covariance.diagonal().mean() * torch.eye(n, dtype=x.dtype, device=x.device)
+    before = [part.clone() for part in module.body[-1].parameters()]
+    for part in module.body[-1].parameters():
+        part.zero_()
+    best, kept = -math.inf, module.skip.weight.clone()
+    for ridge in RIDGES:
+        weight = torch.linalg.solve(covariance + ridge * unit, slope)
+        root, failed = torch.linalg.cholesky_ex(weight.T @ covariance @ weight)
+        if failed:  # inputs that do not answer to some parameter
+            continue
+        module.skip.weight.copy_(torch.linalg.solve_triangular(root, weight.T, upper=False))
+        if (found := log_det(module, held_out)) > best:
+            best, kept = found, module.skip.weight.clone()
+    module.skip.weight.copy_(kept)
+    if best == -math.inf:
+        for part, value in zip(module.body[-1].parameters(), before, strict=True):
+            part.copy_(value)
+    return best
+
+
+@torch.no_grad()
+def log_det(module: nn.Module, simulations: Simulations) -> float:
+    """ln det F; −∞ where it is not positive."""
+    sign, value = torch.linalg.slogdet(fisher(module, simulations)[0])
+    return value.item() if sign > 0 else -math.inf
 
 
 def fisher(module: nn.Module, simulations: Simulations) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,14 +114,17 @@ def train_imnn(
     learning_rate: float,
     patience: int = 20,
     check_every: int = 25,
+    start: float = -math.inf,
 ) -> list[dict]:
     """Maximise the Fisher information in place; history of step, ln det F on the simulations and on the held-out ones.
 
     draw(step) gives the simulations of a step: fresh ones, or a batch of a table. The weights of the best held-out ln det F
-    are kept; training ends after `patience` checks without a better one. Raises LimelightError when F is never finite.
+    are kept, those of the beginning if none has more than their `start`; training ends after `patience` checks without a
+    better one. Raises LimelightError when F is never finite.
     """
     optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate)
-    history, best, kept = [], (-math.inf, -1), None
+    history, best = [], (start, 0)
+    kept = {k: v.clone() for k, v in module.state_dict().items()} if math.isfinite(start) else None
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -94,9 +138,7 @@ def train_imnn(
         optimizer.step()
         if step % check_every == check_every - 1 or step == steps - 1:
             module.eval()
-            with torch.no_grad():
-                sign, log_det = torch.linalg.slogdet(fisher(module, held_out)[0])
-            information = log_det.item() if sign > 0 else -math.inf
+            information = log_det(module, held_out)
             history.append({"step": step + 1, "loss": loss.item(), "held_out_log_det": information})
             if information > best[0]:
                 best, kept = (information, len(history)), {k: v.clone() for k, v in module.state_dict().items()}

@@ -12,7 +12,7 @@ from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.fit import fit
-from limelight.inference.posteriors.imnn import Simulations, Summariser, fisher, train_imnn
+from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
@@ -38,6 +38,7 @@ class Learner:
     settings: PosteriorSettings
     presentation: Presentation
     target: Target  # of the posterior, which need not be the network's
+    limits: np.ndarray | None  # (d, 2): of the prior of what it answers, of a mixture that ends there
     trunk: nn.Module  # of which the head sees all features, or some (posterior.Chosen)
     sets: tuple[Data, Data] | None  # training, validation; None where the tables are those of a stream
     seed: int
@@ -127,6 +128,7 @@ def train_posterior(
         settings=settings,
         presentation=probe.presentation(network.network, network.observation, header).unaltered(),
         target=probe.posterior_target(network.network, header),
+        limits=probe.limits(header) if entry.kind == "mdn" and entry.mdn.bounded else None,
         trunk=Chosen(trunk, entry.features) if entry.features else trunk,
         sets=None
         if streamed
@@ -178,6 +180,13 @@ def train_density(learner: Learner, training: Table, validation: Table) -> nn.Mo
     first = torch.arange(2, device=device)
     outputs = len(learner.answers(training, first, learner.random(name))[0])
     head = build_head(entry.kind, plain(learner.options), training.features.shape[1], outputs).to(device)
+    if learner.limits is not None:
+        ends = torch.as_tensor(learner.limits.T, dtype=torch.float32, device=device)
+        if (training.answers < ends[0]).any() or (training.answers > ends[1]).any():
+            expected = f"answers within the limits of the prior, {learner.limits.tolist()}"
+            fix = "leave it out, or train on one dataset"
+            raise problem(f"posteriors.{learner.settings.name}.mdn.bounded", "answers beyond them", expected, fix)
+        head.limits.copy_(scaling.encode(learner.scales["target"], ends))
 
     def loss(rows: Tensor, random: torch.Generator, table: Table = training) -> Tensor:
         return learner.head_loss(head, learner.features(table, rows), learner.answers(table, rows, random))
@@ -205,7 +214,7 @@ def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     y = continuous(training.answers, learner.target, learner.random("scale of counts"))
     if learner.entry.kind == "npe" and learner.options.components < y.shape[1]:
         return scaling.principal(y, learner.options.components)
-    return scaling.rotated(y)
+    return scaling.rotated(y) if learner.limits is None else scaling.standardise(y)  # turned, limits are no limits
 
 
 def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
@@ -285,8 +294,9 @@ def train_summaries(learner: Learner, simulations: tuple[np.ndarray, ...]) -> nn
     learnt, (choosing, fresh) = parts[0], (_together(part) for part in parts[1:])
     inputs = learner.scales["features"]["mean"].shape[0]
     head = Summariser(inputs, len(step), options.hidden, options.layers).to(device)
+    start = best_linear(head, _together(learnt), choosing)
     learner.history = train_imnn(
-        head, lambda i: learnt[i % len(learnt)], choosing, options.steps, options.learning_rate
+        head, lambda i: learnt[i % len(learnt)], choosing, options.steps, options.learning_rate, start=start
     )
     with torch.no_grad():
         information = fisher(head, fresh)[0]

@@ -3,6 +3,9 @@
 p(y|x) = Σ_k w_k N(y; μ_k, D_k + F_k F_kᵀ): softmax weights, plain means, softplus widths D^½, and factors F of a low rank,
 which carry the correlations between outputs. With rank 0 only the shared component number correlates them.
 
+A bounded mixture is cut off at the limits of an even prior and normalised between them: where the prior ends, so does the
+posterior, and a sum of Gaussians can only blur such an edge.
+
 Densities are those of torch.distributions. The CRPS is our own, since torch has none, and so are the draws, since torch's
 distributions draw from the global random numbers only.
 """
@@ -16,6 +19,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, LowRankMultivariateNormal, MixtureSameFamily, Normal
 
 WIDTH_FLOOR = 1e-3  # of the target's spread: likelihoods must not grow without bound on a value that repeats
+EDGE = 1e-4  # of the target's spread: a value may be rounded past a limit by as much
+RULED_OUT = -60.0  # ln of the density outside the limits of a bounded mixture: files hold finite numbers
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # tried for the linear start, in units of the features' variance
 
 
@@ -26,13 +31,25 @@ class Mixture(NamedTuple):
     means: Tensor  # (b, K, d)
     widths: Tensor  # (b, K, d), standard deviations of the diagonal part
     factors: Tensor  # (b, K, d, r); r may be 0
+    limits: Tensor | None = None  # (2, d): where it is cut off below and above; rank 0 only
 
 
 class MixtureHead(nn.Module):
     """Features (b, inputs) -> Mixture over (b, outputs), both standardised by the caller."""
 
-    def __init__(self, inputs: int, outputs: int, components: int, rank: int, hidden: int, layers: int, dropout: float):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        components: int,
+        rank: int,
+        hidden: int,
+        layers: int,
+        dropout: float,
+        bounded: bool = False,
+    ):
         super().__init__()
+        self.register_buffer("limits", torch.zeros(2, outputs) if bounded else None)  # set by its caller
         self.shape = (components, outputs, rank)
         body: list[nn.Module] = []
         width = inputs
@@ -53,7 +70,7 @@ class MixtureHead(nn.Module):
         b = len(x)
         means = means.reshape(b, k, d) + self.skip(x)[:, None]
         widths = F.softplus(raw.reshape(b, k, d)) + WIDTH_FLOOR
-        return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(b, k, d, r))
+        return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(b, k, d, r), self.limits)
 
 
 @torch.no_grad()
@@ -90,11 +107,26 @@ def log_density(mixture: Mixture, y: Tensor) -> Tensor:
     precision. NaN where that does not help either, as in a run that diverges: `fit` refuses such a loss in one line.
     """
     try:
-        return distribution(mixture).log_prob(y)
+        found = distribution(mixture).log_prob(y)
     except torch.linalg.LinAlgError:
         if y.dtype == torch.float64:
             return math.nan * mixture.means.sum(dim=(1, 2))
-        return log_density(Mixture(*(part.double() for part in mixture)), y.double()).to(y.dtype)
+        return log_density(Mixture(*(part.double() for part in mixture[:4])), y.double()).to(y.dtype)
+    if mixture.limits is None:
+        return found
+    low, high = mixture.limits
+    inside = ((y >= low - EDGE) & (y <= high + EDGE)).all(dim=-1)
+    kept = torch.logsumexp(mixture.log_weights + log_shares(mixture), dim=1)
+    return torch.where(inside, found - kept, RULED_OUT)
+
+
+def log_shares(mixture: Mixture) -> Tensor:
+    """ln of the share of each component that lies between the limits, (b, K)."""
+    low, high = ((limit - mixture.means) / mixture.widths for limit in mixture.limits)
+    mirrored = low > 0  # so that what is subtracted is never close to one
+    low, high = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
+    most, least = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
+    return (most + torch.log(-torch.expm1((least - most).clamp(max=-1e-7)))).sum(dim=-1)
 
 
 def marginal_widths(mixture: Mixture) -> Tensor:
@@ -127,6 +159,8 @@ def _mean_distance(m: Tensor, variance: Tensor) -> Tensor:
 
 def sample(mixture: Mixture, count: int, random: torch.Generator) -> Tensor:
     """`count` draws from each row's mixture, (b, count, d)."""
+    if mixture.limits is not None:
+        return _sample_between(mixture, count, random)
     b, _, d, r = mixture.factors.shape
     component = torch.multinomial(mixture.log_weights.exp(), count, replacement=True, generator=random)
     rows = torch.arange(b, device=component.device)[:, None]
@@ -136,6 +170,23 @@ def sample(mixture: Mixture, count: int, random: torch.Generator) -> Tensor:
         shared = torch.randn(b, count, r, **make)
         drawn = drawn + torch.einsum("bsdr,bsr->bsd", mixture.factors[rows, component], shared)
     return drawn
+
+
+def _sample_between(mixture: Mixture, count: int, random: torch.Generator) -> Tensor:
+    """The same within the limits: quantiles of each component's share there; of one 38 σ away, the nearer limit itself."""
+    (low, high), b = mixture.limits, len(mixture.means)
+    weights = (mixture.log_weights + log_shares(mixture)).softmax(dim=1)
+    component = torch.multinomial(weights, count, replacement=True, generator=random)
+    rows = torch.arange(b, device=component.device)[:, None]
+    means, widths = (part[rows, component].double() for part in (mixture.means, mixture.widths))
+    from_, to = (low - means) / widths, (high - means) / widths
+    sign = torch.where(from_ > 0, -1.0, 1.0).double()  # the lower tail keeps its digits
+    from_, to = torch.where(from_ > 0, -to, from_), torch.where(from_ > 0, -from_, to)
+    share = torch.rand(means.shape, generator=random, dtype=torch.float64, device=means.device)
+    below, above = (torch.special.erfc(-end / math.sqrt(2)) / 2 for end in (from_, to))  # ndtr loses the tail
+    drawn = means + widths * sign * torch.special.ndtri(below + share * (above - below))
+    drawn = torch.where(drawn.isfinite(), drawn, means)
+    return drawn.to(mixture.means.dtype).clamp(low, high)
 
 
 def negative_log_likelihood(mixture: Mixture, y: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class Chosen(nn.Module):
 def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module:
     """The untrained head of a kind; options: the config's section of that name."""
     if kind == "mdn":
-        return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD})
+        return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD}, bounded=options["bounded"])
     if kind == "npe":
         names = ("flow", "transforms", "hidden", "embedding", "dropout")
         return build_flow(inputs, outputs, **{key: options[key] for key in names})

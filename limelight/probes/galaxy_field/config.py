@@ -1,10 +1,10 @@
 """The config of a study of galaxy fields."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limelight.section import Name, NonNegative, Number, Pair, Positive, Section, Whole
+from limelight.section import Either, Name, NonNegative, Number, Pair, Positive, Section, Whole
 from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 
 
@@ -16,7 +16,10 @@ class GalaxyField(Section):
     fields: Whole = Field(500, ge=1, description="Fields per realisation.")
     ln_phi_star: Pair = Field([3.0, 5.0], description="Limits of the even prior of ln φ*, φ* in galaxies per field.")
     ln_l_star: Pair = Field([-1.0, 1.0], description="Limits of the even prior of ln L*, L* in units of flux.")
-    alpha: Number = Field(-1.0, gt=-2, le=2, description="Faint-end slope.")
+    alpha: Annotated[Number | Pair, Either("a number, or [low, high]")] = Field(
+        -1.0,
+        description="Faint-end slope, above −2 and up to 2; or the limits of its even prior, and it is answered, too.",
+    )
     l_min: Positive = Field(0.1, description="Luminosity of the faintest galaxies.")
     psf_sigma: Positive = Field(1.2, description="Width σ of the Gaussian PSF, pixels.")
     colour: Number = Field(0.3, description="ln of the flux in each further band over that in the one before it.")
@@ -24,7 +27,7 @@ class GalaxyField(Section):
 
 
 class GalaxyNetwork(DataNetwork):
-    """A network that reads φ* and L* off images or off the histogram of their pixels."""
+    """A network that reads the parameters off images or off the histogram of their pixels."""
 
     noise: NonNegative = Field(0.05, description="σ of the white noise per pixel and band, in units of flux.")
     inputs: Literal["images", "histogram"] = Field(

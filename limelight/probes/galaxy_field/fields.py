@@ -9,7 +9,7 @@ so that derivatives can be taken. The question is that of Livet et al. 2021 (arX
 import numpy as np
 from scipy import integrate
 
-PARAMETERS = ("ln_phi_star", "ln_l_star")
+PARAMETERS = ("ln_phi_star", "ln_l_star", "alpha")
 STEPS = 2000  # of the tabulated N(> L)
 HIGHEST = 40.0  # L/L* beyond which there is none
 
@@ -26,13 +26,18 @@ def cumulative(alpha: float, faintest: np.ndarray) -> np.ndarray:
     return (cumulative(alpha + 1, x) - x ** (alpha + 1) * np.exp(-x)) / (alpha + 1)
 
 
-def luminosities(arrivals: np.ndarray, theta: np.ndarray, alpha: float, l_min: float) -> np.ndarray:
-    """L of the galaxies of one field, brightest first, from arrivals (k,) in rising order and θ (2,) of PARAMETERS."""
-    phi, l_star = np.exp(theta)
+def luminosities(arrivals: np.ndarray, theta: np.ndarray, l_min: float) -> np.ndarray:
+    """L of the galaxies of one field, brightest first, from arrivals (k,) in rising order and θ (3,) of PARAMETERS."""
+    phi, l_star, alpha = _natural(theta)
     x = np.geomspace(l_min / l_star, HIGHEST, STEPS)
     number = phi * cumulative(alpha, x)
     inside = arrivals[arrivals < number[0]]
     return l_star * np.exp(np.interp(-inside, -number, np.log(x)))
+
+
+def _natural(theta: np.ndarray) -> tuple[float, float, float]:
+    """φ*, L* and α."""
+    return float(np.exp(theta[0])), float(np.exp(theta[1])), float(theta[2])
 
 
 def draw_arrivals(most: float, rng: np.random.Generator) -> np.ndarray:
@@ -40,29 +45,38 @@ def draw_arrivals(most: float, rng: np.random.Generator) -> np.ndarray:
     return np.sort(rng.uniform(0, most, rng.poisson(most)))
 
 
-def expected_number(theta: np.ndarray, alpha: float, l_min: float) -> float:
+def expected_number(theta: np.ndarray, l_min: float) -> float:
     """Galaxies above l_min."""
-    phi, l_star = np.exp(theta)
+    phi, l_star, alpha = _natural(theta)
     return float(phi * cumulative(alpha, l_min / l_star))
 
 
-def catalogue_fisher(theta: np.ndarray, alpha: float, l_min: float) -> np.ndarray:
-    """F (2, 2) of PARAMETERS from a perfect catalogue of all galaxies above l_min: nothing from the image can know more.
+def catalogue_fisher(theta: np.ndarray, l_min: float) -> np.ndarray:
+    """F (3, 3) of PARAMETERS from a perfect catalogue of all galaxies above l_min: nothing from the image can know more.
 
-    A Poisson process of density n(L) has F_ij = ∫ n ∂_i ln n ∂_j ln n dL; here ∂ ln n/∂ ln φ* = 1 and ∂ ln n/∂ ln L* =
-    L/L* − α − 1, so that with x = L_min/L* and Γ_a = Γ(α + 1 + a, x) it is in closed form.
+    A Poisson process of density n(L) has F_ij = ∫ n ∂_i ln n ∂_j ln n dL; here ∂ ln n/∂ ln φ* = 1, ∂ ln n/∂ ln L* =
+    L/L* − α − 1 and ∂ ln n/∂α = ln(L/L*), so that with x = L_min/L* it is made of Γ_a = Γ(α + 1 + a, x) and, for α, of the
+    derivatives of Γ_0 and Γ_1 by α.
     """
-    phi, l_star = np.exp(theta)
+    phi, l_star, alpha = _natural(theta)
     x = l_min / l_star
     zero, one, two = (float(cumulative(alpha + a, x)) for a in (0, 1, 2))
     slope = one - (alpha + 1) * zero
     square = two - 2 * (alpha + 1) * one + (alpha + 1) ** 2 * zero
-    return phi * np.array([[zero, slope], [slope, square]])
+    log, log_one, log_square = (_log_moment(*of, x) for of in ((alpha, 1), (alpha + 1, 1), (alpha, 2)))
+    across = log_one - (alpha + 1) * log
+    return phi * np.array([[zero, slope, log], [slope, square, across], [log, across, log_square]])
 
 
-def number_by_quadrature(theta: np.ndarray, alpha: float, l_min: float) -> float:
+def _log_moment(alpha: float, power: int, x: float) -> float:
+    """∫_x^∞ t^α e^(−t) lnᵏ t dt, the k-th derivative of Γ(α + 1, x) by α: in steps of ln t, for it has no simple form."""
+    u = np.linspace(np.log(x), np.log(x + HIGHEST), STEPS + 1)
+    return float(integrate.simpson(np.exp((alpha + 1) * u - np.exp(u)) * u**power, x=u))
+
+
+def number_by_quadrature(theta: np.ndarray, l_min: float) -> float:
     """`expected_number`, integrated numerically."""
-    phi, l_star = np.exp(theta)
+    phi, l_star, alpha = _natural(theta)
     return phi * integrate.quad(lambda t: t**alpha * np.exp(-t), l_min / l_star, np.inf)[0]
 
 

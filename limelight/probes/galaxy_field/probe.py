@@ -14,11 +14,13 @@ from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.galaxy_field.config import GalaxyField, GalaxyNetwork, GalaxyStudy, GalaxyTest
-from limelight.probes.galaxy_field.fields import PARAMETERS, catalogue_fisher
+from limelight.probes.galaxy_field.fields import catalogue_fisher
 from limelight.probes.galaxy_field.simulations import (
     GalaxySimulator,
+    all_of,
     draw_field,
     fisher_fields,
+    free,
     limits,
     most_galaxies,
 )
@@ -26,7 +28,7 @@ from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
 from limelight.training.presentation import PlainPresentation, Truths
-from limelight.training.symmetries import draw_symmetry, symmetry
+from limelight.training.symmetries import draw_symmetry, shifted, symmetry
 
 STEPS = 48  # of the histogram, in arcsinh of pixel over noise
 REACH = (-2.0, 8.0)
@@ -50,8 +52,7 @@ class GalaxyPresentation(PlainPresentation):
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
         turned = symmetry(x, *draw_symmetry(len(x), flips=True, quarter_turns=True, random=random), axes=(2, 3))
-        steps = torch.randint(0, x.shape[-1], (2,), generator=random, device=random.device).tolist()
-        return turned.roll(steps, dims=(2, 3)), y
+        return shifted(turned, random), y
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
         x = x + self.noise * torch.randn(x.shape, generator=random, device=x.device)
@@ -81,7 +82,7 @@ def histograms(x: Tensor) -> Tensor:
 
 
 class GalaxyFields(Probe):
-    """Images of galaxy fields; a network reads ln φ* and ln L* of their Schechter function."""
+    """Images of galaxy fields; a network reads ln φ*, ln L* and, where it is free, α of their Schechter function."""
 
     name = "galaxy_field"
     study = GalaxyStudy
@@ -89,10 +90,15 @@ class GalaxyFields(Probe):
 
     def check(self, study: GalaxyStudy) -> Iterator[str]:
         for name, data in study.data.items():
-            for key, (low, high) in zip(PARAMETERS, limits(data).tolist(), strict=True):
+            ordered = True
+            for key, (low, high) in zip(free(data), limits(data).tolist(), strict=True):
                 if not low < high:
+                    ordered = False
                     yield str(problem(f"data.{name}.{key}", [low, high], "[low, high] with low < high", "swap them"))
-            if most_galaxies(data) > 1e5:
+            if not -2 < np.min(data.alpha) <= np.max(data.alpha) <= 2:
+                yield str(problem(f"data.{name}.alpha", data.alpha, "above -2 and up to 2", "change it"))
+                ordered = False
+            if ordered and most_galaxies(data) > 1e5:
                 found = f"up to {most_galaxies(data):.2g} galaxies in a field"
                 yield str(problem(f"data.{name}", found, "at most 100000", "raise l_min, or lower ln_phi_star"))
         for name, network in study.networks.items():
@@ -121,7 +127,7 @@ class GalaxyFields(Probe):
         if entry.kind != "imnn":
             return SimulationCost()
         data = study.data[study.networks[entry.network].data[0]]
-        fields = entry.imnn.simulations + 4 * entry.imnn.derivatives
+        fields = entry.imnn.simulations + 2 * len(free(data)) * entry.imnn.derivatives
         mb = 4e-6 * data.bands * data.pixels**2
         return SimulationCost(0.01 * fields, 1.0, 0.5 * entry.smc.particles, 4 * mb * fields)
 
@@ -132,18 +138,18 @@ class GalaxyFields(Probe):
         sides = tuple(Axis(name, "pixel", 0.0, float(data.pixels), data.pixels) for name in ("x", "y"))
         geometry = {"pixels": data.pixels, "bands": data.bands, "psf_sigma": data.psf_sigma}
         channels = tuple(f"band {i + 1}" for i in range(data.bands))
-        simulation = {"alpha": data.alpha, "l_min": data.l_min}
-        return Header(self.name, sides, channels, "flux", geometry, {"parameters": list(PARAMETERS)}, simulation)
+        simulation = {key: getattr(data, key) for key in ("ln_phi_star", "ln_l_star", "alpha", "l_min")}
+        return Header(self.name, sides, channels, "flux", geometry, {"parameters": list(free(data))}, simulation)
 
     def simulate(self, settings: FieldSettings, dataset: str, realisation: int) -> Rows:
         data, rng = settings.data, generator(settings.seed, f"fields of {dataset}", realisation)
-        theta = rng.uniform(*limits(data).T, (data.fields, len(PARAMETERS)))
+        theta = rng.uniform(*limits(data).T, (data.fields, len(free(data))))
         return Rows(
             header=self.header(settings),
             x=np.array([draw_field(one, data, rng) for one in theta]),
             y={"parameters": theta},
             theta=theta,
-            parameter_names=list(PARAMETERS),
+            parameter_names=list(free(data)),
             group=np.full(data.fields, realisation),
             dataset=np.repeat([dataset], data.fields),
             rows={"field": np.arange(data.fields)},
@@ -152,7 +158,8 @@ class GalaxyFields(Probe):
     # Training
 
     def target(self, network: GalaxyNetwork, header: Header) -> VectorTarget:
-        return VectorTarget("parameters", OutputAxis("parameter", names=PARAMETERS), shape=(len(PARAMETERS),))
+        names = tuple(header.truths["parameters"])
+        return VectorTarget("parameters", OutputAxis("parameter", names=names), shape=(len(names),))
 
     def input_shape(self, network: GalaxyNetwork, header: Header) -> tuple[int, ...]:
         return (header.shape[0], STEPS) if network.inputs == "histogram" else header.shape
@@ -163,6 +170,9 @@ class GalaxyFields(Probe):
 
     # Judging
 
+    def limits(self, header: Header) -> np.ndarray:
+        return limits(GalaxyField.model_validate(header.simulation))
+
     def describe_test(self, settings, presentation: GalaxyPresentation) -> dict:
         return {"noise": presentation.noise}
 
@@ -171,8 +181,8 @@ class GalaxyFields(Probe):
 
     def metrics(self, judged: Judged) -> Statistics:
         """The least error from a perfect catalogue of each field, and the network's root mean square error over it."""
-        alpha, l_min = (judged.header.simulation[name] for name in ("alpha", "l_min"))
-        variance = [np.diag(np.linalg.inv(catalogue_fisher(theta, alpha, l_min))) for theta in judged.truth]
+        data = GalaxyField.model_validate(judged.header.simulation)
+        variance = [np.diag(np.linalg.inv(_most(theta, data))) for theta in judged.truth]
         bound = np.sqrt(np.mean(variance, axis=0))
         error = np.sqrt(np.mean((judged.predicted - judged.truth) ** 2, axis=0))
         return {"bound": bound, "error_over_bound": error / bound}, {}
@@ -184,10 +194,15 @@ class GalaxyFields(Probe):
 
     def most_information(self, settings: PosteriorSettings) -> np.ndarray:
         data = _data(settings)
-        return catalogue_fisher(limits(data).mean(axis=1), data.alpha, data.l_min)
+        return _most(limits(data).mean(axis=1), data)
 
     def simulator(self, settings: IntervalsSettings, paths) -> GalaxySimulator:
         return GalaxySimulator(_data(settings.posterior))
+
+
+def _most(theta: np.ndarray, data: GalaxyField) -> np.ndarray:
+    """F (p, p) of the free parameters from a perfect catalogue."""
+    return catalogue_fisher(all_of(theta, data), data.l_min)[: len(theta), : len(theta)]
 
 
 def _data(settings: PosteriorSettings) -> GalaxyField:

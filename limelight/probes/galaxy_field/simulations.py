@@ -1,4 +1,4 @@
-"""Images of fields of chosen φ* and L*: for shards, for an IMNN's derivatives, and for ABC."""
+"""Images of fields of chosen φ*, L* and α: for shards, for an IMNN's derivatives, and for ABC."""
 
 import numpy as np
 
@@ -8,24 +8,38 @@ from limelight.probes.galaxy_field.fields import PARAMETERS, draw_arrivals, expe
 from limelight.seeds import generator
 from limelight.study.sections import Imnn
 
+MARGIN = 0.5  # beyond the prior, in ln φ* and ln L*
+
+
+def free(data: GalaxyField) -> tuple[str, ...]:
+    """The parameters that have a prior: α may be fixed."""
+    return PARAMETERS if isinstance(data.alpha, list) else PARAMETERS[:2]
+
 
 def limits(data: GalaxyField) -> np.ndarray:
-    """Of the even prior, (2, 2): low and high of each of PARAMETERS."""
-    return np.array([getattr(data, name) for name in PARAMETERS])
+    """Of the even prior, (p, 2): low and high of each free parameter."""
+    return np.array([getattr(data, name) for name in free(data)])
+
+
+def all_of(theta: np.ndarray, data: GalaxyField) -> np.ndarray:
+    """θ (3,) of PARAMETERS from the free ones (p,)."""
+    return theta if len(theta) == len(PARAMETERS) else np.append(theta, data.alpha)
 
 
 def most_galaxies(data: GalaxyField) -> float:
     """Expected in the richest field of the prior, with room for the steps beside it."""
-    return expected_number(limits(data)[:, 1] + 0.5, data.alpha, data.l_min)
+    slopes = np.add(data.alpha, [-MARGIN / 2, MARGIN / 2]) if isinstance(data.alpha, list) else [data.alpha]
+    high = limits(data)[:2, 1] + MARGIN
+    return max(expected_number(np.append(high, slope), data.l_min) for slope in slopes)  # convex in α
 
 
 def draw_field(theta: np.ndarray, data: GalaxyField, rng: np.random.Generator) -> np.ndarray:
-    """One field without noise, (bands, pixels, pixels), of θ (2,); the same rng gives a like field at any θ."""
+    """One field without noise, (bands, pixels, pixels), of its free parameters θ (p,); the same rng gives like ones."""
     arrivals = draw_arrivals(most_galaxies(data), rng)
     places = rng.uniform(0, data.pixels, (len(arrivals), 2))
     steps = data.colour + data.colour_scatter * rng.standard_normal((len(arrivals), data.bands - 1))
     colours = np.concatenate([np.zeros((len(arrivals), 1)), np.cumsum(steps, axis=1)], axis=1)
-    found = luminosities(arrivals, theta, data.alpha, data.l_min)
+    found = luminosities(arrivals, all_of(theta, data), data.l_min)
     k = len(found)
     return paint(found, places[:k], colours[:k], data.pixels, data.psf_sigma)
 
@@ -34,7 +48,7 @@ def fisher_fields(data: GalaxyField, options: Imnn, seed: int) -> tuple[np.ndarr
     """Fields at the prior's mean (s, …), below and above it in each parameter (n, p, …), and the steps (p,)."""
     low, high = limits(data).T
     middle, step = (low + high) / 2, options.step * (high - low) / np.sqrt(12)
-    p = len(PARAMETERS)
+    p = len(middle)
     fiducial = [draw_field(middle, data, generator(seed, "imnn fiducial", i)) for i in range(options.simulations)]
     sides = [
         [
@@ -49,10 +63,8 @@ def fisher_fields(data: GalaxyField, options: Imnn, seed: int) -> tuple[np.ndarr
 class GalaxySimulator:
     """Fresh fields for ABC at any parameters of the prior."""
 
-    parameter_names = list(PARAMETERS)
-
     def __init__(self, data: GalaxyField):
-        self.data = data
+        self.data, self.parameter_names = data, list(free(data))
 
     def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> Simulated:
         x = np.array([draw_field(one, self.data, rng) for one in theta])

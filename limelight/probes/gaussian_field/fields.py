@@ -11,8 +11,6 @@ is the whole likelihood: the sum runs over all n² − 1 modes, each of a conjug
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 PIVOT = 2 * math.pi / 8  # per pixel: waves of eight pixels
 PARAMETERS = ("log10_amplitude", "slope")
@@ -71,9 +69,3 @@ def fisher_bound(theta: np.ndarray, pixels: int, sigma: float) -> np.ndarray:
     share = math.log(10) * signal / (signal + sigma**2)
     slopes = np.stack([share, share * np.log10(k[some])], axis=1)  # (m, 2, modes)
     return np.sqrt(np.diagonal(np.linalg.inv(0.5 * slopes @ slopes.transpose(0, 2, 1)), axis1=1, axis2=2))
-
-
-def shifted(x: Tensor, random: torch.Generator) -> Tensor:
-    """Fields (b, 1, n, n), all moved around the periodic square by the same random number of pixels."""
-    steps = torch.randint(0, x.shape[-1], (2,), generator=random, device=random.device).tolist()
-    return x.roll(steps, dims=(2, 3))

@@ -14,11 +14,11 @@ from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.gaussian_field.config import FieldNetwork, Fields, FieldStudy, FieldTest
-from limelight.probes.gaussian_field.fields import PARAMETERS, draw_fields, fisher_bound, shifted
+from limelight.probes.gaussian_field.fields import PARAMETERS, draw_fields, fisher_bound
 from limelight.seeds import generator
 from limelight.study.cost import StageCost
 from limelight.training.presentation import PlainPresentation, Truths
-from limelight.training.symmetries import draw_symmetry, symmetry
+from limelight.training.symmetries import draw_symmetry, shifted, symmetry
 
 
 @dataclass(frozen=True)

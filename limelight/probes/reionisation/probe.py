@@ -25,6 +25,7 @@ from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 PARAMETERS = ("tau",)
+NODES = 6  # of τ, between which the bound on its error is interpolated
 GRID = 81  # steps of τ that posteriors are compared on
 
 
@@ -164,8 +165,11 @@ class Reionisation(Probe):
     def has_exact_posterior(self, study: TauStudy, test: TauTest) -> bool:
         return True
 
+    def limits(self, header: Header) -> np.ndarray:
+        return np.array([header.simulation["tau"]])
+
     def grid(self, header: Header) -> tuple[np.ndarray, ...]:
-        return (np.linspace(*header.simulation["tau"], GRID),)
+        return tuple(np.linspace(*pair, GRID) for pair in self.limits(header))
 
     def describe_test(self, settings, presentation: TauPresentation) -> dict:
         return {"instrument": presentation.instrument.model_dump()}
@@ -175,12 +179,19 @@ class Reionisation(Probe):
         return [0.0, level, 2 * level] if level else [0.0]
 
     def metrics(self, judged: Judged) -> Statistics:
-        """Mean |Δτ|/τ, and the Cramér-Rao bound on the error at the mean τ of the test."""
-        relative = np.mean(np.abs(judged.predicted - judged.truth) / judged.truth, axis=0)
+        """Mean |Δτ|/τ and its floor, and the Cramér-Rao bound on the error at the mean τ of the test.
+
+        The floor is the mean over the test of √(2/π) σ(τ)/τ, σ the bound at each τ: that of a Gaussian error.
+        """
+        truth = judged.truth
+        relative = np.mean(np.abs(judged.predicted - truth) / truth, axis=0)
         how, geometry = judged.presentation, judged.header.geometry
         sky = (how.instrument, how.nside, how.lmax, geometry["beam_deg"])
-        bound = fisher_information(float(judged.truth.mean()), *sky) ** -0.5
-        return {"relative_error": relative, "bound": np.full(relative.shape, bound)}, {}
+        bound = fisher_information(float(truth.mean()), *sky) ** -0.5
+        nodes = np.linspace(truth.min(), truth.max(), NODES)
+        sigma = np.interp(truth, nodes, [fisher_information(float(tau), *sky) ** -0.5 for tau in nodes])
+        floor = np.mean(np.sqrt(2 / np.pi) * sigma / truth, axis=0)
+        return {"relative_error": relative, "floor": floor, "bound": np.full(relative.shape, bound)}, {}
 
     # Inference by simulation: nothing is read for it
 

@@ -1,8 +1,8 @@
 """What an IMNN claims to know, by how far apart its derivatives are taken and whether its simulations are fresh.
 
 On the full sky the power of each multipole is all that a map tells of τ, and it can be drawn without maps: (2ℓ + 1) Ĉ_ℓ over
-C_ℓ + N_ℓ is χ² of 2ℓ + 1 degrees of freedom. So the network, its loss and its training are the study's own, and simulations
-cost nothing.
+C_ℓ + N_ℓ is χ² of 2ℓ + 1 degrees of freedom. So the network's layers, its loss and its training are the study's own, and
+simulations cost nothing.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def information_by_step(
     for share in shares:
         step, rng = share * exact**-0.5, np.random.default_rng(seed)
         torch.manual_seed(torch_seed(seed, "steps of an IMNN"))
-        module = Summariser(lmax - 1, 1, HIDDEN, LAYERS)
+        module = Summariser(lmax - 1, 1, HIDDEN, LAYERS).body  # gradients alone, without a linear start
         taught = simulations(step, count, instrument, lmax, rng)
 
         def draw(i: int, taught: Simulations = taught, step: float = step, rng=rng) -> Simulations:
