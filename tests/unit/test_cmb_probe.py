@@ -382,6 +382,26 @@ def test_what_theory_promises_is_what_estimators_reach_and_stands_in_the_figure(
     assert (drawn.get_ydata()[:5] < 0.6).all()
 
 
+def test_without_noise_the_iterative_estimator_is_the_better_one():
+    """Told of too little noise it takes what lensing moves across its last multipole for signal, and falls behind."""
+    quiet = _study(
+        data={"patch": {"pixels": 48, "pixel_arcmin": 2.34375, "maps": 6}},
+        networks={"flat": {**_FLAT, "data": ["patch"], "noise_uk_arcmin": 0.0}},
+        tests={"none": {"data": "patch", "noise_uk_arcmin": 0.0, "estimators": ["quadratic", "map"]}},
+        audit={"networks": "none"},
+    )
+    rows = PROBE.simulate(PROBE.dataset_settings(quiet, "patch"), "patch", 0)
+    made = PROBE.estimators(quiet.tests["none"], {"noise_uk_arcmin": 0.0}, rows.header)
+    x, kappa = torch.from_numpy(rows.x), torch.from_numpy(rows.y["kappa"]).double()
+    bins = PROBE.scales(rows.header).bins
+    r = {
+        name: correlation(spectra_of(made[name].estimate(x).double()[:, None], kappa, bins))[0]
+        for name in ("quadratic", "map")
+    }
+    assert (r["map"] > r["quadratic"])[:7].all(), r
+    assert (r["map"][:4] > 0.97).all(), r
+
+
 def test_the_gap_is_nothing_for_the_one_and_all_for_the_other():
     rng = np.random.default_rng(0)
     truth = rng.exponential(size=(50, 3))
