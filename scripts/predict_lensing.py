@@ -6,8 +6,8 @@ and CDELT2 in degrees and POLCCONV (COSMO or IAU); maps of pixell, which says ne
 --convention. A network trained with the loss gaussian also gives the error of each pixel, and of modes.
 
 Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the noise (--noise,
-σ_P in µK arcmin) that which it was trained with. A network trained on periodic patches takes opposite edges as neighbours;
-train one with a margin and a taper for cut-outs of the sky.
+σ_P in µK arcmin) that which it was trained with, or in its range. A network trained on periodic patches takes opposite edges
+as neighbours; train one with a margin and a taper for cut-outs of the sky.
 
 example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/hybrid/model.pt --map qu.fits \\
     --noise 1.0 --output kappa.fits
@@ -19,8 +19,6 @@ from pathlib import Path
 from limelight import __version__
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
-
-NOISE_TOLERANCE = 0.2
 
 
 def main() -> None:
@@ -36,7 +34,14 @@ def main() -> None:
     parser.add_argument("--unit", choices=("uK", "K"), default="", help="of the map, where no header says it")
     parser.add_output("--output", metavar="K.fits", help="maps to write")
     args = parser.parse_args()
-    from limelight.probes.cmb_lensing.apply import check_map, mode_tables, read_pair, reconstruct, write_maps
+    from limelight.probes.cmb_lensing.apply import (
+        check_map,
+        check_noise,
+        mode_tables,
+        read_pair,
+        reconstruct,
+        write_maps,
+    )
     from limelight.training import load_model
 
     module, info = load_model(args.network)
@@ -44,10 +49,7 @@ def main() -> None:
         raise problem("--map", f"{len(args.map)} files", "one, or Q and U", "give these")
     maps, header = read_pair(args.map, args.convention, args.unit)
     check_map(maps, header, info, args.map[0])
-    trained = info["observation"]["noise_uk_arcmin"]
-    if abs(args.noise - trained) > NOISE_TOLERANCE * max(trained, 0.1):
-        expected = f"about {trained:g} µK arcmin, as the network was trained with"
-        raise problem("--noise", f"{args.noise:g} µK arcmin", expected, "train a network for this noise")
+    check_noise(args.noise, info)
     answers = reconstruct(module, info, maps)
     made = {"CREATOR": f"limelight {__version__}", "NETWORK": info["network"]}
     write_maps(args.output, answers, header, made, mode_tables(info))

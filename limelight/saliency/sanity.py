@@ -5,7 +5,7 @@ correlation over the pixels of one row, averaged over rows.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from limelight.saliency.checks import CHECKS, FRACTIONS, Tried
 from limelight.saliency.methods import COMPLETE, CannotExplain, Method, Shown
 from limelight.saliency.randomise import cascade
+from limelight.saliency.shares import distances, normalised, radii
 from limelight.seeds import generator, torch_seed
 from limelight.study.saliency import SaliencyRun
 
@@ -27,6 +28,25 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
         spread = a.std() * b.std()
         found.append(((a - a.mean()) * (b - b.mean())).mean() / spread if spread > 0 else 0.0)
     return float(np.mean(found))
+
+
+def likeness(own: np.ndarray, other: np.ndarray, place: np.ndarray | None) -> float:
+    """Rank correlation of two attributions (n, channels, *axes) of an answer, which may be at a place (axes,).
+
+    Every local network, trained or not, looks near the place: of such an answer what is compared is attribution over its
+    mean at the same distance, as far out as `own` has 95 % of its own.
+    """
+    if place is None:
+        return rank_correlation(own, other)
+    near = distances(own.shape[2:], place) <= radii(normalised(own), place)["reach_95"]
+    return rank_correlation(*(_over_rings(found, place)[..., near] for found in (own, other)))
+
+
+def _over_rings(found: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Attribution over the mean of the pixels about as far from a place; 0 where these have none."""
+    ring = np.round(distances(found.shape[2:], place)).astype(int)
+    mean = np.bincount(ring.ravel(), found.mean(axis=(0, 1)).ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
+    return found / np.where(mean > 0, mean, 1.0)[ring]
 
 
 def attribution(saliency: Tensor) -> np.ndarray:
@@ -89,8 +109,11 @@ def random_orders(rows: int, pixels: int, seed: int) -> np.ndarray:
 
 
 def area(found: np.ndarray) -> float:
-    """Below a curve over FRACTIONS."""
-    return float(np.trapezoid(found, FRACTIONS))
+    """Below a curve over FRACTIONS; beyond the whole way counts as the whole way.
+
+    Holes all over the data can move an answer farther than data that are gone: random orders would win by that.
+    """
+    return float(np.trapezoid(np.minimum(found, 1.0), FRACTIONS))
 
 
 @dataclass
@@ -104,6 +127,7 @@ class Trial:
     weights: dict[str, Tensor]  # by answer, (rows, *shape)
     seed: int
     control: tuple[nn.Module, Tensor | None] | None = None
+    places: dict[str, np.ndarray] = field(default_factory=dict)  # of the answers that are at one, (axes,)
 
     @functools.cached_property
     def distance(self) -> np.ndarray:
@@ -137,14 +161,14 @@ class Trial:
         return tried, stages
 
     def _checks(self, method: Method, saliency: Tensor, answer: str) -> dict[str, float]:
-        weights, found = self.weights[answer], attribution(saliency)
+        weights, found, place = self.weights[answer], attribution(saliency), self.places.get(answer)
         checks = dict.fromkeys(CHECKS, np.nan)
         checks["echo"] = rank_correlation(found, self.distance)
         if method.name in COMPLETE:
             checks["completeness"] = completeness(method, saliency, self.shown, weights)
         if self.control:
             other = self.method(method.name, *self.control).saliency(self.shown, weights)
-            checks["control"] = rank_correlation(found, attribution(other))
+            checks["control"] = likeness(found, attribution(other), place)
         shifted, spread = behind_a_shift(self.module, self.shown.inputs)
         there = Shown(self.shown.inputs + spread, self.shown.baselines)
         moved = self.method(method.name, shifted, self.std)
@@ -159,7 +183,8 @@ class Trial:
             for answer, weights in self.weights.items():
                 try:
                     found = attribution(self.method(name, altered, self.std).saliency(self.shown, weights))
-                    pair = rank_correlation(attribution(own[answer]), found), rank_correlation(found, self.distance)
+                    like = likeness(attribution(own[answer]), found, self.places.get(answer))
+                    pair = like, rank_correlation(found, self.distance)
                 except CannotExplain:  # weights drawn afresh may overflow: nothing is left of the picture
                     pair = 0.0, 0.0
                 tried[answer].cascade = np.append(tried[answer].cascade, pair[0])

@@ -74,6 +74,7 @@ def explain(
         {name: one[few] for name, one in weights.items()},
         seed,
         (control[0], scale_of(control[1])) if control else None,
+        {name: place for name, answer in answers.items() if (place := place_of(answer)) is not None},
     )
     result = Saliency(
         name=settings.name,

@@ -13,7 +13,15 @@ from limelight.data.targets import built_shape
 from limelight.errors import LimelightError
 from limelight.files import ROOT, provenance
 from limelight.networks import build
-from limelight.probes.cmb_lensing.apply import check_map, mode_tables, read_pair, read_qu, reconstruct, write_maps
+from limelight.probes.cmb_lensing.apply import (
+    check_map,
+    check_noise,
+    mode_tables,
+    read_pair,
+    read_qu,
+    reconstruct,
+    write_maps,
+)
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.selection import header_of
@@ -198,6 +206,19 @@ def test_what_does_not_suit_is_refused_in_one_line(model, tmp_path, change, expe
     with pytest.raises(LimelightError, match=expected) as error:
         check_map(*read_qu(path), load_model(model)[1], path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("trained", "sound", "wrong"),
+    [(1.0, (0.9, 1.15), (0.5, 1.5)), (0.0, (0.0, 0.02), (0.5,)), ([0.5, 5.0], (0.5, 3, 5), (0.1, 7))],
+)
+def test_maps_of_another_noise_are_refused_in_one_line(trained, sound, wrong):
+    info = {"observation": {"noise_uk_arcmin": trained}}
+    for level in sound:
+        check_noise(level, info)
+    for level in wrong:
+        with pytest.raises(LimelightError, match=f"--noise: found {level:g} µK arcmin"):
+            check_noise(level, info)
 
 
 def test_a_convention_must_not_contradict_the_header(tmp_path):

@@ -17,6 +17,7 @@ from limelight.saliency.sanity import (
     behind_a_shift,
     completeness,
     curve,
+    likeness,
     orders,
     random_orders,
     rank_correlation,
@@ -230,6 +231,27 @@ def test_guided_backprop_is_condemned_where_it_ignores_the_weights_and_the_gradi
     assert abs(correlation_with_random_weights("gradient")) < limit / 2
 
 
+def test_at_a_place_it_is_not_enough_to_look_near_it():
+    """Any convolutional network's gradient falls with distance; what a picture shows of the data does not go with it."""
+    torch.manual_seed(5)
+    layers = [nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.Conv2d(16, 16, 5, padding=2), nn.ReLU()]
+    module = nn.Sequential(*layers, nn.Conv2d(16, 1, 5, padding=2)).eval()
+    x, place = lognormal(6, n=24), np.array([12.0, 12.0])
+    *_, (_, altered) = cascade(module, x[:2], seed=3)
+    found = []
+    for network in (module, altered):
+        shown_to = x.clone().requires_grad_()
+        network(shown_to)[:, 0, 12, 12].sum().backward()
+        found.append(attribution(shown_to.grad))
+    limit = OPTIONS.thresholds.randomised
+    assert rank_correlation(*found) > 2 * limit, "both look near the pixel"
+    assert abs(likeness(*found, place)) < limit / 2
+    away = np.hypot(*(np.indices((24, 24)) - 12))
+    echoes = [x.numpy() ** 2 * np.exp(-(away**2) / width) for width in (20, 40)]
+    assert likeness(*echoes, place) > 0.9
+    assert likeness(*echoes, None) == rank_correlation(*echoes)
+
+
 def test_methods_that_multiply_by_the_input_echo_it():
     module, seen = convolutions(7, width=64), shown(4)
     found = attribution(saliency("input_x_gradient", module, seen))
@@ -293,6 +315,7 @@ def test_deletion_in_the_order_of_what_counts_beats_chance_and_that_of_another_n
         assert areas[0] > 0.9
         assert areas[0] > 1.3 * areas[2]
         assert areas[1] < 1.1 * areas[2]
+    assert area(np.array([0, 1, 3, 2, 1, 1, 1, 1, 1.0])) == area(np.array([0, 1, 1, 1, 1, 1, 1, 1, 1.0]))
     ends = curve(one, seen, weights, own, insert=False)
     assert ends[[0, -1]] == pytest.approx([0, 1])
     assert ends[3] == pytest.approx(1, abs=0.1), "the tenth of the pixels that counts is gone"

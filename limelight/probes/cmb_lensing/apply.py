@@ -15,12 +15,13 @@ from limelight.data.shard import header_from
 from limelight.errors import problem
 from limelight.evaluation.images import calibrated_spread
 from limelight.files import atomic_path
-from limelight.probes.cmb_lensing.probe import NAMES, PROBE
+from limelight.probes.cmb_lensing.probe import NAMES, PROBE, noise_range
 from limelight.training.losses import decoded_outputs
 
 UNITS = {"uk": 1.0, "µk": 1.0, "k": 1e6, "mk": 1e3, "uk_cmb": 1.0, "k_cmb": 1e6}  # to µK
 CONVENTIONS = ("COSMO", "IAU")
 TOLERANCE = 1e-3  # of the pixels' side
+NOISE_TOLERANCE = 0.2  # of the noise, beyond which a network's answer is of other maps
 MOST_PIXELS = 4096
 
 
@@ -99,6 +100,15 @@ def check_map(maps: np.ndarray, header: fits.Header, info: dict, where: object) 
         if abs(side / geometry["pixel_arcmin"] - 1) > TOLERANCE:
             expected = f"{geometry['pixel_arcmin']:g}, as the network was trained"
             raise problem(f"{where}: {key}", f"pixels of {side:g} arcmin", expected, "regrid the map")
+
+
+def check_noise(noise: float, info: dict) -> None:
+    """Refuse another noise (µK arcmin) than the network's."""
+    low, high = noise_range(info["observation"]["noise_uk_arcmin"])
+    if not low - NOISE_TOLERANCE * max(low, 0.1) <= noise <= high + NOISE_TOLERANCE * max(high, 0.1):
+        words = f"about {low:g}" if low == high else f"{low:g} to {high:g}"
+        expected = f"{words} µK arcmin, as the network was trained with"
+        raise problem("--noise", f"{noise:g} µK arcmin", expected, "train a network for this noise")
 
 
 @torch.no_grad()

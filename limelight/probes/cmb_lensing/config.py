@@ -12,6 +12,7 @@ from limelight.study.sections import Target
 TRUTHS = ("kappa", "e")
 TruthName = Literal["kappa", "e"]
 EstimatorName = Literal["quadratic", "map", "wiener"]
+NoiseRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
 
 
 class Universe(Section):
@@ -73,8 +74,9 @@ class LensingTarget(Target):
 class LensingNetwork(DataNetwork):
     """A network that reconstructs κ or the unlensed E from lensed Q and U."""
 
-    noise_uk_arcmin: NonNegative = Field(
-        description="White noise σ_P of Q and of U that it is shown its maps with, µK arcmin (√2 times that of T)."
+    noise_uk_arcmin: NonNegative | NoiseRange = Field(
+        description="White noise σ_P of Q and of U that it is shown its maps with, µK arcmin (√2 times that of T); or"
+        " [lowest, highest], of networks that see maps: drawn evenly between them each time that a patch is shown."
     )
     target: LensingTarget = LensingTarget()
     inputs: Literal["maps", "hybrid"] = Field(

@@ -77,6 +77,9 @@ def lensing_noise(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> F
         if f"{name}_b_left" in first.spectra:
             found = _left(first.spectra[f"{name}_b_left"], first.spectra["b_lensed"])
             handles[WORDS[name]] = _line(b_modes, first, found, **look)
+    if (limit := _limit(first, channels[0])) is not None:
+        look = {"color": GUIDE, "lw": 0, "marker": "_", "ms": 9, "mew": 1.2}
+        handles["N0, iterated (analytic)"] = ratio.plot(first.spectra["k_mean"], limit, **look)[0]
     ratio.set_ylabel("noise of κ over the quadratic estimator's")
     gap.set_ylabel("gap closed between quadratic and MAP")
     b_modes.set_ylabel("B left by delensing, over lensed B")
@@ -102,6 +105,19 @@ def _kappa_channels(evaluations: list[Evaluation]) -> list[int]:
 def _noise_ratio(one: Spectra, other: Spectra) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         return noise(one) / noise(other)
+
+
+def _limit(e: Evaluation, channel: int) -> np.ndarray | None:
+    """What theory promises of the iterative estimator's noise over the quadratic's, of periodic patches of one universe."""
+    geometry = e.header.geometry
+    if "map" not in e.estimators_of(channel) or not geometry["periodic"] or geometry["taper_deg"]:
+        return None
+    if e.header.simulation["drawn"]:
+        return None
+    from limelight.probes.cmb_lensing.limits import analytic_noise
+
+    expected = analytic_noise(e.header, e.settings["noise_uk_arcmin"], np.array(e.scales.edges))
+    return expected["map"] / expected["quadratic"]
 
 
 def _left(left: np.ndarray, lensed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

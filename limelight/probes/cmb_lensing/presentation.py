@@ -5,6 +5,7 @@ E and κ are scalars under all of these, so that the eight symmetries of the squ
 all shifts by whole pixels are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,7 +29,7 @@ class Features(Protocol):
 class LensingPresentation(PlainPresentation):
     """Maps (b, 2, y, x) of Q and U in µK."""
 
-    noise_uk_arcmin: float = 0.0
+    noise_uk_arcmin: float | Sequence[float] = 0.0  # two numbers: each patch has its own level between them
     pixel_arcmin: float = 1.0
     moves: bool = False  # whether patches may be moved around their square
     mask: Tensor | None = None  # (y, x); None: all of the patch is seen
@@ -46,13 +47,20 @@ class LensingPresentation(PlainPresentation):
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
         if self.noise_uk_arcmin:
-            sigma = self.noise_uk_arcmin / self.pixel_arcmin
+            sigma = self._level(x, random) / self.pixel_arcmin
             x = x + sigma * torch.randn(x.shape, generator=random, device=x.device)
         if self.mask is not None:
             x = x * self.mask.to(x.device)
         if self.features is None:
             return x / self.scale_uk
         return torch.cat([x / self.scale_uk, self.features(x)], dim=1)
+
+    def _level(self, x: Tensor, random: torch.Generator) -> float | Tensor:
+        """Noise of each row, µK arcmin."""
+        if not isinstance(self.noise_uk_arcmin, Sequence):
+            return self.noise_uk_arcmin
+        low, high = self.noise_uk_arcmin
+        return low + (high - low) * torch.rand((len(x), 1, 1, 1), generator=random, device=x.device)
 
     def silent(self) -> "LensingPresentation":
         return self.with_noise(0.0)

@@ -1,6 +1,6 @@
 """What the engine asks of CMB lensing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -68,6 +68,7 @@ class CmbLensing(Probe):
             except LimelightError as error:
                 yield f"data.{name}.taper_deg: {error}"
         for name, network in study.networks.items():
+            yield from _noise_faults(f"networks.{name}", network)
             if network.inputs == "hybrid" and network.data[0] in study.data and study.data[network.data[0]].cut:
                 expected = "maps, or a taper_deg: the quadratic estimate takes opposite edges for neighbours"
                 yield str(
@@ -79,7 +80,8 @@ class CmbLensing(Probe):
                 yield str(problem(f"tests.{name}.estimators", test.estimators, expected, "leave them out"))
 
     def knows_observation(self, network: LensingNetwork, test: LensingTest) -> bool:
-        return network.noise_uk_arcmin == test.noise_uk_arcmin
+        low, high = noise_range(network.noise_uk_arcmin)
+        return low <= test.noise_uk_arcmin <= high
 
     def dataset_settings(self, study: LensingStudy, dataset: str) -> SkySettings:
         return SkySettings(study.seed, study.data[dataset])
@@ -237,6 +239,23 @@ def gap_closed(network, quadratic, best) -> np.ndarray:
     """(N_QE − N)/(N_QE − N_MAP) from spectra (m, bins) of the same maps: 0 for the quadratic estimator, 1 for the best."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return (noise(quadratic) - noise(network)) / (noise(quadratic) - noise(best))
+
+
+def noise_range(level: float | Sequence[float]) -> tuple[float, float]:
+    """Lowest and highest noise of a network, µK arcmin; for a single level both are that."""
+    low, high = level if isinstance(level, Sequence) else (level, level)
+    return low, high
+
+
+def _noise_faults(where: str, network: LensingNetwork) -> Iterator[str]:
+    if not isinstance(network.noise_uk_arcmin, Sequence):
+        return
+    low, high = network.noise_uk_arcmin
+    if not low < high:
+        yield str(problem(f"{where}.noise_uk_arcmin", [low, high], "[low, high] with low < high", "swap them"))
+    if network.inputs == "hybrid":
+        expected = "one level: the filters of its features are made for it"
+        yield str(problem(f"{where}.noise_uk_arcmin", f"{[low, high]} of a hybrid", expected, "take inputs: maps"))
 
 
 def grid_of(data: Sky) -> Grid:
