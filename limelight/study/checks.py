@@ -61,6 +61,8 @@ def _names(study: Study) -> Iterator[str]:
     for name, entry in study.streams.items():
         for network in entry.networks:
             yield from unknown(f"streams.{name}.networks", network, study.networks, "networks")
+        if entry.dataset is not None:
+            yield from unknown(f"streams.{name}.dataset", entry.dataset, study.datasets, study.datasets_key)
     for name, entry in study.posteriors.items():
         yield from unknown(f"posteriors.{name}.network", entry.network, study.networks, "networks")
     for name, comparison in study.comparisons.items():
@@ -205,6 +207,9 @@ def _stream(study: Study, name: str) -> Iterator[str]:
     if entry.network not in watching:
         expected = f"a stream that {entry.network} watches; {entry.stream} is watched by {', '.join(watching)}"
         yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "add it to the stream's networks")
+    if study.streams[entry.stream].dataset is not None:
+        expected = "a stream without dataset: a head learns from draws of its network's own prior"
+        yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "make another stream for it")
     if entry.fine_tune:
         expected = "0 with a stream: a trunk can only be trained on stored data"
         yield fault(f"{where}.fine_tune", entry.fine_tune, expected, "leave it out")

@@ -216,6 +216,10 @@ class Stream(Section):
     )
     files: Whole = Field(1, ge=1, description="Files of each training realisation; each is a job.")
     validation_files: Whole = Field(1, ge=1, description="Files of each validation realisation.")
+    test_files: Whole = Field(0, ge=0, description="Files of each test realisation (benchmarks/streamed.py).")
+    dataset: str | None = Field(
+        None, description="Dataset that is simulated; without it that of the networks, from which alone heads learn."
+    )
     draws: Whole = Field(
         40, ge=1, description="Simulations in one file: of each field of a realisation, for line maps of each subfield."
     )

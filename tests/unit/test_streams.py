@@ -74,7 +74,7 @@ def batches(sizes: list[int]):
 def stream():
     """(settings, watchers) of a stream that a noisy network watches."""
     network = settings(noise={"loud": {"sigma_uk": 1.0}})
-    made = StreamSettings(7, "s", 10, {"toy": network})
+    made = StreamSettings(7, "s", 10, {"toy": network}, ("toy", None))
     data = next(batches([10]))
     return made, [Watcher(network, Sums(), PROBE.presentation(network.network, network.observation, data.header))]
 

@@ -79,12 +79,13 @@ def map_statistics(inputs: Tensor) -> Tensor:
     flat = x.flatten(1)
     mean = flat.mean(dim=1)
     d = flat - mean[:, None]
-    third = d.pow(3).mean(dim=1)
+    square = d.square()
+    third = (square * d).mean(dim=1)
     moments = [
         mean,
-        d.square().mean(dim=1).sqrt(),
+        square.mean(dim=1).sqrt(),
         third.sign() * third.abs().pow(1 / 3),
-        d.pow(4).mean(dim=1).pow(0.25),
+        square.square().mean(dim=1).pow(0.25),
     ]
     channels = x.flatten(1, 2)  # (b, xy, f)
     within = channels.std(dim=1, correction=int(channels.shape[1] > 1))
