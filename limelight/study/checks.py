@@ -175,6 +175,7 @@ def _audit(study: Study) -> Iterator[str]:
 
 def _posteriors(study: Study) -> Iterator[str]:
     """A posterior needs a network without classes, and tests that this one takes."""
+    probe = load_probe(study.probe)
     for name, entry in study.posteriors.items():
         where, takes = f"posteriors.{name}", suitable_tests(study, entry.network)
         if study.networks[entry.network].classifies:
@@ -187,6 +188,15 @@ def _posteriors(study: Study) -> Iterator[str]:
         if entry.kind == "mdn" and entry.mdn.loss == "crps" and entry.mdn.rank:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
+        if entry.kind == "quantiles":
+            for key, value, usual in (("of", entry.of, "target"), ("recalibrate", entry.recalibrate, False)):
+                if value != usual:
+                    expected = f"{usual} with kind: quantiles, which has no draws"
+                    yield fault(f"{where}.{key}", value, expected, "leave it out, or take another kind")
+            for test in entry.tests or takes:
+                if probe.has_exact_posterior(study, study.tests[test]):
+                    expected = f"a density, as the exact posterior of test {test} asks for"
+                    yield fault(f"{where}.kind", "quantiles", expected, "take another kind, or other tests")
         yield from _abc(study, name)
         yield from _stream(study, name)
 
@@ -207,6 +217,9 @@ def _stream(study: Study, name: str) -> Iterator[str]:
     if entry.network not in watching:
         expected = f"a stream that {entry.network} watches; {entry.stream} is watched by {', '.join(watching)}"
         yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "add it to the stream's networks")
+    for key in ("files", "validation_files"):
+        if getattr(study.streams[entry.stream], key) == 0:
+            yield fault(f"streams.{entry.stream}.{key}", 0, f"1 or more: {name} learns from them", "raise it")
     if study.streams[entry.stream].dataset is not None:
         expected = "a stream without dataset: a head learns from draws of its network's own prior"
         yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "make another stream for it")

@@ -23,7 +23,7 @@ from limelight.study.selection import (
     trained_posterior,
 )
 
-POSTERIOR_KINDS = ("mdn", "npe", "imnn")
+POSTERIOR_KINDS = ("mdn", "npe", "quantiles", "imnn")
 
 
 @dataclass(frozen=True)

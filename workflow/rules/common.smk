@@ -97,6 +97,7 @@ localrules:
     all,
     audit,
     calibration,
+    stream_files,
     provenance,
 
 

@@ -1,0 +1,257 @@
+"""Heads on a stream, judged on simulations of test light-cones: the tables of docs/inference.md.
+
+example: snakemake stream_files --configfile config/streamed.yaml --cores 2
+         python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed
+             --output docs/results/streamed
+
+Each of `heads` is trained on the stream's files of the training light-cones, chosen by those of the validation light-cone,
+and asked about every simulation of the test light-cones, as `scripts/train_posterior.py` and `scripts/sample_posterior.py`
+would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one row per test and head. --heads
+trains some of them alone; what is trained already is kept below <results>/heads.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from limelight.data.axes import OutputAxis
+from limelight.data.shard import Rows
+from limelight.errors import plain_errors, problem
+from limelight.files import provenance, write_csv
+from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.inference.posteriors.draw import draw_answers, log_score, quantile_answers
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import Posterior, load_posterior
+from limelight.inference.posteriors.quantiles import quantile_ranks
+from limelight.inference.posteriors.stream import Part, read_stream, streamed_table
+from limelight.inference.posteriors.tables import Table, continuous, finished
+from limelight.probe import load_probe
+from limelight.probes.line_intensity.labels import log10_lum_edges
+from limelight.probes.line_intensity.money import ideal_intervals, interval_rows, without_draws
+from limelight.probes.line_intensity.settings import shard_settings
+from limelight.probes.line_intensity.targets import line_axis
+from limelight.section import plain
+from limelight.study.config import load_study
+from limelight.study.settings import posterior_settings, stream_settings
+from limelight.training.checkpoint import fingerprint_weights, load_model, save_model
+
+TESTS = {"prior": "prior", "fiducial": "fiducial"}  # what the tables call a test, and the stream that it is of
+SUMMARIES = ["power", "histogram", "mean"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head to train: on whose features, and how it differs from the study's own posterior of that network."""
+
+    network: str
+    kind: str = "quantiles"
+    features: tuple[str, ...] = ()  # none: all of the network's
+    rows: int = 0  # of the stream; 0: all
+    seed: int = 0  # added to the study's
+    members: int = 3  # of kind quantiles
+    blind: bool = False  # features hidden: what the prior alone says
+    stream: str = "prior"
+
+    @property
+    def name(self) -> str:
+        parts = (self.network, self.kind, "+".join(self.features) or "all", f"{self.rows or 'all'} rows")
+        return ", ".join((*parts, f"{self.members} of seed {self.seed}")) + ", blind" * self.blind
+
+
+def heads() -> Iterator[Head]:
+    """All heads of the tables, the most needed first."""
+    noises = ("comap", "comap_unknown", "quiet", "season2")
+    for network in noises:
+        yield Head(network)
+    for network in noises:
+        yield Head(network, "mdn")
+    yield Head("comap", "mdn", blind=True)
+    for network in ("comap", "quiet"):
+        for rows in (1280, 2560, 5120):
+            yield Head(network, rows=rows)
+    for features in (("power",), ("histogram",), ("power", "histogram")):
+        for network in ("comap", "quiet"):
+            yield Head(network, features=features)
+    for network in ("comap", "comap_unknown", "quiet"):
+        for seed in (1, 2, 3):
+            yield Head(network, seed=seed, members=1)
+    for seed in (1, 2, 3):
+        for features in (tuple(SUMMARIES), (*SUMMARIES, "convolutions"), ("convolutions",)):
+            for kind in ("quantiles", "mdn"):
+                yield Head("comap_seen", kind, features=features, seed=seed, stream="seen")
+
+
+class Judge:
+    """Trains heads on the files of a study and asks them about its tests."""
+
+    def __init__(self, config: Path, results: Path):
+        self.study, self.results = load_study(config), results
+        self.probe = load_probe(self.study.probe)
+        self.edges = log10_lum_edges(plain(self.study.labels))
+
+    def part(self, stream: str, network: str, weights: str, split: str) -> Part:
+        """What a network saw of a split of a stream: of every file that is there."""
+        numbers = self.study.splits[split]
+        folder = self.results / "streams" / stream
+        paths = sorted(path for n in numbers for path in folder.glob(f"{n}-*.h5"))
+        if not paths:
+            raise problem(
+                folder, f"no files of {split}", "those of its light-cones", "run snakemake stream_files first"
+            )
+        return read_stream(paths, stream_settings(self.study, stream), network, weights, numbers)
+
+    def trained(self, head: Head) -> tuple[Posterior, object]:
+        """(the posterior, the network's trunk and its weights' name) of a head."""
+        trunk, info = load_model(self.results / "networks" / head.network / "model.pt")
+        weights = fingerprint_weights(trunk.state_dict())
+        base = posterior_settings(self.study, head.network)
+        entry = base.entry.model_copy(
+            update={"kind": head.kind, "features": list(head.features) or None, "stream_rows": head.rows}
+        )
+        if head.kind == "quantiles":
+            own = self.study.posteriors[head.network].quantiles
+            entry = entry.model_copy(update={"quantiles": own.model_copy(update={"members": head.members})})
+        network = replace(base.network, seed=base.network.seed + head.seed)
+        settings = replace(base, entry=entry, network=network)
+        parts = [self.part(head.stream, head.network, weights, split) for split in ("train", "validation")]
+        for part in parts:
+            part.features[head.network] *= not head.blind
+        content, history = train_posterior(settings, self.probe, trunk, info, *parts)
+        print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
+        path = self.results / "heads" / "posterior.pt"
+        path.parent.mkdir(exist_ok=True)
+        save_model(path, content, provenance(settings, self.study.seed), "posterior")
+        return load_posterior(path), weights
+
+    def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
+        """What a head says of each test: truth, quantiles, ranks, scores; kept in a file."""
+        path = self.results / "heads" / f"{head.name}.npz"
+        if not path.is_file():
+            posterior, weights = self.trained(head)
+            found = {}
+            for test, stream in TESTS.items():
+                stream = head.stream if stream == "prior" else stream
+                if (self.study.streams[stream].networks).count(head.network):
+                    part = self.part(stream, head.network, weights, "test")
+                    part.features[head.network] *= not head.blind
+                    table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
+                    found |= {f"{test}/{k}": v for k, v in _asked(posterior, table, part, head.features).items()}
+            np.savez(path, **found)
+        with np.load(path) as file:
+            tests = dict.fromkeys(key.split("/")[0] for key in file)
+            return {test: {k.split("/")[1]: file[k] for k in file if k.startswith(f"{test}/")} for test in tests}
+
+    def intervals(self, head: Head, test: str, found: dict[str, np.ndarray]) -> Intervals:
+        """What a head says of a test in the form that all methods share."""
+        name = self.study.networks[head.network].noise[0]
+        settings = {"line_model": {"name": test}, "noise": name}
+        rows = {"group": found["group"], "subfield": found["subfield"], "draw": found["draw"]}
+        return Intervals(
+            method=head.name,
+            test=test,
+            settings=settings,
+            axis=self.axis,
+            truth=found["truth"],
+            quantiles=found["quantiles"],
+            rows=rows,
+            seconds=np.zeros(len(found["truth"])),
+            extra={"rank": found["rank"]},
+        )
+
+    @property
+    def axis(self) -> OutputAxis:
+        return line_axis(self.edges)
+
+    def ideal(self, test: str, maps: int, draws: int) -> Intervals:
+        """The scatter that is left when halos and parameters are known, of simulations of the test."""
+        stream = TESTS[test]
+        network = self.study.streams[stream].networks[0]
+        trunk, _ = load_model(self.results / "networks" / network / "model.pt")
+        part = self.part(stream, network, fingerprint_weights(trunk.state_dict()), "test")
+        (dataset, _), keep = stream_settings(self.study, stream).dataset, part.rows["draw"] >= 0
+        made = shard_settings(self.study, dataset)
+        group = part.rows["group"][keep]
+        rows = {name: values[keep] for name, values in part.rows.items()}
+        found = Rows(
+            self.probe.header(made), np.zeros((len(group), 1)), {k: v[keep] for k, v in part.y.items()}, part.theta[keep],
+            part.parameter_names, group, np.repeat([dataset], len(group)), rows,
+        )  # fmt: skip
+        paths = [self.results / "subfields" / f"{n}.h5" for n in self.study.splits["test"]]
+        return without_draws(replace(ideal_intervals(paths, found, made, maps, draws), test=test))
+
+
+def _asked(posterior: Posterior, table: Table, part: Part, features: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Truths, quantiles, ranks and scores of every row of a table. Scores: pinball loss, ln q where there is a density."""
+    x = posterior.trunk.pick(table.features) if features else table.features
+    random = torch.Generator().manual_seed(1)
+    y = continuous(table.answers, posterior.target, random).numpy()
+    if posterior.content["kind"] == "quantiles":
+        at = quantile_answers(posterior, x)
+        quantiles, scores = finished(at, posterior.target).numpy(), {}
+    else:
+        drawn = draw_answers(posterior, x, 400, 1, "streamed")[0]
+        spread = continuous(drawn, posterior.target, random).numpy()
+        at, quantiles = torch.as_tensor(quantiles_of(spread)), quantiles_of(drawn.numpy())
+        scores = {"log_score": log_score(posterior, x, table.answers, 1, "streamed").numpy()}
+    levels = np.array([0.025, 0.16, 0.5, 0.84, 0.975])
+    over = y[..., None] - at.numpy()
+    loss = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
+    truth = table.answers.numpy()
+    rows = {name: part.rows[name] for name in ("group", "subfield", "draw")}
+    return {
+        "truth": truth, "quantiles": quantiles, "rank": quantile_ranks(at.numpy(), y), "pinball": loss, **scores, **rows
+    }  # fmt: skip
+
+
+def clustered(values: np.ndarray, found: dict[str, np.ndarray]) -> tuple[float, float]:
+    """(mean, its error) of values (m,): maps of one subfield share their halos, so the error is that of subfields' means."""
+    place = 1000 * found["group"] + found["subfield"]
+    means = np.array([values[place == one].mean() for one in np.unique(place)])
+    return float(values.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
+
+
+def score_row(head: Head, test: str, found: dict[str, np.ndarray]) -> dict:
+    """One row of the table of scores; bins that hold ten sources on average count."""
+    filled = found["truth"].mean(axis=0) >= 10
+    inside = np.abs(found["rank"] - 0.5) <= 0.475
+    loss, error = clustered(found["pinball"][:, filled].mean(axis=1), found)
+    low, high = found["quantiles"][..., 0], found["quantiles"][..., 4]
+    width = np.median(np.log10((1 + high) / (1 + low)), axis=0)[filled].mean()
+    row = {"network": head.network, "kind": head.kind, "features": "+".join(head.features) or "all"}
+    row |= {"rows": head.rows or "all", "members": head.members, "seed": head.seed, "blind": head.blind, "test": test}
+    row |= {"maps": len(found["truth"]), "pinball_dex": loss, "pinball_error": error, "width_95_dex": width}
+    row["covered_95"] = inside[:, filled].mean()
+    if "log_score" in found:
+        row["log_score"], row["log_score_error"] = clustered(found["log_score"], found)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
+    parser.add_argument("--results", type=Path, required=True, help="its folder of results")
+    parser.add_argument("--output", type=Path, required=True, help="tables to write, without .csv")
+    parser.add_argument(
+        "--heads", nargs=2, type=int, default=(0, 1000), metavar="N", help="first and last of the heads"
+    )
+    parser.add_argument("--ideal", type=int, default=64, metavar="MAPS", help="maps whose ideal is drawn; 0: none")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    judge, rows, scores = Judge(args.config, args.results), [], []
+    for head in list(heads())[slice(*args.heads)]:
+        for test, found in judge.answers(head).items():
+            scores.append(score_row(head, test, found))
+            rows += interval_rows(judge.intervals(head, test, found))
+    for test in TESTS if args.ideal else ():
+        rows += interval_rows(judge.ideal(test, args.ideal, 79))
+    write_csv(args.output.with_suffix(".csv"), [{**row, "seconds": None} for row in rows], digits=4)
+    write_csv(args.output.with_name(args.output.name + "_scores.csv"), scores, digits=4)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
