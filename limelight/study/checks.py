@@ -189,10 +189,10 @@ def _posteriors(study: Study) -> Iterator[str]:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
         if entry.kind == "quantiles":
-            for key, value, usual in (("of", entry.of, "target"), ("recalibrate", entry.recalibrate, False)):
-                if value != usual:
-                    expected = f"{usual} with kind: quantiles, which has no draws"
-                    yield fault(f"{where}.{key}", value, expected, "leave it out, or take another kind")
+            for key, refused in (("of", "parameters"), ("recalibrate", True)):
+                if getattr(entry, key) == refused:
+                    expected = "the default with kind: quantiles, which has no draws"
+                    yield fault(f"{where}.{key}", refused, expected, "leave it out, or take another kind")
             for test in entry.tests or takes:
                 if probe.has_exact_posterior(study, study.tests[test]):
                     expected = f"a density, as the exact posterior of test {test} asks for"
