@@ -6,8 +6,9 @@ example: snakemake stream_files --configfile config/streamed.yaml --cores 2
 
 Each of `heads` is trained on the stream's files of the training light-cones, chosen by those of the validation light-cone,
 and asked about every simulation of the test light-cones, as `scripts/train_posterior.py` and `scripts/sample_posterior.py`
-would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one row per test and head. --heads
-trains some of them alone; what is trained already is kept below <results>/heads.
+would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one per test and head; and
+<output>_gains.csv, what some heads know beyond others. --heads trains some of them alone; what is trained already is kept
+below <results>/heads.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from limelight.data.axes import OutputAxis
 from limelight.data.shard import Rows
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_csv
@@ -39,8 +39,14 @@ from limelight.study.config import load_study
 from limelight.study.settings import posterior_settings, stream_settings
 from limelight.training.checkpoint import fingerprint_weights, load_model, save_model
 
+PAPER_UK = {"none": 0.0, "comap": 60.6, "season2": 95.3}  # noise per voxel of arXiv:1905.10376
+COLUMNS = (
+    "test", "noise", "noise_uk_per_paper_voxel", "mean_known", "method", "luminosity_lsun", "mean_count", "maps", "lower_95",
+    "upper_95", "width_95", "bias", "rank_covered_68", "rank_covered_95", "error_95",
+)  # fmt: skip
 TESTS = {"prior": "prior", "fiducial": "fiducial"}  # what the tables call a test, and the stream that it is of
-SUMMARIES = ["power", "histogram", "mean"]
+SUMMARIES = ("power", "histogram", "mean")
+SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,13 @@ class Head:
         return ", ".join((*parts, f"{self.members} of seed {self.seed}")) + ", blind" * self.blind
 
 
+NOISES = ("comap", "comap_unknown", "quiet", "season2")
+TABLED = [Head(network, kind) for kind in ("quantiles", "mdn") for network in NOISES]  # bin by bin
+
+
 def heads() -> Iterator[Head]:
     """All heads of the tables, the most needed first."""
-    noises = ("comap", "comap_unknown", "quiet", "season2")
-    for network in noises:
-        yield Head(network)
-    for network in noises:
-        yield Head(network, "mdn")
+    yield from TABLED
     yield Head("comap", "mdn", blind=True)
     for network in ("comap", "quiet"):
         for rows in (1280, 2560, 5120):
@@ -77,12 +83,26 @@ def heads() -> Iterator[Head]:
         for network in ("comap", "quiet"):
             yield Head(network, features=features)
     for network in ("comap", "comap_unknown", "quiet"):
-        for seed in (1, 2, 3):
+        for seed in SEEDS:
             yield Head(network, seed=seed, members=1)
-    for seed in (1, 2, 3):
-        for features in (tuple(SUMMARIES), (*SUMMARIES, "convolutions"), ("convolutions",)):
+    for seed in SEEDS:
+        for features in (SUMMARIES, (*SUMMARIES, "convolutions"), ("convolutions",)):
             for kind in ("quantiles", "mdn"):
-                yield Head("comap_seen", kind, features=features, seed=seed, stream="seen")
+                yield Head("comap_seen", kind, features, seed=seed, stream="seen")
+
+
+def pairs() -> Iterator[tuple[str, Head, Head]]:
+    """(what the first knows beyond the second, the first, the second): compared map by map."""
+    for network in NOISES:
+        yield "map over prior", Head(network, "mdn"), Head("comap", "mdn", blind=True)
+    yield "mean temperature", Head("comap", "mdn"), Head("comap_unknown", "mdn")
+    for seed in SEEDS:
+        for kind in ("mdn", "quantiles"):
+            both = [
+                Head("comap_seen", kind, features, seed=seed, stream="seen")
+                for features in ((*SUMMARIES, "convolutions"), SUMMARIES)
+            ]
+            yield "convolutions over summaries", *both
 
 
 class Judge:
@@ -145,26 +165,22 @@ class Judge:
             tests = dict.fromkeys(key.split("/")[0] for key in file)
             return {test: {k.split("/")[1]: file[k] for k in file if k.startswith(f"{test}/")} for test in tests}
 
-    def intervals(self, head: Head, test: str, found: dict[str, np.ndarray]) -> Intervals:
-        """What a head says of a test in the form that all methods share."""
-        name = self.study.networks[head.network].noise[0]
-        settings = {"line_model": {"name": test}, "noise": name}
-        rows = {"group": found["group"], "subfield": found["subfield"], "draw": found["draw"]}
-        return Intervals(
-            method=head.name,
+    def rows_of(self, head: Head, test: str, found: dict[str, np.ndarray]) -> list[dict]:
+        """The table's rows of a head on a test."""
+        network = self.study.networks[head.network]
+        result = Intervals(
+            method={"quantiles": "quantiles", "mdn": "mixture density"}[head.kind],
             test=test,
-            settings=settings,
-            axis=self.axis,
+            settings={"line_model": {"name": test}},
+            axis=line_axis(self.edges),
             truth=found["truth"],
             quantiles=found["quantiles"],
-            rows=rows,
+            rows={name: found[name] for name in ("group", "subfield", "draw")},
             seconds=np.zeros(len(found["truth"])),
             extra={"rank": found["rank"]},
         )
-
-    @property
-    def axis(self) -> OutputAxis:
-        return line_axis(self.edges)
+        own = {"noise": network.noise[0], "noise_uk_per_paper_voxel": PAPER_UK[network.noise[0]]}
+        return [row | own | {"mean_known": not network.preprocessing.remove_means} for row in interval_rows(result)]
 
     def ideal(self, test: str, maps: int, draws: int) -> Intervals:
         """The scatter that is left when halos and parameters are known, of simulations of the test."""
@@ -202,9 +218,8 @@ def _asked(posterior: Posterior, table: Table, part: Part, features: tuple[str, 
     loss = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
     truth = table.answers.numpy()
     rows = {name: part.rows[name] for name in ("group", "subfield", "draw")}
-    return {
-        "truth": truth, "quantiles": quantiles, "rank": quantile_ranks(at.numpy(), y), "pinball": loss, **scores, **rows
-    }  # fmt: skip
+    found = {"truth": truth, "quantiles": quantiles, "rank": quantile_ranks(at.numpy(), y), "pinball": loss}
+    return found | scores | rows | {"learnt_from": np.array(posterior.content["training"]["presentations"])}
 
 
 def clustered(values: np.ndarray, found: dict[str, np.ndarray]) -> tuple[float, float]:
@@ -221,13 +236,34 @@ def score_row(head: Head, test: str, found: dict[str, np.ndarray]) -> dict:
     loss, error = clustered(found["pinball"][:, filled].mean(axis=1), found)
     low, high = found["quantiles"][..., 0], found["quantiles"][..., 4]
     width = np.median(np.log10((1 + high) / (1 + low)), axis=0)[filled].mean()
-    row = {"network": head.network, "kind": head.kind, "features": "+".join(head.features) or "all"}
-    row |= {"rows": head.rows or "all", "members": head.members, "seed": head.seed, "blind": head.blind, "test": test}
+    row = {
+        "network": head.network,
+        "learnt_from": int(found["learnt_from"]),
+        "kind": head.kind,
+        "features": "+".join(head.features) or "all",
+    }
+    row |= {"members": head.members, "seed": head.seed, "blind": head.blind, "test": test}
     row |= {"maps": len(found["truth"]), "pinball_dex": loss, "pinball_error": error, "width_95_dex": width}
     row["covered_95"] = inside[:, filled].mean()
     if "log_score" in found:
         row["log_score"], row["log_score_error"] = clustered(found["log_score"], found)
     return row
+
+
+def gain_row(what: str, heads: tuple[Head, Head], test: str, found: tuple[dict, dict]) -> dict:
+    """What the first of two heads knows beyond the second, map by map: in nats where both have a density.
+
+    pinball_gain: by how much smaller its pinball loss is, over the bins that hold ten sources on average.
+    """
+    first, second = found
+    filled = first["truth"].mean(axis=0) >= 10
+    loss, other = (one["pinball"][:, filled].mean(axis=1) for one in found)
+    row = {"what": what, "network": heads[0].network, "kind": heads[0].kind, "seed": heads[0].seed, "test": test}
+    row["maps"] = len(loss)
+    if "log_score" in first and "log_score" in second:
+        row["nats"], row["nats_error"] = clustered(first["log_score"] - second["log_score"], first)
+    gain, error = clustered(other - loss, first)
+    return row | {"pinball_gain": gain / other.mean(), "pinball_gain_error": error / other.mean()}
 
 
 def main() -> None:
@@ -242,14 +278,23 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge, rows, scores = Judge(args.config, args.results), [], []
-    for head in list(heads())[slice(*args.heads)]:
+    chosen = list(heads())[slice(*args.heads)]
+    for head in chosen:
         for test, found in judge.answers(head).items():
             scores.append(score_row(head, test, found))
-            rows += interval_rows(judge.intervals(head, test, found))
+            if head in TABLED:
+                rows += judge.rows_of(head, test, found)
     for test in TESTS if args.ideal else ():
         rows += interval_rows(judge.ideal(test, args.ideal, 79))
-    write_csv(args.output.with_suffix(".csv"), [{**row, "seconds": None} for row in rows], digits=4)
+    write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
     write_csv(args.output.with_name(args.output.name + "_scores.csv"), scores, digits=4)
+    gains = [
+        gain_row(what, (first, second), test, (judge.answers(first)[test], judge.answers(second)[test]))
+        for what, first, second in pairs()
+        if {first, second} <= set(chosen)
+        for test in judge.answers(first)
+    ]
+    write_csv(args.output.with_name(args.output.name + "_gains.csv"), gains, digits=4)
 
 
 if __name__ == "__main__":
