@@ -36,7 +36,7 @@ from limelight.probes.line_intensity.settings import shard_settings
 from limelight.probes.line_intensity.targets import line_axis
 from limelight.section import plain
 from limelight.study.config import load_study
-from limelight.study.settings import posterior_settings, stream_settings
+from limelight.study.settings import PosteriorSettings, posterior_settings, stream_settings
 from limelight.training.checkpoint import fingerprint_weights, load_model, save_model
 
 PAPER_UK = {"none": 0.0, "comap": 60.6, "season2": 95.3}  # noise per voxel of arXiv:1905.10376
@@ -124,10 +124,24 @@ class Judge:
             )
         return read_stream(paths, stream_settings(self.study, stream), network, weights, numbers)
 
-    def trained(self, head: Head) -> tuple[Posterior, object]:
-        """(the posterior, the network's trunk and its weights' name) of a head."""
+    def trained(self, head: Head) -> tuple[Posterior, str]:
+        """(the posterior of a head, what its network's weights are called); kept in a file."""
         trunk, info = load_model(self.results / "networks" / head.network / "model.pt")
         weights = fingerprint_weights(trunk.state_dict())
+        path = self.results / "heads" / f"{head.name}.pt"
+        if not path.is_file():
+            settings = self.settings(head)
+            parts = [self.part(head.stream, head.network, weights, split) for split in ("train", "validation")]
+            for part in parts:
+                part.features[head.network] *= not head.blind
+            content, history = train_posterior(settings, self.probe, trunk, info, *parts)
+            print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
+            path.parent.mkdir(exist_ok=True)
+            save_model(path, content, provenance(settings, self.study.seed), "posterior")
+        return load_posterior(path), weights
+
+    def settings(self, head: Head) -> PosteriorSettings:
+        """The study's own posterior on the head's network, changed as the head says."""
         base = posterior_settings(self.study, head.network)
         entry = base.entry.model_copy(
             update={"kind": head.kind, "features": list(head.features) or None, "stream_rows": head.rows}
@@ -135,17 +149,7 @@ class Judge:
         if head.kind == "quantiles":
             own = self.study.posteriors[head.network].quantiles
             entry = entry.model_copy(update={"quantiles": own.model_copy(update={"members": head.members})})
-        network = replace(base.network, seed=base.network.seed + head.seed)
-        settings = replace(base, entry=entry, network=network)
-        parts = [self.part(head.stream, head.network, weights, split) for split in ("train", "validation")]
-        for part in parts:
-            part.features[head.network] *= not head.blind
-        content, history = train_posterior(settings, self.probe, trunk, info, *parts)
-        print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
-        path = self.results / "heads" / "posterior.pt"
-        path.parent.mkdir(exist_ok=True)
-        save_model(path, content, provenance(settings, self.study.seed), "posterior")
-        return load_posterior(path), weights
+        return replace(base, entry=entry, network=replace(base.network, seed=base.network.seed + head.seed))
 
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
         """What a head says of each test: truth, quantiles, ranks, scores; kept in a file."""
@@ -155,7 +159,7 @@ class Judge:
             found = {}
             for test, stream in TESTS.items():
                 stream = head.stream if stream == "prior" else stream
-                if (self.study.streams[stream].networks).count(head.network):
+                if head.network in self.study.streams[stream].networks:
                     part = self.part(stream, head.network, weights, "test")
                     part.features[head.network] *= not head.blind
                     table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
@@ -274,11 +278,16 @@ def main() -> None:
     parser.add_argument(
         "--heads", nargs=2, type=int, default=(0, 1000), metavar="N", help="first and last of the heads"
     )
+    parser.add_argument("--train", action="store_true", help="train the heads and stop; their tests may be missing yet")
     parser.add_argument("--ideal", type=int, default=64, metavar="MAPS", help="maps whose ideal is drawn; 0: none")
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge, rows, scores = Judge(args.config, args.results), [], []
     chosen = list(heads())[slice(*args.heads)]
+    for head in chosen if args.train else ():
+        judge.trained(head)
+    if args.train:
+        return
     for head in chosen:
         for test, found in judge.answers(head).items():
             scores.append(score_row(head, test, found))
