@@ -143,12 +143,11 @@ class Judge:
     def settings(self, head: Head) -> PosteriorSettings:
         """The study's own posterior on the head's network, changed as the head says."""
         base = posterior_settings(self.study, head.network)
-        entry = base.entry.model_copy(
-            update={"kind": head.kind, "features": list(head.features) or None, "stream_rows": head.rows}
-        )
+        own = getattr(self.study.posteriors[head.network], head.kind)
         if head.kind == "quantiles":
-            own = self.study.posteriors[head.network].quantiles
-            entry = entry.model_copy(update={"quantiles": own.model_copy(update={"members": head.members})})
+            own = own.model_copy(update={"members": head.members})
+        changes = {"kind": head.kind, head.kind: own, "features": list(head.features) or None, "stream_rows": head.rows}
+        entry = base.entry.model_copy(update=changes)
         return replace(base, entry=entry, network=replace(base.network, seed=base.network.seed + head.seed))
 
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
