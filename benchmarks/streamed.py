@@ -132,8 +132,8 @@ class Judge:
         if not path.is_file():
             settings = self.settings(head)
             parts = [self.part(head.stream, head.network, weights, split) for split in ("train", "validation")]
-            for part in parts:
-                part.features[head.network] *= not head.blind
+            for part in parts if head.blind else ():
+                hide(part, head.network)
             content, history = train_posterior(settings, self.probe, trunk, info, *parts)
             print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
             path.parent.mkdir(exist_ok=True)
@@ -160,7 +160,8 @@ class Judge:
                 stream = head.stream if stream == "prior" else stream
                 if head.network in self.study.streams[stream].networks:
                     part = self.part(stream, head.network, weights, "test")
-                    part.features[head.network] *= not head.blind
+                    if head.blind:
+                        hide(part, head.network)
                     table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
                     found |= {f"{test}/{k}": v for k, v in _asked(posterior, table, part, head.features).items()}
             np.savez(path, **found)
@@ -201,6 +202,13 @@ class Judge:
         )  # fmt: skip
         paths = [self.results / "subfields" / f"{n}.h5" for n in self.study.splits["test"]]
         return without_draws(replace(ideal_intervals(paths, found, made, maps, draws), test=test))
+
+
+def hide(part: Part, network: str) -> None:
+    """Put one random number in the place of what a network saw: a head can then only learn the prior."""
+    features = part.features[network]
+    features[:] = 0
+    features[:, 0] = np.random.default_rng(len(features)).standard_normal(len(features))
 
 
 def _asked(posterior: Posterior, table: Table, part: Part, features: tuple[str, ...]) -> dict[str, np.ndarray]:

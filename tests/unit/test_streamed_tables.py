@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.streamed import Head, clustered, gain_row, heads, pairs, score_row
+from benchmarks.streamed import Head, clustered, gain_row, heads, hide, pairs, score_row
 from benchmarks.streamed_figure import scores_figure, widths_figure
 from limelight.figures.style import save
+from limelight.inference.posteriors.stream import Part
 
 ROWS = {"group": np.repeat([21, 22], 4), "subfield": np.tile([0, 0, 1, 1], 2), "draw": np.tile([0, 1], 4)}
 
@@ -68,3 +69,11 @@ def test_figures_show_what_the_tables_have(tmp_path):
     for i, one in enumerate((figure, second)):
         save(one, tmp_path / f"{i}.pdf")
         assert (tmp_path / f"{i}.png").stat().st_size > 5000
+
+
+def test_a_blind_head_sees_nothing_of_the_maps():
+    maps = np.random.default_rng(1).random((200, 5), np.float32)
+    part = Part({}, np.zeros((200, 1)), ["a"], {}, {"n": maps.copy()}, {})
+    hide(part, "n")
+    assert (part.features["n"][:, 1:] == 0).all()
+    assert abs(np.corrcoef(part.features["n"][:, 0], maps[:, 0])[0, 1]) < 0.25

@@ -178,7 +178,7 @@ def in_lines(table: dict[str, np.ndarray]) -> str:
     lines = ["     L [Lsun]        dN   68 %                95 %"]
     for i in range(0, len(table["dn"]), 2):
         low, lower, upper, high = (f"{table[name][i]:.4g}" for name in QUANTILE_COLUMNS)
-        pairs = f"{lower} to {upper}".ljust(20) + f"{low} to {high}"
+        pairs = f"{lower} to {upper}".ljust(19) + f" {low} to {high}"
         lines.append(f"{table['luminosity_lsun'][i]:13.3g} {table['dn'][i]:9.4g}   {pairs}")
     return "\n".join(lines)
 
