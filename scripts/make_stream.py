@@ -44,9 +44,10 @@ def main() -> None:
     if args.stream not in study.streams:
         known = ", ".join(study.streams) or "none"
         raise problem("--stream", f"'{args.stream}'", f"one of the config's: {known}", "name one of them")
-    known = [*study.splits["train"], *study.splits["validation"]]
+    splits = ("train", "validation") + ("test",) * bool(study.streams[args.stream].test_files)
+    known = [number for split in splits for number in study.splits[split]]
     if args.realisation not in known:
-        expected = f"one that trains or chooses: {known}"
+        expected = f"one of {', '.join(splits)}: {known}"
         raise problem("--realisation", args.realisation, expected, "leave the others unseen")
     settings, probe = stream_settings(study, args.stream), load_probe(study.probe)
     torch.set_num_threads(study.resources.training_threads)
@@ -55,7 +56,7 @@ def main() -> None:
         module, info = load_model(path, device)
         trunks[info["network"]] = module, info
     seen_by = watchers(settings, probe, trunks)
-    ((dataset, made),) = seen_by[0].settings.datasets.items()
+    dataset, made = settings.dataset
     place = (args.realisation, args.part)
     batches = progress(probe.fresh_rows(made, dataset, *place, settings.draws, args.simulate_from), "simulate")
     found = watch(settings, seen_by, batches, *place)

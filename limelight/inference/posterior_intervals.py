@@ -13,18 +13,25 @@ from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import check_test_rows, numbered
 from limelight.inference.exact import DENSITY, normalised, points
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.posteriors.draw import draw_answers, log_density_at, log_score, replicated
+from limelight.inference.posteriors.draw import draw_answers, log_density_at, log_score, quantile_answers, replicated
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
+from limelight.inference.posteriors.quantiles import quantile_ranks
 from limelight.inference.posteriors.smc import smc_sampler
-from limelight.inference.posteriors.tables import answers_of
+from limelight.inference.posteriors.tables import answers_of, continuous, finished
 from limelight.probe import Probe
 from limelight.progress import progress
 from limelight.seeds import torch_seed
 from limelight.study.settings import IntervalsSettings
 from limelight.training.presentation import Presentation
 
-KINDS = {"mdn": "mixture density", "npe": "neural posterior", "imnn": "IMNN + ABC", "smc": "IMNN + SMC ABC"}
+KINDS = {
+    "mdn": "mixture density",
+    "npe": "neural posterior",
+    "quantiles": "quantiles",
+    "imnn": "IMNN + ABC",
+    "smc": "IMNN + SMC ABC",
+}
 SHARE = "share_of_information"  # of an IMNN: det F over that of the largest there is
 REPLICATES = 100  # draws of the posterior predictive check
 
@@ -93,7 +100,7 @@ def posterior_intervals(
 
 
 class _Draws:
-    """Draws of a posterior, row after row."""
+    """Draws of a posterior, row after row; of kind quantiles these, and where the truths stand among them."""
 
     def __init__(self, posterior: Posterior, settings: IntervalsSettings, truth: np.ndarray, keys: dict, grid: tuple):
         self.posterior, self.settings, self.truth, self.keys, self.grid = posterior, settings, truth, keys, grid
@@ -101,7 +108,7 @@ class _Draws:
         self.seed = settings.evaluation.trained.seed
         self.stage = f"draws of posterior {settings.name} on {settings.evaluation.test}"
         self.sample = None  # of abc: smc
-        self.answers, self.parameters, self.seconds = [], [], []
+        self.answers, self.parameters, self.quantiles, self.seconds = [], [], [], []
         self.extra: dict[str, list] = {"p_value": [], "predictive_p": [], "log_score": [], DENSITY: []}
         self.checks: dict[str, list] = {}
 
@@ -109,6 +116,11 @@ class _Draws:
         """Draw the posterior of row i, shown as `one`, and check it."""
         posterior, start = self.posterior, time.perf_counter()
         seen = views(posterior, one[None].to(self.device))
+        if posterior.content["kind"] == "quantiles":
+            self.quantiles.append(quantile_answers(posterior, seen["features"]))
+            self.seconds.append(time.perf_counter() - start)
+            self.extra["p_value"].append(p_values(posterior.content["check"], seen))
+            return
         if self.sample:
             *answer, numbers = self.sample(seen["features"], *(values[i] for values in self.keys.values()))
             answers, parameters = (values.to(self.device) for values in answer)
@@ -144,6 +156,8 @@ class _Draws:
 
     def arrays(self, found: Rows, chosen: np.ndarray) -> dict:
         """The arrays of an Intervals that come from draws."""
+        if self.quantiles:
+            return self._of_quantiles(chosen)
         samples = torch.cat(self.answers).cpu().numpy()
         arrays = {"samples": samples, "quantiles": quantiles_of(samples)}
         extra = {name: torch.cat(values).double().cpu().numpy() for name, values in self.extra.items() if values}
@@ -155,6 +169,15 @@ class _Draws:
             if list(found.parameter_names) == names:  # a test may have another dataset, of other parameters
                 arrays["parameters"] = found.theta[chosen]
         return arrays
+
+    def _of_quantiles(self, chosen: np.ndarray) -> dict:
+        """The same of quantiles; the ranks of counts are those of log10(1 + N + u)."""
+        found, target = torch.cat(self.quantiles), self.posterior.target
+        random = torch.Generator().manual_seed(torch_seed(self.seed, f"truths of {self.stage}"))
+        truth = continuous(torch.as_tensor(self.truth[chosen], dtype=torch.float64), target, random)
+        rank = quantile_ranks(found.double().cpu().numpy(), truth.numpy())
+        p_value = torch.cat(self.extra["p_value"]).double().cpu().numpy()
+        return {"quantiles": finished(found, target).cpu().numpy(), "extra": {"p_value": p_value, "rank": rank}}
 
 
 def _chosen_inputs(found: Rows, presentation: Presentation, evaluation, chosen: np.ndarray, slow: bool):

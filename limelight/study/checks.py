@@ -61,6 +61,8 @@ def _names(study: Study) -> Iterator[str]:
     for name, entry in study.streams.items():
         for network in entry.networks:
             yield from unknown(f"streams.{name}.networks", network, study.networks, "networks")
+        if entry.dataset is not None:
+            yield from unknown(f"streams.{name}.dataset", entry.dataset, study.datasets, study.datasets_key)
     for name, entry in study.posteriors.items():
         yield from unknown(f"posteriors.{name}.network", entry.network, study.networks, "networks")
     for name, comparison in study.comparisons.items():
@@ -173,6 +175,7 @@ def _audit(study: Study) -> Iterator[str]:
 
 def _posteriors(study: Study) -> Iterator[str]:
     """A posterior needs a network without classes, and tests that this one takes."""
+    probe = load_probe(study.probe)
     for name, entry in study.posteriors.items():
         where, takes = f"posteriors.{name}", suitable_tests(study, entry.network)
         if study.networks[entry.network].classifies:
@@ -186,6 +189,15 @@ def _posteriors(study: Study) -> Iterator[str]:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
         yield from _bounded(study, name)
+        if entry.kind == "quantiles":
+            for key, refused in (("of", "parameters"), ("recalibrate", True)):
+                if getattr(entry, key) == refused:
+                    expected = "the default with kind: quantiles, which has no draws"
+                    yield fault(f"{where}.{key}", refused, expected, "leave it out, or take another kind")
+            for test in entry.tests or takes:
+                if probe.has_exact_posterior(study, study.tests[test]):
+                    expected = f"a density, as the exact posterior of test {test} asks for"
+                    yield fault(f"{where}.kind", "quantiles", expected, "take another kind, or other tests")
         yield from _abc(study, name)
         yield from _stream(study, name)
 
@@ -218,6 +230,12 @@ def _stream(study: Study, name: str) -> Iterator[str]:
     if entry.network not in watching:
         expected = f"a stream that {entry.network} watches; {entry.stream} is watched by {', '.join(watching)}"
         yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "add it to the stream's networks")
+    for key in ("files", "validation_files"):
+        if getattr(study.streams[entry.stream], key) == 0:
+            yield fault(f"streams.{entry.stream}.{key}", 0, f"1 or more: {name} learns from them", "raise it")
+    if study.streams[entry.stream].dataset is not None:
+        expected = "a stream without dataset: a head learns from draws of its network's own prior"
+        yield fault(f"{where}.stream", f"'{entry.stream}'", expected, "make another stream for it")
     if entry.fine_tune:
         expected = "0 with a stream: a trunk can only be trained on stored data"
         yield fault(f"{where}.fine_tune", entry.fine_tune, expected, "leave it out")

@@ -25,6 +25,7 @@ from limelight.study.selection import (
     header_of,
     input_shape,
     output_shape,
+    stream_dataset,
     trained_networks,
 )
 
@@ -149,8 +150,8 @@ def streamed_rows(study: Study, name: str) -> int:
 def stream_cost(study: Study) -> StageCost:
     """One file of the largest stream: simulated by the probe, shown to all its networks."""
     probe, most = load_probe(study.probe), StageCost(0, 0, 0)
-    for entry in study.streams.values():
-        dataset = study.networks[entry.networks[0]].datasets[0]
+    for name, entry in study.streams.items():
+        dataset = stream_dataset(study, name)
         rows = entry.draws * probe.fields_per_realisation(study, dataset)
         kept_mb = 4e-6 * STREAM_NUMBERS * rows * len(entry.networks)
         simulated = probe.fresh_cost(study, dataset)

@@ -150,6 +150,15 @@ class Npe(Section):
     dropout: Number = Field(0.1, ge=0, lt=1, description="Share of values dropped in training.")
 
 
+class Quantiles(Section):
+    """Of kind quantiles: an ensemble of networks that learn quantiles of each output by the pinball loss."""
+
+    members: Whole = Field(3, ge=1, le=16, description="Networks, each with weights of its own; their mean answers.")
+    hidden: Whole = Field(256, ge=1, description="Width of their layers.")
+    layers: Whole = Field(3, ge=1, le=8, description="Hidden layers.")
+    dropout: Number = Field(0.0, ge=0, lt=1, description="Share of values dropped in training.")
+
+
 class Imnn(Section):
     """Of kind imnn: information maximising compression."""
 
@@ -219,8 +228,12 @@ class Stream(Section):
     networks: SomeNames = Field(
         description="Networks that are shown every simulation, each with its own noise; all of one and the same dataset."
     )
-    files: Whole = Field(1, ge=1, description="Files of each training realisation; each is a job.")
-    validation_files: Whole = Field(1, ge=1, description="Files of each validation realisation.")
+    files: Whole = Field(1, ge=0, description="Files of each training realisation; each is a job.")
+    validation_files: Whole = Field(1, ge=0, description="Files of each validation realisation.")
+    test_files: Whole = Field(0, ge=0, description="Files of each test realisation (benchmarks/streamed.py).")
+    dataset: str | None = Field(
+        None, description="Dataset that is simulated; without it that of the networks, from which alone heads learn."
+    )
     draws: Whole = Field(
         40, ge=1, description="Simulations in one file: of each field of a realisation, for line maps of each subfield."
     )
@@ -230,8 +243,9 @@ class Posterior(Section):
     """One posterior: a head on a trained network."""
 
     network: str = Field(description="A name in networks: whose features it stands on, with its data and noise.")
-    kind: Literal["mdn", "npe", "imnn"] = Field(
-        description="Mixture density head, neural posterior estimation (a flow of sbi), or IMNN compression with ABC."
+    kind: Literal["mdn", "npe", "quantiles", "imnn"] = Field(
+        description="Mixture density head, neural posterior estimation (a flow of sbi), quantiles of each output by itself"
+        " (no draws), or IMNN compression with ABC."
     )
     of: Literal["target", "parameters"] = Field(
         "target",
@@ -260,7 +274,7 @@ class Posterior(Section):
     fine_tune: Whole = Field(
         0,
         ge=0,
-        description="Epochs in which the trunk trains on together with the head (mdn, npe); 0 leaves it as it is.",
+        description="Epochs in which the trunk trains on together with the head (not imnn); 0 leaves it as it is.",
     )
     abc: Literal["rejection", "smc"] = Field(
         "rejection",
@@ -279,6 +293,7 @@ class Posterior(Section):
     )
     mdn: Mdn = Mdn()
     npe: Npe = Npe()
+    quantiles: Quantiles = Quantiles()
     imnn: Imnn = Imnn()
     smc: Smc = Smc()
     training: PosteriorTraining = PosteriorTraining()

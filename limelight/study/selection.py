@@ -59,6 +59,12 @@ def trained_posterior(study: Study, posterior: str) -> str:
     return study.posteriors[posterior].compression or posterior
 
 
+def stream_dataset(study: Study, stream: str) -> str:
+    """The dataset that a stream simulates: its own, or that of its networks."""
+    entry = study.streams[stream]
+    return entry.dataset or study.networks[entry.networks[0]].datasets[0]
+
+
 def comparison_pairs(study: Study, name: str) -> list[tuple[str, str]]:
     """(network, test) of every evaluation file that a comparison is drawn from, in its order.
 

@@ -18,11 +18,12 @@ from limelight.study.selection import (
     audit_test,
     control_name,
     saliency_test,
+    stream_dataset,
     trained_networks,
     trained_posterior,
 )
 
-POSTERIOR_KINDS = ("mdn", "npe", "imnn")
+POSTERIOR_KINDS = ("mdn", "npe", "quantiles", "imnn")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class StreamSettings:
     name: str
     draws: int
     networks: dict[str, NetworkSettings]
+    dataset: tuple[str, object]  # its name, and the probe's settings of it
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,9 @@ def stream_settings(study: Study, name: str) -> StreamSettings:
     """Of a stream."""
     entry = study.streams[name]
     networks = {network: network_settings(study, network) for network in entry.networks}
-    return StreamSettings(study.seed, name, entry.draws, networks)
+    dataset = stream_dataset(study, name)
+    made = load_probe(study.probe).dataset_settings(study, dataset)
+    return StreamSettings(study.seed, name, entry.draws, networks, (dataset, made))
 
 
 def posterior_settings(study: Study, name: str) -> PosteriorSettings:

@@ -66,7 +66,8 @@ class Counting:
     def power(self, cubes: Tensor) -> Tensor:
         """log10 of the mean power in each cell, (b, cells), of cubes (b, x, y, f) in units of `scale`."""
         order, ends = (torch.as_tensor(part, device=cubes.device) for part in self.cells)
-        waves = torch.view_as_real(torch.fft.rfftn(cubes, dim=(1, 2, 3))).square().sum(-1).flatten(1)
+        found = torch.fft.rfftn(cubes, dim=(1, 2, 3))
+        waves = found.real.square().addcmul_(found.imag, found.imag).flatten(1)
         sums = waves[:, order].double().cumsum(1)[:, ends - 1].diff(dim=1)  # less the first cell, that of k = 0
         return (sums / ends.diff() / math.prod(self.shape) + LEAST_POWER).log10().float()
 

@@ -22,11 +22,12 @@ def sky_power(x: Tensor) -> Tensor:
 
     Maps of 10 pixels a side and fewer lack waves in some of the steps, which are left out.
     """
-    power = torch.fft.rfft2(x - x.mean(dim=(1, 2, 3), keepdim=True), dim=(1, 2)).abs().square().mean(dim=3)
+    waves = torch.fft.rfft2(x - x.mean(dim=(1, 2, 3), keepdim=True), dim=(1, 2))
+    power = waves.real.square().addcmul_(waves.imag, waves.imag).mean(dim=3)
     k = torch.hypot(torch.fft.fftfreq(x.shape[1])[:, None], torch.fft.rfftfreq(x.shape[2])[None])
     steps = (k / 0.5 * POWER_STEPS).long().clamp(max=POWER_STEPS - 1)
-    waves = [((steps == i) & (k > 0)).to(x.device) for i in range(POWER_STEPS)]
-    powers = [(power[:, these].mean(dim=1) + 1e-12).log10() for these in waves if these.any()]
+    rings = [((steps == i) & (k > 0)).to(x.device) for i in range(POWER_STEPS)]
+    powers = [(power[:, these].mean(dim=1) + 1e-12).log10() for these in rings if these.any()]
     return torch.stack(powers, dim=1) if powers else power.new_empty(len(x), 0)
 
 

@@ -40,6 +40,7 @@ from limelight.training.presentation import on_device
 KINDS = {
     "mdn": {"components": 2, "rank": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "loss": "log_likelihood"},
     "npe": {"flow": "nsf", "transforms": 2, "hidden": 16, "embedding": 4, "components": 3, "dropout": 0.0},
+    "quantiles": {"members": 2, "hidden": 32, "layers": 2, "dropout": 0.0},
     "imnn": {"hidden": 16, "layers": 2, "steps": 300, "learning_rate": 3e-3, "accept": 60, "adjust": True},
 }
 HEADER = line_header(GRID, 0.0, LABELS, {"omega_m": 0.286, "omega_b": 0.047, "h": 0.7, "ns": 0.96, "sigma8": 0.82})
@@ -145,6 +146,27 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     assert (result.extra["predictive_p"][:, 7] == 1).all(), "the least value of each of these maps is 0"
     write_intervals(tmp_path / "i.h5", result, {"seed": 7})
     assert result.extra["p_value"].min() > 0
+
+
+def test_quantiles_of_each_bin_are_intervals_without_draws(tmp_path, network, data):
+    what = wanted("quantiles")
+    save_model(tmp_path / "a.pt", made(network, data, what), {"seed": 7}, "posterior")
+    posterior = load_posterior(tmp_path / "a.pt")
+    result = posterior_intervals(posterior, sampled(what), PROBE, data[2])
+    write_intervals(tmp_path / "i.h5", result, {"seed": 7})
+    assert result.method == "quantiles"
+    assert result.samples is None
+    prior = np.quantile(-np.diff(data[0].y["n_above"][:, :11], axis=1), (0.025, 0.975), axis=0)
+    width = (result.quantiles[..., 4] - result.quantiles[..., 0]).mean(axis=0)
+    assert (width / (prior[1] - prior[0]))[:6].mean() < 0.8
+    covered = calibration.coverage(result.extra["rank"], 0.95)[0].mean()
+    assert 0.95 - 2 * (0.95 * 0.05 / 40) ** 0.5 < covered < 0.995
+    table, _ = posterior_table(posterior, data[2].x[0, 0])
+    assert np.isnan(table["n_above"]).all()
+    assert (table["dn_q2.5"] <= table["dn"]).all()
+    with pytest.raises(LimelightError, match="quantiles of each bin have no draws") as error:
+        draw_answers(posterior, torch.zeros(1, 16), 10, 1, "x")
+    assert "\n" not in str(error.value)
 
 
 def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, data):

@@ -30,10 +30,13 @@ from limelight.inference.posteriors.stream import (
 )
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.files import write_maps
-from limelight.probes.line_intensity.maps.paint import paint_draw, paint_subfields, prepare_field
+from limelight.probes.line_intensity.maps.paint import halo_light, paint_draw, paint_subfields, prepare_field
+from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
 from limelight.probes.line_intensity.settings import fine_grid, shard_settings
 from limelight.probes.line_intensity.shards import pool_map, pool_maps
+from limelight.probes.line_intensity.simulations import typical_halos
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.settings import (
@@ -74,7 +77,7 @@ def batches(sizes: list[int]):
 def stream():
     """(settings, watchers) of a stream that a noisy network watches."""
     network = settings(noise={"loud": {"sigma_uk": 1.0}})
-    made = StreamSettings(7, "s", 10, {"toy": network})
+    made = StreamSettings(7, "s", 10, {"toy": network}, ("toy", None))
     data = next(batches([10]))
     return made, [Watcher(network, Sums(), PROBE.presentation(network.network, network.observation, data.header))]
 
@@ -220,6 +223,8 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
     config = tmp_path / "study.yaml"
     config.write_text(yaml.safe_dump(plain(study)))
     given = ["--config", config, "--stream", "s", "--part", 0, "--networks", tmp_path / "model.pt"]
+    with pytest.raises(SystemExit):
+        run("make_stream.py", *given, "--realisation", 7, "--output", tmp_path / "unseen.h5")
     files = {}
     for cone in (0, 1, 2, 6):
         files[cone] = tmp_path / f"s{cone}.h5"
@@ -259,6 +264,8 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
         ({"fine_tune": 2}, "can only be trained on stored data"),
         ({"presentations": 2}, "shows every simulation once"),
         ({"network": "m"}, "a stream that m watches"),
+        ({"kind": "quantiles", "recalibrate": True}, "True; expected the default with kind: quantiles"),
+        ({"kind": "quantiles", "of": "parameters"}, "parameters; expected the default with kind: quantiles"),
     ],
 )
 def test_a_config_that_asks_for_the_impossible_is_one_line(tmp_path, changes, words):
@@ -268,3 +275,40 @@ def test_a_config_that_asks_for_the_impossible_is_one_line(tmp_path, changes, wo
     raw["posteriors"]["p"] = {key: value for key, value in raw["posteriors"]["p"].items() if value is not None}
     with pytest.raises(LimelightError, match=words):
         resolve_study(raw, tmp_path / "toy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "none"}, "one of li_full, .*defined in line_models"),
+        ({"dataset": "flat"}, "draws of its network's own prior"),
+        ({"files": 0}, "p learns from them"),
+        ({"validation_files": 0}, "p learns from them"),
+    ],
+)
+def test_a_posterior_needs_a_stream_of_its_prior_that_has_files(tmp_path, changes, words):
+    raw = plain(toy(tmp_path))
+    raw["streams"]["s"] |= changes
+    with pytest.raises(LimelightError, match=words):
+        resolve_study(raw, tmp_path / "toy.yaml")
+
+
+def test_what_is_foreseen_to_be_out_of_reach_is_out_of_reach(tmp_path):
+    """Held against maps' own mean temperatures, under Li's full prior, whose scatter is up to 0.7 dex."""
+    study, path = toy(tmp_path), lightcone_file(tmp_path, 2)
+    made, model, shape = shard_settings(study, "li_full"), get_model("li"), SHAPES["li"]
+    fields = read_subfields(path)
+    (_, halos), *_ = read_subfield_halos(path)
+    field = prepare_field(halos, made.grid, fields.center_deg[0], fields.cosmology, shape, np.float32)
+    typical, line_model, rng = typical_halos(field), made.maps.dataset, np.random.default_rng(3)
+    out, foreseen = [], []
+    for _ in range(300):
+        values = draw_parameters(model, "full", None, rng)
+        (amplitude,), (own,) = shape.split(np.array([list(values.values())]))
+        log10_lum = log10_luminosity(shape, *field.properties, amplitude, own, rng.standard_normal(len(field)))
+        out.append(not halo_light(field, log10_lum, line_model).allowed)
+        numbers = np.array(list(values.values()))
+        foreseen.append(typical.out_of_reach(shape, numbers, line_model.mean_temperature_uk))
+    out, foreseen = np.array(out), np.array(foreseen)
+    assert not (foreseen & ~out).any()
+    assert foreseen.sum() > 0.5 * out.sum() > 20

@@ -23,6 +23,7 @@ from limelight.study.selection import (
     posterior_tests,
     saliency_test,
     suitable_tests,
+    stream_dataset,
     trained_networks,
     trained_posterior,
 )
@@ -96,6 +97,7 @@ localrules:
     all,
     audit,
     calibration,
+    stream_files,
     provenance,
 
 
@@ -243,7 +245,7 @@ def prior_data(wildcards):
 def stream_code(stream):
     """The code of a stream: the architectures of its networks, and what simulates their data."""
     networks = STUDY.streams[stream].networks
-    return code("scripts/make_stream.py", *STREAM, networks=networks, datasets=STUDY.networks[networks[0]].datasets)
+    return code("scripts/make_stream.py", *STREAM, networks=networks, datasets=[stream_dataset(STUDY, stream)])
 
 
 def simulated_from(wanted):

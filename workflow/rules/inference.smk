@@ -32,6 +32,22 @@ rule stream:
         " --device $DEVICE --output {output:q} > {log:q} 2>&1"
 
 
+# All files of all streams, for whoever looks at them without posteriors (benchmarks/streamed.py).
+rule stream_files:
+    input:
+        [
+            f"{RESULTS}/streams/{name}/{number}-{part}.h5"
+            for name, entry in STUDY.streams.items()
+            for split, files in (
+                ("train", entry.files),
+                ("validation", entry.validation_files),
+                ("test", entry.test_files),
+            )
+            for number in STUDY.splits[split]
+            for part in range(files)
+        ],
+
+
 rule posterior:
     input:
         model=lambda wildcards: f"{RESULTS}/networks/{STUDY.posteriors[wildcards.posterior].network}/model.pt",

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limelight.errors import problem
 from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
@@ -20,6 +21,12 @@ def draw_answers(
 
     Random numbers of row i depend on (seed, stage, i), so that a row's posterior does not depend on the others'.
     """
+    if posterior.content["kind"] == "quantiles":
+        name, expected = (
+            posterior.content["posterior"],
+            "one of kind mdn, npe or imnn: quantiles of each bin have no draws",
+        )
+        raise problem(f"posterior {name}", "kind quantiles, where draws are needed", expected, "take another posterior")
     found = []
     for i, one in enumerate(features):
         random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage, i))
@@ -29,6 +36,17 @@ def draw_answers(
         y = stretched(y, posterior.content["recalibration"].to(y.device))
     parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
     return finished(y, posterior.target), parameters
+
+
+@torch.no_grad()
+def quantile_answers(posterior: Posterior, features: Tensor) -> Tensor:
+    """Of kind quantiles: those of each answer at intervals.LEVELS, (b, d, 5), for features (b, F).
+
+    Of counts they are quantiles of log10(1 + N + u); `finished` makes counts of them.
+    """
+    scales = posterior.content["scales"]
+    found = posterior.head.quantiles(scaling.encode(scales["features"], features))
+    return found * scales["target"]["std"][:, None] + scales["target"]["mean"][:, None]
 
 
 def stretched(y: Tensor, factor: Tensor) -> Tensor:
@@ -82,7 +100,7 @@ def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int
     """
     content = posterior.content
     scale = content["scales"].get("target", {})
-    if content["kind"] == "imnn" or content["of"] == "parameters" or "scatter" in scale:
+    if content["kind"] in ("imnn", "quantiles") or content["of"] == "parameters" or "scatter" in scale:
         return None
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
     y = scaling.encode(scale, continuous(answers, posterior.target, random))

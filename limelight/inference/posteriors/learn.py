@@ -17,6 +17,7 @@ from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Posterior, build_head
+from limelight.inference.posteriors.quantiles import pinball
 from limelight.inference.posteriors.recalibrate import widen
 from limelight.inference.posteriors.stream import Part, streamed_table
 from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table
@@ -90,6 +91,8 @@ class Learner:
         return scaling.encode(self.scales["target"], found)
 
     def head_loss(self, head: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        if self.entry.kind == "quantiles":
+            return pinball(head(x) if head.training else head.quantiles(x), y)
         return LOSSES[self.options.loss](head(x), y) if self.entry.kind == "mdn" else flow_loss(head, x, y)
 
 
@@ -174,7 +177,7 @@ def train_posterior(
 
 
 def train_density(learner: Learner, training: Table, validation: Table) -> nn.Module:
-    """A mixture or a flow over what the posterior answers, trained on the table and, on request, with the trunk."""
+    """A mixture, a flow or quantiles of what the posterior answers, trained on the table and, on request, with the trunk."""
     entry, name, device = learner.entry, learner.name, learner.device
     learner.scales["target"] = _target_scale(learner, training)
     first = torch.arange(2, device=device)
@@ -212,6 +215,8 @@ def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     if learner.of_parameters:
         return scaling.standardise(training.theta)
     y = continuous(training.answers, learner.target, learner.random("scale of counts"))
+    if learner.entry.kind == "quantiles":
+        return scaling.standardise(y)
     if learner.entry.kind == "npe" and learner.options.components < y.shape[1]:
         return scaling.principal(y, learner.options.components)
     return scaling.rotated(y) if learner.limits is None else scaling.standardise(y)  # turned, limits are no limits

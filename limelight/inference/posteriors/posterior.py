@@ -2,6 +2,7 @@
 
 `mdn` and `npe` answer the target itself (the counts of all bins, say), or the simulation's parameters; then a second head,
 learnt from the training data alone, says what answers go with parameters (with their scatter, and the realisations').
+`quantiles` answers the target, each output by itself.
 `imnn` compresses the features and compares them with those of the training data, which are draws from the prior.
 """
 
@@ -19,13 +20,14 @@ from limelight.inference.posteriors.contents import check_contents
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
 from limelight.inference.posteriors.npe import build_flow
+from limelight.inference.posteriors.quantiles import QuantileHead
 from limelight.inference.posteriors.tables import map_statistics
 from limelight.probe import load_probe
 from limelight.training.checkpoint import load_torch, rebuild
 
 ANSWER_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
 KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
-POSTERIORS = ("mdn", "npe", "imnn")
+POSTERIORS = ("mdn", "npe", "quantiles", "imnn")
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Posterior:
     trunk: nn.Module
     info: dict  # of the trunk's network (training.load_model)
     target: Target  # what it answers
-    head: nn.Module  # MixtureHead, flow, or Summariser
+    head: nn.Module  # MixtureHead, flow, QuantileHead, or Summariser
     answers_given_parameters: nn.Module | None  # MixtureHead
 
 
@@ -68,6 +70,10 @@ def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module
     if kind == "npe":
         names = ("flow", "transforms", "hidden", "embedding", "dropout")
         return build_flow(inputs, outputs, **{key: options[key] for key in names})
+    if kind == "quantiles":
+        return QuantileHead(
+            inputs, outputs, **{key: options[key] for key in ("members", "hidden", "layers", "dropout")}
+        )
     return Summariser(inputs, outputs, options["hidden"], options["layers"])
 
 

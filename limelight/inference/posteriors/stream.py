@@ -94,16 +94,14 @@ def watch(
     for batch in batches:
         for one in seen_by:
             device = next(one.trunk.parameters()).device
-            data = on_device(batch, list(one.settings.network.datasets), device)
-            inputs = []
-            for i in range(len(batch)):  # row by row: the noise of a row must not depend on the batch that it is in
+            data = on_device(batch, [str(batch.dataset[0])], device)
+            for i in range(len(batch)):  # row by row: what is made of a row must not depend on the batch that it is in
                 stage = f"stream {settings.name} as {one.settings.name} sees it"
                 seed = torch_seed(settings.seed, stage, realisation, part, shown + i)
                 random = torch.Generator(device).manual_seed(seed)
-                inputs.append(present(data, torch.tensor([i]), one.presentation, random)[0])
-            inputs = torch.cat(inputs)
-            features[one.settings.name].append(one.trunk.features(inputs).float().cpu())
-            statistics[one.settings.name].append(map_statistics(inputs).cpu())
+                inputs = present(data, torch.tensor([i]), one.presentation, random)[0]
+                features[one.settings.name].append(one.trunk.features(inputs).float().cpu())
+                statistics[one.settings.name].append(map_statistics(inputs).cpu())
         shown += len(batch)
         kept.append(_without_data(batch))
     return Part(

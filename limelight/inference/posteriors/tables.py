@@ -79,16 +79,18 @@ def map_statistics(inputs: Tensor) -> Tensor:
     flat = x.flatten(1)
     mean = flat.mean(dim=1)
     d = flat - mean[:, None]
-    third = d.pow(3).mean(dim=1)
+    square = d.square()
+    third = (square * d).mean(dim=1)
     moments = [
         mean,
-        d.square().mean(dim=1).sqrt(),
+        square.mean(dim=1).sqrt(),
         third.sign() * third.abs().pow(1 / 3),
-        d.pow(4).mean(dim=1).pow(0.25),
+        square.square().mean(dim=1).pow(0.25),
     ]
-    channels = x.flatten(1, 2)  # (b, xy, f)
-    within = channels.std(dim=1, correction=int(channels.shape[1] > 1))
-    spreads = [channels.mean(dim=1).std(dim=1, correction=0), within.std(dim=1, correction=0)]
+    of_sky = (len(x), -1, x.shape[-1])  # (b, xy, f)
+    middle, pixels = d.reshape(of_sky).mean(dim=1), x.shape[1] * x.shape[2]
+    within = (square.reshape(of_sky).mean(dim=1) - middle.square()).clamp(min=0).mul(pixels / max(1, pixels - 1)).sqrt()
+    spreads = [middle.std(dim=1, correction=0), within.std(dim=1, correction=0)]
     extremes = [flat.amax(dim=1), flat.amin(dim=1)]
     return torch.cat([torch.stack([*moments, *spreads, *extremes], dim=1), sky_power(x)], dim=1)
 

@@ -14,9 +14,10 @@ from limelight.data.shard import Header, header_from
 from limelight.errors import problem
 from limelight.evaluation.predict import check_geometry
 from limelight.inference.intervals import quantiles_of
-from limelight.inference.posteriors.draw import draw_answers
+from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
+from limelight.inference.posteriors.tables import finished
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.inputs import CubeNoise, network_inputs, recorded
@@ -149,16 +150,24 @@ def posterior_table(
 ) -> tuple[dict[str, np.ndarray], float]:
     """(luminosity function of a prepared cube with its intervals, p-value of the misspecification check).
 
-    The columns of COLUMNS, dn and n_above as medians of the posterior's draws, and of QUANTILE_COLUMNS; (bins,) each. seed:
-    of the draws; the same cube and seed give the same table.
+    The columns of COLUMNS, dn and n_above as medians of the posterior's draws, and of QUANTILE_COLUMNS; (bins,) each. Of
+    kind quantiles n_above is NaN: it does not follow from quantiles of each bin. seed: of the draws; the same cube and seed
+    give the same table.
     """
     known, edges = trained(posterior.info), posterior.target.edges
     seen = views(posterior, known.inputs(cube, noise))
-    counts = draw_answers(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
+    if posterior.content["kind"] == "quantiles":
+        counts = finished(quantile_answers(posterior, seen["features"]), posterior.target)[0].double().numpy().T
+        of_bins, n_above = counts.T, np.full(len(edges) - 1, np.nan)
+    else:
+        counts = (
+            draw_answers(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
+        )
+        of_bins = quantiles_of(counts[None])[0]
+        n_above = np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
-    low, lower, dn, upper, high = quantiles_of(counts[None])[0].T
-    n_above = np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
+    low, lower, dn, upper, high = of_bins.T
     table = _table(dn, n_above, edges, known.volume_mpc3)
     table |= dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
     return table, float(p_values(posterior.content["check"], seen)[0])
@@ -169,7 +178,7 @@ def in_lines(table: dict[str, np.ndarray]) -> str:
     lines = ["     L [Lsun]        dN   68 %                95 %"]
     for i in range(0, len(table["dn"]), 2):
         low, lower, upper, high = (f"{table[name][i]:.4g}" for name in QUANTILE_COLUMNS)
-        pairs = f"{lower} to {upper}".ljust(20) + f"{low} to {high}"
+        pairs = f"{lower} to {upper}".ljust(19) + f" {low} to {high}"
         lines.append(f"{table['luminosity_lsun'][i]:13.3g} {table['dn'][i]:9.4g}   {pairs}")
     return "\n".join(lines)
 

@@ -6,8 +6,10 @@ parameters, again and again, for population Monte Carlo.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from limelight.ancestry import check_file
 from limelight.data.shard import Rows
@@ -15,18 +17,20 @@ from limelight.errors import problem
 from limelight.halos.subfields import read_subfield_halos, read_subfields
 from limelight.inference.intervals import evenly
 from limelight.probes.line_intensity.config import MapDataset
-from limelight.probes.line_intensity.labels import EXTENSION_BINS, count_above, log10_lum_edges
+from limelight.probes.line_intensity.labels import EXTENSION_BINS, LN10, count_above, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import LineModel, get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters, prior_gaussian
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import MAX_TRIES, Field, bin_light, halo_light, prepare_field
-from limelight.probes.line_intensity.rival.shapes import SHAPES, log10_luminosity
+from limelight.probes.line_intensity.rival.shapes import SHAPES, Shape, log10_luminosity
 from limelight.probes.line_intensity.settings import ShardSettings
 from limelight.probes.line_intensity.shards import line_header, pool_map
 from limelight.progress import progress
 from limelight.section import plain
 from limelight.seeds import generator
 from limelight.study.sections import Imnn
+
+FAR, CLASS_WIDTH, CLASS_ERROR = 8.0, 0.01, 0.02  # σ; in x; share of the mean: see Typical
 
 
 def fisher_maps(
@@ -94,6 +98,37 @@ def _share(count: int, which: int, fields: int) -> range:
     return range(which * count // fields, (which + 1) * count // fields)
 
 
+class Typical(NamedTuple):
+    """A field's halos in narrow classes of their x (shapes.Shape): enough to foresee a map's mean temperature."""
+
+    x: np.ndarray  # (classes,) mean of each
+    light: np.ndarray  # (classes,) what 1 Lsun of each halo adds to the map's mean, µK
+    squares: np.ndarray  # (classes,) the sum of the squares of that over halos
+
+    def out_of_reach(self, shape: Shape, values: np.ndarray, limits: tuple[float, float]) -> bool:
+        """Whether the mean at parameters (p,) lies outside the limits (µK) by more than FAR σ of what scatter makes of it.
+
+        Most draws of a wide prior do, and their halos need not be painted to see it.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            (amplitude,), (own,) = shape.split(values[None])
+            median = 10.0 ** (amplitude + shape.location(self.x, own))
+            wide = np.exp((LN10 * shape.scatter(own)) ** 2)
+            mean = self.light @ median * np.sqrt(wide)
+            error = FAR * np.sqrt(self.squares @ median**2 * wide * (wide - 1)) + CLASS_ERROR * mean
+        return bool(mean + error < limits[0] or mean - error > limits[1])
+
+
+def typical_halos(field: Field) -> Typical:
+    """The Typical of a field whose one property is x."""
+    (x,) = field.properties
+    light = field.uk_per_lsun.astype(np.float64) / field.grid.voxels
+    place = np.floor((x - x.min()) / CLASS_WIDTH).astype(np.int64)
+    sums = [np.bincount(place, weights) for weights in (light, light * x, light**2)]
+    some = sums[0] > 0
+    return Typical(sums[1][some] / sums[0][some], sums[0][some], sums[2][some])
+
+
 FRESH_BATCH = 20  # maps that a stream shows at a time
 
 
@@ -124,13 +159,15 @@ def fresh_rows(
     for index, halos in read_subfield_halos(path):
         center = subfields.center_deg[index]
         field = prepare_field(halos, grid, center, subfields.cosmology, shape, np.float32, pooled_channels=True)
+        foreseen = shape and dataset.mean_temperature_uk and dataset.log10_lum_cut is None
+        typical = typical_halos(field) if foreseen else None
         volume = grid.volume_mpc3(subfields.cosmology, center)
         for first in range(0, draws, FRESH_BATCH):
             batch, made = np.arange(first, min(first + FRESH_BATCH, draws)), []
             for draw in batch.tolist():
                 rng = generator(maps.seed, f"fresh/{maps.name}", realisation, part, index, draw)
                 where = f"line_models.{maps.name} on light-cone {realisation}, subfield {index}"
-                made.append(_fresh_map(field, model, dataset, beam, edges, rng, where))
+                made.append(_fresh_map(field, typical, model, dataset, beam, edges, rng, where))
             cubes, parameters, n_above = zip(*made, strict=True)
             group = np.full(len(batch), realisation, np.int64)
             yield Rows(
@@ -147,6 +184,7 @@ def fresh_rows(
 
 def _fresh_map(
     field: Field,
+    typical: Typical | None,
     model: LineModel,
     line_model: MapDataset,
     beam_fwhm_arcmin: float,
@@ -157,6 +195,9 @@ def _fresh_map(
     """(pooled map, parameters, sources above each edge) of one draw of the prior; see `fresh_rows`."""
     for _ in range(MAX_TRIES):
         values = draw_parameters(model, line_model.prior, line_model.parameters, rng)
+        numbers = np.array([values[name] for name in model.parameters])
+        if typical and typical.out_of_reach(SHAPES[model.name], numbers, line_model.mean_temperature_uk):
+            continue
         light = halo_light(field, _drawn_luminosities(field, model, values, rng), line_model)
         if light.allowed:
             cube = pool_map(bin_light(field, light.per_halo), field.grid, beam_fwhm_arcmin)
@@ -237,5 +278,8 @@ def _drawn_luminosities(
             return model.log10_luminosity(*field.properties, values, rng)
         shape = SHAPES[model.name]
         (amplitude,), (own,) = shape.split(np.array([[values[name] for name in model.parameters]]))
-        normals = rng.standard_normal(len(field), dtype=np.float32) if shape.scatter(own) else 0.0
+        normals = 0.0
+        if shape.scatter(own):  # torch draws them more than twice as fast as numpy
+            random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            normals = torch.randn(len(field), generator=random).numpy()
         return log10_luminosity(shape, *field.properties, amplitude, own, normals)

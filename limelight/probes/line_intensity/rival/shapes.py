@@ -42,7 +42,8 @@ def log10_luminosity(
     amplitude, values : one row of shape.split
     normals : (n,) one unit normal per halo; 0 for the median of the scatter
     """
-    log10_lum = shape.location(x, values).astype(x.dtype)
+    values = np.asarray(values, x.dtype)  # with float64 numbers numpy would compute in float64
+    log10_lum = shape.location(x, values).astype(x.dtype, copy=False)
     log10_lum += x.dtype.type(amplitude)
     scatter = shape.scatter(values)
     if scatter:
