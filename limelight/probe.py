@@ -136,8 +136,12 @@ class Probe:
         raise NotImplementedError
 
     def simulate(self, dataset_settings, dataset: str, realisation: int) -> Rows:
-        """The rows of one shard. A probe whose own rules make its shards leaves this out."""
+        """The rows of one shard. Beside rules of its own that make them by files, they give the same."""
         raise NotImplementedError
+
+    def made_from(self, dataset_settings) -> object:
+        """What a shard says in words and numbers of its simulation; by default all that decides it."""
+        return dataset_settings
 
     # Training
 
