@@ -54,6 +54,7 @@ class Probe:
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
     figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
+    headline: ClassVar[str] = "predicted_against_true"  # the figure that says most, on a study's first page
     noise_unit: ClassVar[str] = ""
     wanted: ClassVar[str] = ""  # the goal that `in_columns` holds tests against, in words
 

@@ -36,6 +36,7 @@ class LineIntensity(Probe):
     study = LineStudy
     figures = LINE_FIGURES
     figures_of_each_network = EACH_NETWORK
+    headline = "error_bands"
     noise_unit = "µK per fine voxel"
     wanted = metrics.WANTED
 
