@@ -1,11 +1,12 @@
 """limelight learns physics from simulated observations. The public functions are loaded when they are first asked for."""
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
-# Public name: the module that holds it (types: __init__.pyi; described in docs/api.md). Loaded by `__getattr__`, so that
-# `import limelight` takes no time: torch alone takes seconds.
+# Public name: the module that holds it (docs/api.md). Loaded by `__getattr__`, so that `import limelight` takes
+# no time: torch alone takes seconds.
 PUBLIC = {
     "Cosmology": "limelight.cosmology",
     "Grid": "limelight.probes.line_intensity.maps.grid",
@@ -34,7 +35,7 @@ PUBLIC = {
 }
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """A public name, loaded from its module."""
     if name not in PUBLIC:
         raise AttributeError(f"module 'limelight' has no attribute {name!r}")

@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_with_its_tables(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
         (metadata,) = (file.read(name).decode() for name in file.namelist() if name.endswith("/METADATA"))
-    expected = {str(path.relative_to(ROOT)) for path in [*CODE, ROOT / "limelight" / "__init__.pyi"]}
+    expected = {str(path.relative_to(ROOT)) for path in CODE}
     tables = [path for path in (ROOT / "resources").rglob("*") if path.is_file()]
     scripts = [path for path in (ROOT / "scripts").glob("*.py") if path.stem not in OF_A_CHECKOUT]
     expected |= {f"limelight/{path.relative_to(ROOT)}" for path in [*tables, *scripts]}

@@ -1,7 +1,5 @@
 """The public functions: the same as the workflow's files, quick to import, and one line for what they cannot do."""
 
-import ast
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -110,22 +108,6 @@ def test_importing_the_package_loads_nothing_else():
     code = "import sys, limelight; print(*(n for n in sys.modules if n.startswith(('limelight.', 'torch', 'numpy'))))"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     assert run.stdout.split() == []
-
-
-def test_the_types_of_the_public_names_are_those_of_their_modules():
-    """The stub that editors and type checkers read, and the table that Python reads, say the same."""
-    stub = ast.parse((ROOT / "limelight" / "__init__.pyi").read_text(encoding="utf-8"))
-    typed = {
-        alias.asname: (node.module, alias.name)
-        for node in stub.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    public = [name for name in dir(limelight) if not name.startswith("_")]
-    assert {name for name in typed if name in public} == set(typed)
-    assert len(typed) >= 15
-    for name, (module, own) in typed.items():
-        assert getattr(limelight, name) is getattr(importlib.import_module(module), own)
 
 
 def test_every_public_function_is_on_the_page_and_says_what_it_takes():
