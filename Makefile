@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONFIG ?= config/demo.yaml
 PROCESSES ?= 2
 
-.PHONY: demo test coverage test-cluster test-all kill-harness lint docs gpu-check clean
+.PHONY: demo test coverage test-cluster test-all kill-harness lint docs notebooks gpu-check clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml $(if $(VERBOSE),--verbose)
@@ -43,6 +43,10 @@ lint: .venv/installed
 # The site of the documentation, into site/; warnings are errors.
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The notebooks as .ipynb, to open in Jupyter; `python -m tools.make_notebooks` also runs them, for their pages in docs/.
+notebooks: .venv/installed
+	$(BIN)/python -m tools.make_notebooks --ipynb-only
 
 # Tests, agreement with the CPU, and timings on a machine with a GPU: $(OUTPUT) gets tables and figures.
 OUTPUT ?= docs/results/gpu

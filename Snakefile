@@ -41,10 +41,12 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/common.smk"
+
+
+report: REPORT_TEXT
+
+
 include: probe_rules()
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/evaluation.smk"

@@ -49,6 +49,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
     "your own map": ("plan", "predict", "report_map", "predict_lensing"),
     "figures, tables and files": (
         "make_figure",
+        "make_overview",
         "summarise",
         "list_provenance",
         "describe",

@@ -54,6 +54,7 @@ class Probe:
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
     figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
+    headline: ClassVar[str] = "predicted_against_true"  # the figure that says most, on a study's first page
     noise_unit: ClassVar[str] = ""
     wanted: ClassVar[str] = ""  # the goal that `in_columns` holds tests against, in words
 
@@ -136,8 +137,12 @@ class Probe:
         raise NotImplementedError
 
     def simulate(self, dataset_settings, dataset: str, realisation: int) -> Rows:
-        """The rows of one shard. A probe whose own rules make its shards leaves this out."""
+        """The rows of one shard. Beside rules of its own that make them by files, they give the same."""
         raise NotImplementedError
+
+    def made_from(self, dataset_settings) -> object:
+        """What a shard says in words and numbers of its simulation; by default all that decides it."""
+        return dataset_settings
 
     # Training
 

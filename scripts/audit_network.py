@@ -13,7 +13,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
@@ -25,42 +25,13 @@ def main() -> None:
     parser.add_output("--output", metavar="A.h5", help="audit file; A.csv stands beside it", beside=(".csv",))
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
-    import torch
-
-    from limelight.ancestry import check_data, check_made_from
-    from limelight.data.shard import read_shards
-    from limelight.evaluation.audit import audit, in_words
-    from limelight.evaluation.audit_file import write_audit, write_table
-    from limelight.files import provenance
-    from limelight.probe import load_probe
+    from limelight.evaluation.audit import in_words
+    from limelight.stages.audit import audit
     from limelight.study.config import load_study
-    from limelight.study.selection import control_name
-    from limelight.study.settings import audit_settings, network_settings
-    from limelight.training import load_model
 
     start = time.monotonic()
-    study = load_study(args.config)
-    device = pick_device(args.device)
-    network = load_model(args.network, device)
-    name = network[1]["network"]
-    if name not in study.networks:
-        raise problem(args.network, f"network '{name}'", f"one of {', '.join(study.networks)}", "choose one")
-    control = load_model(args.control, device) if args.control else None
-    settings, probe = audit_settings(study, name), load_probe(study.probe)
-    check_made_from(args.network, network[1]["provenance"], settings.evaluation.trained)
-    if control:
-        check_made_from(args.control, control[1]["provenance"], network_settings(study, control_name(name)))
-    torch.set_num_threads(settings.evaluation.trained.threads)
-    files: dict[str, list[Path]] = {dataset: [] for dataset in settings.datasets}
-    for path, dataset in zip(args.data, check_data(args.data, settings.datasets), strict=True):
-        files[dataset].append(path)
-    missing = [dataset for dataset in settings.audited_on if not files[dataset]]
-    if missing:
-        raise problem("--data", f"none of {', '.join(missing)}", "the datasets that the verdict is from", "add them")
-    datasets = {dataset: read_shards(paths) for dataset, paths in files.items() if paths}
-    result = audit(*network, settings, probe, datasets, control, device)
-    write_audit(args.output, result, provenance(settings, study.seed))
-    write_table(args.output.with_suffix(".csv"), result)
+    study, device = load_study(args.config), pick_device(args.device)
+    result = audit(study, args.network, args.data, args.control, args.output, device)
     print(f"{args.output}: {in_words(result)}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

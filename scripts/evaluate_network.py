@@ -14,7 +14,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
@@ -28,41 +28,19 @@ def main() -> None:
     parser.add_output("--output", metavar="E.h5", help="evaluation file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
-    import torch
-
-    from limelight.ancestry import check_data, check_file, check_history, check_made_from
-    from limelight.data.shard import read_shards
-    from limelight.evaluation.estimates import read_estimates
-    from limelight.evaluation.evaluation_file import read_history, write_evaluation
     from limelight.evaluation.metrics import in_words
-    from limelight.evaluation.predict import evaluate
-    from limelight.files import provenance
     from limelight.probe import load_probe
+    from limelight.stages.evaluate import evaluate
     from limelight.study.config import load_study
-    from limelight.study.settings import estimates_settings, evaluation_settings
-    from limelight.training import load_model
 
     start = time.monotonic()
-    study = load_study(args.config)
-    if args.test not in study.tests:
-        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study.tests)}", "choose one")
-    device = pick_device(args.device)
-    module, info = load_model(args.network, device)
-    if info["network"] not in study.networks:
-        raise problem(args.network, f"network '{info['network']}'", f"one of {', '.join(study.networks)}", "choose one")
-    settings, probe = evaluation_settings(study, info["network"], args.test), load_probe(study.probe)
-    check_made_from(args.network, info["provenance"], settings.trained)
-    check_data(args.data, {settings.entry.dataset: settings.dataset})
-    if args.estimates:
-        check_file(args.estimates, estimates_settings(study, args.test))
-    torch.set_num_threads(settings.trained.threads)
-    history, others = read_history(args.history), read_estimates(args.estimates) if args.estimates else None
-    check_history(args.history, history, info["training"])
-    found = read_shards(args.data)
-    result = evaluate(module, info, settings, probe, found, history, device, others)
-    write_evaluation(args.output, result, provenance(settings, study.seed))
-    words = probe.in_words(result.totals) or in_words(result.totals)
-    print(f"{args.output}: {len(found)} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+    study, device = load_study(args.config), pick_device(args.device)
+    given = args.test, args.network, args.history, args.data
+    result = evaluate(study, *given, args.output, args.estimates, device)
+    words = load_probe(study.probe).in_words(result.totals) or in_words(result.totals)
+    print(
+        f"{args.output}: {len(result.rows['group'])} rows; {words}; {time.monotonic() - start:.1f} s", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

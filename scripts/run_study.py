@@ -62,9 +62,8 @@ def main() -> None:
                     f"{report}: Snakemake could not write it (why is above); mend it and run this again"
                 )
             part.replace(report)
-    print(
-        f"\nThe study is complete ({time.monotonic() - start:.0f} s).\n  report   {report.relative_to(ROOT)}\n  figures"
-    )
+    print(f"\nThe study is complete ({time.monotonic() - start:.0f} s).")
+    print(f"  result   {(results / 'index.html').relative_to(ROOT)}\n  report   {report.relative_to(ROOT)}\n  figures")
     for figure in figures:
         if figure.suffix == ".pdf":
             print(f"    {figure.relative_to(ROOT)}")

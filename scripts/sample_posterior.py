@@ -14,7 +14,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
@@ -37,44 +37,14 @@ def main() -> None:
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
     import numpy as np
-    import torch
 
-    from limelight.ancestry import check_data, check_made_from
-    from limelight.data.shard import read_shards
-    from limelight.files import provenance
-    from limelight.inference.intervals import write_intervals
-    from limelight.inference.posterior_intervals import posterior_intervals
-    from limelight.inference.posteriors.posterior import load_posterior
-    from limelight.probe import load_probe
+    from limelight.stages.posterior import draw_posterior
     from limelight.study.config import load_study
-    from limelight.study.selection import trained_posterior
-    from limelight.study.settings import intervals_settings
 
     start = time.monotonic()
-    study = load_study(args.config)
-    if args.test not in study.tests:
-        raise problem("--test", f"'{args.test}'", f"one of {', '.join(study.tests)}", "choose one")
-    device = pick_device(args.device)
-    posterior = load_posterior(args.posterior, device)
-    name, known = args.name or posterior.content["posterior"], ", ".join(study.posteriors) or "none"
-    if name not in study.posteriors:
-        where = "--name" if args.name else args.posterior
-        raise problem(where, f"posterior '{name}'", f"one of the config's: {known}", "choose one")
-    trained = trained_posterior(study, name)
-    if posterior.content["posterior"] != trained:
-        found, expected = f"posterior '{posterior.content['posterior']}'", f"'{trained}', from which {name} draws"
-        raise problem(args.posterior, found, expected, "give that one's posterior.pt")
-    needs_files = study.posteriors[name].abc == "smc" and load_probe(study.probe).simulation_files(study, "results")
-    if needs_files and not args.simulate_from:
-        expected = "what the probe simulates from (subfields of the training light-cones), for abc: smc"
-        raise problem("--simulate-from", "nothing", expected, "give it")
-    settings, probe = intervals_settings(study, name, args.test), load_probe(study.probe)
-    check_made_from(args.posterior, posterior.content["provenance"], settings.posterior)
-    check_data(args.data, {settings.evaluation.entry.dataset: settings.evaluation.dataset})
-    torch.set_num_threads(settings.evaluation.trained.threads)
-    found = read_shards(args.data)
-    result = posterior_intervals(posterior, settings, probe, found, args.timed, args.simulate_from)
-    write_intervals(args.output, result, provenance(settings, study.seed))
+    study, device = load_study(args.config), pick_device(args.device)
+    given, drawn = (args.test, args.posterior, args.data), (args.name, args.timed, args.simulate_from)
+    result = draw_posterior(study, *given, args.output, *drawn, device)
     inside = (result.quantiles[..., 0] <= result.truth) & (result.truth <= result.quantiles[..., -1])
     filled = result.truth.mean(axis=0) >= 1 if result.counts else np.full(result.truth.shape[1], True)
     where = " of bins with a source or more" if result.counts else ""

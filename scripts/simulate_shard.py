@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from limelight.arguments import Arguments
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
@@ -21,20 +21,11 @@ def main() -> None:
     parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
     parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
-    from limelight.data.shard import write_shard
-    from limelight.files import provenance
-    from limelight.probe import load_probe
-    from limelight.section import plain
+    from limelight.stages.simulate import simulate
     from limelight.study.config import load_study
 
     start = time.monotonic()
-    study = load_study(args.config)
-    if args.dataset not in study.datasets:
-        raise problem("--dataset", f"'{args.dataset}'", f"one of {', '.join(study.datasets)}", "choose one")
-    probe = load_probe(study.probe)
-    settings = probe.dataset_settings(study, args.dataset)
-    found = probe.simulate(settings, args.dataset, args.realisation)
-    write_shard(args.output, found, provenance(settings, study.seed), plain(settings))
+    found = simulate(load_study(args.config), args.dataset, args.realisation, args.output)
     print(f"{args.output}: {len(found)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
@@ -52,56 +52,17 @@ def main() -> None:
     parser.add_output("--output", metavar="posterior.pt", help="posterior file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
-    import torch
-
-    from limelight.ancestry import check_data, check_made_from
-    from limelight.data.shard import read_shards
-    from limelight.files import provenance
-    from limelight.inference.posteriors.learn import train_posterior
-    from limelight.inference.posteriors.stream import read_stream
-    from limelight.probe import load_probe
+    from limelight.stages.posterior import train_posterior
     from limelight.study.config import load_study
-    from limelight.study.selection import header_of
-    from limelight.study.settings import posterior_settings
-    from limelight.training import load_model
-    from limelight.training.checkpoint import fingerprint_weights, save_model
-    from limelight.training.checks import check_shards
 
     start = time.monotonic()
-    study = load_study(args.config)
-    if args.name not in study.posteriors:
-        known = ", ".join(study.posteriors) or "none"
-        raise problem("--name", f"'{args.name}'", f"one of the config's: {known}", "name one of them")
-    settings, probe = posterior_settings(study, args.name), load_probe(study.probe)
-    network = settings.network
-    torch.set_num_threads(network.threads)
-    device = pick_device(args.device)
-    trunk, info = load_model(args.network, device)
-    if info["network"] != network.name:
-        found, fix = f"network '{info['network']}'", "give the right model.pt"
-        raise problem(args.network, found, f"'{network.name}', on which posterior {args.name} stands", fix)
-    check_made_from(args.network, info["provenance"], network)
-    if settings.stream is not None:
-        weights = fingerprint_weights(trunk.state_dict())
-        training, validation = (
-            read_stream(paths, settings.stream, network.name, weights, network.splits[split])
-            for paths, split in ((args.train, "train"), (args.validation, "validation"))
-        )
-    else:
-        training, validation = read_shards(args.train), read_shards(args.validation)
-        expected = header_of(study, network.network.datasets[0])
-        check_shards("--train", training, expected, network.splits["train"])
-        check_shards("--validation", validation, expected, network.splits["validation"])
-        check_data([*args.train, *args.validation], network.datasets)
-    simulations = None
-    if settings.entry.kind == "imnn":
-        simulations = probe.fisher_rows(settings, args.simulate_from)
-    content, history = train_posterior(settings, probe, trunk, info, training, validation, simulations)
-    save_model(args.output, content, provenance(settings, study.seed), "posterior")
+    study, device = load_study(args.config), pick_device(args.device)
+    given = args.name, args.network, args.train, args.validation
+    training, history = train_posterior(study, *given, args.output, args.simulate_from, device)
     for row in history:
         numbers = ", ".join(f"{key} {value:.5g}" for key, value in row.items() if isinstance(value, int | float))
         print(numbers, file=sys.stderr)
-    print(f"{args.output}: {content['training']}; {time.monotonic() - start:.1f} s", file=sys.stderr)
+    print(f"{args.output}: {training}; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

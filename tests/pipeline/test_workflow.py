@@ -16,6 +16,7 @@ from checkout import COMPARED, TINY, Checkout, environment, plan
 import limelight
 from benchmarks.kill_harness import one_round
 from limelight.study.config import load_study
+from tests.browser import browse
 
 
 def variant(checkout: Checkout, name: str, change) -> str:
@@ -165,12 +166,27 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
             path.write_text(text)
 
 
+@pytest.mark.parametrize("name", ["index.html", "report.html"])
+def test_a_browser_shows_the_result_first(finished: Checkout, tmp_path: Path, name: str):
+    """The page opens without an error, and its headline figure and tables are what a reader sees first."""
+    if name == "report.html":
+        finished.snakemake("--report", "results/tiny/report.html")
+    seen = browse(finished.results / name, tmp_path)
+    assert seen.faults == []
+    (headline,) = [image for image in seen.images if image["words"] == "Error bands of limelight."]
+    assert headline["pixels"] > 0
+    assert headline["width"] > 300
+    assert 0 <= headline["top"] < 300, "at the top, and not above it"
+    for words in ("What came out", "below the training mean", "Can it be believed?", "What to look at first"):
+        assert words in seen.text
+
+
 def test_the_report_is_one_html_with_captions(finished: Checkout):
     finished.snakemake("--report", "results/tiny/report.html")
     text = (finished.root / "results" / "tiny" / "report.html").read_text()
     figures = list((finished.root / "results" / "tiny" / "figures").rglob("*.png"))
     assert {figure.parent.name for figure in figures} == {"limelight", "cnn", "comparisons"}
-    assert text.count("data:image/png") == len(figures), "each figure once"
+    assert text.count("data:image/png") == len(figures) + 1, "each figure once, and the headline on the first page"
     assert "95 %" in text, "the captions must be in it"
     assert "Both networks on what they take." in text, "that of a comparison is the config's"
     page = (finished.root / "results" / "tiny" / "provenance.html").read_text()  # of networks and their controls

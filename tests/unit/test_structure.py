@@ -39,6 +39,7 @@ FLOORS = (
     {"evaluation"},
     {"saliency"},
     {"inference"},
+    {"stages"},
     {"figures"},
     {"describe"},
     {"probes"},

@@ -24,6 +24,7 @@ from training_toys import (
 from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.probes.line_intensity.shards import line_header
+from limelight.seeds import torch_seed
 from limelight.study.sections import Training
 from limelight.training.checks import check_shards
 from limelight.training.loop import history_csv, train
@@ -157,6 +158,10 @@ def test_every_architecture_trains_with_every_augmentation(architecture, options
     )
     content, history = train(wanted, PROBE, toys(13), toys(3, 1), tmp_path)
     assert all(math.isfinite(value) for value in history[0].values())
+    torch.manual_seed(torch_seed(wanted.seed, f"weights of {wanted.name}"))
+    first = build(architecture, options, SHAPE, BINS).named_parameters()
+    unmoved = [name for name, weights in first if torch.equal(weights, content["state_dict"][name])]
+    assert not unmoved, "a step moves every weight"
     assert content["target"]["shape"] == list(BINS)
 
 

@@ -32,6 +32,10 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 PROBE = load_probe(STUDY.probe)
 RESULTS = f"results/{STUDY.study}"
 
+# The report begins with the study's first page, once rule overview has written it.
+OVERVIEW = Path(RESULTS, "overview.rst").resolve()
+REPORT_TEXT = str(OVERVIEW) if OVERVIEW.exists() else "workflow/report/workflow.rst"
+
 # Every stage reads the resolved study from this file, which a run writes when it starts. It is named by its content and never
 # changes, so no run can pull it from under another; and it is no input: a stage reruns when the part of the study that it uses
 # changes, which is its `settings` parameter. (Were it written by a job, Snakemake would overlook those reasons: it ignores them
@@ -144,6 +148,7 @@ def everything():
     readers = [name for name in STUDY.networks if name not in CLASSIFIERS]
     return [
         *kept(),
+        f"{RESULTS}/index.html",
         f"{RESULTS}/provenance.html",
         f"{RESULTS}/summary.csv",
         *expand(f"{RESULTS}/figures/{{network}}/{{figure}}.pdf", network=readers, figure=each),
@@ -158,6 +163,15 @@ def everything():
         *saliencies(),
         *informations(),
     ]
+
+
+def headline():
+    """The figure of the study's first page: the probe's headline, if the study draws it, of the first network."""
+    each = STUDY.figures.each_network or PROBE.figures_of_each_network
+    readers = [name for name in STUDY.networks if name not in CLASSIFIERS]
+    if not readers:
+        return [f"{RESULTS}/figures/{CLASSIFIERS[0]}/confusion_matrix.png"]
+    return [f"{RESULTS}/figures/{readers[0]}/{PROBE.headline if PROBE.headline in each else each[0]}.png"]
 
 
 def kept():

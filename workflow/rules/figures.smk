@@ -113,3 +113,28 @@ rule provenance:
         code=code("scripts/list_provenance.py"),
     shell:
         "python scripts/list_provenance.py --title {params.title:q} --output {output:q} {input:q} > {log:q} 2>&1"
+
+
+# The first page of the study, also as the first text of its report.
+rule overview:
+    input:
+        evaluations=evaluations(JUDGED),
+        audits=expand(f"{RESULTS}/audit/{{network}}.h5", network=AUDITED),
+        headline=headline(),
+    output:
+        page=f"{RESULTS}/index.html",
+        text=f"{RESULTS}/overview.rst",
+    log:
+        f"{RESULTS}/logs/overview.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("figure"),
+        runtime=runtime("figure"),
+    params:
+        audits="--audit" if AUDITED else "",
+        code=code("scripts/make_overview.py", "in_columns"),
+    shell:
+        "python scripts/make_overview.py --config $STUDY --evaluation {input.evaluations:q} {params.audits}"
+        " {input.audits:q} --headline {input.headline:q} --output {output.page:q} > {log:q} 2>&1"

@@ -19,6 +19,7 @@ from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.simulate import simulate_maps
 from limelight.probes.line_intensity.simulations import fresh_rows
 from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
@@ -35,6 +36,7 @@ class LineIntensity(Probe):
     study = LineStudy
     figures = LINE_FIGURES
     figures_of_each_network = EACH_NETWORK
+    headline = "error_bands"
     noise_unit = "µK per fine voxel"
     wanted = metrics.WANTED
 
@@ -95,6 +97,14 @@ class LineIntensity(Probe):
         maps = dataset_settings.maps
         beam = dataset_settings.beam_fwhm_arcmin
         return line_header(dataset_settings.grid, beam, plain(maps.labels), plain(maps.cosmology))
+
+    def simulate(self, dataset_settings: settings.ShardSettings, dataset: str, realisation: int) -> Rows:
+        """In memory; the workflow's rules do the same by files."""
+        return simulate_maps(dataset_settings, realisation)
+
+    def made_from(self, dataset_settings: settings.ShardSettings) -> dict:
+        maps = dataset_settings.maps
+        return {"line_model": {"name": maps.name, **plain(maps.dataset)}}
 
     def target(self, network: LineNetwork, header: Header) -> Target:
         asked = network.target
