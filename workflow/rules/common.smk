@@ -75,6 +75,10 @@ JUDGED = [(network, test) for network in STUDY.networks for test in suitable_tes
 DRAWN = [(posterior, test) for posterior in STUDY.posteriors for test in posterior_tests(STUDY, posterior)]
 
 
+# What the probe's own rules add to a finished study: each appends its files.
+MORE = []
+
+
 def either(names):
     """A pattern of names; of none, one that nothing matches."""
     return "|".join(names) or "(?!)"
@@ -155,6 +159,7 @@ def everything():
         *audits(),
         *saliencies(),
         *informations(),
+        *MORE,
     ]
 
 
