@@ -28,10 +28,14 @@ def main() -> None:
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     parser.add_output("--output", metavar="B.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    import torch
+
+    from limelight.ancestry import check_made_from
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.probes.air_shower import beside, figures
     from limelight.study.config import load_study
+    from limelight.study.settings import network_settings
     from limelight.training.checkpoint import load_model
 
     start = time.monotonic()
@@ -43,7 +47,9 @@ def main() -> None:
         module, info = load_model(path, device)
         if info["network"] not in study.networks:
             raise problem(path, f"network {info['network']}", f"one of {', '.join(study.networks)}", "give others")
+        check_made_from(path, info["provenance"], network_settings(study, info["network"]))
         modules[info["network"]] = module
+    torch.set_num_threads(study.resources.training_threads)
     kinds = {study.networks[name].classifies for name in modules}
     if len(kinds) > 1:
         raise problem("--networks", "triggers and directions", "networks of one kind", "judge them apart")

@@ -1,13 +1,18 @@
 """Tiny studies of air showers, from shards to networks beside detectors and fits."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from limelight.data.shard import Rows, read_shards, write_shard
 from limelight.errors import LimelightError
 from limelight.evaluation.predict import evaluate
-from limelight.files import provenance
+from limelight.files import ROOT, provenance, read_csv
 from limelight.probe import load_probe
 from limelight.probes.air_shower.beside import (
     DIRECTION_COLUMNS,
@@ -20,6 +25,7 @@ from limelight.probes.air_shower.beside import (
 from limelight.probes.air_shower.figures import directions_figure, trigger_figure
 from limelight.probes.air_shower.presentation import TracePresentation
 from limelight.probes.air_shower.pulses import TRANSIENTS
+from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.settings import evaluation_settings, network_settings
 from limelight.training.checkpoint import load_model, save_model
@@ -66,7 +72,7 @@ def trained(study, folder):
     content, history = train(
         network_settings(study, "n"), PROBE, rows["train"], rows["validation"], folder / "checkpoints"
     )
-    save_model(folder / "model.pt", content, provenance({}, study.seed))
+    save_model(folder / "model.pt", content, provenance(network_settings(study, "n"), study.seed))
     columns = {key: np.array([row[key] for row in history]) for key in history[0]}
     return *load_model(folder / "model.pt"), rows["test"], columns
 
@@ -112,6 +118,24 @@ def test_directions_come_near_the_bound_after_a_minute(tmp_path):
     assert 0.85 < over["spherical wave"] < 1.4
     assert over["n"] < 2.5
     assert len(directions_figure(found).axes) == 2
+    by_script(study, tmp_path)
+
+
+def by_script(study, folder):
+    """The table of the script is that of the function; a network of another study is refused in one line."""
+    for name, seed in (("ours", study.seed), ("theirs", 1)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**plain(study), "seed": seed}))
+    words = [sys.executable, ROOT / "scripts" / "judge_air_showers.py", "--networks", folder / "model.pt"]
+    said = subprocess.run([*words, "--config", folder / "ours.yaml", "--output", folder / "b.csv"], capture_output=True)
+    assert said.returncode == 0, said.stderr.decode()
+    assert read_csv(folder / "b.csv", "table")["estimate"][0] == "plane wave"
+    assert {path.name for path in folder.glob("b.*")} == {"b.csv", "b.pdf", "b.png"}
+    said = subprocess.run(
+        [*words, "--config", folder / "theirs.yaml", "--output", folder / "c.csv"], capture_output=True
+    )
+    assert said.returncode == 1
+    assert re.fullmatch(r"limelight: error: [^\n]*model\.pt: found [^\n]*seed[^\n]*\n", said.stderr.decode())
+    assert not list(folder.glob("c.*"))
 
 
 def test_networks_that_cannot_be_judged_together_are_refused():

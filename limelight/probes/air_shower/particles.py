@@ -5,7 +5,7 @@ perfect measurement leaves an overlap too. Its distribution is a generalised Gum
 
     p(X) = λ^λ / (σ Γ(λ)) exp(−λ z − λ e^(−z)),   z = (X − μ)/σ,
 
-with μ, σ and λ of energy and mass for EPOS-LHC from De Domenico et al. 2013 (arXiv:1305.2331). Footprints on the ground are not
+with μ, σ and λ of energy and mass for EPOS-LHC from De Domenico et al. 2013 (arXiv:1305.2331). Footprints are not
 simulated here: that takes CoREAS or ZHAireS, whose traces `traces_file.py` reads.
 """
 
