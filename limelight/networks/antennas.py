@@ -2,8 +2,8 @@
 
 Data (b, 5, antennas, samples): voltage; the time of each sample in µs; where the antenna stands, in µs of light's travel.
 Each trace goes through the same convolutions, which say when the pulse came (a weighted mean of the samples' times) and how
-it looked. A plane wave is fitted to these times in closed form, within the network; what the times lack of it, with all that
-is known of each antenna, goes through layers over the array, which say how far from the plane's direction the source is.
+it looked. A spherical wave is fitted to these times within the network; what the times lack of it, with all that is known of
+each antenna, goes through layers over the array, which say how far from the wave's direction the source is.
 The answer is a unit vector, so it wants `target: {standardise: false}`.
 """
 
@@ -15,7 +15,9 @@ from limelight.errors import problem
 from limelight.networks.checks import one_of, vector, whole
 
 CHANNELS = 5
-FAR_US = 0.1  # what a time lacks of a plane wave, in these units: of the order of one
+FAR_US = 0.03  # what a time lacks of a wave, in these units: of the order of one
+MOST_CURVED = 0.3  # 1/R per µs of light's travel: a kilometre
+STEPS = 4
 
 
 def antennas(
@@ -49,7 +51,7 @@ def antennas(
 
 
 class Antennas(nn.Module):
-    """Convolutions of each trace; a plane wave; layers over the array; output."""
+    """Convolutions of each trace; a wave; layers over the array; output."""
 
     def __init__(self, filters: int, over: str, width: int, layers: int):
         super().__init__()
@@ -71,7 +73,7 @@ class Antennas(nn.Module):
             self.array = nn.GRU(known, width, layers, batch_first=True)
         self.dense = nn.Linear(width if over != "none" else known, width)
         self.output = nn.Linear(width, 2)
-        nn.init.zeros_(self.output.weight)  # at first the plane wave's direction
+        nn.init.zeros_(self.output.weight)  # at first the wave's direction
         nn.init.zeros_(self.output.bias)
 
     def per_antenna(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,11 +85,11 @@ class Antennas(nn.Module):
         weight = self.when(shown)[:, 0].softmax(dim=1).view(b, count, samples)
         return (weight * x[:, 1]).sum(dim=2), shown.amax(dim=2).view(b, count, -1)
 
-    def plane_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The plane wave's direction (b, 3), and (b, width) numbers that the step away from it is made of."""
+    def wave_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The wave's direction (b, 3), and (b, width) numbers that the step away from it is made of."""
         when, shape = self.per_antenna(x)
         place = x[:, 2:, :, 0].transpose(1, 2)  # (b, antennas, 3)
-        direction, lack = plane_wave(when, place)
+        direction, lack = spherical_wave(when, place)
         known = torch.cat(
             [shape, lack[..., None] / FAR_US, place, direction[:, 2:, None].expand(-1, when.shape[1], 1)], 2
         )
@@ -104,29 +106,42 @@ class Antennas(nn.Module):
         return direction, F.silu(self.dense(pooled))
 
     def features(self, x: Tensor) -> Tensor:
-        """(b, width) numbers that the step away from the plane wave's direction is made of."""
-        return self.plane_and_features(x)[1]
+        """(b, width) numbers that the step away from the wave's direction is made of."""
+        return self.wave_and_features(x)[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        direction, features = self.plane_and_features(x)
+        direction, features = self.wave_and_features(x)
         horizontal = direction[:, :2] + FAR_US * self.output(features)
         return above_horizon(horizontal)
 
 
-def plane_wave(when: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """The direction (b, 3) of the plane wave that fits times (b, antennas), and what they lack of it (b, antennas).
+def spherical_wave(when: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """The direction (b, 3) of the spherical wave that fits times (b, antennas), and what they lack of it (b, antennas).
 
-    A flat array has a closed form; two steps of Gauss and Newton then take in the antennas' heights.
+    A plane wave on a flat array has a closed form; steps of Gauss and Newton then take in heights and the curvature 1/R,
+    with slopes as if it were small; what is lacking is exact.
     """
     t, r = when - when.mean(dim=1, keepdim=True), place - place.mean(dim=1, keepdim=True)
     horizontal = -torch.linalg.solve(normal(r[..., :2]), torch.einsum("bak,ba->bk", r[..., :2], t))
-    direction = above_horizon(horizontal)
-    for _ in range(2):
-        lack = t + torch.einsum("bak,bk->ba", r, direction)
-        slope = r[..., :2] - r[..., 2:] * (direction[:, None, :2] / direction[:, None, 2:])
+    direction, curvature = above_horizon(horizontal), t.new_zeros(len(t), 1)
+    for _ in range(STEPS):
+        across = (r.square().sum(2) - torch.einsum("bak,bk->ba", r, direction).square()) / 2
+        tilt = r[..., 2:] * (direction[:, None, :2] / direction[:, None, 2:]) - r[..., :2]
+        slope = torch.cat([tilt, across[..., None]], 2)
+        slope = slope - slope.mean(dim=1, keepdim=True)
+        lack = lacking(t, r, direction, curvature)
         step = torch.linalg.solve(normal(slope), torch.einsum("bak,ba->bk", slope, lack))
-        direction = above_horizon(direction[:, :2] - step)
-    return direction, t + torch.einsum("bak,bk->ba", r, direction)
+        direction = above_horizon(direction[:, :2] + step[:, :2])
+        curvature = (curvature + step[:, 2:]).clamp(0, MOST_CURVED)
+    return direction, lacking(t, r, direction, curvature)
+
+
+def lacking(t: Tensor, r: Tensor, direction: Tensor, curvature: Tensor) -> Tensor:
+    """Times (b, antennas) minus those of a spherical wave, mean zero; exact also as the curvature (b, 1) goes to zero."""
+    along, square = torch.einsum("bak,bk->ba", r, direction), r.square().sum(2)
+    root = (1 - 2 * curvature * along + curvature**2 * square).clamp(min=1e-6).sqrt()
+    found = t - (curvature * square - 2 * along) / (root + 1)
+    return found - found.mean(dim=1, keepdim=True)
 
 
 def normal(slope: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from scipy import stats
 
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.networks.antennas import plane_wave
+from limelight.networks.antennas import spherical_wave
 from limelight.probe import load_probe
 from limelight.probes.air_shower.arrays import (
     LIGHT_KM,
@@ -248,14 +248,15 @@ def test_the_bound_of_a_flat_cross_is_the_textbooks():
 
 
 @pytest.mark.parametrize("over", ["attention", "grid", "recurrent", "none"])
-def test_the_network_on_arrays_begins_with_the_plane_wave(over):
+def test_the_network_on_arrays_begins_with_the_spherical_wave(over):
     positions, rng = array_of(), np.random.default_rng(3)
     direction = draw_directions(20, (20, 70), rng)
-    times = torch.from_numpy(-direction @ positions.T).float()
     place = torch.from_numpy(positions).float().expand(20, -1, -1)
-    found, lack = plane_wave(times, place)
-    assert angle_deg(found.double().numpy(), direction).max() < 0.02
-    assert lack.abs().max() < 1e-3
+    for distance_km in (1e6, 30.0, 4.0):
+        times = torch.from_numpy(arrival_times(direction, np.full(20, distance_km * LIGHT_KM), positions)).float()
+        found, lack = spherical_wave(times, place)
+        assert angle_deg(found.double().numpy(), direction).max() < 2e-3
+        assert lack.abs().max() < 2e-5
     torch.manual_seed(0)
     module = build("antennas", {"over": over, "filters": 4, "width": 8, "layers": 1}, (5, 25, 32), (3,))
     clock = times[:, :, None] + torch.arange(32) / 500 - 0.032

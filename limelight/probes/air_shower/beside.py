@@ -168,7 +168,8 @@ class _Streams:
 def scores_of_noise(scores: Callable[[Tensor], np.ndarray], streams: _Streams, count: int) -> np.ndarray:
     """Scores (detectors, count) of noise alone, a block of traces at a time."""
     sizes = [min(BLOCK, count - first) for first in range(0, count, BLOCK)]
-    blocks = progress((scores(streams.draw(size, "nothing", i)) for i, size in enumerate(sizes)), "blocks of noise")
+    found = (scores(streams.draw(size, "nothing", i)) for i, size in enumerate(sizes))
+    blocks = progress(found, "blocks of noise", len(sizes))
     return np.concatenate(list(blocks), axis=1)
 
 
