@@ -125,7 +125,7 @@ def by_script(study, folder):
     """The table of the script is that of the function; a network of another study is refused in one line."""
     for name, seed in (("ours", study.seed), ("theirs", 1)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({**plain(study), "seed": seed}))
-    words = [sys.executable, ROOT / "scripts" / "judge_air_showers.py", "--networks", folder / "model.pt"]
+    words = [sys.executable, ROOT / "scripts" / "judge_showers.py", "--networks", folder / "model.pt"]
     said = subprocess.run([*words, "--config", folder / "ours.yaml", "--output", folder / "b.csv"], capture_output=True)
     assert said.returncode == 0, said.stderr.decode()
     assert read_csv(folder / "b.csv", "table")["estimate"][0] == "plane wave"

@@ -45,8 +45,8 @@ rule beside:
             [STUDY.judging, *(stages.network_settings(STUDY, name) for name in JUDGED_TOGETHER[wildcards.kind])]
         ),
         code=lambda wildcards: code(
-            "scripts/judge_air_showers.py", *TRAINING, "simulate", networks=JUDGED_TOGETHER[wildcards.kind]
+            "scripts/judge_showers.py", *TRAINING, "simulate", networks=JUDGED_TOGETHER[wildcards.kind]
         ),
     shell:
-        "python scripts/judge_air_showers.py --config $STUDY --networks {input:q} --device $DEVICE"
+        "python scripts/judge_showers.py --config $STUDY --networks {input:q} --device $DEVICE"
         " --output {output.table:q} > {log:q} 2>&1"
