@@ -32,6 +32,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "audit_network",
         "explain_network",
         "show_layers",
+        "judge_showers",
     ),
     "error bars": (
         "make_stream",

@@ -27,6 +27,8 @@ REGISTRY = Registry(
         "classical": "limelight.networks.classical:classical",
         "gated": "limelight.networks.gated:gated",
         "counting": "limelight.networks.counting:counting",
+        "traces": "limelight.networks.traces:traces",
+        "antennas": "limelight.networks.antennas:antennas",
     },
 )
 

@@ -14,5 +14,6 @@ PROBES = Registry(
         "cmb_lensing": "limelight.probes.cmb_lensing.probe:PROBE",
         "reionisation": "limelight.probes.reionisation.probe:PROBE",
         "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
+        "air_shower": "limelight.probes.air_shower.probe:PROBE",
     },
 )

@@ -149,7 +149,7 @@ def _loss(name: str, network, axes: int) -> Iterator[str]:
         yield fault(
             f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn"
         )
-    if network.classifies and len(network.datasets) < 2:
+    if network.tells_datasets_apart and len(network.datasets) < 2:
         yield fault(
             where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"
         )

@@ -81,8 +81,8 @@ class Network(Section):
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
     architecture: str = Field(
-        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting; for images"
-        " resunet, gated."
+        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, traces,"
+        " antennas; for images resunet, gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
@@ -101,8 +101,13 @@ class Network(Section):
 
     @property
     def classifies(self) -> bool:
-        """Whether it answers which of its datasets a row is from."""
+        """Whether it answers classes."""
         return False
+
+    @property
+    def tells_datasets_apart(self) -> bool:
+        """Whether these classes are its datasets; otherwise they stand in the rows' truths."""
+        return self.classifies
 
 
 class NetworkTest(Section):

@@ -26,11 +26,11 @@ def output_shape(study: Study, network: Network) -> tuple[int, ...]:
 def why_not(study: Study, network: str, test: str) -> str:
     """Why a network cannot take a test; empty where it can.
 
-    Networks read data of their own geometry alone, and classifiers data of their own classes alone. Probes may know more.
+    Networks read data of their own geometry alone, and those that tell datasets apart these alone. Probes may know more.
     """
     entry, dataset = study.networks[network], study.tests[test].dataset
     mine = dataset in entry.datasets
-    if entry.classifies and not mine:
+    if entry.tells_datasets_apart and not mine:
         return f"which shows {dataset}, none of its classes"
     if not mine and header_of(study, dataset).geometry != header_of(study, entry.datasets[0]).geometry:
         return f"which it cannot read: {dataset} has another geometry than {entry.datasets[0]}"

@@ -251,16 +251,16 @@ def train_epoch(run: Run, state: dict, epoch: int, asked: list[int]) -> list:
     """Train one epoch from the state's step on; the first columns of its history row. Raises Stopped after a signal."""
     options, team, seed = run.options, run.team, run.settings.seed
     batches = epoch_batches(len(run.data), options.batch_size, options.steps_per_epoch, seed, run.name, epoch)
-    per_epoch = len(batches)
+    per_epoch, total = len(batches), len(batches) * options.epochs
     sums = torch.tensor(state["sums"][:2], dtype=torch.float64, device=run.device)  # of loss and squared error
     count, saved, rate = state["sums"][2], time.monotonic(), 0.0
     run.module.train()
     for step in range(state["step"], per_epoch):
         position = epoch * per_epoch + step
-        rate = learning_rate(position, options.epochs * per_epoch, options)
+        rate = learning_rate(position, total, options)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        sums += train_step(run, batches[step], epoch, step, position)
+        sums += train_step(run, run.presentation.at(position / total), batches[step], epoch, step, position)
         count += len(batches[step])
         last = step == per_epoch - 1
         late = time.monotonic() - saved > CHECKPOINT_EVERY_S
@@ -276,12 +276,12 @@ def train_epoch(run: Run, state: dict, epoch: int, asked: list[int]) -> list:
     return [epoch + 1, (epoch + 1) * per_epoch, rate, *(sums / count).tolist()]
 
 
-def train_step(run: Run, rows, epoch: int, step: int, position: int) -> Tensor:
+def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int, position: int) -> Tensor:
     """One update; (summed loss, summed squared error) of the batch over all processes, (2,) float64."""
     options, team = run.options, run.team
     random = run.random("presentations", epoch, step)
     torch.manual_seed(torch_seed(run.settings.seed, f"dropout of {run.name}", epoch, step))
-    inputs, truth = present(run.data, torch.as_tensor(rows), run.presentation, random)
+    inputs, truth = present(run.data, torch.as_tensor(rows), presentation, random)
     batch = len(inputs)
     mine = team.part(batch)
     inputs, truth = inputs[mine], truth[mine]

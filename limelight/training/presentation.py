@@ -70,6 +70,9 @@ class Presentation(Protocol):
     def with_noise(self, level: float) -> "Presentation":
         """The same with white noise of one level, in the probe's unit of noise."""
 
+    def at(self, share: float) -> "Presentation":
+        """The same after a share of the training, 0 to below 1: a curriculum may begin with easier data."""
+
 
 @dataclass(frozen=True)
 class PlainPresentation:
@@ -112,6 +115,9 @@ class PlainPresentation:
         return self
 
     def with_noise(self, level: float) -> "PlainPresentation":
+        return self
+
+    def at(self, share: float) -> "PlainPresentation":
         return self
 
 

@@ -80,6 +80,10 @@ JUDGED = [(network, test) for network in STUDY.networks for test in suitable_tes
 DRAWN = [(posterior, test) for posterior in STUDY.posteriors for test in posterior_tests(STUDY, posterior)]
 
 
+# What the probe's own rules add to a finished study: each appends its files.
+MORE = []
+
+
 def either(names):
     """A pattern of names; of none, one that nothing matches."""
     return "|".join(names) or "(?!)"
@@ -162,6 +166,7 @@ def everything():
         *audits(),
         *saliencies(),
         *informations(),
+        *MORE,
     ]
 
 

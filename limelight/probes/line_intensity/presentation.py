@@ -192,6 +192,10 @@ class LinePresentation:
         """The same with white noise of one σ, µK per fine voxel; of masks, that of the first setting stays."""
         return replace(self, noise=((sigma_uk, sigma_uk),), patterns=(), masks=self.masks[:1], in_log=())
 
+    def at(self, share: float) -> "LinePresentation":
+        """The same at every step of a training."""
+        return self
+
     @property
     def uses_zero_level(self) -> bool:
         """Whether a constant that is added to a recorded map changes what the network sees."""

@@ -1,0 +1,365 @@
+"""Air showers: noise against its spectrum, detectors against closed forms, directions against the Cramér-Rao bound."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from limelight.errors import LimelightError
+from limelight.networks import build
+from limelight.networks.antennas import spherical_wave
+from limelight.probe import load_probe
+from limelight.probes.air_shower.arrays import (
+    LIGHT_KM,
+    angle_deg,
+    arrival_times,
+    bound,
+    draw_directions,
+    layout,
+    peak_times,
+    plane_fit,
+    spherical_fit,
+)
+from limelight.probes.air_shower.config import Station
+from limelight.probes.air_shower.detectors import (
+    auc,
+    bank_statistics,
+    efficiency,
+    known_pulse_roc,
+    make_bank,
+    threshold_at,
+    threshold_statistic,
+)
+from limelight.probes.air_shower.noise import covariance, noise_of, spectrum
+from limelight.probes.air_shower.pulses import TRANSIENTS, pulses, transients
+from limelight.section import plain
+from limelight.study.config import resolve_study
+
+PROBE = load_probe("air_shower")
+STATION = plain(Station())
+SAMPLES = 128
+PRIOR = {"samples": SAMPLES, "snr": [1.0, 5.0], "slope_mhz": [30.0, 300.0], "window": [0.25, 0.75]}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def random(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn_pulses(snr: np.ndarray, seed: int) -> torch.Tensor:
+    """Pulses of PRIOR with these peaks, by the random numbers of this file."""
+    rng = np.random.default_rng(seed)
+    f0 = np.exp(rng.uniform(*np.log(PRIOR["slope_mhz"]), len(snr)))
+    arrival = rng.uniform(*PRIOR["window"], len(snr)) * SAMPLES
+    return torch.from_numpy(
+        (snr * rng.choice([-1, 1], len(snr)))[:, None] * pulses(f0, arrival, STATION, SAMPLES)
+    ).float()
+
+
+# Noise
+
+
+def test_noise_has_the_spectrum_of_the_sky_and_lines_where_they_are():
+    station = {**STATION, "lines_mhz": [98.0], "lines_power": 0.5}
+    samples, noise = 512, noise_of({**STATION, "lines_mhz": [98.0], "lines_power": 0.5}, 512)
+    traces = noise.draw((6000,), random()).double().numpy()
+    assert traces.std() == pytest.approx(1, abs=0.01)
+    power = np.mean(np.abs(np.fft.rfft(traces * np.hanning(samples), axis=1)) ** 2, axis=0)
+    mhz = np.fft.rfftfreq(samples, 1 / station["sampling_mhz"])
+    smooth = (mhz > 60) & (mhz < 190) & (np.abs(mhz - 98) > 4)
+    expected = spectrum(mhz, station)
+    ratio = power[smooth] / expected[smooth]
+    np.testing.assert_allclose(ratio / ratio.mean(), 1, atol=0.08)  # of 6000 traces: 1.3 % each, and leakage
+    line = power[np.abs(mhz - 98) < 2].sum() / ratio.mean() - expected[np.abs(mhz - 98) < 2].sum()
+    analogue = (expected - station["digitiser_k"]).sum()
+    assert line / 0.5 == pytest.approx(analogue, rel=0.1)  # a share of the power of all the rest
+    assert station["sky_k"] * (100 / 300) ** -2.55 == pytest.approx(
+        spectrum(np.array([100.0]), station)[0] - 320, rel=1e-3
+    )
+
+
+def test_whitened_noise_is_white():
+    noise = noise_of(STATION, SAMPLES)
+    white = noise.whitened(noise.draw((20_000,), random())).double().numpy()
+    np.testing.assert_allclose(np.cov(white.T), np.eye(SAMPLES), atol=6 * np.sqrt(2 / 20_000))
+    factor = noise.factor.double().numpy()
+    np.testing.assert_allclose(factor @ factor.T, covariance(STATION, SAMPLES), atol=1e-5)
+
+
+# Pulses
+
+
+def test_pulses_arrive_when_they_are_told_to_and_fall_with_their_slope():
+    found = pulses(np.array([50.0, 50.0, 300.0]), np.array([40.0, 60.5, 40.0]), STATION, SAMPLES)
+    np.testing.assert_allclose(np.abs(found).max(axis=1), 1)
+    time = np.broadcast_to(np.arange(SAMPLES), found.shape).astype(float)
+    np.testing.assert_allclose(peak_times(found, time), [40, 60.5, 40], atol=0.1)
+    mhz = np.fft.rfftfreq(SAMPLES, 1 / STATION["sampling_mhz"])
+    steep, flat = (np.abs(np.fft.rfft(found[i])) for i in (0, 2))
+    inside = (mhz > 70) & (mhz < 170)
+    slope = np.polyfit(mhz[inside], np.log(steep / flat)[inside], 1)[0]
+    assert slope == pytest.approx(-1 / 50 + 1 / 300, rel=1e-3)
+    np.testing.assert_allclose(found[0, 41:60], -found[0, 39:20:-1], atol=1e-6)  # bipolar: odd about its arrival
+
+
+@pytest.mark.parametrize("kind", TRANSIENTS)
+def test_transients_keep_to_the_band(kind):
+    found = transients([kind] * 20, np.full(20, 256.0), STATION, 512, np.random.default_rng(0))
+    np.testing.assert_allclose(np.abs(found).max(axis=1), 1)
+    power = np.mean(np.abs(np.fft.rfft(found, axis=1)) ** 2, axis=0)
+    mhz = np.fft.rfftfreq(512, 1 / STATION["sampling_mhz"])
+    assert power[(mhz > 40) & (mhz < 220)].sum() > 0.98 * power.sum()
+    early = np.sum(found[:, :150] ** 2) / np.sum(found**2)
+    assert early < 0.03
+
+
+# Detectors
+
+
+def test_the_roc_of_one_known_pulse_is_the_q_function():
+    noise, count = noise_of(STATION, SAMPLES), 40_000
+    template = torch.from_numpy(pulses(np.array([100.0]), np.array([64.3]), STATION, SAMPLES)).float()
+    white = noise.whitened(template)[0]
+    power = float(white @ white)
+    quiet = noise.whitened(noise.draw((count,), random(1))) @ white
+    loud = noise.whitened(noise.draw((count,), random(2)) + 1.2 * template) @ white
+    rates = np.array([0.3, 0.1, 1e-2, 3e-3])
+    found = np.array([efficiency(loud.numpy(), quiet.numpy(), rate) for rate in rates])
+    exact = known_pulse_roc(1.2, power, rates)
+    np.testing.assert_allclose(exact, stats.norm.sf(stats.norm.isf(rates) - 1.2 * np.sqrt(power)))
+    slope = stats.norm.pdf(stats.norm.isf(rates) - 1.2 * np.sqrt(power)) / stats.norm.pdf(stats.norm.isf(rates))
+    error = np.sqrt(exact * (1 - exact) / count + slope**2 * rates / count)  # of the pulses, and of the threshold
+    assert (np.abs(found - exact) < 4 * error).all()
+    area = stats.norm.cdf(1.2 * np.sqrt(power / 2))
+    assert auc(loud.numpy(), quiet.numpy()) == pytest.approx(area, abs=0.005)
+
+
+def test_the_likelihood_ratio_of_a_bank_of_one_template_is_that_of_the_template():
+    noise = noise_of(STATION, SAMPLES)
+    narrow = {**PRIOR, "snr": [2.999, 3.001], "slope_mhz": [99.9, 100.1], "window": [0.5, 0.5 + 1 / 3 / SAMPLES]}
+    bank = make_bank(noise, STATION, narrow)
+    traces = noise.draw((50,), random(3)) + 3 * drawn_pulses(np.ones(50), 0)
+    _, found = bank_statistics(traces, noise, bank)
+    pulse = pulses(np.array([100.0]), np.array([64 + 1 / 6]), STATION, SAMPLES)[0]
+    inverse = np.linalg.inv(covariance(STATION, SAMPLES))
+    match, power = traces.double().numpy() @ inverse @ pulse, pulse @ inverse @ pulse
+    exact = np.logaddexp(3 * match, -3 * match) - np.log(2) - 4.5 * power
+    np.testing.assert_allclose(found.numpy(), exact, atol=0.02)
+
+
+def test_no_detector_beats_the_likelihood_ratio_in_gaussian_noise():
+    """The ROC of threshold, matched filter and an untrained and a trained network, on pulses of the prior."""
+    noise, bank = noise_of(STATION, SAMPLES), make_bank(noise_of(STATION, SAMPLES), STATION, PRIOR)
+    count, snr = 4000, np.random.default_rng(4).uniform(*PRIOR["snr"], 4000)
+    quiet = noise.draw((count,), random(5))
+    loud = noise.draw((count,), random(6)) + drawn_pulses(snr, 7)
+    scores = [(threshold_statistic(x), *bank_statistics(x, noise, bank), toy_network(noise)(x)) for x in (quiet, loud)]
+    below, above = (np.stack([one.numpy() for one in each]) for each in scores)
+    best = auc(above[2], below[2])
+    rates = (0.3, 0.1, 0.03, 0.01)
+    for i in (0, 1, 3):
+        assert auc(above[i], below[i]) < best + 1e-3
+        for rate in rates:
+            limit = efficiency(above[2], below[2], rate)
+            assert efficiency(above[i], below[i], rate) < limit + 3 * np.sqrt(0.25 / count)
+    assert auc(above[3], below[3]) > auc(above[0], below[0])  # the network learnt something: the test can fail
+    assert best > auc(above[0], below[0]) + 0.02
+    fine = make_bank(noise, STATION, PRIOR, per_sample=6, slopes=9)
+    pair = (bank_statistics(x[:1500], noise, fine)[1].numpy() for x in (loud, quiet))
+    assert auc(*pair) == pytest.approx(auc(above[2, :1500], below[2, :1500]), abs=2e-3)  # the bank is fine enough
+
+
+def toy_network(noise):
+    """A small network trained on stronger pulses, as a function of traces."""
+    torch.manual_seed(0)
+    module = build("traces", {"filters": 8, "layers": 2, "dense": 16}, (1, SAMPLES), (2,))
+    optimizer, rng = torch.optim.Adam(module.parameters(), 5e-3), random(8)
+    for step in range(120):
+        snr = np.random.default_rng(step).uniform(3, 8, 128) * (np.arange(128) % 2)
+        x = noise.draw((128,), rng) + drawn_pulses(snr, step)
+        loss = torch.nn.functional.cross_entropy(module(x[:, None]), torch.arange(128) % 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def score(x):
+        outputs = module(x[:, None])
+        return outputs[:, 1] - outputs[:, 0]
+
+    return score
+
+
+def test_a_threshold_is_exceeded_at_its_rate_and_few_traces_set_none():
+    scores = np.random.default_rng(0).permutation(100_000).astype(float)
+    assert np.mean(scores > threshold_at(scores, 1e-3)) == pytest.approx(1e-3, abs=1.1e-5)
+    assert threshold_at(scores[:5000], 1e-3) == np.inf
+    assert np.isnan(efficiency(scores, scores[:5000], 1e-3))
+
+
+# Directions
+
+
+def array_of(seed: int = 0) -> np.ndarray:
+    return layout(5, 1.0, 50.0, np.random.default_rng(seed))
+
+
+def test_waves_are_spheres_that_become_planes():
+    positions, rng = array_of(), np.random.default_rng(1)
+    direction = draw_directions(50, (20, 80), rng)
+    near = arrival_times(direction, np.full(50, 20.0), positions)
+    exact = np.linalg.norm(20 * direction[:, None] - positions, axis=2) - 20
+    np.testing.assert_allclose(near, exact, atol=1e-12)
+    np.testing.assert_allclose(
+        arrival_times(direction, np.full(50, 1e9), positions), -direction @ positions.T, atol=1e-7
+    )
+    zenith = np.degrees(np.arccos(direction[:, 2]))
+    assert (zenith > 20).all()
+    assert (zenith < 80).all()
+
+
+@pytest.mark.parametrize("distance_km", [5.0, 1e5])
+def test_fits_reach_the_bound_and_near_sources_need_a_sphere(distance_km):
+    positions, rng, sigma, m = array_of(), np.random.default_rng(2), 0.01, 120
+    direction, distance = draw_directions(m, (20, 70), rng), np.full(m, distance_km * LIGHT_KM)
+    exact = arrival_times(direction, distance, positions)
+    assert angle_deg(spherical_fit(exact[:20], positions), direction[:20]).max() < 1e-3
+    times = exact + sigma * rng.standard_normal(exact.shape)
+    plane, sphere = (angle_deg(fit(times, positions), direction) for fit in (plane_fit, spherical_fit))
+    rms = np.sqrt(np.mean(sphere**2)) / np.sqrt(np.mean(bound(direction, distance, positions, sigma) ** 2))
+    assert rms == pytest.approx(1, abs=0.17)
+    fixed = np.sqrt(np.mean(bound(direction, distance, positions, sigma, free_distance=False) ** 2))
+    if distance_km > 1e4:
+        assert np.sqrt(np.mean(plane**2)) / fixed == pytest.approx(1, abs=0.17)
+    else:
+        assert np.sqrt(np.mean(plane**2)) > 1.3 * fixed
+
+
+def test_the_bound_of_a_flat_cross_is_the_textbooks():
+    """Four antennas at ±a on two axes, a plane wave from the zenith: σ(n_x) = σ / (a √2)."""
+    a, sigma = 1.0, 0.01
+    cross = np.array([[a, 0, 0], [-a, 0, 0], [0, a, 0], [0, -a, 0]])
+    found = bound(np.array([[0.0, 0.0, 1.0]]), np.array([1e6]), cross, sigma, free_distance=False)
+    assert found[0] == pytest.approx(np.degrees(np.sqrt(2) * sigma / (a * np.sqrt(2))), rel=1e-4)
+
+
+@pytest.mark.parametrize("over", ["attention", "grid", "recurrent", "none"])
+def test_the_network_on_arrays_begins_with_the_spherical_wave(over):
+    positions, rng = array_of(), np.random.default_rng(3)
+    direction = draw_directions(20, (20, 70), rng)
+    place = torch.from_numpy(positions).float().expand(20, -1, -1)
+    for distance_km in (1e6, 30.0, 4.0):
+        times = torch.from_numpy(arrival_times(direction, np.full(20, distance_km * LIGHT_KM), positions)).float()
+        found, lack = spherical_wave(times, place)
+        assert angle_deg(found.double().numpy(), direction).max() < 2e-3
+        assert lack.abs().max() < 2e-5
+    torch.manual_seed(0)
+    module = build("antennas", {"over": over, "filters": 4, "width": 8, "layers": 1}, (5, 25, 32), (3,))
+    clock = times[:, :, None] + torch.arange(32) / 500 - 0.032
+    x = torch.cat(
+        [torch.randn(20, 1, 25, 32), clock[:, None], place.transpose(1, 2)[..., None].expand(-1, -1, -1, 32)], 1
+    )
+    answer = module(x)
+    torch.testing.assert_close(answer.norm(dim=1), torch.ones(20))
+    answer[:, 0].sum().backward()
+    assert module.output.weight.grad.abs().max() > 0
+    order = torch.randperm(25, generator=random())
+    if over in ("attention", "none"):
+        torch.testing.assert_close(module(x[:, :, order]), answer.detach(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "words"),
+    [
+        ({"over": "rnn"}, (5, 25, 32), "attention, grid"),
+        ({"over": "grid"}, (5, 24, 32), "a square number"),
+        ({"width": 6}, (5, 25, 32), "a multiple of four"),
+        ({}, (2, 25, 32), "(5, antennas, samples)"),
+    ],
+)
+def test_networks_on_arrays_say_what_they_take(options, shape, words):
+    with pytest.raises(LimelightError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        build("antennas", options, shape, (3,))
+
+
+def test_networks_on_traces_say_what_they_take():
+    with pytest.raises(LimelightError, match="one axis, time"):
+        build("traces", {}, (1, 8, 8), (2,))
+    with pytest.raises(LimelightError, match="kernel"):
+        build("traces", {"kernel": 4}, (1, 64), (2,))
+
+
+# A study
+
+
+def study_of(**changes):
+    found = {
+        "study": "tiny",
+        "probe": "air_shower",
+        "realisations": {"train": [0], "validation": [1], "test": [2]},
+        "data": {"traces": {"samples": SAMPLES, "rows": 200}},
+        "training": {"epochs": 2, "batch_size": 32, "loss": "cross_entropy"},
+        "networks": {"n": {"architecture": "traces", "data": ["traces"], "curriculum": {"lift": 3, "over": 0.5}}},
+        "tests": {"t": {"data": "traces"}},
+        "audit": {"networks": "none"},
+    }
+    for key, value in changes.items():
+        place, (*path, last) = found, key.split("__")
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return resolve_study(found, "tiny.yaml")
+
+
+def test_the_curriculum_lifts_pulses_and_lets_them_down():
+    study = study_of()
+    network, settings = study.networks["n"], PROBE.dataset_settings(study, "traces")
+    rows = PROBE.simulate(settings, "traces", 0)
+    how = PROBE.presentation(network, {}, rows.header)
+    x, y = torch.from_numpy(rows.x), {name: torch.from_numpy(values) for name, values in rows.y.items()}
+    for share, lift in ((0.0, 3.0), (0.25, 1.5), (0.5, 0.0), (0.9, 0.0)):
+        shown, told = how.at(share).augment(x, y, random())
+        expected = np.where(rows.y["shower"] == 1, rows.y["snr"] + lift, 0)
+        np.testing.assert_allclose(shown.abs().amax(dim=(1, 2)).numpy(), expected, atol=1e-5)
+        np.testing.assert_allclose(told["snr"].numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(how.unaltered().augment(x, y, random())[0].abs(), x.abs())
+    assert how.observe(torch.zeros(200, 1, SAMPLES), random()).var() == pytest.approx(1, abs=0.03)  # whitened
+    how = how.bare()
+    noisy = how.observe(torch.zeros(200, 1, SAMPLES), random())
+    assert noisy.std() == pytest.approx(1, abs=0.03)
+    assert how.silent().observe(x, random()).equal(x)
+
+
+def test_rows_hold_pulses_transients_and_nothing_in_their_shares():
+    study = study_of(data__traces__transients=["sparks", "chirp"], data__traces__rows=4000)
+    rows = PROBE.simulate(PROBE.dataset_settings(study, "traces"), "traces", 0)
+    peak, shower = np.abs(rows.x).max(axis=(1, 2)), rows.y["shower"] == 1
+    assert shower.mean() == pytest.approx(0.5, abs=0.03)
+    np.testing.assert_allclose(peak[shower], rows.y["snr"][shower], rtol=1e-5)
+    assert np.mean(peak[~shower] == 0) == pytest.approx(0.5, abs=0.04)
+    busy = peak[~shower & (peak > 0)]
+    assert stats.kstest(np.log(busy / 3) / np.log(10 / 3), "uniform").pvalue > 1e-3
+    assert stats.kstest((peak[shower] - 1) / 4, "uniform").pvalue > 1e-3
+    again = PROBE.simulate(PROBE.dataset_settings(study, "traces"), "traces", 0)
+    np.testing.assert_array_equal(again.x, rows.x)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("data__traces__snr", [5, 1], "data.traces.snr"),
+        ("data__traces__window", [0.2, 1.2], "high ≤ 1"),
+        ("data__traces__transients", ["thunder"], "data.traces.transients"),
+        ("data__traces__array", {}, "networks.n.target.answer"),
+        ("station__band_mhz", [50, 300], "half the samples per microsecond"),
+        ("networks__n__training", {"loss": "mse"}, "cross_entropy for classes"),
+    ],
+)
+def test_faults_of_a_config_are_one_line(key, value, words):
+    with pytest.raises(LimelightError) as caught:
+        study_of(**{key: value})
+    assert words in str(caught.value)
