@@ -32,7 +32,7 @@ from limelight.training.presentation import LEVELS, Presentation
 
 READS, PARTLY, REMEMBERS, TOO_FEW = "reads", "partly", "remembers", "too few to tell"
 VERDICTS = (READS, PARTLY, REMEMBERS, TOO_FEW)
-COLUMNS = {
+COLUMNS: dict[str, str] = {
     "mean_truth": "mean of the truth: sources per bin for counts, the quantity itself otherwise; of images its power",
     "r_squared": "share of the truths' variance that the predictions explain, within each dataset",
     "spread_ratio": "standard deviation of the predictions over that of the truths, within each dataset",

@@ -4,7 +4,7 @@ from limelight.figures import KEY
 from limelight.registry import Registry
 
 PLACE = "limelight.probes.line_intensity.figures"
-LINE_FIGURES = Registry(
+LINE_FIGURES: Registry = Registry(
     KEY,
     {
         "map_slices": f"{PLACE}.maps:MAP_SLICES",
@@ -29,7 +29,7 @@ LINE_FIGURES = Registry(
         "map_scaling": f"{PLACE}.conditions:MAP_SCALING",
     },
 )
-EACH_NETWORK = (  # drawn of every network that reads luminosity functions, unless the study says otherwise
+EACH_NETWORK: tuple[str, ...] = (  # drawn of every network that reads luminosity functions, unless the study says otherwise
     "map_slices",
     "luminosity_function",
     "error_bands",
