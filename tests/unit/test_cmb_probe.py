@@ -352,6 +352,9 @@ def test_networks_stand_between_the_estimators(learnt):
     left = spectra["b_left"].sum(0) / spectra["b_lensed"].sum(0)
     np.testing.assert_allclose(b_modes.lines[0].get_ydata(), left)
     assert (left[:5] < 0.9).all(), "a quadratic estimate at 1 µK arcmin removes B"
+    whole = evaluations[0]
+    masked = dataclasses.replace(whole, spectra={key: one for key, one in whole.spectra.items() if "b_l" not in key})
+    assert len(figures.draw_figure("lensing_noise", [masked]).axes) == 2, "nothing is delensed under a mask"
     maps = figures.draw_figure("lensing_maps", evaluations, [2])
     truth, drawn = evaluations[0].truth[2, 0], np.asarray(maps.axes[0].images[0].get_array())
     modes, shown = np.fft.fft2(truth), np.fft.fft2(drawn)

@@ -57,7 +57,8 @@ def lensing_noise(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> F
     if "quadratic" not in first.estimators_of(channels[0]):
         raise problem("lensing_noise", f"{first.test} without the quadratic estimator", NEEDS, "name it in the test")
     figure = Figure(figsize=(PAGE_IN, 2.9))
-    ratio, gap, b_modes = figure.subplots(1, 3)
+    delensed = any("b_left" in e.spectra for e in evaluations)  # of periodic patches
+    ratio, gap, *b_modes = figure.subplots(1, 3 if delensed else 2)
     handles = {}
     for k, (e, channel) in enumerate(zip(evaluations, channels, strict=True)):
         look = line_style(k)
@@ -66,7 +67,7 @@ def lensing_noise(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> F
         if "gap_closed" in e.statistics:
             _line(gap, e, (e.statistics["gap_closed"][channel], e.statistics["gap_closed_error"][channel]), **look)
         if "b_left" in e.spectra:
-            _line(b_modes, e, _left(e.spectra["b_left"], e.spectra["b_lensed"]), **look)
+            _line(b_modes[0], e, _left(e.spectra["b_left"], e.spectra["b_lensed"]), **look)
     for name, dashes in LOOKS.items():
         look = {"color": GUIDE, "ls": dashes, "marker": ""}
         if name not in first.estimators_of(channels[0]):
@@ -76,14 +77,15 @@ def lensing_noise(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> F
             handles[WORDS[name]] = _line(ratio, first, bootstrap(_noise_ratio, *pair), **look)
         if f"{name}_b_left" in first.spectra:
             found = _left(first.spectra[f"{name}_b_left"], first.spectra["b_lensed"])
-            handles[WORDS[name]] = _line(b_modes, first, found, **look)
+            handles[WORDS[name]] = _line(b_modes[0], first, found, **look)
     if (limit := _limit(first, channels[0])) is not None:
         look = {"color": GUIDE, "lw": 0, "marker": "_", "ms": 9, "mew": 1.2}
         handles["N0, iterated (analytic)"] = ratio.plot(first.spectra["k_mean"], limit, **look)[0]
     ratio.set_ylabel("noise of κ over the quadratic estimator's")
     gap.set_ylabel("gap closed between quadratic and MAP")
-    b_modes.set_ylabel("B left by delensing, over lensed B")
-    for panel, lines in ((ratio, (1,)), (gap, (0, 1)), (b_modes, (1,))):
+    for panel in b_modes:
+        panel.set_ylabel("B left by delensing, over lensed B")
+    for panel, lines in ((ratio, (1,)), (gap, (0, 1)), *((panel, (1,)) for panel in b_modes)):
         wave_number_axis(panel, first.scales)
         panel.set_ylim(min(0.0, panel.get_ylim()[0]), min(panel.get_ylim()[1], 2.5))
         for height in lines:
