@@ -116,8 +116,11 @@ def _limit(e: Evaluation, channel: int) -> np.ndarray | None:
         return None
     if e.header.simulation["drawn"]:
         return None
+    from limelight.probes.cmb_lensing.estimators import LEAST_ITERATIVE_NOISE
     from limelight.probes.cmb_lensing.limits import analytic_noise
 
+    if e.settings["noise_uk_arcmin"] < LEAST_ITERATIVE_NOISE:
+        return None  # the two estimators assume different noise
     expected = analytic_noise(e.header, e.settings["noise_uk_arcmin"], np.array(e.scales.edges))
     return expected["map"] / expected["quadratic"]
 
