@@ -258,6 +258,12 @@ def test_maps_of_any_size_have_the_power_that_they_have_waves_for(side, steps):
     assert found[8:].max().item() == pytest.approx(np.log10(power), abs=1e-4)
 
 
+def test_features_that_tell_no_maps_apart_are_refused():
+    dead = {"features": torch.ones(50, 3), "statistics": torch.randn(50, 4, generator=torch.Generator().manual_seed(1))}
+    with pytest.raises(LimelightError, match="found the same features of every map"):
+        make_check(dead, dead)
+
+
 @pytest.mark.parametrize("side", [1, 3, 8])
 def test_strange_maps_are_found_however_few_their_pixels(side):
     random = torch.Generator().manual_seed(3)

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from limelight.errors import problem
+
 NEIGHBOURS = 10
 COMPONENTS = 16  # of the features
 REFERENCE = 2000  # training presentations kept
@@ -20,6 +22,13 @@ UNLIKE, UNUSUAL = 0.01, 0.05
 
 def make_check(training: dict[str, Tensor], validation: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The check of a posterior file, per view: {mean, whiten, reference, distances}; inputs (n, d) per view."""
+    for view in VIEWS:
+        if (training[view] == training[view][:1]).all():
+            found, fix = (
+                f"the same {view} of every map",
+                "train its network longer, or give the posterior other features",
+            )
+            raise problem("posterior", found, f"{view} that tell maps apart", fix)
     return {view: _make_view(training[view], validation[view]) for view in VIEWS}
 
 

@@ -18,7 +18,9 @@ from limelight.evaluation.metrics import Judged, spread_ratio, squared_errors
 from limelight.probes.line_intensity.targets import LuminosityTarget
 
 READS_GAIN, READS_SPREAD = 10.0, 0.8  # what is asked of a network on maps without noise
-WANTED: str = f"wanted without noise: {READS_GAIN:g} × below the training mean, and a spread ratio above {READS_SPREAD:g}"
+WANTED: str = (
+    f"wanted without noise: {READS_GAIN:g} × below the training mean, and a spread ratio above {READS_SPREAD:g}"
+)
 PERCENTILES = (2.5, 16.0, 50.0, 84.0, 97.5)  # of a Gaussian: about 2σ and 1σ either side of the median
 
 

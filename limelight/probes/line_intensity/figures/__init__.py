@@ -29,7 +29,9 @@ LINE_FIGURES: Registry = Registry(
         "map_scaling": f"{PLACE}.conditions:MAP_SCALING",
     },
 )
-EACH_NETWORK: tuple[str, ...] = (  # drawn of every network that reads luminosity functions, unless the study says otherwise
+EACH_NETWORK: tuple[
+    str, ...
+] = (  # drawn of every network that reads luminosity functions, unless the study says otherwise
     "map_slices",
     "luminosity_function",
     "error_bands",
