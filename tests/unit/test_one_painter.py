@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from rival_toys import GRID as FINE
 from rival_toys import Normals, halos_of, rival_options
 
@@ -101,7 +102,10 @@ def by_study(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.
 def by_simulation(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
     (field,), model = simulate.light_fields(["any"], line_model, grid, [3], 0), get_model(line_model.model)
     assert field.precision == np.float32
-    return simulate.simulate_map(field, model, means(model.name), line_model, 0.0, EDGES, normals_of(grid))
+    normals = normals_of(grid)
+    monkeypatch.setattr(simulate.torch, "randn", lambda count, generator: torch.from_numpy(normals.values)[:count])
+    normals.integers = lambda most: 0  # the seed of torch's numbers, for models with a shape
+    return simulate.simulate_map(field, model, means(model.name), line_model, 0.0, EDGES, normals)
 
 
 def by_fisher(line_model: MapDataset, grid, monkeypatch) -> tuple[np.ndarray, None]:
