@@ -111,18 +111,22 @@ def _body(overview: Overview, source: Callable[[Path], str]) -> str:
         parts += [_table(overview.audits), VERDICTS]
     else:
         parts.append("<p>No network was audited: the config's <code>audit</code> says which are.</p>")
-    parts += [
-        "<h2>What to look at first</h2>",
-        _list(
-            [
-                *(overview.warnings or ["Nothing is condemned, and no goal is missed."]),
-                'Chapter "Does it read its data?": the audit, output by output. Do not use outputs that it condemns.',
-                "The figure above, then the errors of each output: summary.csv has them all.",
-                'Chapter "Provenance": what made each file.',
-            ]
-        ),
-    ]
+    parts += ["<h2>What to look at first</h2>", _list([*overview.warnings, *_first(overview)])]
     return "\n".join(filter(None, parts))
+
+
+def _first(overview: Overview) -> list[str]:
+    """Where to look first besides warnings; no comfort where nothing was audited or asked."""
+    lines = []
+    if overview.audits:
+        if not overview.warnings:
+            lines.append("Nothing is condemned" + (", and no goal is missed." if overview.goal else "."))
+        lines.append(
+            'Chapter "Does it read its data?": the audit, output by output. Do not use outputs that it condemns.'
+        )
+    figure = "The figure above, then the" if overview.headline else "The"
+    lines.append(f"{figure} errors of each output: summary.csv has them all.")
+    return [*lines, 'Chapter "Provenance": what made each file.']
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -180,7 +180,8 @@ def test_a_browser_shows_the_result_first(finished: Checkout, tmp_path: Path, na
         finished.snakemake("--report", "results/tiny/report.html")
     seen = browse(finished.results / name, tmp_path)
     assert seen.faults == []
-    (headline,) = [image for image in seen.images if image["words"].startswith("Error bands of ")]
+    first = next(iter(load_study(finished.root / finished.config).networks))
+    (headline,) = [image for image in seen.images if image["words"] == f"Error bands of {first}."]
     assert headline["pixels"] > 0
     assert headline["width"] > 300
     assert 0 <= headline["top"] < 300, "at the top, and not above it"

@@ -54,6 +54,14 @@ def test_a_cleared_network_has_no_warning(headline: Path):
     assert "Nothing is condemned" in page(found, headline.parents[2], {})
 
 
+def test_without_an_audit_there_is_no_comfort(headline: Path):
+    evaluations, _ = results(of_lines())
+    text = page(make_overview("mine", PROBE, evaluations, [], headline), headline.parents[2], {})
+    assert "No network was audited" in text
+    for words in ("Nothing is condemned", "Does it read its data?"):
+        assert words not in text
+
+
 def test_names_are_text_and_no_markup(headline: Path):
     evaluations, audits = results(of_lines())
     evaluations[0] = dataclasses.replace(evaluations[0], test="<b>{{ bold }}")

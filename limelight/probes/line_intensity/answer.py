@@ -27,7 +27,8 @@ from limelight.probes.line_intensity.maps.survey_files.raw import Told
 from limelight.training.checkpoint import load_model
 
 ZERO_LEVEL = "the network uses the absolute zero level of the map: no mean or baseline may have been removed from it"
-NO_ZERO_LEVEL = "the network needs no zero level: it takes the mean of every channel off first"
+NO_ZERO_LEVEL = "the network needs no zero level: it takes the mean of {} off first"
+MEANS_OF = {"channels": "every channel", "map": "the whole map"}  # preprocessing.remove_means
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _prepared(cube: Path, info: dict, options: Options) -> tuple[np.ndarray, Cub
         prepared, done = prepare_cube(read, info, cube)
         notes.append(done)
         found = doubts(read, prepared, info)
-    zero_level = ZERO_LEVEL if trained(info).uses_zero_level else NO_ZERO_LEVEL
+    removed = trained(info).network.preprocessing.remove_means
+    zero_level = NO_ZERO_LEVEL.format(MEANS_OF[removed]) if removed else ZERO_LEVEL
     notes = [f"{cube}: {notes[0]}", zero_level, *notes[1:], unseen(prepared, info)]
     if "input_ranges" not in info:
         fix = "train it again with this limelight"
