@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 import numpy as np
 
 from limelight.data.shard import Header, Rows
-from limelight.data.targets import Target
 from limelight.registry import Registry
-from limelight.training.presentation import Presentation
 
-if TYPE_CHECKING:  # what these modules import of the engine would come round to this one
+if TYPE_CHECKING:  # what these modules import of the engine would come round to this one, or is slow to load
+    from limelight.data.targets import Target
     from limelight.evaluation.audit import Intervention, Question
     from limelight.evaluation.estimates import Estimator
     from limelight.evaluation.metrics import Judged, Statistics
@@ -25,6 +24,7 @@ if TYPE_CHECKING:  # what these modules import of the engine would come round to
     from limelight.saliency.shares import PixelClasses
     from limelight.study.cost import SimulationCost, StageCost
     from limelight.summaries.scales import Scales
+    from limelight.training.presentation import Presentation
 
 
 def load_probe(name: str) -> "Probe":
@@ -35,6 +35,12 @@ def load_probe(name: str) -> "Probe":
 def default_probe() -> str:
     """The name of the probe of studies that name none."""
     return importlib.import_module("limelight.probes").DEFAULT
+
+
+def own_figures(name: str) -> Registry:
+    """The figures in the package of a probe (`FIGURES`), none where it has none; the probe itself is not loaded."""
+    module = importlib.import_module("limelight.probes").PROBES.dotted(name).partition(":")[0]
+    return getattr(importlib.import_module(module.rpartition(".")[0]), "FIGURES", Registry("figure", {}))
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,6 @@ class Probe:
 
     name: ClassVar[str]
     study: ClassVar[type]  # its config, a subclass of limelight.study.sections.Study
-    figures: ClassVar[Registry] = Registry("figure", {})  # its own, beside those of limelight.figures
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     headline: ClassVar[str] = "predicted_against_true"  # the figure that says most, on a study's first page
     noise_unit: ClassVar[str] = ""
@@ -146,7 +151,7 @@ class Probe:
 
     # Training
 
-    def target(self, network, header: Header) -> Target:
+    def target(self, network, header: Header) -> "Target":
         """What a network of the config answers."""
         raise NotImplementedError
 
@@ -154,11 +159,11 @@ class Probe:
         """The shape of what a network is shown of one row; by default that of the data."""
         return header.shape
 
-    def presentation(self, network, observation, header: Header) -> Presentation:
+    def presentation(self, network, observation, header: Header) -> "Presentation":
         """How a network is shown data: in training (observation: its own), and in a test (the test's; no augmentation)."""
         raise NotImplementedError
 
-    def posterior_target(self, network, header: Header) -> Target:
+    def posterior_target(self, network, header: Header) -> "Target":
         """What a posterior on a network answers; by default what the network itself does."""
         return self.target(network, header)
 
@@ -170,7 +175,7 @@ class Probe:
 
         return scales_of(header.axes)
 
-    def recorder(self, observation, header: Header) -> Presentation:
+    def recorder(self, observation, header: Header) -> "Presentation":
         """What an instrument records of clean data, for estimators that stand beside networks."""
         raise NotImplementedError
 
@@ -202,29 +207,31 @@ class Probe:
         """
         return {}
 
-    def describe_test(self, evaluation_settings, presentation: Presentation) -> dict:
+    def describe_test(self, evaluation_settings, presentation: "Presentation") -> dict:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
         return {}
 
-    def pictures(self, found: Rows, recorded: np.ndarray, presentation: Presentation) -> dict[str, np.ndarray]:
+    def pictures(self, found: Rows, recorded: np.ndarray, presentation: "Presentation") -> dict[str, np.ndarray]:
         """Pictures of the first rows for figures; recorded: these rows with the test's noise, without preprocessing."""
         return {"clean": found.x[: len(recorded)], "noisy": recorded}
 
     def interventions(
-        self, audit_settings, presentation: Presentation
+        self, audit_settings, presentation: "Presentation"
     ) -> "dict[str, Callable[[Question], Intervention]]":
         """Changes of test data whose truths change exactly with them; the audit asks whether the network follows."""
         return {}
 
-    def invariances(self, audit_settings, presentation: Presentation) -> "dict[str, Callable[[Question], np.ndarray]]":
+    def invariances(
+        self, audit_settings, presentation: "Presentation"
+    ) -> "dict[str, Callable[[Question], np.ndarray]]":
         """Changes of recorded data that must not change the answers of this network: the change of them (m, *shape)."""
         return {}
 
-    def noise_levels(self, audit_settings, presentation: Presentation) -> list[float]:
+    def noise_levels(self, audit_settings, presentation: "Presentation") -> list[float]:
         """Levels of noise that the audit adds at test time, in `noise_unit`."""
         return []
 
-    def mean_truth(self, target: Target, y: Mapping[str, np.ndarray]) -> np.ndarray:
+    def mean_truth(self, target: "Target", y: Mapping[str, np.ndarray]) -> np.ndarray:
         """The audit's column of that name, (*shape,)."""
         return target.truth(y).mean(axis=0)
 

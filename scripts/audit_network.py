@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_output("--output", metavar="A.h5", help="audit file; A.csv stands beside it", beside=(".csv",))
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
-    from limelight.evaluation.audit import in_words
+    from limelight.evaluation.verdicts import in_words
     from limelight.stages.audit import audit
     from limelight.study.config import load_study
 

@@ -11,6 +11,18 @@ from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
+from limelight.registry import Registry
+
+# Each loaded when a file of its kind comes: most figures are of evaluations, and need no torch
+READERS = Registry(
+    "kind",
+    {
+        "evaluation": "limelight.evaluation.evaluation_file:read_evaluation",
+        "audit": "limelight.evaluation.audit_file:read_audit",
+        "layers": "limelight.evaluation.layers_file:read_layers",
+        "saliency": "limelight.saliency.saliency_file:read_saliency",
+    },
+)
 
 
 def main() -> None:
@@ -32,16 +44,11 @@ def main() -> None:
 
 def _read(path: Path) -> object:
     from limelight.describe import provenance_of
-    from limelight.evaluation.audit_file import read_audit
-    from limelight.evaluation.evaluation_file import read_evaluation
-    from limelight.evaluation.layers_file import read_layers
-    from limelight.saliency.saliency_file import read_saliency
 
-    readers = {"evaluation": read_evaluation, "audit": read_audit, "layers": read_layers, "saliency": read_saliency}
     kind = provenance_of(path)["limelight_kind"]
-    if kind not in readers:
-        raise problem(path, f"a file of kind '{kind}'", f"one of {', '.join(readers)}", "choose another file")
-    return readers[kind](path)
+    if kind not in READERS:
+        raise problem(path, f"a file of kind '{kind}'", f"one of {', '.join(READERS)}", "choose another file")
+    return READERS.load(kind)(path)
 
 
 if __name__ == "__main__":

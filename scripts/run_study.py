@@ -132,10 +132,10 @@ def follow(command: list[str], lock: TextIO, log: Path | None = None) -> int:
 
 def verdicts(study: "Study", results: Path) -> list[str]:
     """What the evaluation files say of every network under every test, and the audits: tables, line by line."""
-    from limelight.evaluation.audit import in_columns as audit_in_columns
     from limelight.evaluation.audit_file import read_audit
     from limelight.evaluation.evaluation_file import read_evaluation
     from limelight.evaluation.metrics import in_columns
+    from limelight.evaluation.verdicts import in_columns as audit_in_columns
     from limelight.probe import load_probe
     from limelight.study.selection import audited_networks, suitable_tests
     from limelight.text_table import text_table

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
 from limelight.evaluation.evaluation_file import Evaluation
+from limelight.evaluation.verdicts import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
 from limelight.figures.confusion import accuracy, confusion, observed_alike
 from limelight.probes.line_intensity.published import paper_sigma_uk, published_bands
 

@@ -5,12 +5,12 @@ A target turns the truths of a shard into the quantity itself (`truth`), that qu
 return float64 of the same kind. Standardising is the training's business, not the target's.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from limelight.data.axes import OutputAxis
 from limelight.errors import problem
@@ -108,8 +108,10 @@ class ClassTarget(Unencoded):
     def truth(self, y: Mapping[str, Array]) -> Array:
         """Zeros and a one."""
         number = y[self.truth_name]
-        if isinstance(number, torch.Tensor):
-            return torch.nn.functional.one_hot(number.long(), len(self.names)).double()
+        if _is_tensor(number):
+            from torch.nn.functional import one_hot
+
+            return one_hot(number.long(), len(self.names)).double()
         if np.min(number, initial=0) < 0:
             expected = f"rows of {', '.join(self.names)}"
             raise problem("data", "rows that are of none of the classes", expected, "leave them out")
@@ -157,10 +159,20 @@ def built_shape(loss: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _float64(values: Array) -> Array:
-    return values.double() if isinstance(values, torch.Tensor) else np.asarray(values, np.float64)
+    return values.double() if _is_tensor(values) else np.asarray(values, np.float64)
 
 
 def _joined(parts: list[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
-    return torch.cat(parts, dim=1) if isinstance(parts[0], torch.Tensor) else np.concatenate(parts, axis=1)
+    if not _is_tensor(parts[0]):
+        return np.concatenate(parts, axis=1)
+    from torch import cat
+
+    return cat(parts, dim=1)
+
+
+def _is_tensor(values: Array) -> bool:
+    """Whether it is a torch tensor; what has none need not wait for torch to load."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)

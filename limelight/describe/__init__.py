@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import torch
 from PIL import Image
 
 from limelight.describe.kinds import HDF5_KINDS, NETWORK_KEYS, network_words, shape, short
 from limelight.errors import one_line, problem
 from limelight.evaluation.evaluation_file import MADE_BY
 from limelight.files import open_hdf5, read_hdf5
-from limelight.training.checkpoint import load_torch
 
 PROVENANCE = ("limelight_version", "git_commit", "libraries", "config_hash", "seed")
 MIXED = "other versions of these rerun nothing, and may round otherwise (docs/cluster.md)"
@@ -46,7 +44,7 @@ def provenance_of(path: str | Path) -> dict[str, str]:
     path = Path(path)
     if path.is_file() and zipfile.is_zipfile(path):
         kind = _torch_kind(path)
-        content = load_torch(path, kind)
+        content = _load_torch(path, kind)
         attributes = {"limelight_kind": kind, **content.get("provenance", {})}
     else:
         with read_hdf5(path, _kind(path)) as file:
@@ -115,9 +113,15 @@ def _torch_kind(path: Path) -> str:
     return "posterior" if path.stem == "posterior" else "network"
 
 
+def _load_torch(path: Path, kind: str) -> dict:
+    from limelight.training.checkpoint import load_torch  # loads torch, which files in HDF5 need not wait for
+
+    return load_torch(path, kind)
+
+
 def _describe_torch(path: Path) -> Iterator[str]:
     kind = _torch_kind(path)
-    content = load_torch(path, kind)
+    content = _load_torch(path, kind)
     yield f"{path}: {kind}, format {content['limelight_format']}"
     yield from _provenance(content.get("provenance", {}))
     said = {"provenance", "limelight_kind", "limelight_format"}
@@ -171,7 +175,7 @@ def _describe_figure(path: Path) -> Iterator[str]:
     yield from _provenance(json.loads(made))
 
 
-def _tensors(weights: dict) -> list[torch.Tensor]:
+def _tensors(weights: dict) -> list:
     """The tensors of a state_dict, or of several by name."""
     found = [_tensors(value) if isinstance(value, dict) else [value] for value in weights.values()]
     return [tensor for part in found for tensor in part]

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 
 import h5py
 import numpy as np
-import torch
 
 from limelight.data.axes import OutputAxis, axis_from
 from limelight.data.shard import Header, header_from, read_header
-from limelight.evaluation.audit import VERDICTS
+from limelight.evaluation.verdicts import VERDICTS
 from limelight.files import attribute
 
 BLOCK = 64  # rows of a shard that are read at a time to find their range
@@ -207,7 +206,7 @@ def between(values: np.ndarray) -> str:
 
 def short(value: object, width: int = 400) -> str:
     """A value on one line: arrays by their shape, long texts cut."""
-    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
+    if getattr(value, "ndim", 0):
         return f"{shape(tuple(value.shape))} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, float):
         text = f"{value:.10g}"

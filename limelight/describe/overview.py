@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from limelight.evaluation.audit import Audit, condemned
-from limelight.evaluation.audit import in_columns as audit_in_columns
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.evaluation.metrics import in_columns
+from limelight.evaluation.verdicts import Audit, condemned
+from limelight.evaluation.verdicts import in_columns as audit_in_columns
 from limelight.probe import Probe
 from limelight.text_table import NONE, NUMBER
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from limelight.data.axes import axis_from
 from limelight.errors import one_line, problem
-from limelight.evaluation.audit import COLUMNS, VERDICTS, Audit, in_words
+from limelight.evaluation.verdicts import COLUMNS, VERDICTS, Audit, in_words
 from limelight.files import attribute, read_hdf5, write_csv, write_hdf5
 
 KIND = "audit"

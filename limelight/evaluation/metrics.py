@@ -4,8 +4,11 @@ Every squared error is compared with that of the constant "always predict the tr
 it has not read its data. A probe adds metrics of its own through `Probe.metrics`, a function like those below.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +16,9 @@ from limelight.data.shard import Header
 from limelight.data.targets import Target
 from limelight.summaries.reconstruction import Spectra, bootstrap, correlation, noise, transfer
 from limelight.summaries.scales import Scales
-from limelight.training.presentation import Presentation
+
+if TYPE_CHECKING:  # figures read what was judged, and load no torch
+    from limelight.training.presentation import Presentation
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Figures of a study, drawn from files only. `FIGURES` names those that every probe has; `draw_figure` makes one.
 
-A probe adds more in `Probe.figures`, a registry like the one here. A probe's figure replaces the one here with the same
-name, for example to use the probe's own words.
+A probe adds more in `FIGURES` of its package, a registry like the one here, which is read without the probe itself: a figure
+needs no simulator. A probe's figure replaces the one here with the same name, for example to use the probe's own words.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from limelight.errors import LimelightError, problem
-from limelight.probe import load_probe
+from limelight.probe import own_figures
 from limelight.registry import Registry
 
 if TYPE_CHECKING:  # a registry loads matplotlib only when a figure is asked for
@@ -40,7 +40,7 @@ FIGURES = Registry(
 
 def figures_of(probe: str) -> Registry:
     """The figures of a probe's studies: those of every probe, and its own."""
-    return Registry(KEY, {**FIGURES, **load_probe(probe).figures})
+    return Registry(KEY, {**FIGURES, **own_figures(probe)})
 
 
 def check_figures(study) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from limelight.evaluation.audit import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
+from limelight.evaluation.verdicts import PARTLY, READS, REMEMBERS, TOO_FEW, Audit, in_words
 from limelight.figures.common import output_axis, output_edges, over_outputs, printed
 from limelight.figures.figure import StudyFigure
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, TRUTH

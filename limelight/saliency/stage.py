@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from limelight.data.answers import answer_weights, place_of
 from limelight.data.axes import axis_from
 from limelight.data.shard import Rows
-from limelight.evaluation.audit import config_hash, pick
+from limelight.evaluation.audit import pick
 from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import check_test_rows, target_words
+from limelight.evaluation.verdicts import config_hash
 from limelight.probe import Probe
 from limelight.saliency import shares
 from limelight.saliency.answers import row_weights, scale_of

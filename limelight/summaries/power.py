@@ -5,14 +5,19 @@ anisotropic, and Mpc stands for any unit of length (of the sky: radians, and k i
 periodic, but taken so, without a taper.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from limelight.errors import problem
+
+if TYPE_CHECKING:  # loaded where it is used: figures read spectra from files
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class PowerBins:
     modes: np.ndarray  # (bins,) modes of each shell, k and −k counted both: Gaussian P has variance 2 P² / modes
     k_mean: np.ndarray  # (bins,) 1/Mpc, mean |k| of the shell's modes; NaN for an empty one
 
-    def to(self, device: str | torch.device) -> "PowerBins":
+    def to(self, device: str | torch.device) -> PowerBins:
         """The same bins on a device."""
         tensors = {name: getattr(self, name).to(device) for name in ("index", "weight", "mu2")}
         return PowerBins(**{**self.__dict__, **tensors})
@@ -59,6 +64,8 @@ def power_bins(shape: tuple[int, ...], voxel_mpc: tuple[float, ...], k_edges: np
     modes = np.bincount(index.ravel(), weight.ravel(), bins + 1)[:bins]
     with np.errstate(invalid="ignore"):
         k_mean = np.bincount(index.ravel(), (weight * k).ravel(), bins + 1)[:bins] / modes
+    import torch
+
     flat = (torch.from_numpy(np.ascontiguousarray(a).reshape(-1)) for a in (index.astype(np.int64), weight, mu2))
     return PowerBins(tuple(shape), tuple(map(float, voxel_mpc)), k_edges, *flat, modes, k_mean)
 
@@ -73,6 +80,8 @@ def power_spectrum(maps: Tensor, bins: PowerBins, multipoles: tuple[int, ...] = 
     power = transformed(maps, bins).abs().square().double()
     if multipoles == (0,):
         return shell_means(power, bins)[:, None]
+    import torch
+
     return torch.stack([shell_means(power, bins, ell) for ell in multipoles], 1)
 
 
@@ -84,6 +93,8 @@ def cross_spectrum(first: Tensor, second: Tensor, bins: PowerBins) -> Tensor:
 
 def transformed(maps: Tensor, bins: PowerBins) -> Tensor:
     """The real Fourier transform of maps (b, *shape), flat: (b, modes)."""
+    import torch
+
     return torch.fft.rfftn(maps, dim=tuple(range(1, 1 + len(bins.shape)))).reshape(len(maps), -1)
 
 
@@ -95,6 +106,8 @@ def shell_means(products: Tensor, bins: PowerBins, multipole: int = 0) -> Tensor
     n = len(bins.k_edges) - 1
     sums = products.new_zeros(len(products), n + 1)
     sums.index_add_(1, bins.index, products)
+    import torch
+
     return sums[:, :n] / torch.as_tensor(bins.modes, device=products.device)
 
 

@@ -9,13 +9,18 @@ care how a prediction is scaled; its raw power does. Posterior means (whose tran
 be compared in r or in the noise.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from limelight.summaries.power import PowerBins, shell_means, transformed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BOOTSTRAPS = 200
 
@@ -28,13 +33,13 @@ class Spectra:
     truth: np.ndarray  # power
     cross: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray | slice) -> "Spectra":
+    def __getitem__(self, rows: np.ndarray | slice) -> Spectra:
         return Spectra(self.predicted[rows], self.truth[rows], self.cross[rows])
 
     def __len__(self) -> int:
         return len(self.truth)
 
-    def channel(self, number: int) -> "Spectra":
+    def channel(self, number: int) -> Spectra:
         """One channel alone, (m, bins) each."""
         return Spectra(self.predicted[:, number], self.truth[:, number], self.cross[:, number])
 

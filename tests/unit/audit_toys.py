@@ -3,7 +3,7 @@
 import numpy as np
 
 from limelight.data.axes import OutputAxis
-from limelight.evaluation.audit import COLUMNS, PARTLY, READS, REMEMBERS, TOO_FEW, Audit
+from limelight.evaluation.verdicts import COLUMNS, PARTLY, READS, REMEMBERS, TOO_FEW, Audit
 
 LIMITS = {"partly_r_squared": 0.2, "reads_r_squared": 0.5, "partly_gain": 1.2, "reads_gain": 1.5}
 

@@ -21,21 +21,9 @@ from limelight.cosmology import Cosmology
 from limelight.data.shard import Rows
 from limelight.describe import describe
 from limelight.errors import LimelightError
-from limelight.evaluation.audit import (
-    PARTLY,
-    READS,
-    REMEMBERS,
-    TOO_FEW,
-    audit,
-    condemned,
-    in_words,
-    pick,
-    r_squared_within,
-    response,
-    verdicts,
-    warning,
-)
+from limelight.evaluation.audit import audit, pick, r_squared_within, response
 from limelight.evaluation.audit_file import read_audit, write_audit, write_table
+from limelight.evaluation.verdicts import PARTLY, READS, REMEMBERS, TOO_FEW, condemned, in_words, verdicts, warning
 from limelight.figures.audit import audit_page
 from limelight.figures.style import save
 from limelight.files import provenance

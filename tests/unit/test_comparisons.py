@@ -13,7 +13,8 @@ from limelight import figures
 from limelight.data.axes import OutputAxis
 from limelight.errors import LimelightError
 from limelight.figures.style import save
-from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity import FIGURES as LINE_FIGURES
+from limelight.probes.line_intensity.figures import EACH_NETWORK
 from limelight.probes.line_intensity.figures.common import in_quantity
 from limelight.probes.line_intensity.figures.compare import log_ratio
 from limelight.probes.line_intensity.published import MCMC, published_table

@@ -16,8 +16,9 @@ from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.style import save
 from limelight.files import ROOT, resource_path
+from limelight.probes.line_intensity import FIGURES as LINE_FIGURES
 from limelight.probes.line_intensity import published
-from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.figures import EACH_NETWORK
 from limelight.probes.line_intensity.figures.common import noise_words
 from limelight.probes.line_intensity.published import paper_sigma_uk, published_bands
 
@@ -199,6 +200,19 @@ def test_naming_figures_loads_none():
     ask = "import sys, limelight.figures, limelight.probes.line_intensity.figures; print('matplotlib' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_figures_of_evaluations_wait_for_no_slow_library():
+    """A study draws dozens, each in a process of its own; torch takes longer to load than any takes to draw."""
+    ask = (
+        "import sys, limelight.describe, limelight.evaluation.evaluation_file\n"
+        "from limelight.figures import figures_of\n"
+        "found = figures_of('line_intensity')\n"
+        "drawn = [found.load(n) for n in found if 'audit' not in n and 'saliency' not in n]\n"
+        "print(len(drawn) > 20, [name for name in ('torch', 'scipy', 'astropy') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "True []"
 
 
 def test_every_caption_that_a_rule_names_is_there():

@@ -13,7 +13,7 @@ from jinja2 import Template
 from PIL import Image
 
 from limelight.describe.overview import make_overview, page, report_text
-from limelight.evaluation.audit import READS
+from limelight.evaluation.verdicts import READS
 from limelight.probe import load_probe
 from tests.browser import browse
 

@@ -12,8 +12,8 @@ import yaml
 from evaluation_toys import classifier, network
 
 from limelight.data.axes import OutputAxis
-from limelight.evaluation.audit import COLUMNS, PARTLY, READS, TOO_FEW, Audit
 from limelight.evaluation.evaluation_file import write_evaluation
+from limelight.evaluation.verdicts import COLUMNS, PARTLY, READS, TOO_FEW, Audit
 from limelight.files import ROOT, provenance
 from limelight.probes.line_intensity.published import CNN, published_table
 from tools.results import SUMMARY, audit_rows, band_rows, bands_page, class_rows, readers, results_page

@@ -9,8 +9,9 @@ from survey_toys import survey_file
 from training_toys import BINS, GRID, HEADER, PROBE, SHAPE, generator, presentation, settings, toys
 
 from limelight.errors import LimelightError
-from limelight.evaluation.audit import Question, Subset, verdicts
+from limelight.evaluation.audit import Question, Subset
 from limelight.evaluation.observe import observed
+from limelight.evaluation.verdicts import verdicts
 from limelight.networks import build
 from limelight.probes.line_intensity.apply import Trained
 from limelight.probes.line_intensity.audit import line_invariances

@@ -12,14 +12,12 @@ from limelight.data.targets import FieldTarget
 from limelight.errors import LimelightError, problem
 from limelight.evaluation.estimates import Estimator
 from limelight.evaluation.metrics import Judged, Statistics
-from limelight.figures import KEY
 from limelight.probe import Probe
 from limelight.probes.cmb_lensing.config import LensingNetwork, LensingStudy, LensingTest, Sky
 from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
 from limelight.probes.cmb_lensing.presentation import LensingPresentation
 from limelight.probes.cmb_lensing.sky import delens, simulate, taper
 from limelight.probes.cmb_lensing.spectra import Parameters, draw_parameters, spectra_of
-from limelight.registry import Registry
 from limelight.seeds import generator
 from limelight.study.cost import StageCost
 from limelight.summaries.power import power_bins, power_spectrum
@@ -45,13 +43,6 @@ class CmbLensing(Probe):
     name = "cmb_lensing"
     study = LensingStudy
     noise_unit = "µK arcmin"
-    figures = Registry(
-        KEY,
-        {
-            "lensing_maps": "limelight.probes.cmb_lensing.figures:LENSING_MAPS",
-            "lensing_noise": "limelight.probes.cmb_lensing.figures:LENSING_NOISE",
-        },
-    )
     figures_of_each_network = ("loss_history", "image_examples", "reconstruction")
 
     def check(self, study: LensingStudy) -> Iterator[str]:

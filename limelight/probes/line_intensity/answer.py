@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from limelight.errors import problem
-from limelight.evaluation.audit import warning
 from limelight.evaluation.audit_file import read_audit
+from limelight.evaluation.verdicts import warning
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.apply import (

@@ -14,7 +14,7 @@ from limelight.probes.line_intensity import checks, cost, metrics, selection, se
 from limelight.probes.line_intensity.audit import line_interventions, line_invariances
 from limelight.probes.line_intensity.bands import light_bands
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
-from limelight.probes.line_intensity.figures import EACH_NETWORK, LINE_FIGURES
+from limelight.probes.line_intensity.figures import EACH_NETWORK
 from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
 from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
@@ -34,7 +34,6 @@ class LineIntensity(Probe):
 
     name = "line_intensity"
     study = LineStudy
-    figures = LINE_FIGURES
     figures_of_each_network = EACH_NETWORK
     headline = "error_bands"
     noise_unit = "µK per fine voxel"

@@ -12,9 +12,10 @@ import torch
 
 from limelight.data.shard import read_shards
 from limelight.errors import problem
-from limelight.evaluation.audit import REMEMBERS, Audit, response, warning
+from limelight.evaluation.audit import response
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.predict import check_geometry
+from limelight.evaluation.verdicts import REMEMBERS, Audit, warning
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.probes.line_intensity.apply import TOLERANCE, posterior_table, trained

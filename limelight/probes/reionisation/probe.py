@@ -10,7 +10,6 @@ from limelight.data.shard import Header, Rows
 from limelight.data.targets import VectorTarget
 from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
-from limelight.figures import KEY
 from limelight.probe import ExactPosterior, Probe
 from limelight.probes.reionisation.config import Instrument, Sky, TauNetwork, TauStudy, TauTest
 from limelight.probes.reionisation.harmonics import multipoles, pixels_of
@@ -19,7 +18,6 @@ from limelight.probes.reionisation.likelihood import fisher_information, log_lik
 from limelight.probes.reionisation.presentation import TauPresentation
 from limelight.probes.reionisation.simulations import TauSimulator, draw_skies, fisher_skies, stored_noise
 from limelight.probes.reionisation.spectra import TAUS
-from limelight.registry import Registry
 from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
@@ -43,7 +41,6 @@ class Reionisation(Probe):
     name = "reionisation"
     study = TauStudy
     noise_unit = "µK arcmin"
-    figures = Registry(KEY, {"saliency_maps": "limelight.probes.reionisation.figures:SALIENCY_MAPS"})
 
     def check(self, study: TauStudy) -> Iterator[str]:
         for name, data in study.data.items():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from limelight.evaluation.audit import Audit
+from limelight.evaluation.verdicts import Audit
 from limelight.figures.audit import AUDIT as ANY_AUDIT
 from limelight.figures.audit import AuditWords, page
 from limelight.figures.figure import StudyFigure
