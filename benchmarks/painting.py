@@ -14,6 +14,7 @@ import numpy as np
 
 from limelight.cosmology import Cosmology
 from limelight.halos.subfields import SubfieldHalos
+from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -89,7 +90,7 @@ def main() -> None:
         5,
         lambda: paint(sky, redshift, redshift, log10_lum, grid, center, cosmology),
         lambda: prepare_field(halos, grid, center, cosmology),
-        lambda: paint_draw(field, model, {"prior": "10%"}, edges, rng, "benchmark"),
+        lambda: paint_draw(field, model, MapDataset(model="li", prior="10%"), edges, rng, "benchmark"),
         lambda: model.log10_luminosity(*field.properties, fiducial, rng),
     )
     print(f"paint(), luminosities given, to float32:  min {whole[0]:.1f} ms")
