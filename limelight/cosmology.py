@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.special import hyp2f1
 
 from limelight.errors import problem
 
-if TYPE_CHECKING:  # a second to import, and most stages ask for no distance
+if TYPE_CHECKING:  # a second to import each, and most stages ask for no distance
     from astropy.cosmology import FlatLambdaCDM
+    from scipy.interpolate import CubicSpline
 
 SPEED_OF_LIGHT_KMS = 299792.458
 CRITICAL_DENSITY_H2 = 2.77536627e11  # 3 H0² / (8 π G) in Msun/Mpc³ for h = 1
@@ -41,11 +41,11 @@ class Cosmology:
         return FlatLambdaCDM(H0=100 * self.h, Om0=self.omega_m, Ob0=self.omega_b, Tcmb0=0)
 
     @functools.cached_property
-    def _distance_splines(self) -> tuple[CubicSpline, CubicSpline]:
+    def _distance_splines(self) -> "tuple[CubicSpline, CubicSpline]":
         """χ(z) and z(χ) for 0 ≤ z ≤ 20, good to better than 1e-7: halos come by the ten million."""
         z = np.expm1(np.linspace(0.0, np.log(21.0), 4000))
         chi = self.astropy.comoving_distance(z).value
-        return CubicSpline(z, chi), CubicSpline(chi, z)
+        return spline(z, chi), spline(chi, z)
 
     def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
         """Comoving distance χ(z) in Mpc."""
@@ -80,7 +80,7 @@ class Cosmology:
         return self.omega_m_at(redshift) ** (5 / 9)
 
     @functools.cached_property
-    def _log_power_spline(self) -> CubicSpline:
+    def _log_power_spline(self) -> "CubicSpline":
         """ln P against ln k today from CAMB, before the scaling to sigma8; massless neutrinos, k in 1/Mpc, P in Mpc³."""
         import camb  # a second of import that most stages never need
 
@@ -104,7 +104,7 @@ class Cosmology:
         settings.set_matter_power(redshifts=[0.0], kmax=CAMB_K_MAX)
         results = camb.get_results(settings)
         k, _, power = results.get_linear_matter_power_spectrum(hubble_units=False, k_hunit=False)
-        return CubicSpline(np.log(k), np.log(power[0]))
+        return spline(np.log(k), np.log(power[0]))
 
     def linear_power(self, k: np.ndarray) -> np.ndarray:
         """Linear matter power P(k) in Mpc³ at z = 0 for k in 1/Mpc (0 at k = 0): CAMB, scaled to sigma8."""
@@ -139,11 +139,11 @@ class Cosmology:
         return np.array([_top_hat_rms(self.linear_power, radius) for radius in radii])
 
     @functools.cached_property
-    def _log_sigma_spline(self) -> CubicSpline:
+    def _log_sigma_spline(self) -> "CubicSpline":
         """ln σ against ln M, 10^7 to 10^17 Msun."""
         log_mass = np.linspace(np.log(1e7), np.log(1e17), 121)
         radius = (3 * np.exp(log_mass) / (4 * np.pi * self.matter_density)) ** (1 / 3)
-        return CubicSpline(log_mass, np.log(self.sigma_radius(radius)))
+        return spline(log_mass, np.log(self.sigma_radius(radius)))
 
     @functools.cached_property
     def displacement_rms(self) -> float:
@@ -170,3 +170,10 @@ def _top_hat(x: np.ndarray) -> np.ndarray:
     """Fourier transform of a top-hat sphere, 3 (sin x − x cos x) / x³; the series below x = 0.01 avoids cancellation."""
     safe = np.maximum(x, 0.01)
     return np.where(x < 0.01, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
+
+
+def spline(x: np.ndarray, y: np.ndarray) -> "CubicSpline":
+    """The cubic spline through points."""
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(x, y)

@@ -1,8 +1,7 @@
 """Are peculiar velocities as large as linear theory has them? Too small is as wrong as too large: both move every halo."""
 
 import numpy as np
-from scipy.special import spherical_jn
-from scipy.stats import chi2
+from scipy.special import gammaincinv, spherical_jn
 
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
@@ -92,7 +91,7 @@ def rms_limits(
         scatter = np.hypot(scatter, np.sqrt(2 / (3 * len(position_mpc))))
         slowest = linear_rms(redshift, cosmology, box_mpc)
     freedom = 2 / scatter**2
-    low, high = (np.sqrt(chi2.ppf(chance, freedom) / freedom) for chance in (false_alarm, 1 - false_alarm))
+    low, high = (np.sqrt(2 * gammaincinv(freedom / 2, chance) / freedom) for chance in (false_alarm, 1 - false_alarm))
     least = max(full * np.sqrt(share) * low / SLOWER, slowest / FACTOR)
     return float(least), float(min(high * FASTER, FACTOR) * full)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
 
 from limelight import seeds
 from limelight.cosmology import Cosmology
@@ -115,6 +114,8 @@ def long_waves_of(box: Box) -> tuple[float, Box]:
 
 def _spline_matrix(cells: int, cell_mpc: float, coarse_cells: int, coarse_mpc: float) -> np.ndarray:
     """Periodic cubic-spline weights (cells, coarse_cells) between two grids with a common centre."""
+    from scipy.interpolate import CubicSpline
+
     nodes = (np.arange(coarse_cells + 1) - 0.5 * (coarse_cells - 1)) * coarse_mpc
     places = (np.arange(cells) - 0.5 * (cells - 1)) * cell_mpc
     unit = np.eye(coarse_cells)

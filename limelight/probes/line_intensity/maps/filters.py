@@ -5,14 +5,17 @@ Weights are 1/σ² of each voxel and 0 where nothing was observed. Voxels of wei
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor
 
 from limelight.errors import problem
 from limelight.files import read_csv
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RegularGridInterpolator
 
 COLUMNS = ("k_perp_per_mpc", "k_par_per_mpc", "transfer")
 
@@ -56,7 +59,7 @@ def high_pass(k: np.ndarray, cut: float, width: float) -> np.ndarray:
     return 1 / (1 + np.exp(np.clip((cut - k) / width, -700, 700)))
 
 
-def read_transfer(path: str | Path) -> RegularGridInterpolator:
+def read_transfer(path: str | Path) -> "RegularGridInterpolator":
     """The transfer function of a CSV file with the columns of COLUMNS: every k_perp with every k_par, in any order.
 
     `transfer` is what is left of a mode's amplitude: the root of the ratio of powers. Raises LimelightError for other files.
@@ -73,6 +76,8 @@ def read_transfer(path: str | Path) -> RegularGridInterpolator:
     if np.isnan(grid).any() or len(values) != grid.size or min(grid.shape) < 2:
         found = f"{len(values)} rows of {len(k_perp)} k_perp and {len(k_par)} k_par"
         raise problem(path, found, "each k_perp with each k_par once, two of each at least", "complete the table")
+    from scipy.interpolate import RegularGridInterpolator
+
     return RegularGridInterpolator((k_perp, k_par), grid)
 
 
