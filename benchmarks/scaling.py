@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from limelight.cosmology import Cosmology
 from limelight.figures.style import COLOURS, MARKERS, PAGE_IN, save, style
@@ -126,14 +127,20 @@ def draw_figure(points: list[Point], path: Path) -> None:
     lines = series(points)
     kinds = list(dict.fromkeys(counts for _, counts in lines))
     with style():
-        figure = Figure(figsize=(PAGE_IN, 2.6))
-        for axes, kind in zip(figure.subplots(1, len(kinds)), kinds, strict=True):
+        figure = Figure(figsize=(PAGE_IN, 5))
+        for axes, kind in zip(figure.subplots(2, 2).flat, kinds, strict=True):
             chosen = [(stage, found) for (stage, counts), found in lines.items() if counts == kind]
             for i, (stage, (sizes, seconds)) in enumerate(chosen):
                 label = f"{stage} ({slope(sizes, seconds):.2f})"
                 axes.loglog(sizes, seconds, color=COLOURS[i], marker=MARKERS[i], label=label)
-            axes.set(xlabel=kind, ylabel="processor seconds" if kind == kinds[0] else "")
-            axes.legend(fontsize=6)
+            axes.set(xlabel=kind, ylabel="processor seconds")
+            low, high = axes.get_ylim()
+            low = 10 ** np.floor(np.log10(low))  # at least two decades are labelled
+            axes.set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_minor_formatter(NullFormatter())
+                axis.set_major_locator(LogLocator())
+            axes.legend(fontsize=7, loc="upper left", title="stage (slope)", title_fontsize=7)
         save(figure, path, [])
 
 
@@ -149,7 +156,8 @@ def study_table(config: Path) -> list[dict[str, str]]:
         learns = [row for row in stages if row["stage"] in LEARNING]
         rest_h = sum(row["core_hours"] for row in stages if row not in learns) / cores
         learning_h = sum(row["gpu_hours" if gpus else "core_hours"] for row in learns) / (1 if gpus else cores)
-        longest_h = max(row["minutes"] for row in stages) / 60
+        longest_h = max(row["minutes"] for row in stages) / 60  # one training, however many cores stand by
+        learning_h = max(learning_h, longest_h)
         hours = {"simulations and figures h": rest_h, "networks h": learning_h, "whole h": rest_h + learning_h}
         told = {heading: f"{value:,.1f}" for heading, value in hours.items()}
         rows.append({"machine": machine, **told, "longest job h": f"{longest_h:,.1f}"})
