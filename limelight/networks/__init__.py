@@ -27,6 +27,7 @@ REGISTRY = Registry(
         "classical": "limelight.networks.classical:classical",
         "gated": "limelight.networks.gated:gated",
         "counting": "limelight.networks.counting:counting",
+        "crossing": "limelight.networks.crossing:crossing",
         "traces": "limelight.networks.traces:traces",
         "antennas": "limelight.networks.antennas:antennas",
     },

@@ -6,6 +6,8 @@ level; the decoder goes back up and takes over what the encoder saw at each reso
 
 Where exactly a stride falls is an accident of the pixel grid: maps that are moved by a pixel give other answers, and the
 network's attributions show its stride. `down: flat` has no strides; `down: blur` filters before it leaves pixels out.
+
+Of cubes (b, channels, x, y, z) all of it is in three dimensions.
 """
 
 import torch
@@ -18,11 +20,12 @@ from limelight.networks.images import (
     Blur,
     Dropout,
     ImageNetwork,
+    WaveFilter,
     Widen,
     check_images,
     check_start,
 )
-from limelight.networks.layers import Conv2d
+from limelight.networks.layers import Conv2d, Conv3d
 
 DOWN = ("stride", "flat", "blur")
 MOST_FILTERS = 4  # of the first level's
@@ -40,6 +43,7 @@ def resunet(
     batch_norm_memory: float = 0.9,
     padding: str = "zeros",
     branches: str = "joint",
+    waves: bool = False,
     start_from: list[int] = [],  # noqa: B006 - read only
 ) -> nn.Module:
     """The residual U-Net.
@@ -61,6 +65,8 @@ def resunet(
         zeros, or circular for periodic maps.
     branches
         joint, or separate: one network for each answer.
+    waves
+        Whether its answer corrects that of a linear filter of waves, which it learns beside: what a Wiener filter is.
     start_from
         Of each answer the input channel that it corrects, −1 for none.
     """
@@ -71,26 +77,32 @@ def resunet(
     one_of("test_dropout", test_dropout, (True, False))
     one_of("padding", padding, PADDING)
     one_of("branches", branches, BRANCHES)
+    one_of("waves", waves, (True, False))
     share("dropout", dropout)
     share("batch_norm_memory", batch_norm_memory)
     factor = 1 if down == "flat" else 2**levels
-    check_images("resunet", input_shape, output_shape, factor, max(kernel, 5) * factor)
-    channels, outputs = input_shape[0], output_shape[0]
-    made_of = Parts(kernel, down, dropout, test_dropout, 1 - batch_norm_memory, padding)
+    check_images("resunet", input_shape, output_shape, factor, max(kernel, 5) * factor, axes=(2, 3))
+    channels, outputs, axes = input_shape[0], output_shape[0], len(input_shape) - 1
+    made_of = Parts(kernel, down, dropout, test_dropout, 1 - batch_norm_memory, padding, axes)
     widths = [filters * min(2**level, MOST_FILTERS) for level in range(levels + 1)]
     start = check_start(start_from, channels, outputs)
-    return ImageNetwork(lambda count: ResUNet(channels, count, widths, made_of), outputs, branches, start)
+    linear = WaveFilter(channels, outputs, tuple(input_shape[1:])) if waves else None
+    return ImageNetwork(lambda count: ResUNet(channels, count, widths, made_of), outputs, branches, start, linear)
 
 
 class Parts:
     """What the blocks of one network are made of."""
 
-    def __init__(self, kernel: int, down: str, dropout: float, test_dropout: bool, momentum: float, padding: str):
+    def __init__(
+        self, kernel: int, down: str, dropout: float, test_dropout: bool, momentum: float, padding: str, axes: int = 2
+    ):
+        self.axes = axes
         self.kernel, self.down, self.padding, self.momentum = kernel, down, padding, momentum
         self.dropout, self.test_dropout = dropout, test_dropout
 
     def convolution(self, before: int, after: int, stride: int = 1) -> nn.Module:
-        return Conv2d(before, after, self.kernel, stride, padding=self.kernel // 2, padding_mode=self.padding)
+        convolve = Conv2d if self.axes == 2 else Conv3d
+        return convolve(before, after, self.kernel, stride, padding=self.kernel // 2, padding_mode=self.padding)
 
     def block(self, before: int, after: int, stride: int = 1) -> nn.Module:
         """dropout → convolution → SELU → batch norm."""
@@ -98,18 +110,18 @@ class Parts:
             Dropout(self.dropout, self.test_dropout),
             self.convolution(before, after, stride),
             nn.SELU(),
-            nn.BatchNorm2d(after, momentum=self.momentum),
+            (nn.BatchNorm2d if self.axes == 2 else nn.BatchNorm3d)(after, momentum=self.momentum),
         )
 
     def lower(self, before: int, after: int) -> nn.Module:
         """A block to the next level."""
         if self.down == "blur":
-            return nn.Sequential(self.block(before, after), Blur(2, self.padding))
+            return nn.Sequential(self.block(before, after), Blur(2, self.padding, axes=self.axes))
         return self.block(before, after, 2 if self.down == "stride" else 1)
 
     def higher(self, before: int, after: int) -> nn.Module:
         """A block to the level above."""
-        widen = {"stride": nn.Upsample(scale_factor=2), "blur": Widen(self.padding), "flat": nn.Identity()}
+        widen = {"stride": nn.Upsample(scale_factor=2), "blur": Widen(self.padding, self.axes), "flat": nn.Identity()}
         return nn.Sequential(widen[self.down], self.block(before, after))
 
 

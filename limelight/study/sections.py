@@ -81,8 +81,8 @@ class Network(Section):
     datasets_key: ClassVar[str] = "datasets"  # what the config calls them here
 
     architecture: str = Field(
-        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, traces,"
-        " antennas; for images resunet, gated."
+        description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, crossing,"
+        " traces, antennas; for images resunet, gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
@@ -290,6 +290,13 @@ class Posterior(Section):
         None,
         description="Of abc: smc: another posterior of kind imnn and the same network, whose trained compression it"
         " draws from; without it, it trains its own.",
+    )
+    empty_share: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of presentations in which the head is shown empty data under the same noise, and counts of 0: of"
+        " targets that are counts, not from a stream. Without it the head never sees a map without light.",
     )
     recalibrate: bool = Field(
         False,

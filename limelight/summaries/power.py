@@ -46,6 +46,17 @@ def wave_numbers(shape: tuple[int, ...], voxel_mpc: tuple[float, ...]) -> list[n
     return [k.reshape([-1 if i == axis else 1 for i in range(len(shape))]) for axis, k in enumerate(every)]
 
 
+def wave_cells_of(shape: tuple[int, ...]) -> np.ndarray:
+    """The cell of each mode of a real transform of maps of a shape, flat int64: whole waves a map across, and along.
+
+    Of three axes the last is along the line of sight; of two, both are across.
+    """
+    half = np.arange(shape[-1] // 2 + 1)
+    sky = [np.fft.fftfreq(n, 1 / n) for n in shape]
+    across = np.rint(np.hypot(sky[0][:, None], half if len(shape) < 3 else sky[1])).astype(np.int64)
+    return (across if len(shape) < 3 else across[..., None] * len(half) + half).ravel()
+
+
 def power_bins(shape: tuple[int, ...], voxel_mpc: tuple[float, ...], k_edges: np.ndarray) -> PowerBins:
     """The shells of |k| between edges (1/Mpc, rising) for maps of a shape with voxels of these sides."""
     k_edges = np.asarray(k_edges, np.float64)

@@ -51,6 +51,39 @@ def test_an_answer_starts_from_the_input_that_it_corrects(name, branches):
     assert module.trunks[-1].output.weight.grad.abs().sum() > 0, "the correction can be learnt"
 
 
+@pytest.mark.parametrize("down", ["stride", "flat", "blur"])
+def test_the_residual_u_net_takes_cubes(down):
+    torch.manual_seed(1)
+    module = build(
+        "resunet", {**SMALL["resunet"], "levels": 1, "kernel": 3, "down": down}, (2, 12, 12, 12), (1, 12, 12, 12)
+    )
+    x = torch.randn(2, 2, 12, 12, 12)
+    answer = module(x)
+    assert answer.shape == (2, 1, 12, 12, 12)
+    with torch.no_grad():
+        module.eval()
+        before = module(x)
+        x[0, 0, 6, 6, 6] += 1
+        changed = (module(x) - before)[0, 0].abs() > 1e-7
+    for axis in range(3):
+        others = tuple(i for i in range(3) if i != axis)
+        assert changed.any(dim=others[1]).any(dim=others[0]).sum() > 3, "it looks along every axis"
+    with pytest.raises(LimelightError, match="cubes"):
+        build("resunet", {}, (2, 12), (1, 12))
+    with pytest.raises(LimelightError):
+        build("gated", {}, (2, 12, 12, 12), (1, 12, 12, 12))
+
+
+def test_a_filter_of_waves_is_linear_and_moves_with_its_maps():
+    module, x = network("resunet", waves=True, padding="circular", down="flat"), maps()
+    with torch.no_grad():
+        module.waves.weight.normal_(generator=torch.Generator().manual_seed(2))
+        answer = module.waves(x)
+        torch.testing.assert_close(module.waves(2 * x), 2 * answer, rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(module.waves(x.roll(5, dims=2)), answer.roll(5, dims=2), rtol=1e-4, atol=1e-3)
+        assert torch.equal(module(x) - module.trunks[0](x), (module.trunks[0](x) + answer) - module.trunks[0](x))
+
+
 def moved(module, x: torch.Tensor, pixels: int) -> float:
     """How far the answer to moved maps is from the moved answer, over its own spread."""
     with torch.no_grad():
@@ -116,7 +149,8 @@ def test_batch_norm_forgets_as_it_is_told():
         ("gated", ((2, 25, 25), (1, 25, 25)), {}, "multiples of 2"),
         ("gated", ((2, 24, 24), (1, 12, 12)), {}, "as many pixels out as in"),
         ("gated", ((2, 24, 24), (5,)), {}, "images: .channels, x, y. both"),
-        ("resunet", ((1, 8, 8, 8), (1, 8, 8, 8)), {}, "images: .channels, x, y. both"),
+        ("resunet", ((1, 8, 8, 8), (1, 8, 8, 8)), {}, "8 × 8 × 8 pixels"),
+        ("gated", ((1, 8, 8, 8), (1, 8, 8, 8)), {}, "images: .channels, x, y. both"),
         ("resunet", ((2, 24, 24), (1, 24, 24)), {"down": "pool"}, "one of stride, flat, blur"),
         ("resunet", ((2, 24, 24), (1, 24, 24)), {"batch_norm_memory": 1}, "from 0 to below 1"),
         ("gated", ((2, 24, 24), (1, 24, 24)), {"start_from": [2]}, "from 0 to 1, or -1"),

@@ -67,6 +67,12 @@ def test_settings_hold_what_decides_a_posterior_and_no_more():
         ({"network": "quiet", "kind": "mdn", "mdn": {"loss": "crps"}}, "rank 0 with crps"),
         ({"network": "quiet", "kind": "forest"}, "forest"),
         ({"network": "quiet", "kind": "npe", "npe": {"flow": "glow"}}, "glow"),
+        ({"network": "quiet", "kind": "mdn", "empty_share": 0}, "empty_share"),
+        ({"network": "quiet", "kind": "imnn", "empty_share": 0.1}, "mdn, npe or quantiles of counts"),
+        (
+            {"network": "quiet", "kind": "mdn", "of": "parameters", "empty_share": 0.1},
+            "mdn, npe or quantiles of counts",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(entry, words):

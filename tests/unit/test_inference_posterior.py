@@ -339,7 +339,7 @@ OPTIONS = {"limelight": {"filters": 4}, "resnet3d": {"filters": 4}, "dense": {"h
 
 def test_features_are_what_the_last_layer_reads():
     for name in REGISTRY:
-        if name in ("resunet", "gated", "classical", "healpix", "traces", "antennas"):
+        if name in ("resunet", "gated", "classical", "crossing", "healpix", "traces", "antennas"):
             continue  # of images, without posterior; of other data, tested there
         options = OPTIONS.get(name, {"layers": 2, "filters": 2})
         module = build(name, options, SHAPE, BINS).eval()
@@ -361,6 +361,40 @@ def test_tables_repeat_maps_with_fresh_noise_and_never_blank_them(network, data)
     np.testing.assert_array_equal(table.answers[5], -np.diff(few.y["n_above"][0, : BINS[0] + 1]))
     assert not torch.equal(table.features[0], table.features[5])
     assert torch.equal(table.theta[0], table.theta[5])
+
+
+def test_a_share_of_empty_maps_has_no_sources_and_nothing_but_noise(network):
+    trunk, _ = load_model(network)
+    noisy = settings({"none": {"sigma_uk": 5}})
+    how = PROBE.presentation(noisy.network, noisy.observation, HEADER).unaltered()
+    target, data = (
+        PROBE.posterior_target(noisy.network, HEADER),
+        on_device(cones(40, 1, 0), [DATASET], torch.device("cpu")),
+    )
+    table = make_table(trunk, data, target, how, 5, 7, "table", empty_share=0.3)
+    empty = (table.answers == 0).all(dim=1)
+    assert 0.2 < empty.float().mean() < 0.4
+    mean, spread = table.statistics[:, 0], table.statistics[:, 1]
+    assert mean[empty].abs().max() < mean[~empty].min()
+    assert spread[empty].std() < 0.1 * spread[empty].mean(), "white noise of one level"
+
+
+@pytest.mark.parametrize("fine_tune", [0, 1])
+def test_a_head_that_was_shown_empty_maps_finds_nothing_in_one(tmp_path, network, data, fine_tune):
+    table, medians = {}, {}
+    for share in (0.0, 0.2):
+        what = wanted("mdn", empty_share=share or None, fine_tune=fine_tune)
+        content = made(network, data, what)
+        assert content["training"]["empty_share"] == share
+        save_model(tmp_path / "a.pt", content, {"seed": 7}, "posterior")
+        posterior = load_posterior(tmp_path / "a.pt")
+        for name, cube in (("empty", np.zeros(SHAPE[1:], np.float32)), ("bright", data[2].x[0, 0])):
+            table[name, share] = posterior_table(posterior, cube)[0]
+            medians[name, share] = table[name, share]["dn"].sum()
+    truth = -np.diff(data[2].y["n_above"][0, : BINS[0] + 1]).sum()
+    assert medians["empty", 0.2] < 0.02 * truth
+    assert medians["empty", 0.0] > 2 * medians["empty", 0.2] + 10, "without them it cannot say so"
+    assert medians["bright", 0.2] == pytest.approx(truth, rel=0.3)
 
 
 def test_counts_come_back_from_dequantised_ones():

@@ -20,12 +20,12 @@ from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Poster
 from limelight.inference.posteriors.quantiles import pinball
 from limelight.inference.posteriors.recalibrate import widen
 from limelight.inference.posteriors.stream import Part, streamed_table
-from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table
+from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table, shown
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import PosteriorSettings
-from limelight.training.presentation import Data, Presentation, on_device, present, training_data
+from limelight.training.presentation import Data, Presentation, on_device, training_data
 
 CHUNK = 4096  # rows of a validation loss at a time
 LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
@@ -77,7 +77,9 @@ class Learner:
         stages = (f"training table of {self.name}", f"validation table of {self.name}")
         times = self.entry.presentations
         return tuple(
-            make_table(self.trunk, data, self.target, self.presentation, times, self.seed, stage)
+            make_table(
+                self.trunk, data, self.target, self.presentation, times, self.seed, stage, self.entry.empty_share or 0.0
+            )
             for data, stage in zip(self.sets, stages, strict=True)
         )
 
@@ -232,12 +234,14 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
 
     def loss(rows: Tensor, random: torch.Generator, which: int = 0) -> Tensor:
         data = sets[which]
-        shown = trunk.features(present(data, rows, learner.presentation, random)[0]).float()
-        x = scaling.encode(learner.scales["features"], shown)
+        inputs, empty = shown(data, rows, learner.presentation, random, entry.empty_share or 0.0)
+        x = scaling.encode(learner.scales["features"], trunk.features(inputs).float())
         if learner.of_parameters:
             values = data.theta[rows]
         else:
-            values = continuous(answers_of(data.y, learner.target).float()[rows], learner.target, random)
+            answers = answers_of(data.y, learner.target).float()[rows]
+            answers[empty] = 0
+            values = continuous(answers, learner.target, random)
         return learner.head_loss(head, x, scaling.encode(learner.scales["target"], values))
 
     def held_out() -> float:
@@ -376,7 +380,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         },
         "check": make_check(*({view: getattr(table, view) for view in VIEWS} for table in (training, validation))),
         "recalibration": None,
-        "training": {"presentations": len(training), **learner.history[-1]},
+        "training": {"presentations": len(training), "empty_share": entry.empty_share or 0.0, **learner.history[-1]},
     }
 
 

@@ -2,7 +2,7 @@
 
 A head is quick to train and a trunk is slow to run, so every row of data is shown to the trained trunk a few times, each
 time with fresh noise, foregrounds and one of the exact symmetries, and what comes out is kept. Never blanked or dimmed: a
-posterior must have the study's prior, and those data are not of it.
+posterior must have the study's prior, and those data are not of it; a share of empty data can be made a part of the prior.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from limelight.data.targets import Array, Target
 from limelight.seeds import torch_seed
 from limelight.summaries.inputs import sky_and_channels, sky_power
-from limelight.training.presentation import Data, Presentation, present
+from limelight.training.presentation import Data, Presentation
 
 BATCH = 40
 LN10 = float(np.log(10))
@@ -38,7 +38,14 @@ class Table:
 
 @torch.no_grad()
 def make_table(
-    trunk: nn.Module, data: Data, target: Target, presentation: Presentation, times: int, seed: int, stage: str
+    trunk: nn.Module,
+    data: Data,
+    target: Target,
+    presentation: Presentation,
+    times: int,
+    seed: int,
+    stage: str,
+    empty_share: float = 0.0,
 ) -> Table:
     """Show every row `times` times to a trunk in evaluation mode; random numbers depend on (seed, stage, batch).
 
@@ -46,18 +53,35 @@ def make_table(
     ----------
     target
         Of the posterior.
-    how
+    presentation
         Without moves that change the distribution of the data (`Presentation.unaltered`).
+    empty_share
+        Of presentations that hold nothing but noise and have answers of 0; see `shown`.
     """
     rows = torch.arange(len(data)).repeat(times)
-    found, seen = [], []
+    found, seen, empty = [], [], []
     for i, part in enumerate(rows.split(BATCH)):
         random = torch.Generator(data.device).manual_seed(torch_seed(seed, stage, i))
-        inputs = present(data, part, presentation, random)[0]
+        inputs, nothing = shown(data, part, presentation, random, empty_share)
         found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
+        empty.append(nothing)
     rows = rows.to(data.device)
-    return Table(torch.cat(found), torch.cat(seen), answers_of(data.y, target).float()[rows], data.theta[rows], rows)
+    answers = answers_of(data.y, target).float()[rows]
+    answers[torch.cat(empty)] = 0
+    return Table(torch.cat(found), torch.cat(seen), answers, data.theta[rows], rows)
+
+
+def shown(
+    data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator, empty_share: float
+) -> tuple[Tensor, Tensor]:
+    """Network inputs (b, …) of the rows, drawn anew, and which of them (b,) bool are of empty data instead."""
+    x, _ = presentation.augment(*data.batch(rows), random)
+    empty = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    if empty_share:
+        empty = torch.rand(len(x), generator=random, device=random.device) < empty_share
+        x = torch.where(empty.view(-1, *[1] * (x.ndim - 1)), 0.0, x)
+    return presentation.observe(x, random), empty
 
 
 def answers_of(y: Mapping[str, Array], target: Target) -> Array:

@@ -60,7 +60,7 @@ class MapDataset(Section):
     """One named set of maps; each map draws its line-model parameters from a prior."""
 
     model: str = Field(
-        description="A registered model (li, padmanabhan, breysse, comap) or your own as module:function, which runs"
+        description="A registered model (li, padmanabhan, breysse, comap, silva) or your own as module:function, which runs"
         " whenever the config is read (docs/line_models.md)."
     )
     prior: Annotated[str | NonNegative, Either("the name of a prior, or a factor of 0 or more")] = Field(

@@ -114,12 +114,18 @@ def _nulls(report: MapReport) -> str:
     loud, rows = report.loud_nulls, []
     for one in report.nulls:
         answer = "sees light" if one.name in loud else "prior or empty"
-        rows.append([one.name, f"{one.p:.2g}", "not tested: unlike training" if one.p < UNLIKE else answer])
+        answer = "not tested: unlike training" if one.p < UNLIKE else answer
+        rows.append([one.name, f"{one.p:.2g}", f"{one.table['dn'].sum():.3g}", answer])
     words = (
         "Maps without light: the posterior must answer the prior or less. One that is unlike training tests nothing. Random"
         " signs keep the size of every voxel."
     )
-    return f"<p>{words}</p>" + _table(["map", "p (like training)", "answer"], rows)
+    if report.empty_share:
+        words += f" {report.empty_share:.0%} of what the posterior learned from were such maps: it can answer nothing."
+    else:
+        words += " The posterior never learned from such maps (empty_share of its study): at best it answers its prior."
+    usual = f"sources (prior {report.prior[2].sum():.3g})"
+    return f"<p>{words}</p>" + _table(["map", "p (like training)", usual, "answer"], rows)
 
 
 def _injections(report: MapReport) -> str:

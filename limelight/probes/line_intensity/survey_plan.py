@@ -23,6 +23,7 @@ PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likew
 TRAIN = (32, 24, 16, 12, 8)  # light-cones
 LEAST_TRAIN = {False: 16, True: 8}  # and, at most 16 channels given, at least: maps before voxels
 DRAWS, TEST, PER_SIDE = 32, 2, 2
+EMPTY_SHARE = 0.05  # of a head's presentations: without any it cannot say that a map holds no light
 SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
 COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
 
@@ -191,7 +192,7 @@ networks:
     preprocessing: {{scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight, mask]}}
 
 posteriors:
-  mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4}}
+  mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE}}}
 
 tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}

@@ -76,6 +76,7 @@ class MapReport:
     prior: np.ndarray  # (5, k) percentiles 2.5, 16, 50, 84, 97.5 of the training maps' counts
     injections: Injections
     audit: Audit | None
+    empty_share: float = 0.0  # of what the posterior's head was shown in training
 
     @property
     def loud_nulls(self) -> list[str]:
@@ -153,6 +154,7 @@ def make_report(
         prior=np.asarray(info["label_statistics"]["percentiles"], np.float64),
         injections=_inject(posterior, survey, injections, where),
         audit=checked_audit,
+        empty_share=posterior.content["training"].get("empty_share", 0.0),  # files of earlier versions do not say
     )
 
 

@@ -35,6 +35,7 @@ MODELS = Registry(
         "padmanabhan": "limelight.probes.line_intensity.lines.padmanabhan:PADMANABHAN",
         "breysse": "limelight.probes.line_intensity.lines.breysse:BREYSSE",
         "comap": "limelight.probes.line_intensity.lines.comap:COMAP",
+        "silva": "limelight.probes.line_intensity.lines.silva:SILVA",
     },
     further="your own as module:function",
 )
