@@ -29,6 +29,10 @@ REGISTRY = Registry(
         "counting": "limelight.networks.counting:counting",
         "traces": "limelight.networks.traces:traces",
         "antennas": "limelight.networks.antennas:antennas",
+        "kappa_small": "limelight.networks.lensing:kappa_small",
+        "kappa_residual": "limelight.networks.lensing:kappa_residual",
+        "kappa_published": "limelight.networks.lensing:kappa_published",
+        "statistics": "limelight.networks.statistics:statistics",
     },
 )
 

@@ -15,5 +15,6 @@ PROBES = Registry(
         "reionisation": "limelight.probes.reionisation.probe:PROBE",
         "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
         "air_shower": "limelight.probes.air_shower.probe:PROBE",
+        "weak_lensing": "limelight.probes.weak_lensing.probe:PROBE",
     },
 )
