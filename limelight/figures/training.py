@@ -14,6 +14,7 @@ from limelight.figures.style import COLOURS, GUIDE, PAGE_IN
 
 LOSSES = {
     "mse": "mean square",
+    "mae": "mean absolute error",
     "log_cosh": "mean log-cosh",
     "msle": "mean squared log",
     "poisson": "−ln Poisson likelihood per output",

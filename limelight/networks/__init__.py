@@ -30,6 +30,10 @@ REGISTRY = Registry(
         "crossing": "limelight.networks.crossing:crossing",
         "traces": "limelight.networks.traces:traces",
         "antennas": "limelight.networks.antennas:antennas",
+        "kappa_small": "limelight.networks.lensing:kappa_small",
+        "kappa_residual": "limelight.networks.lensing:kappa_residual",
+        "kappa_published": "limelight.networks.lensing:kappa_published",
+        "statistics": "limelight.networks.statistics:statistics",
     },
 )
 

@@ -16,5 +16,6 @@ PROBES = Registry(
         "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
         "air_shower": "limelight.probes.air_shower.probe:PROBE",
         "line_mixture": "limelight.probes.line_intensity.mixture.probe:PROBE",
+        "weak_lensing": "limelight.probes.weak_lensing.probe:PROBE",
     },
 )

@@ -65,7 +65,7 @@ def explain(
     for name, answer in answers.items():
         one = answer_weights(answer, shape, axis, f"saliency.{settings.name}.answers.{name}")
         weights[name] = row_weights(one, answer, len(rows), seed, name).to(device)
-    classes = probe.pixel_classes(evaluation.dataset, rows, files) if files else {}
+    classes = probe.pixel_classes(evaluation.dataset, rows, files)
     few = slice(0, min(options.checked_maps, len(rows)))
     trial = Trial(
         module,

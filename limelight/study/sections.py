@@ -27,11 +27,13 @@ class FlatCosmology(Section):
 class Training(Section):
     """How networks train. The study's own `training` is the default of every network's."""
 
-    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = Field(
-        "mse",
-        description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
-        " bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images, that of a Gaussian"
-        " whose mean and variance the network answers, pixel by pixel.",
+    loss: Literal["mse", "mae", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = (
+        Field(
+            "mse",
+            description="Mean square, mean absolute, log-cosh or mean squared log error of the target; or the likelihood"
+            " of counts, empty bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of"
+            " images, that of a Gaussian whose mean and variance the network answers, pixel by pixel.",
+        )
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."
@@ -39,8 +41,10 @@ class Training(Section):
     learning_rate: Number = Field(2.0e-3, gt=0, description="Peak learning rate.")
     momentum: Number = Field(0.0, ge=0, lt=1, description="Of SGD.")
     weight_decay: Number = Field(1.0e-2, ge=0, description="Of AdamW and SGD.")
-    schedule: Literal["constant", "one_cycle", "cosine"] = Field(
-        "one_cycle", description="How the learning rate changes over all steps."
+    schedule: Literal["constant", "one_cycle", "cosine", "steps"] = Field(
+        "one_cycle",
+        description="How the learning rate changes over all steps; steps: a tenth of it after 1/3, 1/2, 2/3 and 5/6 of"
+        " them.",
     )
     warmup: Number = Field(
         0.0,
@@ -82,7 +86,7 @@ class Network(Section):
 
     architecture: str = Field(
         description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, crossing,"
-        " traces, antennas; for images resunet, gated."
+        " traces, antennas, statistics, kappa_small, kappa_residual, kappa_published; for images resunet, gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()

@@ -33,6 +33,11 @@ def mse(prediction: Tensor, truth: Tensor) -> Tensor:
     return (prediction - truth).square().mean()
 
 
+def mae(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean of |p − t|."""
+    return (prediction - truth).abs().mean()
+
+
 def log_cosh(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean of ln cosh(p − t): (p − t)²/2 for small errors, |p − t| − ln 2 for large ones, without overflow."""
     d = (prediction - truth).abs()
@@ -74,6 +79,7 @@ def gaussian(prediction: Tensor, truth: Tensor) -> Tensor:
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": mse,
+    "mae": mae,
     "log_cosh": log_cosh,
     "msle": msle,
     "gaussian": gaussian,

@@ -25,9 +25,10 @@ def make_optimizer(module: nn.Module, options: "Training", more: Iterable[nn.Par
 
 
 def learning_rate(step: int, steps: int, options: "Training") -> float:
-    """The rate of one of `steps` steps: constant; cosine, down to zero; one_cycle, up from 1/25 over 30 %, then down.
+    """The rate of one of `steps` steps: constant; cosine, down to zero; one_cycle, up from 1/25 over 30 %, then down;
+    steps, a tenth after 1/3, 1/2, 2/3 and 5/6 of all steps (10, 15, 20 and 25 epochs of 30).
 
-    constant and cosine may warm up first: over the share `warmup` of all steps the rate rises in equal steps.
+    constant, cosine and steps may warm up first: over the share `warmup` of all steps the rate rises in equal steps.
     """
     peak = options.learning_rate
     if options.schedule == "one_cycle":
@@ -40,6 +41,8 @@ def learning_rate(step: int, steps: int, options: "Training") -> float:
             return peak * (step + 1) / (top + 1)
         if options.schedule == "constant":
             return peak
+        if options.schedule == "steps":
+            return peak * 0.1 ** sum(6 * step >= mark * steps for mark in (2, 3, 4, 5))
     return peak * 0.5 * (1 + math.cos(math.pi * (step - top) / max(1, steps - top)))
 
 

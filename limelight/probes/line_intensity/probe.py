@@ -184,7 +184,7 @@ class LineIntensity(Probe):
     def pixel_classes(
         self, dataset_settings: settings.ShardSettings, found: Rows, paths: Sequence[str | Path]
     ) -> dict[str, PixelClasses]:
-        return light_bands(dataset_settings, found, paths)
+        return light_bands(dataset_settings, found, paths) if paths else {}
 
     # Inference by simulation, from subfields of the training light-cones
 

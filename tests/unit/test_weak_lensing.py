@@ -1,0 +1,323 @@
+"""Weak lensing: spectra against CAMB, lognormal maps against their likelihood, networks against the exact posterior."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from limelight.data.shard import read_shards, write_shard
+from limelight.errors import LimelightError
+from limelight.evaluation.observe import noise_of_test, observed
+from limelight.files import ROOT, provenance
+from limelight.inference.exact import exact_intervals, normalised
+from limelight.inference.posterior_intervals import posterior_intervals
+from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.posterior import load_posterior
+from limelight.probe import load_probe
+from limelight.probes.weak_lensing.areas import area_rows, areas, scores
+from limelight.probes.weak_lensing.config import Maps, Survey
+from limelight.probes.weak_lensing.fields import (
+    Square,
+    draw_maps,
+    fisher,
+    gaussian_power,
+    log_likelihood,
+    map_power,
+    modes_of,
+)
+from limelight.probes.weak_lensing.presentation import LensingPresentation, open_sky, removed, shape_noise
+from limelight.probes.weak_lensing.simulations import design, limits
+from limelight.probes.weak_lensing.spectra import camb_spectra, convergence_power
+from limelight.study.config import load_study, resolve_study
+from limelight.study.settings import intervals_settings, network_settings, posterior_settings
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.loop import train
+
+PROBE = load_probe("weak_lensing")
+THETA = np.array([0.3, 0.8])
+SQUARE = Square(32, 2.0, 1.0, 0.05)
+
+
+# Spectra
+
+
+def test_spectra_of_the_table_are_cambs():
+    ells = np.array([100.0, 700.0, 4000.0])
+    found = convergence_power(np.array([[0.27, 0.77]]), ells, 1.0)[0]
+    np.testing.assert_allclose(found, camb_spectra(0.27, 0.77, (1.0,), ells)[0], rtol=3e-3)
+
+
+def test_the_limber_integral_is_that_of_cambs_own_lensing_window():
+    """An independent path through CAMB: its lensing source window, linear power."""
+    import camb
+    from camb.sources import GaussianSourceWindow
+
+    from limelight.probes.weak_lensing.spectra import cosmology, lensing_strength
+
+    universe = cosmology(0.3, 0.8)
+    settings = camb.CAMBparams(NonLinear="NonLinear_none", WantCMB=False)
+    h2 = universe.h**2
+    settings.set_cosmology(H0=72, ombh2=0.046 * h2, omch2=0.254 * h2, mnu=0, num_massive_neutrinos=0, omk=0)
+    settings.InitPower.set_params(ns=0.96, As=2e-9)
+    settings.set_for_lmax(1200)
+    settings.SourceWindows = [GaussianSourceWindow(redshift=1.0, source_type="lensing", sigma=0.01)]
+    results = camb.get_results(settings)
+    theirs = results.get_source_cls_dict(lmax=1000, raw_cl=True)["W1xW1"]
+    ells = np.array([300, 600, 900])
+    ours_theirs = theirs[ells] * (ells * (ells + 1.0)) ** 2 / 4  # of κ
+    k, z, power = results.get_linear_matter_power_spectrum(hubble_units=False, k_hunit=False)
+    today = np.exp(np.interp(np.log(np.geomspace(1e-3, 3, 400)), np.log(k), np.log(power[0])))
+    far = float(universe.comoving_distance(1.0))
+    chi = (np.arange(200) + 0.5) * far / 200
+    red = universe.redshift_at(chi)
+    weight = ((1 + red) * (far - chi) / far * universe.growth(red)) ** 2 * far / 200
+    table = np.log(np.geomspace(1e-3, 3, 400))
+    ours = [weight @ np.exp(np.interp(np.log((ell + 0.5) / chi), table, np.log(today))) for ell in ells]
+    np.testing.assert_allclose(lensing_strength(universe) ** 2 * np.array(ours), ours_theirs, rtol=0.03)
+
+
+# Lognormal and Gaussian maps
+
+
+@pytest.mark.parametrize("shift", [0.05, None])
+def test_maps_have_the_power_that_they_are_made_with(shift):
+    square = Square(32, 2.0, 1.0, shift)
+    maps = draw_maps(np.tile(THETA, (600, 1)), square, np.random.default_rng(0))
+    which, _, count = modes_of(32)
+    power = (np.abs(np.fft.fft2(maps)) ** 2).mean(axis=0) / 32**2
+    found = np.bincount(which.ravel(), power.ravel()) / count
+    expected = map_power(THETA[None], square)[0]
+    ratio = found / expected
+    error = np.sqrt(2 / (600 * count)) * (1 if shift is None else 2)  # lognormal modes scatter more
+    assert (np.abs(ratio - 1) < 4.5 * error + 0.01).all()
+    if shift is not None:
+        assert maps.min() > -shift
+        variance = gaussian_power(THETA[None], square)[1][0]
+        y = np.log1p(maps / shift)
+        assert y.var() == pytest.approx(variance, rel=0.05)
+        assert abs(stats.skew(y.ravel())) < 0.1 < stats.skew(maps.ravel())
+
+
+@pytest.mark.parametrize(("shift", "sigma"), [(0.05, 0.0), (None, 0.01)])
+def test_the_likelihood_is_that_of_a_multivariate_normal_distribution(shift, sigma):
+    """Differences between parameters, with the covariance written out pixel by pixel."""
+    square = Square(8, 3.0, 1.0, shift)
+    theta = np.array([[0.3, 0.8], [0.25, 0.95], [0.4, 0.6]])
+    maps = draw_maps(theta, square, np.random.default_rng(1)) + sigma * np.random.default_rng(2).standard_normal(
+        (3, 8, 8)
+    )
+    ours = log_likelihood(maps, theta, square, sigma)
+    power, variance = gaussian_power(theta, square)
+    y = (maps if shift is None else np.log1p(maps / shift)).reshape(3, -1)
+    at = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), -1).reshape(-1, 2)
+    apart = (at[:, None] - at[None]) % 8
+    theirs = np.empty((3, 3))
+    for t in range(3):
+        correlation = np.fft.ifft2(power[t][modes_of(8)[0]] + sigma**2).real
+        covariance = correlation[apart[..., 0], apart[..., 1]]
+        mean = np.full(64, -variance[t] / 2)
+        theirs[:, t] = [stats.multivariate_normal.logpdf(one, mean, covariance) for one in y]
+    np.testing.assert_allclose(ours - ours[:, :1], theirs - theirs[:, :1], rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "sigma"), [(0.05, 0.0), (None, 0.02)])
+def test_the_fisher_matrix_is_the_scatter_of_the_score(shift, sigma):
+    square, step = Square(16, 4.0, 1.0, shift), 1e-3
+    rng = np.random.default_rng(3)
+    maps = draw_maps(np.tile(THETA, (1500, 1)), square, rng) + sigma * rng.standard_normal((1500, 16, 16))
+    sides = np.array([THETA + sign * step * one for one in np.eye(2) for sign in (1, -1)])
+    ln = log_likelihood(maps, sides, square, sigma)
+    score = (ln[:, ::2] - ln[:, 1::2]) / (2 * step)
+    expected = fisher(THETA, square, sigma)
+    np.testing.assert_allclose(np.cov(score.T), expected, atol=0.12 * expected.max())
+    assert np.abs(score.mean(axis=0)) == pytest.approx(0, abs=4 * np.sqrt(expected.max() / 1500))
+
+
+def test_exact_posteriors_are_calibrated():
+    """Over maps drawn from the prior, truths are spread evenly over their posteriors."""
+    header = PROBE.header(PROBE.dataset_settings(study(), "lognormal"))
+    rows = PROBE.simulate(PROBE.dataset_settings(study(), "lognormal"), "lognormal", 2)
+    found = PROBE.exact_posterior(Survey(), header).log_posterior(rows.x)
+    result = exact_intervals("likelihood", found, PROBE.grid(header), PROBE.target(None, header), rows, "clean", 1)
+    row = area_rows([result], PROBE.grid(header), result, 1)[0]
+    assert row["area_over_reference"] == row["area_by_score"] == pytest.approx(1)
+    assert row["covered_68"] == pytest.approx(0.68, abs=3.5 * row["covered_error_68"])
+    assert row["rank_p"] > 1e-3
+
+
+# Observing
+
+
+def test_shape_noise_smoothing_and_holes():
+    random = torch.Generator().manual_seed(0)
+    survey = Survey(n_gal=30)
+    sigma = shape_noise(survey, 2.0)
+    assert sigma == pytest.approx(0.4 / np.sqrt(2 * 30 * 4))
+    how = LensingPresentation(None, survey=survey, pixel_arcmin=2.0, noise=sigma, scale=0.02, periodic=True)
+    x = torch.zeros(8, 1, 64, 64)
+    first, second = how.observe(x, random), how.observe(x, random)
+    assert (0.02 * first).std() == pytest.approx(sigma, rel=0.02)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.03  # afresh at each presentation
+    assert how.silent().observe(x, random).abs().max() == 0
+    torch.testing.assert_close(how.silent().bare().observe(x + 1, random), x + 1)
+    sky = open_sky(64, 64, 0.2, 5.0, random)
+    assert 1 - sky.mean() == pytest.approx(0.2, abs=0.02)
+    assert set(sky.unique().tolist()) == {0.0, 1.0}
+    masked = LensingPresentation(None, survey=Survey(masked=0.2, hole_arcmin=10, smoothing_arcmin=2), pixel_arcmin=2.0)
+    assert (masked.observe(x + 1, random) == 0).float().mean() == pytest.approx(0.2, abs=0.06)
+
+
+def test_removed_pixels_are_those_of_the_class():
+    x = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    x[0, 0, 3, 4] = 9.0
+    assert (removed(x, "negative") == (x < 0)).all()
+    assert removed(x, "peaks")[0, 0, 3, 4]
+    assert removed(x, "peaks").float().mean() < 0.01
+    how = LensingPresentation(None, survey=Survey(removed="negative"))
+    assert how.observe(x, torch.Generator()).min() == 0
+
+
+# The study
+
+
+def tiny(**more) -> dict:
+    """A study as a config has it."""
+    maps = {"kind": "lognormal", "pixels": 16, "pixel_arcmin": 6, "maps": 400}
+    return {
+        "probe": "weak_lensing",
+        "study": "tiny",
+        "realisations": {"train": [0, 1, 3], "validation": [4], "test": [2]},
+        "data": {"lognormal": maps, "gaussian": {**maps, "kind": "gaussian"}},
+        "training": {"epochs": 6, "batch_size": 48, "learning_rate": 5e-3},
+        "networks": {
+            "cnn": {"architecture": "kappa_small", "data": ["lognormal"], "tests": ["clean"]},
+            "counted": {
+                "architecture": "statistics",
+                "options": {"periodic": True, "bins": 6, "smoothing": [0.0, 1.0]},
+                "data": ["gaussian"],
+                "survey": {"n_gal": 60},
+                "training": {"epochs": 1},
+                "tests": ["noisy"],
+            },
+            "seen": {"architecture": "kappa_small", "data": ["gaussian"], "survey": {"n_gal": 60}, "tests": ["noisy"]},
+        },
+        "tests": {"clean": {"data": "lognormal"}, "noisy": {"data": "gaussian", "survey": {"n_gal": 60}}},
+        "posteriors": {
+            "cnn": {
+                "network": "cnn",
+                "kind": "mdn",
+                "presentations": 4,
+                "mdn": {"components": 3, "rank": 1, "hidden": 48, "dropout": 0},
+                "training": {"epochs": 25},
+            },
+        }
+        | more.pop("posteriors", {}),
+        **more,
+    }
+
+
+def study(**more):
+    return resolve_study(tiny(**more), "tiny.yaml")
+
+
+def judged(folder, wanted, name: str, test: str, dataset: str):
+    """(intervals of a posterior on a test, exact intervals) of the tiny study, by the engine's own functions."""
+    torch.set_num_threads(1)
+    settings = PROBE.dataset_settings(wanted, dataset)
+    rows = {}
+    for split in ("train", "validation", "test"):
+        paths = [folder / f"{dataset}{n}.h5" for n in wanted.splits[split]]
+        for n, path in zip(wanted.splits[split], paths, strict=True):
+            if not path.exists():
+                write_shard(path, PROBE.simulate(settings, dataset, n), provenance(settings, wanted.seed))
+        rows[split] = read_shards(paths)
+    network = wanted.posteriors[name].network
+    content, _ = train(network_settings(wanted, network), PROBE, rows["train"], rows["validation"], folder / network)
+    save_model(folder / f"{network}.pt", content, provenance({}, wanted.seed))
+    trunk, info = load_model(folder / f"{network}.pt")
+    asked = posterior_settings(wanted, name)
+    content, _ = train_posterior(asked, PROBE, trunk, info, rows["train"], rows["validation"])
+    save_model(folder / f"{name}.posterior.pt", content, provenance({}, wanted.seed), "posterior")
+    drawn = posterior_intervals(
+        load_posterior(folder / f"{name}.posterior.pt"), intervals_settings(wanted, name, test), PROBE, rows["test"]
+    )
+    header = rows["test"].header
+    how = PROBE.recorder(wanted.tests[test].survey, header)
+    recorded = torch.cat(list(observed(rows["test"].x, how, wanted.seed, noise_of_test(test)))).numpy()
+    density = PROBE.exact_posterior(wanted.tests[test].survey, header).log_posterior(recorded)
+    exact = exact_intervals("likelihood", density, PROBE.grid(header), how.target, rows["test"], test, wanted.seed)
+    return drawn, exact, PROBE.grid(header)
+
+
+def test_a_network_knows_no_more_than_the_exact_posterior_and_much_of_it(tmp_path):
+    drawn, exact, grid = judged(tmp_path, study(), "cnn", "clean", "lognormal")
+    row = area_rows([drawn], grid, exact, 1)[0]
+    assert row["area_by_score"] > 1 - 2 * row["area_by_score_error"]  # nothing knows more than the likelihood
+    assert row["area_by_score"] < 3
+    assert row["covered_68"] == pytest.approx(0.68, abs=4 * row["covered_error_68"])
+
+
+def test_on_a_gaussian_field_the_network_does_not_beat_the_power_spectrum(tmp_path):
+    head = tiny()["posteriors"]["cnn"]
+    wanted = study(
+        posteriors={
+            "power": {**head, "network": "counted", "features": ["power"]},
+            "seen": {**head, "network": "seen"},
+        }
+    )
+    power, exact, grid = judged(tmp_path, wanted, "power", "noisy", "gaussian")
+    seen, _, _ = judged(tmp_path, wanted, "seen", "noisy", "gaussian")
+    row = {one["posterior"]: one for one in area_rows([power, seen], grid, exact, 1)}
+    assert row["power"]["area_by_score"] == pytest.approx(1, abs=0.12 + 2 * row["power"]["area_by_score_error"])
+    versus = area_rows([seen], grid, power, 1)[0]
+    assert versus["area_by_score"] > 1 - 2 * versus["area_by_score_error"]
+
+
+def test_areas_and_scores_of_a_gaussian_density_are_known():
+    grid = (np.linspace(-1, 1, 81), np.linspace(-2, 2, 121))
+    covariance = np.array([[0.02, 0.01], [0.01, 0.04]])
+    at = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, 2)
+    normal = stats.multivariate_normal([0.1, -0.2], covariance)
+    mass = normalised(normal.logpdf(at)[None], grid)
+    assert areas(mass, grid)[0] == pytest.approx(np.pi * 2.30 * np.sqrt(np.linalg.det(covariance)), rel=1e-3)
+    truth = np.array([[0.21, -0.13]])
+    assert scores(mass, truth, grid)[0] == pytest.approx(normal.logpdf(truth[0]), abs=0.01)
+
+
+def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():
+    data = Maps(kind="ray_traced", boxes={"realisations_per_cosmology": 2})
+    theta = np.array([design(data, 7, n) for n in range(32)])
+    np.testing.assert_array_equal(theta[::2], theta[1::2])
+    low, high = limits(data).T
+    unit = (theta[::2] - low) / (high - low)
+    assert ((unit > 0) & (unit < 1)).all()
+    for axis in unit.T:
+        assert sorted((axis * 16).astype(int)) == list(range(16))  # one in each sixteenth
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sigma8": [1.0, 0.6]}, "sigma8"),
+        ({"omega_m": [0.05, 0.4]}, "omega_m"),
+        ({"source_redshift": 0.8}, "one of 0.5, 1, 1.5, 2"),
+        ({"shift": 0.004}, "negative power"),
+        ({"kind": "files"}, "without files"),
+        ({"kind": "ray_traced", "boxes": {"mesh": 33}}, "even number"),
+        ({"kind": "ray_traced", "boxes": {"bent": True, "sources": [[0.5, 1], [1, 1]]}}, "one source redshift"),
+        ({"kind": "ray_traced", "boxes": {"sources": [[0.5, -1]]}}, "weight above 0"),
+    ],
+)
+def test_faults_of_a_config_are_one_line_each(changes, words):
+    raw = tiny()
+    raw["data"]["lognormal"] = {**raw["data"]["lognormal"], **changes}
+    with pytest.raises(LimelightError) as error:
+        resolve_study(raw, "tiny.yaml")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["weak_lensing"])
+def test_the_studies_of_the_repository_are_sound(name):
+    wanted = load_study(ROOT / "config" / f"{name}.yaml")
+    assert wanted.probe == "weak_lensing"
