@@ -15,6 +15,7 @@ EXTRAS = {
     "captum": "saliency",
     "ducc0": "cmb",
     "pyarrow": "formats",
+    "pyro": "hmc",
     "reproject": "maps",
     "sbi": "inference",
     "tensorboard": "tensorboard",

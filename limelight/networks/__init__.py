@@ -29,6 +29,7 @@ REGISTRY = Registry(
         "counting": "limelight.networks.counting:counting",
         "traces": "limelight.networks.traces:traces",
         "antennas": "limelight.networks.antennas:antennas",
+        "inception": "limelight.networks.inception:inception",
     },
 )
 

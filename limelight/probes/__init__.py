@@ -15,5 +15,6 @@ PROBES = Registry(
         "reionisation": "limelight.probes.reionisation.probe:PROBE",
         "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
         "air_shower": "limelight.probes.air_shower.probe:PROBE",
+        "halo_field": "limelight.probes.halo_field.probe:PROBE",
     },
 )

@@ -27,11 +27,24 @@ class FlatCosmology(Section):
 class Training(Section):
     """How networks train. The study's own `training` is the default of every network's."""
 
-    loss: Literal["mse", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = Field(
+    loss: Literal[
+        "mse",
+        "log_cosh",
+        "msle",
+        "poisson",
+        "negative_binomial",
+        "cross_entropy",
+        "gaussian",
+        "poisson_field",
+        "negative_binomial_field",
+        "adversarial",
+    ] = Field(
         "mse",
         description="Mean square, log-cosh or mean squared log error of the target; or the likelihood of counts, empty"
         " bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images, that of a Gaussian"
-        " whose mean and variance the network answers, pixel by pixel.",
+        " whose mean and variance the network answers, pixel by pixel. Of images of counts: poisson_field and"
+        " negative_binomial_field, whose mean (and dispersion) it answers cell by cell; adversarial, a critic's judgement,"
+        " of probes that have one.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."
@@ -82,7 +95,7 @@ class Network(Section):
 
     architecture: str = Field(
         description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, traces,"
-        " antennas; for images resunet, gated."
+        " antennas; for images resunet, gated; for cubes of cells inception."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
