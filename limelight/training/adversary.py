@@ -18,7 +18,7 @@ from limelight.training.losses import Loss
 class Adversary:
     """The critic of one training; its weights and its optimizer belong to the checkpoints."""
 
-    critic: nn.Module  # (inputs, fields (b, c, *axes)) -> scores (b,) or (b, …)
+    critic: nn.Module  # (inputs, fields (b, c, *axes)) -> scores (b, …), of one region each
     optimizer: torch.optim.Optimizer
     each: int  # updates of the critic for one of the network
     penalty: float
@@ -30,7 +30,9 @@ class Adversary:
         distance = self.critic(inputs, true).mean() - self.critic(inputs, painted).mean()
         share = torch.rand((len(true), *[1] * (true.dim() - 1)), generator=random, device=true.device)
         between = (share * true + (1 - share) * painted).requires_grad_(True)
-        (slope,) = torch.autograd.grad(self.critic(inputs, between).flatten(1).mean(1).sum(), between, create_graph=True)
+        (slope,) = torch.autograd.grad(
+            self.critic(inputs, between).flatten(1).mean(1).sum(), between, create_graph=True
+        )
         # A critic that scores regions: its mean over m of them has a gradient √m times smaller than each has.
         norm = slope.flatten(1).norm(dim=1) * self.regions(inputs, true) ** 0.5
         self.optimizer.zero_grad(set_to_none=True)

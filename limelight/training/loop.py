@@ -288,7 +288,7 @@ def train_epoch(run: Run, state: dict, epoch: int, asked: list[int]) -> list:
 
 def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int, position: int) -> Tensor:
     """One update; (summed loss, summed squared error) of the batch over all processes, (2,) float64."""
-    options, team = run.options, run.team
+    team = run.team
     random = run.random("presentations", epoch, step)
     torch.manual_seed(torch_seed(run.settings.seed, f"dropout of {run.name}", epoch, step))
     inputs, truth = present(run.data, torch.as_tensor(rows), presentation, random)

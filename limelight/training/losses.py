@@ -4,8 +4,8 @@ An output is standardised: output · std + mean is the encoded target itself or,
 expected count. The likelihoods use the counts themselves: an empty bin is a datum like any other and needs no logarithm.
 Under `gaussian` a network has twice the outputs: after the means the logarithms of their variances, in units of std².
 
-The losses of count fields take images of counts as they are, one mean for each channel: their outputs are the same logarithm,
-and under `negative_binomial_field` after it that of the dispersion, cell by cell.
+The losses of count fields take images of counts as they are, one mean for each channel. Their outputs are the same logarithm
+and, under `negative_binomial_field`, after it that of the dispersion, cell by cell.
 """
 
 import math

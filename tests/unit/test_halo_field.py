@@ -134,7 +134,9 @@ def mock(seed, boxes=4, n=16):
 def test_r_of_the_true_rate_is_its_ceiling_and_that_of_permuted_pairs_is_zero():
     rate, halos = mock(5, boxes=12)
     found = correlation_with(rate, halos, 64.0, EDGES)
-    power = np.array([[v for (name, _), v in statistics_of(one, 64.0, EDGES).items() if name == "power"] for one in halos])
+    power = np.array(
+        [[v for (name, _), v in statistics_of(one, 64.0, EDGES).items() if name == "power"] for one in halos]
+    )
     ceiling = correlation_ceiling(power.mean(axis=0), halos.sum() / 12, 64.0**3)
     np.testing.assert_allclose(found, ceiling, atol=0.03)
     assert (ceiling < 1).all()
@@ -152,7 +154,9 @@ def test_the_truth_painted_is_judged_right_and_another_painter_is_not():
             assert row["ratio"] == pytest.approx(1), (name, at)
             assert row["pull"] == pytest.approx(0, abs=1e-6)
     scattered = np.random.default_rng(0).permuted(halos.reshape(6, -1), axis=1).reshape(halos.shape)
-    wrong = {(r["statistic"], r["at"]): r for r in judge(truth, "p", Painted(rate * 0 + 1, scattered[None], 1.0), EDGES)}
+    wrong = {
+        (r["statistic"], r["at"]): r for r in judge(truth, "p", Painted(rate * 0 + 1, scattered[None], 1.0), EDGES)
+    }
     key = next(key for key in wrong if key[0] == "power")
     assert wrong[key]["pull"] < -2
     assert wrong["number", 0.0]["ratio"] == pytest.approx(1)
@@ -193,11 +197,19 @@ def test_faults_of_painters_and_bias_are_told(monkeypatch):
         ({"bias": {"data": "boxes", "boxes": 2}}, r"bias\.boxes: found 2; expected 1 at most"),
         ({"judging": {"k_edges": [0.3, 0.2]}}, r"judging\.k_edges: found"),
         ({"networks": {"n": {**network, "architecture": "dense"}}}, r"networks\.n"),
-        ({"networks": {"n": network | {"training": {"loss": "adversarial"}}}, "resources": {"gpus": 2}}, r"gpus: found 2"),
+        (
+            {"networks": {"n": network | {"training": {"loss": "adversarial"}}}, "resources": {"gpus": 2}},
+            r"gpus: found 2",
+        ),
     ):
         with pytest.raises(LimelightError, match=words):
             resolve_study(changed(**change), "tiny.yaml")
-    galaxies = {"study": "g", "probe": "gaussian_field", "realisations": TINY["realisations"], "tests": {"t": {"data": "d"}}}
+    galaxies = {
+        "study": "g",
+        "probe": "gaussian_field",
+        "realisations": TINY["realisations"],
+        "tests": {"t": {"data": "d"}},
+    }
     galaxies |= {"data": {"d": {}}, "training": {"loss": "adversarial"}}
     galaxies |= {"networks": {"n": {"architecture": "convnet", "data": ["d"]}}}
     with pytest.raises(LimelightError, match=r"loss: found adversarial, of gaussian_field; expected a probe that has"):

@@ -19,7 +19,12 @@ from limelight.errors import EXTRAS, LimelightError
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGE_OF = {"yaml": "pyyaml", "PIL": "pillow", "pydantic_core": "pydantic"}  # module: package, where the names differ
+PACKAGE_OF = {
+    "yaml": "pyyaml",
+    "pyro": "pyro-ppl",
+    "PIL": "pillow",
+    "pydantic_core": "pydantic",
+}  # module: package, where the names differ
 OF_A_CHECKOUT = {
     "run_study",
     "estimate",

@@ -1,11 +1,11 @@
 """Bias models: the density n(M|δ) of halos in ln M in each cell, and the likelihood of a catalogue under it.
 
-Truncated power law (Neyrinck et al. 2014, arXiv:1309.6641), 6 parameters: n̄ (1 + δ)^β exp(−ρ (1 + δ)^−ε) halos, their ln M
-under one Gaussian cut off at the least mass. Neural bias (Charnock et al. 2019, arXiv:1909.06379), 17 parameters: a kernel of
-3³ cells that depends on distance alone (ℓ = 0: four weights and a bias) over ln(1 + δ), a softplus, and two Gaussians in ln M
-whose number, mean and width follow it. The means are ordered. A Gaussian's share above the least mass is an erfc, so that the
-number of halos in a cell is known in closed form. Its number above the least mass is the parameter, not its amplitude: where
-its middle lies far below, the amplitude is all but free.
+Truncated power law (Neyrinck et al. 2014, arXiv:1309.6641), 6 parameters: n̄ (1 + δ)^β exp(−ρ (1 + δ)^−ε) halos, their
+ln M under one Gaussian cut off at the least mass. Neural bias (Charnock et al. 2019, arXiv:1909.06379), 17 parameters: a
+kernel of 3³ cells that depends on distance alone (ℓ = 0: four weights and a bias) over ln(1 + δ), a softplus, and two
+Gaussians in ln M whose number, mean and width follow it. The means are ordered. A Gaussian's share above the least mass is
+an erfc, so that the number of halos in a cell is known in closed form. Its number above the least mass is the parameter, not
+its amplitude: where its middle lies far below, the amplitude is all but free.
 
 All in float64. m is ln(M/M_least) throughout.
 """
@@ -27,6 +27,7 @@ LEAST_WIDTH = 0.05  # of a Gaussian in ln M
 LOWEST = 30.0  # widths by which the middle of a Gaussian may lie below the least mass
 DISTANCES = 4  # of the cells of a 3³ kernel from its middle: 0, 1, √2, √3 cells
 AT_DISTANCE = (1, 6, 12, 8)  # cells
+LOG_DISPERSION = (-12.0, 6.0)  # limits of ln φ
 LEAST_NUMBER = 1e-12  # of halos of one Gaussian in a cell
 
 
@@ -50,6 +51,7 @@ class Catalogue:
     cell: Tensor  # (h,) int64: of each halo
     mass: Tensor  # (h,): m
     hosts: Places  # the cells of the halos, (h,)
+    occupied: Tensor  # (o,) int64: cells with a halo
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,17 @@ class Posterior:
         """ln of the probability of the counts, and of the masses of these halos, each over all cells."""
         found = catalogue or self.catalogue
         number = self.model.numbers(theta, found.places).sum(dim=0)
-        if self.likelihood == "poisson":
-            counts = -poisson(number.log(), found.counts)
+        here, seen = number[found.occupied], found.counts[found.occupied]
+        if self.likelihood == "poisson":  # most cells are empty, and what an empty cell says is short
+            counts = -number.sum() + here.sum() - poisson(here.log(), seen).sum()
         else:
-            counts = -negative_binomial(number.log(), found.counts, theta[-1].clamp(-12, 6).expand_as(number))
+            log_dispersion = theta[-1].clamp(*LOG_DISPERSION)
+            empty = torch.log1p(number * log_dispersion.exp()) / log_dispersion.exp()
+            occupied = negative_binomial(here.log(), seen, log_dispersion.expand_as(here)).sum()
+            counts = -empty.sum() + empty[found.occupied].sum() - occupied
         hosts = self.model.mixture(theta, found.hosts)
         masses = hosts.log_density(found.mass) - hosts.above.sum(dim=0).log()
-        return counts.sum(), masses.sum()
+        return counts, masses.sum()
 
     def log_prior(self, theta: Tensor) -> Tensor:
         pull = torch.linalg.solve_triangular(self.prior_scale, (theta - self.prior_mean)[:, None], upper=False)
@@ -211,7 +217,8 @@ def catalogue_of(places: Places, cell: np.ndarray, mass: np.ndarray) -> Catalogu
     """Halos in cells: the cell (h,) and the m (h,) of each."""
     counts = np.bincount(cell, minlength=len(places.density)).astype(np.float64)
     index = torch.from_numpy(np.asarray(cell, np.int64))
-    return Catalogue(places, torch.from_numpy(counts), index, torch.from_numpy(mass), places.at(index))
+    occupied = torch.from_numpy(np.flatnonzero(counts))
+    return Catalogue(places, torch.from_numpy(counts), index, torch.from_numpy(mass), places.at(index), occupied)
 
 
 def draw_catalogue(posterior: Posterior, theta: Tensor, rng: np.random.Generator) -> Catalogue:
@@ -220,7 +227,7 @@ def draw_catalogue(posterior: Posterior, theta: Tensor, rng: np.random.Generator
     with torch.no_grad():
         number = posterior.model.numbers(theta, places).sum(dim=0).numpy()
         if posterior.likelihood == "negative_binomial":
-            dispersion = math.exp(min(max(float(theta[-1]), -12.0), 6.0))
+            dispersion = math.exp(float(theta[-1].clamp(*LOG_DISPERSION)))
             number = number * rng.gamma(1 / dispersion, dispersion, len(number))
         counts = rng.poisson(number)
         cell = np.repeat(np.arange(len(counts)), counts)

@@ -52,9 +52,7 @@ class Points:
         """n(M|δ) per m, averaged over the cells of each bin, (bins, masses)."""
         with torch.no_grad():
             found = [posterior.model.mixture(theta, places) for places in self.places]
-            return np.array(
-                [[float(one.log_density(torch.tensor(m)).exp().mean()) for m in self.m] for one in found]
-            )
+            return np.array([[float(one.log_density(torch.tensor(m)).exp().mean()) for m in self.m] for one in found])
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,7 @@ def fit(
     for chain in progress(range(settings.chains), f"chains of {model}, {likelihood}", settings.chains):
         path = folder / f"{model}-{likelihood}-{chain}.h5"
         steps = (settings.warmup, settings.samples, settings.tree_depth)
-        chains.append(
-            chain_at(path, key, lambda c=chain, s=steps: sample_chain(posterior, peak, *s, seed, c), seed)
-        )
+        chains.append(chain_at(path, key, lambda c=chain, s=steps: sample_chain(posterior, peak, *s, seed, c), seed))
     found = np.array(chains)
     functions = np.log(np.array([[points.values(posterior, torch.from_numpy(one)) for one in c] for c in found]))
     functions = functions.reshape(*found.shape[:2], -1)

@@ -7,7 +7,7 @@ import torch
 
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
-from limelight.matter.initial import Box, LinearField, displacements
+from limelight.matter.initial import LinearField, displacements
 from limelight.matter.lagrangian import lpt_factors
 from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
 
@@ -55,9 +55,7 @@ def particle_mass(side_mpc: float, particles: int, cosmology: Cosmology) -> floa
     return cosmology.matter_density * (side_mpc / particles) ** 3
 
 
-def lpt_fields(
-    field: LinearField, redshift: float, cosmology: Cosmology, cells: int
-) -> tuple[np.ndarray, np.ndarray]:
+def lpt_fields(field: LinearField, redshift: float, cosmology: Cosmology, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Overdensity (cells³) and mean velocity (3, cells³) km/s of 2LPT from a periodic linear field, whose modes are kept."""
     box = field.box
     with chunk_runner() as run:
@@ -76,7 +74,7 @@ def lpt_fields(
 
 
 def cell_density(position: torch.Tensor, side_mpc: float, cells: int) -> np.ndarray:
-    """Overdensity (z, y, x) float32 of equal masses in clouds of one cell, about the centres of the cells of `cell_index`."""
+    """Overdensity (z, y, x) float32 of equal masses in clouds of one cell, about the middles of `cell_index`'s cells."""
     half = 0.5 * side_mpc / cells  # cloud_in_cell has its nodes at the cells' lower corners
     return cloud_in_cell((position - half).remainder(side_mpc), side_mpc, cells).numpy()
 

@@ -56,7 +56,9 @@ class HaloNetwork(DataNetwork):
     )
     shear: bool = Field(False, description="Whether it is shown the local tidal shear, too.")
     redshift: bool = Field(False, description="Whether it is told the redshift, for datasets of several.")
-    noise_channels: Whole = Field(0, ge=0, le=16, description="Fields of white noise that it is shown beside the density.")
+    noise_channels: Whole = Field(
+        0, ge=0, le=16, description="Fields of white noise that it is shown beside the density."
+    )
     critic: Critic = Critic()
 
 
@@ -76,12 +78,15 @@ class Judging(Section):
 class Bias(Section):
     """Bias models of the halos of the training boxes, sampled with NUTS: `bias/…` (docs/halo_field.md)."""
 
-    data: str = Field(description="Name of the dataset whose training boxes they are fitted to and test boxes judged on.")
+    data: str = Field(
+        description="Name of the dataset whose training boxes they are fitted to and test boxes judged on."
+    )
     models: Annotated[list[Literal["power_law", "neural"]], Field(min_length=1), Different] = Field(
         ["power_law", "neural"], description="Truncated power law of 6 parameters; neural bias of 17."
     )
     likelihoods: Annotated[list[Literal["poisson", "negative_binomial"]], Field(min_length=1), Different] = Field(
-        ["poisson", "negative_binomial"], description="Of the number of halos in a cell; the second has one parameter more."
+        ["poisson", "negative_binomial"],
+        description="Of the number of halos in a cell; the second has one parameter more.",
     )
     boxes: Whole = Field(1, ge=1, description="Training boxes that each is fitted to, the first of them.")
     chains: Whole = Field(4, ge=2, le=64, description="Chains of each model.")

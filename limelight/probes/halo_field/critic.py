@@ -8,7 +8,7 @@ from limelight.probes.halo_field.config import Critic
 from limelight.summaries.power import PowerBins
 from limelight.summaries.reconstruction import spectra_of
 from limelight.training.adversary import Adversary
-from limelight.training.losses import LN10, MAX_LOG10_MEAN, Loss, log_dispersion_of
+from limelight.training.losses import MAX_LOG10_MEAN, Loss, log_dispersion_of
 
 LAYERS = ((7, 2), (5, 1), (3, 2), (1, 1))  # kernel and stride, as published
 BETAS = (0.5, 0.999)
@@ -21,7 +21,9 @@ class BoxCritic(nn.Module):
     def __init__(self, channels: int, settings: Critic):
         super().__init__()
         self.conditional = settings.conditional
-        widths = [channels + int(settings.conditional)] + [settings.filters * 2**i for i in range(len(LAYERS) - 1)] + [1]
+        widths = (
+            [channels + int(settings.conditional)] + [settings.filters * 2**i for i in range(len(LAYERS) - 1)] + [1]
+        )
         self.layers = nn.ModuleList(
             nn.Conv3d(before, after, kernel, stride, padding=kernel // 2, padding_mode="circular")
             for before, after, (kernel, stride) in zip(widths[:-1], widths[1:], LAYERS, strict=True)
@@ -86,4 +88,6 @@ def adversary(settings: Critic, scale: Loss, bins: PowerBins) -> Adversary:
         painted = painted_counts(outputs, scale, random) if settings.sampled else painted_mean(outputs, scale)
         return painted.float()
 
-    return Adversary(critic, optimizer, settings.each, settings.penalty, realise, HeldOut(scale, bins, settings.sampled))
+    return Adversary(
+        critic, optimizer, settings.each, settings.penalty, realise, HeldOut(scale, bins, settings.sampled)
+    )

@@ -17,7 +17,7 @@ KINDS = {
 
 
 def slices_figure(density: np.ndarray, true: np.ndarray, painted: dict[str, np.ndarray]) -> Figure:
-    """One box, a slice of THICKNESS cells: density, true halos, and of each painter what it paints and by how much it differs."""
+    """A slice of THICKNESS cells of one box: density, true halos, what each painter paints and by how much it differs."""
     shown = dict(list(painted.items())[:MOST_SLICES])
     figure = Figure(figsize=(PAGE_IN, 1 + 1.6 * 2))
     axes = figure.subplots(2, 2 + len(shown), squeeze=False)
@@ -41,7 +41,7 @@ def slices_figure(density: np.ndarray, true: np.ndarray, painted: dict[str, np.n
 
 
 def statistics_figure(rows: list[dict], test: str) -> Figure:
-    """Power, bispectra, r(k), counts in cells and voids of every painter over the truth; grey: the scatter from box to box."""
+    """Power, bispectra, r(k), counts in cells and voids of every painter over the truth; grey: scatter from box to box."""
     mine = [row for row in rows if row["test"] == test]
     painters = list(dict.fromkeys(row["painter"] for row in mine))
     figure = Figure(figsize=(PAGE_IN, 5.2))

@@ -95,4 +95,3 @@ def uniform_nats(counts: np.ndarray) -> float:
     """−ln of the probability of counts, over their sum, of a Poisson process of the right mean and no structure."""
     mean = counts.mean()
     return float((mean - counts * np.log(mean) + gammaln(counts + 1)).sum() / counts.sum())
-

@@ -23,7 +23,9 @@ class Painted:
 
     mean: np.ndarray
     drawn: np.ndarray
-    nats_lost: float  # −ln of the probability of the true counts, over the number of true halos; NaN of a mean that is painted
+    nats_lost: (
+        float  # −ln of the probability of the true counts, over the number of true halos; NaN of a mean that is painted
+    )
 
 
 @torch.no_grad()

@@ -87,5 +87,3 @@ def tidal_shear(density: Tensor) -> Tensor:
             s = torch.fft.irfftn(modes * kernel, s=(n,) * 3, dim=(1, 2, 3))
             total = total + (1 if i == j else 2) * s.square()
     return torch.log1p(total.sqrt())
-
-

@@ -47,7 +47,9 @@ class HaloField(Probe):
             least = (LEAST_PARTICLES - 0.5) * mass_of_particle(data)
             if edges[0] < least:
                 expected = f"{least:.3g} Msun or more: halos have {LEAST_PARTICLES} particles"
-                yield str(problem(f"{where}.mass_edges_msun", f"{edges[0]:.3g}", expected, "raise it, or take more particles"))
+                yield str(
+                    problem(f"{where}.mass_edges_msun", f"{edges[0]:.3g}", expected, "raise it, or take more particles")
+                )
             if data.particles % data.cells:
                 found, expected = f"{data.particles} and {data.cells} cells", "a multiple of the cells"
                 yield str(problem(f"{where}.particles", found, expected, "change one"))

@@ -101,9 +101,7 @@ def sample_chain(
         set_rng_seed(torch_seed(seed, name, chain) % 2**32)
         start = SPREAD * torch.randn(len(peak.theta), dtype=torch.float64)
         kernel = NUTS(potential_fn=energy, max_tree_depth=tree_depth, target_accept_prob=0.8)
-        run = MCMC(
-            kernel, num_samples=samples, warmup_steps=warmup, initial_params={"z": start}, disable_progbar=True
-        )
+        run = MCMC(kernel, num_samples=samples, warmup_steps=warmup, initial_params={"z": start}, disable_progbar=True)
         run.run()
         z = run.get_samples()["z"]
     finally:
@@ -137,7 +135,7 @@ def chain_at(path: str | Path, key: str, make, seed: int) -> np.ndarray:
 
 
 def convergence(chains: np.ndarray) -> dict[str, np.ndarray]:
-    """Split R̂ and effective sample size, (p,) each, of chains (c, samples, p); Gelman et al., Bayesian Data Analysis 11.4."""
+    """Split R̂ and effective sample size, (p,) each, of chains (c, samples, p): Gelman et al., Bayesian Data Analysis."""
     c, n, p = chains.shape
     half = n // 2
     parts = np.concatenate([chains[:, :half], chains[:, n - half :]])

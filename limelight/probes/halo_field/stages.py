@@ -97,9 +97,7 @@ def sample_bias(
     key = settings_hash([plain(settings), study.seed, plain(PROBE.dataset_settings(study, settings.data))])
     ladder, bands, statistics, calibration, last = [], [], [], [], None
     for model, likelihood in bias_study.models_of(settings):
-        fitted = bias_study.fit(
-            settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed
-        )
+        fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed)
         ladder.append(bias_study.ladder_row(fitted, judged))
         bands += bias_study.band_rows(fitted, points, least)
         painted: Painted = bias_study.painted_by(fitted, judged, total.shape, study.judging.draws, study.seed)
