@@ -15,10 +15,12 @@ EXTRAS = {
     "captum": "saliency",
     "ducc0": "cmb",
     "pyarrow": "formats",
+    "pyro": "hmc",
     "reproject": "maps",
     "sbi": "inference",
     "tensorboard": "tensorboard",
 }  # package: its extra
+NAMED = {"pyro": "pyro-ppl"}  # where a package is installed by another name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
 
@@ -98,7 +100,7 @@ def plain_errors() -> Iterator[None]:
         if package not in EXTRAS:
             raise
         expected = f"the packages of the extra '{EXTRAS[package]}'"
-        _stop(str(problem(package, "it not installed", expected, f"pip install {package}")))
+        _stop(str(problem(package, "it not installed", expected, f"pip install {NAMED.get(package, package)}")))
     except OSError as error:
         if error.errno is None:
             raise

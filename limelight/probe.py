@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # what these modules import of the engine would come round to
     from limelight.saliency.shares import PixelClasses
     from limelight.study.cost import SimulationCost, StageCost
     from limelight.summaries.scales import Scales
+    from limelight.training.adversary import Adversary
+    from limelight.training.losses import Loss
     from limelight.training.presentation import Presentation
 
 
@@ -161,6 +163,10 @@ class Probe:
 
     def presentation(self, network, observation, header: Header) -> "Presentation":
         """How a network is shown data: in training (observation: its own), and in a test (the test's; no augmentation)."""
+        raise NotImplementedError
+
+    def adversary(self, network, scale: "Loss", header: Header) -> "Adversary":
+        """The critic that a network with the loss `adversarial` trains beside it; scale: of its outputs."""
         raise NotImplementedError
 
     def posterior_target(self, network, header: Header) -> "Target":

@@ -16,6 +16,7 @@ from limelight.data.axes import OutputAxis
 from limelight.errors import problem
 
 Array = Any  # a numpy array or a torch tensor
+TWO_OUTPUTS = ("gaussian", "negative_binomial_field", "adversarial")  # losses under which a spread is answered, too
 DATASET = "dataset"  # the truth that every row has: the number of its dataset among the network's
 
 
@@ -155,7 +156,7 @@ class CompositeTarget:
 
 def built_shape(loss: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the outputs of a network that answers (*shape,), under a loss; a mean and its variance are two."""
-    return (2 * shape[0], *shape[1:]) if loss == "gaussian" else tuple(shape)
+    return (2 * shape[0], *shape[1:]) if loss in TWO_OUTPUTS else tuple(shape)
 
 
 def _float64(values: Array) -> Array:

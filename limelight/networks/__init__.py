@@ -34,6 +34,7 @@ REGISTRY = Registry(
         "kappa_residual": "limelight.networks.lensing:kappa_residual",
         "kappa_published": "limelight.networks.lensing:kappa_published",
         "statistics": "limelight.networks.statistics:statistics",
+        "inception": "limelight.networks.inception:inception",
     },
 )
 

@@ -17,5 +17,6 @@ PROBES = Registry(
         "air_shower": "limelight.probes.air_shower.probe:PROBE",
         "line_mixture": "limelight.probes.line_intensity.mixture.probe:PROBE",
         "weak_lensing": "limelight.probes.weak_lensing.probe:PROBE",
+        "halo_field": "limelight.probes.halo_field.probe:PROBE",
     },
 )

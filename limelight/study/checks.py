@@ -23,6 +23,7 @@ from limelight.study.selection import (
     suitable_tests,
     why_not,
 )
+from limelight.training.losses import FIELDS
 
 
 def check_study(study: Study, probe) -> Iterator[str]:
@@ -126,6 +127,7 @@ def _networks(study: Study) -> Iterator[str]:
         except LimelightError as error:
             yield fault_of(where, error)
         yield from _loss(name, network, len(output_shape(study, network)))
+        yield from _critic(study, name)
 
 
 def fault_of(key: str, error: LimelightError) -> str:
@@ -149,10 +151,23 @@ def _loss(name: str, network, axes: int) -> Iterator[str]:
         yield fault(
             f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn"
         )
+    if loss in FIELDS and axes < 3:
+        yield fault(f"{where}.training.loss", f"{loss} for a vector", "images of counts", "take negative_binomial")
     if network.tells_datasets_apart and len(network.datasets) < 2:
         yield fault(
             where, f"classes of {network.datasets[0]} alone", "two datasets or more to tell apart", "add another"
         )
+
+
+def _critic(study: Study, name: str) -> Iterator[str]:
+    """An adversarial loss needs a probe with a critic, and one process: the critic's updates are not shared."""
+    where = f"networks.{name}.training.loss"
+    if study.networks[name].training.loss != "adversarial":
+        return
+    if type(load_probe(study.probe)).adversary is Probe.adversary:
+        yield fault(where, f"adversarial, of {study.probe}", "a probe that has a critic", "take another loss")
+    if study.resources.gpus > 1:
+        yield fault("resources.gpus", study.resources.gpus, f"1 at most: {name} trains a critic beside it", "lower it")
 
 
 def _suitable(study: Study) -> Iterator[str]:

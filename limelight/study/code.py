@@ -14,7 +14,7 @@ from limelight.study.selection import trained_networks
 
 # What the engine calls of a probe (limelight.probe.Probe), stage by stage; each stage runs those of the stages before it.
 DATA = ("header",)
-TRAINING = (*DATA, "target", "input_shape", "presentation")
+TRAINING = (*DATA, "target", "input_shape", "presentation", "adversary")
 ESTIMATES = (*DATA, "scales", "image_rows", "recorder", "estimators")
 EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pictures")
 AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "invariances", "noise_levels", "mean_truth")

@@ -27,13 +27,25 @@ class FlatCosmology(Section):
 class Training(Section):
     """How networks train. The study's own `training` is the default of every network's."""
 
-    loss: Literal["mse", "mae", "log_cosh", "msle", "poisson", "negative_binomial", "cross_entropy", "gaussian"] = (
-        Field(
-            "mse",
-            description="Mean square, mean absolute, log-cosh or mean squared log error of the target; or the likelihood"
-            " of counts, empty bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of"
-            " images, that of a Gaussian whose mean and variance the network answers, pixel by pixel.",
-        )
+    loss: Literal[
+        "mse",
+        "mae",
+        "log_cosh",
+        "msle",
+        "poisson",
+        "negative_binomial",
+        "cross_entropy",
+        "gaussian",
+        "poisson_field",
+        "negative_binomial_field",
+        "adversarial",
+    ] = Field(
+        "mse",
+        description="Mean square, mean absolute, log-cosh or mean squared log error of the target; or the likelihood of"
+        " counts, empty bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images,"
+        " that of a Gaussian whose mean and variance the network answers, pixel by pixel. Of images of counts:"
+        " poisson_field and negative_binomial_field, whose mean (and dispersion) it answers cell by cell; adversarial, a"
+        " critic's judgement, of probes that have one.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."
@@ -86,7 +98,8 @@ class Network(Section):
 
     architecture: str = Field(
         description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, crossing,"
-        " traces, antennas, statistics, kappa_small, kappa_residual, kappa_published; for images resunet, gated."
+        " traces, antennas, statistics, kappa_small, kappa_residual, kappa_published; for images resunet, gated; for cubes"
+        " of cells inception."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()

@@ -146,7 +146,8 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
         with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
             shape = header_from(info["header"]).shape
             shown = info.get("input_shape") or shape
-            loss = "gaussian" if info["target"].get("outputs") == "gaussian" else ""
+            answered = {"gaussian": "gaussian", "log10_dispersed_counts": "negative_binomial_field"}
+            loss = answered.get(info["target"].get("outputs"), "")
             shapes = tuple(shown), built_shape(loss, tuple(info["target"]["shape"]))
             module = build(info["architecture"], info["options"], *shapes)
         module.load_state_dict(weights, assign=True)

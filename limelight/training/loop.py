@@ -30,6 +30,7 @@ from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.summaries.inputs import input_statistics, ranges
 from limelight.summaries.scales import Scales
+from limelight.training.adversary import Adversary
 from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
 from limelight.training.distributed import Team, parallel, resume
@@ -87,6 +88,7 @@ class Run:
     baseline: tuple[float, float]  # loss and mean squared error of always answering the training mean
     recipe: str  # hash of everything that affects the result; it keys the checkpoints
     folder: Path
+    adversary: Adversary | None = None  # of the loss `adversarial`: what trains beside the module, in turns
 
     @property
     def name(self) -> str:
@@ -101,6 +103,8 @@ class Run:
     def parts(self) -> dict:
         """What a checkpoint holds the state of."""
         found = {"model": self.module, "loss": self.loss, "optimizer": self.optimizer}
+        if self.adversary:
+            found |= {"critic": self.adversary.critic, "critic_optimizer": self.adversary.optimizer}
         return found | ({"average": self.average} if self.options.ema_decay else {})
 
     def random(self, what: str, *key: int) -> torch.Generator:
@@ -199,6 +203,11 @@ def prepare(
     shapes = probe.input_shape(network, header), built_shape(options.loss, presentation.target.shape)
     module = channels_last(build(network.architecture, network.options, *shapes)).to(where)
     loss = make_loss(options.loss, network.target.standardise, data, presentation)
+    adversary = None
+    if options.loss == "adversarial":
+        adversary = probe.adversary(network, loss, header)
+        loss = adversary.judged.to(where)
+        adversary.critic.to(where)
     if hasattr(module, "calibrate"):
         rows = torch.arange(len(data))[:: max(1, len(data) // CALIBRATION_ROWS)]
         random = torch.Generator(where).manual_seed(torch_seed(settings.seed, f"calibration of {name}"))
@@ -224,6 +233,7 @@ def prepare(
         baseline=constant_losses(statistics["mean_target"].to(where), validation, presentation, loss),
         recipe=recipe,
         folder=checkpoints / recipe,
+        adversary=adversary,
     )
 
 
@@ -278,7 +288,7 @@ def train_epoch(run: Run, state: dict, epoch: int, asked: list[int]) -> list:
 
 def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int, position: int) -> Tensor:
     """One update; (summed loss, summed squared error) of the batch over all processes, (2,) float64."""
-    options, team = run.options, run.team
+    team = run.team
     random = run.random("presentations", epoch, step)
     torch.manual_seed(torch_seed(run.settings.seed, f"dropout of {run.name}", epoch, step))
     inputs, truth = present(run.data, torch.as_tensor(rows), presentation, random)
@@ -287,7 +297,24 @@ def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int
     inputs, truth = inputs[mine], truth[mine]
 
     prediction = run.forward(run.trained, inputs)
-    loss = run.loss(prediction, truth)
+    loss = run.loss(prediction, truth) if run.adversary is None else against(run, inputs, prediction, truth, position)
+    if run.adversary is None or (position + 1) % run.adversary.each == 0:
+        update(run, loss, batch, position)
+    error = (run.loss.targets(prediction.detach()) - truth).square().mean()
+    return team.total(len(truth) * torch.stack([loss.detach().double(), error]))
+
+
+def against(run: Run, inputs: Tensor, prediction: Tensor, truth: Tensor, position: int) -> Tensor:
+    """The loss that the critic sets the network, after an update of the critic's own."""
+    random = run.random("realisations", position)
+    painted = run.adversary.realise(prediction.detach(), random)
+    run.adversary.learn(inputs, painted, truth.float(), random)
+    return run.adversary.loss(inputs, prediction, random)
+
+
+def update(run: Run, loss: Tensor, batch: int, position: int) -> None:
+    """One step of the optimizer, and of the average of the weights."""
+    options, team = run.options, run.team
     run.optimizer.zero_grad(set_to_none=True)
     (loss * team.weight(batch)).backward()
     for parameter in run.loss.parameters():  # those of the network are averaged by `share`
@@ -297,8 +324,6 @@ def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int
     run.optimizer.step()
     if options.ema_decay:
         follow(run.average, run.module, options.ema_decay, position)
-    error = (run.loss.targets(prediction.detach()) - truth).square().mean()
-    return team.total(len(truth) * torch.stack([loss.detach().double(), error]))
 
 
 def judge_epoch(run: Run, state: dict, epoch: int, done: list) -> None:

@@ -3,6 +3,9 @@
 An output is standardised: output · std + mean is the encoded target itself or, under the two likelihoods, log10 of the
 expected count. The likelihoods use the counts themselves: an empty bin is a datum like any other and needs no logarithm.
 Under `gaussian` a network has twice the outputs: after the means the logarithms of their variances, in units of std².
+
+The losses of count fields take images of counts as they are, one mean for each channel. Their outputs are the same logarithm
+and, under `negative_binomial_field`, after it that of the dispersion, cell by cell.
 """
 
 import math
@@ -13,16 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limelight.data.targets import built_shape
 from limelight.training.presentation import Data, Presentation
 
 LN10 = math.log(10)
 LIKELIHOODS = ("poisson", "negative_binomial")
+FIELDS = ("poisson_field", "negative_binomial_field", "adversarial")
 OUTPUTS = {
     **dict.fromkeys(LIKELIHOODS, "log10_mean"),
     "cross_entropy": "log_odds",
     "gaussian": "gaussian",
+    "poisson_field": "log10_counts",
+    "negative_binomial_field": "log10_dispersed_counts",
+    "adversarial": "log10_dispersed_counts",
 }  # of others: the target
 MOST_LOG_VARIANCE = 12.0  # either way: an error a few hundred times smaller or larger than the spread of the truths
+MOST_LOG_DISPERSION = 6.0  # either way, of a cell's count
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: the output of an untrained network must not overflow
 MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies even where almost no row has a source
 DISPERSION_STEP = 10.0  # Adam changes a number by its learning rate per step, but a dispersion may need several e-folds
@@ -70,6 +79,11 @@ def negative_binomial(log_mean: Tensor, counts: Tensor, log_dispersion: Tensor) 
     return -(ways + r * (log_r - log_both) + counts * (log_mean - log_both))
 
 
+def log_dispersion_of(outputs: Tensor) -> Tensor:
+    """ln φ (b, c, …) from the outputs (b, 2c, …) of count fields whose dispersion is answered, too."""
+    return outputs.chunk(2, dim=1)[1].clamp(-MOST_LOG_DISPERSION, MOST_LOG_DISPERSION).double()
+
+
 def gaussian(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean of −ln of a Gaussian but for a constant; prediction (b, 2c, …): c means, c logarithms of variances."""
     mean, log_variance = prediction.chunk(2, dim=1)
@@ -106,8 +120,12 @@ class Loss(nn.Module):
             return F.cross_entropy(outputs, truth.float())
         if self.name in LOSSES:
             return LOSSES[self.name](outputs, ((truth - self.mean) / self.std).float())
-        counts = torch.expm1(truth * LN10).round()
         log_mean = LN10 * self.raw(outputs).clamp(max=MAX_LOG10_MEAN)
+        if self.name == "poisson_field":
+            return poisson(log_mean, truth).mean()
+        if self.name == "negative_binomial_field":
+            return negative_binomial(log_mean, truth, log_dispersion_of(outputs)).mean()
+        counts = torch.expm1(truth * LN10).round()
         if self.name == "poisson":
             return poisson(log_mean, counts).mean()
         log_dispersion = self.first_log_dispersion + DISPERSION_STEP * self.dispersion_steps
@@ -126,6 +144,8 @@ class Loss(nn.Module):
         """The encoded targets that the outputs predict, (b, *shape) float64; of a classifier its probabilities."""
         if self.name == "cross_entropy":
             return outputs.double().softmax(dim=1)
+        if self.name in FIELDS:
+            return 10 ** self.raw(outputs).clamp(max=MAX_LOG10_MEAN)
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
     def constant(self, mean_target: Tensor) -> Tensor:
@@ -134,6 +154,8 @@ class Loss(nn.Module):
             return mean_target.clamp(min=1e-6).log()
         if self.name in LIKELIHOODS:
             return torch.zeros_like(self.mean)
+        if self.name in FIELDS:
+            return torch.zeros(built_shape(self.name, self.mean.shape), dtype=self.mean.dtype, device=self.mean.device)
         constant = (mean_target - self.mean) / self.std
         return torch.cat([constant, torch.zeros_like(constant)]) if self.name == "gaussian" else constant
 
@@ -146,6 +168,9 @@ def make_loss(name: str, standardise: bool, data: Data, presentation: Presentati
     """The loss `name`, with the scale of outputs measured on the training data."""
     if name in LIKELIHOODS:
         return Loss(name, *count_scale(data, presentation))
+    if name in FIELDS:
+        mean = presentation.moments(data)[0].clamp(min=0.5 / len(data))
+        return Loss(name, mean.log10(), torch.ones_like(mean))
     if standardise and name != "cross_entropy":
         return Loss(name, *presentation.moments(data))
     zeros = torch.zeros(presentation.target.shape, dtype=torch.float64, device=data.device)
@@ -179,6 +204,8 @@ def decoded_outputs(outputs: np.ndarray, target: dict) -> np.ndarray:
         return odds / odds.sum(axis=1, keepdims=True)
     mean, std = (target[key].double().cpu().numpy() for key in ("mean", "std"))
     outputs = outputs[:, : len(mean)] * std + mean
+    if target["outputs"] in ("log10_counts", "log10_dispersed_counts"):
+        return 10 ** np.minimum(outputs, MAX_LOG10_MEAN)
     return log_mean_to_target(outputs) if target["outputs"] == "log10_mean" else outputs
 
 

@@ -1,0 +1,210 @@
+"""The bias models of a study: fitted, sampled, told as n(M|δ) beside the FoF halos, painted, and calibrated."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limelight.data.shard import Rows
+from limelight.errors import problem
+from limelight.inference.calibration import rank_p_value, ranks
+from limelight.probes.halo_field.bias import (
+    Catalogue,
+    Places,
+    Posterior,
+    catalogue_of,
+    draw_catalogue,
+    places_of,
+    posterior_of,
+)
+from limelight.probes.halo_field.boxes import cell_index
+from limelight.probes.halo_field.config import Bias
+from limelight.probes.halo_field.painting import Painted
+from limelight.probes.halo_field.sampling import Peak, chain_at, convergence, find_peak, sample_chain
+from limelight.progress import progress
+from limelight.seeds import generator
+
+LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
+LADDER_COLUMNS = ("model", "likelihood", "parameters", "counts", "masses", "both", "log_evidence", "rhat", "ess")
+BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
+SBC_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fits", "p_value", "mean_rank")
+POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
+CELLS_OF_BIN = 300  # at most, over which n(M|δ) is averaged
+SBC_CELLS = 4096
+SBC_WIDTH = 3.0  # of the prior of calibration, in units of the posterior's own
+SBC_STEPS = (60, 100)  # warm-up and kept
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where n(M|δ) is told: cells of some bins of density, and masses."""
+
+    places: tuple[Places, ...]  # cells of each bin
+    density: np.ndarray  # (bins,): mean 1 + δ
+    m: np.ndarray  # (masses,)
+    fof: np.ndarray  # (bins, masses): FoF halos per cell and m
+    fof_error: np.ndarray  # Poisson
+
+    def values(self, posterior: Posterior, theta: Tensor) -> np.ndarray:
+        """n(M|δ) per m, averaged over the cells of each bin, (bins, masses)."""
+        with torch.no_grad():
+            found = [posterior.model.mixture(theta, places) for places in self.places]
+            return np.array([[float(one.log_density(torch.tensor(m)).exp().mean()) for m in self.m] for one in found])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One model of a study."""
+
+    posterior: Posterior
+    peak: Peak
+    chains: np.ndarray  # (c, samples, p)
+    functions: np.ndarray  # (c, samples, points): ln n(M|δ)
+    convergence: dict[str, np.ndarray]  # of the functions
+
+
+def catalogue_of_rows(found: Rows, least_msun: float) -> Catalogue:
+    """The LPT density and the halos of the boxes of shards."""
+    side, cells = found.header.geometry["side_mpc"], found.header.geometry["cells"]
+    every, mass = [], []
+    for i, table in enumerate(found.rows["halos"]):
+        halos = table[table[:, 6] >= least_msun].astype(np.float64)
+        every.append(i * cells**3 + cell_index(halos[:, :3], side, cells))
+        mass.append(np.log(halos[:, 6] / least_msun))
+    if not sum(map(len, mass)):
+        raise problem("bias", "boxes without a halo", f"halos above {least_msun:.3g} Msun", "lower the mass edges")
+    return catalogue_of(places_of(found.x[:, 0]), np.concatenate(every), np.concatenate(mass))
+
+
+def points_of(catalogue: Catalogue, bins: int = POINTS, masses: int = POINTS) -> Points:
+    """Bins of density and of mass that hold as many halos each; n(M|δ) is told at the middle of each mass bin."""
+    density, mass = catalogue.places.density.numpy(), catalogue.mass.numpy()
+    host = catalogue.hosts.density.numpy()
+    edges = np.quantile(host, np.linspace(0, 1, bins + 1))
+    steps = np.quantile(mass, np.linspace(0, 0.98, masses + 1))
+    steps[0] = 0.0
+    places, middle, fof = [], [], np.zeros((bins, masses))
+    for i in range(bins):
+        inside = (density >= edges[i]) & ((density < edges[i + 1]) | (i == bins - 1))
+        chosen = np.flatnonzero(inside)
+        some = chosen[:: max(1, len(chosen) // CELLS_OF_BIN)]
+        places.append(catalogue.places.at(torch.from_numpy(some)))
+        middle.append(density[chosen].mean())
+        held = mass[inside[catalogue.cell.numpy()]]
+        fof[i] = np.histogram(held, steps)[0] / (len(chosen) * np.diff(steps))
+    number = fof * np.diff(steps) * [[(len(p.density))] for p in places]
+    return Points(
+        tuple(places),
+        np.array(middle),
+        0.5 * (steps[1:] + steps[:-1]),
+        fof,
+        np.divide(fof, np.sqrt(np.maximum(number, 1)), where=number > 0, out=np.full_like(fof, np.nan)),
+    )
+
+
+def fit(
+    settings: Bias, model: str, likelihood: str, catalogue: Catalogue, points: Points, folder: Path, key: str, seed: int
+) -> Fitted:
+    """A model's maximum and its chains; those in the folder that belong to the key are taken as they are."""
+    posterior = posterior_of(model, likelihood, catalogue, settings.prior_sigma)
+    peak = find_peak(posterior, seed)
+    chains = []
+    for chain in progress(range(settings.chains), f"chains of {model}, {likelihood}", settings.chains):
+        path = folder / f"{model}-{likelihood}-{chain}.h5"
+        steps = (settings.warmup, settings.samples, settings.tree_depth)
+        chains.append(chain_at(path, key, lambda c=chain, s=steps: sample_chain(posterior, peak, *s, seed, c), seed))
+    found = np.array(chains)
+    functions = np.log(np.array([[points.values(posterior, torch.from_numpy(one)) for one in c] for c in found]))
+    functions = functions.reshape(*found.shape[:2], -1)
+    return Fitted(posterior, peak, found, functions, convergence(functions))
+
+
+def ladder_row(fitted: Fitted, judged: Catalogue) -> dict:
+    """ln L per halo of unseen boxes at the mean of the chains' predictive probability, and how the chains converged."""
+    posterior, halos = fitted.posterior, len(judged.mass)
+    draws = fitted.chains.reshape(-1, fitted.chains.shape[-1])
+    some = draws[:: max(1, len(draws) // 40)]
+    with torch.no_grad():
+        both = np.array([[float(v) for v in posterior.log_likelihood(torch.from_numpy(one), judged)] for one in some])
+    counts, masses = both.mean(axis=0) / halos  # the mean of ln L over the posterior: no draw is privileged
+    values = (
+        posterior.model.name,
+        posterior.likelihood,
+        len(posterior.names),
+        counts,
+        masses,
+        counts + masses,
+        fitted.peak.log_evidence,
+        fitted.convergence["rhat"].max(),
+        fitted.convergence["ess"].min(),
+    )
+    return dict(zip(LADDER_COLUMNS, values, strict=True))
+
+
+def band_rows(fitted: Fitted, points: Points, least_msun: float) -> list[dict]:
+    """n(M|δ) of the FoF halos and its posterior, at each point."""
+    quantiles = np.quantile(np.exp(fitted.functions.reshape(-1, points.fof.size)), LEVELS, axis=0)
+    quantiles = quantiles.reshape(len(LEVELS), *points.fof.shape)
+    rows = []
+    for i, j in np.ndindex(points.fof.shape):
+        where = (points.density[i], least_msun * np.exp(points.m[j]), points.fof[i, j], points.fof_error[i, j])
+        values = (fitted.posterior.model.name, fitted.posterior.likelihood, *where, *quantiles[:, i, j])
+        rows.append(dict(zip(BAND_COLUMNS, values, strict=True)))
+    return rows
+
+
+def painted_by(fitted: Fitted, judged: Catalogue, shape: tuple[int, ...], draws: int, seed: int) -> Painted:
+    """Halos of the model in unseen boxes of a shape (boxes, z, y, x), with θ from the chains."""
+    every = fitted.chains.reshape(-1, fitted.chains.shape[-1])
+    rng = generator(seed, f"halos of {fitted.posterior.model.name}, {fitted.posterior.likelihood}")
+    there = replace(fitted.posterior, catalogue=judged)
+    means, drawn, lost = [], [], []
+    for theta in torch.from_numpy(every[rng.integers(0, len(every), draws)]):
+        with torch.no_grad():
+            means.append(there.model.numbers(theta, judged.places).sum(dim=0).numpy().reshape(shape))
+            lost.append(-float(there.log_likelihood(theta)[0]) / len(judged.mass))
+        drawn.append(draw_catalogue(there, theta, rng).counts.numpy().reshape(shape))
+    return Painted(np.mean(means, axis=0), np.array(drawn), float(np.mean(lost)))
+
+
+def calibrate(fitted: Fitted, points: Points, fits: int, tree_depth: int, least_msun: float, seed: int) -> list[dict]:
+    """Simulation-based calibration of n(M|δ): ranks of the truth among the draws of fits of simulated halos.
+
+    The prior is normal about the maximum, with SBC_WIDTH times the posterior's own width, and the posterior of each fit has
+    it, too; N(0, 10²) would draw universes without halos or full of them. SBC_CELLS cells, so that a fit takes seconds.
+    """
+    whole, rng = fitted.posterior, generator(seed, f"calibration of {fitted.posterior.model.name}")
+    every = rng.permutation(len(whole.catalogue.counts))[:SBC_CELLS]
+    places = whole.catalogue.places.at(torch.from_numpy(np.sort(every)))
+    empty = catalogue_of(places, np.zeros(0, np.int64), np.zeros(0))
+    width = SBC_WIDTH * fitted.peak.scale
+    prior = Posterior(whole.model, whole.likelihood, empty, fitted.peak.theta, width)
+    draws, truths = [], []
+    for i in progress(range(fits), f"calibration of {whole.model.name}", fits):
+        theta, halos = _prior_draw(prior, rng)
+        one = Posterior(whole.model, whole.likelihood, halos, fitted.peak.theta, width)
+        peak = find_peak(one, seed, theta)
+        chain = sample_chain(one, peak, *SBC_STEPS, tree_depth, seed, 1000 + i)
+        draws.append([points.values(one, torch.from_numpy(step)).ravel() for step in chain[::2]])
+        truths.append(points.values(one, theta).ravel())
+    found = ranks(np.array(draws), np.array(truths))
+    p_values, rows = rank_p_value(found), []
+    for index, (i, j) in enumerate(np.ndindex(points.fof.shape)):
+        where = (points.density[i], least_msun * np.exp(points.m[j]))
+        values = (whole.model.name, whole.likelihood, *where, fits, p_values[index], found[:, index].mean())
+        rows.append(dict(zip(SBC_COLUMNS, values, strict=True)))
+    return rows
+
+
+def _prior_draw(prior: Posterior, rng: np.random.Generator) -> tuple[Tensor, Catalogue]:
+    """θ of the prior and halos of it."""
+    theta = prior.prior_mean + prior.prior_scale @ torch.from_numpy(rng.standard_normal(len(prior.prior_mean)))
+    return theta, draw_catalogue(prior, theta, rng)
+
+
+def models_of(settings: Bias) -> Iterable[tuple[str, str]]:
+    """(model, likelihood) of each fit."""
+    return [(model, likelihood) for model in settings.models for likelihood in settings.likelihoods]

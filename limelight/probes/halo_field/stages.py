@@ -1,0 +1,140 @@
+"""The stages of halo fields beyond the engine's: files checked and read, painters judged, bias models sampled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from limelight.ancestry import check_data, check_made_from
+from limelight.data.shard import Rows, read_shards
+from limelight.errors import problem
+from limelight.files import settings_hash
+from limelight.probes.halo_field import bias_study
+from limelight.probes.halo_field.config import HaloStudy
+from limelight.probes.halo_field.judging import Truth, box_scatter, judge
+from limelight.probes.halo_field.painting import Painted, paint
+from limelight.probes.halo_field.probe import PROBE
+from limelight.section import plain
+from limelight.study.config import load_study
+from limelight.study.settings import network_settings
+from limelight.training.checkpoint import load_model
+
+BIAS_TEST = "bias models"  # the test's name in the table of statistics
+
+
+@dataclass(frozen=True)
+class BiasTables:
+    """What `sample_bias` writes."""
+
+    ladder: list[dict]
+    bands: list[dict]
+    statistics: list[dict]
+    calibration: list[dict]
+    last: tuple[np.ndarray, str]  # ln n(M|δ) of the last model's chains, and its name
+
+
+def load(config: str | Path) -> HaloStudy:
+    """The study of a config; LimelightError for one of another probe."""
+    study = load_study(config)
+    if study.probe != PROBE.name:
+        raise problem(config, f"a study of {study.probe}", f"one of {PROBE.name}", "give another")
+    return study
+
+
+def judge_painters(
+    study: HaloStudy, networks: Sequence[str | Path], tests: Sequence[str | Path], others: Sequence[str | Path]
+) -> tuple[list[dict], tuple]:
+    """Rows of judging.COLUMNS of every painter on every test, and what a figure of slices shows of the first test.
+
+    tests: shards of the test boxes of all tests; others: of training and validation boxes, for the scatter from box to box.
+    """
+    edges, tables, example = np.array(study.judging.k_edges), [], {}
+    painters = [load_painter(study, path) for path in networks]
+    read = _by_dataset(study, tests, "test")
+    check_data(others, _settings_of(study))
+    scattered = box_scatter(
+        np.concatenate([_total(found) for found in [read_shards(others), *_first(read)]]), _side(read), edges
+    )
+    for test, entry in study.tests.items():
+        if entry.data not in read:
+            raise problem("--tests", f"no boxes of {entry.data}", f"those of test {test}", "give its shards")
+        found = read[entry.data]
+        truth = Truth(test, _total(found), _side(read), scattered)
+        for module, info in painters:
+            painted = paint(module, info, PROBE, found, study.judging.draws, study.seed)
+            tables += judge(truth, info["network"], painted, edges)
+            if test == next(iter(study.tests)):
+                example[info["network"]] = painted.drawn[0, 0]
+    first = read[next(iter(study.tests.values())).data]
+    return tables, (first.x[0, 0], _total(first)[0], example)
+
+
+def load_painter(study: HaloStudy, path: str | Path) -> tuple[torch.nn.Module, dict]:
+    """A trained network of the study."""
+    module, info = load_model(path)
+    if info["network"] not in study.networks:
+        raise problem(path, f"network {info['network']}", f"one of {', '.join(study.networks)}", "give others")
+    check_made_from(path, info["provenance"], network_settings(study, info["network"]))
+    return module, info
+
+
+def sample_bias(
+    study: HaloStudy, train: Sequence[str | Path], tests: Sequence[str | Path], checkpoints: str | Path
+) -> BiasTables:
+    """Fit and sample the study's bias models: to the halos of `train`, judged on those of `tests`."""
+    settings = study.bias
+    if settings is None:
+        raise problem("bias", "no such section in the study", "what to fit", "add it to the config")
+    torch.set_num_threads(study.resources.training_threads)
+    read = [_by_dataset(study, paths, split)[settings.data] for paths, split in ((train, "train"), (tests, "test"))]
+    least = study.data[settings.data].mass_edges_msun[0]
+    fitted_to, judged = (bias_study.catalogue_of_rows(found, least) for found in read)
+    points, total = bias_study.points_of(fitted_to), _total(read[1])
+    edges, side = np.array(study.judging.k_edges), read[1].header.geometry["side_mpc"]
+    scatter = box_scatter(np.concatenate([_total(found) for found in read]), side, edges)
+    key = settings_hash([plain(settings), study.seed, plain(PROBE.dataset_settings(study, settings.data))])
+    ladder, bands, statistics, calibration, last = [], [], [], [], None
+    for model, likelihood in bias_study.models_of(settings):
+        fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed)
+        ladder.append(bias_study.ladder_row(fitted, judged))
+        bands += bias_study.band_rows(fitted, points, least)
+        painted: Painted = bias_study.painted_by(fitted, judged, total.shape, study.judging.draws, study.seed)
+        name = f"{model}, {likelihood}"
+        statistics += judge(Truth(BIAS_TEST, total, side, scatter), name, painted, edges)
+        if settings.calibration and likelihood == settings.likelihoods[0]:
+            calibration += bias_study.calibrate(
+                fitted, points, settings.calibration, settings.tree_depth, least, study.seed
+            )
+        last = fitted.functions, name.replace("_", " ")
+    return BiasTables(ladder, bands, statistics, calibration, last)
+
+
+def _by_dataset(study: HaloStudy, paths: Sequence[str | Path], split: str) -> dict[str, Rows]:
+    """The rows of shards by dataset; all of realisations of a split."""
+    named, found = check_data(paths, _settings_of(study)), {}
+    for dataset in dict.fromkeys(named):
+        found[dataset] = read_shards([path for path, name in zip(paths, named, strict=True) if name == dataset])
+        if strange := sorted(set(found[dataset].group.tolist()) - set(study.splits[split])):
+            expected = f"the {split} realisations {study.splits[split]}"
+            raise problem(f"shards of {dataset}", f"realisations {strange}", expected, "give the right shards")
+    return found
+
+
+def _settings_of(study: HaloStudy) -> dict[str, object]:
+    return {name: PROBE.dataset_settings(study, name) for name in study.data}
+
+
+def _total(found: Rows) -> np.ndarray:
+    """Halos of all bands (boxes, z, y, x)."""
+    return found.y["total"][:, 0]
+
+
+def _side(read: dict[str, Rows]) -> float:
+    return next(iter(read.values())).header.geometry["side_mpc"]
+
+
+def _first(read: dict[str, Rows]) -> list[Rows]:
+    """The rows of the first dataset."""
+    return [next(iter(read.values()))]

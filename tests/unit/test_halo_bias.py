@@ -1,0 +1,180 @@
+"""Bias models: integrals against quadrature, known bias recovered, evidence, chains, convergence."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from limelight.errors import LimelightError
+from limelight.probes.halo_field.bias import (
+    MODELS,
+    Mixture,
+    catalogue_of,
+    draw_catalogue,
+    draw_masses,
+    neural_numbers,
+    neural_shapes,
+    places_of,
+    posterior_of,
+)
+from limelight.probes.halo_field.bias_study import calibrate, fit, ladder_row, painted_by, points_of
+from limelight.probes.halo_field.config import Bias
+from limelight.probes.halo_field.sampling import chain_at, convergence, find_peak, sample_chain, sampled_evidence
+
+KNOWN = torch.tensor([-0.3, 0.7, 0.2, 1.4, 0.8, -1.5], dtype=torch.float64)
+
+
+def boxes(seed=1, count=1, n=12):
+    """Overdensities of lognormal boxes."""
+    rng = np.random.default_rng(seed)
+    k = np.sqrt(sum(np.meshgrid(*[np.fft.fftfreq(n) ** 2] * 3, indexing="ij")))
+    modes = np.fft.fftn(rng.standard_normal((count, n, n, n)), axes=(1, 2, 3))
+    field = np.fft.ifftn(modes * np.exp(-((3 * k) ** 2)), axes=(1, 2, 3)).real
+    rate = np.exp(0.8 * field / field.std())
+    return rate / rate.mean() - 1
+
+
+def mock(model="power_law", likelihood="poisson", theta=KNOWN, seed=1, n=12):
+    """A posterior of halos that were drawn from the model itself."""
+    places = places_of(boxes(seed, n=n))
+    empty = catalogue_of(places, np.zeros(0, np.int64), np.zeros(0))
+    drawn = draw_catalogue(posterior_of(model, likelihood, empty, 10.0), theta, np.random.default_rng(seed))
+    return posterior_of(model, likelihood, drawn, 10.0)
+
+
+def test_the_kernel_sums_over_cells_at_each_distance():
+    field = np.zeros((1, 5, 5, 5))
+    field[0, 2, 2, 2] = np.e - 1
+    features = places_of(field).features.numpy().reshape(5, 5, 5, 4)
+    quiet, loud = np.log(1.05), np.log(np.e + 0.05)
+    for at, distance, cells in (((2, 2, 2), 0, 1), ((2, 3, 2), 1, 6), ((1, 3, 2), 2, 12), ((3, 3, 1), 3, 8)):
+        right = [quiet] * 4
+        right[distance] = quiet + (loud - quiet) / cells
+        np.testing.assert_allclose(features[at], right)
+
+
+@pytest.mark.parametrize("mean", [-60.0, -3.0, 0.5])
+def test_the_integral_of_the_mixture_is_that_of_quadrature(mean):
+    one = torch.ones(1, 1, dtype=torch.float64)
+    mixture = Mixture(torch.cat([2 * one, 0.5 * one]), torch.cat([mean * one, one]), torch.cat([3 * one, 0.4 * one]))
+    for low in (0.0, 0.7, 2.5):
+        found = integrate.quad(
+            lambda m: float(mixture.log_density(torch.tensor(m, dtype=torch.float64)).exp()), low, 60, limit=400
+        )[0]
+        assert float(mixture.number(low)) == pytest.approx(found, rel=1e-6)
+    assert float(mixture.number(0.0)) == pytest.approx(2.5)
+
+
+def test_both_models_count_what_their_densities_integrate_to():
+    places = places_of(boxes())
+    for name, model in MODELS.items():
+        theta = torch.tensor(model.start, dtype=torch.float64)
+        assert len(model.start) == len(model.parameters) == {"power_law": 6, "neural": 17}[name]
+        mixture = model.mixture(theta, places)
+        torch.testing.assert_close(mixture.number(0.0), model.numbers(theta, places).sum(dim=0))
+    mean, width = neural_shapes(theta, places)
+    assert (mean[1] > mean[0]).all()
+    assert (width > 0).all()
+    assert (neural_numbers(theta, places) > 0).all()
+
+
+def test_masses_are_drawn_from_the_density():
+    one = torch.ones(1, 4000, dtype=torch.float64)
+    mixture = Mixture(torch.cat([one, 2 * one]), torch.cat([-20 * one, 1.5 * one]), torch.cat([4 * one, 0.3 * one]))
+    found = draw_masses(mixture, np.random.default_rng(3))
+    alone = Mixture(mixture.above[:, :1], mixture.mean[:, :1], mixture.width[:, :1])
+    steps = np.linspace(0, 6, 400)
+    cdf = np.array([1 - float(alone.number(m)) / 3 for m in steps])
+    assert stats.kstest(found, lambda m: np.interp(m, steps, cdf)).pvalue > 1e-3
+
+
+def test_a_known_bias_is_recovered_and_the_number_of_halos_is_exact():
+    posterior = mock(n=20)
+    peak = find_peak(posterior, 1)
+    error = (peak.scale @ peak.scale.T).diagonal().sqrt()
+    assert ((peak.theta - KNOWN).abs() < 4 * error).all(), (peak.theta, error)
+    found = posterior.catalogue
+    mixture = posterior.model.mixture(peak.theta, found.places)
+    known = posterior.model.mixture(KNOWN, found.places)
+    hosts = found.counts > 0
+    np.testing.assert_allclose(mixture.above[0, hosts].log().mean(), known.above[0, hosts].log().mean(), atol=0.1)
+    assert (mixture.above[0, hosts] / known.above[0, hosts]).log().std() < 0.15  # the bias itself, cell by cell
+    number = len(found.mass)
+    assert float(mixture.number(0.0).sum()) == pytest.approx(number, rel=1e-3)  # of the best Poisson model
+    for m in (0.5, 1.0, 2.0):  # n(M) summed over the cells is the mass function
+        beyond = float((found.mass > m).sum())
+        assert float(mixture.number(m).sum()) == pytest.approx(beyond, abs=3 * beyond**0.5)
+
+
+def test_likelihoods_are_those_of_scipy():
+    theta = torch.cat([KNOWN, torch.tensor([-0.5], dtype=torch.float64)])
+    posterior = mock(likelihood="negative_binomial", theta=theta)
+    found, number = posterior.catalogue, posterior.model.numbers(theta, posterior.catalogue.places).sum(dim=0).numpy()
+    r = 1 / np.exp(-0.5)
+    right = stats.nbinom.logpmf(found.counts.numpy(), r, r / (r + number)).sum()
+    counts, masses = posterior.log_likelihood(theta)
+    assert float(counts) == pytest.approx(right, rel=1e-9)
+    sigma, mean = np.exp(0.75), -0.8 / np.exp(-1.5)
+    cut = stats.truncnorm(-mean / sigma, np.inf, mean, sigma)
+    assert float(masses) == pytest.approx(cut.logpdf(found.mass.numpy()).sum(), rel=1e-6)
+    prior = stats.norm(0, 10).logpdf(theta.numpy()).sum()
+    assert float(posterior(theta)) == pytest.approx(right + float(masses) + prior)
+    assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
+
+
+def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path):
+    posterior = mock(n=14)
+    peak = find_peak(posterior, 1)
+    chains = np.array([sample_chain(posterior, peak, 40, 60, 5, 1, chain) for chain in range(2)])
+    found = convergence(chains)
+    assert found["rhat"].max() < 1.1
+    assert found["ess"].min() > 12
+    assert sampled_evidence(posterior, chains, 1) == pytest.approx(peak.log_evidence, abs=0.5)
+    np.testing.assert_array_equal(chains[1], sample_chain(posterior, peak, 40, 60, 5, 1, 1))  # the seed decides
+    made = []
+
+    def make():
+        made.append(1)
+        return chains[0]
+
+    for key in ("a", "a", "b"):
+        np.testing.assert_array_equal(chain_at(tmp_path / "c.h5", key, make, 1), chains[0])
+    assert len(made) == 2  # once for each key
+    (tmp_path / "c.h5").write_bytes(b"nonsense")
+    with pytest.raises(LimelightError, match=r"c\.h5"):
+        chain_at(tmp_path / "c.h5", "a", make, 1)
+
+
+def test_convergence_knows_the_size_of_autoregressive_chains():
+    rng, rho = np.random.default_rng(0), 0.7
+    chains = rng.standard_normal((4, 2000, 1))
+    for i in range(1, 2000):
+        chains[:, i] = rho * chains[:, i - 1] + (1 - rho**2) ** 0.5 * chains[:, i]
+    found = convergence(chains)
+    assert found["ess"][0] == pytest.approx(8000 * (1 - rho) / (1 + rho), rel=0.2)
+    assert found["rhat"][0] == pytest.approx(1, abs=0.01)
+    chains[0] += 2
+    assert convergence(chains)["rhat"][0] > 1.2
+
+
+def test_a_fit_is_told_judged_painted_and_calibrated(tmp_path, monkeypatch):
+    monkeypatch.setattr("limelight.probes.halo_field.bias_study.SBC_STEPS", (8, 10))
+    monkeypatch.setattr("limelight.probes.halo_field.bias_study.SBC_CELLS", 400)
+    posterior = mock(n=12)
+    settings = Bias(data="boxes", models=["power_law"], likelihoods=["poisson"], chains=2, warmup=10, samples=20)
+    settings = settings.model_copy(update={"tree_depth": 4})
+    points = points_of(posterior.catalogue)
+    assert points.density[0] < points.density[1] < points.density[2]
+    fitted = fit(settings, "power_law", "poisson", posterior.catalogue, points, tmp_path, "key", 1)
+    assert len(list(tmp_path.glob("power_law-poisson-*.h5"))) == 2
+    inside = np.exp(fitted.functions.mean(axis=(0, 1)).reshape(3, 3)) / points.fof
+    assert np.abs(np.log(inside[points.fof_error / points.fof < 0.2])).max() < 0.5
+    row = ladder_row(fitted, posterior.catalogue)
+    truth = sum(float(v) for v in posterior.log_likelihood(KNOWN)) / len(posterior.catalogue.mass)
+    assert row["both"] == pytest.approx(truth, abs=0.05)
+    painted = painted_by(fitted, posterior.catalogue, (1, 12, 12, 12), 3, 1)
+    assert painted.drawn.shape == (3, 1, 12, 12, 12)
+    assert painted.drawn.mean() == pytest.approx(float(posterior.catalogue.counts.mean()), rel=0.15)
+    rows = calibrate(fitted, points, 3, 3, 8e11, 1)
+    assert len(rows) == 9
+    assert 0.1 < np.mean([row["mean_rank"] for row in rows]) < 0.9

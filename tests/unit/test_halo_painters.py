@@ -1,0 +1,272 @@
+"""Painters: losses of count fields, the critic, training that resumes, a known bias, and a tiny study by its scripts."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy import stats
+
+from limelight.data.shard import Rows, write_shard
+from limelight.files import ROOT, provenance, read_csv
+from limelight.networks import build
+from limelight.probes.halo_field.config import Critic
+from limelight.probes.halo_field.critic import BoxCritic, HeldOut, draw_counts, painted_counts
+from limelight.probes.halo_field.painting import paint
+from limelight.probes.halo_field.probe import PROBE
+from limelight.section import plain
+from limelight.study.config import resolve_study
+from limelight.study.settings import network_settings
+from limelight.training import loop
+from limelight.training.adversary import Adversary
+from limelight.training.checkpoint import load_model, save_model
+from limelight.training.losses import Loss
+
+CELLS = 8
+BIAS = {"data": "boxes", "models": ["power_law"], "likelihoods": ["poisson"], "chains": 2, "warmup": 10, "samples": 20}
+
+
+def study_of(**change):
+    critic = {"each": 2, "filters": 2}
+    network = {"architecture": "inception", "options": {"filters": 4}, "data": ["boxes"], "noise_channels": 1}
+    return resolve_study(
+        {
+            "study": "tiny",
+            "probe": "halo_field",
+            "realisations": {"train": [0, 1, 2], "validation": [3], "test": [4, 5]},
+            "data": {"boxes": {"side_mpc": 32, "particles": 32, "cells": CELLS, "steps": 8}},
+            "networks": {
+                "likelihood": network,
+                "critic": {
+                    **network,
+                    "initialise_from": "likelihood",
+                    "critic": critic,
+                    "training": {"loss": "adversarial", "epochs": 3, "optimizer": "adam", "learning_rate": 1e-3},
+                },
+            },
+            "tests": {"t": {"data": "boxes"}},
+            "training": {"loss": "negative_binomial_field", "batch_size": 1, "epochs": 25, "learning_rate": 1e-2},
+            "judging": {"draws": 2, "k_edges": [0.15, 0.4, 0.75]},
+            "bias": {**BIAS, "tree_depth": 4},
+            "audit": {"networks": "none"},
+            "resources": {"training_threads": 1},
+            **change,
+        },
+        "tiny.yaml",
+    )
+
+
+def mock_rows(numbers, permuted=False) -> Rows:
+    """Boxes whose halos are Poisson about n̄ (1 + δ)^1.5, of smooth lognormal δ; permuted: beside another box's δ."""
+    settings, rows = PROBE.dataset_settings(study_of(), "boxes"), []
+    for n in numbers:
+        rng = np.random.default_rng(n)
+        k = np.sqrt(sum(np.meshgrid(*[np.fft.fftfreq(CELLS) ** 2] * 3, indexing="ij")))
+        field = np.fft.ifftn(np.fft.fftn(rng.standard_normal((CELLS,) * 3)) * np.exp(-((3 * k) ** 2))).real
+        density = np.exp(0.8 * field / field.std())
+        density /= density.mean()
+        counts = rng.poisson(density**1.5)
+        shown = density if not permuted else np.roll(density[::-1], 3, axis=(0, 1, 2)).transpose(1, 2, 0)
+        rows.append((shown - 1, counts))
+    x = np.array([[d, d, 0 * d] for d, _ in rows], np.float32)
+    counts = np.array([c for _, c in rows], np.float32)[:, None]
+    halos = np.zeros((len(rows), 4, 7), np.float32)
+    return Rows(
+        PROBE.header(settings),
+        x,
+        {"total": counts, "bands": np.repeat(counts, 3, axis=1)},
+        np.zeros((len(rows), 2)),
+        ["sigma8", "redshift"],
+        np.array(numbers),
+        np.repeat(["boxes"], len(rows)),
+        {"halos": halos, "velocity_kms": np.zeros((len(rows), 3, *[CELLS] * 3), np.float32)},
+    )
+
+
+def test_the_published_network_sees_nine_cells_and_has_its_number_of_weights():
+    torch.manual_seed(0)
+    module = build("inception", {}, (1, 16, 16, 16), (1, 16, 16, 16)).double()
+    assert 30_000 < sum(w.numel() for w in module.parameters()) < 33_000
+    x = torch.zeros(1, 1, 16, 16, 16, dtype=torch.float64, requires_grad=True)
+    module(x)[0, 0, 8, 8, 8].backward()
+    seen = np.argwhere(x.grad[0, 0].numpy() != 0)
+    assert seen.min() == 4
+    assert seen.max() == 12
+
+
+def test_losses_of_count_fields_are_those_of_scipy():
+    random = torch.Generator().manual_seed(1)
+    shape = (1, 3, 3, 3)
+    counts = torch.poisson(torch.full((2, *shape), 1.5, dtype=torch.float64), generator=random)
+    outputs = torch.randn((2, 2, 3, 3, 3), generator=random)
+    level = torch.full(shape, 0.2, dtype=torch.float64)
+    mean = 10 ** (outputs[:, :1].double() + 0.2).numpy()
+    found = Loss("poisson_field", level, torch.ones_like(level))(outputs[:, :1], counts)
+    assert float(found) == pytest.approx(-stats.poisson.logpmf(counts.numpy(), mean).mean(), rel=1e-6)
+    loss = Loss("negative_binomial_field", level, torch.ones_like(level))
+    r = np.exp(-outputs[:, 1:].double().numpy())
+    right = -stats.nbinom.logpmf(counts.numpy(), r, r / (r + mean)).mean()
+    assert float(loss(outputs, counts)) == pytest.approx(right, rel=1e-6)
+    np.testing.assert_allclose(loss.targets(outputs).numpy(), mean)
+    flat = loss.constant(level)
+    assert flat.shape == (2, 3, 3, 3)
+    np.testing.assert_allclose(loss.targets(flat[None]).numpy(), 10**0.2)
+
+
+def test_halos_are_drawn_with_the_mean_variance_and_gradient_of_the_answer():
+    level = torch.zeros(1, 24, 24, 24, dtype=torch.float64)
+    scale = Loss("negative_binomial_field", level, torch.ones_like(level))
+    outputs = torch.cat([torch.full((2, 1, 24, 24, 24), 0.3), torch.full((2, 1, 24, 24, 24), -0.7)], 1)
+    outputs.requires_grad_(True)
+    drawn = painted_counts(outputs, scale, torch.Generator().manual_seed(3))
+    mean, dispersion = 10**0.3, np.exp(-0.7)
+    assert float(drawn.mean().detach()) == pytest.approx(mean, rel=0.03)
+    assert float(drawn.var().detach()) == pytest.approx(mean + dispersion * mean**2, rel=0.06)
+    assert (drawn.detach() == drawn.detach().round()).all()
+    drawn.sum().backward()
+    torch.testing.assert_close(outputs.grad[:, :1].double(), drawn.detach() * np.log(10))
+    poisson = draw_counts(torch.full((20000,), 2.0), None, torch.Generator().manual_seed(3))
+    assert float(poisson.var()) == pytest.approx(2, rel=0.05)
+
+
+class Linear(torch.nn.Module):
+    """A critic whose slope is known: w times the sum of the field."""
+
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor(slope))
+
+    def forward(self, inputs, fields):
+        return self.slope * fields.flatten(1).sum(1, keepdim=True)
+
+
+def test_the_critic_learns_a_slope_of_one_towards_the_true_fields():
+    critic = Linear(0.0)
+    optimizer = torch.optim.SGD(critic.parameters(), lr=0.01)
+    rival = Adversary(critic, optimizer, 1, 10.0, lambda outputs, random: outputs, None)
+    random = torch.Generator().manual_seed(0)
+    true, painted = torch.full((2, 1, 2, 2, 2), 0.5), torch.zeros(2, 1, 2, 2, 2)
+    distances = [float(rival.learn(painted, painted, true, random)) for _ in range(200)]
+    # The norm of the slope is |w| √8, the distance 4 w: 10 (√8 w − 1)² − 4 w is least at w = (4 + 20 √8) / 160.
+    assert float(critic.slope.detach()) == pytest.approx((4 + 20 * 8**0.5) / 160, rel=1e-3)
+    assert distances[-1] > distances[0] == 0
+    loss = rival.loss(painted, painted.requires_grad_(True), random)
+    loss.backward()
+    assert (painted.grad < 0).all()  # more halos please this critic
+
+
+def test_a_critic_without_the_density_does_not_see_it():
+    random = torch.Generator().manual_seed(0)
+    x, halos = torch.randn((1, 2, 8, 8, 8), generator=random), torch.rand((1, 1, 8, 8, 8), generator=random)
+    for conditional in (True, False):
+        critic = BoxCritic(1, Critic(conditional=conditional, filters=2))
+        assert critic(x, halos).shape == (1, 1, 2, 2, 2)
+        assert torch.equal(critic(x, halos), critic(x + 1, halos)) != conditional
+
+
+def test_validation_prefers_the_right_painter():
+    found = mock_rows([7])
+    truth = torch.from_numpy(found.y["total"]).double()
+    level = torch.zeros(1, *[CELLS] * 3, dtype=torch.float64)
+    scale = Loss("adversarial", level, torch.ones_like(level))
+    loss = HeldOut(scale, PROBE.scales(found.header).bins, sampled=False)
+
+    def score(field):
+        return float(loss(torch.cat([field.clamp(min=1e-6).log10(), 0 * field], dim=1), truth))
+
+    assert score(truth) == pytest.approx(0, abs=1e-6)
+    assert score(truth) < score(truth.roll(3, 2)) < score(torch.ones_like(truth))
+
+
+def trained(study, name, rows, validation, folder, start=None):
+    settings = network_settings(study, name)
+    content, history = loop.train(settings, PROBE, rows, validation, folder / name, start=start)
+    save_model(folder / f"{name}.pt", content, provenance(settings, study.seed))
+    return folder / f"{name}.pt", history
+
+
+def test_a_known_bias_is_learnt_and_permuted_pairs_teach_nothing(tmp_path):
+    torch.set_num_threads(1)
+    study, test = study_of(), mock_rows([10, 11, 12])
+    rate = (1 + test.x[:, 0]) ** 1.5
+    for permuted, least, most in ((False, 0.93, 1.0), (True, -0.35, 0.35)):
+        rows, chosen = mock_rows(range(8), permuted), mock_rows([8, 9], permuted)
+        path, _ = trained(study, "likelihood", rows, chosen, tmp_path / str(permuted))
+        painted = paint(*load_model(path), PROBE, test, 2, 1)
+        r = np.corrcoef(painted.mean.ravel(), rate.ravel())[0, 1]
+        assert least < r < most, (permuted, r)
+        assert painted.drawn.mean() == pytest.approx(test.y["total"].mean(), rel=0.3)
+
+
+def test_alternating_updates_resume_to_the_same_bytes(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    study, rows, validation = study_of(), mock_rows([0, 1, 2]), mock_rows([3])
+    short = study.model_copy(
+        update={
+            "networks": {
+                n: e.model_copy(update={"training": e.training.model_copy(update={"epochs": 3})})
+                for n, e in study.networks.items()
+            }
+        }
+    )
+    path, _ = trained(short, "likelihood", rows, validation, tmp_path)
+    start = load_model(path)[0].state_dict()
+    whole, history = trained(short, "critic", rows, validation, tmp_path / "whole", start)
+    assert len({row["validation_loss"] for row in history}) > 1  # the network moves
+    judge = loop.judge_epoch
+
+    def stopped(run, state, epoch, done):
+        judge(run, state, epoch, done)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "judge_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        trained(short, "critic", rows, validation, tmp_path / "parts", start)
+    monkeypatch.undo()
+    again, _ = trained(short, "critic", rows, validation, tmp_path / "parts", start)
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_a_tiny_study_by_its_scripts(tmp_path):
+    torch.set_num_threads(1)
+    study = study_of(data={"boxes": {"side_mpc": 32, "particles": 32, "cells": CELLS, "steps": 6}})
+    study = study.model_copy(update={"networks": {"likelihood": study.networks["likelihood"]}})
+    settings, shards = PROBE.dataset_settings(study, "boxes"), {}
+    for n in range(6):
+        shards[n] = tmp_path / f"{n}.h5"
+        write_shard(shards[n], PROBE.simulate(settings, "boxes", n), provenance(settings, study.seed))
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(plain(study)))
+
+    def script(name, *words):
+        python = [sys.executable, ROOT / "scripts" / name, "--config", tmp_path / "s.yaml"]
+        return subprocess.run([*python, *words], capture_output=True, text=True)
+
+    made = tmp_path / "model.pt"
+    words = ["--train", *map(shards.get, range(3)), "--validation", shards[3], "--checkpoints", tmp_path / "ck"]
+    said = script("train_network.py", "--name", "likelihood", *words, "--output", made, "--history", tmp_path / "h.csv")
+    assert said.returncode == 0, said.stderr
+    ours = ["--tests", shards[4], shards[5], "--others", *map(shards.get, range(4)), "--output", tmp_path / "p.csv"]
+    said = script("judge_painters.py", "--networks", made, *ours)
+    assert said.returncode == 0, said.stderr
+    table = read_csv(tmp_path / "p.csv", "table")
+    likely = table["statistic"] == "ln L per halo"
+    assert (table["painted"][likely] > table["true"][likely]).all()  # better than no structure at all
+    assert {path.name for path in tmp_path.glob("p.*")} == {
+        "p.csv", "p.slices.png", "p.slices.pdf", "p.ratios.png", "p.ratios.pdf",
+    }  # fmt: skip
+    ours = ["--train", shards[0], "--tests", shards[4], "--checkpoints", tmp_path / "chains"]
+    said = script("sample_bias.py", *ours, "--output", tmp_path / "b.csv")
+    assert said.returncode == 0, said.stderr
+    assert read_csv(tmp_path / "b.csv", "table")["parameters"][0] == 6
+    assert len(read_csv(tmp_path / "b.bands.csv", "table")["fof"]) == 9
+    assert len(list((tmp_path / "chains").glob("*.h5"))) == 2
+    said = script(
+        "sample_bias.py", *["--train", shards[4], "--tests", shards[0]], *ours[4:], "--output", tmp_path / "c.csv"
+    )
+    assert said.returncode == 1
+    assert "realisations [4]; expected the train realisations [0, 1, 2]" in said.stderr
+    assert said.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("c.*"))

@@ -1,0 +1,90 @@
+# Halo fields: shards as for every probe whose data take one stage; painters beside the true halos; bias models.
+from limelight.study.code import TRAINING
+
+
+include: "simulate.smk"
+
+
+# Of the first test: its universe tells the scatter from box to box.
+FIRST_DATA = next(iter(STUDY.tests.values())).data
+MORE += [f"{RESULTS}/painted/statistics.csv"]
+if STUDY.bias:
+    MORE += [f"{RESULTS}/bias/ladder.csv"]
+
+
+rule painted:
+    input:
+        networks=expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY.networks),
+        tests=shards(dict.fromkeys(test.data for test in STUDY.tests.values()), "test"),
+        others=[*shards([FIRST_DATA], "train"), *shards([FIRST_DATA], "validation")],
+    output:
+        table=f"{RESULTS}/painted/statistics.csv",
+        slices=report(
+            f"{RESULTS}/painted/statistics.slices.png",
+            caption="../report/halo_field/slices.rst",
+            category="Painted halos",
+        ),
+        ratios=report(
+            f"{RESULTS}/painted/statistics.ratios.png",
+            caption="../report/halo_field/ratios.rst",
+            category="Painted halos",
+        ),
+        pdf=expand(f"{RESULTS}/painted/statistics.{{kind}}.pdf", kind=("slices", "ratios")),
+    log:
+        f"{RESULTS}/logs/painted.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/painted.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY.resources.training_threads
+    resources:
+        mem_mb=memory("painted"),
+        runtime=runtime("painted"),
+    params:
+        settings=as_text(
+            [STUDY.judging, STUDY.tests, [stages.network_settings(STUDY, name) for name in STUDY.networks]]
+        ),
+        code=code("scripts/judge_painters.py", *TRAINING, networks=list(STUDY.networks)),
+    shell:
+        "python scripts/judge_painters.py --config $STUDY --networks {input.networks:q} --tests {input.tests:q}"
+        " --others {input.others:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+# Chains stand in a folder that Snakemake does not know: it deletes the declared outputs of a failed job, and a rerun goes on.
+rule bias:
+    input:
+        train=lambda wildcards: shards([STUDY.bias.data], "train")[: STUDY.bias.boxes],
+        tests=lambda wildcards: shards([STUDY.bias.data], "test"),
+    output:
+        ladder=f"{RESULTS}/bias/ladder.csv",
+        tables=expand(f"{RESULTS}/bias/ladder.{{kind}}.csv", kind=("bands", "statistics", "calibration")),
+        bands=report(
+            f"{RESULTS}/bias/ladder.bands.png",
+            caption="../report/halo_field/bands.rst",
+            category="Bias models",
+        ),
+        chains=report(
+            f"{RESULTS}/bias/ladder.chains.png",
+            caption="../report/halo_field/chains.rst",
+            category="Bias models",
+        ),
+        pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("bands", "chains")),
+    log:
+        f"{RESULTS}/logs/bias.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/bias.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: STUDY.resources.training_threads
+    resources:
+        mem_mb=memory("bias"),
+        runtime=runtime("bias"),
+    params:
+        settings=lambda wildcards: as_text(
+            [STUDY.bias, STUDY.judging, STUDY.splits, PROBE.dataset_settings(STUDY, STUDY.bias.data)]
+        ),
+        code=code("scripts/sample_bias.py", "header"),
+        checkpoints=f"{RESULTS}/checkpoints/bias",
+    shell:
+        "python scripts/sample_bias.py --config $STUDY --train {input.train:q} --tests {input.tests:q}"
+        " --checkpoints {params.checkpoints:q} --output {output.ladder:q} > {log:q} 2>&1"
