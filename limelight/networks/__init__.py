@@ -29,6 +29,11 @@ REGISTRY = Registry(
         "counting": "limelight.networks.counting:counting",
         "traces": "limelight.networks.traces:traces",
         "antennas": "limelight.networks.antennas:antennas",
+        "lenet": "limelight.networks.zoo:lenet",
+        "alexnet": "limelight.networks.zoo:alexnet",
+        "vgg": "limelight.networks.zoo:vgg",
+        "googlenet": "limelight.networks.zoo:googlenet",
+        "resnet": "limelight.networks.zoo:resnet",
     },
 )
 

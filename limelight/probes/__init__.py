@@ -15,5 +15,6 @@ PROBES = Registry(
         "reionisation": "limelight.probes.reionisation.probe:PROBE",
         "galaxy_field": "limelight.probes.galaxy_field.probe:PROBE",
         "air_shower": "limelight.probes.air_shower.probe:PROBE",
+        "strong_lens": "limelight.probes.strong_lens.probe:PROBE",
     },
 )

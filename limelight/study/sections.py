@@ -82,7 +82,7 @@ class Network(Section):
 
     architecture: str = Field(
         description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, traces,"
-        " antennas; for images resunet, gated."
+        " antennas, lenet, alexnet, vgg, googlenet, resnet; for images resunet, gated."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()
