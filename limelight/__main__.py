@@ -33,6 +33,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "explain_network",
         "show_layers",
         "judge_showers",
+        "judge_lenses",
     ),
     "error bars": (
         "make_stream",

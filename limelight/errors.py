@@ -14,6 +14,7 @@ EXTRAS = {
     "blosc": "formats",
     "captum": "saliency",
     "ducc0": "cmb",
+    "lenstronomy": "lenses",
     "pyarrow": "formats",
     "pyro": "hmc",
     "reproject": "maps",

@@ -35,6 +35,11 @@ REGISTRY = Registry(
         "kappa_published": "limelight.networks.lensing:kappa_published",
         "statistics": "limelight.networks.statistics:statistics",
         "inception": "limelight.networks.inception:inception",
+        "lenet": "limelight.networks.zoo:lenet",
+        "alexnet": "limelight.networks.zoo:alexnet",
+        "vgg": "limelight.networks.zoo:vgg",
+        "googlenet": "limelight.networks.zoo:googlenet",
+        "resnet": "limelight.networks.zoo:resnet",
     },
 )
 

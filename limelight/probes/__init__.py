@@ -18,5 +18,6 @@ PROBES = Registry(
         "line_mixture": "limelight.probes.line_intensity.mixture.probe:PROBE",
         "weak_lensing": "limelight.probes.weak_lensing.probe:PROBE",
         "halo_field": "limelight.probes.halo_field.probe:PROBE",
+        "strong_lens": "limelight.probes.strong_lens.probe:PROBE",
     },
 )

@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from limelight.errors import LimelightError
+from limelight.evaluation.roc import auc, efficiency, threshold_at
 from limelight.networks import build
 from limelight.networks.antennas import spherical_wave
 from limelight.probe import load_probe
@@ -21,15 +22,7 @@ from limelight.probes.air_shower.arrays import (
     spherical_fit,
 )
 from limelight.probes.air_shower.config import Station
-from limelight.probes.air_shower.detectors import (
-    auc,
-    bank_statistics,
-    efficiency,
-    known_pulse_roc,
-    make_bank,
-    threshold_at,
-    threshold_statistic,
-)
+from limelight.probes.air_shower.detectors import bank_statistics, known_pulse_roc, make_bank, threshold_statistic
 from limelight.probes.air_shower.noise import covariance, noise_of, spectrum
 from limelight.probes.air_shower.pulses import TRANSIENTS, pulses, transients
 from limelight.section import plain

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
 from limelight.errors import problem
+from limelight.evaluation.roc import auc, efficiency
 from limelight.probes.air_shower.arrays import (
     LIGHT_KM,
     angle_deg,
@@ -22,14 +23,7 @@ from limelight.probes.air_shower.arrays import (
     spherical_fit,
 )
 from limelight.probes.air_shower.config import Judging, ShowerStudy, Traces
-from limelight.probes.air_shower.detectors import (
-    AT_ONCE,
-    auc,
-    bank_statistics,
-    efficiency,
-    make_bank,
-    threshold_statistic,
-)
+from limelight.probes.air_shower.detectors import AT_ONCE, bank_statistics, make_bank, threshold_statistic
 from limelight.probes.air_shower.noise import Noise, noise_of
 from limelight.probes.air_shower.probe import PROBE, TraceSettings, root_mean_square, station_of
 from limelight.probes.air_shower.pulses import TRANSIENTS

@@ -78,29 +78,6 @@ def bank_statistics(traces: Tensor, noise: Noise, bank: Bank) -> tuple[Tensor, T
     return filtered, torch.stack(parts).logsumexp(dim=0)
 
 
-def threshold_at(noise_scores: np.ndarray, rate: float) -> float:
-    """The score that a share `rate` of the noise's scores exceeds; infinite where there are too few to tell (ten)."""
-    count = rate * len(noise_scores)
-    return float(np.quantile(noise_scores, 1 - rate, method="higher")) if count >= 10 else np.inf
-
-
-def efficiency(scores: np.ndarray, noise_scores: np.ndarray, rate: float) -> float:
-    """Share of scores above the threshold of a rate; NaN where the noise is too little to set it."""
-    threshold = threshold_at(noise_scores, rate)
-    return float(np.mean(scores > threshold)) if np.isfinite(threshold) else np.nan
-
-
-def roc(scores: np.ndarray, noise_scores: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """The share of true positives at each rate of false ones."""
-    return np.array([efficiency(scores, noise_scores, rate) for rate in rates])
-
-
-def auc(scores: np.ndarray, noise_scores: np.ndarray) -> float:
-    """Probability that a pulse scores higher than noise (Mann and Whitney)."""
-    rank = stats.rankdata(np.concatenate([scores, noise_scores]))[: len(scores)]
-    return float((rank.sum() - len(scores) * (len(scores) + 1) / 2) / (len(scores) * len(noise_scores)))
-
-
 def known_pulse_roc(snr: float, power: float, rates: np.ndarray) -> np.ndarray:
     """True positives of one known pulse of a known arrival: Q(Q⁻¹(rate) − snr √power), power = sᵀC⁻¹s of peak 1."""
     return stats.norm.sf(stats.norm.isf(rates) - snr * np.sqrt(power))

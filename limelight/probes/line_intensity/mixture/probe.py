@@ -10,7 +10,6 @@ from limelight.data.shard import Header, Rows
 from limelight.data.targets import Array, FieldTarget, Target
 from limelight.evaluation.estimates import Estimator
 from limelight.evaluation.metrics import Judged, Statistics
-from limelight.figures import KEY
 from limelight.probe import Probe
 from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.lines.models import MODELS
@@ -26,7 +25,6 @@ from limelight.probes.line_intensity.mixture.presentation import MixturePresenta
 from limelight.probes.line_intensity.mixture.simulate import CubeSettings, cubes_header, simulate_cubes
 from limelight.probes.line_intensity.settings import own_code
 from limelight.probes.line_intensity.targets import LuminosityTarget
-from limelight.registry import Registry
 from limelight.study.cost import StageCost
 from limelight.summaries.power import power_bins
 from limelight.summaries.scales import Scales
@@ -53,13 +51,6 @@ class LineMixture(Probe):
     name = "line_mixture"
     study = MixtureStudy
     noise_unit = "µK per voxel"
-    figures = Registry(
-        KEY,
-        {
-            "separated_maps": "limelight.probes.line_intensity.mixture.figures:SEPARATED_MAPS",
-            "separated_scales": "limelight.probes.line_intensity.mixture.figures:SEPARATED_SCALES",
-        },
-    )
 
     def check(self, study: MixtureStudy) -> Iterator[str]:
         return mixture_faults(study)
