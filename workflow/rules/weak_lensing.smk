@@ -3,14 +3,14 @@ include: "simulate.smk"
 
 
 # Intervals of posteriors with densities, by test, and the exact posteriors of the tests that have one.
-COMPARED = [(name, test) for name, test in DRAWN if STUDY.posteriors[name].kind in ("mdn", "npe") and STUDY.posteriors[name].of == "target"]
 COMPARED = [
-    (name, test) for name, test in COMPARED if STUDY.data[STUDY.tests[test].data].kind != "files"
+    (name, test)
+    for name, test in DRAWN
+    if STUDY.posteriors[name].kind in ("mdn", "npe") and STUDY.posteriors[name].of == "target"
 ]
+COMPARED = [(name, test) for name, test in COMPARED if STUDY.data[STUDY.tests[test].data].kind != "files"]
 EXACTLY = [
-    test
-    for test in dict.fromkeys(test for _, test in COMPARED)
-    if PROBE.has_exact_posterior(STUDY, STUDY.tests[test])
+    test for test in dict.fromkeys(test for _, test in COMPARED) if PROBE.has_exact_posterior(STUDY, STUDY.tests[test])
 ]
 MORE += [f"{RESULTS}/areas/areas.csv"] if COMPARED else []
 
