@@ -14,7 +14,7 @@ from torch import Tensor
 from limelight.summaries.counting import wave_cells
 
 
-def deconvolved_distribution(maps: Tensor, other: Tensor, limits: Sequence[float], u: Tensor) -> Tensor:
+def deconvolved_distribution(maps: Tensor, other: Tensor, limits: Sequence[float], u: Sequence[float]) -> Tensor:
     """The deconvolved distribution estimator (Breysse, Chung & Ihle 2022, arXiv:2210.14890), complex (b, classes, u).
 
     D_i(u) = φ_i(u) / φ_0(u) − 1 with φ_i the mean of exp(iuT) over the voxels of class i, where i of the `limits` (rising)
@@ -35,7 +35,7 @@ def deconvolved_distribution(maps: Tensor, other: Tensor, limits: Sequence[float
     member = torch.nn.functional.one_hot(number, len(limits) + 1).to(maps.dtype)  # (b, voxels, classes)
     count = member.sum(dim=1)
     found = []
-    for one in u.tolist():
+    for one in u:
         phase = one * maps.flatten(1)
         parts = [torch.einsum("bv,bvc->bc", wave, member) for wave in (phase.cos(), phase.sin())]
         phi = torch.complex(*parts) / count.clamp(min=1)
@@ -83,8 +83,7 @@ class Crossing:
 
     def __call__(self, maps: Tensor, other: Tensor) -> Tensor:
         """(b, len(self)) float32 of pairs (b, x, y, f)."""
-        u = torch.tensor(self.u, device=maps.device)
-        dde = torch.view_as_real(deconvolved_distribution(maps, other, self.limits, u)).flatten(1)
+        dde = torch.view_as_real(deconvolved_distribution(maps, other, self.limits, self.u)).flatten(1)
         product = torch.fft.rfftn(maps, dim=(1, 2, 3)) * torch.fft.rfftn(other, dim=(1, 2, 3)).conj()
         return torch.cat([self.cross(product), dde, self.stack(product, maps, other)], dim=1).float()
 
@@ -101,4 +100,5 @@ class Crossing:
         rings = torch.as_tensor(self.rings, device=maps.device)
         count = (self.reach + 1) ** 2
         sums = around.new_zeros(len(around), count + 1).index_add_(1, rings, around)
-        return (sums / torch.bincount(rings, minlength=count + 1).clamp(min=1))[:, :count]
+        voxels = np.maximum(np.bincount(self.rings, minlength=count + 1), 1)
+        return (sums / torch.as_tensor(voxels, device=maps.device))[:, :count]
