@@ -182,7 +182,7 @@ def test_removed_pixels_are_those_of_the_class():
 
 def tiny(**more) -> dict:
     """A study as a config has it."""
-    maps = {"kind": "lognormal", "pixels": 16, "pixel_arcmin": 6, "maps": 400}
+    maps = {"kind": "lognormal", "pixels": 16, "pixel_arcmin": 6, "maps": 250}
     return {
         "probe": "weak_lensing",
         "study": "tiny",
@@ -206,7 +206,7 @@ def tiny(**more) -> dict:
             "cnn": {
                 "network": "cnn",
                 "kind": "mdn",
-                "presentations": 4,
+                "presentations": 3,
                 "mdn": {"components": 3, "rank": 1, "hidden": 48, "dropout": 0},
                 "training": {"epochs": 25},
             },
@@ -317,7 +317,7 @@ def test_faults_of_a_config_are_one_line_each(changes, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["weak_lensing"])
+@pytest.mark.parametrize("name", ["weak_lensing", "weak_lensing_traced"])
 def test_the_studies_of_the_repository_are_sound(name):
     wanted = load_study(ROOT / "config" / f"{name}.yaml")
     assert wanted.probe == "weak_lensing"
