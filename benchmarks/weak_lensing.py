@@ -68,7 +68,8 @@ def fisher_areas(counts: list[int]) -> list[dict]:
     chosen["power + peaks + Minkowski"] = np.concatenate([chosen[k] for k in ("power", "peaks", "minkowski")])
     rows = []
     for name, columns in chosen.items():
-        columns = columns[seen["middle"][:, columns].std(axis=0) > 1e-6]
+        varied = seen["middle"][: min(counts), columns].std(axis=0) > 1e-6  # in few maps some counts are all zero
+        columns = columns[varied]
         for count in counts:
             part = {key: values[:count, columns] for key, values in seen.items()}
             steps = 2 * STEP * THETA
@@ -76,7 +77,7 @@ def fisher_areas(counts: list[int]) -> list[dict]:
             slopes = np.array(slopes) / steps[:, None]
             row = {"statistic": name, "numbers": len(columns), "maps": count}
             if count > len(columns) + 2:
-                inverse = np.linalg.inv(np.cov(part["middle"].T))
+                inverse = np.linalg.pinv(np.cov(part["middle"].T), hermitian=True)
                 debias = (count - len(columns) - 2) / (count - 1)
                 for key, factor in (("plain", 1.0), ("hartlap", debias)):
                     area = np.pi * DELTA / np.sqrt(np.linalg.det(factor * slopes @ inverse @ slopes.T))
