@@ -15,6 +15,7 @@ EXTRAS = {
     "captum": "saliency",
     "ducc0": "cmb",
     "lenstronomy": "lenses",
+    "numba": "lensing",
     "pyarrow": "formats",
     "pyro": "hmc",
     "reproject": "maps",

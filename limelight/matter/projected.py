@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numba import njit
 from scipy.interpolate import CubicSpline
 
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
+from limelight.matter.compiled import compiled
 from limelight.matter.fourier import irfftn, rfftn
 from limelight.matter.initial import Box, LinearField, displacements, periodic_field
 from limelight.matter.lagrangian import lpt_factors
@@ -152,7 +152,7 @@ def _kick(position: np.ndarray, momentum: np.ndarray, side_mpc: float, green: to
     _gather(position, momentum, force, np.float32(cells / side_mpc))
 
 
-@njit(fastmath=True)
+@compiled
 def _deposit(position, density, scale):
     """Clouds of one cell; axes of the mesh (z, y, x), of positions (x, y, z)."""
     n = density.shape[0]
@@ -172,7 +172,7 @@ def _deposit(position, density, scale):
         density[k1, j1, i1] += w * v * u
 
 
-@njit(fastmath=True)
+@compiled
 def _gradient(potential, force, scale):
     """scale times the differences of the potential per cell, of fourth order, x first."""
     n = potential.shape[0]
@@ -189,7 +189,7 @@ def _gradient(potential, force, scale):
                 force[k, j, i, 2] = near * (f[ka, j, i] - f[kb, j, i]) - far * (f[kc, j, i] - f[kd, j, i])
 
 
-@njit(fastmath=True)
+@compiled
 def _gather(position, momentum, force, scale):
     """Add the force of the eight cells of each cloud to the momentum."""
     n = force.shape[0]
@@ -207,7 +207,7 @@ def _gather(position, momentum, force, scale):
             momentum[p, c] += (1 - w) * low + w * high
 
 
-@njit(fastmath=True)
+@compiled
 def _drift(position, momentum, step, side):
     """Move particles around the periodic box."""
     for p in range(len(position)):
@@ -216,7 +216,7 @@ def _drift(position, momentum, step, side):
             position[p, c] = x if x < side else 0
 
 
-@njit(fastmath=True)
+@compiled
 def _project(position, side, planes):
     """Add particles to planes (3, 2, m, m): seen along axis c, their clouds lie over the two axes that follow it."""
     m = planes.shape[2]

@@ -31,6 +31,7 @@ OF_A_CHECKOUT = {
     "config_reference",
     "make_halo_reference",
     "make_ee_spectra",
+    "make_lensing_spectra",
 }  # scripts that need its other files
 CODE = sorted((ROOT / "limelight").rglob("*.py"))
 

@@ -10,9 +10,9 @@ Which box, axis and half a slab is, its shift, flips and transposition are drawn
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from limelight.cosmology import Cosmology
+from limelight.matter.compiled import compiled
 from limelight.probes.weak_lensing.spectra import lensing_strength
 
 FINE = 200  # steps in each slab of its weight's integral
@@ -104,7 +104,7 @@ def _averaged(fine: np.ndarray) -> np.ndarray:
     return fine.reshape(n, 2, n, 2).mean(axis=(1, 3))
 
 
-@njit(fastmath=True)
+@compiled
 def _add_sampled(plane, x, y, weight, out):
     """out += weight times the plane at (x_i, y_j) in cells of a periodic plane, between its nodes."""
     m = len(plane)
@@ -164,7 +164,7 @@ def _derivatives(plane: np.ndarray, place: np.ndarray, side_mpc: float) -> tuple
     return np.stack([found["x"], found["y"]]), np.array(tide)
 
 
-@njit(fastmath=True)
+@compiled
 def _sampled(plane, x, y, out):
     """The periodic plane at places (x_p, y_p) in cells, between its nodes."""
     m = len(plane)

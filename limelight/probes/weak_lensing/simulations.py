@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import qmc
 
+from limelight.matter.projected import projected_boxes
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps
 from limelight.probes.weak_lensing.files import read_realisation
+from limelight.probes.weak_lensing.raytracing import slabs_of, trace_maps
 from limelight.probes.weak_lensing.spectra import PARAMETERS, cosmology
 from limelight.seeds import generator
 
@@ -48,9 +50,6 @@ def ray_traced(
     data: Maps, seed: int, dataset: str, realisation: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maps through the boxes of one realisation; boxes hang on (seed, dataset, realisation), so that splits share none."""
-    from limelight.matter.projected import projected_boxes  # numba, which other kinds do without
-    from limelight.probes.weak_lensing.raytracing import slabs_of, trace_maps
-
     theta, boxes = design(data, seed, realisation), data.boxes
     universe = cosmology(*theta)
     redshifts = boxes.sources or [[data.source_redshift, 1.0]]

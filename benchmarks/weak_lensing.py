@@ -1,0 +1,104 @@
+"""Two numbers of docs/weak_lensing.md that no study gives.
+
+spectrum: C_ℓ of ray-traced maps over CAMB's HMcode, with the scatter between boxes.
+fisher: areas of statistics from Fisher matrices by few and by many maps, beside the bound that none can pass.
+
+example: python -m benchmarks.weak_lensing fisher --output docs/results/weak_lensing/fisher.csv
+"""
+
+import argparse
+
+import numpy as np
+import torch
+
+from limelight.files import write_csv
+from limelight.networks.statistics import Summaries
+from limelight.probes.weak_lensing.areas import DELTA
+from limelight.probes.weak_lensing.config import Boxes, Maps
+from limelight.probes.weak_lensing.fields import Square, draw_maps, fisher
+from limelight.probes.weak_lensing.simulations import ray_traced
+from limelight.probes.weak_lensing.spectra import camb_spectra
+from limelight.seeds import generator
+from limelight.summaries.power import power_bins, power_spectrum
+
+THETA = np.array([0.3, 0.8])
+SQUARE = Square(32, 4.0, 1.0, 0.05)
+STEP = 0.05  # of the derivatives, relative
+ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
+
+
+def spectrum(pairs: int, maps: int, particles: int) -> list[dict]:
+    """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair."""
+    boxes = Boxes(particles=particles, mesh=2 * particles)
+    limits = {"omega_m": [THETA[0], THETA[0] + 1e-6], "sigma8": [THETA[1], THETA[1] + 1e-6]}
+    data = Maps(kind="ray_traced", pixels=64, pixel_arcmin=2, maps=maps, boxes=boxes, **limits)
+    side = np.radians(data.pixel_arcmin / 60)
+    bins = power_bins((data.pixels,) * 2, (side, side), ELLS)
+    found = []
+    for pair in range(pairs):
+        x, _ = ray_traced(data, 1, "benchmark", pair, maps, generator(1, "maps of the benchmark", pair))
+        found.append(power_spectrum(torch.from_numpy(x), bins)[:, 0].mean(dim=0).numpy())
+        print(pair, found[-1])
+    theory = camb_spectra(*THETA, (1.0,), bins.k_mean)[0]
+    ratio = np.array(found) / theory
+    spread = ratio.std(axis=0, ddof=1) if pairs > 1 else np.full(len(theory), np.nan)
+    rows = zip(ELLS[:-1], ELLS[1:], ratio.mean(axis=0), spread, strict=True)
+    return [{"low": a, "high": b, "over_hmcode": c, "scatter": d, "pairs": pairs} for a, b, c, d in rows]
+
+
+def fisher_areas(counts: list[int]) -> list[dict]:
+    """One row per statistic and number of maps: area by the Fisher matrix over the bound, also with Hartlap's factor."""
+    torch.set_num_threads(1)
+    summaries, rng = Summaries(SQUARE.pixels, (0.0, 1.0, 2.0), 12, True), generator(1, "maps of the Fisher matrices")
+    draw = {"middle": THETA}
+    for i, name in enumerate(("omega_m", "sigma8")):
+        for sign in (1, -1):
+            draw[f"{name}{sign}"] = THETA * (1 + sign * STEP * np.eye(2)[i])
+    phases = rng.integers(2**62)  # the same waves at each of them: derivatives of few maps
+    seen = {}
+    for name, theta in draw.items():
+        maps = draw_maps(np.tile(theta, (max(counts), 1)), SQUARE, np.random.default_rng(phases))
+        x = torch.from_numpy(maps)[:, None]
+        if name == "middle":
+            summaries.measure(x)
+        seen[name] = summaries(x).double().numpy()
+    bound = np.pi * DELTA / np.sqrt(np.linalg.det(fisher(THETA, SQUARE)))
+    kinds = summaries.names
+    chosen = {name: np.r_[part] for name, part in kinds.items()}
+    chosen["power + peaks + Minkowski"] = np.concatenate([chosen[k] for k in ("power", "peaks", "minkowski")])
+    rows = []
+    for name, columns in chosen.items():
+        varied = seen["middle"][: min(counts), columns].std(axis=0) > 1e-6  # in few maps some counts are all zero
+        columns = columns[varied]
+        for count in counts:
+            part = {key: values[:count, columns] for key, values in seen.items()}
+            steps = 2 * STEP * THETA
+            slopes = [(part[f"{p}1"] - part[f"{p}-1"]).mean(axis=0) for p in ("omega_m", "sigma8")]
+            slopes = np.array(slopes) / steps[:, None]
+            row = {"statistic": name, "numbers": len(columns), "maps": count}
+            if count > len(columns) + 2:
+                inverse = np.linalg.pinv(np.cov(part["middle"].T), hermitian=True)
+                debias = (count - len(columns) - 2) / (count - 1)
+                for key, factor in (("plain", 1.0), ("hartlap", debias)):
+                    area = np.pi * DELTA / np.sqrt(np.linalg.det(factor * slopes @ inverse @ slopes.T))
+                    row[f"area_over_bound_{key}"] = area / bound
+            rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("spectrum", "fisher"))
+    parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
+    parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
+    parser.add_argument("--particles", type=int, default=128, help="along each side (spectrum; default 128)")
+    parser.add_argument("--counts", type=int, nargs="+", default=[200, 400, 1000, 4000], help="of maps (fisher)")
+    parser.add_argument("--output", required=True, help="CSV to write")
+    args = parser.parse_args()
+    fisher_asked = args.what == "fisher"
+    rows = fisher_areas(args.counts) if fisher_asked else spectrum(args.pairs, args.maps, args.particles)
+    write_csv(args.output, rows, 4)
+
+
+if __name__ == "__main__":
+    main()
