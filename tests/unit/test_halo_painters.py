@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,9 +153,12 @@ def test_the_critic_learns_a_slope_of_one_towards_the_true_fields():
     # The norm of the slope is |w| √8, the distance 4 w: 10 (√8 w − 1)² − 4 w is least at w = (4 + 20 √8) / 160.
     assert float(critic.slope.detach()) == pytest.approx((4 + 20 * 8**0.5) / 160, rel=1e-3)
     assert distances[-1] > distances[0] == 0
-    loss = rival.loss(painted, painted.requires_grad_(True), random)
+    loss = rival.loss(painted, painted.requires_grad_(True), true, random)
     loss.backward()
     assert (painted.grad < 0).all()  # more halos please this critic
+    anchored = replace(rival, likelihood=lambda outputs, truth: (outputs - truth).square().sum(), anchor=0.5)
+    assert float(anchored.loss(painted, painted, true, random) - loss) == pytest.approx(0.5 * 16 * 0.25)
+    assert [replace(rival, each=2, alone=3).moves(i) for i in range(6)] == [False, False, False, True, False, True]
 
 
 def test_a_critic_without_the_density_does_not_see_it():
