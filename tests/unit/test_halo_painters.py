@@ -28,7 +28,7 @@ from limelight.training.checkpoint import load_model, save_model
 from limelight.training.losses import Loss
 
 CELLS = 8
-BIAS = {"data": "boxes", "models": ["power_law"], "likelihoods": ["poisson"], "chains": 2, "warmup": 10, "samples": 10}
+BIAS = {"data": "boxes", "models": ["power_law"], "likelihoods": ["poisson"], "chains": 2, "warmup": 10, "samples": 20}
 
 
 def study_of(**change):
