@@ -37,7 +37,7 @@ def main() -> None:
         beside=(".slices.pdf", ".slices.png", ".ratios.pdf", ".ratios.png"),
     )
     args = parser.parse_args()
-    from limelight.figures.style import save
+    from limelight.figures.style import save, style
     from limelight.files import write_csv
     from limelight.probes.halo_field import figures, stages
     from limelight.probes.halo_field.judging import COLUMNS
@@ -46,8 +46,10 @@ def main() -> None:
     study = stages.load(args.config)
     rows, example = stages.judge_painters(study, args.networks, args.tests, args.others)
     write_csv(args.output, rows, 5, COLUMNS)
-    save(figures.slices_figure(*example), args.output.with_suffix(".slices.png"), args.tests)
-    save(figures.statistics_figure(rows, rows[0]["test"]), args.output.with_suffix(".ratios.png"), args.tests)
+    with style():
+        slices, ratios = figures.slices_figure(*example), figures.statistics_figure(rows, rows[0]["test"])
+    save(slices, args.output.with_suffix(".slices.png"), args.tests)
+    save(ratios, args.output.with_suffix(".ratios.png"), args.tests)
     print(f"{args.output}: {len(rows)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

@@ -38,7 +38,7 @@ def main() -> None:
         ),
     )
     args = parser.parse_args()
-    from limelight.figures.style import save
+    from limelight.figures.style import save, style
     from limelight.files import write_csv
     from limelight.probes.halo_field import figures, stages
     from limelight.probes.halo_field.bias_study import BAND_COLUMNS, LADDER_COLUMNS, SBC_COLUMNS
@@ -52,8 +52,10 @@ def main() -> None:
         TABLES, (found.bands, found.statistics, found.calibration), (BAND_COLUMNS, COLUMNS, SBC_COLUMNS), strict=True
     ):
         write_csv(args.output.with_suffix(f".{table}.csv"), rows, 6, columns)
-    save(figures.bands_figure(found.bands), args.output.with_suffix(".bands.png"), args.train)
-    save(figures.chains_figure(*found.last), args.output.with_suffix(".chains.png"), args.train)
+    with style():
+        bands, chains = figures.bands_figure(found.bands), figures.chains_figure(*found.last)
+    save(bands, args.output.with_suffix(".bands.png"), args.train)
+    save(chains, args.output.with_suffix(".chains.png"), args.train)
     print(f"{args.output}: {len(found.ladder)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

@@ -24,6 +24,9 @@ class Adversary:
     penalty: float
     realise: Callable[[Tensor, torch.Generator], Tensor]  # outputs -> painted fields, differentiable
     judged: Loss  # what validation chooses by
+    alone: int = 0  # steps at the start in which the critic alone learns
+    likelihood: Loss | None = None  # of the outputs, beside the critic's judgement
+    anchor: float = 0.0  # its weight
 
     def learn(self, inputs: Tensor, painted: Tensor, true: Tensor, random: torch.Generator) -> Tensor:
         """One update of the critic; by how much it scores the true fields above the painted ones, a scalar."""
@@ -47,6 +50,11 @@ class Adversary:
             self._regions = self.critic(inputs[:1], fields[:1]).numel()
         return self._regions
 
-    def loss(self, inputs: Tensor, outputs: Tensor, random: torch.Generator) -> Tensor:
-        """Of the network's outputs: minus the mean score of what is painted from them."""
-        return -self.critic(inputs, self.realise(outputs, random)).mean()
+    def moves(self, position: int) -> bool:
+        """Whether the network learns at a step of the training, too."""
+        return position >= self.alone and (position + 1) % self.each == 0
+
+    def loss(self, inputs: Tensor, outputs: Tensor, true: Tensor, random: torch.Generator) -> Tensor:
+        """Of the network's outputs: minus the mean score of what is painted from them, and how unlikely the truth is."""
+        judged = -self.critic(inputs, self.realise(outputs, random)).mean()
+        return judged + self.anchor * self.likelihood(outputs, true) if self.anchor else judged

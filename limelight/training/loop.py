@@ -298,7 +298,7 @@ def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int
 
     prediction = run.forward(run.trained, inputs)
     loss = run.loss(prediction, truth) if run.adversary is None else against(run, inputs, prediction, truth, position)
-    if run.adversary is None or (position + 1) % run.adversary.each == 0:
+    if run.adversary is None or run.adversary.moves(position):
         update(run, loss, batch, position)
     error = (run.loss.targets(prediction.detach()) - truth).square().mean()
     return team.total(len(truth) * torch.stack([loss.detach().double(), error]))
@@ -309,7 +309,7 @@ def against(run: Run, inputs: Tensor, prediction: Tensor, truth: Tensor, positio
     random = run.random("realisations", position)
     painted = run.adversary.realise(prediction.detach(), random)
     run.adversary.learn(inputs, painted, truth.float(), random)
-    return run.adversary.loss(inputs, prediction, random)
+    return run.adversary.loss(inputs, prediction, truth, random)
 
 
 def update(run: Run, loss: Tensor, batch: int, position: int) -> None:

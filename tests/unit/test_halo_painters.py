@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import torch
 import yaml
 from scipy import stats
 
-from limelight.data.shard import Rows, write_shard
+from limelight.data.shard import Rows, read_shards, write_shard
+from limelight.errors import LimelightError
 from limelight.files import ROOT, provenance, read_csv
 from limelight.networks import build
+from limelight.probes.halo_field import stages
 from limelight.probes.halo_field.config import Critic
 from limelight.probes.halo_field.critic import BoxCritic, HeldOut, draw_counts, painted_counts
 from limelight.probes.halo_field.painting import paint
@@ -49,7 +52,7 @@ def study_of(**change):
             "tests": {"t": {"data": "boxes"}},
             "training": {"loss": "negative_binomial_field", "batch_size": 1, "epochs": 25, "learning_rate": 1e-2},
             "judging": {"draws": 2, "k_edges": [0.15, 0.4, 0.75]},
-            "bias": {**BIAS, "tree_depth": 4},
+            "bias": {**BIAS, "tree_depth": 3},
             "audit": {"networks": "none"},
             "resources": {"training_threads": 1},
             **change,
@@ -152,9 +155,12 @@ def test_the_critic_learns_a_slope_of_one_towards_the_true_fields():
     # The norm of the slope is |w| √8, the distance 4 w: 10 (√8 w − 1)² − 4 w is least at w = (4 + 20 √8) / 160.
     assert float(critic.slope.detach()) == pytest.approx((4 + 20 * 8**0.5) / 160, rel=1e-3)
     assert distances[-1] > distances[0] == 0
-    loss = rival.loss(painted, painted.requires_grad_(True), random)
+    loss = rival.loss(painted, painted.requires_grad_(True), true, random)
     loss.backward()
     assert (painted.grad < 0).all()  # more halos please this critic
+    anchored = replace(rival, likelihood=lambda outputs, truth: (outputs - truth).square().sum(), anchor=0.5)
+    assert float(anchored.loss(painted, painted, true, random) - loss) == pytest.approx(0.5 * 16 * 0.25)
+    assert [replace(rival, each=2, alone=3).moves(i) for i in range(6)] == [False, False, False, True, False, True]
 
 
 def test_a_critic_without_the_density_does_not_see_it():
@@ -238,35 +244,40 @@ def test_a_tiny_study_by_its_scripts(tmp_path):
     for n in range(6):
         shards[n] = tmp_path / f"{n}.h5"
         write_shard(shards[n], PROBE.simulate(settings, "boxes", n), provenance(settings, study.seed))
+    made, _ = trained(
+        study, "likelihood", read_shards([shards[i] for i in range(3)]), read_shards([shards[3]]), tmp_path
+    )
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(plain(study)))
 
     def script(name, *words):
         python = [sys.executable, ROOT / "scripts" / name, "--config", tmp_path / "s.yaml"]
-        return subprocess.run([*python, *words], capture_output=True, text=True)
+        said = subprocess.run([*python, *words], capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
 
-    made = tmp_path / "model.pt"
-    words = ["--train", *map(shards.get, range(3)), "--validation", shards[3], "--checkpoints", tmp_path / "ck"]
-    said = script("train_network.py", "--name", "likelihood", *words, "--output", made, "--history", tmp_path / "h.csv")
-    assert said.returncode == 0, said.stderr
-    ours = ["--tests", shards[4], shards[5], "--others", *map(shards.get, range(4)), "--output", tmp_path / "p.csv"]
-    said = script("judge_painters.py", "--networks", made, *ours)
-    assert said.returncode == 0, said.stderr
+    tests = ["--tests", shards[4], shards[5]]
+    script(
+        "judge_painters.py",
+        "--networks",
+        made,
+        *tests,
+        "--others",
+        shards[0],
+        shards[3],
+        "--output",
+        tmp_path / "p.csv",
+    )
     table = read_csv(tmp_path / "p.csv", "table")
     likely = table["statistic"] == "ln L per halo"
     assert (table["painted"][likely] > table["true"][likely]).all()  # better than no structure at all
-    assert {path.name for path in tmp_path.glob("p.*")} == {
-        "p.csv", "p.slices.png", "p.slices.pdf", "p.ratios.png", "p.ratios.pdf",
-    }  # fmt: skip
-    ours = ["--train", shards[0], "--tests", shards[4], "--checkpoints", tmp_path / "chains"]
-    said = script("sample_bias.py", *ours, "--output", tmp_path / "b.csv")
-    assert said.returncode == 0, said.stderr
+    figures = {f"p.{name}.{kind}" for name in ("slices", "ratios") for kind in ("png", "pdf")}
+    assert {path.name for path in tmp_path.glob("p.*")} == {"p.csv", *figures}
+    chains = ["--checkpoints", tmp_path / "chains", "--output", tmp_path / "b.csv"]
+    script("sample_bias.py", "--train", shards[0], *tests, *chains)
     assert read_csv(tmp_path / "b.csv", "table")["parameters"][0] == 6
     assert len(read_csv(tmp_path / "b.bands.csv", "table")["fof"]) == 9
     assert len(list((tmp_path / "chains").glob("*.h5"))) == 2
-    said = script(
-        "sample_bias.py", *["--train", shards[4], "--tests", shards[0]], *ours[4:], "--output", tmp_path / "c.csv"
-    )
-    assert said.returncode == 1
-    assert "realisations [4]; expected the train realisations [0, 1, 2]" in said.stderr
-    assert said.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("c.*"))
+    with pytest.raises(LimelightError, match=r"realisations \[4\]; expected the train realisations \[0, 1, 2\]"):
+        stages.sample_bias(study, [shards[4]], [shards[5]], tmp_path / "chains")
+    other = study_of(seed=3)
+    with pytest.raises(LimelightError, match=r"likelihood\.pt: found [^\n]*seed"):
+        stages.load_painter(other, made)

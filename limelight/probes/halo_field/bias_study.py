@@ -32,6 +32,7 @@ LADDER_COLUMNS = ("model", "likelihood", "parameters", "counts", "masses", "both
 BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
 SBC_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fits", "p_value", "mean_rank")
 POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
+HEAVIEST = 0.98
 CELLS_OF_BIN = 300  # at most, over which n(M|δ) is averaged
 SBC_CELLS = 4096
 SBC_WIDTH = 3.0  # of the prior of calibration, in units of the posterior's own
@@ -40,19 +41,25 @@ SBC_STEPS = (60, 100)  # warm-up and kept
 
 @dataclass(frozen=True)
 class Points:
-    """Where n(M|δ) is told: cells of some bins of density, and masses."""
+    """Where n(M|δ) is told: cells of some bins of density, and bins of mass."""
 
     places: tuple[Places, ...]  # cells of each bin
     density: np.ndarray  # (bins,): mean 1 + δ
-    m: np.ndarray  # (masses,)
+    edges: np.ndarray  # (masses + 1,): of m
     fof: np.ndarray  # (bins, masses): FoF halos per cell and m
     fof_error: np.ndarray  # Poisson
 
+    @property
+    def m(self) -> np.ndarray:
+        """Middle of each bin of mass."""
+        return 0.5 * (self.edges[1:] + self.edges[:-1])
+
     def values(self, posterior: Posterior, theta: Tensor) -> np.ndarray:
-        """n(M|δ) per m, averaged over the cells of each bin, (bins, masses)."""
+        """n(M|δ) per m, averaged over each bin of mass and over the cells of each bin of density, (bins, masses)."""
         with torch.no_grad():
             found = [posterior.model.mixture(theta, places) for places in self.places]
-            return np.array([[float(one.log_density(torch.tensor(m)).exp().mean()) for m in self.m] for one in found])
+            above = np.array([[float(one.number(low).mean()) for low in self.edges] for one in found])
+        return (above[:, :-1] - above[:, 1:]) / np.diff(self.edges)
 
 
 @dataclass(frozen=True)
@@ -80,29 +87,20 @@ def catalogue_of_rows(found: Rows, least_msun: float) -> Catalogue:
 
 
 def points_of(catalogue: Catalogue, bins: int = POINTS, masses: int = POINTS) -> Points:
-    """Bins of density and of mass that hold as many halos each; n(M|δ) is told at the middle of each mass bin."""
+    """Bins of density and of mass that hold as many halos each; the heaviest 2 % of halos are left out."""
     density, mass = catalogue.places.density.numpy(), catalogue.mass.numpy()
-    host = catalogue.hosts.density.numpy()
-    edges = np.quantile(host, np.linspace(0, 1, bins + 1))
-    steps = np.quantile(mass, np.linspace(0, 0.98, masses + 1))
+    edges = np.quantile(catalogue.hosts.density.numpy(), np.linspace(0, 1, bins + 1))
+    steps = np.quantile(mass, np.linspace(0, HEAVIEST, masses + 1))
     steps[0] = 0.0
-    places, middle, fof = [], [], np.zeros((bins, masses))
+    places, middle, number, cells = [], [], np.zeros((bins, masses)), np.zeros((bins, 1))
     for i in range(bins):
         inside = (density >= edges[i]) & ((density < edges[i + 1]) | (i == bins - 1))
         chosen = np.flatnonzero(inside)
-        some = chosen[:: max(1, len(chosen) // CELLS_OF_BIN)]
-        places.append(catalogue.places.at(torch.from_numpy(some)))
+        places.append(catalogue.places.at(torch.from_numpy(chosen[:: max(1, len(chosen) // CELLS_OF_BIN)])))
         middle.append(density[chosen].mean())
-        held = mass[inside[catalogue.cell.numpy()]]
-        fof[i] = np.histogram(held, steps)[0] / (len(chosen) * np.diff(steps))
-    number = fof * np.diff(steps) * [[(len(p.density))] for p in places]
-    return Points(
-        tuple(places),
-        np.array(middle),
-        0.5 * (steps[1:] + steps[:-1]),
-        fof,
-        np.divide(fof, np.sqrt(np.maximum(number, 1)), where=number > 0, out=np.full_like(fof, np.nan)),
-    )
+        number[i], cells[i] = np.histogram(mass[inside[catalogue.cell.numpy()]], steps)[0], len(chosen)
+    each = cells * np.diff(steps)
+    return Points(tuple(places), np.array(middle), steps, number / each, np.sqrt(np.maximum(number, 1)) / each)
 
 
 def fit(

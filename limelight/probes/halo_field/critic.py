@@ -89,5 +89,13 @@ def adversary(settings: Critic, scale: Loss, bins: PowerBins) -> Adversary:
         return painted.float()
 
     return Adversary(
-        critic, optimizer, settings.each, settings.penalty, realise, HeldOut(scale, bins, settings.sampled)
+        critic,
+        optimizer,
+        settings.each,
+        settings.penalty,
+        realise,
+        judged=HeldOut(scale, bins, settings.sampled),
+        alone=settings.alone,
+        likelihood=Loss("negative_binomial_field", scale.mean, scale.std),
+        anchor=settings.anchor,
     )

@@ -19,7 +19,7 @@ KINDS = {
 def slices_figure(density: np.ndarray, true: np.ndarray, painted: dict[str, np.ndarray]) -> Figure:
     """A slice of THICKNESS cells of one box: density, true halos, what each painter paints and by how much it differs."""
     shown = dict(list(painted.items())[:MOST_SLICES])
-    figure = Figure(figsize=(PAGE_IN, 1 + 1.6 * 2))
+    figure = Figure(figsize=(PAGE_IN, 0.3 + 2 * PAGE_IN / (2 + len(shown))))
     axes = figure.subplots(2, 2 + len(shown), squeeze=False)
     planes = {"density": np.log(np.clip(1 + density, 0.05, None))[:THICKNESS].mean(axis=0)}
     planes["true halos"] = true[:THICKNESS].sum(axis=0)
@@ -31,7 +31,8 @@ def slices_figure(density: np.ndarray, true: np.ndarray, painted: dict[str, np.n
         axes[0, i].set_title(name, fontsize=8)
         if i > 1:
             axes[1, i].imshow(plane - planes["true halos"], cmap="RdBu_r", vmin=-most, vmax=most)
-    axes[1, 2 if shown else 0].set_ylabel("minus the truth", fontsize=8)
+    if shown:
+        axes[1, 2].set_ylabel("minus the truth", fontsize=8)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
@@ -49,16 +50,16 @@ def statistics_figure(rows: list[dict], test: str) -> Figure:
     handles = {}
     for panel, (kind, label) in zip(panels.flat, KINDS.items(), strict=False):
         _ratios(panel, [row for row in mine if row["statistic"] == kind], painters, handles)
-        panel.set_xscale("log")
         panel.set_xlabel("$k$ [1/Mpc]")
         panel.set_ylabel(label)
     _correlations(panels[1, 0], mine, painters)
     counts = [row for row in mine if row["statistic"].startswith("cells with")]
     _ratios(panels[1, 1], counts, painters, handles, _count_words)
-    panels[1, 1].set_ylabel("share of cells with $N$ halos, over the truth")
+    panels[1, 1].set_xlabel("$N$")
+    panels[1, 1].set_ylabel("cells with $N$ halos, over true")
     voids = [row for row in mine if row["statistic"] == "empty regions"]
     _ratios(panels[1, 2], voids, painters, handles, lambda row: f"{row['at']:g}")
-    panels[1, 2].set_ylabel("share of empty regions, over the truth")
+    panels[1, 2].set_ylabel("empty regions, over true")
     panels[1, 2].set_xlabel("side [Mpc]")
     figure.legend(handles.values(), [name.replace("_", " ") for name in handles], loc="outside upper center", ncols=4)
     return figure
@@ -93,9 +94,8 @@ def _correlations(panel: Axes, rows: list[dict], painters: list[str]) -> None:
         panel.plot([row["at"] for row in mine], [row["painted"] for row in mine], lw=1, ms=2.5, **line_style(k))
         if k == 0:
             panel.plot([row["at"] for row in mine], [row["true"] for row in mine], color=TRUTH, lw=0.8, ls="--")
-    panel.set_xscale("log")
     panel.set_xlabel("$k$ [1/Mpc]")
-    panel.set_ylabel("$r$ of the expected number (dashed: ceiling)")
+    panel.set_ylabel("$r$ (dashed: ceiling)")
     panel.axhline(0, color=GUIDE, lw=0.6, ls=":")
 
 

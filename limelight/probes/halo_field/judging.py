@@ -16,7 +16,7 @@ from limelight.summaries.power import power_bins
 from limelight.summaries.reconstruction import correlation
 
 COLUMNS = ("test", "painter", "statistic", "at", "true", "painted", "ratio", "ratio_error", "box_scatter", "pull")
-UNIFORM = "uniform"  # the painter that knows the mean number alone
+FEWEST = 4  # boxes that tell a scatter
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Truth:
 
 
 def box_scatter(counts: np.ndarray, side_mpc: float, k_edges: np.ndarray) -> dict[tuple[str, float], float]:
-    """Standard deviation over the mean of each statistic, over true boxes (m, z, y, x)."""
+    """Standard deviation over the mean of each statistic, over true boxes (m, z, y, x); none of fewer than FEWEST."""
+    if len(counts) < FEWEST:
+        return {}
     each = [statistics_of(box, side_mpc, k_edges) for box in counts]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -7,6 +7,7 @@ those that are missing.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ KIND = "bias_chain"
 START_STEPS = 400  # of L-BFGS
 STARTS = 3  # searches for the maximum, from places about the model's start
 LEAST_CURVATURE = 0.5  # of −ln posterior in units of the prior's, which alone gives 1
-SPREAD = 1.0  # of the chains' starts, in units of the posterior's own width
+FALL = 4.0  # of ln posterior for each parameter, from the maximum to a chain's start, at most
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def sample_chain(
     before = torch.get_rng_state()
     try:
         set_rng_seed(torch_seed(seed, name, chain) % 2**32)
-        start = SPREAD * torch.randn(len(peak.theta), dtype=torch.float64)
+        start = start_of(energy, peak, torch.randn(len(peak.theta), dtype=torch.float64))
         kernel = NUTS(potential_fn=energy, max_tree_depth=tree_depth, target_accept_prob=0.8)
         run = MCMC(kernel, num_samples=samples, warmup_steps=warmup, initial_params={"z": start}, disable_progbar=True)
         run.run()
@@ -107,6 +108,17 @@ def sample_chain(
     finally:
         torch.set_rng_state(before)
     return (peak.theta + z @ peak.scale.T).detach().numpy()
+
+
+def start_of(energy: Callable[[dict], Tensor], peak: Peak, z: Tensor) -> Tensor:
+    """A chain's start: a draw z of a unit normal, halved until the posterior there is within FALL for each parameter.
+
+    Where the posterior is no normal, such a draw may lie thousands below the maximum, and a chain does nothing but climb.
+    """
+    with torch.no_grad():
+        while not -energy({"z": z}) > peak.log_posterior - FALL * len(z):
+            z = 0.5 * z
+    return z
 
 
 def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws: int = 2000) -> float:

@@ -20,6 +20,7 @@ from limelight.section import plain
 from limelight.study.config import load_study
 from limelight.study.settings import network_settings
 from limelight.training.checkpoint import load_model
+from limelight.training.presentation import fingerprint
 
 BIAS_TEST = "bias models"  # the test's name in the table of statistics
 
@@ -94,7 +95,7 @@ def sample_bias(
     points, total = bias_study.points_of(fitted_to), _total(read[1])
     edges, side = np.array(study.judging.k_edges), read[1].header.geometry["side_mpc"]
     scatter = box_scatter(np.concatenate([_total(found) for found in read]), side, edges)
-    key = settings_hash([plain(settings), study.seed, plain(PROBE.dataset_settings(study, settings.data))])
+    key = chain_key(study, read[0])
     ladder, bands, statistics, calibration, last = [], [], [], [], None
     for model, likelihood in bias_study.models_of(settings):
         fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed)
@@ -109,6 +110,12 @@ def sample_bias(
             )
         last = fitted.functions, name.replace("_", " ")
     return BiasTables(ladder, bands, statistics, calibration, last)
+
+
+def chain_key(study: HaloStudy, fitted_to: Rows) -> str:
+    """A hash of all that decides a chain beside its model, its likelihood and its number."""
+    kept = {name: getattr(study.bias, name) for name in ("warmup", "samples", "tree_depth", "prior_sigma")}
+    return settings_hash([kept, study.seed, plain(study.data[study.bias.data]), fingerprint(fitted_to)])
 
 
 def _by_dataset(study: HaloStudy, paths: Sequence[str | Path], split: str) -> dict[str, Rows]:
