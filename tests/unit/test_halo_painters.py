@@ -239,7 +239,9 @@ def test_alternating_updates_resume_to_the_same_bytes(tmp_path, monkeypatch):
 def test_a_tiny_study_by_its_scripts(tmp_path):
     torch.set_num_threads(1)
     study = study_of(data={"boxes": {"side_mpc": 32, "particles": 32, "cells": CELLS, "steps": 6}})
-    study = study.model_copy(update={"networks": {"likelihood": study.networks["likelihood"]}})
+    network = study.networks["likelihood"]
+    short = network.training.model_copy(update={"epochs": 10})
+    study = study.model_copy(update={"networks": {"likelihood": network.model_copy(update={"training": short})}})
     settings, shards = PROBE.dataset_settings(study, "boxes"), {}
     for n in range(6):
         shards[n] = tmp_path / f"{n}.h5"
