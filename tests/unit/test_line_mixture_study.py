@@ -80,6 +80,7 @@ CONFIG = {
         "mixture": {"data": "cubes", "noise_uk": 0.3, "estimators": ["wiener", "pca"], "spectra_cones": 1},
     },
     "audit": {"networks": "none"},
+    "resources": {"training_threads": 1},
 }
 SHARDS = ("train", "validation", "test")
 
