@@ -39,7 +39,8 @@ CONFIG = {
                 "co21": {"map": "ka", "rest_freq_ghz": 230.54, "model": "breysse", "lprime_ratio": 1.0},
             },
             "catalogues": {"galaxies": {"line": "co10", "log10_mass_min": 12.3}},
-        }
+        },
+        "many": {"like": "cubes", "draws": 30, "images": False},
     },
     "networks": {
         "separate": {
@@ -55,11 +56,12 @@ CONFIG = {
         "beside": {
             "architecture": "crossing",
             "options": {"reach": 1},
-            "data": ["cubes"],
+            "data": ["many"],
             "target": {"lines": ["co10"]},
             "sees": ["ka", "galaxies"],
             "noise_uk": 0.3,
             "training": {"epochs": 1, "batch_size": 16},
+            "tests": ["counted"],
         },
     },
     "posteriors": {
@@ -73,8 +75,12 @@ CONFIG = {
             "training": {"epochs": 6},
         }
     },
-    "tests": {"mixture": {"data": "cubes", "noise_uk": 0.3, "estimators": ["wiener", "pca"], "spectra_cones": 1}},
+    "tests": {
+        "counted": {"data": "many", "noise_uk": 0.3},
+        "mixture": {"data": "cubes", "noise_uk": 0.3, "estimators": ["wiener", "pca"], "spectra_cones": 1},
+    },
     "audit": {"networks": "none"},
+    "resources": {"training_threads": 1},
 }
 SHARDS = ("train", "validation", "test")
 
@@ -99,19 +105,22 @@ def made(tmp_path_factory):
         patch.setattr(mixture, "light_cone", random_cone)
         for number, split in enumerate(SHARDS):
             simulate(study, "cubes", number, folder / f"{split}.h5")
+            simulate(study, "many", number, folder / f"many_{split}.h5")
         settings = estimates_settings(study, "mixture")
         beside = estimates(settings, PROBE, read_shards([folder / "test.h5"]))
     write_estimates(folder / "estimates.h5", beside, provenance(settings, study.seed))
-    for name in study.networks:
+    for name, of in (("separate", ""), ("beside", "many_")):
         model, history = folder / f"{name}.pt", folder / f"{name}.csv"
-        train(study, name, [folder / "train.h5"], [folder / "validation.h5"], model, history)
-        told = folder / "estimates.h5" if name == "separate" else None
-        evaluate(study, "mixture", model, history, [folder / "test.h5"], folder / f"{name}.h5", told)
+        train(study, name, [folder / f"{of}train.h5"], [folder / f"{of}validation.h5"], model, history)
+    told = folder / "estimates.h5"
+    evaluate(
+        study, "mixture", folder / "separate.pt", folder / "separate.csv", [folder / "test.h5"], folder / "e.h5", told
+    )
     return study, folder
 
 
 def test_lines_are_told_apart_by_a_network_and_by_filters_on_the_same_rows(made):
-    found = read_evaluation(made[1] / "separate.h5")
+    found = read_evaluation(made[1] / "e.h5")
     assert found.channels == ("co21", "co10")
     for channel, line in enumerate(found.channels):
         power = found.spectra["truth"][:, channel].sum(axis=0)
@@ -130,7 +139,7 @@ def test_lines_are_told_apart_by_a_network_and_by_filters_on_the_same_rows(made)
 
 
 def test_figures_of_the_separation_are_drawn(made, tmp_path):
-    found = read_evaluation(made[1] / "separate.h5")
+    found = read_evaluation(made[1] / "e.h5")
     for draw in (separated_maps, separated_scales):
         figure = draw([found], [0])
         figure.savefig(tmp_path / "figure.png", dpi=50)
@@ -141,14 +150,11 @@ def test_figures_of_the_separation_are_drawn(made, tmp_path):
 
 def test_a_posterior_stands_on_summaries_of_a_map_and_its_galaxies(made):
     study, folder = made
-    data = [folder / f"{split}.h5" for split in SHARDS]
+    data = [folder / f"many_{split}.h5" for split in SHARDS]
     train_posterior(study, "auto", folder / "beside.pt", data[:1], data[1:2], folder / "auto.pt")
-    result = draw_posterior(study, "mixture", folder / "auto.pt", data[2:], folder / "intervals.h5")
-    assert result.truth.shape == (16, 14)
-    rows, _ = calibration_rows(result, prior_answers(data[:1], PROBE.target(study.networks["beside"], header(made))), 3)
+    result = draw_posterior(study, "counted", folder / "auto.pt", data[2:], folder / "intervals.h5")
+    assert result.truth.shape == (120, 14)
+    target = PROBE.target(study.networks["beside"], read_shards(data[:1]).header)
+    rows, _ = calibration_rows(result, prior_answers(data[:1], target), 3)
     joint = next(row for row in rows if row["bin"] == "joint")
     assert joint["gain_nats"] > 0.1
-
-
-def header(made):
-    return read_shards([made[1] / "test.h5"]).header
