@@ -39,6 +39,7 @@ from limelight.training.presentation import all_answers, training_data
 def test_losses_follow_their_formulas(d):
     p, t = torch.tensor([[2.0 + d]], dtype=torch.float64), torch.tensor([[2.0]], dtype=torch.float64)
     assert LOSSES["mse"](p, t).item() == pytest.approx(d * d, rel=1e-12)
+    assert LOSSES["mae"](p, t).item() == pytest.approx(abs(d), rel=1e-12)
     expected = math.log(math.cosh(d)) if abs(d) < 100 else abs(d) - math.log(2)  # cosh overflows, the loss must not
     assert LOSSES["log_cosh"](p, t).item() == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
@@ -69,6 +70,10 @@ def test_schedules():
     assert cycle[30] == max(cycle)
     assert cycle[65] == pytest.approx(1.0)
     assert cycle[99] < 0.01
+    drops = rates("steps")
+    assert [drops[s] for s in (0, 33, 34, 49, 50, 66, 67, 83, 84, 99)] == pytest.approx(
+        [2, 2, 0.2, 0.2, 0.02, 0.02, 0.002, 0.002, 0.0002, 0.0002]
+    )
     one_cycle = Training(learning_rate=1.0, schedule="one_cycle")
     assert all(0 <= learning_rate(0, n, one_cycle) <= 1 for n in (1, 2, 3))
 

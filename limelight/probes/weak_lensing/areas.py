@@ -146,7 +146,9 @@ def areas_figure(rows: list[dict], contours: dict[str, list[Intervals]], grid: S
                 mass = one.extra[DENSITY][0].reshape(tuple(map(len, grid)))
                 order = np.sort(np.exp(mass), axis=None)[::-1]
                 level = np.log(order[min(np.searchsorted(np.cumsum(order), 0.68), order.size - 1)])
-                right.contour(*grid, mass.T, levels=[level], colors=[COLOURS[i % len(COLOURS)]], linewidths=1)
+                right.contour(
+                    *grid, mass.T, levels=[level], colors=[COLOURS[i % len(COLOURS)]], linewidths=1, linestyles="solid"
+                )
                 right.plot([], [], color=COLOURS[i % len(COLOURS)], label=name_of(one).replace("_", " "))
             right.plot(*contours[test][0].truth[0], "k+")
             right.set(xlabel="$\\Omega_m$", ylabel="$\\sigma_8$")
