@@ -334,7 +334,9 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path, network, mixture):
         load_posterior(network)
 
 
+ZOO = ("lenet", "alexnet", "vgg", "googlenet", "resnet")
 OPTIONS = {"limelight": {"filters": 4}, "resnet3d": {"filters": 4}, "dense": {"hidden": 4}, "counting": {"bins": 4}}
+OPTIONS |= {name: {"filters": 4} for name in ZOO}
 
 
 def test_features_are_what_the_last_layer_reads():

@@ -175,4 +175,10 @@ def test_what_cannot_be_is_refused():
     assert "networks.n.data: found a share of lenses of 0.5; expected 1" in faults(data={"d": {"lenses": 0.5}})
     kind = {"n": {"architecture": "lenet", "data": ["d"], "target": {"answer": "kind"}}}
     assert "expected above 0 and below 1" in faults(networks=kind)
+    posterior = {"p": {"network": "n", "kind": "imnn"}}
+    assert "posteriors.p: found kind imnn, of target; expected kind mdn, npe or quantiles" in faults(
+        posteriors=posterior
+    )
+    posterior = {"p": {"network": "n", "kind": "npe", "of": "parameters"}}
+    assert "posteriors.p: found kind npe, of parameters" in faults(posteriors=posterior)
     assert "camera.depth_mag" in faults(camera={"depth_mag": [24.0]})

@@ -17,6 +17,7 @@ from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
+from limelight.inference.posteriors.tables import make_table
 from limelight.probe import load_probe
 from limelight.probes.strong_lens.beside import CHAIN_COLUMNS, EVEN, FINDING_COLUMNS, judge_finding
 from limelight.probes.strong_lens.simulations import KINDS
@@ -25,6 +26,7 @@ from limelight.study.config import resolve_study
 from limelight.study.settings import evaluation_settings, intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
+from limelight.training.presentation import on_device
 
 pytest.importorskip("lenstronomy")
 PROBE = load_probe("strong_lens")
@@ -130,6 +132,24 @@ def test_the_script_judges_finders_and_refuses_the_networks_of_another_study(mad
         with pytest.raises(LimelightError, match=rf"^{expected}[^\n]*$"):
             run(folder, monkeypatch, *[word.replace("b.csv", "c.csv") for word in changed], config=config)
     assert not list(folder.glob("c.*"))
+
+
+def test_a_posterior_learns_the_truths_of_the_images_that_it_is_shown(made):
+    folder, rows = made
+    module, info = load_model(folder / "measure.pt")
+    presentation = PROBE.presentation(STUDY.networks["measure"], {}, rows["lenses", "test"].header).unaltered()
+    data = on_device(rows["lenses", "test"], ["lenses"], torch.device("cpu"))
+    table = make_table(module, data, presentation.target, presentation, 2, 1, "a table")
+    stored = data.y["parameters"][table.row].float()
+    assert torch.equal(table.answers[:, 0], stored[:, 0])
+    sizes = [values[:, 1:3].abs() for values in (table.answers, stored)]
+    assert torch.equal(*sizes)  # turns change signs of an ellipticity
+    assert not torch.equal(table.answers, stored)
+    with torch.no_grad():
+        answered = module.output(table.features)
+    for i in range(5):
+        own, other = (np.corrcoef(answered[:, i], values[:, i])[0, 1] for values in (table.answers, stored))
+        assert own > (0.9 * other if i == 0 else other + 0.2)
 
 
 def test_a_flow_stands_beside_mcmc(made, monkeypatch, capsys):

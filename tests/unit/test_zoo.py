@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import detectors, zoo
 from limelight.errors import LimelightError
 from limelight.inference.posteriors.autoencoder import train_detector
 from limelight.networks import build
+from limelight.study.config import resolve_study
 
 ZOO = ("lenet", "alexnet", "vgg", "googlenet", "resnet")
 SHAPES = {"image": (3, 45, 45), "cube": (1, 16, 16, 10), "line": (1, 7, 5, 1)}
@@ -96,3 +98,43 @@ def test_maps_that_teach_nothing_are_refused():
         train_detector(torch.ones(8, 1, 8, 8), torch.ones(8, 1, 8, 8), seed=1)
     with pytest.raises(LimelightError, match=r"maps of shape \(1, 8, 8\) and \(1, 8, 9\)"):
         train_detector(torch.ones(8, 1, 8, 8), torch.ones(8, 1, 8, 9), seed=1)
+
+
+def test_the_benchmark_trains_every_network_and_tells_what_it_cost(tmp_path):
+    study = resolve_study(
+        {
+            **{"study": "tiny", "probe": "gaussian_field", "data": {"fields": {"pixels": 12, "fields": 80}}},
+            "realisations": {"train": [0, 1], "validation": [2], "test": [3]},
+            "training": {"epochs": 1, "batch_size": 16, "learning_rate": 4e-3},
+            "networks": {
+                "lenet_1": {"architecture": "lenet", "data": ["fields"], "training": {"steps_per_epoch": 40}},
+                "lenet_2": {"like": "lenet_1"},
+            },
+            "tests": {"t": {"data": "fields"}},
+            "audit": {"networks": "none"},
+        },
+        "tiny.yaml",
+    )
+    first, second = zoo.rows(study, tmp_path)
+    assert [first[key] for key in ("network", "start", "steps", "test")] == ["lenet", "1", 40, "t"]
+    assert second["start"] == "2"
+    assert first["error_over_mean"] != second["error_over_mean"]
+    assert 0.1 < first["error_over_mean"] < 1
+    assert first["training_s"] == pytest.approx(first["ms_per_row"] * 40 * 16 / 1e3)
+    (quick, _) = zoo.rows(study, tmp_path, steps=2)
+    assert quick["steps"] == 2
+    assert quick["error_over_mean"] > first["error_over_mean"]
+    table = {key: np.array([row[key] for row in (first, second)]) for key in zoo.COLUMNS}
+    drawn = zoo.figure({"one": table, "another": table})
+    assert [panel.get_title() for panel in drawn.axes] == ["one", "another"]
+
+
+def test_planted_faults_have_their_size():
+    clean, random = torch.zeros(400, 1, 8, 8, 10), torch.Generator().manual_seed(1)
+    noisy = detectors.bad_channel(2.0, 0.5)(clean, random)
+    touched = noisy.square().mean(dim=(1, 2, 3))
+    assert ((touched > 0).sum(dim=1) == 1).all()
+    assert noisy.square().sum().item() / (400 * 64) == pytest.approx(1.0, rel=0.05)  # (2 · 0.5)² in one channel
+    wave = detectors.ripple(0.4, 0.5)(clean, random)
+    assert (wave == wave[:, :, :1, :1]).all()
+    assert wave.square().mean().sqrt().item() == pytest.approx(0.2, rel=0.05)

@@ -234,12 +234,12 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
 
     def loss(rows: Tensor, random: torch.Generator, which: int = 0) -> Tensor:
         data = sets[which]
-        inputs, empty = shown(data, rows, learner.presentation, random, entry.empty_share or 0.0)
+        inputs, truths, empty = shown(data, rows, learner.presentation, random, entry.empty_share or 0.0)
         x = scaling.encode(learner.scales["features"], trunk.features(inputs).float())
         if learner.of_parameters:
             values = data.theta[rows]
         else:
-            answers = answers_of(data.y, learner.target).float()[rows]
+            answers = answers_of(truths, learner.target).float()
             answers[empty] = 0
             values = continuous(answers, learner.target, random)
         return learner.head_loss(head, x, scaling.encode(learner.scales["target"], values))

@@ -59,29 +59,31 @@ def make_table(
         Of presentations that hold nothing but noise and have answers of 0; see `shown`.
     """
     rows = torch.arange(len(data)).repeat(times)
-    found, seen, empty = [], [], []
+    found, seen, right = [], [], []
     for i, part in enumerate(rows.split(BATCH)):
         random = torch.Generator(data.device).manual_seed(torch_seed(seed, stage, i))
-        inputs, nothing = shown(data, part, presentation, random, empty_share)
+        inputs, truths, empty = shown(data, part, presentation, random, empty_share)
         found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
-        empty.append(nothing)
+        answers = answers_of(truths, target).float()
+        answers[empty] = 0
+        right.append(answers)
     rows = rows.to(data.device)
-    answers = answers_of(data.y, target).float()[rows]
-    answers[torch.cat(empty)] = 0
-    return Table(torch.cat(found), torch.cat(seen), answers, data.theta[rows], rows)
+    return Table(torch.cat(found), torch.cat(seen), torch.cat(right), data.theta[rows], rows)
 
 
 def shown(
     data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator, empty_share: float
-) -> tuple[Tensor, Tensor]:
-    """Network inputs (b, …) of the rows, drawn anew, and which of them (b,) bool are of empty data instead."""
-    x, _ = presentation.augment(*data.batch(rows), random)
+) -> tuple[Tensor, Mapping[str, Tensor], Tensor]:
+    """Network inputs (b, …) of the rows, drawn anew, their truths, which may turn with them, and which of them (b,) bool
+    are of empty data instead.
+    """
+    x, y = presentation.augment(*data.batch(rows), random)
     empty = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     if empty_share:
         empty = torch.rand(len(x), generator=random, device=random.device) < empty_share
         x = torch.where(empty.view(-1, *[1] * (x.ndim - 1)), 0.0, x)
-    return presentation.observe(x, random), empty
+    return presentation.observe(x, random), y, empty
 
 
 def answers_of(y: Mapping[str, Array], target: Target) -> Array:

@@ -47,7 +47,7 @@ def chains_figure(found: Chains) -> Figure:
             colour = TRUTH if name == MCMC else COLOURS[posteriors.index(name)]
             panels[0].plot(draws[:, 0], draws[:, 1], ".", ms=1.5, color=colour, label=name.replace("_", " "))
         first = {row["parameter"]: row["truth"] for row in found.table if row["lens"] == 0}
-        panels[0].plot(first["theta_E"], first["e1"], "+", color=GUIDE, ms=14, mew=2, label="truth")
+        panels[0].plot(first["theta_E"], first["e1"], "+", color=GUIDE, ms=7, mew=1.5, label="truth")
         panels[0].set(xlabel=WORDS["theta_E"], ylabel=WORDS["e1"], title="the first lens")
         for i, name in enumerate(posteriors):
             rows = [row for row in found.table if row["posterior"] == name]
@@ -61,5 +61,5 @@ def chains_figure(found: Chains) -> Figure:
         for panel, level in zip(panels[1:], (1, 0), strict=True):
             panel.axhline(level, color=GUIDE, lw=0.8)
             panel.set_xticks(range(len(ANSWERED)), ["$θ_E$", "$e_1$", "$e_2$", "$x_s$", "$y_s$"])
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=4)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, markerscale=1.5)
         return figure

@@ -56,6 +56,13 @@ class StrongLens(Probe):
             if wrong:
                 fix = "change data.<name>.lenses, or the network's target.answer"
                 yield str(problem(f"networks.{name}.data", f"a share of lenses of {wrong[0]:g}", expected, fix))
+        for name, posterior in study.posteriors.items():
+            if posterior.kind == "imnn" or posterior.of == "parameters":
+                found = f"kind {posterior.kind}, of {posterior.of}"
+                expected = (
+                    "kind mdn, npe or quantiles, of target: the simulation's parameters do not turn with an image"
+                )
+                yield str(problem(f"posteriors.{name}", found, expected, "change it"))
 
     def cannot_take(self, study: LensStudy, network: str, test: str) -> str:
         share = study.data[study.tests[test].data].lenses

@@ -47,7 +47,8 @@ def around(kind: str, model: np.ndarray, data: Galaxies, rng: np.random.Generato
     if kind == "alone":
         return []
     if kind == "disc":
-        radius, e1, e2 = rng.uniform(*data.disc_radius), *rng.uniform(*data.lens_ellipticity, 2)
+        radius = rng.uniform(*data.disc_radius)
+        e1, e2 = rng.uniform(*data.lens_ellipticity, 2)
         colours = rng.uniform(*data.source_g_r), rng.uniform(*data.source_r_i)
         return [((radius, e1, e2, model[5], model[6]), fluxes(rng.uniform(*data.disc_mag), *colours))]
     found = []
