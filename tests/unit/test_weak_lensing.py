@@ -5,14 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
-from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
-from limelight.evaluation.observe import noise_of_test, observed
-from limelight.files import ROOT, provenance
+from limelight.files import ROOT
 from limelight.inference.exact import exact_intervals, normalised
-from limelight.inference.posterior_intervals import posterior_intervals
-from limelight.inference.posteriors.learn import train_posterior
-from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
 from limelight.probes.weak_lensing.areas import area_rows, areas, scores
 from limelight.probes.weak_lensing.config import Maps, Survey
@@ -29,9 +24,6 @@ from limelight.probes.weak_lensing.presentation import LensingPresentation, open
 from limelight.probes.weak_lensing.simulations import design, limits
 from limelight.probes.weak_lensing.spectra import camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
-from limelight.study.settings import intervals_settings, network_settings, posterior_settings
-from limelight.training.checkpoint import load_model, save_model
-from limelight.training.loop import train
 
 PROBE = load_probe("weak_lensing")
 THETA = np.array([0.3, 0.8])
@@ -187,90 +179,15 @@ def tiny(**more) -> dict:
         "probe": "weak_lensing",
         "study": "tiny",
         "realisations": {"train": [0, 1, 3, 5, 6], "validation": [4], "test": [2]},
-        "data": {"lognormal": maps, "gaussian": {**maps, "kind": "gaussian"}},
-        "training": {"epochs": 4, "batch_size": 48, "learning_rate": 5e-3},
-        "networks": {
-            "cnn": {"architecture": "kappa_small", "data": ["lognormal"], "tests": ["clean"]},
-            "counted": {
-                "architecture": "statistics",
-                "options": {"periodic": True, "bins": 6, "smoothing": [0.0, 1.0]},
-                "data": ["gaussian"],
-                "survey": {"n_gal": 60},
-                "training": {"epochs": 1},
-                "tests": ["noisy"],
-            },
-            "seen": {"architecture": "kappa_small", "data": ["gaussian"], "survey": {"n_gal": 60}, "tests": ["noisy"]},
-        },
-        "tests": {"clean": {"data": "lognormal"}, "noisy": {"data": "gaussian", "survey": {"n_gal": 60}}},
-        "posteriors": {
-            "cnn": {
-                "network": "cnn",
-                "kind": "mdn",
-                "presentations": 3,
-                "mdn": {"components": 3, "rank": 1, "hidden": 48, "dropout": 0},
-                "training": {"epochs": 15},
-            },
-        }
-        | more.pop("posteriors", {}),
+        "data": {"lognormal": maps},
+        "networks": {"cnn": {"architecture": "kappa_small", "data": ["lognormal"]}},
+        "tests": {"clean": {"data": "lognormal"}},
         **more,
     }
 
 
 def study(**more):
     return resolve_study(tiny(**more), "tiny.yaml")
-
-
-def judged(folder, wanted, name: str, test: str, dataset: str):
-    """(intervals of a posterior on a test, exact intervals) of the tiny study, by the engine's own functions."""
-    torch.set_num_threads(1)
-    settings = PROBE.dataset_settings(wanted, dataset)
-    rows = {}
-    for split in ("train", "validation", "test"):
-        paths = [folder / f"{dataset}{n}.h5" for n in wanted.splits[split]]
-        for n, path in zip(wanted.splits[split], paths, strict=True):
-            if not path.exists():
-                write_shard(path, PROBE.simulate(settings, dataset, n), provenance(settings, wanted.seed))
-        rows[split] = read_shards(paths)
-    network = wanted.posteriors[name].network
-    content, _ = train(network_settings(wanted, network), PROBE, rows["train"], rows["validation"], folder / network)
-    save_model(folder / f"{network}.pt", content, provenance({}, wanted.seed))
-    trunk, info = load_model(folder / f"{network}.pt")
-    asked = posterior_settings(wanted, name)
-    content, _ = train_posterior(asked, PROBE, trunk, info, rows["train"], rows["validation"])
-    save_model(folder / f"{name}.posterior.pt", content, provenance({}, wanted.seed), "posterior")
-    drawn = posterior_intervals(
-        load_posterior(folder / f"{name}.posterior.pt"), intervals_settings(wanted, name, test), PROBE, rows["test"]
-    )
-    header = rows["test"].header
-    how = PROBE.recorder(wanted.tests[test].survey, header)
-    recorded = torch.cat(list(observed(rows["test"].x, how, wanted.seed, noise_of_test(test)))).numpy()
-    density = PROBE.exact_posterior(wanted.tests[test].survey, header).log_posterior(recorded)
-    exact = exact_intervals("likelihood", density, PROBE.grid(header), how.target, rows["test"], test, wanted.seed)
-    return drawn, exact, PROBE.grid(header)
-
-
-def test_a_network_knows_no_more_than_the_exact_posterior_and_much_of_it(tmp_path):
-    drawn, exact, grid = judged(tmp_path, study(), "cnn", "clean", "lognormal")
-    row = area_rows([drawn], grid, exact, 1)[0]
-    assert row["area_by_score"] > 1 - 2 * row["area_by_score_error"]  # nothing knows more than the likelihood
-    assert row["area_by_score"] < 4
-    assert row["covered_68"] == pytest.approx(0.68, abs=4 * row["covered_error_68"])
-
-
-def test_on_a_gaussian_field_the_network_does_not_beat_the_power_spectrum(tmp_path):
-    head = tiny()["posteriors"]["cnn"]
-    wanted = study(
-        posteriors={
-            "power": {**head, "network": "counted", "features": ["power"]},
-            "seen": {**head, "network": "seen"},
-        }
-    )
-    power, exact, grid = judged(tmp_path, wanted, "power", "noisy", "gaussian")
-    seen, _, _ = judged(tmp_path, wanted, "seen", "noisy", "gaussian")
-    row = {one["posterior"]: one for one in area_rows([power, seen], grid, exact, 1)}
-    assert 1 - 2 * row["power"]["area_by_score_error"] < row["power"]["area_by_score"] < 1.6
-    versus = area_rows([seen], grid, power, 1)[0]
-    assert versus["area_by_score"] > 1 - 2 * versus["area_by_score_error"]
 
 
 def test_areas_and_scores_of_a_gaussian_density_are_known():
