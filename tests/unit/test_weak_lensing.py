@@ -39,35 +39,6 @@ def test_spectra_of_the_table_are_cambs():
     np.testing.assert_allclose(found, camb_spectra(0.27, 0.77, (1.0,), ells)[0], rtol=3e-3)
 
 
-def test_the_limber_integral_is_that_of_cambs_own_lensing_window():
-    """An independent path through CAMB: its lensing source window, linear power."""
-    import camb
-    from camb.sources import GaussianSourceWindow
-
-    from limelight.probes.weak_lensing.spectra import cosmology, lensing_strength
-
-    universe = cosmology(0.3, 0.8)
-    settings = camb.CAMBparams(NonLinear="NonLinear_none", WantCMB=False)
-    h2 = universe.h**2
-    settings.set_cosmology(H0=72, ombh2=0.046 * h2, omch2=0.254 * h2, mnu=0, num_massive_neutrinos=0, omk=0)
-    settings.InitPower.set_params(ns=0.96, As=2e-9)
-    settings.set_for_lmax(1200)
-    settings.SourceWindows = [GaussianSourceWindow(redshift=1.0, source_type="lensing", sigma=0.01)]
-    results = camb.get_results(settings)
-    theirs = results.get_source_cls_dict(lmax=1000, raw_cl=True)["W1xW1"]
-    ells = np.array([300, 600, 900])
-    ours_theirs = theirs[ells] * (ells * (ells + 1.0)) ** 2 / 4  # of κ
-    k, z, power = results.get_linear_matter_power_spectrum(hubble_units=False, k_hunit=False)
-    today = np.exp(np.interp(np.log(np.geomspace(1e-3, 3, 400)), np.log(k), np.log(power[0])))
-    far = float(universe.comoving_distance(1.0))
-    chi = (np.arange(200) + 0.5) * far / 200
-    red = universe.redshift_at(chi)
-    weight = ((1 + red) * (far - chi) / far * universe.growth(red)) ** 2 * far / 200
-    table = np.log(np.geomspace(1e-3, 3, 400))
-    ours = [weight @ np.exp(np.interp(np.log((ell + 0.5) / chi), table, np.log(today))) for ell in ells]
-    np.testing.assert_allclose(lensing_strength(universe) ** 2 * np.array(ours), ours_theirs, rtol=0.03)
-
-
 # Lognormal and Gaussian maps
 
 
