@@ -214,9 +214,9 @@ def prediction_s(study: Study) -> float:
 
 def _draws_mb(study: Study) -> float:
     """Size of the draws kept of one row's posterior."""
-    samples = max((entry.samples for entry in study.posteriors.values()), default=0)
-    answers = max(math.prod(output_shape(study, network)) for network in study.networks.values())
-    return 4e-6 * answers * samples
+    drawn = study.posteriors.values()  # beside networks that answer whole cubes, theirs may answer a few numbers
+    sizes = [entry.samples * math.prod(output_shape(study, study.networks[entry.network])) for entry in drawn]
+    return 4e-6 * max(sizes, default=0)
 
 
 def stage_costs(study: Study) -> dict[str, StageCost]:

@@ -1,6 +1,7 @@
 """Estimates: above what runs have taken, growing with what costs, and adding up."""
 
 import inspect
+import math
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from limelight.errors import LimelightError
 from limelight.probes.line_intensity.config import LineStudy
 from limelight.study.config import ROOT, load_study
 from limelight.study.cost import costs, memory_mb, network_size, runtime_min, seconds, training_seconds
+from limelight.study.selection import output_shape
 from scripts.estimate import grouped, jobs_of
 
 # What the demo and the tiny study took on one core: largest max_rss in MB and shortest wall time in s of their stages.
@@ -151,3 +153,10 @@ def test_snakemake_schedules_without_the_rate_limiter_that_the_snakefile_turns_o
     """The Snakefile sets `job_rate_limiter` to None: if Snakemake calls it otherwise one day, its timers are back."""
     assert "self.job_rate_limiter is None" in inspect.getsource(JobScheduler.job_selector)
     assert "self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
+
+
+def test_draws_count_for_the_networks_that_posteriors_stand_on():
+    """Beside them may be networks that answer whole cubes: 300 draws of two of these would ask for 120 GB."""
+    study = load_study(ROOT / "config" / "interlopers.yaml")
+    assert max(math.prod(output_shape(study, network)) for network in study.networks.values()) == 2 * 32**3
+    assert memory_mb(study, "intervals") < 8000
