@@ -198,7 +198,7 @@ def test_the_default_network_sees_brightness_that_group_norm_divides_away():
 @pytest.mark.parametrize(
     ("architecture", "options", "names"),
     [
-        ("resnet", {}, "limelight, cnn2d, cnn3d, resnet3d, convnet"),
+        ("residual", {}, "limelight, cnn2d, cnn3d, resnet3d, convnet"),
         ("cnn3d", {"filter": 3}, "filters"),
         ("cnn3d", {"layers": 7}, "layers"),
         ("cnn3d", {"kernel": 4}, "kernel"),
