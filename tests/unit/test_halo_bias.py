@@ -122,7 +122,7 @@ def test_likelihoods_are_those_of_scipy():
     assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
 
 
-def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path):
+def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, monkeypatch):
     posterior = mock(n=14)
     peak = find_peak(posterior, 1)
     chains = np.array([sample_chain(posterior, peak, 40, 60, 5, 1, chain) for chain in range(2)])
@@ -140,6 +140,10 @@ def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path):
     for key in ("a", "a", "b"):
         np.testing.assert_array_equal(chain_at(tmp_path / "c.h5", key, make, 1), chains[0])
     assert len(made) == 2  # once for each key
+    monkeypatch.setattr("limelight.probes.halo_field.sampling.code_hash", lambda chosen: "other code")
+    chain_at(tmp_path / "c.h5", "b", make, 1)
+    assert len(made) == 3
+    monkeypatch.undo()
     (tmp_path / "c.h5").write_bytes(b"nonsense")
     with pytest.raises(LimelightError, match=r"c\.h5"):
         chain_at(tmp_path / "c.h5", "a", make, 1)

@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limelight.codehash import code_hash
 from limelight.errors import problem
 from limelight.files import provenance, read_hdf5, write_hdf5
 from limelight.probes.halo_field.bias import Posterior
 from limelight.seeds import generator, torch_seed
 
 KIND = "bias_chain"
+_PLACE = "limelight.probes.halo_field"
+CODE = (f"{_PLACE}.sampling:sample_chain", f"{_PLACE}.sampling:find_peak", f"{_PLACE}.bias:Posterior")  # makes a chain
 START_STEPS = 400  # of L-BFGS
 STARTS = 3  # searches for the maximum, from places about the model's start
 LEAST_CURVATURE = 0.5  # of −ln posterior in units of the prior's, which alone gives 1
@@ -134,8 +137,8 @@ def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws:
 
 
 def chain_at(path: str | Path, key: str, make, seed: int) -> np.ndarray:
-    """The chain of a file, if it belongs to the same key; otherwise made, and written there."""
-    path = Path(path)
+    """The chain of a file, if it belongs to the same key and the same code; otherwise made, and written there."""
+    path, key = Path(path), f"{key} {code_hash(chosen=CODE)}"
     if path.exists():
         with read_hdf5(path, KIND, ("chain",)) as file:
             if file.attrs["key"] == key:
