@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from limelight.kept import kept
 from limelight.syntax import (
     LOOKS_UP_NAMES,
     Essence,
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "limelight"
 # Not followed: what words errors, reads command lines and shows progress, this hash, and what is chosen by name, which
 # stages give as `chosen`
-UNFOLLOWED = ("arguments", "codehash", "errors", "own_code", "probe", "progress", "registry", "syntax")
+UNFOLLOWED = ("arguments", "codehash", "errors", "kept", "own_code", "probe", "progress", "registry", "syntax")
 LEFT_OUT = tuple(f"limelight.{name}" for name in UNFOLLOWED)
 AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 
@@ -43,7 +44,8 @@ def code_hash(*files: str, chosen: tuple[str, ...] = ()) -> str:
     (`Registry.dotted`), of which only those chosen count; or "package.module:Class.method" (`Probe.code`), of which that
     method counts, inherited or not, and what it uses of its class and elsewhere.
     """
-    return _checkout().hash(files, chosen)
+    tables = [_checkout().path(name).read_bytes() for name in files if not name.endswith(".py")]
+    return kept((files, chosen, tables), lambda: _checkout().hash(files, chosen))
 
 
 def code_used_by(file: Path) -> str:
@@ -135,7 +137,7 @@ class Code:
         digest.update(repr(sorted(chosen)).encode())
         for name in files:
             if not name.endswith(".py"):
-                digest.update(name.encode() + self._path(name).read_bytes())
+                digest.update(name.encode() + self.path(name).read_bytes())
         return digest.hexdigest()[:16]
 
     def reached(self, files: Iterable[str], chosen: Iterable[str] = ()) -> dict[Place, str]:
@@ -256,14 +258,14 @@ class Code:
             self.modules[name] = self._read(name)
         return self.modules[name]
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
         """A script or data file: in the checkout, or inside the installed package."""
         inside = self.root / PACKAGE / name
         return inside if inside.is_file() else self.root / name
 
     def _read(self, name: str) -> Module | None:
         if name.endswith(".py"):
-            return _parsed(name, False, self._path(name).read_text(encoding="utf-8"))
+            return _parsed(name, False, self.path(name).read_text(encoding="utf-8"))
         if name.partition(".")[0] != PACKAGE:
             return None
         path = self.root.joinpath(*name.split("."))

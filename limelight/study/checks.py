@@ -5,10 +5,10 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
-import torch
-
 from limelight.errors import LimelightError
+from limelight.kept import kept
 from limelight.networks import build
+from limelight.networks.shapes import ShapesAlone
 from limelight.probe import Probe, load_probe
 from limelight.study.faults import fault
 from limelight.study.saliency_checks import check_saliency
@@ -137,8 +137,12 @@ def fault_of(key: str, error: LimelightError) -> str:
 
 @functools.cache  # studies are tables of networks that differ in their data
 def _try_network(architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-    with torch.device("meta"):  # shapes without numbers: quick, however large the network
-        build(architecture, json.loads(options), shape, outputs)
+    def tried() -> str:
+        with ShapesAlone():  # quick, however large the network
+            build(architecture, json.loads(options), shape, outputs)
+        return "can be built"
+
+    kept(("network", architecture, options, shape, outputs), tried)
 
 
 def _loss(name: str, network, axes: int) -> Iterator[str]:

@@ -13,10 +13,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
+from limelight.kept import kept
 from limelight.networks import build
+from limelight.networks.shapes import ShapesAlone, operations
 from limelight.probe import load_probe
 from limelight.study.sections import Study
 from limelight.study.selection import (
@@ -110,10 +109,13 @@ def network_size(study: Study, network: str) -> tuple[float, int]:
 def _network_size(
     architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]
 ) -> tuple[float, int]:
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:  # shapes alone: no time
-        module = build(architecture, json.loads(options), shape, outputs).eval()
-        module(torch.zeros(1, *shape))
-    return float(counter.get_total_flops()), sum(weight.numel() for weight in module.parameters())
+    def measured() -> list[float]:
+        with ShapesAlone():
+            module = build(architecture, json.loads(options), shape, outputs).eval()
+            return [operations(module, shape), sum(weight.numel() for weight in module.parameters())]
+
+    passes, weights = kept(("network_size", architecture, options, shape, outputs), measured)
+    return passes, int(weights)
 
 
 def training_seconds(study: Study, network: str) -> float:

@@ -26,6 +26,7 @@ from limelight.data.targets import built_shape
 from limelight.errors import LimelightError, one_line, problem
 from limelight.files import atomic_path
 from limelight.networks import build
+from limelight.networks.shapes import ShapesAlone
 
 FORMAT_VERSION = 1
 SILENCE_S = 900.0  # without a checkpoint (they come every five minutes), after which a second trainer waits no longer
@@ -143,7 +144,7 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
     _check_words(info, path)
     weights = info.pop("state_dict")
     try:
-        with torch.device("meta"):  # no memory, no random numbers: the weights come from the file
+        with ShapesAlone():  # no memory, no random numbers: the weights come from the file
             shape = header_from(info["header"]).shape
             shown = info.get("input_shape") or shape
             answered = {"gaussian": "gaussian", "log10_dispersed_counts": "negative_binomial_field"}

@@ -115,3 +115,13 @@ def test_displacement_and_velocity_in_linear_theory():
 def test_more_baryons_than_matter_are_refused():
     with pytest.raises(LimelightError, match="omega_b"):
         Cosmology(omega_m=0.2, omega_b=0.25).linear_power(np.array([0.1]))
+
+
+def test_distances_of_many_are_those_of_the_spline_to_the_bit():
+    spline = PEAK_PATCH._distance_splines[0]
+    knots = spline.x
+    everywhere = np.concatenate(
+        [knots, np.nextafter(knots, 0), np.nextafter(knots, 30), np.linspace(-0.01, 25, 5001), [np.nan]]
+    )
+    for redshift in (everywhere, everywhere.astype(np.float32)):
+        assert np.array_equal(PEAK_PATCH.comoving_distance(redshift), spline(redshift), equal_nan=True)

@@ -13,6 +13,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from limelight.errors import LimelightError
 from limelight.files import resource_path
+from limelight.probes.line_intensity.lines import star_formation
 from limelight.probes.line_intensity.lines.models import (
     CO_LSUN_PER_LPRIME,
     MODELS,
@@ -20,7 +21,7 @@ from limelight.probes.line_intensity.lines.models import (
     lsun_per_lprime,
 )
 from limelight.probes.line_intensity.lines.priors import draw_parameters
-from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
+from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr, log10_sfr
 
 MASSES, REDSHIFTS = (2.6e10, 1.234e11, 7.7e11, 1e12, 3.3e12), (2.4, 2.9, 3.0, 3.4)
 
@@ -391,3 +392,19 @@ def test_own_function_may_leave_halos_dark(own_module):
     own_module("import numpy as np\ndef cii(m, z, p, r): return np.where(m > 1e12, 5.0, -np.inf)")
     log_l = get_model("my_line:cii").log10_luminosity(np.array([1e11, 1e13]), np.full(2, 3.0), {}, rng())
     assert log_l.tolist() == [-math.inf, 5.0]
+
+
+def test_star_formation_is_kept_of_halos_that_cannot_change_alone():
+    mass, z = np.array([1e11, 1e12], np.float32), np.array([2.5, 3.0])
+    once = log10_sfr(mass, z)
+    assert once == pytest.approx(np.log10(behroozi_sfr(np.log10(mass.astype(float)), z)), rel=1e-14)
+    mass[0] = 1e13  # these can change, and did
+    assert log10_sfr(mass, z)[0] > once[0] + 0.5
+    for column in (mass, z):
+        column.flags.writeable = False
+    kept = log10_sfr(mass, z)
+    assert log10_sfr(mass, z) is kept
+    assert not kept.flags.writeable
+    known = len(star_formation._known)
+    del mass, column
+    assert len(star_formation._known) == known - 1

@@ -21,6 +21,7 @@ FLOORS = (
         "files",
         "cosmology",
         "syntax",
+        "kept",
         "codehash",
         "own_code",
         "arguments",

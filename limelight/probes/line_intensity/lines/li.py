@@ -9,7 +9,7 @@ from limelight.probes.line_intensity.lines.models import (
     LineModel,
     Parameters,
 )
-from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
+from limelight.probes.line_intensity.lines.star_formation import log10_sfr
 
 
 def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> np.ndarray:
@@ -20,9 +20,7 @@ def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng:
     """
     alpha, beta = parameters["alpha"], parameters["beta"]
     sigma_sfr, sigma_lco = parameters["sigma_sfr"], parameters["sigma_lco"]
-    with np.errstate(divide="ignore"):
-        log_l = np.log10(behroozi_sfr(np.log10(mass_msun, dtype=np.float64), redshift))  # −inf where no stars form
-    log_l += 10 - parameters["log10_delta_mf"] - LN10 * sigma_sfr**2 / 2 - beta
+    log_l = log10_sfr(mass_msun, redshift) + (10 - parameters["log10_delta_mf"] - LN10 * sigma_sfr**2 / 2 - beta)
     log_l /= alpha
     log_l += np.log10(CO_LSUN_PER_LPRIME) - LN10 * sigma_lco**2 / 2
     scatter = rng.standard_normal(len(log_l))

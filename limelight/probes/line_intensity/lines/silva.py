@@ -3,7 +3,7 @@
 import numpy as np
 
 from limelight.probes.line_intensity.lines.models import LN10, LineModel, Parameters
-from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
+from limelight.probes.line_intensity.lines.star_formation import log10_sfr
 
 CII_REST_FREQ_GHZ = 1900.54
 
@@ -14,9 +14,7 @@ def silva(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, r
     The scatter is log-normal, of sigma dex, with linear mean 1. a and b are their model m1; the widths of the prior span
     their four models, whose b reach from 6.5 to 7.2.
     """
-    with np.errstate(divide="ignore"):
-        log_l = np.log10(behroozi_sfr(np.log10(mass_msun, dtype=np.float64), redshift))  # −inf where no stars form
-    log_l *= parameters["a"]
+    log_l = log10_sfr(mass_msun, redshift) * parameters["a"]
     log_l += parameters["b"] - LN10 * parameters["sigma"] ** 2 / 2
     log_l += parameters["sigma"] * rng.standard_normal(len(log_l))
     return log_l

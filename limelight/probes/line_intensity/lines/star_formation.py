@@ -1,6 +1,7 @@
 """Star formation rates of halos."""
 
 import functools
+import weakref
 
 import numpy as np
 
@@ -16,6 +17,30 @@ def _behroozi_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     log_mass, log_1z = np.unique(rows[:, 1]), np.log10(np.unique(rows[:, 0]))
     log_sfr = rows[:, 2].reshape(len(log_mass), len(log_1z))
     return log_mass, log_1z, np.where(log_sfr > -999, 10.0**log_sfr, 0.0)
+
+
+_known: dict[
+    tuple[int, int], np.ndarray
+] = {}  # of halos that cannot change, by their arrays' ids, as long as they live
+
+
+def log10_sfr(mass_msun: np.ndarray, redshift: np.ndarray) -> np.ndarray:
+    """log10 of `behroozi_sfr` of halos (n,), −inf where no stars form; float64 (n,), read-only.
+
+    A field's halos are asked for again with every draw of a line model's parameters. Of arrays that cannot be written to (as
+    those of a Field) the answer is kept as long as they live: it is half of a draw.
+    """
+    key = id(mass_msun), id(redshift)
+    if key in _known:
+        return _known[key]
+    with np.errstate(divide="ignore"):
+        answer = np.log10(behroozi_sfr(np.log10(mass_msun, dtype=np.float64), redshift))
+    answer.flags.writeable = False
+    if not (mass_msun.flags.writeable or redshift.flags.writeable):
+        _known[key] = answer
+        for array in (mass_msun, redshift):
+            weakref.finalize(array, _known.pop, key, None).atexit = False
+    return answer
 
 
 def behroozi_sfr(log10_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:

@@ -1,14 +1,17 @@
 """A cube as a file holds it, in memory, and the same cube on the grid of a network's training maps."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs import WCS
 
 from limelight.errors import problem
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import FWHM_PER_SIGMA
 from limelight.probes.line_intensity.maps.pooling import pool
+
+if TYPE_CHECKING:  # half a second to import, and most files of limelight's own have no sky
+    from astropy.wcs import WCS
 
 SQUARE = 1e-3  # relative: by how much the sides of a pixel, or the widths of channels, may differ
 CURVED = 0.02  # relative: by how much pixels may differ in size over the field
@@ -30,7 +33,7 @@ class Cube:
     beam_arcmin: tuple[float, float] | None = None  # FWHM, long and short axis; (0, 0): none; None: it does not say
     pool_pixels: int = 1  # fine pixels that a pixel of the file sums, along each axis of the sky
     pool_channels: int = 1
-    sky: WCS | None = None  # of the axes x and y, until `upright`
+    sky: "WCS | None" = None  # of the axes x and y, until `upright`
     source: str = ""  # which part of the file, in words
 
     @property
@@ -71,7 +74,7 @@ def cube_of(values: np.ndarray, grid: Grid, beam_fwhm_arcmin: float, source: str
     return Cube(values, None, grid.unit, (pixel, pixel), edges, grid.rest_freq_ghz, beam, *pooling, source=source)
 
 
-def jacobian(sky: WCS, x: float, y: float) -> np.ndarray:
+def jacobian(sky: "WCS", x: float, y: float) -> np.ndarray:
     """How a step of one pixel along x and along y moves on the sky about a pixel: (east and north, x and y), degrees."""
     lon, lat = sky.wcs_pix2world([x - 0.5, x + 0.5, x, x], [y, y, y - 0.5, y + 0.5], 0)
     d_lon = (np.diff(lon)[[0, 2]] + 180) % 360 - 180

@@ -120,7 +120,7 @@ def place_sources(
     """
     index = grid.voxel_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
     slab, index = np.divmod(index, grid.pixels * grid.channels)  # slab `pixels` takes what lies outside
-    order = np.argsort(slab, kind="stable")
+    order = np.argsort(slab.astype(np.min_scalar_type(grid.pixels)), kind="stable")  # small integers sort by radix
     starts = np.searchsorted(slab[order], np.arange(grid.pixels + 1))
     order = order[: starts[-1]]
     index, channels = index[order], grid.channels
@@ -128,11 +128,13 @@ def place_sources(
         pixel, channel = np.divmod(index, channels)
         channels //= grid.pool_channels
         index = pixel * channels + channel // grid.pool_channels
-    inside = sky_deg[order], redshift[order], freq_ghz[order]
+    inside = np.take(sky_deg, order, axis=0), redshift[order], freq_ghz[order]
     uk = unit = brightness_per_lsun(*inside, grid, cosmology, "uK").astype(precision, copy=False)
     if grid.unit != "uK":
         unit = brightness_per_lsun(*inside, grid, cosmology, grid.unit).astype(precision, copy=False)
     properties = tuple(column[order] for column in properties)
+    for column in properties:
+        column.flags.writeable = False  # so that what line models make of them can be kept
     return Field(grid, channels, index.astype(np.int32), starts, uk, unit, properties)
 
 

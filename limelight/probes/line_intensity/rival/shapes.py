@@ -13,7 +13,7 @@ import numpy as np
 
 from limelight.errors import problem
 from limelight.probes.line_intensity.lines.models import CO_LSUN_PER_LPRIME, LN10
-from limelight.probes.line_intensity.lines.star_formation import behroozi_sfr
+from limelight.probes.line_intensity.lines.star_formation import log10_sfr
 
 
 class Shape(NamedTuple):
@@ -51,11 +51,6 @@ def log10_luminosity(
     return log10_lum
 
 
-def _log_sfr(mass_msun: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.log10(behroozi_sfr(np.log10(mass_msun, dtype=np.float64), redshift))
-
-
 def _log_mass(mass_msun: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     return np.log10(mass_msun, dtype=np.float64)
 
@@ -86,7 +81,7 @@ def _split_breysse(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 SHAPES = {
-    "li": Shape(_log_sfr, _split_li, lambda x, shape: x * 10.0 ** -shape[0], lambda shape: float(shape[1])),
+    "li": Shape(log10_sfr, _split_li, lambda x, shape: x * 10.0 ** -shape[0], lambda shape: float(shape[1])),
     # where a double power law bends matters little if no bright halos are there, so the distribution of light is a
     # coordinate as well; light alone does not constrain the faint halos, whose slope shows in voxels near the mean
     "comap": Shape(
