@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import hyp2f1
 
 from limelight.errors import problem
+from limelight.kept import kept_arrays
 
 if TYPE_CHECKING:  # a second to import each, and most stages ask for no distance
     from astropy.cosmology import FlatLambdaCDM
@@ -87,12 +88,17 @@ class Cosmology:
     @functools.cached_property
     def _log_power_spline(self) -> "CubicSpline":
         """ln P against ln k today from CAMB, before the scaling to sigma8; massless neutrinos, k in 1/Mpc, P in Mpc³."""
-        import camb  # a second of import that most stages never need
-
         if self.omega_b >= self.omega_m:
             raise problem(
                 "cosmology: omega_b", f"{self.omega_b:g}", f"less than omega_m ({self.omega_m:g})", "lower omega_b"
             )
+        k, power = kept_arrays(("linear power", self), "camb", self._camb_power)
+        return spline(np.log(k), np.log(power))
+
+    def _camb_power(self) -> list[np.ndarray]:
+        """CAMB's k in 1/Mpc and P(k) in Mpc³ today."""
+        import camb  # a second of import that most stages never need
+
         h2 = self.h**2
         settings = camb.CAMBparams()
         settings.set_cosmology(
@@ -109,7 +115,7 @@ class Cosmology:
         settings.set_matter_power(redshifts=[0.0], kmax=CAMB_K_MAX)
         results = camb.get_results(settings)
         k, _, power = results.get_linear_matter_power_spectrum(hubble_units=False, k_hunit=False)
-        return spline(np.log(k), np.log(power[0]))
+        return [k, power[0]]
 
     def linear_power(self, k: np.ndarray) -> np.ndarray:
         """Linear matter power P(k) in Mpc³ at z = 0 for k in 1/Mpc (0 at k = 0): CAMB, scaled to sigma8."""

@@ -1,7 +1,8 @@
 """Answers that nothing but limelight's code and some words decide, kept in .snakemake/ from one command to the next.
 
-Every call of snakemake, and every job of a cluster, takes the code apart for its hashes and measures the study's networks:
-seconds each time, for the same answers. A changed line of code, or another Python, torch or numpy, forgets them all.
+Every call of snakemake, and every job of a cluster, takes the code apart for its hashes and measures the study's networks,
+and many a stage asks CAMB for the same spectra: seconds each time, for the same answers. A changed line of code, or another
+Python, torch or numpy, forgets them all.
 """
 
 import contextlib
@@ -16,8 +17,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(".snakemake", "limelight")
+
+
+def kept_arrays(question: object, package: str, answer: Callable[[], list[np.ndarray]]) -> list[np.ndarray]:
+    """`kept` for float64 arrays that a package computes: they come back to the bit; another version of it is asked anew."""
+    found = kept((question, package, version(package)), lambda: [array.tolist() for array in answer()])
+    return [np.array(numbers, np.float64) for numbers in found]
 
 
 def kept(question: object, answer: Callable[[], Any]) -> Any:

@@ -1,11 +1,13 @@
 """Answers are kept in .snakemake/ as long as the code stays; networks are measured as torch's own counter does it."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from limelight import kept as kept_module
-from limelight.kept import FOLDER, code_of, kept
+from limelight.cosmology import Cosmology
+from limelight.kept import FOLDER, code_of, kept, kept_arrays
 from limelight.networks import build
 from limelight.networks.shapes import ShapesAlone, operations
 
@@ -74,3 +76,15 @@ def test_operations_are_those_that_torch_counts(architecture, shape, outputs):
         module = build(architecture, options, shape, outputs).eval()
     assert all(weight.device.type == "meta" for weight in module.parameters())
     assert operations(module, shape) == counter.get_total_flops() > 0
+
+
+def test_spectra_come_back_to_the_bit(asked, monkeypatch):
+    fresh = Cosmology(h=0.69)._camb_power()
+    first = Cosmology(h=0.69).linear_power(np.array([0.01, 0.3]))
+    monkeypatch.setattr(Cosmology, "_camb_power", lambda self: pytest.fail("asked CAMB twice"))
+    k, power = kept_arrays(("linear power", Cosmology(h=0.69)), "camb", lambda: pytest.fail("asked CAMB twice"))
+    assert np.array_equal(k, fresh[0])
+    assert np.array_equal(power, fresh[1])
+    assert np.array_equal(Cosmology(h=0.69).linear_power(np.array([0.01, 0.3])), first)
+    with pytest.raises(BaseException, match="asked CAMB twice"):
+        Cosmology(h=0.68).linear_power(np.array([0.01]))

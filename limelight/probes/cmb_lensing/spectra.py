@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limelight.kept import kept_arrays
+
 if TYPE_CHECKING:
     from camb import CAMBdata
 
@@ -56,16 +58,16 @@ def draw_parameters(low: Parameters, high: Parameters, rng: np.random.Generator)
 
 @functools.lru_cache(maxsize=64)
 def spectra_of(parameters: Parameters = FIDUCIAL, lmax: int = LMAX) -> Spectra:
-    """Spectra of a universe; non-linear growth enters φφ. About 5 s, once for each set of parameters."""
-    results = _results(parameters, lmax)
-    options = {"lmax": lmax, "CMB_unit": "muK", "raw_cl": True}
-    lensed = results.get_lensed_scalar_cls(**options)
-    return Spectra(
-        ee=results.get_unlensed_scalar_cls(**options)[:, 1],
-        phi=results.get_lens_potential_cls(**options)[:, 0],
-        lensed_ee=lensed[:, 1],
-        lensed_bb=lensed[:, 2],
-    )
+    """Spectra of a universe; non-linear growth enters φφ. About 5 s, once for each set of parameters in a folder."""
+
+    def computed() -> list[np.ndarray]:
+        results = _results(parameters, lmax)
+        options = {"lmax": lmax, "CMB_unit": "muK", "raw_cl": True}
+        lensed = results.get_lensed_scalar_cls(**options)
+        ee, phi = results.get_unlensed_scalar_cls(**options)[:, 1], results.get_lens_potential_cls(**options)[:, 0]
+        return [ee, phi, lensed[:, 1], lensed[:, 2]]
+
+    return Spectra(*kept_arrays(("spectra", parameters, lmax), "camb", computed))
 
 
 @functools.lru_cache(maxsize=64)
@@ -74,7 +76,11 @@ def gradient_ee(parameters: Parameters = FIDUCIAL, lmax: int = LMAX) -> np.ndarr
 
     A quadratic estimator responds to this one, not to the unlensed nor to the lensed spectrum (arXiv:1101.2234).
     """
-    return _results(parameters, lmax).get_lensed_gradient_cls(lmax, CMB_unit="muK", raw_cl=True)[:, 1]
+
+    def computed() -> list[np.ndarray]:
+        return [_results(parameters, lmax).get_lensed_gradient_cls(lmax, CMB_unit="muK", raw_cl=True)[:, 1]]
+
+    return kept_arrays(("gradient", parameters, lmax), "camb", computed)[0]
 
 
 @functools.lru_cache(maxsize=2)
