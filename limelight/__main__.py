@@ -48,7 +48,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "ideal_intervals",
         "money_plot",
     ),
-    "your own map": ("plan", "predict", "report_map", "predict_lensing"),
+    "your own data": ("plan", "predict", "report_map", "predict_lensing", "answer"),
     "figures, tables and files": (
         "make_figure",
         "make_overview",

@@ -63,6 +63,7 @@ class Probe:
     figures_of_each_network: ClassVar[tuple[str, ...]] = ("loss_history", "predicted_against_true")
     headline: ClassVar[str] = "predicted_against_true"  # the figure that says most, on a study's first page
     noise_unit: ClassVar[str] = ""
+    answered_by: ClassVar[str] = ""  # the script that reads users' own data, where scripts/answer.py cannot
     wanted: ClassVar[str] = ""  # the goal that `in_columns` holds tests against, in words
 
     def code(self, *hooks: str) -> tuple[str, ...]:
@@ -106,6 +107,10 @@ class Probe:
     def observation_settings(self, study, entry) -> object:
         """All that decides how data are observed: of a network's entry in the config, or of a test's."""
         raise NotImplementedError
+
+    def observation_from(self, found: object) -> object:
+        """`observation_settings` again from their plain form, as model files hold them."""
+        return found
 
     # What it costs (limelight.study.cost)
 

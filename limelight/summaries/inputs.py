@@ -3,11 +3,15 @@
 A model file carries the ranges, so that whoever gives the network other data later can be told what is off about them.
 """
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
 LEVELS = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)  # of the one-point function
 POWER_STEPS = 5
+MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
 MAD = 1.4826  # σ of a Gaussian over its median absolute deviation
 
 
@@ -76,3 +80,32 @@ def ranges(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Of each statistic (n, k) over all parts: (3, k) its least, middle and largest value, on the CPU."""
     joined = {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
     return {name: torch.stack([v.amin(0), v.median(0).values, v.amax(0)]) for name, v in joined.items()}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One statistic of data (k,), and the widened range that it may lie in."""
+
+    found: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray  # the largest of training, not widened
+    least: np.ndarray  # widened
+    most: np.ndarray
+
+    @property
+    def below(self) -> np.ndarray:
+        return self.found < self.least
+
+    @property
+    def above(self) -> np.ndarray:
+        return self.found > self.most
+
+
+def compared(found: np.ndarray, known: np.ndarray, margin: float = MARGIN) -> Compared:
+    """A statistic (k,) beside its range in training (3, k): least, middle, largest."""
+    low, middle, high = known.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        in_log = low * (low / middle) ** margin  # what is above 0 stays so
+    least = np.where((low > 0) & (middle > 0), in_log, low - margin * (middle - low))
+    return Compared(found.astype(np.float64), low, middle, high, least, high + margin * (high - middle))

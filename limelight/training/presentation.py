@@ -64,6 +64,9 @@ class Presentation(Protocol):
     def silent(self) -> "Presentation":
         """The same without noise and foregrounds."""
 
+    def as_recorded(self) -> "Presentation":
+        """The same for data that an instrument recorded: nothing is added to them or cut out of them."""
+
     def bare(self) -> "Presentation":
         """The same without preprocessing: what an instrument would record."""
 
@@ -110,6 +113,9 @@ class PlainPresentation:
 
     def silent(self) -> "PlainPresentation":
         return self
+
+    def as_recorded(self) -> "PlainPresentation":
+        return self.silent()
 
     def bare(self) -> "PlainPresentation":
         return self

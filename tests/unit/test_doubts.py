@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
-from limelight.probes.line_intensity.doubts import OF_MEAN, compared, doubts, judge_mean, unseen
+from limelight.probes.line_intensity.doubts import OF_MEAN, doubts, judge_mean, unseen
 from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import cube_of, pool_as_trained
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -20,7 +20,7 @@ from limelight.probes.line_intensity.settings import LineObservation
 from limelight.probes.line_intensity.shards import line_header
 from limelight.probes.line_intensity.targets import line_target
 from limelight.section import plain
-from limelight.summaries.inputs import input_statistics, noise_level, ranges
+from limelight.summaries.inputs import compared, input_statistics, noise_level, ranges
 
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
 NOISE = {"none": Noise(sigma_uk=0), "loud": Noise(sigma_uk=2.0)}

@@ -43,6 +43,7 @@ class CmbLensing(Probe):
     name = "cmb_lensing"
     study = LensingStudy
     noise_unit = "µK arcmin"
+    answered_by = "predict_lensing.py"
     figures_of_each_network = ("loss_history", "image_examples", "reconstruction")
 
     def check(self, study: LensingStudy) -> Iterator[str]:

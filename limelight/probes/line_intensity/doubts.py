@@ -4,8 +4,6 @@ A model file carries the ranges that summaries.inputs found in training, from ma
 preprocessing. A range is widened by MARGIN before anything is called off, so that sound maps of other light-cones pass.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -14,9 +12,8 @@ from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.cube import Cube, in_words
 from limelight.probes.line_intensity.maps.instrument import noise_sigma, pooled_sigma
 from limelight.probes.line_intensity.shards import grid_of
-from limelight.summaries.inputs import LEVELS, input_statistics, noise_level
+from limelight.summaries.inputs import LEVELS, MARGIN, Compared, compared, input_statistics, noise_level
 
-MARGIN = 0.5  # of the way from the middle to the end of a range, by which it is widened
 OF_TAIL = 0.1  # of the most negative 1 % in training, beyond which they are: no sky is negative, so they are noise's
 OF_MEAN = 0.2  # the same for the mean of all voxels, which noise and the sky's structure hardly move
 NO_MEAN = 0.02  # of the error that white noise of the map's own spread gives a mean: so near to 0 no mean is by chance
@@ -29,35 +26,6 @@ FACTORS = {
     1e6: "a unit that is wrong by 1e6 (K and µK, Jy/sr and MJy/sr)",
     1e9: "a unit that is wrong by 1e9",
 }
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One statistic of a cube (k,), and the widened range that it may lie in."""
-
-    found: np.ndarray
-    low: np.ndarray
-    middle: np.ndarray
-    high: np.ndarray  # the largest of training, not widened
-    least: np.ndarray  # widened
-    most: np.ndarray
-
-    @property
-    def below(self) -> np.ndarray:
-        return self.found < self.least
-
-    @property
-    def above(self) -> np.ndarray:
-        return self.found > self.most
-
-
-def compared(found: np.ndarray, known: np.ndarray, margin: float = MARGIN) -> Compared:
-    """A statistic (k,) beside its range in training (3, k): least, middle, largest."""
-    low, middle, high = known.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        in_log = low * (low / middle) ** margin  # what is above 0 stays so
-    least = np.where((low > 0) & (middle > 0), in_log, low - margin * (middle - low))
-    return Compared(found.astype(np.float64), low, middle, high, least, high + margin * (high - middle))
 
 
 def doubts(cube: Cube, prepared: np.ndarray, info: dict, noise: CubeNoise | None = None) -> list[str]:

@@ -37,6 +37,7 @@ class LineIntensity(Probe):
     figures_of_each_network = EACH_NETWORK
     headline = "error_bands"
     noise_unit = "µK per fine voxel"
+    answered_by = "predict.py"
     wanted = metrics.WANTED
 
     # The config

@@ -73,6 +73,9 @@ class Reionisation(Probe):
     def observation_settings(self, study: TauStudy, entry: TauNetwork | TauTest) -> Instrument:
         return entry.instrument
 
+    def observation_from(self, found: dict) -> Instrument:
+        return Instrument.model_validate(found)
+
     def rows_per_realisation(self, study: TauStudy, dataset: str) -> int:
         return study.data[dataset].maps
 

@@ -50,6 +50,10 @@ class LensingPresentation(PlainPresentation):
     def silent(self) -> "LensingPresentation":
         return self.with_noise(0.0)
 
+    def as_recorded(self) -> "LensingPresentation":
+        survey = self.survey.model_copy(update={"masked": 0.0})  # the map has the holes that it has
+        return replace(self, noise=0.0, survey=survey)
+
     def bare(self) -> "LensingPresentation":
         return replace(self, scale=1.0)
 

@@ -51,6 +51,9 @@ class WeakLensing(Probe):
     def observation_settings(self, study: LensingStudy, entry: LensingNetwork | LensingTest) -> Survey:
         return entry.survey
 
+    def observation_from(self, found: dict) -> Survey:
+        return Survey.model_validate(found)
+
     def rows_per_realisation(self, study: LensingStudy, dataset: str) -> int:
         return study.data[dataset].maps
 
