@@ -7,9 +7,13 @@ example: python scripts/compare_areas.py --config config/weak_lensing.yaml --int
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors, problem
+
+if TYPE_CHECKING:
+    from limelight.probes.weak_lensing.config import LensingStudy
 
 
 def main() -> None:
@@ -39,22 +43,32 @@ def main() -> None:
     study = load_study(args.config)
     if study.probe != "weak_lensing":
         raise problem(args.config, f"a study of {study.probe}", "one of weak_lensing", "give another")
-    probe, by_test = load_probe(study.probe), {}
+    probe, groups = load_probe(study.probe), {}
     for path in (*args.exact, *args.intervals):
         found = read_intervals(path)
         if found.test not in study.tests:
             raise problem(path, f"test {found.test}", f"one of {', '.join(study.tests)}", "give others")
         if DENSITY not in found.extra:
             raise problem(path, "no densities on a grid", "posteriors of kind mdn or npe, or exact", "leave it out")
-        by_test.setdefault(found.test, []).append(found)
-    rows = []
-    for test, found in by_test.items():
-        data = study.tests[test].data
-        grid = probe.grid(probe.header(probe.dataset_settings(study, data)))
-        rows += area_rows(found, grid, found[0], study.seed)
-    write_csv(args.output, rows, 4, COLUMNS)
-    save(areas_figure(rows, by_test, grid), args.output)
-    print(f"{args.output}: {len(rows)} rows", file=sys.stderr)
+        groups.setdefault(whole_test(study, found.test), []).append(found)
+    rows = {}
+    for test, found in groups.items():
+        grid = probe.grid(probe.header(probe.dataset_settings(study, study.tests[test].data)))
+        reference = next((one for one in found if one.test == test), found[0])
+        rows[test] = area_rows(
+            [reference, *(one for one in found if one is not reference)], grid, reference, study.seed
+        )
+    write_csv(args.output, [row for test in rows for row in rows[test]], 4, COLUMNS)
+    save(areas_figure(rows, groups, grid), args.output)
+    print(f"{args.output}: {sum(map(len, rows.values()))} rows", file=sys.stderr)
+
+
+def whole_test(study: "LensingStudy", name: str) -> str:
+    """The test of the same maps, observed alike, of which nothing was removed; the test itself where there is none."""
+    test = study.tests[name]
+    whole = test.survey.model_copy(update={"removed": None})
+    alike = (key for key, one in study.tests.items() if (one.data, one.survey) == (test.data, whole))
+    return next(alike, name)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ best. exp of the difference of two scores is the ratio of areas that calibrated 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from scipy.interpolate import RegularGridInterpolator
 
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, style
@@ -69,12 +71,12 @@ def with_error(values: np.ndarray, rng: np.random.Generator) -> tuple[float, flo
 
 
 def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference: Intervals, seed: int) -> list[dict]:
-    """One row per posterior of a test (COLUMNS).
+    """One row per posterior of a test, or of tests on the same rows (COLUMNS).
 
     Parameters
     ----------
     found
-        Intervals of one test, with densities on the grid.
+        Intervals, with densities on the grid.
     reference
         What the others are divided by: the exact posterior, or one of them. All see the same rows.
     """
@@ -82,7 +84,7 @@ def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference:
     rows = []
     for one in found:
         rng = generator(seed, f"areas of {name_of(one)} on {one.test}")
-        place = matching(reference, one)
+        place = matching(reference, replace(one, test=reference.test))  # the same maps, whole or with pixels removed
         area, score = _numbers(one, grid)
         size, size_error = with_error(np.log(area), rng)
         ratio, ratio_error = with_error(np.log(area / base[0][place]), rng)
@@ -125,14 +127,16 @@ def _numbers(one: Intervals, grid: Sequence[np.ndarray]) -> tuple[np.ndarray, np
     return areas(mass, grid), scores(mass, one.truth, grid)
 
 
-def areas_figure(rows: list[dict], contours: dict[str, list[Intervals]], grid: Sequence[np.ndarray]) -> Figure:
-    """Areas over the reference of each test, and the contours of its first row by every posterior."""
+def areas_figure(
+    rows: dict[str, list[dict]], contours: dict[str, list[Intervals]], grid: Sequence[np.ndarray]
+) -> Figure:
+    """Areas over the reference of each group of tests, and the contours of its first row by up to six posteriors."""
     with style():
         tests = list(contours)
-        figure = Figure(figsize=(PAGE_IN, 1.2 + 2.4 * len(tests)))
+        figure = Figure(figsize=(PAGE_IN, 1.2 + 2.8 * len(tests)))
         panels = figure.subplots(len(tests), 2, squeeze=False)
         for (left, right), test in zip(panels, tests, strict=True):
-            mine = [row for row in rows if row["test"] == test]
+            mine = rows[test]
             place = np.arange(len(mine))
             for key, colour, shift in (("area_over_reference", 0, -0.1), ("area_by_score", 1, 0.1)):
                 values, errors = ([row[name] for row in mine] for name in (key, f"{key}_error"))
@@ -140,6 +144,8 @@ def areas_figure(rows: list[dict], contours: dict[str, list[Intervals]], grid: S
                 left.errorbar(values, place + shift, xerr=errors, fmt="o", ms=3, color=COLOURS[colour], label=label)
             left.axvline(1, color=GUIDE, lw=0.8)
             left.set(xlabel="over the reference", title=test.replace("_", " "), xscale="log")
+            for axis in (left.xaxis.set_major_formatter, left.xaxis.set_minor_formatter):
+                axis(FuncFormatter(lambda value, _: f"{value:g}"))
             left.set_yticks(place, [row["posterior"].replace("_", " ") for row in mine], fontsize=6)
             left.invert_yaxis()
             for i, one in enumerate(contours[test][:6]):
