@@ -54,19 +54,36 @@ def rank_p_value(rank: np.ndarray) -> np.ndarray:
     return np.array([stats.kstest(column, "uniform").pvalue for column in rank.T])
 
 
-def joint_ranks(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def halves(draws: np.ndarray) -> np.ndarray:
+    """Which draws (m, s, d) of each row belong to the second half, (m, s) bool: by turns, repeated ones on one side."""
+    found = np.empty(draws.shape[:2], bool)
+    for i, sample in enumerate(draws):
+        _, first, which = np.unique(sample, axis=0, return_index=True, return_inverse=True)
+        found[i] = (first.argsort().argsort() % 2 == 1)[which.ravel()]
+    return found
+
+
+def joint_ranks(draws: np.ndarray, truth: np.ndarray, second: np.ndarray | None = None) -> np.ndarray:
     """Share of a map's draws that lie further out than the truth, all dimensions together, (m,).
 
-    The distance is the Mahalanobis distance under the draws' own mean and covariance (ridge: 1e-4 of its mean variance), so
-    the region of a level is an ellipsoid. Any fixed order of the draws makes the shares of a calibrated posterior uniform.
+    The distance is the Mahalanobis distance under mean and covariance of half of the draws (ridge: 1e-4 of its mean
+    variance), so the region of a level is an ellipsoid. The truth is ranked among the other half. Draws lie closer to the
+    middle of an ellipsoid that they shape themselves than a truth of the same distribution does: with 500 of them in 40
+    dimensions its 95 % region holds 89 % of the truths, with 100 of them repeated five times 20 %.
+
+    second: of `halves` where draws repeat, as those of ABC do, and have since been spread out. Then the share has steps of
+    one over the number of different draws. A row whose halves are no two draws each counts as missed.
     """
-    found = np.empty(len(draws))
-    for i, (sample, one) in enumerate(zip(draws.astype(np.float64), truth, strict=True)):
-        mean, covariance = sample.mean(axis=0), np.cov(sample.T).reshape(sample.shape[1], -1)
+    second, found = halves(draws) if second is None else second, np.empty(len(draws))
+    for i, (sample, one, ranked) in enumerate(zip(draws.astype(np.float64), truth, second, strict=True)):
+        if min(ranked.sum(), (~ranked).sum()) < 2:
+            found[i] = 0.5 / (len(sample) + 1)
+            continue
+        mean, covariance = sample[~ranked].mean(axis=0), np.cov(sample[~ranked].T).reshape(sample.shape[1], -1)
         ridge = 1e-4 * np.trace(covariance) / len(covariance) + 1e-12
         root = np.linalg.cholesky(covariance + ridge * np.eye(len(covariance)))
-        out, here = (np.square(np.linalg.solve(root, (x - mean).T)).sum(axis=0) for x in (sample, one[None]))
-        found[i] = ((out > here).sum() + 0.5) / (len(sample) + 1)
+        out, here = (np.square(np.linalg.solve(root, (x - mean).T)).sum(axis=0) for x in (sample[ranked], one[None]))
+        found[i] = ((out > here).sum() + 0.5) / (ranked.sum() + 1)
     return found
 
 

@@ -75,7 +75,8 @@ def calibration_rows(result: Intervals, prior: np.ndarray, seed: int) -> tuple[l
     filled = result.truth.mean(axis=0) >= FILLED if result.counts else np.full(truth.shape[1], True)
     figure = {"rank": rank, "filled": filled}
     if filled.any():
-        joint = calibration.joint_ranks(draws[..., filled], truth[:, filled])
+        second = calibration.halves(result.samples)  # before counts are spread out: repeated draws stay together
+        joint = calibration.joint_ranks(draws[..., filled], truth[:, filled], second)
         shares = calibration.tarp(draws[..., filled], truth[:, filled], rng)
         figure |= {"joint": joint, "tarp": shares}
         rows += _together(common, joint, shares, gain[:, filled].mean())

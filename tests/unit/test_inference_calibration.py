@@ -102,6 +102,27 @@ def test_lost_correlations_show_together_and_not_in_single_bins():
     assert (share - 0.95) / error < -4
 
 
+@pytest.mark.parametrize(("unique", "drawn"), [(S, S), (120, 500)])
+def test_joint_regions_hold_what_they_say_in_many_dimensions(unique, drawn):
+    """Draws that shape their own ellipsoid are closer to its middle than a truth of the same distribution: 20 to 90 % of the
+    truths would lie within 95 %."""
+    rng, d, m = np.random.default_rng(7), 40, 800
+    turn = rng.standard_normal((d, d))
+    truth, own = rng.standard_normal((m, d)) @ turn, rng.standard_normal((m, unique, d)) @ turn
+    draws = own if unique == drawn else np.stack([one[rng.integers(0, unique, drawn)] for one in own])
+    spread = draws + 1e-9 * rng.standard_normal(draws.shape)  # repeated draws are no longer alike
+    rank = calibration.joint_ranks(spread, truth, calibration.halves(draws))
+    for level in calibration.LEVELS:
+        share, error = calibration.joint_coverage(rank, level)
+        assert abs(share - level) < 3.5 * error + (0 if unique == drawn else 0.02), "steps of one draw in 60"
+
+
+def test_repeated_draws_are_of_one_half():
+    draws = np.array([[[1.0, 2], [3, 4], [1, 2], [5, 6], [3, 4]]])
+    assert calibration.halves(draws).tolist() == [[False, True, False, False, True]]
+    assert calibration.joint_ranks(np.ones((1, 4, 2)), np.ones((1, 2)))[0] == pytest.approx(0.1), "no spread, no region"
+
+
 def test_information_gain_is_the_mutual_information_and_nothing_for_the_prior():
     draws, truth = posterior(d=1)
     prior = np.random.default_rng(4).standard_normal((4000, 1))
