@@ -209,10 +209,9 @@ def _posteriors(study: Study) -> Iterator[str]:
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
         yield from _bounded(study, name)
         if entry.kind == "quantiles":
-            for key, refused in (("of", "parameters"), ("recalibrate", True)):
-                if getattr(entry, key) == refused:
-                    expected = "the default with kind: quantiles, which has no draws"
-                    yield fault(f"{where}.{key}", refused, expected, "leave it out, or take another kind")
+            if entry.of == "parameters":
+                expected = "the default with kind: quantiles, which has no draws"
+                yield fault(f"{where}.of", entry.of, expected, "leave it out, or take another kind")
             for test in entry.tests or takes:
                 if probe.has_exact_posterior(study, study.tests[test]):
                     expected = f"a density, as the exact posterior of test {test} asks for"

@@ -317,8 +317,8 @@ class Posterior(Section):
     )
     recalibrate: bool = Field(
         False,
-        description="Widen or narrow the draws, bin by bin, until the validation realisations are covered as promised;"
-        " reported as such.",
+        description="Widen or narrow draws or quantiles, bin by bin, until the validation realisations are covered as"
+        " promised; reported as such.",
     )
     mdn: Mdn = Mdn()
     npe: Npe = Npe()

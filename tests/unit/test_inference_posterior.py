@@ -16,7 +16,7 @@ from limelight.errors import LimelightError
 from limelight.figures.style import save
 from limelight.files import ROOT
 from limelight.inference import calibration
-from limelight.inference.intervals import write_intervals
+from limelight.inference.intervals import LEVELS, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import learn
 from limelight.inference.posteriors.draw import draw_answers, replicated
@@ -24,7 +24,7 @@ from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
 from limelight.inference.posteriors.posterior import load_posterior, views
-from limelight.inference.posteriors.recalibrate import factors
+from limelight.inference.posteriors.recalibrate import factors, stretches
 from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, whole_counts
 from limelight.networks import REGISTRY, build
 from limelight.probes.line_intensity.apply import in_lines, posterior_table
@@ -422,3 +422,24 @@ def test_recalibration_factors_undo_a_planted_width():
     draws = torch.randn(2000, 300, 2, generator=random) * torch.tensor([0.5, 1.6])
     found = factors(draws, truth)
     np.testing.assert_allclose(found, [2.0, 1 / 1.6], rtol=0.06)
+
+
+def test_recalibrated_quantiles_hold_their_share_of_the_validation_truths(tmp_path, network, data):
+    random = torch.Generator().manual_seed(4)
+    truth = 3 * torch.randn(4000, 2, generator=random)
+    shrunk = 3 * torch.special.ndtri(torch.tensor(LEVELS)) * torch.tensor([0.5, 0.8, 1, 0.8, 0.5])
+    np.testing.assert_allclose(stretches(shrunk.expand(4000, 2, 5), truth), [[2.0, 1.25]] * 2, rtol=0.04)
+
+    what = wanted("quantiles", recalibrate=True)
+    save_model(tmp_path / "a.pt", made(network, data, what), {"seed": 7}, "posterior")
+    posterior = load_posterior(tmp_path / "a.pt")
+    assert posterior.content["recalibration"].shape == (10, 2)
+    held = replace(data[1], group=np.full(60, 9))  # in the place of a test
+    result = posterior_intervals(posterior, sampled(what), PROBE, held)
+    assert result.method == "quantiles, recalibrated"
+    covered = calibration.coverage(result.extra["rank"], 0.95)[0]
+    assert abs(covered.mean() - 58 / 60) < 0.02, "58 of 60 rows per bin, but for other noise and other u"
+    posterior.content["recalibration"] = None
+    as_learnt = posterior_intervals(posterior, sampled(what), PROBE, held)
+    assert (as_learnt.quantiles[..., 2] == result.quantiles[..., 2]).all(), "the median stays"
+    assert (as_learnt.quantiles[..., 4] != result.quantiles[..., 4]).any()

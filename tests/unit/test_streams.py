@@ -264,7 +264,6 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
         ({"fine_tune": 2}, "can only be trained on stored data"),
         ({"presentations": 2}, "shows every simulation once"),
         ({"network": "m"}, "a stream that m watches"),
-        ({"kind": "quantiles", "recalibrate": True}, "True; expected the default with kind: quantiles"),
         ({"kind": "quantiles", "of": "parameters"}, "parameters; expected the default with kind: quantiles"),
     ],
 )

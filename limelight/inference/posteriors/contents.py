@@ -61,7 +61,8 @@ def check_contents(content: Mapping, path: str | Path) -> None:
             _check_tensor(part.get(key), shape, lengths, path, f"{place}.{key}")
     _check_rows(content["prior"], imnn, lengths, path)
     if content.get("recalibration") is not None:
-        _check_tensor(content["recalibration"], "d", lengths, path, "recalibration")
+        shape = "di" if content["kind"] == "quantiles" else "d"  # i: the two intervals
+        _check_tensor(content["recalibration"], shape, {**lengths, "i": 2}, path, "recalibration")
 
 
 def _check_tensor(value: object, shape: str, lengths: dict[str, int], path: str | Path, where: str) -> None:

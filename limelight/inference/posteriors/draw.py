@@ -9,6 +9,7 @@ from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
+from limelight.inference.posteriors.quantiles import MIDDLE
 from limelight.inference.posteriors.tables import LN10, continuous, finished
 from limelight.seeds import torch_seed
 
@@ -39,14 +40,20 @@ def draw_answers(
 
 
 @torch.no_grad()
-def quantile_answers(posterior: Posterior, features: Tensor) -> Tensor:
+def quantile_answers(posterior: Posterior, features: Tensor, recalibrated: bool = True) -> Tensor:
     """Of kind quantiles: those of each answer at intervals.LEVELS, (b, d, 5), for features (b, F).
 
     Of counts they are quantiles of log10(1 + N + u); `finished` makes counts of them.
     """
     scales = posterior.content["scales"]
     found = posterior.head.quantiles(scaling.encode(scales["features"], features))
-    return found * scales["target"]["std"][:, None] + scales["target"]["mean"][:, None]
+    found = found * scales["target"]["std"][:, None] + scales["target"]["mean"][:, None]
+    if not recalibrated or posterior.content["recalibration"] is None:
+        return found
+    outer, inner = posterior.content["recalibration"].to(found.device).T
+    factor = torch.stack([outer, inner, torch.ones_like(outer), inner, outer], dim=1)
+    median = found[..., MIDDLE : MIDDLE + 1]
+    return (median + (found - median) * factor).sort(dim=-1).values  # should the inner interval outgrow the outer one
 
 
 def stretched(y: Tensor, factor: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Posterior, build_head
 from limelight.inference.posteriors.quantiles import pinball
-from limelight.inference.posteriors.recalibrate import widen
+from limelight.inference.posteriors.recalibrate import conformal, widen
 from limelight.inference.posteriors.stream import Part, streamed_table
 from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table, shown
 from limelight.probe import Probe
@@ -174,7 +174,8 @@ def train_posterior(
         content["prior"].pop("kept")
     if entry.recalibrate:
         posterior = Posterior(content, learner.trunk, info, learner.target, head.eval(), answers_given_parameters)
-        content["recalibration"] = widen(posterior, validation, learner.seed)
+        how = conformal if entry.kind == "quantiles" else widen
+        content["recalibration"] = how(posterior, validation, learner.seed)
     return content, learner.history
 
 

@@ -1,9 +1,12 @@
-"""Recalibration: how much wider (or narrower) the draws must be for the validation data to be covered as promised."""
+"""Recalibration: how much wider (or narrower) intervals must be for the validation data to be covered as promised."""
+
+import math
 
 import torch
 from torch import Tensor
 
-from limelight.inference.posteriors.draw import draw_answers
+from limelight.inference.intervals import LEVELS
+from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
 from limelight.seeds import torch_seed
@@ -26,6 +29,29 @@ def widen(posterior: Posterior, validation: Table, seed: int) -> Tensor:
     target = posterior.target
     y, truth = continuous(drawn, target, random), continuous(validation.answers[::step], target, random)
     return factors(y, truth)
+
+
+def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
+    """Of kind quantiles: factors (d, 2) by which the 95 and the 68 % interval of each answer are stretched about the median.
+
+    Conformalised quantile regression (Romano, Patterson & Candès 2019), with the interval's own half width as the unit: a new
+    row is covered as promised as far as it and the validation rows are exchangeable. Rows of one realisation share its
+    fields, so what counts is how many realisations there are.
+    """
+    random = torch.Generator(validation.answers.device).manual_seed(torch_seed(seed, "recalibration truths"))
+    quantiles = quantile_answers(posterior, validation.features, recalibrated=False)
+    return stretches(quantiles, continuous(validation.answers, posterior.target, random))
+
+
+def stretches(quantiles: Tensor, truth: Tensor) -> Tensor:
+    """The factors (d, 2) from quantiles at LEVELS (n, d, 5) and truths (n, d)."""
+    median, rows, found = quantiles[..., LEVELS.index(0.5)], len(truth), []
+    for i in (0, 1):
+        low, high = quantiles[..., i], quantiles[..., -1 - i]
+        side = torch.where(truth > median, high - median, median - low).clamp(min=1e-6)
+        last = min(rows, math.ceil((rows + 1) * (LEVELS[-1 - i] - LEVELS[i])))
+        found.append(((truth - median).abs() / side).kthvalue(last, dim=0).values)
+    return torch.stack(found, dim=1).clamp(*LIMITS).cpu()
 
 
 def factors(y: Tensor, truth: Tensor) -> Tensor:
