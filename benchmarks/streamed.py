@@ -1,14 +1,15 @@
 """Heads on a stream, judged on simulations of test light-cones: the tables of docs/inference.md.
 
-example: snakemake stream_files --configfile config/streamed.yaml --cores 2
+example: python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
+         snakemake stream_files --configfile config/streamed.yaml --cores 2
          python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed
              --output docs/results/streamed
 
-Each of `heads` is trained on the stream's files of the training light-cones, chosen by those of the validation light-cone,
+Each of `heads` is trained on the streams' files of the training light-cones, chosen by those of the validation light-cones,
 and asked about every simulation of the test light-cones, as `scripts/train_posterior.py` and `scripts/sample_posterior.py`
-would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one per test and head; and
-<output>_gains.csv, what some heads know beyond others. --heads trains some of them alone; what is trained already is kept
-below <results>/heads.
+would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one per test and head;
+<output>_gains.csv, what some heads know beyond others; <output>_models.csv, tests on other models than that of training;
+<output>_hours.csv, widths by noise. --heads takes some of them alone; what is trained already is kept below <results>/heads.
 """
 
 import argparse
@@ -19,14 +20,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.streamed_tables import foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from limelight.data.shard import Rows
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_csv
-from limelight.inference.intervals import Intervals, quantiles_of
+from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
 from limelight.inference.posteriors.draw import draw_answers, log_score, quantile_answers
 from limelight.inference.posteriors.learn import train_posterior
+from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, load_posterior
 from limelight.inference.posteriors.quantiles import quantile_ranks
+from limelight.inference.posteriors.recalibrate import conformal
 from limelight.inference.posteriors.stream import Part, read_stream, streamed_table
 from limelight.inference.posteriors.tables import Table, continuous, finished
 from limelight.probe import load_probe
@@ -39,14 +43,16 @@ from limelight.study.config import load_study
 from limelight.study.settings import PosteriorSettings, posterior_settings, stream_settings
 from limelight.training.checkpoint import fingerprint_weights, load_model, save_model
 
-PAPER_UK = {"none": 0.0, "comap": 60.6, "season2": 95.3}  # noise per voxel of arXiv:1905.10376
+PAPER_UK = {"none": 0.0, "half": 30.3, "comap": 60.6, "season2": 95.3, "twice": 190.6}  # per voxel of arXiv:1905.10376
 COLUMNS = (
     "test", "noise", "noise_uk_per_paper_voxel", "mean_known", "method", "luminosity_lsun", "mean_count", "maps", "lower_95",
     "upper_95", "width_95", "bias", "rank_covered_68", "rank_covered_95", "error_95",
 )  # fmt: skip
-TESTS = {"prior": "prior", "fiducial": "fiducial"}  # what the tables call a test, and the stream that it is of
+TESTS = {"li_full": "prior", "li_fiducial": "fiducial"}  # what the tables call a dataset; others have their own names
 SUMMARIES = ("power", "histogram", "mean")
+SEEN = (*SUMMARIES, "convolutions")
 SEEDS = (1, 2, 3)
+SAME = "prior, fields of training"  # a test on simulations that training was not shown, of fields that it was
 
 
 @dataclass(frozen=True)
@@ -55,54 +61,72 @@ class Head:
 
     network: str
     kind: str = "quantiles"
-    features: tuple[str, ...] = ()  # none: all of the network's
-    rows: int = 0  # of the stream; 0: all
+    features: tuple[str, ...] = SUMMARIES
+    rows: int = 0  # of the stream, the first; 0: all
+    draws: int = 0  # of each subfield; 0: all; the others are a test of their own
     seed: int = 0  # added to the study's
     members: int = 3  # of kind quantiles
     blind: bool = False  # features hidden: what the prior alone says
-    stream: str = "prior"
+    recalibrated: bool = False  # of kind quantiles: stretched to cover the validation light-cones
 
     @property
     def name(self) -> str:
-        parts = (self.network, self.kind, "+".join(self.features) or "all", f"{self.rows or 'all'} rows")
-        return ", ".join((*parts, f"{self.members} of seed {self.seed}")) + ", blind" * self.blind
+        rows = f"{self.rows or 'all'} rows" + f" of draws below {self.draws}" * bool(self.draws)
+        parts = (self.network, self.kind, "+".join(self.features), rows, f"{self.members} of seed {self.seed}")
+        return ", ".join(parts) + ", blind" * self.blind + ", recalibrated" * self.recalibrated
 
 
-NOISES = ("comap", "comap_unknown", "quiet", "season2")
-TABLED = [Head(network, kind) for kind in ("quantiles", "mdn") for network in NOISES]  # bin by bin
+MAIN = ("comap", "comap_unknown", "quiet")  # networks that see maps, too
+LEVELS_UK = ("half", "season2", "twice")  # networks of summaries alone, of further noises
+TABLED = [Head(network, recalibrated=done) for network in (*MAIN, *LEVELS_UK) for done in (False, True)]
+JOINT = [Head(network, "mdn", seed=1, members=1) for network in MAIN]  # whose draws are kept
+TABLED += JOINT
+
+
+def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
+    """The same head with each of the seeds."""
+    return [Head(network, kind, features, seed=seed, members=1) for seed in SEEDS]
 
 
 def heads() -> Iterator[Head]:
     """All heads of the tables, the most needed first."""
-    yield from TABLED
-    yield Head("comap", "mdn", blind=True)
+    for kind in ("mdn", "quantiles"):
+        for network in MAIN:
+            for pair in zip(central(network, kind, SUMMARIES), central(network, kind, SEEN), strict=True):
+                yield from pair
+    yield Head("comap", "mdn", seed=1, members=1, blind=True)
+    for network in MAIN:
+        yield Head(network, "mdn", ("convolutions",), seed=1, members=1)
+        yield Head(network, "quantiles", ("convolutions",), seed=1, members=1)
+    yield from (head for head in TABLED if head.kind == "quantiles" and head.network in MAIN)
     for network in ("comap", "quiet"):
-        for rows in (1280, 2560, 5120):
-            yield Head(network, rows=rows)
-    for features in (("power",), ("histogram",), ("power", "histogram")):
-        for network in ("comap", "quiet"):
-            yield Head(network, features=features)
-    for network in ("comap", "comap_unknown", "quiet"):
-        for seed in SEEDS:
-            yield Head(network, seed=seed, members=1)
-    for seed in SEEDS:
-        for features in (SUMMARIES, (*SUMMARIES, "convolutions"), ("convolutions",)):
-            for kind in ("quantiles", "mdn"):
-                yield Head("comap_seen", kind, features, seed=seed, stream="seen")
+        for cut in (
+            {"rows": 3456},
+            {"draws": 48},
+            {"draws": 72},
+            {"features": ("power",)},
+            {"features": ("histogram",)},
+        ):
+            yield Head(network, members=1, seed=1, **cut)
+        yield Head(network, features=("power", "histogram"), members=1, seed=1)
+    yield from (head for head in TABLED if head.network in LEVELS_UK)
 
 
-def pairs() -> Iterator[tuple[str, Head, Head]]:
-    """(what the first knows beyond the second, the first, the second): compared map by map."""
-    for network in NOISES:
-        yield "map over prior", Head(network, "mdn"), Head("comap", "mdn", blind=True)
-    yield "mean temperature", Head("comap", "mdn"), Head("comap_unknown", "mdn")
-    for seed in SEEDS:
-        for kind in ("mdn", "quantiles"):
-            both = [
-                Head("comap_seen", kind, features, seed=seed, stream="seen")
-                for features in ((*SUMMARIES, "convolutions"), SUMMARIES)
-            ]
+def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
+    """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
+    blind = [Head("comap", "mdn", seed=1, members=1, blind=True)]
+    for kind in ("mdn", "quantiles"):
+        for network in MAIN:
+            both = (central(network, kind, features) for features in (SEEN, SUMMARIES))
             yield "convolutions over summaries", *both
+            yield (
+                "convolutions alone over summaries",
+                [Head(network, kind, ("convolutions",), seed=1, members=1)],
+                central(network, kind, SUMMARIES)[:1],
+            )
+        yield "mean temperature", central("comap", kind, SUMMARIES), central("comap_unknown", kind, SUMMARIES)
+    for network in MAIN:
+        yield "map over prior", central(network, "mdn", SUMMARIES)[:1], blind
 
 
 class Judge:
@@ -113,32 +137,52 @@ class Judge:
         self.probe = load_probe(self.study.probe)
         self.edges = log10_lum_edges(plain(self.study.labels))
 
-    def part(self, stream: str, network: str, weights: str, split: str) -> Part:
+    def tests(self, network: str) -> dict[str, str]:
+        """The streams that simulate tests and that a network sees, by the test's name."""
+        found = {}
+        for name, entry in self.study.streams.items():
+            if entry.test_files and network in entry.networks:
+                dataset = stream_settings(self.study, name).dataset[0]
+                found[TESTS.get(dataset, dataset)] = name
+        return found
+
+    def part(self, stream: str, network: str, split: str) -> Part:
         """What a network saw of a split of a stream: of every file that is there."""
-        numbers = self.study.splits[split]
+        numbers, trunk = self.study.splits[split], load_model(self.results / "networks" / network / "model.pt")[0]
         folder = self.results / "streams" / stream
         paths = sorted(path for n in numbers for path in folder.glob(f"{n}-*.h5"))
         if not paths:
-            raise problem(
-                folder, f"no files of {split}", "those of its light-cones", "run snakemake stream_files first"
-            )
+            found, fix = f"no files of {split}", "run snakemake stream_files first"
+            raise problem(folder, found, "those of its light-cones", fix)
+        weights = fingerprint_weights(trunk.state_dict())
         return read_stream(paths, stream_settings(self.study, stream), network, weights, numbers)
 
-    def trained(self, head: Head) -> tuple[Posterior, str]:
-        """(the posterior of a head, what its network's weights are called); kept in a file."""
-        trunk, info = load_model(self.results / "networks" / head.network / "model.pt")
-        weights = fingerprint_weights(trunk.state_dict())
-        path = self.results / "heads" / f"{head.name}.pt"
+    def learnt_from(self, head: Head) -> list[Part]:
+        """Training and validation rows of a head."""
+        stream = self.study.posteriors[head.network].stream
+        parts = [self.part(stream, head.network, split) for split in ("train", "validation")]
+        if head.draws:
+            parts[0] = some_rows(parts[0], parts[0].rows["draw"] < head.draws)
+        for part in parts if head.blind else ():
+            hide(part, head.network)
+        return parts
+
+    def trained(self, head: Head) -> Posterior:
+        """The posterior of a head; kept in a file. A recalibrated one is the other, stretched."""
+        path = self.results / "heads" / f"{replace(head, recalibrated=False).name}.pt"
         if not path.is_file():
             settings = self.settings(head)
-            parts = [self.part(head.stream, head.network, weights, split) for split in ("train", "validation")]
-            for part in parts if head.blind else ():
-                hide(part, head.network)
-            content, history = train_posterior(settings, self.probe, trunk, info, *parts)
+            trunk, info = load_model(self.results / "networks" / head.network / "model.pt")
+            content, history = train_posterior(settings, self.probe, trunk, info, *self.learnt_from(head))
             print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
             path.parent.mkdir(exist_ok=True)
             save_model(path, content, provenance(settings, self.study.seed), "posterior")
-        return load_posterior(path), weights
+        posterior = load_posterior(path)
+        if head.recalibrated:
+            table = streamed_table(self.learnt_from(head)[1], head.network, posterior.target, 0, torch.device("cpu"))
+            table.features = posterior.trunk.pick(table.features)
+            posterior.content["recalibration"] = conformal(posterior, table, self.study.seed)
+        return posterior
 
     def settings(self, head: Head) -> PosteriorSettings:
         """The study's own posterior on the head's network, changed as the head says."""
@@ -146,34 +190,43 @@ class Judge:
         own = getattr(self.study.posteriors[head.network], head.kind)
         if head.kind == "quantiles":
             own = own.model_copy(update={"members": head.members})
-        changes = {"kind": head.kind, head.kind: own, "features": list(head.features) or None, "stream_rows": head.rows}
+        changes = {"kind": head.kind, head.kind: own, "features": list(head.features), "stream_rows": head.rows}
         entry = base.entry.model_copy(update=changes)
         return replace(base, entry=entry, network=replace(base.network, seed=base.network.seed + head.seed))
 
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
-        """What a head says of each test: truth, quantiles, ranks, scores; kept in a file."""
-        path = self.results / "heads" / f"{head.name}.npz"
+        """What a head says of each test that is there: truth, quantiles, ranks, scores; kept in a file."""
+        folder, found = self.results / "heads" / head.name, {}
+        for test, stream in self.tests(head.network).items():
+            if list((self.results / "streams" / stream).glob(f"{self.study.splits['test'][-1]}-*.h5")):
+                found[test] = self.answered(head, test, folder / f"{test}.npz")
+        if head.draws:
+            found[SAME] = self.answered(head, SAME, folder / f"{SAME}.npz")
+        return found
+
+    def answered(self, head: Head, test: str, path: Path) -> dict[str, np.ndarray]:
+        """What a head says of one test."""
         if not path.is_file():
-            posterior, weights = self.trained(head)
-            found = {}
-            for test, stream in TESTS.items():
-                stream = head.stream if stream == "prior" else stream
-                if head.network in self.study.streams[stream].networks:
-                    part = self.part(stream, head.network, weights, "test")
-                    if head.blind:
-                        hide(part, head.network)
-                    table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
-                    found |= {f"{test}/{k}": v for k, v in _asked(posterior, table, part, head.features).items()}
-            np.savez(path, **found)
+            posterior, tests = self.trained(head), self.tests(head.network)
+            if test == SAME:
+                part = self.part(self.study.posteriors[head.network].stream, head.network, "train")
+                part = some_rows(part, part.rows["draw"] >= head.draws)
+            else:
+                part = self.part(tests[test], head.network, "test")
+            if head.blind:
+                hide(part, head.network)
+            table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, **_asked(posterior, table, part, head in JOINT))
         with np.load(path) as file:
-            tests = dict.fromkeys(key.split("/")[0] for key in file)
-            return {test: {k.split("/")[1]: file[k] for k in file if k.startswith(f"{test}/")} for test in tests}
+            return dict(file)
 
     def rows_of(self, head: Head, test: str, found: dict[str, np.ndarray]) -> list[dict]:
         """The table's rows of a head on a test."""
         network = self.study.networks[head.network]
         result = Intervals(
-            method={"quantiles": "quantiles", "mdn": "mixture density"}[head.kind],
+            method={"quantiles": "quantiles", "mdn": "mixture density"}[head.kind]
+            + ", recalibrated" * head.recalibrated,
             test=test,
             settings={"line_model": {"name": test}},
             axis=line_axis(self.edges),
@@ -188,10 +241,9 @@ class Judge:
 
     def ideal(self, test: str, maps: int, draws: int) -> Intervals:
         """The scatter that is left when halos and parameters are known, of simulations of the test."""
-        stream = TESTS[test]
-        network = self.study.streams[stream].networks[0]
-        trunk, _ = load_model(self.results / "networks" / network / "model.pt")
-        part = self.part(stream, network, fingerprint_weights(trunk.state_dict()), "test")
+        network = MAIN[0]
+        stream = self.tests(network)[test]
+        part = self.part(stream, network, "test")
         (dataset, _), keep = stream_settings(self.study, stream).dataset, part.rows["draw"] >= 0
         made = shard_settings(self.study, dataset)
         group = part.rows["group"][keep]
@@ -211,70 +263,46 @@ def hide(part: Part, network: str) -> None:
     features[:, 0] = np.random.default_rng(len(features)).standard_normal(len(features))
 
 
-def _asked(posterior: Posterior, table: Table, part: Part, features: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Truths, quantiles, ranks and scores of every row of a table. Scores: pinball loss, ln q where there is a density."""
-    x = posterior.trunk.pick(table.features) if features else table.features
+def some_rows(part: Part, keep: np.ndarray) -> Part:
+    """The rows (n,) bool of a part."""
+    groups = ("y", "rows", "features", "statistics")
+    kept = {group: {name: values[keep] for name, values in getattr(part, group).items()} for group in groups}
+    return Part(theta=part.theta[keep], parameter_names=part.parameter_names, **kept)
+
+
+def _asked(posterior: Posterior, table: Table, part: Part, drawn: bool) -> dict[str, np.ndarray]:
+    """What a posterior says of every row: quantiles, ranks and pinball loss; or ln q and, if drawn, joint ranks."""
+    x, truth = posterior.trunk.pick(table.features), table.answers.numpy()
     random = torch.Generator().manual_seed(1)
     y = continuous(table.answers, posterior.target, random).numpy()
+    views = {"features": x, "statistics": table.statistics}
+    found = {"truth": truth, "p_value": p_values(posterior.content["check"], views).numpy()}
     if posterior.content["kind"] == "quantiles":
         at = quantile_answers(posterior, x)
-        quantiles, scores = finished(at, posterior.target).numpy(), {}
+        found["quantiles"] = finished(at, posterior.target).numpy()
     else:
-        drawn = draw_answers(posterior, x, 400, 1, "streamed")[0]
-        spread = continuous(drawn, posterior.target, random).numpy()
-        at, quantiles = torch.as_tensor(quantiles_of(spread)), quantiles_of(drawn.numpy())
-        scores = {"log_score": log_score(posterior, x, table.answers, 1, "streamed").numpy()}
-    levels = np.array([0.025, 0.16, 0.5, 0.84, 0.975])
-    over = y[..., None] - at.numpy()
-    loss = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
-    truth = table.answers.numpy()
+        found["log_score"] = log_score(posterior, x, table.answers, 1, "streamed").numpy()
+        if drawn:
+            draws = draw_answers(posterior, x, 400, 1, "streamed")[0].numpy()
+            at = torch.as_tensor(quantiles_of(continuous(torch.as_tensor(draws), posterior.target, random).numpy()))
+            found["quantiles"] = quantiles_of(draws)
+            found |= joint_ranks_of(truth, draws, np.random.default_rng(1))
+    if "quantiles" in found:
+        over, levels = y[..., None] - at.numpy(), np.array(LEVELS)
+        found["pinball"] = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
+        found["rank"] = quantile_ranks(at.numpy(), y)
     rows = {name: part.rows[name] for name in ("group", "subfield", "draw")}
-    found = {"truth": truth, "quantiles": quantiles, "rank": quantile_ranks(at.numpy(), y), "pinball": loss}
-    return found | scores | rows | {"learnt_from": np.array(posterior.content["training"]["presentations"])}
+    return found | rows | {"learnt_from": np.array(posterior.content["training"]["presentations"])}
 
 
-def clustered(values: np.ndarray, found: dict[str, np.ndarray]) -> tuple[float, float]:
-    """(mean, its error) of values (m,): maps of one subfield share their halos, so the error is that of subfields' means."""
-    place = 1000 * found["group"] + found["subfield"]
-    means = np.array([values[place == one].mean() for one in np.unique(place)])
-    return float(values.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
-
-
-def score_row(head: Head, test: str, found: dict[str, np.ndarray]) -> dict:
-    """One row of the table of scores; bins that hold ten sources on average count."""
-    filled = found["truth"].mean(axis=0) >= 10
-    inside = np.abs(found["rank"] - 0.5) <= 0.475
-    loss, error = clustered(found["pinball"][:, filled].mean(axis=1), found)
-    low, high = found["quantiles"][..., 0], found["quantiles"][..., 4]
-    width = np.median(np.log10((1 + high) / (1 + low)), axis=0)[filled].mean()
-    row = {
-        "network": head.network,
-        "learnt_from": int(found["learnt_from"]),
-        "kind": head.kind,
-        "features": "+".join(head.features) or "all",
-    }
-    row |= {"members": head.members, "seed": head.seed, "blind": head.blind, "test": test}
-    row |= {"maps": len(found["truth"]), "pinball_dex": loss, "pinball_error": error, "width_95_dex": width}
-    row["covered_95"] = inside[:, filled].mean()
-    if "log_score" in found:
-        row["log_score"], row["log_score_error"] = clustered(found["log_score"], found)
-    return row
-
-
-def gain_row(what: str, heads: tuple[Head, Head], test: str, found: tuple[dict, dict]) -> dict:
-    """What the first of two heads knows beyond the second, map by map: in nats where both have a density.
-
-    pinball_gain: by how much smaller its pinball loss is, over the bins that hold ten sources on average.
-    """
-    first, second = found
-    filled = first["truth"].mean(axis=0) >= 10
-    loss, other = (one["pinball"][:, filled].mean(axis=1) for one in found)
-    row = {"what": what, "network": heads[0].network, "kind": heads[0].kind, "seed": heads[0].seed, "test": test}
-    row["maps"] = len(loss)
-    if "log_score" in first and "log_score" in second:
-        row["nats"], row["nats_error"] = clustered(first["log_score"] - second["log_score"], first)
-    gain, error = clustered(other - loss, first)
-    return row | {"pinball_gain": gain / other.mean(), "pinball_gain_error": error / other.mean()}
+def half_widths(head: Head, test: str, found: dict[str, np.ndarray], noise: float, edges: np.ndarray) -> list[dict]:
+    """Half widths of the 68 % intervals of the bins that hold sources, in dex: the median over maps."""
+    low, high = (np.log10(1 + found["quantiles"][..., i]) for i in (1, 3))
+    half, counts = np.median((high - low) / 2, axis=0), found["truth"].mean(axis=0)
+    lum = 10 ** ((edges[1:] + edges[:-1]) / 2)
+    keep = [i for i in range(len(half)) if counts[i] >= 1]
+    common = {"test": test, "noise_uk_per_paper_voxel": noise}
+    return [common | {"luminosity_lsun": lum[i], "mean_count": counts[i], "half_width_68_dex": half[i]} for i in keep]
 
 
 def main() -> None:
@@ -289,28 +317,47 @@ def main() -> None:
     parser.add_argument("--ideal", type=int, default=64, metavar="MAPS", help="maps whose ideal is drawn; 0: none")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    judge, rows, scores = Judge(args.config, args.results), [], []
+    judge = Judge(args.config, args.results)
     chosen = list(heads())[slice(*args.heads)]
     for head in chosen if args.train else ():
         judge.trained(head)
-    if args.train:
-        return
-    for head in chosen:
-        for test, found in judge.answers(head).items():
-            scores.append(score_row(head, test, found))
-            if head in TABLED:
-                rows += judge.rows_of(head, test, found)
-    for test in TESTS if args.ideal else ():
-        rows += interval_rows(judge.ideal(test, args.ideal, 79))
-    write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
-    write_csv(args.output.with_name(args.output.name + "_scores.csv"), scores, digits=4)
-    gains = [
-        gain_row(what, (first, second), test, (judge.answers(first)[test], judge.answers(second)[test]))
-        for what, first, second in pairs()
-        if {first, second} <= set(chosen)
-        for test in judge.answers(first)
-    ]
-    write_csv(args.output.with_name(args.output.name + "_gains.csv"), gains, digits=4)
+    if not args.train:
+        write_tables(judge, chosen, args.output, args.ideal)
+
+
+def write_tables(judge: Judge, chosen: list[Head], output: Path, ideal: int) -> None:
+    """All tables of the chosen heads."""
+    answers = {head: judge.answers(head) for head in chosen}
+    rows, widths, models = [], [], []
+    for head in (head for head in TABLED if head in answers):
+        noise = PAPER_UK[judge.study.networks[head.network].noise[0]]
+        for test, found in answers[head].items():
+            rows += judge.rows_of(head, test, found)
+            if head.kind == "quantiles" and not head.recalibrated and head.network != "comap_unknown":
+                widths += half_widths(head, test, found, noise, judge.edges)
+            if head.kind == "quantiles" and head.network in MAIN:
+                joint = answers.get(Head(head.network, "mdn", seed=1, members=1), {}).get(test)
+                models.append(foreign_row(head, test, found, joint if joint and "joint" in joint else None))
+    for test in TESTS.values() if ideal else ():
+        rows += interval_rows(judge.ideal(test, ideal, 79))
+    gains = []
+    for what, first, second in pairs():
+        if {*first, *second} <= set(chosen):
+            for test in answers[first[0]]:
+                both = [(answers[one][test], answers[two][test]) for one, two in zip(first, second, strict=True)]
+                gains.append(gain_row(what, (first[0], second[0]), test, both))
+    scores = [score_row(head, test, found) for head, tests in answers.items() for test, found in tests.items()]
+    write_csv(output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
+    for name, table in {"scores": scores, "gains": gains, "models": models, "hours": with_hours(widths)}.items():
+        if table:
+            write_csv(output.with_name(f"{output.name}_{name}.csv"), table, digits=4)
+
+
+def with_hours(widths: list[dict]) -> list[dict]:
+    """Half widths by noise, and beside each the hours that its bin takes; of the tests that several noises share."""
+    shared = [row for row in widths if row["test"] in TESTS.values()]
+    hours = {(row["test"], row["luminosity_lsun"]): row["hours_to_0.1_dex"] for row in hours_rows(shared)}
+    return [row | {"hours_to_0.1_dex": hours[row["test"], row["luminosity_lsun"]]} for row in shared]
 
 
 if __name__ == "__main__":

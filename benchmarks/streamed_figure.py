@@ -1,4 +1,4 @@
-"""Figures of the tables of benchmarks.streamed: widths beside the rival's, and what simulations and features are worth.
+"""Figures of the tables of benchmarks.streamed: widths beside the rival's, what features are worth, and hours.
 
 example: python -m benchmarks.streamed_figure --tables docs/results/streamed --rival docs/results/money.csv
              --output docs/results/streamed
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from limelight.errors import plain_errors
 from limelight.figures.style import COLOURS, PAGE_IN, PUBLISHED, TRUTH, save, style
 
+HOURS, NOISE_UK = 6000, 60.6  # arXiv:1808.07487, on 1.5° × 1.5°; per voxel of arXiv:1905.10376
 NOISES = {"none": "no noise", "comap": "60.6 µK per paper voxel", "season2": "95 µK per paper voxel"}
 TESTS = {"prior": "over the prior", "fiducial": "at fiducial Li"}
 FEWEST = 10  # sources a map that a bin is drawn for
@@ -68,27 +69,51 @@ def _line(panel: Axes, rows: Iterable[dict], label: str, **look) -> None:
         panel.plot([r["luminosity_lsun"] for r in kept], [r["width_95"] for r in kept], label=label, **look)
 
 
-def scores_figure(scores: list[dict]) -> Figure:
-    """Left: the mean width over simulations learnt from. Right: nats over the prior, by noise."""
+def scores_figure(gains: list[dict]) -> Figure:
+    """Left: nats that convolutions add to the summaries, by network and test. Right: nats over the prior."""
     with style():
         figure = Figure(figsize=(PAGE_IN, 2.6))
         left, right = figure.subplots(1, 2)
-        whole = [r for r in scores if r["features"] == "all" and r["members"] == 3 and r["test"] == "prior"]
-        for look, (network, label) in zip(COLOURS, {"comap": "60.6 µK", "quiet": "no noise"}.items(), strict=False):
-            mine = [r for r in whole if r["network"] == network and r["kind"] == "quantiles"]
-            mine = sorted(mine, key=lambda row: row["learnt_from"])
-            x, y = ([row[key] for row in mine] for key in ("learnt_from", "pinball_dex"))
-            left.errorbar(x, y, [row["pinball_error"] for row in mine], color=look, marker="o", label=label)
-        left.set(xscale="log", yscale="log", xlabel="simulations", ylabel="pinball loss [dex]")
-        left.legend()
-        nats = [r for r in whole if r["kind"] == "mdn"]
-        blind = next((row for row in nats if row["blind"] == "True"), None)
-        bars = [row for row in nats if row is not blind]
-        names = [str(row["network"]).replace("_", " ") for row in bars]
-        if blind:
-            right.barh(names, [r["log_score"] - blind["log_score"] for r in bars], color=COLOURS[2],
-                       xerr=[r["log_score_error"] for r in bars], ecolor=TRUTH)  # fmt: skip
+        mine = [r for r in gains if r["kind"] == "mdn"]
+        added = [r for r in mine if r["what"] == "convolutions over summaries"]
+        networks = list(dict.fromkeys(str(r["network"]) for r in added))
+        tests = list(dict.fromkeys(str(r["test"]) for r in added))
+        for i, test in enumerate(tests):
+            here = [r for r in added if r["test"] == test]
+            places = [networks.index(str(r["network"])) + 0.15 * (i - (len(tests) - 1) / 2) for r in here]
+            left.errorbar([r["nats"] for r in here], places, xerr=[r["nats_error"] for r in here], fmt="o", ms=4,
+                          color=COLOURS[i], label=test.replace("_", " "))  # fmt: skip
+        left.axvline(0, color=TRUTH, lw=0.8)
+        left.set(yticks=range(len(networks)), yticklabels=[name.replace("_", " ") for name in networks])
+        left.set_xlabel("nats that convolutions add")
+        left.legend(fontsize=6)
+        whole = [r for r in mine if r["what"] == "map over prior" and r["test"] == "prior"]
+        names = [str(r["network"]).replace("_", " ") for r in whole]
+        right.barh(
+            names, [r["nats"] for r in whole], color=COLOURS[2], xerr=[r["nats_error"] for r in whole], ecolor=TRUTH
+        )
         right.set_xlabel("nats gained over the prior")
+        return figure
+
+
+def hours_figure(rows: list[dict], known: float = 0.1) -> Figure:
+    """Half width of the 68 % interval over hours of observation, for every sixth bin that holds sources."""
+    with style():
+        figure = Figure(figsize=(PAGE_IN, 2.8))
+        for panel, (test, title) in zip(figure.subplots(1, 2, sharey=True), TESTS.items(), strict=True):
+            mine = [r for r in rows if r["test"] == test and r["noise_uk_per_paper_voxel"] > 0 and r["mean_count"] >= 1]
+            bins = sorted({r["luminosity_lsun"] for r in mine})[4::7]
+            for i, lum in enumerate(bins):
+                one = [r for r in mine if r["luminosity_lsun"] == lum]
+                here = sorted((r["noise_uk_per_paper_voxel"], r["half_width_68_dex"]) for r in one)
+                noise, half = zip(*here, strict=True)
+                hours = [HOURS * (NOISE_UK / one) ** 2 for one in noise]
+                panel.plot(hours, half, "o-", ms=3, color=COLOURS[i % len(COLOURS)], label=f"{lum:.2g}")
+            panel.axhline(known, color=TRUTH, lw=0.8, ls=":")
+            panel.set(xscale="log", yscale="log", xlabel="hours of COMAP", title=title)
+        figure.axes[0].set_ylabel("half of the 68 % interval [dex]")
+        if len(figure.axes[1].lines) > 1:
+            figure.axes[1].legend(title="L$_\\odot$", fontsize=6, ncols=2)
         return figure
 
 
@@ -100,9 +125,10 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="figures to write, without .png")
     args = parser.parse_args()
-    scores = table(args.tables.with_name(args.tables.name + "_scores.csv"))
+    gains, hours = (table(args.tables.with_name(f"{args.tables.name}_{name}.csv")) for name in ("gains", "hours"))
     save(widths_figure(table(args.tables.with_suffix(".csv")), table(args.rival)), args.output.with_suffix(".pdf"))
-    save(scores_figure(scores), args.output.with_name(args.output.name + "_scores.pdf"))
+    save(scores_figure(gains), args.output.with_name(args.output.name + "_scores.pdf"))
+    save(hours_figure(hours), args.output.with_name(args.output.name + "_hours.pdf"))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.streamed import Head, clustered, gain_row, heads, hide, pairs, score_row
-from benchmarks.streamed_figure import scores_figure, widths_figure
+from benchmarks.streamed import TABLED, Head, half_widths, heads, hide, pairs, some_rows
+from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
+from benchmarks.streamed_tables import clustered, foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from limelight.figures.style import save
 from limelight.inference.posteriors.stream import Part
 
@@ -19,7 +20,16 @@ def answered(loss: float, nats: float) -> dict[str, np.ndarray]:
     rank[0, 0] = 0.98
     pinball = np.tile([loss, 9.0], (8, 1)) + np.arange(8)[:, None] / 100
     score = {"log_score": nats + np.arange(8.0), "learnt_from": np.array(640)}
-    return {"truth": truth, "quantiles": quantiles, "rank": rank, "pinball": pinball, **score, **ROWS}
+    p_value = np.array([0.001, 0.02, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    return {
+        "truth": truth,
+        "quantiles": quantiles,
+        "rank": rank,
+        "pinball": pinball,
+        "p_value": p_value,
+        **score,
+        **ROWS,
+    }
 
 
 def test_the_error_is_that_of_subfields_because_their_maps_share_halos():
@@ -32,24 +42,78 @@ def test_the_error_is_that_of_subfields_because_their_maps_share_halos():
 def test_scores_are_of_the_bins_that_hold_sources():
     row = score_row(Head("comap", "mdn"), "prior", answered(0.1, 2.0))
     assert row["pinball_dex"] == pytest.approx(0.135)
-    assert row["covered_95"] == 7 / 8
+    assert row["covered_95"] == row["least_covered_95"] == 7 / 8
     assert row["width_95_dex"] == pytest.approx(np.log10(201 / 51))
     assert row["log_score"] == pytest.approx(5.5)
     assert row["learnt_from"] == 640
 
 
-def test_gains_are_taken_map_by_map():
-    both = Head("comap_seen", "mdn"), Head("comap", "mdn")
-    row = gain_row("more", both, "prior", (answered(0.1, 2.5), answered(0.2, 2.0)))
-    assert row["nats"] == pytest.approx(0.5)
+def test_gains_are_taken_map_by_map_and_seed_by_seed():
+    both = Head("comap", "mdn", seed=1), Head("comap", "mdn", seed=1)
+    one, two = (answered(0.1, 2.5), answered(0.2, 2.0)), (answered(0.1, 2.7), answered(0.2, 2.0))
+    row = gain_row("more", both, "prior", [one, two])
+    assert row["nats"] == pytest.approx(0.6)
     assert row["nats_error"] == pytest.approx(0.0, abs=1e-12), "what all maps of both share cancels"
+    assert row["nats_spread"] == pytest.approx(0.2 / np.sqrt(2))
     assert row["pinball_gain"] == pytest.approx(0.1 / 0.235)
+    assert row["seeds"] == 2
 
 
-def test_every_pair_is_of_heads_that_are_trained():
+def test_another_model_is_judged_with_the_check_beside_it():
+    joint = answered(0.1, 2.0) | {"joint": np.array([0.01, *[0.5] * 7]), "tarp": np.full((8, 20), 0.8)}
+    row = foreign_row(Head("comap"), "power_law", answered(0.1, 2.0), joint)
+    assert row["bins"] == 1
+    assert row["covered_95"] == 7 / 8
+    assert row["covered_95_passed"] == 1, "the map that is missed is unlike those of training"
+    assert (row["unusual_p_0.05"], row["unlike_p_0.01"]) == (2 / 8, 1 / 8)
+    assert row["joint_95"] == 7 / 8
+    assert (row["tarp_68"], row["tarp_95"]) == (0, 1)
+    assert row["largest_bias_over_half_width"] == 0
+    shifted = answered(0.1, 2.0)
+    shifted["truth"] = np.tile([50.0, 1.0], (8, 1))
+    row = foreign_row(Head("comap"), "power_law", shifted, None)
+    assert row["largest_bias_over_half_width"] == pytest.approx(np.log10(101.5 / 51.5) / np.log10(201.5 / 51.5) * 2)
+    assert "joint_95" not in row
+
+
+def test_joint_ranks_of_exact_draws_are_uniform_and_of_narrow_ones_are_not():
+    rng = np.random.default_rng(1)
+    rate = rng.uniform(50, 500, (600, 3))
+    truth = rng.poisson(rate)
+    exact = rng.poisson(rate[:, None], (600, 200, 3))
+    found = joint_ranks_of(truth, exact, rng)
+    assert found["tarp"].shape == (600, 20)
+    assert abs((found["joint"] >= 0.05).mean() - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / 600)
+    narrow = rate[:, None] + 0.5 * (exact - rate[:, None])
+    assert (joint_ranks_of(truth, narrow, rng)["joint"] >= 0.05).mean() < 0.7
+
+
+def test_hours_lie_between_the_noises_that_were_measured():
+    half = {1e4: (0.05, 0.1, 0.2), 1e5: (0.2, 0.3, 0.4), 1e6: (0.01, 0.02, 0.03)}
+    rows = [
+        {"test": "prior", "luminosity_lsun": lum, "noise_uk_per_paper_voxel": noise, "half_width_68_dex": value}
+        for lum, values in half.items()
+        for noise, value in zip((30.3, 60.6, 121.2), values, strict=True)
+    ]
+    noiseless = {"test": "prior", "luminosity_lsun": 1e4, "noise_uk_per_paper_voxel": 0.0, "half_width_68_dex": 0.01}
+    found = {row["luminosity_lsun"]: row["hours_to_0.1_dex"] for row in hours_rows([*rows, noiseless])}
+    assert found[1e4] == pytest.approx(6000), "60.6 µK"
+    assert (found[1e5], found[1e6]) == (np.inf, 0)
+    found = {row["luminosity_lsun"]: row["hours_to_0.1_dex"] for row in hours_rows(rows, known=0.2 / np.sqrt(2))}
+    assert found[1e4] == pytest.approx(3000), "half way between in log: √2 times the noise"
+
+
+def test_half_widths_are_those_of_bins_with_sources():
+    rows = half_widths(Head("comap"), "prior", answered(0.1, 1.0), 60.6, np.array([4.0, 5.0, 6.0]))
+    assert [row["luminosity_lsun"] for row in rows] == pytest.approx([10**4.5, 10**5.5])
+    assert rows[0]["half_width_68_dex"] == pytest.approx(np.log10(121 / 81) / 2)
+
+
+def test_every_pair_and_every_row_is_of_heads_that_are_trained():
     known = list(heads())
-    assert len(set(known)) == len(known)
-    assert all({first, second} <= set(known) for _, first, second in pairs())
+    assert len(set(known)) == len(known) == len({head.name for head in known})
+    assert all({*first, *second} <= set(known) for _, first, second in pairs())
+    assert set(TABLED) <= set(known)
 
 
 def test_figures_show_what_the_tables_have(tmp_path):
@@ -58,22 +122,30 @@ def test_figures_show_what_the_tables_have(tmp_path):
     rival = [{**one, "test": "prior_comap", "method": "rival li", "width_95": 0.6} for one in rows]
     figure = widths_figure(rows, rival)
     assert [line.get_ydata()[0] for line in figure.axes[1].lines] == [0.3, 0.6]
-    score = {"features": "all", "members": 3.0, "test": "prior", "pinball_dex": 0.02, "pinball_error": 0.001}
-    scores = [{**score, "network": "comap", "kind": "quantiles", "learnt_from": n, "blind": "False"} for n in (9, 99)]
-    more = {"kind": "mdn", "learnt_from": 99, "log_score_error": 1.0}
-    scores += [
-        {**score, **more, "network": "comap", "log_score": s, "blind": b} for s, b in ((7, "False"), (2, "True"))
+    gain = {"network": "comap", "kind": "mdn", "test": "prior", "nats": 0.4, "nats_error": 0.1}
+    second = scores_figure([{**gain, "what": what} for what in ("convolutions over summaries", "map over prior")])
+    assert [bar.get_width() for bar in second.axes[1].patches] == [0.4]
+    common = {"test": "prior", "mean_count": 50.0}
+    widths = [
+        {**common, "luminosity_lsun": lum, "noise_uk_per_paper_voxel": noise, "half_width_68_dex": noise / 1000}
+        for lum in 10.0 ** np.arange(3.5, 6.5, 0.1)
+        for noise in (30.3, 60.6)
     ]
-    second = scores_figure(scores)
-    assert [bar.get_width() for bar in second.axes[1].patches] == [5]
-    for i, one in enumerate((figure, second)):
+    third = hours_figure(widths)
+    assert third.axes[0].lines[0].get_xdata()[-1] == pytest.approx(6000)
+    for i, one in enumerate((figure, second, third)):
         save(one, tmp_path / f"{i}.pdf")
         assert (tmp_path / f"{i}.png").stat().st_size > 5000
 
 
-def test_a_blind_head_sees_nothing_of_the_maps():
+def test_some_rows_of_a_part_stay_together_and_a_blind_head_sees_nothing_of_the_maps():
     maps = np.random.default_rng(1).random((200, 5), np.float32)
-    part = Part({}, np.zeros((200, 1)), ["a"], {}, {"n": maps.copy()}, {})
+    number = np.arange(200)
+    part = Part({"n_above": number}, number[:, None], ["a"], {"draw": number}, {"n": maps.copy()}, {"n": maps})
+    some = some_rows(part, number >= 150)
+    assert len(some) == 50
+    assert (some.rows["draw"] == some.y["n_above"]).all()
+    assert (some.features["n"] == maps[150:]).all()
     hide(part, "n")
     assert (part.features["n"][:, 1:] == 0).all()
     assert abs(np.corrcoef(part.features["n"][:, 0], maps[:, 0])[0, 1]) < 0.25
