@@ -76,8 +76,9 @@ class Head:
         return ", ".join(parts) + ", blind" * self.blind + ", recalibrated" * self.recalibrated
 
 
-MAIN = ("comap", "comap_unknown", "quiet")  # networks that see maps, too
-LEVELS_UK = ("half", "season2", "twice")  # networks of summaries alone, of further noises
+TRUNKS = ("comap", "comap_unknown")  # networks that see maps beside their summaries
+MAIN = (*TRUNKS, "quiet")
+LEVELS_UK = ("half", "season2", "twice")  # networks of further noises
 TABLED = [Head(network, recalibrated=done) for network in (*MAIN, *LEVELS_UK) for done in (False, True)]
 JOINT = [Head(network, "mdn", seed=1, members=1) for network in MAIN]  # whose draws are kept
 TABLED += JOINT
@@ -91,11 +92,12 @@ def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
 def heads() -> Iterator[Head]:
     """All heads of the tables, the most needed first."""
     for kind in ("mdn", "quantiles"):
-        for network in MAIN:
+        for network in TRUNKS:
             for pair in zip(central(network, kind, SUMMARIES), central(network, kind, SEEN), strict=True):
                 yield from pair
     yield Head("comap", "mdn", seed=1, members=1, blind=True)
-    for network in MAIN:
+    yield from (head for head in JOINT if head.network not in TRUNKS)
+    for network in TRUNKS:
         yield Head(network, "mdn", ("convolutions",), seed=1, members=1)
         yield Head(network, "quantiles", ("convolutions",), seed=1, members=1)
     yield from (head for head in TABLED if head.kind == "quantiles" and head.network in MAIN)
@@ -116,7 +118,7 @@ def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
     """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
     blind = [Head("comap", "mdn", seed=1, members=1, blind=True)]
     for kind in ("mdn", "quantiles"):
-        for network in MAIN:
+        for network in TRUNKS:
             both = (central(network, kind, features) for features in (SEEN, SUMMARIES))
             yield "convolutions over summaries", *both
             yield (

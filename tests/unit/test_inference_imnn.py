@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from limelight.inference import calibration
 from limelight.inference.posteriors.abc import Particles, adjusted, nearest, population, resample, whitener
 from limelight.inference.posteriors.imnn import Simulations, Summariser, fisher, train_imnn
 
@@ -127,3 +128,26 @@ def test_noise_alone_has_no_information():
     fresh = Simulations(*(torch.randn(50_000, *s, N) for s in ((), (1,), (1,))), torch.tensor([STEP]))
     with torch.no_grad():
         assert float(fisher(module, fresh)[0]) < 0.05
+
+
+def test_draws_of_abc_keep_the_correlations_of_many_outputs():
+    """Forty outputs, Gaussian about lines in three parameters and correlated among themselves, and summaries of the
+    parameters: the joint region of resampled draws holds what it says, and would not if each output were drawn by itself.
+    """
+    rng, d, tests = np.random.default_rng(3), 40, 300
+    lines, own = rng.standard_normal((3, d)), rng.standard_normal((10, d))
+
+    def simulate(n: int) -> tuple[np.ndarray, np.ndarray]:
+        theta = rng.standard_normal((n, 3))
+        outputs = theta @ lines + rng.standard_normal((n, 10)) @ own + 0.2 * rng.standard_normal((n, d))
+        return outputs, theta + 0.3 * rng.standard_normal((n, 3))
+
+    (known, summaries), (truth, seen) = simulate(8000), simulate(tests)
+    draws = np.empty((tests, 400, d))
+    for i, one in enumerate(seen):
+        rows, distance = nearest(summaries, one, np.eye(3) / 0.3, 200)
+        draws[i] = resample(*adjusted(known[rows], summaries[rows], one, distance), 400, rng)
+    share, error = calibration.joint_coverage(calibration.joint_ranks(draws, truth), 0.95)
+    assert abs(share - 0.95) < 3 * error + 0.015, "of steps of one in 90 different draws"
+    mixed = rng.permuted(draws, axis=1)
+    assert calibration.joint_coverage(calibration.joint_ranks(mixed, truth), 0.95)[0] < 0.95 - 5 * error
