@@ -91,7 +91,7 @@ def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
 
 def heads() -> Iterator[Head]:
     """All heads of the tables, the most needed first."""
-    for kind in ("mdn", "quantiles"):
+    for kind in ("quantiles", "mdn"):
         for network in TRUNKS:
             for pair in zip(central(network, kind, SUMMARIES), central(network, kind, SEEN), strict=True):
                 yield from pair

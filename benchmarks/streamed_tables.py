@@ -118,18 +118,18 @@ def hours_rows(rows: list[dict], known: float = KNOWN_DEX) -> list[dict]:
     0 hours where the noisiest map suffices already, inf where the least noise of the table does not.
     """
     found = []
-    for test in dict.fromkeys(row["test"] for row in rows):
-        for lum in dict.fromkeys(row["luminosity_lsun"] for row in rows):
-            mine = [row for row in rows if row["test"] == test and row["luminosity_lsun"] == lum]
-            mine = sorted((row["noise_uk_per_paper_voxel"], row["half_width_68_dex"]) for row in mine)
-            noise, half = (np.array(values) for values in zip(*[pair for pair in mine if pair[0] > 0], strict=True))
-            half = np.maximum.accumulate(half)  # more noise never helps; what else there is, is the scatter of training
-            if half[0] > known:
-                hours = np.inf
-            elif half[-1] <= known:
-                hours = 0.0
-            else:
-                at = np.exp(np.interp(np.log(known), np.log(half), np.log(noise)))
-                hours = COMAP[1] * (COMAP[0] / at) ** 2
-            found.append({"test": test, "luminosity_lsun": lum, "hours_to_0.1_dex": hours})
+    noisy = [row for row in rows if row["noise_uk_per_paper_voxel"] > 0]
+    for test, lum in dict.fromkeys((row["test"], row["luminosity_lsun"]) for row in noisy):
+        mine = [row for row in noisy if (row["test"], row["luminosity_lsun"]) == (test, lum)]
+        mine = sorted((row["noise_uk_per_paper_voxel"], row["half_width_68_dex"]) for row in mine)
+        noise, half = (np.array(values) for values in zip(*mine, strict=True))
+        half = np.maximum.accumulate(half)  # more noise never helps; what else there is, is the scatter of training
+        if half[0] > known:
+            hours = np.inf
+        elif half[-1] <= known:
+            hours = 0.0
+        else:
+            at = np.exp(np.interp(np.log(known), np.log(half), np.log(noise)))
+            hours = COMAP[1] * (COMAP[0] / at) ** 2
+        found.append({"test": test, "luminosity_lsun": lum, "hours_to_0.1_dex": hours})
     return found

@@ -95,8 +95,10 @@ def test_hours_lie_between_the_noises_that_were_measured():
         for lum, values in half.items()
         for noise, value in zip((30.3, 60.6, 121.2), values, strict=True)
     ]
+    alone = {"test": "fiducial", "luminosity_lsun": 1e4, "noise_uk_per_paper_voxel": 60.6, "half_width_68_dex": 0.01}
     noiseless = {"test": "prior", "luminosity_lsun": 1e4, "noise_uk_per_paper_voxel": 0.0, "half_width_68_dex": 0.01}
     found = {row["luminosity_lsun"]: row["hours_to_0.1_dex"] for row in hours_rows([*rows, noiseless])}
+    assert [row["hours_to_0.1_dex"] for row in hours_rows([*rows, alone])][3:] == [0.0]
     assert found[1e4] == pytest.approx(6000), "60.6 µK"
     assert (found[1e5], found[1e6]) == (np.inf, 0)
     found = {row["luminosity_lsun"]: row["hours_to_0.1_dex"] for row in hours_rows(rows, known=0.2 / np.sqrt(2))}
