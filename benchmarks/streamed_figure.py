@@ -97,23 +97,20 @@ def scores_figure(gains: list[dict]) -> Figure:
 
 
 def hours_figure(rows: list[dict], known: float = 0.1) -> Figure:
-    """Half width of the 68 % interval over hours of observation, for every sixth bin that holds sources."""
+    """Half width of the 68 % interval over luminosity, one line for each length of observation."""
     with style():
-        figure = Figure(figsize=(PAGE_IN, 2.8))
+        figure = Figure(figsize=(PAGE_IN, 2.6))
         for panel, (test, title) in zip(figure.subplots(1, 2, sharey=True), TESTS.items(), strict=True):
-            mine = [r for r in rows if r["test"] == test and r["noise_uk_per_paper_voxel"] > 0 and r["mean_count"] >= 1]
-            bins = sorted({r["luminosity_lsun"] for r in mine})[4::7]
-            for i, lum in enumerate(bins):
-                one = [r for r in mine if r["luminosity_lsun"] == lum]
-                here = sorted((r["noise_uk_per_paper_voxel"], r["half_width_68_dex"]) for r in one)
-                noise, half = zip(*here, strict=True)
-                hours = [HOURS * (NOISE_UK / one) ** 2 for one in noise]
-                panel.plot(hours, half, "o-", ms=3, color=COLOURS[i % len(COLOURS)], label=f"{lum:.2g}")
+            mine = [r for r in rows if r["test"] == test and r["mean_count"] >= 1]
+            for i, noise in enumerate(sorted({r["noise_uk_per_paper_voxel"] for r in mine}, reverse=True)):
+                one = [r for r in mine if r["noise_uk_per_paper_voxel"] == noise]
+                here = sorted((r["luminosity_lsun"], r["half_width_68_dex"]) for r in one)
+                label = f"{HOURS * (NOISE_UK / noise) ** 2:.0f} h ({noise:.0f} µK)" if noise else "no noise"
+                panel.plot(*zip(*here, strict=True), color=COLOURS[i] if noise else PUBLISHED, label=label)
             panel.axhline(known, color=TRUTH, lw=0.8, ls=":")
-            panel.set(xscale="log", yscale="log", xlabel="hours of COMAP", title=title)
+            panel.set(xscale="log", yscale="log", xlabel="$L$ [L$_\\odot$]", title=title)
         figure.axes[0].set_ylabel("half of the 68 % interval [dex]")
-        if len(figure.axes[1].lines) > 1:
-            figure.axes[1].legend(title="L$_\\odot$", fontsize=6, ncols=2)
+        figure.axes[0].legend(fontsize=7)
         return figure
 
 

@@ -1,6 +1,7 @@
 """Rows of the tables of benchmarks.streamed, from what heads answer: scores, gains, joint regions, other models, hours."""
 
 import numpy as np
+from scipy.special import logsumexp
 
 from limelight.inference import calibration
 from limelight.inference.posteriors.misspecification import UNLIKE, UNUSUAL
@@ -53,20 +54,21 @@ def score_row(head, test: str, found: dict[str, np.ndarray]) -> dict:
 
 
 def gain_row(what: str, heads: tuple, test: str, pairs: list[tuple[dict, dict]]) -> dict:
-    """What the first of two heads knows beyond the second, map by map, in the mean over seeds: pairs of answers, one a seed.
+    """What the first of two heads knows beyond the second, map by map: pairs of answers, one a seed.
 
-    nats: of all bins together, where both have a density; its error is that of the subfields' means, and nats_spread the
-    standard deviation between seeds. pinball_gain: by how much smaller the pinball loss is, over the bins that hold ten
-    sources on average.
+    nats: of all bins together, where both have a density, of the mean of the seeds' densities, since a single mixture dies on
+    the few truths in its tails; the error is that of the subfields' means. nats_spread: standard deviation between single
+    seeds. pinball_gain: by how much smaller the pinball loss is, in the mean over seeds and the bins that hold ten sources.
     """
     first, second = pairs[0]
     row = {"what": what, "network": heads[0].network, "kind": heads[0].kind, "seeds": len(pairs), "test": test}
     row["maps"] = len(first["truth"])
     if "log_score" in first and "log_score" in second:
         gains = np.stack([one["log_score"] - other["log_score"] for one, other in pairs])
-        row["nats"], row["nats_error"] = clustered(gains.mean(axis=0), first)
+        one, other = (logsumexp([pair[i]["log_score"] for pair in pairs], axis=0) for i in (0, 1))
+        row["nats"], row["nats_error"] = clustered(one - other, first)
+        row["nats_median"] = float(np.median(one - other))
         row["nats_spread"] = float(gains.mean(axis=1).std(ddof=1)) if len(pairs) > 1 else float("nan")
-        row["nats_median"] = float(np.median(gains.mean(axis=0)))
     if "pinball" in first and "pinball" in second:
         filled = filled_bins(first)
         losses = np.array([[one["pinball"][:, filled].mean(axis=1) for one in pair] for pair in pairs])
