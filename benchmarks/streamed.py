@@ -103,9 +103,9 @@ def heads() -> Iterator[Head]:
     yield from (head for head in TABLED if head.kind == "quantiles" and head.network in MAIN)
     for network in ("comap", "quiet"):
         for cut in (
-            {"rows": 3456},
-            {"draws": 48},
-            {"draws": 72},
+            {"rows": 1440},
+            {"draws": 30},
+            {"draws": 45},
             {"features": ("power",)},
             {"features": ("histogram",)},
         ):
