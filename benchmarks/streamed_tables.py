@@ -60,16 +60,17 @@ def gain_row(what: str, heads: tuple, test: str, pairs: list[tuple[dict, dict]])
     the few truths in its tails; the error is that of the subfields' means. nats_spread: standard deviation between single
     seeds. pinball_gain: by how much smaller the pinball loss is, in the mean over seeds and the bins that hold ten sources.
     """
-    first, second = pairs[0]
+    first = pairs[0][0]
     row = {"what": what, "network": heads[0].network, "kind": heads[0].kind, "seeds": len(pairs), "test": test}
     row["maps"] = len(first["truth"])
-    if "log_score" in first and "log_score" in second:
+    every = [found for pair in pairs for found in pair]
+    if all("log_score" in found for found in every):
         gains = np.stack([one["log_score"] - other["log_score"] for one, other in pairs])
         one, other = (logsumexp([pair[i]["log_score"] for pair in pairs], axis=0) for i in (0, 1))
         row["nats"], row["nats_error"] = clustered(one - other, first)
         row["nats_median"] = float(np.median(one - other))
         row["nats_spread"] = float(gains.mean(axis=1).std(ddof=1)) if len(pairs) > 1 else float("nan")
-    if "pinball" in first and "pinball" in second:
+    if all("pinball" in found for found in every):
         filled = filled_bins(first)
         losses = np.array([[one["pinball"][:, filled].mean(axis=1) for one in pair] for pair in pairs])
         gain, error = clustered((losses[:, 1] - losses[:, 0]).mean(axis=0), first)

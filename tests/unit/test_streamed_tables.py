@@ -57,6 +57,10 @@ def test_gains_are_taken_map_by_map_and_seed_by_seed():
     assert row["nats_spread"] == pytest.approx(0.2 / np.sqrt(2))
     assert row["pinball_gain"] == pytest.approx(0.1 / 0.235)
     assert row["seeds"] == 2
+    undrawn = [{key: value for key, value in found.items() if key != "pinball"} for found in two]
+    row = gain_row("more", both, "prior", [one, undrawn])
+    assert row["nats_spread"] > 0
+    assert "pinball_gain" not in row, "one seed alone has quantiles"
 
 
 def test_another_model_is_judged_with_the_check_beside_it():
