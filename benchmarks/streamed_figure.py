@@ -70,28 +70,28 @@ def _line(panel: Axes, rows: Iterable[dict], label: str, **look) -> None:
 
 
 def scores_figure(gains: list[dict]) -> Figure:
-    """Left: nats that convolutions add to the summaries, by network and test. Right: nats over the prior."""
+    """Left: by how much convolutions lower the pinball loss, by network and test. Right: nats over the prior."""
     with style():
-        figure = Figure(figsize=(PAGE_IN, 2.6))
+        figure = Figure(figsize=(PAGE_IN, 2.2))
         left, right = figure.subplots(1, 2)
-        mine = [r for r in gains if r["kind"] == "mdn"]
-        added = [r for r in mine if r["what"] == "convolutions over summaries"]
+        added = [r for r in gains if r["what"] == "convolutions over summaries" and r["kind"] == "quantiles"]
         networks = list(dict.fromkeys(str(r["network"]) for r in added))
-        tests = list(dict.fromkeys(str(r["test"]) for r in added))
-        for i, test in enumerate(tests):
+        for i, test in enumerate(dict.fromkeys(str(r["test"]) for r in added)):
             here = [r for r in added if r["test"] == test]
-            places = [networks.index(str(r["network"])) + 0.15 * (i - (len(tests) - 1) / 2) for r in here]
-            left.errorbar([r["nats"] for r in here], places, xerr=[r["nats_error"] for r in here], fmt="o", ms=4,
-                          color=COLOURS[i], label=test.replace("_", " "))  # fmt: skip
+            places = [networks.index(str(r["network"])) + 0.2 * (i - 1) for r in here]
+            values, errors = ([100 * r[key] for r in here] for key in ("pinball_gain", "pinball_gain_error"))
+            label = test.replace("_", " ")
+            left.errorbar(values, places, xerr=errors, fmt="os^D"[i % 4], ms=4, color=COLOURS[i], label=label)
         left.axvline(0, color=TRUTH, lw=0.8)
         left.set(yticks=range(len(networks)), yticklabels=[name.replace("_", " ") for name in networks])
-        left.set_xlabel("nats that convolutions add")
+        left.set(ylim=(-0.6, len(networks) - 0.4), xlabel="% by which convolutions lower the pinball loss")
         left.legend(fontsize=6)
-        whole = [r for r in mine if r["what"] == "map over prior" and r["test"] == "prior"]
-        names = [str(r["network"]).replace("_", " ") for r in whole]
+        whole = [r for r in gains if r["what"] == "map over prior" and r["test"] in ("prior", "fiducial")]
+        names = [f"{r['network']}, {r['test']}".replace("_", " ") for r in whole]
         right.barh(
             names, [r["nats"] for r in whole], color=COLOURS[2], xerr=[r["nats_error"] for r in whole], ecolor=TRUTH
         )
+        right.tick_params(axis="y", labelsize=7)
         right.set_xlabel("nats gained over the prior")
         return figure
 

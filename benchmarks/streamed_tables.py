@@ -56,8 +56,8 @@ def score_row(head, test: str, found: dict[str, np.ndarray]) -> dict:
 def gain_row(what: str, heads: tuple, test: str, pairs: list[tuple[dict, dict]]) -> dict:
     """What the first of two heads knows beyond the second, map by map: pairs of answers, one a seed.
 
-    nats: of all bins together, where both have a density, of the mean of the seeds' densities, since a single mixture dies on
-    the few truths in its tails; the error is that of the subfields' means. nats_spread: standard deviation between single
+    nats: of all bins together, where both have a density, of the mean of the seeds' densities, since a single mixture dies
+    on the few truths in its tails; the error is that of the subfields' means. nats_spread: standard deviation between single
     seeds. pinball_gain: by how much smaller the pinball loss is, in the mean over seeds and the bins that hold ten sources.
     """
     first = pairs[0][0]
@@ -100,7 +100,8 @@ def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, 
     passed = found["p_value"] >= UNUSUAL
     low, middle, high = (np.log10(1.5 + found["quantiles"][..., i])[:, filled] for i in (0, 2, 4))
     bias = (middle - np.log10(1.5 + found["truth"][:, filled])).mean(axis=0)
-    row = {"trained_on": "prior", "tested_on": test, "network": head.network, "maps": len(inside), "bins": filled.sum()}
+    row = {"trained_on": "prior", "tested_on": test, "network": head.network, "recalibrated": head.recalibrated}
+    row |= {"maps": len(inside), "bins": filled.sum()}
     row["covered_95"], row["covered_95_error"] = clustered(inside, found)
     row["largest_bias_over_half_width"] = float(np.abs(bias / np.median((high - low) / 2, axis=0)).max())
     row["unusual_p_0.05"], row["unlike_p_0.01"] = (float(np.mean(found["p_value"] < p)) for p in (UNUSUAL, UNLIKE))

@@ -128,8 +128,16 @@ def test_figures_show_what_the_tables_have(tmp_path):
     rival = [{**one, "test": "prior_comap", "method": "rival li", "width_95": 0.6} for one in rows]
     figure = widths_figure(rows, rival)
     assert [line.get_ydata()[0] for line in figure.axes[1].lines] == [0.3, 0.6]
-    gain = {"network": "comap", "kind": "mdn", "test": "prior", "nats": 0.4, "nats_error": 0.1}
-    second = scores_figure([{**gain, "what": what} for what in ("convolutions over summaries", "map over prior")])
+    gain = {"network": "comap", "test": "prior", "nats": 0.4, "nats_error": 0.1}
+    added = {
+        **gain,
+        "what": "convolutions over summaries",
+        "kind": "quantiles",
+        "pinball_gain": 0.02,
+        "pinball_gain_error": 0.01,
+    }
+    second = scores_figure([added, {**gain, "what": "map over prior", "kind": "mdn"}])
+    assert second.axes[0].lines[0].get_xdata() == [2]
     assert [bar.get_width() for bar in second.axes[1].patches] == [0.4]
     common = {"test": "prior", "mean_count": 50.0}
     widths = [
