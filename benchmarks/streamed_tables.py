@@ -99,7 +99,7 @@ def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, 
     inside = (np.abs(found["rank"] - 0.5) <= 0.475)[:, filled].mean(axis=1)
     passed = found["p_value"] >= UNUSUAL
     low, middle, high = (np.log10(1.5 + found["quantiles"][..., i])[:, filled] for i in (0, 2, 4))
-    bias = (middle - np.log10(1.5 + found["truth"][:, filled])).mean(axis=0)
+    bias = np.median(middle - np.log10(1.5 + found["truth"][:, filled]), axis=0)
     row = {"trained_on": "prior", "tested_on": test, "network": head.network, "recalibrated": head.recalibrated}
     row |= {"maps": len(inside), "bins": filled.sum()}
     row["covered_95"], row["covered_95_error"] = clustered(inside, found)
