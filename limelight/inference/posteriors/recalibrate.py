@@ -34,8 +34,8 @@ def widen(posterior: Posterior, validation: Table, seed: int) -> Tensor:
 def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
     """Of kind quantiles: factors (d, 2) by which the 95 and the 68 % interval of each answer are stretched about the median.
 
-    Conformalised quantile regression (Romano, Patterson & Candès 2019), with the interval's own half width as the unit: a new
-    row is covered as promised as far as it and the validation rows are exchangeable. Rows of one realisation share its
+    Conformalised quantile regression (Romano, Patterson & Candès 2019), with the interval's own half width as the unit: a
+    new row is covered as promised as far as it and the validation rows are exchangeable. Rows of one realisation share its
     fields, so what counts is how many realisations there are.
     """
     random = torch.Generator(validation.answers.device).manual_seed(torch_seed(seed, "recalibration truths"))
