@@ -18,6 +18,22 @@ def efficiency(positive: np.ndarray, negative: np.ndarray, rate: float) -> float
     return float(np.mean(positive > threshold)) if np.isfinite(threshold) else np.nan
 
 
+def rate_error(count: int, rate: float) -> float:
+    """σ of the true rate of a threshold that a share `rate` of `count` negatives exceeds."""
+    return float(np.sqrt(rate * (1 - rate) / count))
+
+
+def efficiency_error(positive: np.ndarray, negative: np.ndarray, rate: float) -> float:
+    """σ of `efficiency`: of the share of so few positives, and of a threshold set on so few negatives."""
+    share = efficiency(positive, negative, rate)
+    if not np.isfinite(share):
+        return np.nan
+    sigma = rate_error(len(negative), rate)
+    ends = np.quantile(negative, [1 - rate - sigma, 1 - rate + sigma], method="higher")
+    moved = np.mean(positive > ends[0]) - np.mean(positive > ends[1])
+    return float(np.hypot(np.sqrt(share * (1 - share) / len(positive)), moved / 2))
+
+
 def roc(positive: np.ndarray, negative: np.ndarray, rates: np.ndarray) -> np.ndarray:
     """The share of true positives at each rate of false ones."""
     return np.array([efficiency(positive, negative, rate) for rate in rates])

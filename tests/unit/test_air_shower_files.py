@@ -6,7 +6,14 @@ import pytest
 
 from limelight.errors import LimelightError
 from limelight.probes.air_shower.config import Station
-from limelight.probes.air_shower.particles import MASSES, ceiling, draw_x_max, gumbel_parameters, x_max_density
+from limelight.probes.air_shower.particles import (
+    MASSES,
+    ceiling,
+    draw_x_max,
+    gumbel_parameters,
+    moments,
+    x_max_density,
+)
 from limelight.probes.air_shower.pulses import pulses
 from limelight.probes.air_shower.traces_file import FIELDS, read_traces, station_traces
 from limelight.section import plain
@@ -173,3 +180,31 @@ def test_proton_and_iron_at_ten_to_the_nineteen_are_those_of_the_paper():
     ln_mass = np.log(56)
     assert mu == pytest.approx(775.589 - 7.047 * ln_mass - 2.427 * ln_mass**2)
     assert (sigma, shape) == pytest.approx((29.403 + 13.553 * ln_mass - 3.154 * ln_mass**2, 4.3648), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", MASSES)
+@pytest.mark.parametrize("log10_ev", [18.0, 19.0])
+def test_means_and_widths_of_x_max_are_those_that_auger_gives_for_the_same_model(name, log10_ev):
+    """Another parametrisation of EPOS-LHC (Auger 2013, arXiv:1301.6637, with the numbers of ICRC 2013, arXiv:1307.5059)."""
+    ln_mass, above = np.log(MASSES[name]), log10_ev - 19
+    mean = 806.1 + 55.6 * (above - ln_mass / np.log(10)) + 0.15 * ln_mass + 0.83 * ln_mass * above
+    proton = 3284 - 260 * above + 132 * above**2
+    variance = proton * (1 + (-0.462 - 0.0008 * above) * ln_mass + 0.059 * ln_mass**2)
+    assert moments(MASSES[name], log10_ev) == pytest.approx((mean, np.sqrt(variance)), abs=4)
+    x = np.arange(300, 3000, 0.5)
+    density = x_max_density(x, MASSES[name], log10_ev)
+    found = x @ density / density.sum()
+    assert found == pytest.approx(moments(MASSES[name], log10_ev)[0], abs=0.05)
+    assert np.sqrt((x - found) ** 2 @ density / density.sum()) == pytest.approx(
+        moments(MASSES[name], log10_ev)[1], 1e-3
+    )
+
+
+def test_an_unknown_energy_lowers_the_ceiling():
+    rng, count = np.random.default_rng(2), 20_000
+    energies = 18 + 2 * (rng.uniform(size=400) - 0.5)
+    deep, high = (np.concatenate([draw_x_max(mass, e, 50, rng) for e in energies]) for mass in MASSES.values())
+    drawn = np.mean(rng.permutation(deep) > high)
+    assert count == len(deep)
+    assert drawn == pytest.approx(ceiling(18.0, 0.0, decades=2.0), abs=0.015)
+    assert ceiling(18.0, 20.0, decades=0.05) == pytest.approx(ceiling(18.0, 20.0), abs=1e-3)

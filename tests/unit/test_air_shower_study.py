@@ -39,7 +39,9 @@ def study_of(answer: str):
     data = {"samples": 48 if direction else 64, "rows": 300}
     data |= {"array": {"side": 3}, "snr": [8, 20], "window": [0.4, 0.6]} if direction else {"transients": ["sparks"]}
     network = {"architecture": "antennas" if direction else "traces", "data": ["data"]}
-    network["options"] = {"filters": 4, "width": 8, "layers": 1} if direction else {"filters": 8, "dense": 16}
+    network["options"] = (
+        {"filters": 4, "width": 8, "layers": 1} if direction else {"filters": 8, "context": 8, "dense": 8}
+    )
     network["target"] = {"answer": answer, "standardise": not direction}
     training = {"epochs": 2 if direction else 6, "batch_size": 32, "loss": "mse" if direction else "cross_entropy"}
     return resolve_study(

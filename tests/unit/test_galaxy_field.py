@@ -18,6 +18,7 @@ from limelight.probes.galaxy_field.fields import (
     catalogue_fisher,
     draw_arrivals,
     expected_number,
+    isolated_fisher,
     luminosities,
     number_by_quadrature,
     paint,
@@ -93,6 +94,35 @@ def test_the_bound_is_the_scatter_of_the_score_of_catalogues(alpha):
 
 
 # Images
+
+
+def test_noisy_fluxes_know_less_than_the_catalogue_and_all_of_it_without_noise():
+    theta = with_slope(-1.0)
+    most = catalogue_fisher(theta, L_MIN)
+    np.testing.assert_allclose(isolated_fisher(theta, L_MIN, 0.004, 0), most, rtol=0.01)
+    shares = [
+        np.linalg.det(isolated_fisher(theta, L_MIN, sigma, beams)) / np.linalg.det(most)
+        for sigma, beams in ((0.01, 100), (0.05, 100), (0.1, 100), (0.1, 400))
+    ]
+    assert (np.diff([1.0, *shares]) < 0).all()
+    assert shares[-1] > 0.1
+
+
+def test_the_information_of_noisy_fluxes_is_the_scatter_of_their_score():
+    """The score of Poisson numbers in bins of noisy luminosity, of galaxies and of empty places."""
+    theta, sigma, beams, rng = with_slope(-1.0), 0.1, 50, np.random.default_rng(0)
+    edges = np.r_[-np.inf, np.linspace(-0.3, 0.8, 45), np.geomspace(0.85, 12, 25), np.inf]
+
+    def counts(at: np.ndarray, times: int) -> np.ndarray:
+        many = at + [np.log(times), 0, 0]  # so many fields at once
+        drawn = luminosities(draw_arrivals(expected_number(many, L_MIN), rng), many, L_MIN)
+        seen = np.append(drawn, np.zeros(rng.poisson(times * beams)))
+        return np.histogram(seen + sigma * rng.standard_normal(len(seen)), edges)[0] / times
+
+    step, mean = 0.2, counts(theta, 20_000)
+    slopes = [(counts(theta + d, 20_000) - counts(theta - d, 20_000)) / (2 * step) for d in step * np.eye(3)[:2]]
+    found = np.einsum("ik,jk->ij", slopes / np.maximum(mean, 1e-9), slopes)
+    np.testing.assert_allclose(found, isolated_fisher(theta, L_MIN, sigma, beams)[:2, :2], rtol=0.06)
 
 
 def test_images_hold_the_light_of_their_galaxies():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
 from limelight.errors import problem
-from limelight.evaluation.roc import auc, efficiency
+from limelight.evaluation.roc import auc, efficiency, efficiency_error, rate_error
 from limelight.probes.air_shower.arrays import (
     LIGHT_KM,
     angle_deg,
@@ -33,7 +33,7 @@ from limelight.seeds import generator, torch_seed
 
 KNOWN = ("threshold", "matched filter", "likelihood ratio")
 QUIET, TRAINED, LEFT_OUT = "noise", "noise and transients", "noise and transients left out"
-TRIGGER_COLUMNS = ("detector", "background", "pulses", "rate", "efficiency", "error", "auc")
+TRIGGER_COLUMNS = ("detector", "background", "pulses", "rate", "rate_error", "efficiency", "error", "auc")
 DIRECTION_COLUMNS = ("estimate", "from_km", "to_km", "events", "angle_deg", "error_deg", "over_bound")
 FITS = {"plane wave": plane_fit, "spherical wave": spherical_fit}
 BLOCK = 10_000  # traces of one random stream
@@ -137,9 +137,8 @@ def rows_of(
     for i, detector in enumerate(names):
         area = auc(found[i], reference[i][:: max(1, reference.shape[1] // 200_000)])
         for rate in rates:
-            share = efficiency(found[i], reference[i], rate)
-            error = np.sqrt(share * (1 - share) / found.shape[1])
-            values = (detector, *labels, rate, share, error, area)
+            share, error = (of(found[i], reference[i], rate) for of in (efficiency, efficiency_error))
+            values = (detector, *labels, rate, rate_error(reference.shape[1], rate), share, error, area)
             yield dict(zip(TRIGGER_COLUMNS, values, strict=True))
 
 

@@ -19,7 +19,7 @@ from limelight.probes.air_shower.pulses import pulses
 
 SLOPES, AMPLITUDES = 5, 8  # nodes of the integrals over ln f0 and over amplitudes
 PER_SAMPLE = 3  # arrivals: half a step at 200 MHz is 0.4 rad
-AT_ONCE = 500  # traces
+AT_ONCE = 100  # traces: what fits into a cache takes two thirds of the time of 500
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def _efficiencies(panel, found: Trigger, backgrounds: dict[str, str], rates: tup
                 ]
                 if rows:
                     values = [row["efficiency"] for row in rows]
-                    panel.plot([float(row["pulses"]) for row in rows], values, ls=dashes, **look)
+                    errors = [row["error"] for row in rows]
+                    panel.errorbar([float(row["pulses"]) for row in rows], values, errors, ls=dashes, **look)
     panel.set(xlabel="peak of the pulse / rms", ylabel="true positives", ylim=(0, 1))
 
 

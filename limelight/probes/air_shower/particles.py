@@ -11,11 +11,13 @@ simulated here: that takes CoREAS or ZHAireS, whose traces `traces_file.py` read
 
 import numpy as np
 from scipy import stats
+from scipy.special import digamma, polygamma
 
 MASSES = {"proton": 1, "iron": 56}
 # Rows: powers of log10(E / 10^19 eV); columns: powers of ln A
 MU = np.array([[775.589, -7.047, -2.427], [57.589, -0.743, 0.214], [-0.820, -0.169, -0.027]])
 SIGMA = np.array([[29.403, 13.553, -3.154], [0.096, -0.961, 0.150]])
+ENERGIES = 41  # of a range of energies
 LAMBDA = np.array([[0.563, 0.711, 0.058], [0.039, 0.067, -0.004]])
 
 
@@ -38,13 +40,21 @@ def x_max_density(x: np.ndarray, mass: int, log10_ev: float) -> np.ndarray:
     return stats.loggamma.pdf(-(x - mu) / sigma + np.log(shape), shape) / sigma
 
 
-def ceiling(log10_ev: float, resolution: float, step: float = 0.5) -> float:
+def moments(mass: int, log10_ev: float) -> tuple[float, float]:
+    """Mean and σ of X_max, g/cm², of that distribution."""
+    mu, sigma, shape = gumbel_parameters(mass, log10_ev)
+    return float(mu - sigma * (digamma(shape) - np.log(shape))), float(sigma * np.sqrt(polygamma(1, shape)))
+
+
+def ceiling(log10_ev: float, resolution: float, decades: float = 0.0, step: float = 0.5) -> float:
     """The largest area under the ROC of proton against iron with X_max measured to σ = resolution g/cm².
 
-    That of the likelihood ratio of the two measured distributions, by quadrature.
+    That of the likelihood ratio of the two measured distributions, by quadrature. The energy is log10_ev; or, where nothing
+    tells it, anywhere within so many decades about it, even in its logarithm: X_max grows with the energy, too.
     """
-    x = np.arange(200.0, 2000.0, step)
-    densities = [x_max_density(x, mass, log10_ev) for mass in MASSES.values()]
+    x = np.arange(-200.0, 2400.0, step)
+    energies = log10_ev + decades * (np.arange(ENERGIES) + 0.5 - ENERGIES / 2) / ENERGIES if decades else [log10_ev]
+    densities = [sum(x_max_density(x, mass, energy) for energy in energies) for mass in MASSES.values()]
     if resolution > 0:
         lags = np.arange(-5 * resolution, 5 * resolution + step, step)
         kernel = np.exp(-0.5 * (lags / resolution) ** 2)

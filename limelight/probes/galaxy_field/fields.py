@@ -74,6 +74,30 @@ def _log_moment(alpha: float, power: int, x: float) -> float:
     return float(integrate.simpson(np.exp((alpha + 1) * u - np.exp(u)) * u**power, x=u))
 
 
+def isolated_fisher(theta: np.ndarray, l_min: float, sigma: float, beams: float) -> np.ndarray:
+    """F (3, 3) of PARAMETERS from noisy fluxes: about what an image can know whose galaxies do not overlap.
+
+    Every galaxy above l_min is measured with a Gaussian error `sigma` of its luminosity, among `beams` measurements of
+    places without one, which cannot be told from faint galaxies: a Poisson process of density n̂(L) + beams N(L; 0, sigma²),
+    with ∂n̂ as in `catalogue_fisher`. An image of p pixels behind a Gaussian PSF of σ pixels has about p/(4π σ²) such places.
+    """
+    phi, l_star, alpha = _natural(theta)
+    true = np.geomspace(l_min, HIGHEST * l_star, STEPS)
+    x = true / l_star
+    weight = phi * x ** (alpha + 1) * np.exp(-x)  # n(L) L: the integral is over ln L
+    slopes = np.stack([np.ones_like(x), x - alpha - 1, np.log(x)])
+    seen = np.unique(np.r_[np.arange(-6, 8, 1 / 30) * sigma, np.geomspace(8 * sigma, 1.2 * true[-1], STEPS // 4)])
+    kernel = _gauss(seen[:, None] - true, sigma)
+    moved = np.stack([integrate.trapezoid(kernel * weight * one, np.log(true), axis=1) for one in slopes])
+    density = moved[0] + beams * _gauss(seen, sigma)
+    return integrate.trapezoid(moved[:, None] * moved / (density + 1e-300), seen, axis=2)
+
+
+def _gauss(x: np.ndarray, sigma: float) -> np.ndarray:
+    """Density of a Gaussian."""
+    return np.exp(-0.5 * (x / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+
+
 def number_by_quadrature(theta: np.ndarray, l_min: float) -> float:
     """`expected_number`, integrated numerically."""
     phi, l_star, alpha = _natural(theta)
