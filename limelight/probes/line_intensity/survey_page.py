@@ -27,7 +27,7 @@ def write_page(path: Path, report: MapReport, name: str, made: dict[str, str]) -
     warning = "" if not report.faults else "read the report before use"
     figures = (
         survey_figure(report.survey, name),
-        posterior_figure(report.reading.table, name, warning),
+        posterior_figure(report.reading.table, name, warning, report.rivals),
         nulls_figure(report),
         injections_figure(report),
     )
@@ -105,8 +105,11 @@ def _luminosities(report: MapReport) -> str:
         row = [f"{table['luminosity_lsun'][i]:.3g}", f"{table['dn'][i]:.4g}", f"{lower} to {upper}", f"{low} to {high}"]
         slope = injected.slope[i]
         row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–"]
+        for other in report.rivals.values():
+            row.append(f"{other['dn'][i]:.4g}: {other['dn_q2.5'][i]:.4g} to {other['dn_q97.5'][i]:.4g}")
         rows.append(row + ([] if verdicts is None else [str(verdicts[i])]))
     heading = ["L [Lsun]", "dN", "68 %", "95 %", "prior, 95 %", "found again (slope)"]
+    heading += [f"{one}: dN, 95 %" for one in report.rivals]
     return _table(heading + ([] if verdicts is None else ["audit"]), rows)
 
 

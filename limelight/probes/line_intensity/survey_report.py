@@ -4,7 +4,7 @@ Is it like the training maps, statistic by statistic; what the posterior answers
 differences of splits); and whether halos that are added to this very map are found again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from limelight.evaluation.audit import response
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.predict import check_geometry
 from limelight.evaluation.verdicts import REMEMBERS, Audit, warning
+from limelight.files import read_csv
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.probes.line_intensity.apply import TOLERANCE, posterior_table, trained
 from limelight.probes.line_intensity.apply_survey import as_cube, flipped, half_difference, prepare_survey
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.doubts import beside_training, doubts
 from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.maps.config import Filter
@@ -77,6 +79,7 @@ class MapReport:
     injections: Injections
     audit: Audit | None
     empty_share: float = 0.0  # of what the posterior's head was shown in training
+    rivals: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # tables of run_rival.py, by name
 
     @property
     def loud_nulls(self) -> list[str]:
@@ -127,10 +130,12 @@ def make_report(
     splits: tuple[SurveyMap, SurveyMap] | None = None,
     audit: Path | None = None,
     where: object = "the map",
+    rivals: dict[str, Path] | None = None,
 ) -> MapReport:
     """The report of a survey's map on the voxels of a posterior's training maps.
 
-    injections: a shard of clean maps whose halos are added; splits: two halves of the data on the same voxels.
+    injections: a shard of clean maps whose halos are added; splits: two halves of the data on the same voxels; rivals:
+    tables of the same map by scripts/run_rival.py, by name.
     """
     info = posterior.info
     if info["entry"]["target"]["quantity"] != "dn":
@@ -155,7 +160,20 @@ def make_report(
         injections=_inject(posterior, survey, injections, where),
         audit=checked_audit,
         empty_share=posterior.content["training"].get("empty_share", 0.0),  # files of earlier versions do not say
+        rivals={name: read_rival(path, posterior.target.edges) for name, path in (rivals or {}).items()},
     )
+
+
+def read_rival(path: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """The table of a rival on one map; one of other luminosity bins than edges (bins + 1,) of log10 L is refused."""
+    table = read_csv(path, "a table of scripts/run_rival.py (CSV)")
+    columns = (*COLUMNS, *QUANTILE_COLUMNS)
+    if any(name not in table or table[name].dtype.kind != "f" for name in columns):
+        raise problem(path, f"columns {', '.join(table)}", "the columns of run_rival.py's table", "make it again")
+    if len(table["dn"]) != len(edges) - 1 or np.abs(table["log10_lum_lower"] - edges[:-1]).max() > 1e-5:
+        expected = f"the {len(edges) - 1} of the posterior"
+        raise problem(path, f"{len(table['dn'])} luminosity bins", expected, "give the rival of the same study")
+    return table
 
 
 def _read(posterior: Posterior, survey: SurveyMap, name: str, where: object) -> Reading:
