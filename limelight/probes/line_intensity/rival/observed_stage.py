@@ -180,7 +180,9 @@ def _as_intervals(
     edges = log10_lum_edges(rows.header.truths["labels"])
     records = recorder(observation, rows.header)
     (noise,) = observation.noise.values()
-    error = np.sqrt(rival.leverage * len(rival.covariances[0]))
+    error = np.sqrt(
+        rival.leverage
+    )  # the mean has h times a map's covariance: √h of its σ is what a parameter is shifted by
     own = emulator.shards.maps.dataset
     return Intervals(
         method=f"rival {emulator.name}: weighted P(k) + VID",
