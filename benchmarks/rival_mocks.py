@@ -59,7 +59,7 @@ def main() -> None:
     for path in args.subfields:
         table = read_subfields(path)
         measure = rival_measure(settings, table.cosmology)
-        fields += prepare_fields(table, read_subfield_halos(path), shape, measure)
+        fields += prepare_fields(table, read_subfield_halos(path), shape, measure.grid)
     sigma = rival_sigma(study.observation.noise[args.noise], settings)
     rival = make_rival(emulator, model, shape, dataset, options, measure, args.noise, sigma)
     planted = prior_draws(rival, args.runs, generator(study.seed, "rival mocks"))

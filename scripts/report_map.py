@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--like", type=Path, metavar="S.survey.h5", help="bring the map onto these voxels")
     parser.add_argument("--splits", metavar="NAME", help="of COMAP: a split in two parts, for the null test")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit")
+    parser.add_argument(
+        "--rival", type=Path, nargs="+", default=[], metavar="R.csv", help="the same map by run_rival.py --survey"
+    )
     parser.add_output("--output", "the page; its table and figures stand beside it", metavar="PAGE.html", beside=BESIDE)
     add_survey_options(parser)
     args = parser.parse_args()
@@ -45,7 +48,8 @@ def main() -> None:
     survey = read_like(args.map, said, args.like)
     if args.splits:
         halves = tuple(read_like(args.map, replace(said, split=f"{args.splits}:{i}"), args.like) for i in (0, 1))
-    report = make_report(posterior, survey, args.injections, halves, args.audit, args.map)
+    rivals = {f"rival {path.stem}": path for path in args.rival}
+    report = make_report(posterior, survey, args.injections, halves, args.audit, args.map, rivals)
     made = {name: str(value) for name, value in vars(args).items() if isinstance(value, Path) and name != "output"}
     write_page(args.output, report, args.map.name, made)
     for fault in report.faults:

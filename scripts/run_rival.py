@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Run the classical rival on the maps of a test: MCMC with P(k) and voxel intensities; writes an intervals file.
 
-Chains are kept below --chains and resumed: a killed run loses at most a step.
+Chains are kept below --chains and resumed: a killed run loses at most a step. A rival that is `observed` takes the test's
+shards (--data) in place of subfields; or, with --survey, one real map on the study's voxels, observed as the test is, of
+which it writes the luminosity function as a table.
 
 example: python scripts/run_rival.py --config config/money.yaml --rival li --test fiducial_comap \\
     --emulator results/money/rival/li/emulator.h5 --subfields results/money/subfields/19.h5 --chains chains --output r.h5
@@ -23,25 +25,28 @@ def main() -> None:
     parser.add_argument("--rival", required=True, help="a name in the config's rival")
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--emulator", type=Path, required=True, metavar="E.h5", help="of make_rival_emulator.py")
-    parser.add_argument(
-        "--subfields", type=Path, nargs="+", required=True, metavar="S.h5", help="of the test light-cones"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--subfields", type=Path, nargs="+", metavar="S.h5", help="of the test light-cones")
+    source.add_argument("--data", type=Path, nargs="+", metavar="D.h5", help="shards of the test (rival: observed)")
+    source.add_argument("--survey", type=Path, metavar="NAME.survey.h5", help="one real map (rival: observed)")
     parser.add_argument(
         "--chains", type=Path, required=True, metavar="FOLDER", help="where chains are kept and resumed"
     )
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
-    parser.add_output("--output", metavar="R.h5", help="intervals file to write")
+    parser.add_output("--output", metavar="R.h5", help="intervals file to write; with --survey a CSV table")
     args = parser.parse_args()
     import numpy as np
     import torch
 
-    from limelight.ancestry import check_file
+    from limelight.ancestry import check_data, check_file
     from limelight.files import provenance
     from limelight.inference.intervals import write_intervals
     from limelight.probes.line_intensity.rival.emulator import read_emulator
+    from limelight.probes.line_intensity.rival.observed import read_observed
+    from limelight.probes.line_intensity.rival.observed_stage import observed_intervals
     from limelight.probes.line_intensity.rival.stage import rival_intervals
     from limelight.probes.line_intensity.selection import rival_tests
-    from limelight.probes.line_intensity.settings import rival_settings
+    from limelight.probes.line_intensity.settings import ObservedRivalSettings, rival_settings
     from limelight.study.config import load_study
 
     start = time.monotonic()
@@ -55,9 +60,22 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = rival_settings(study, args.rival, args.test)
     check_file(args.emulator, settings.emulator)
-    for path in args.subfields:
-        check_file(path, settings.maps.subfields)
-    result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
+    if isinstance(settings, ObservedRivalSettings):
+        if args.subfields:
+            raise problem(
+                "--subfields", "those of a test", "--data, the test's shards: the rival is observed", "mend it"
+            )
+        if args.survey:
+            of_one_map(args, settings)
+            return
+        check_data(args.data, {settings.shards.maps.name: settings.shards})
+        result = observed_intervals(settings, read_observed(args.emulator), args.data, args.chains, args.timed)
+    else:
+        if not args.subfields:
+            raise problem("the rival", "one that paints its maps", "--subfields of the test light-cones", "give them")
+        for path in args.subfields:
+            check_file(path, settings.maps.subfields)
+        result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
     write_intervals(args.output, result, provenance(settings, study.seed))
     seconds, checks = time.monotonic() - start, result.extra
     worst = f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}"
@@ -69,6 +87,26 @@ def main() -> None:
     if (checks["rhat"] > 1.1).any():
         late = np.count_nonzero((checks["rhat"] > 1.1).any(1))
         print(f"warning: {late} maps with R-hat above 1.1: more steps would do them good", file=sys.stderr)
+
+
+def of_one_map(args, settings) -> None:
+    """The table of one real map: what scripts/predict.py writes, of the rival."""
+    import numpy as np
+
+    from limelight.files import write_csv
+    from limelight.probes.line_intensity.maps.survey import load_survey
+    from limelight.probes.line_intensity.rival.observed import read_observed
+    from limelight.probes.line_intensity.rival.observed_stage import map_posterior
+
+    survey = load_survey(args.survey)
+    table, checks = map_posterior(settings, read_observed(args.emulator), survey, args.chains, args.survey)
+    write_csv(args.output, table, digits=8)
+    words = (
+        f"R-hat up to {checks['rhat'].max():.3f}; χ² {checks['chi2']:.0f} at its best for {checks['numbers']} numbers"
+    )
+    print(f"{args.output}: {words}", file=sys.stderr)
+    if np.any(checks["rhat"] > 1.1):
+        print("warning: R-hat above 1.1: more steps would do it good", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def toy_fields(count: int, first: int = 0, shape=SHAPES["li"]):
     subfields = plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1))
     measure, found = make_measure(rival_options(), GRID, Cosmology(), 0.0), []
     for i in range(first, first + count):
-        found += prepare_fields(replace(subfields, lightcone=i), [(0, halos_of(i))], shape, measure)
+        found += prepare_fields(replace(subfields, lightcone=i), [(0, halos_of(i))], shape, measure.grid)
     return found, measure
 
 

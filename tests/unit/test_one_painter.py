@@ -137,7 +137,7 @@ def test_the_rivals_road_gives_the_same_light(model):
     fine = replace(GRID, pool_pixels=1, pool_channels=1)
     measure = make_measure(rival_options(pool_pixels=4, pool_channels=5, min_modes=1), fine, COSMOLOGY, 0.0)
     plan = replace(plan_subfields(0.7, SubfieldCuts(size_deg=0.7, per_side=1)), lightcone=3)
-    (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure), SHAPES[model]
+    (field,), shape = prepare_fields(plan, [(0, HALOS)], SHAPES[model], measure.grid), SHAPES[model]
     (amplitude,), (own,) = shape.split(np.array([list(means(model).values())]))
     cube, offset = paint_shape(field, shape, own, normals_of(measure.grid).values, measure)
     expected = truth(luminosities(model))[0] / (4 * 4 * 5)

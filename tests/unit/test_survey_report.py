@@ -13,7 +13,7 @@ from training_toys import GRID, PROBE, settings
 
 from limelight.data.shard import write_shard
 from limelight.errors import LimelightError
-from limelight.files import provenance
+from limelight.files import provenance, write_csv
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probes.line_intensity.apply import posterior_table
@@ -22,7 +22,7 @@ from limelight.probes.line_intensity.maps.survey import load_survey, save_survey
 from limelight.probes.line_intensity.maps.survey_files.raw import Told
 from limelight.probes.line_intensity.survey_options import BESIDE
 from limelight.probes.line_intensity.survey_page import write_page
-from limelight.probes.line_intensity.survey_report import make_report, sees_light
+from limelight.probes.line_intensity.survey_report import injections_of, make_report, read_rival, sees_light
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 
@@ -153,7 +153,12 @@ def _half(survey, seed):
 
 def test_the_report_finds_halos_again_and_no_light_where_none_is(posterior, mock, injections, tmp_path):
     surveys, truth = mock
-    report = make_report(posterior, surveys[0], injections, splits=(_half(surveys[0], 1), _half(surveys[0], 2)))
+    write_csv(tmp_path / "li.csv", _answer(posterior, surveys[1])[0], digits=8)
+    halves, rivals = (_half(surveys[0], 1), _half(surveys[0], 2)), {"rival li": tmp_path / "li.csv"}
+    report = make_report(posterior, surveys[0], injections, halves, rivals=rivals)
+    write_csv(tmp_path / "other.csv", {name: values[1:] for name, values in report.reading.table.items()}, digits=8)
+    with pytest.raises(LimelightError, match="9 luminosity bins; expected the 10 of the posterior"):
+        read_rival(tmp_path / "other.csv", posterior.target.edges)
     assert report.reading.p > 0.01
     assert not report.loud_nulls
     assert len(report.nulls) == 7
@@ -164,13 +169,47 @@ def test_the_report_finds_halos_again_and_no_light_where_none_is(posterior, mock
     slope = report.injections.slope
     bright = report.injections.added.mean(axis=0) > 20
     assert np.nanmedian(slope[bright]) == pytest.approx(1, abs=0.5)
+    assert np.nanmedian(report.injections.data_slope[bright]) == pytest.approx(1, abs=0.15)
+    assert np.isfinite(report.injections.data_slope).sum() >= 4
+    assert set(report.rivals) == {"rival li"}
     write_page(tmp_path / "mock.html", report, "mock", {"map": "mock"})
     text = (tmp_path / "mock.html").read_text()
-    for word in ("Null tests", "found again", "spread of each channel", "Luminosity function of mock"):
+    words = ("Null tests", "found again", "spread of each channel", "Luminosity function of mock", "rival li: dN, 95 %")
+    for word in (*words, "slope without the prior"):
         assert word in text
     for ending in BESIDE:
         assert (tmp_path / f"mock{ending}").stat().st_size > 500
         assert ending == ".csv" or f"mock{ending}" in text
+
+
+def test_answers_follow_light_by_the_weight_of_the_map_and_without_the_prior_fully():
+    """Gaussian prior and noise in dex, known posteriors: slope 1 − (σ/σ_prior)² of the answers, 1 without the prior."""
+    rng = np.random.default_rng(6)
+    middle, wide, noise = 3.0, 0.4, np.array([0.1, 0.2, 0.3, 0.8])
+    own = 1 / np.sqrt(1 / wide**2 + 1 / noise**2)
+
+    def answer(dex):
+        at = own**2 * (middle / wide**2 + dex / noise**2)
+        return {name: 10 ** (at + i * own) - 1 for name, i in (("dn", 0), ("dn_q16", -1), ("dn_q84", 1))}
+
+    prior = 10 ** (middle + wide * np.array([-2, -1, 0, 1, 2])[:, None] * np.ones(4)) - 1
+    truth, added = np.full(4, 2.9), 10 ** rng.uniform(2.0, 3.5, (400, 1)) * np.ones(4)
+    rise = np.log10(10**truth + added) - truth
+    exact = injections_of(answer(truth), [answer(truth + one) for one in rise], added, prior)
+    np.testing.assert_allclose(exact.weight, 1 - (own / wide) ** 2, rtol=1e-6)
+    answers = np.log10([1 + answer(truth + one)["dn"] for one in rise]) - np.log10(1 + answer(truth)["dn"])
+    np.testing.assert_allclose((answers * rise).sum(0) / (rise**2).sum(0), exact.weight, rtol=1e-6)
+    np.testing.assert_allclose(exact.data_slope[:3], 1, rtol=1e-6)
+    assert np.isnan(exact.data_slope[3]), "the prior decides"
+    assert np.isnan(injections_of(answer(truth), [answer(truth)], np.full((1, 4), 5.0), prior).data_slope).all(), "few"
+    # what the map held is uncertain by its noise: the range holds 1 in two draws of three
+    held = []
+    for draw in noise[:3] * rng.standard_normal((300, 3)):
+        off = np.append(draw, 0)
+        one = injections_of(answer(truth + off), [answer(truth + off + more) for more in rise[:20]], added[:20], prior)
+        low, high = np.sort(one.data_range[:, :3], axis=0)
+        held.append((low <= 1) & (high >= 1))
+    np.testing.assert_allclose(np.mean(held, axis=0), 0.68, atol=0.09)
 
 
 def test_a_map_of_another_kind_of_noise_fails_the_report(posterior, mock, injections):

@@ -2,7 +2,7 @@
 from limelight.halos.inputs import input_files
 from limelight.probes.line_intensity import settings as line_stages
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.probes.line_intensity.selection import map_reports, rival_tests
+from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
 GENERATED = STUDY.lightcones.source == "generate"
@@ -31,6 +31,18 @@ def models_of(datasets):
 def rival_models(rival, *tests):
     """The code of the models that a rival paints with: those of its own line model and of some tests."""
     return models_of([STUDY.rival[rival].line_model, *(STUDY.tests[test].dataset for test in tests)])
+
+
+def rival_shards(rival, split):
+    """The shards that a rival's simulations are, where it is observed; else none."""
+    return shards([STUDY.rival[rival].line_model], split) if STUDY.rival[rival].observed else []
+
+
+def rival_maps(rival, test):
+    """What a rival takes a test's maps from: their shards where it is observed, else the subfields that it paints."""
+    if STUDY.rival[rival].observed:
+        return shards([STUDY.tests[test].dataset], "test")
+    return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY.lightcones.test]
 
 
 def survey_of(test):

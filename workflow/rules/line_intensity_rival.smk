@@ -68,7 +68,8 @@ rule money_plot:
 # stand in a folder that Snakemake does not know: they are resumed after a kill.
 rule rival_emulator:
     input:
-        expand(f"{RESULTS}/subfields/{{realisation}}.h5", realisation=STUDY.lightcones.train),
+        subfields=expand(f"{RESULTS}/subfields/{{realisation}}.h5", realisation=STUDY.lightcones.train),
+        data=lambda wildcards: rival_shards(wildcards.rival, "train"),
     output:
         f"{RESULTS}/rival/{{rival}}/emulator.h5",
     log:
@@ -88,15 +89,16 @@ rule rival_emulator:
             "resources/sfr_behroozi_release.dat",
             chosen=rival_models(wildcards.rival),
         ),
+        data=lambda wildcards, input: f"--data {shlex.join(input.data)}" if input.data else "",
     shell:
-        "python scripts/make_rival_emulator.py --config $STUDY --rival {wildcards.rival} --subfields {input:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "python scripts/make_rival_emulator.py --config $STUDY --rival {wildcards.rival}"
+        " --subfields {input.subfields:q} {params.data} --output {output:q} > {log:q} 2>&1"
 
 
 rule rival:
     input:
         emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
-        subfields=expand(f"{RESULTS}/subfields/{{realisation}}.h5", realisation=STUDY.lightcones.test),
+        maps=lambda wildcards: rival_maps(wildcards.rival, wildcards.test),
     output:
         f"{RESULTS}/rival/{{rival}}/{{test}}.h5",
     log:
@@ -117,9 +119,39 @@ rule rival:
             chosen=rival_models(wildcards.rival, wildcards.test),
         ),
         chains=f"{RESULTS}/chains/{{rival}}",
+        maps=lambda wildcards: "--data" if STUDY.rival[wildcards.rival].observed else "--subfields",
     shell:
         "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
-        " --emulator {input.emulator:q} --subfields {input.subfields:q} --chains {params.chains:q}"
+        " --emulator {input.emulator:q} {params.maps} {input.maps:q} --chains {params.chains:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+# A rival that is observed, on the survey's own map: a table for the map's page.
+rule rival_map:
+    input:
+        emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
+        survey=lambda wildcards: survey_of(wildcards.test),
+    output:
+        f"{RESULTS}/your_map/rival/{{rival}}_{{test}}.csv",
+    log:
+        f"{RESULTS}/logs/your_map/rival/{{rival}}_{{test}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("rival"),
+        runtime=runtime("rival"),
+    params:
+        settings=lambda wildcards: as_text(line_stages.rival_settings(STUDY, wildcards.rival, wildcards.test)),
+        code=lambda wildcards: code_hash(
+            "scripts/run_rival.py",
+            "resources/sfr_behroozi_release.dat",
+            chosen=rival_models(wildcards.rival, wildcards.test),
+        ),
+        chains=f"{RESULTS}/chains/{{rival}}",
+    shell:
+        "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
+        " --emulator {input.emulator:q} --survey {input.survey:q} --chains {params.chains:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 

@@ -8,6 +8,9 @@ rule map_report:
         survey=lambda wildcards: survey_of(wildcards.test),
         injections=lambda wildcards: shards([STUDY.tests[wildcards.test].dataset], "test")[-1],
         audit=lambda wildcards: audit_of(wildcards.posterior),
+        rivals=lambda wildcards: [
+            f"{RESULTS}/your_map/rival/{rival}_{wildcards.test}.csv" for rival in map_rivals(STUDY, wildcards.test)
+        ],
     output:
         page=f"{RESULTS}/your_map/{{posterior}}_{{test}}.html",
         beside=multiext(
@@ -30,9 +33,10 @@ rule map_report:
         settings=lambda wildcards: as_text(stages.intervals_settings(STUDY, wildcards.posterior, wildcards.test)),
         code=lambda wildcards: posterior_code("scripts/report_map.py", INTERVALS, wildcards.posterior),
         audit=lambda wildcards, input: f"--audit {shlex.quote(input.audit)}" if input.audit else "",
+        rivals=lambda wildcards, input: f"--rival {shlex.join(input.rivals)}" if input.rivals else "",
     shell:
         "python scripts/report_map.py {input.survey:q} --posterior {input.posterior:q} --injections {input.injections:q}"
-        " {params.audit} --output {output.page:q} > {log:q} 2>&1"
+        " {params.audit} {params.rivals} --output {output.page:q} > {log:q} 2>&1"
 
 
 rule your_map:

@@ -163,14 +163,29 @@ def posterior_table(
         counts = (
             draw_answers(posterior, seen["features"], POSTERIOR_DRAWS, seed, "a user's cube")[0][0].double().numpy()
         )
-        of_bins = quantiles_of(counts[None])[0]
-        n_above = np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
+        of_bins, n_above = _of_draws(counts)
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
-    low, lower, dn, upper, high = of_bins.T
-    table = _table(dn, n_above, edges, known.volume_mpc3)
-    table |= dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
+    table = _table_of_quantiles(of_bins, n_above, edges, known.volume_mpc3)
     return table, float(p_values(posterior.content["check"], seen)[0])
+
+
+def table_of_draws(counts: np.ndarray, edges: np.ndarray, volume_mpc3: float) -> dict[str, np.ndarray]:
+    """The columns of `posterior_table` from draws (s, bins) of counts between edges (bins + 1,) of log10 L."""
+    return _table_of_quantiles(*_of_draws(counts), edges, volume_mpc3)
+
+
+def _of_draws(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(quantiles (bins, 5), median number above each bin (bins,)) of draws (s, bins)."""
+    return quantiles_of(counts[None])[0], np.median(np.cumsum(counts[:, ::-1], axis=1)[:, ::-1], axis=0)
+
+
+def _table_of_quantiles(
+    of_bins: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float
+) -> dict[str, np.ndarray]:
+    low, lower, dn, upper, high = of_bins.T
+    table = _table(dn, n_above, edges, volume_mpc3)
+    return table | dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
 
 
 def in_lines(table: dict[str, np.ndarray]) -> str:

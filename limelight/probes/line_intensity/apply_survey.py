@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from limelight.data.shard import Header
 from limelight.errors import problem
 from limelight.probes.line_intensity.apply import TOLERANCE, trained
 from limelight.probes.line_intensity.inputs import CubeNoise
@@ -51,9 +52,7 @@ def prepare_survey(survey: SurveyMap, info: dict, where: object) -> tuple[np.nda
     masked voxels that the network does not know.
     """
     known = trained(info)
-    geometry, shape = known.header.geometry, known.header.shape[1:]
-    check_grid(survey, geometry, shape, where)
-    judge_beam((survey.beam_fwhm_arcmin,) * 2, geometry, where)
+    prepared = survey_cube(survey, known.header, where)
     if survey.means_removed and known.network.preprocessing.remove_means != "channels":
         used = "the zero level" if known.uses_zero_level else "the means of channels"
         fix = "use a network trained with preprocessing.remove_means: channels (scripts/plan.py makes its study)"
@@ -61,6 +60,14 @@ def prepare_survey(survey: SurveyMap, info: dict, where: object) -> tuple[np.nda
     if not survey.mask.all() and not knows_survey(info):
         found = f"{int((~survey.mask).sum())} of {survey.mask.size} voxels masked"
         raise problem(where, found, "a value in every voxel", "use a network trained with this mask (scripts/plan.py)")
+    return prepared
+
+
+def survey_cube(survey: SurveyMap, header: Header, where: object) -> tuple[np.ndarray, CubeNoise]:
+    """(cube (x, y, f) of sums of fine voxels, its σ and mask) of a map on the grid of a study; others are refused."""
+    geometry = header.geometry
+    check_grid(survey, geometry, header.shape[1:], where)
+    judge_beam((survey.beam_fwhm_arcmin,) * 2, geometry, where)
     n = np.float32(geometry["pool_pixels"] ** 2 * geometry["pool_channels"])
     sigma = np.where(survey.mask, survey.sigma_uk, 0) * n
     return np.where(survey.mask, survey.temperature_uk * n, 0), CubeNoise(sigma.astype(np.float32), survey.mask)

@@ -16,7 +16,7 @@ from limelight.probes.line_intensity.maps.filters import read_transfer
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.shapes import get_shape
-from limelight.probes.line_intensity.selection import reads_negative, rival_can_take
+from limelight.probes.line_intensity.selection import reads_negative, rival_cannot_take, rival_tests
 from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
@@ -299,16 +299,27 @@ def _rival(study: LineStudy, name: str) -> Iterator[str]:
     for test in entry.tests or []:
         if test not in study.tests:
             yield fault(f"{where}.tests", f"'{test}'", f"some of {', '.join(study.tests)}", "mend it")
-        elif study.tests[test].noise in study.observation.noise and not rival_can_take(study, test):
-            expected = "tests of one white noise, no foregrounds and no filter: its likelihood knows no other"
+        elif _known(study, name, test) and (expected := rival_cannot_take(study, name, test)):
             yield fault(f"{where}.tests", f"'{test}'", expected, "leave it out")
     for axis in ("pixels", "channels"):
         n, block = getattr(grid, axis), getattr(entry, f"pool_{axis}")
-        if n % block:
+        if n % block and not entry.observed:
             yield fault(f"{where}.pool_{axis}", f"{n} {axis} in blocks of {block}", "a divisor", "choose one")
-    for key in ("log10_k", "temperature_uk"):
+    if entry.observed and (entry.classes != sorted(entry.classes) or min(entry.classes, default=2) <= 1):
+        yield fault(f"{where}.classes", entry.classes, "rising numbers above 1", "put them in order")
+    if entry.observed and all(_known(study, name, test) for test in study.tests) and not rival_tests(study, name):
+        yield fault(where, "no test that it can take", "one with noise of one depth", "add one, or leave the rival out")
+    for key in ("log10_k", "temperature_uk", "noise_units"):
         low, high = limits = getattr(entry, key)
         if not low < high:
             yield fault(f"{where}.{key}", limits, SWAP, "swap them")
     if grid.unit != "uK":
         yield fault("grid.unit", grid.unit, "uK: a rival bins temperatures", "paint in µK")
+
+
+def _known(study: LineStudy, rival: str, test: str) -> bool:
+    """Whether all that a rival and a test name is defined; what is not has been reported."""
+    entry = study.tests[test]
+    return entry.noise in study.observation.noise and {entry.line_model, study.rival[rival].line_model} <= set(
+        study.line_models
+    )

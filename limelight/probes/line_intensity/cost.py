@@ -5,6 +5,7 @@ import contextlib
 from limelight.errors import LimelightError
 from limelight.halos.inputs import input_files
 from limelight.probes.line_intensity.config import LineStudy
+from limelight.probes.line_intensity.selection import observed_as, rival_tests
 from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.study.cost import SimulationCost, StageCost, most_test_rows, prediction_s
 from limelight.study.sections import SPLITS
@@ -13,6 +14,7 @@ HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Ti
 FOREIGN_MEMORY = 8.0  # bytes held for a byte of foreign catalogues: group catalogues take 4, compressed ones more
 FOREIGN_S_PER_MB = 0.05  # to read, check and place them: 0.01 measured, for disks slower than ours
 RIVAL_STEP_S = 0.007  # of one ensemble of emcee with 32 walkers
+OBSERVE_S, OBSERVE_S_PER_MB = 1e-3, 0.2  # of one map that an observed rival records and measures
 SMC_TRIES = 12  # simulations that population Monte Carlo needs for a particle in a round
 SMC_S_PER_HALO = 28e-9  # of one simulated map
 
@@ -117,12 +119,16 @@ def _rival_seconds(study: LineStudy, name: str) -> tuple[float, float]:
     """Seconds of a rival's emulator and of its MCMC over the maps of one test."""
     entry, field_halos = study.rival[name], halos_per_lightcone(study) / study.subfields.per_side**2
     fields, fine = training_fields(study), map_mb(study)
+    maps = min(most_test_rows(study), entry.maps or most_test_rows(study))
+    mcmc_s = RIVAL_STEP_S * entry.walkers / 32 * entry.steps * entry.ensembles
+    if entry.observed:
+        ways = len({observed_as(study, test) for test in rival_tests(study, name)})
+        observing = entry.simulations * ways * (OBSERVE_S + OBSERVE_S_PER_MB * pooled_mb(study))
+        return fields * 1e-6 * field_halos + observing, maps * (mcmc_s + 2)
     one_s = 0.02e-6 * field_halos + 0.02 * fine / (entry.pool_pixels**2 * entry.pool_channels)
     noises = len(study.observation.noise)
     further = entry.simulations + fields * entry.covariance_draws
     painted = 1.2 * entry.nodes * entry.realisations * one_s + further * one_s * (1 + 1.5 * noises)
-    maps = min(most_test_rows(study), entry.maps or most_test_rows(study))
-    mcmc_s = RIVAL_STEP_S * entry.walkers / 32 * entry.steps * entry.ensembles
     return fields * 1e-6 * field_halos + painted, maps * (mcmc_s + 2 + 0.01 * fine)
 
 

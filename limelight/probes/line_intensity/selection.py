@@ -20,15 +20,36 @@ def cannot_take(study: LineStudy, network: str, test: str) -> str:
 
 
 def rival_tests(study: LineStudy, rival: str) -> list[str]:
-    """The tests that a rival takes: those it lists itself, or all of one white noise, unfiltered, no foregrounds."""
+    """The tests that a rival takes: those it lists itself, or all that its likelihood knows."""
     own = study.rival[rival].tests
-    return list(own) if own else [test for test in study.tests if rival_can_take(study, test)]
+    return list(own) if own else [test for test in study.tests if not rival_cannot_take(study, rival, test)]
 
 
-def rival_can_take(study: LineStudy, test: str) -> bool:
-    """Whether a test's noise is one σ everywhere and nothing stands before the line: what the rival's likelihood knows."""
+def rival_cannot_take(study: LineStudy, rival: str, test: str) -> str:
+    """What a rival's likelihood would need of a test that it does not know; empty when it can take it."""
+    entry, observed = study.tests[test], study.rival[rival].observed
+    noise = study.observation.noise[entry.noise]
+    if not observed:
+        known = noise.uniform and entry.foregrounds == "none" and entry.filter is None
+        return "" if known else "tests of one white noise, no foregrounds and no filter, or observed: true"
+    low, high = (1, 1) if noise.radiometer else noise.sigma_range
+    if noise.quiet or low != high:
+        return "tests with noise of one depth: its voxels are counted in units of σ"
+    model = study.line_models[study.rival[rival].line_model]
+    other = study.line_models[entry.line_model]
+    same = all(getattr(model, key) == getattr(other, key) for key in ("pool_pixels", "pool_channels", "beam"))
+    return "" if same else "tests whose maps have the voxels and the beam of its line_model's"
+
+
+def observed_as(study: LineStudy, test: str) -> str:
+    """The name of how a test's maps are observed: tests of one observation share a rival's simulations."""
     entry = study.tests[test]
-    return study.observation.noise[entry.noise].uniform and entry.foregrounds == "none" and entry.filter is None
+    return f"noise {entry.noise}, foregrounds {entry.foregrounds}, filter {entry.filter or 'none'}"
+
+
+def map_rivals(study: LineStudy, test: str) -> list[str]:
+    """The rivals that can take the survey's own map that a test is observed like."""
+    return [name for name, entry in study.rival.items() if entry.observed and test in rival_tests(study, name)]
 
 
 def map_reports(study: LineStudy) -> list[tuple[str, str]]:

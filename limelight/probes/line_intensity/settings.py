@@ -23,11 +23,21 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
-from limelight.probes.line_intensity.selection import rival_tests
+from limelight.probes.line_intensity.selection import observed_as, rival_tests
 from limelight.section import without
 from limelight.study.sections import SPLITS
 
 SAMPLING = ("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps")  # no emulator's
+OBSERVED = ("observed", "classes", "noise_units")  # options of a rival that is observed, and those of one that is not
+PAINTED = (
+    "pool_pixels",
+    "pool_channels",
+    "temperature_uk",
+    "spacing",
+    "realisations",
+    "covariance_draws",
+    "covariance",
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,34 @@ class RivalSettings:
     lightcones: list[int]  # of the test
 
 
+@dataclass(frozen=True)
+class ObservedEmulatorSettings:
+    """What decides the simulations of a rival that is `observed`."""
+
+    name: str
+    shards: ShardSettings  # of the maps of its prior
+    train: list[int]  # light-cones
+    observations: dict[str, LineObservation]  # of all tests that the rival takes, by selection.observed_as
+    options: RivalOptions  # without what only the sampling needs
+
+    @property
+    def seed(self) -> int:
+        """The study's seed."""
+        return self.shards.maps.seed
+
+
+@dataclass(frozen=True)
+class ObservedRivalSettings:
+    """What decides the posteriors of a rival that is `observed`, for a test."""
+
+    emulator: ObservedEmulatorSettings
+    options: RivalOptions  # without the names of its tests
+    test: str
+    shards: ShardSettings  # of the test
+    observed_as: str  # a key of the emulator's observations
+    lightcones: list[int]  # of the test
+
+
 def lightcone_settings(study: LineStudy) -> LightconeSettings:
     """Of every light-cone."""
     return LightconeSettings(
@@ -232,9 +270,11 @@ def file_hash(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
-def emulator_settings(study: LineStudy, rival: str) -> EmulatorSettings:
+def emulator_settings(study: LineStudy, rival: str) -> EmulatorSettings | ObservedEmulatorSettings:
     """Of a rival's emulator."""
     entry, noise = study.rival[rival], study.observation.noise
+    if entry.observed:
+        return _observed_emulator(study, rival)
     maps = map_settings(study, entry.line_model)
     return EmulatorSettings(
         name=rival,
@@ -246,17 +286,38 @@ def emulator_settings(study: LineStudy, rival: str) -> EmulatorSettings:
         line_model=entry.line_model,
         dataset=without(maps.dataset, "draws"),
         code=maps.code,
-        options=without(entry, "tests", *SAMPLING),
+        options=without(entry, "tests", *SAMPLING, *OBSERVED),
         beam_fwhm_arcmin=beam_fwhm_arcmin(study, entry.line_model),
     )
 
 
-def rival_settings(study: LineStudy, rival: str, test: str) -> RivalSettings:
+def _observed_emulator(study: LineStudy, rival: str) -> ObservedEmulatorSettings:
+    tests = {observed_as(study, test): study.tests[test] for test in rival_tests(study, rival)}
+    return ObservedEmulatorSettings(
+        name=rival,
+        shards=shard_settings(study, study.rival[rival].line_model),
+        train=study.lightcones.train,
+        observations={name: observation_settings(study, entry) for name, entry in tests.items()},
+        options=without(study.rival[rival], "tests", "nodes", *SAMPLING, *PAINTED),
+    )
+
+
+def rival_settings(study: LineStudy, rival: str, test: str) -> RivalSettings | ObservedRivalSettings:
     """Of a rival's posteriors for a test."""
-    entry = study.tests[test]
+    entry, options = study.tests[test], study.rival[rival]
+    emulator = emulator_settings(study, rival)
+    if isinstance(emulator, ObservedEmulatorSettings):
+        return ObservedRivalSettings(
+            emulator=emulator,
+            options=without(options, "tests", *PAINTED),
+            test=test,
+            shards=shard_settings(study, entry.line_model),
+            observed_as=observed_as(study, test),
+            lightcones=study.lightcones.test,
+        )
     return RivalSettings(
-        emulator=emulator_settings(study, rival),
-        options=without(study.rival[rival], "tests"),
+        emulator=emulator,
+        options=without(options, "tests", *OBSERVED),
         test=test,
         maps=map_settings(study, entry.line_model),
         noise_name=entry.noise,

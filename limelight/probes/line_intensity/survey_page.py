@@ -12,7 +12,7 @@ from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.figures.survey import survey_figure
 from limelight.probes.line_intensity.figures.survey_report import injections_figure, nulls_figure
 from limelight.probes.line_intensity.survey_options import FIGURES
-from limelight.probes.line_intensity.survey_report import MapReport
+from limelight.probes.line_intensity.survey_report import WEIGHT_LEAST, MapReport
 from limelight.probes.line_intensity.survey_words import survey_words
 
 STYLE = (
@@ -27,7 +27,7 @@ def write_page(path: Path, report: MapReport, name: str, made: dict[str, str]) -
     warning = "" if not report.faults else "read the report before use"
     figures = (
         survey_figure(report.survey, name),
-        posterior_figure(report.reading.table, name, warning),
+        posterior_figure(report.reading.table, name, warning, report.rivals),
         nulls_figure(report),
         injections_figure(report),
     )
@@ -103,10 +103,16 @@ def _luminosities(report: MapReport) -> str:
         low, lower, upper, high = (f"{table[f'dn_{q}'][i]:.4g}" for q in ("q2.5", "q16", "q84", "q97.5"))
         prior = f"{report.prior[0, i]:.3g} to {report.prior[4, i]:.3g}"
         row = [f"{table['luminosity_lsun'][i]:.3g}", f"{table['dn'][i]:.4g}", f"{lower} to {upper}", f"{low} to {high}"]
-        slope = injected.slope[i]
-        row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–"]
+        slope, weight, own = injected.slope[i], injected.weight[i], injected.data_slope[i]
+        row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–", f"{weight:.2f}"]
+        low, high = sorted(injected.data_range[:, i])
+        row.append(f"{own:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(own) else "–")
+        for other in report.rivals.values():
+            row.append(f"{other['dn'][i]:.4g}: {other['dn_q2.5'][i]:.4g} to {other['dn_q97.5'][i]:.4g}")
         rows.append(row + ([] if verdicts is None else [str(verdicts[i])]))
-    heading = ["L [Lsun]", "dN", "68 %", "95 %", "prior, 95 %", "found again (slope)"]
+    heading = ["L [Lsun]", "dN", "68 %", "95 %", "prior, 95 %"]
+    heading += ["found again: slope", "expected: the map's weight", "slope without the prior"]
+    heading += [f"{one}: dN, 95 %" for one in report.rivals]
     return _table(heading + ([] if verdicts is None else ["audit"]), rows)
 
 
@@ -132,6 +138,9 @@ def _injections(report: MapReport) -> str:
     count = len(report.injections.added)
     words = (
         f"The light of {count} simulated fields, filtered as the map is, was added to this map one at a time. A slope of 1"
-        " (in dex of the counts) says that the answer rises by the sources that were added, 0 that it does not move."
+        " (in dex of the counts) says that the answer rises by the sources that were added, 0 that it does not move. An"
+        " answer is a mean of map and prior: its slope should be the map's weight in it, 1 − (σ/σ_prior)². Without the"
+        f" prior, which is divided out where the map weighs {WEIGHT_LEAST:g} or more, it should be 1; in brackets its range"
+        " if the map held fewer or more sources before, by one σ."
     )
     return f"<p>{words}</p>"

@@ -10,6 +10,7 @@ import yaml
 
 from limelight.errors import LimelightError, problem
 from limelight.files import write_text
+from limelight.probes.line_intensity.checks import FIDUCIAL
 from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap, save_survey
 from limelight.probes.line_intensity.maps.weighted import edges_of, onto
 from limelight.probes.line_intensity.survey_words import pixel_sigma
@@ -23,6 +24,7 @@ PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likew
 TRAIN = (32, 24, 16, 12, 8)  # light-cones
 LEAST_TRAIN = {False: 16, True: 8}  # and, at most 16 channels given, at least: maps before voxels
 DRAWS, TEST, PER_SIDE = 32, 2, 2
+RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 400, 3000  # of each test; of a chain; of the prior
 EMPTY_SHARE = 0.05  # of a head's presentations: without any it cannot say that a map holds no light
 SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
 COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
@@ -194,11 +196,24 @@ networks:
 posteriors:
   mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE}}}
 
-tests:
+{rival_text(train, wanted)}tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}
   fiducial: {{line_model: li_fiducial, noise: survey{filtered}}}
 
 audit: {{networks: [survey], maps: 64}}
+"""
+
+
+def rival_text(train: int, wanted: Wanted) -> str:
+    """The classical rival of the study; none where the prior has no width that an MCMC could sample under."""
+    if wanted.prior in FIDUCIAL:
+        return ""
+    simulations = min(RIVAL_SIMULATIONS, train * PER_SIDE**2 * DRAWS)
+    return f"""rival:                      # the classical one: P(k) and one-point function, and MCMC (docs/rival.md)
+  li:
+    {{line_model: li_full, observed: true, tests: [prior, fiducial], maps: {RIVAL_MAPS}, k_bins: 12, temperature_bins: 8,
+    steps: {RIVAL_STEPS}, simulations: {simulations}}}
+
 """
 
 
@@ -285,6 +300,8 @@ def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
     alone += sum(seconds(study, stage) for stage in ("maps", "pooled")) * cones
     learning = sum(seconds(study, stage) for stage in ("network", "audit_network", "posterior"))
     learning += len(study.tests) * (seconds(study, "intervals") + seconds(study, "evaluation"))
+    if study.rival:  # on the map alone: its posteriors of the tests' maps are no part of your_map
+        learning += seconds(study, "rival_emulator") + seconds(study, "rival") / RIVAL_MAPS
     gigabytes = max(memory_mb(study, stage) for stage in ("lightcone", "network", "posterior")) / 1000
     return (alone / machine.cores + learning) / 3600, gigabytes
 

@@ -4,7 +4,7 @@ Is it like the training maps, statistic by statistic; what the posterior answers
 differences of splits); and whether halos that are added to this very map are found again.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from limelight.evaluation.audit import response
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.predict import check_geometry
 from limelight.evaluation.verdicts import REMEMBERS, Audit, warning
+from limelight.files import read_csv
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.probes.line_intensity.apply import TOLERANCE, posterior_table, trained
 from limelight.probes.line_intensity.apply_survey import as_cube, flipped, half_difference, prepare_survey
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.doubts import beside_training, doubts
 from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.maps.config import Filter
@@ -29,7 +31,9 @@ from limelight.probes.line_intensity.shards import grid_of
 
 FLIPS = 6  # maps of random signs
 INJECTIONS = 12
-FOUND_AGAIN = (0.5, 1.5)  # slopes of recovered against injected counts that call a bin read
+FOUND_AGAIN = (0.5, 1.5)  # slopes of recovered against injected counts, without the prior, that call a bin read
+WEIGHT_LEAST = 0.5  # of the map in its answer: below, the prior decides more of the answer than the map
+SOURCES_LEAST = 10  # added on average, for a slope without the prior: what the audit asks for as well
 STATISTICS = {
     "mean": "mean of all voxels",
     "channel_mean": "mean of each channel",
@@ -61,6 +65,11 @@ class Injections:
     found: np.ndarray  # (n, k) by how much the median answer rose
     # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
     slope: np.ndarray
+    weight: np.ndarray  # (k,) of the map in its answer, `weight_of_map`: the slope that a calibrated answer has
+    # (k,) slope of what the map alone says, `without_prior`; NaN where it weighs less than WEIGHT_LEAST or little was added
+    data_slope: np.ndarray
+    # (2, k) the same if the map held fewer or more sources before by one σ: what it holds is known from itself alone
+    data_range: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class MapReport:
     injections: Injections
     audit: Audit | None
     empty_share: float = 0.0  # of what the posterior's head was shown in training
+    rivals: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # tables of run_rival.py, by name
 
     @property
     def loud_nulls(self) -> list[str]:
@@ -99,13 +109,17 @@ class MapReport:
             words.append(f"the posterior sees light where there is none: {', '.join(self.loud_nulls)}")
         if self.unlike_nulls:
             words.append(f"maps without light are unlike training and test nothing: {', '.join(self.unlike_nulls)}")
-        read = np.isfinite(self.injections.slope)
+        read = np.isfinite(self.injections.data_slope)
         low, high = FOUND_AGAIN
-        lost = read & ((self.injections.slope < low) | (self.injections.slope > high))
+        lost = read & ((self.injections.data_range.max(axis=0) < low) | (self.injections.data_range.min(axis=0) > high))
         if lost.any():
             words.append(
-                f"halos added to the map are not found again in {lost.sum()} of {read.sum()} bins (slope outside {low:g} to"
-                f" {high:g}): there the answer does not follow the map"
+                f"halos added to the map are not found again in {lost.sum()} of {read.sum()} bins (slope without the prior"
+                f" outside {low:g} to {high:g}): there the answer does not follow the map"
+            )
+        if not read.any():
+            words.append(
+                "the prior weighs more than the map in every bin: whether added halos are found cannot be tested"
             )
         if self.audit is not None and (self.audit.verdict == REMEMBERS).any():
             bins = int((self.audit.verdict == REMEMBERS).sum())
@@ -127,10 +141,12 @@ def make_report(
     splits: tuple[SurveyMap, SurveyMap] | None = None,
     audit: Path | None = None,
     where: object = "the map",
+    rivals: dict[str, Path] | None = None,
 ) -> MapReport:
     """The report of a survey's map on the voxels of a posterior's training maps.
 
-    injections: a shard of clean maps whose halos are added; splits: two halves of the data on the same voxels.
+    injections: a shard of clean maps whose halos are added; splits: two halves of the data on the same voxels; rivals:
+    tables of the same map by scripts/run_rival.py, by name.
     """
     info = posterior.info
     if info["entry"]["target"]["quantity"] != "dn":
@@ -155,7 +171,20 @@ def make_report(
         injections=_inject(posterior, survey, injections, where),
         audit=checked_audit,
         empty_share=posterior.content["training"].get("empty_share", 0.0),  # files of earlier versions do not say
+        rivals={name: read_rival(path, posterior.target.edges) for name, path in (rivals or {}).items()},
     )
+
+
+def read_rival(path: Path, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """The table of a rival on one map; one of other luminosity bins than edges (bins + 1,) of log10 L is refused."""
+    table = read_csv(path, "a table of scripts/run_rival.py (CSV)")
+    columns = (*COLUMNS, *QUANTILE_COLUMNS)
+    if any(name not in table or table[name].dtype.kind != "f" for name in columns):
+        raise problem(path, f"columns {', '.join(table)}", "the columns of run_rival.py's table", "make it again")
+    if len(table["dn"]) != len(edges) - 1 or np.abs(table["log10_lum_lower"] - edges[:-1]).max() > 1e-5:
+        expected = f"the {len(edges) - 1} of the posterior"
+        raise problem(path, f"{len(table['dn'])} luminosity bins", expected, "give the rival of the same study")
+    return table
 
 
 def _read(posterior: Posterior, survey: SurveyMap, name: str, where: object) -> Reading:
@@ -190,11 +219,54 @@ def _inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object)
         grid, _ = grid_of(known.header.geometry)
         light = make_pipeline(quiet, grid, known.header).before_noise(light, torch.Generator().manual_seed(0))
     n = known.header.geometry["pool_pixels"] ** 2 * known.header.geometry["pool_channels"]
-    before = _read(posterior, survey, "", where).table["dn"]
-    found = []
-    for one in light.numpy() / n:
-        lit = np.where(survey.mask, survey.temperature_uk + one, 0).astype(np.float32)
-        found.append(_read(posterior, replace(survey, temperature_uk=lit), "", where).table["dn"] - before)
-    added, found = dn[chosen], np.array(found)
-    rise = [np.log10(1 + np.maximum(before + more, 0)) - np.log10(1 + before) for more in (found, added)]
-    return Injections(added, found, response(*rise, smallest=0.02))
+    prior = np.asarray(posterior.info["label_statistics"]["percentiles"], np.float64)
+    before = _read(posterior, survey, "", where).table
+    lit = [
+        replace(survey, temperature_uk=np.where(survey.mask, survey.temperature_uk + one, 0).astype(np.float32))
+        for one in light.numpy() / n
+    ]
+    return injections_of(before, [_read(posterior, one, "", where).table for one in lit], dn[chosen], prior)
+
+
+def injections_of(before: dict, after: list[dict], added: np.ndarray, prior: np.ndarray) -> Injections:
+    """What tables of a map before and after say of sources added (n, k); prior: (5, k) percentiles of counts."""
+    found = np.array([table["dn"] - before["dn"] for table in after])
+    rise = [np.log10(1 + np.maximum(before["dn"] + more, 0)) - np.log10(1 + before["dn"]) for more in (found, added)]
+    weights = np.array([weight_of_map(table, prior) for table in (before, *after)])
+    base, alone = without_prior(before, prior), np.array([without_prior(table, prior) for table in after])
+    read = (weights.min(axis=0) >= WEIGHT_LEAST) & (added.mean(axis=0) >= SOURCES_LEAST)
+    error = half_width(prior[1], prior[3]) * np.sqrt(1 / np.where(read, weights[0], 1) - 1)  # of `base`
+    slopes = []
+    for off in (0, -1, 1):
+        own = np.maximum(base + off * error, 0)
+        expected = np.log10(10**own + added) - own
+        of_data = response(np.where(read, alone - base, 0), np.where(read, expected, 0), smallest=0.02)
+        slopes.append(np.where(read, of_data, np.nan))
+    return Injections(
+        added, found, response(*rise, smallest=0.02), weights[1:].mean(axis=0), slopes[0], np.array(slopes[1:])
+    )
+
+
+def weight_of_map(table: dict[str, np.ndarray], prior: np.ndarray) -> np.ndarray:
+    """By how much of the truth's distance from the prior the answer moves, (k,): 1 − (σ/σ_prior)² in dex of 1 + counts.
+
+    Of Gaussian prior and noise it is exact: an answer is the mean of the two, weighted by their inverse variances, and a
+    calibrated posterior therefore follows added light with this slope, not with 1. σ: half of the middle 68 %.
+    """
+    own, wide = half_width(table["dn_q16"], table["dn_q84"]), half_width(prior[1], prior[3])
+    return 1 - np.minimum(np.divide(own, wide, out=np.ones_like(own), where=wide > 0), 1) ** 2
+
+
+def without_prior(table: dict[str, np.ndarray], prior: np.ndarray) -> np.ndarray:
+    """log10(1 + counts) (k,) that the map alone says: the answer's distance from the prior's median, over its weight."""
+    weight, middle = weight_of_map(table, prior), _dex(prior[2])
+    return middle + np.divide(_dex(table["dn"]) - middle, weight, out=np.full_like(weight, np.nan), where=weight > 0)
+
+
+def half_width(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Half of an interval of counts, in dex of 1 + counts."""
+    return (_dex(high) - _dex(low)) / 2
+
+
+def _dex(counts: np.ndarray) -> np.ndarray:
+    return np.log10(1 + counts)

@@ -166,8 +166,13 @@ def prediction(table: dict[str, np.ndarray], quantity: str, percentiles: np.ndar
     return figure
 
 
-def posterior_figure(table: dict[str, np.ndarray], title: str, warning: str = "") -> Figure:
-    """A map's luminosity function with its 68 and 95 % intervals; table: of apply.posterior_table."""
+def posterior_figure(
+    table: dict[str, np.ndarray], title: str, warning: str = "", rivals: dict[str, dict[str, np.ndarray]] | None = None
+) -> Figure:
+    """A map's luminosity function with its 68 and 95 % intervals; table: of apply.posterior_table.
+
+    rivals: tables of the same map by classical rivals, by name, which are drawn as a median and the ends of their 95 %.
+    """
     with style():
         figure = Figure(figsize=(4.2, 3.4))
         axes = figure.subplots()
@@ -177,6 +182,9 @@ def posterior_figure(table: dict[str, np.ndarray], title: str, warning: str = ""
             band = [np.maximum(table[name], foot / 2) for name in (low, high)]
             axes.fill_between(x, *band, color=COLOURS[0], alpha=shade, lw=0, label=label, step="mid")
         axes.step(x, np.maximum(table["dn"], foot / 2), where="mid", color=COLOURS[0], lw=1.2, label="median")
+        for colour, (name, other) in zip(COLOURS[1:], (rivals or {}).items(), strict=False):
+            for column, line, label in (("dn", "-", name), ("dn_q2.5", ":", f"{name}, 95 %"), ("dn_q97.5", ":", None)):
+                axes.step(x, np.maximum(other[column], foot / 2), line, where="mid", color=colour, lw=1, label=label)
         axes.set_yscale("log")
         axes.set_ylim(foot, 3 * max(table["dn_q97.5"].max(), 1))
         axes.set_ylabel(r"sources per bin $\mathrm{d}N$")

@@ -5,14 +5,17 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE, WCSSUB_SPECTRAL
 
 from limelight.errors import LimelightError, problem
 from limelight.probes.line_intensity.maps.cube import Cube
+
+if TYPE_CHECKING:  # imported where it is used: files that are not FITS are read without its half second
+    from astropy.wcs import WCS
 
 SUFFIXES = (".fits", ".fit", ".fts", ".fz")
 NOT_A_MAP = re.compile(
@@ -133,6 +136,8 @@ def cube_from(data: np.ndarray, mask: np.ndarray | None, header: fits.Header, so
     """The Cube of an image (NumPy's axis order) and its header."""
     if data.dtype.kind not in "fiub":
         raise problem(path, f"values of type {data.dtype}", "numbers", "mend or remake the file")
+    from astropy.wcs import WCS, WCSSUB_LATITUDE, WCSSUB_LONGITUDE
+
     rest_ghz = rest_frequency_ghz(header, path)
     header = header.copy()
     if rest_ghz is not None:  # as wcslib reads it, and once
@@ -170,7 +175,7 @@ def cube_from(data: np.ndarray, mask: np.ndarray | None, header: fits.Header, so
     )
 
 
-def cube_axes(wcs: WCS, lengths: tuple[int, ...], path: object) -> tuple[tuple[int, int], int]:
+def cube_axes(wcs: "WCS", lengths: tuple[int, ...], path: object) -> tuple[tuple[int, int], int]:
     """((axes of RA and Dec), axis of frequency), from 0 in FITS order; all others must have length 1 (Stokes I, say)."""
     types = [str(name) for name in wcs.wcs.ctype]
     expected = "RA, DEC and a spectral axis (FREQ, VRAD, VOPT, VELO or WAVE)"
@@ -216,8 +221,10 @@ def rest_frequency_ghz(header: fits.Header, path: object) -> float | None:
     return next(iter(found.values()), None)
 
 
-def frequency_edges_ghz(wcs: WCS, channels: int, path: object) -> np.ndarray:
+def frequency_edges_ghz(wcs: "WCS", channels: int, path: object) -> np.ndarray:
     """Edges of the channels (f + 1,) GHz, from any spectral axis that wcslib can turn into frequency."""
+    from astropy.wcs import WCSSUB_SPECTRAL
+
     spectral = wcs.sub([WCSSUB_SPECTRAL])
     given = str(spectral.wcs.ctype[0])
     try:

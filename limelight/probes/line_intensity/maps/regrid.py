@@ -4,7 +4,6 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from astropy.wcs import WCS
 
 from limelight.errors import problem
 from limelight.probes.line_intensity.maps.cube import Cube, jacobian
@@ -19,6 +18,7 @@ def regrid(cube: Cube, trained: dict, where: object) -> tuple[Cube, str]:
     intensities stay. What lies beyond the training maps' field and band is cut off; what the cube does not cover is missing.
     Noise of neighbouring voxels becomes correlated where they share an old one.
     """
+    from astropy.wcs import WCS
     from reproject import reproject_exact  # of the extra `maps`
 
     n = trained["pixels"] // trained["pool_pixels"]

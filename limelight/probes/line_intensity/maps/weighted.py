@@ -32,12 +32,16 @@ def onto(survey: SurveyMap, x_edges: np.ndarray, y_edges: np.ndarray, frequency_
     old = [edges_of(one) for one in (survey.x_deg, survey.y_deg, survey.frequency_ghz)]
     shares = [overlaps(*pair) for pair in zip(old, new_edges, strict=True)]
     known = survey.has_noise
-    weight = np.where(survey.mask, 1 / np.where(survey.mask & known, survey.sigma_uk, 1).astype(np.float64) ** 2, 0)
+    # of the old voxels those that lie in new ones: a study's field is a tenth of a survey's
+    within = tuple(_extent(one.any(axis=0)) for one in shares)
+    shares = [one[:, used] for one, used in zip(shares, within, strict=True)]
+    values, sigma, mask = (one[within] for one in (survey.temperature_uk, survey.sigma_uk, survey.mask))
+    weight = np.where(mask, 1 / np.where(mask & known, sigma, 1).astype(np.float64) ** 2, 0)
     total = _summed(weight, shares)
     squared = _summed(weight, [one**2 for one in shares])
-    light = _summed(weight * survey.temperature_uk, shares)
+    light = _summed(weight * values, shares)
     in_one = [np.diff(new) / np.diff(edges).mean() for edges, new in zip(old, new_edges, strict=True)]  # old voxels
-    seen = _summed(survey.mask.astype(np.float64), shares)
+    seen = _summed(mask.astype(np.float64), shares)
     seen = (seen >= SEEN * in_one[0][:, None, None] * in_one[1][:, None] * in_one[2] * (1 - 1e-9)) & (total > 0)
     mean = np.divide(light, total, out=np.zeros_like(total), where=seen)
     noise = np.divide(np.sqrt(squared), total, out=np.full_like(total, np.inf), where=seen)
@@ -60,3 +64,9 @@ def _summed(values: np.ndarray, shares: list[np.ndarray]) -> np.ndarray:
     x, y, f = shares
     values = np.tensordot(x, values, (1, 0))
     return np.einsum("ab,xbf->xaf", y, values, optimize=True) @ f.T
+
+
+def _extent(used: np.ndarray) -> slice:
+    """From the first to the last that is used (n,) bool; nothing where none is."""
+    numbers = np.flatnonzero(used)
+    return slice(numbers[0], numbers[-1] + 1) if len(numbers) else slice(0, 0)

@@ -1,10 +1,10 @@
 """The section of a config that asks for a classical rival."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from limelight.section import Pair, Section, SomeNames, Whole
+from limelight.section import Different, Pair, Positive, Section, SomeNames, Whole
 
 
 class RivalOptions(Section):
@@ -16,7 +16,22 @@ class RivalOptions(Section):
     )
     tests: SomeNames | None = Field(
         None,
-        description="Tests whose maps it takes; without it all of one white noise, no foregrounds and no filter.",
+        description="Tests whose maps it takes; without it all of one white noise, no foregrounds and no filter; of a"
+        " rival that is observed, all whose noise has one depth.",
+    )
+    observed: bool = Field(
+        False,
+        description="For maps as surveys have them (uneven noise, masks, filters, foregrounds): power weighted by"
+        " 1/σ², voxels counted in classes of σ, and a likelihood learned from the training maps of line_model, observed"
+        " as those of the test. Its voxels are the networks'; it paints nothing.",
+    )
+    classes: Annotated[list[Positive], Different] = Field(
+        [2.0, 4.0], description="If observed: limits of the classes of σ, over the least σ of the map; rising."
+    )
+    noise_units: Pair = Field(
+        [-3.0, 20.0],
+        description="If observed: T/σ between which voxels of each class are counted, in temperature_bins bins of equal"
+        " asinh(T/σ). The outermost bins hold what lies beyond.",
     )
     maps: Whole = Field(0, ge=0, description="Maps of each test, evenly spread over it; 0 takes all.")
     pool_pixels: Whole = Field(
@@ -38,17 +53,20 @@ class RivalOptions(Section):
         [10.0, 100.0],
         description="Temperatures of its voxels, µK about the map's mean, between which voxels are counted.",
     )
-    temperature_bins: Whole = Field(25, ge=1, description="Temperature bins.")
+    temperature_bins: Whole = Field(25, ge=1, description="Temperature bins; if observed, of each class of σ.")
     spacing: Literal["log", "linear"] = Field("log", description="Of the temperature bins.")
     realisations: Whole = Field(10, ge=2, description="Training subfields whose painted maps make the mean summaries.")
     nodes: Whole = Field(
         80,
         ge=10,
         description="Shapes of the line model that are painted; the emulator interpolates between them. li has 2"
-        " coordinates of shape, comap 4: give it some 800.",
+        " coordinates of shape, comap 4: give it some 800. If observed: centres of the radial functions of the mean.",
     )
     simulations: Whole = Field(
-        1000, ge=100, description="Maps of prior draws, for the local covariance and for its check."
+        1000,
+        ge=100,
+        description="Maps of prior draws, for the local covariance and for its check. If observed: presentations of"
+        " training maps, each with its own noise and symmetry, behind mean and covariance.",
     )
     covariance: Literal["local", "fiducial"] = Field(
         "local",

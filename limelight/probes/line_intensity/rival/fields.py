@@ -80,9 +80,8 @@ class RivalField:
         return rng.standard_normal(len(self.halos), dtype=np.float32)
 
 
-def prepare_fields(subfields, halos, shape: Shape, measure: Measure) -> Iterator[RivalField]:
+def prepare_fields(subfields, halos, shape: Shape, grid: Grid) -> Iterator[RivalField]:
     """A RivalField of each subfield of a light-cone. halos: (index, SubfieldHalos) pairs, as read_subfield_halos yields."""
-    grid = measure.grid
     for index, part in halos:
         center = subfields.center_deg[index]
         yield RivalField(

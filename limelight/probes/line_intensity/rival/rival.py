@@ -56,25 +56,37 @@ class Rival:
         amplitude, shapes = self.shape.split(np.where(allowed[:, None], parameters, self.mean))
         allowed &= self.emulator.inside(shapes)
         shapes = np.clip(shapes, self.emulator.low, self.emulator.high)
-        outputs = self.emulator.at(shapes)
-        log_temperature = outputs[:, 0] / LN10 + amplitude
+        outputs, log_temperature = self.outputs(shapes, amplitude)
         with np.errstate(divide="ignore"):
             low, high = np.log10(self.limits)
         allowed &= (log_temperature >= low) & (log_temperature <= high)
         places = np.column_stack([log_temperature, shapes / self.emulator.span])
         return np.where(allowed, log_prior, -np.inf), outputs, amplitude, places
 
+    def outputs(self, shapes: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(emulator's outputs (m, ...), log10 of the mean temperature in µK (m,)) of shapes (m, s) and amplitudes (m,)."""
+        outputs = self.emulator.at(shapes)
+        return outputs, outputs[:, 0] / LN10 + amplitude
+
+    def means(self, outputs: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+        """Mean summaries (m, d) from `outputs` and amplitudes (m,)."""
+        return summaries(outputs, amplitude, self.sigma_uk, self.measure)[0]
+
+    def spread(self, means: np.ndarray) -> np.ndarray:
+        """Standard deviations (m, d), in units of which `covariances` are; see the function of that name."""
+        return spread(means, self.measure)
+
     def predict(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(mean summaries (m, d), log prior (m,), places (m, 1 + s)) of parameters (m, p)."""
         log_prior, outputs, amplitude, places = self.prior(parameters)
-        return summaries(outputs, amplitude, self.sigma_uk, self.measure)[0], log_prior, places
+        return self.means(outputs, amplitude), log_prior, places
 
     def chi2(self, found: np.ndarray, places: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(χ² (m,) of summaries (d,) or (m, d) against their means (m, d), ln of the covariance's determinant (m,)).
 
         The inverse of an estimated covariance makes χ² too large on average; `hartlap` times χ² is unbiased.
         """
-        scale = spread(found, self.measure)
+        scale = self.spread(found)
         off = (data - found) / scale
         near = -0.5 * np.sum((places[:, None] - self.anchors) ** 2, axis=2) / self.reach**2
         weight = np.exp(near - near.max(1, keepdims=True))
@@ -89,7 +101,7 @@ class Rival:
         log_prior, outputs, amplitude, places = self.prior(parameters)
         result, allowed = np.full(len(parameters), -np.inf), np.isfinite(log_prior)
         if allowed.any():
-            found, _ = summaries(outputs[allowed], amplitude[allowed], self.sigma_uk, self.measure)
+            found = self.means(outputs[allowed], amplitude[allowed])
             chi2, log_det = self.chi2(found, places[allowed], data)
             likelihood = log_t_likelihood(chi2, log_det, self.freedom, found.shape[1], parameters.shape[1])
             result[allowed] = log_prior[allowed] + likelihood
@@ -111,30 +123,40 @@ def make_rival(
     measure: Measure, noise: str, sigma_uk: float,
 ) -> Rival:  # fmt: skip
     """The rival for one noise setting. line_model: the entry whose prior it samples under; settings: rival.NAME."""
-    center, prior = prior_gaussian(model, line_model.prior)
-    if np.linalg.matrix_rank(prior) < len(center):
-        expected = "a prior with a width in every parameter"
-        raise problem("rival: line_model", f"prior '{line_model.prior}'", expected, "name one such as full or 10%")
     rival = Rival(
         emulator=emulator,
         measure=measure,
         shape=shape,
         sigma_uk=sigma_uk,
-        mean=np.asarray(center, np.float64),
-        precision=np.linalg.inv(prior),
-        positive=np.array([name in model.positive or name.startswith("sigma") for name in model.parameters]),
-        limits=tuple(line_model.mean_temperature_uk or (0.0, np.inf)),
-        anchors=np.zeros((1, 1 + emulator.nodes.shape[1])),
-        covariances=np.zeros((1, 0, 0)),
-        freedom=0,
-        hartlap=1.0,
-        reach=1.0,
+        **prior_of(model, line_model),
+        **no_covariance(emulator.nodes.shape[1]),
     )
     found, log_prior, places = rival.predict(emulator.parameters)
     off = (emulator.data[noise] - found) / spread(found, measure)
     used = emulator.fiducial if settings.covariance == "fiducial" else ~emulator.fiducial & np.isfinite(log_prior)
     set_covariance(rival, off[used], places[used], settings)
+    rival.covariances *= 1 + 1 / emulator.realisations  # the mean over fields is uncertain itself
     return rival
+
+
+def prior_of(model: LineModel, line_model: MapDataset) -> dict:
+    """What a Rival holds of its prior: mean, precision, positive and limits."""
+    center, prior = prior_gaussian(model, line_model.prior)
+    if np.linalg.matrix_rank(prior) < len(center):
+        expected = "a prior with a width in every parameter"
+        raise problem("rival: line_model", f"prior '{line_model.prior}'", expected, "name one such as full or 10%")
+    return {
+        "mean": np.asarray(center, np.float64),
+        "precision": np.linalg.inv(prior),
+        "positive": np.array([name in model.positive or name.startswith("sigma") for name in model.parameters]),
+        "limits": tuple(line_model.mean_temperature_uk or (0.0, np.inf)),
+    }
+
+
+def no_covariance(shapes: int) -> dict:
+    """What a Rival of a shape of so many numbers holds of its covariance before `set_covariance`."""
+    anchors, covariances = np.zeros((1, 1 + shapes)), np.zeros((1, 0, 0))
+    return {"anchors": anchors, "covariances": covariances, "freedom": 0, "hartlap": 1.0, "reach": 1.0}
 
 
 def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: RivalOptions) -> None:
@@ -161,7 +183,6 @@ def set_covariance(rival: Rival, off: np.ndarray, places: np.ndarray, settings: 
     rival.anchors, rival.covariances = places[chosen], np.array(covariances)
     every = np.arange(d)
     rival.covariances[:, every, every] = np.maximum(rival.covariances[:, every, every], 0.1)  # bins that no map reached
-    rival.covariances *= 1 + 1 / rival.emulator.realisations  # the mean over fields is uncertain itself
 
 
 def emulator_error(rival: Rival) -> np.ndarray:

@@ -64,7 +64,7 @@ def emulator_stage(settings: EmulatorSettings, paths: Sequence[str | Path]) -> E
             expected = f"training light-cones {settings.train}"
             raise problem(path, f"light-cone {subfields.lightcone}", expected, "give those: the test must stay unseen")
         measure = rival_measure(settings, subfields.cosmology)
-        fields += prepare_fields(subfields, read_subfield_halos(path), shape, measure)
+        fields += prepare_fields(subfields, read_subfield_halos(path), shape, measure.grid)
     noise = {name: rival_sigma(each, settings) for name, each in settings.noise.items()}
     seed = settings.subfields.lightcone.seed
     return make_emulator(

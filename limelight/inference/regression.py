@@ -1,0 +1,67 @@
+"""The mean of noisy simulations as a smooth function of their parameters, for likelihoods where theory has no formula."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WIDTHS = np.geomspace(1e-6, 1e3, 28)  # of the ridge, as shares of the largest singular value
+
+
+@dataclass(frozen=True)
+class SmoothMean:
+    """A quadratic polynomial and cubic radial functions |x − centre|³, the latter as far as the data ask for them."""
+
+    low: np.ndarray  # (c,) coordinates are counted from here
+    span: np.ndarray  # (c,) in these units
+    centres: np.ndarray  # (k, c)
+    of_polynomial: np.ndarray  # (p, d)
+    of_centres: np.ndarray  # (k, d)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Mean (m, d) at points (m, c)."""
+        at = (points - self.low) / self.span
+        return polynomial(at) @ self.of_polynomial + radial(at, self.centres) @ self.of_centres
+
+
+def polynomial(at: np.ndarray) -> np.ndarray:
+    """1, x and all products of two coordinates, (m, p) at (m, c)."""
+    first, second = np.triu_indices(at.shape[1])
+    return np.column_stack([np.ones(len(at)), at, at[:, first] * at[:, second]])
+
+
+def radial(at: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Cubes of the distances (m, k) of (m, c) from (k, c)."""
+    return np.sqrt(np.square(at[:, None] - centres).sum(axis=2)) ** 3
+
+
+def fit_smooth_mean(
+    points: np.ndarray, values: np.ndarray, centres: np.ndarray
+) -> tuple[SmoothMean, np.ndarray, np.ndarray]:
+    """Penalised least squares of simulated values (n, d) at points (n, c).
+
+    One penalty for all d, on the radial functions alone: that of the least generalised cross-validation (Craven & Wahba
+    1979). So the d should have about the same scatter.
+
+    Returns
+    -------
+    (mean, residuals (n, d) of each simulation about the mean that the others give, leverages (n,): the variance of the
+    mean over that of one simulation).
+    """
+    low, span = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
+    at, centres = (points - low) / span, (centres - low) / span
+    base, functions, n = polynomial(at), radial(at, centres), len(points)
+    q, r = np.linalg.qr(base)
+    inside = q.T @ functions
+    u, s, vt = np.linalg.svd(functions - q @ inside, full_matrices=False)
+    left = values - q @ (q.T @ values)
+    along = u.T @ left
+    beyond = np.square(left).sum() - np.square(along).sum()  # what no radial function explains
+    shares = s**2 / (s**2 + (WIDTHS[:, None] * s[0]) ** 2)
+    misfit = beyond + (np.square(1 - shares) * np.square(along).sum(axis=1)).sum(axis=1)
+    best = np.argmin(misfit / (n - base.shape[1] - shares.sum(axis=1)) ** 2)
+    share = shares[best]
+    of_centres = vt.T @ ((share / np.maximum(s, 1e-300))[:, None] * along)
+    of_polynomial = np.linalg.solve(r, q.T @ values - inside @ of_centres)
+    leverage = np.square(q).sum(axis=1) + np.square(u) @ share
+    residuals = (left - u @ (share[:, None] * along)) / (1 - leverage)[:, None]
+    return SmoothMean(low, span, centres, of_polynomial, of_centres), residuals, leverage

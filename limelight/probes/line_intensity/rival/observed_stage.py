@@ -1,0 +1,232 @@
+"""The stages of an observed rival: simulations from training shards, posteriors of a test's maps and of a real one."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from limelight.cosmology import Cosmology
+from limelight.data.shard import Header, Rows, read_shards
+from limelight.errors import problem
+from limelight.evaluation.observe import noise_of_test
+from limelight.files import settings_hash
+from limelight.halos.subfields import read_subfield_halos, read_subfields
+from limelight.inference.intervals import Intervals, evenly, quantiles_of
+from limelight.probes.line_intensity.apply import table_of_draws
+from limelight.probes.line_intensity.apply_survey import survey_cube
+from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
+from limelight.probes.line_intensity.inputs import recorded
+from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.maps.survey import SurveyMap
+from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
+from limelight.probes.line_intensity.rival.emulator import feature_histogram
+from limelight.probes.line_intensity.rival.fields import prepare_fields
+from limelight.probes.line_intensity.rival.observed import (
+    ObservedEmulator,
+    ObservedMeasure,
+    ObservedRival,
+    make_observed_rival,
+    observed_measure,
+)
+from limelight.probes.line_intensity.rival.rival import LIKELIHOOD, luminosity_functions, sample_posterior
+from limelight.probes.line_intensity.rival.shapes import get_shape
+from limelight.probes.line_intensity.rival.stage import EMULATOR_ERROR, UNDERLYING
+from limelight.probes.line_intensity.settings import LineObservation, ObservedEmulatorSettings, ObservedRivalSettings
+from limelight.probes.line_intensity.shards import line_header
+from limelight.probes.line_intensity.targets import line_axis, line_target
+from limelight.progress import progress
+from limelight.section import plain, without
+from limelight.seeds import generator, torch_seed
+from limelight.training.symmetries import draw_symmetry, symmetry
+
+BATCH = 16  # maps that are observed together
+
+
+def recorder(observation: LineObservation, header: Header) -> LinePresentation:
+    """What records maps as tests have them, for what is no network."""
+    bare = LineNetwork.model_construct(preprocessing=Preprocessing(transform="none", scale_uk=1.0))
+    return line_presentation(bare, observation, header, line_target("dn", "log10_1p", (), header))
+
+
+def measure_of(settings: ObservedEmulatorSettings, observation: str, header: Header) -> ObservedMeasure:
+    """The rival's summaries under one of its observations."""
+    pipeline = settings.observations[observation].filter
+    means_of = "map" if pipeline is None or pipeline.means == "kept" else "channels"
+    cosmology = Cosmology(**header.simulation["cosmology"])
+    return observed_measure(settings.options, settings.shards.grid, cosmology, means_of)
+
+
+def observed_emulator(
+    settings: ObservedEmulatorSettings, subfields: Sequence[str | Path], shards: Sequence[str | Path]
+) -> ObservedEmulator:
+    """Summaries of the training maps under each observation; subfields and shards: of the training light-cones."""
+    rows, dataset = read_shards(shards), settings.shards.maps.dataset
+    if strange := sorted(set(rows.group.tolist()) - set(settings.train)):
+        expected = f"training light-cones {settings.train}"
+        raise problem("--data", f"light-cones {strange}", expected, "give those: the test must stay unseen")
+    count = settings.options.simulations
+    chosen = evenly(len(rows), count) if count < len(rows) else np.arange(count) % len(rows)
+    data = {}
+    for name in settings.observations:
+        records = recorder(settings.observations[name], rows.header)
+        measure, parts = measure_of(settings, name, rows.header), []
+        for first in progress(range(0, len(chosen), BATCH), f"observe: {name}"):
+            random = torch.Generator().manual_seed(torch_seed(settings.seed, "observed rival", first))
+            clean = torch.as_tensor(rows.x[chosen[first : first + BATCH], 0])
+            turned = symmetry(clean, *draw_symmetry(len(clean), True, True, random))
+            parts.append(measure(records.record(turned, random)))
+        data[name] = np.concatenate(parts)
+    counts, weight, edges, volumes = _features(settings, subfields, measure)
+    return ObservedEmulator(dataset.model, rows.theta[chosen], data, counts, weight, edges, volumes)
+
+
+def _features(
+    settings: ObservedEmulatorSettings, paths: Sequence[str | Path], measure: ObservedMeasure
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(counts, weight, edges) of emulator.feature_histogram, weight for a map's mean; volumes (r,)."""
+    shape, fields = get_shape(settings.shards.maps.dataset.model), []
+    pooled = measure.grid
+    sides = {"pixels": pooled.pixels // pooled.pool_pixels, "channels": pooled.channels // pooled.pool_channels}
+    coarse = replace(pooled, **sides, pool_pixels=1, pool_channels=1)
+    for path in progress(paths, "read light-cones"):
+        table = read_subfields(path)
+        if table.lightcone not in settings.train:
+            expected = f"training light-cones {settings.train}"
+            raise problem(path, f"light-cone {table.lightcone}", expected, "give those: the test must stay unseen")
+        fields += prepare_fields(table, read_subfield_halos(path), shape, coarse)
+    counts, weight, edges = feature_histogram(fields)
+    return counts, weight / coarse.voxels, edges, np.array([field.volume_mpc3 for field in fields])
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws posteriors of recorded maps under one observation, chain files in a folder of their own."""
+
+    settings: ObservedRivalSettings
+    rival: ObservedRival
+    folder: Path
+    key: str
+
+    def draw(self, data: np.ndarray, volume_mpc3: float, edges: np.ndarray, *index: int) -> dict[str, np.ndarray]:
+        """The posterior of one map's summaries (d,): its counts (s, bins), mean counts, parameters (s, p), diagnostics.
+
+        index: keys the random streams and the chains.
+        """
+        seed = self.settings.emulator.seed
+        samples, checks = sample_posterior(self.rival, data, self.settings.options, self.folder, self.key, seed, *index)
+        rng = generator(seed, "rival luminosity functions", *index)
+        counts, means = luminosity_functions(self.rival, samples, edges, volume_mpc3, rng)
+        fit, _, places = self.rival.predict(samples.astype(np.float64))
+        chi2 = self.rival.hartlap * self.rival.chi2(fit, places, data)[0].min()
+        underlying = np.quantile(means, UNDERLYING, axis=0).T
+        return {"counts": counts, "samples": samples, "underlying": underlying, "chi2": chi2, **checks}
+
+
+def make_sampler(
+    settings: ObservedRivalSettings, emulator: ObservedEmulator, header: Header, chains: str | Path
+) -> Sampler:
+    """Of one test's observation; chains are kept below `chains`, keyed by settings and simulations."""
+    name, dataset = settings.observed_as, settings.emulator.shards.maps.dataset
+    if name not in emulator.data:
+        expected = f"one of {', '.join(emulator.data)}"
+        raise problem("rival", f"no simulations of '{name}'", expected, "make its emulator again")
+    model, shape = get_model(dataset.model, dataset.parameters), get_shape(dataset.model)
+    measure = measure_of(settings.emulator, name, header)
+    rival = make_observed_rival(emulator, model, shape, dataset, settings.options, measure, name)
+    decides = [replace(settings, options=without(settings.options, "maps")), float(emulator.data[name].sum())]
+    key = settings_hash([*decides, LIKELIHOOD])
+    return Sampler(settings, rival, Path(chains) / key, key)
+
+
+def observed_intervals(
+    settings: ObservedRivalSettings,
+    emulator: ObservedEmulator,
+    shards: Sequence[str | Path],
+    chains: str | Path,
+    timed: bool = False,
+) -> Intervals:
+    """Posteriors of the chosen maps of one test, with the very noise that networks see; shards: of the test.
+
+    `timed`: whether to keep the seconds.
+    """
+    rows = read_shards(shards)
+    if strange := sorted(set(rows.group.tolist()) ^ set(settings.lightcones)):
+        expected = f"the test light-cones {settings.lightcones}, each once"
+        raise problem("--data", f"{strange} missing or not of them", expected, "give those")
+    sampler = make_sampler(settings, emulator, rows.header, chains)
+    records = recorder(settings.emulator.observations[settings.observed_as], rows.header)
+    edges, seed = log10_lum_edges(rows.header.truths["labels"]), settings.emulator.seed
+    chosen, found = evenly(len(rows), settings.options.maps), []
+    for row in progress(chosen.tolist(), "rival"):
+        start = time.perf_counter()
+        random = torch.Generator().manual_seed(torch_seed(seed, noise_of_test(settings.test), row))
+        one = records.record(torch.as_tensor(rows.x[row])[:1, :], random)
+        found.append(sampler.draw(sampler.rival.measure(one)[0], float(rows.y["volume_mpc3"][row]), edges, row))
+        found[-1]["seconds"] = (time.perf_counter() - start) * timed
+    drawn = {name: np.array([one[name] for one in found]) for name in found[0]}
+    return _as_intervals(settings, sampler.rival, rows, chosen, drawn)
+
+
+def _as_intervals(
+    settings: ObservedRivalSettings, rival: ObservedRival, rows: Rows, chosen: np.ndarray, drawn: dict[str, np.ndarray]
+) -> Intervals:
+    """The intervals file's content from the posteriors of m maps; drawn: (m, ...) each."""
+    emulator, dataset = settings.emulator, settings.shards.maps.dataset
+    observation = emulator.observations[settings.observed_as]
+    edges = log10_lum_edges(rows.header.truths["labels"])
+    records = recorder(observation, rows.header)
+    (noise,) = observation.noise.values()
+    error = np.sqrt(
+        rival.leverage
+    )  # the mean has h times a map's covariance: √h of its σ is what a parameter is shifted by
+    own = emulator.shards.maps.dataset
+    return Intervals(
+        method=f"rival {emulator.name}: weighted P(k) + VID",
+        test=settings.test,
+        settings={
+            "dataset": settings.shards.maps.name,
+            "line_model": {"name": settings.shards.maps.name, **plain(dataset)},
+            "noise": plain(noise),
+            "noise_sigma_uk": records.noise[0][0],
+            "foregrounds": plain(observation.foregrounds) if observation.foregrounds else "none",
+            **({"filter": plain(observation.filter)} if observation.filter else {}),
+            "rival": emulator.name,
+            "prior": own.prior,
+            "emulator_error_sigma": np.quantile(error, EMULATOR_ERROR).tolist(),
+        },
+        axis=line_axis(edges),
+        truth=quantity(rows.y["n_above"][chosen][:, : len(edges)], edges, 1.0, "dn"),
+        quantiles=quantiles_of(drawn["counts"]),
+        rows={key: values[chosen] for key, values in rows.identifiers.items()},
+        seconds=drawn["seconds"],
+        samples=drawn["counts"],
+        parameter_samples=drawn["samples"],
+        parameters=rows.theta[chosen] if dataset.model == own.model else None,
+        parameter_names=list(get_model(own.model, own.parameters).parameters),
+        extra={
+            "row": chosen,
+            **{name: drawn[name] for name in ("underlying", "chi2", "rhat", "ess", "autocorrelation", "acceptance")},
+        },
+    )
+
+
+def map_posterior(
+    settings: ObservedRivalSettings, emulator: ObservedEmulator, survey: SurveyMap, chains: str | Path, where: object
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(luminosity function of one real map on the study's voxels as apply.posterior_table has it, diagnostics).
+
+    The map is taken to be observed as the settings' test is.
+    """
+    shards = settings.shards
+    cosmology, labels = shards.maps.cosmology, plain(shards.maps.labels)
+    header = line_header(shards.grid, shards.beam_fwhm_arcmin, labels, plain(cosmology))
+    sampler = make_sampler(settings, emulator, header, chains)
+    data = sampler.rival.measure(recorded(*survey_cube(survey, header, where)))[0]
+    key = settings_hash([sampler.key, data.tolist()])  # the chains of no other map are resumed
+    volume, edges = shards.grid.volume_mpc3(cosmology, (0.0, 0.0)), log10_lum_edges(labels)
+    drawn = replace(sampler, folder=Path(chains) / key, key=key).draw(data, volume, edges, 0)
+    return table_of_draws(drawn["counts"], edges, volume), {**drawn, "numbers": np.array(len(data))}
