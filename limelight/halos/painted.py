@@ -5,7 +5,8 @@
 3. The network's expected number of halos of each mass band in each cell, scaled to the mass function (painter.py).
 4. Whole halos: negative binomial numbers; inside its cell a halo follows the slope of the log number, as the generator's do.
    Its mass follows the mass function within the band, its velocity is 2LPT's where its matter came from.
-5. Lighter halos than the painter knows are the generator's own, the same to the last bit.
+5. Halos that stand within a heavier one are placed again (apart.py).
+6. Lighter halos than the painter knows are the generator's own, the same to the last bit.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from limelight import seeds
 from limelight.cosmology import Cosmology
+from limelight.halos.apart import keep_apart
 from limelight.halos.box import HaloBox, box_field, box_of, move_in_box, periodic_slabs
 from limelight.halos.catalogue import HaloCatalogue
 from limelight.halos.conditional import Rate
@@ -200,15 +202,20 @@ def paint_slabs(brush: Brush, density: Tensor, run: Callable) -> list[Lagrangian
         for slab in some:
             own = zip((slab.z, slab.y, slab.x), spans, strict=True)
             inner = tuple(slice(low - start, high - start) for (low, high), (start, _) in own)
-            for band in used:
+            places, masses, means = [], [], [mean[band][inner].contiguous() for band in used]
+            for band, one in zip(used, means, strict=True):
                 rng = seeds.generator(brush.seed, "painted halos", band, slab.index)
                 wide = None if dispersion is None else dispersion[band][inner].contiguous()
-                place = draw_painted(mean[band][inner].contiguous(), wide, rng)
+                place = draw_painted(one, wide, rng)
                 table = brush.cumulative[slab.index, band]
                 mass = np.exp(np.interp(rng.random(len(place)) * table[-1], table, np.log(brush.masses[band])))
-                heavy = torch.from_numpy(mass >= brush.mass_min_msun)
-                halos[slab.index].place.append(place[heavy])
-                halos[slab.index].mass.append(torch.from_numpy(mass.astype(np.float32))[heavy])
+                heavy = mass >= brush.mass_min_msun
+                places.append(place[torch.from_numpy(heavy)])
+                masses.append(mass[heavy])
+            rng = seeds.generator(brush.seed, "painted halos apart", slab.index)
+            keep_apart(places, masses, means, brush.cone.box.cell_mpc, brush.painter.cosmology, rng)
+            halos[slab.index].place += places
+            halos[slab.index].mass += [torch.from_numpy(mass.astype(np.float32)) for mass in masses]
 
     run(paint, [brush.slabs[i : i + TOGETHER] for i in range(0, len(brush.slabs), TOGETHER)])
     return halos

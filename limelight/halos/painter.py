@@ -17,7 +17,7 @@ from limelight.halos.config import Lightcones
 from limelight.halos.massfunction import MASS_MAX, band_abundance
 from limelight.matter.cells import log_density, lpt_overdensity
 from limelight.matter.chunks import chunk_runner
-from limelight.matter.initial import PLANES, Box, displacements, periodic_field
+from limelight.matter.initial import Box, displacements, periodic_field
 from limelight.matter.lagrangian import lpt_factors
 
 SAME = 1e-4  # relative: cells, cosmologies
@@ -26,6 +26,7 @@ OPEN_MSUN = 1e15  # the last band reaches so far, for no other halos are heavier
 TABLE_POINTS = 64  # masses at which a band's abundance is tabulated
 COUNTED_CELLS = 96  # along each side of the periodic box in which a painter's halos are counted
 NODES = 3  # redshifts at which they are
+THICK = 32  # planes that the network is shown at once there
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,10 @@ def _mean_numbers(painter: Painter, psi: Tensor, redshift: float, cosmology: Cos
     first, second = (float(f) for f in lpt_factors(redshift, cosmology)[:2])
     density = lpt_overdensity(psi, painter.cell_mpc, lambda planes: (first, second))
     size = density.shape[0]
-    sums = np.zeros((-(-size // PLANES), len(painter.edges_msun) - 1))
+    sums = np.zeros((-(-size // THICK), len(painter.edges_msun) - 1))
 
     def count(part: int) -> None:
-        planes = part * PLANES, min((part + 1) * PLANES, size)
+        planes = part * THICK, min((part + 1) * THICK, size)
         block = surrounded(density, (planes, (0, size), (0, size)), painter.reach, periodic=True)
         sums[part] = painter.log_numbers(block, redshift)[0].double().exp().sum(dim=(1, 2, 3)).numpy()
 

@@ -57,7 +57,9 @@ def test_lpt_becomes_linear_theory_at_high_redshift():
     long = [np.fft.irfftn(np.fft.rfftn(one) * k, s=(16,) * 3, axes=(0, 1, 2)) for one in (density, coarse)]
     assert np.corrcoef(long[0].ravel(), long[1].ravel())[0, 1] > 0.97
     assert long[0].std() / long[1].std() == pytest.approx(0.9, abs=0.15)  # clouds of one cell take some power away
-    velocity = lpt_fields(field, 15.0, cosmology, 16, offset=2.0)[1]  # particles begin within the cells, not at their edges
+    velocity = lpt_fields(field, 15.0, cosmology, 16, offset=2.0)[
+        1
+    ]  # particles begin within the cells, not at their edges
     speed = float(cosmology.hubble(15.0) / 16 * cosmology.growth_rate(15.0))  # v = a H f ∇∇⁻²(−δ)
     waves = [2 * np.pi * f for f in (np.fft.fftfreq(32, 4.0), np.fft.fftfreq(32, 4.0), np.fft.rfftfreq(32, 4.0))]
     mesh = np.meshgrid(*waves, indexing="ij")

@@ -9,6 +9,7 @@ from scipy import stats
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
+from limelight.halos.apart import APART, keep_apart, too_close
 from limelight.halos.box import periodic_slabs
 from limelight.halos.config import Lightcones
 from limelight.halos.generator import generate_lightcone, interpolate
@@ -91,6 +92,29 @@ def test_a_painted_box_has_the_mass_function_and_the_painters_cells():
     light = np.histogram(np.log(box.mass_msun[box.mass_msun < 1e12]), np.log(masses[0][[0, 10, 20, 39]]))[0]
     share = np.diff(band_abundance(masses, np.array([3.0]), COSMOLOGY, "tinker08")[0][0, 0, [0, 10, 20, 39]])
     assert light == pytest.approx(share * light.sum() / share.sum(), rel=0.08)
+
+
+def test_halos_inside_heavier_ones_are_placed_again_and_no_others():
+    rng = np.random.default_rng(1)
+    means = [torch.from_numpy(rng.normal(-2, 1, (12, 12, 12))).float() for _ in range(2)]
+    places = [torch.from_numpy(11 * rng.random((n, 3))).float() for n in (600, 150)]
+    masses = [np.geomspace(2e11, 9e11, 600)[::-1].copy(), np.geomspace(1e12, 5e12, 150)]
+    sizes = [APART * (3 * m / (4 * np.pi * COSMOLOGY.matter_density)) ** (1 / 3) / 2.0 for m in masses]
+    before = [place.clone() for place in places]
+    lost = too_close([place.numpy() for place in places], masses, sizes)
+    every, mass, size = np.concatenate(before), np.concatenate(masses), np.concatenate(sizes)
+    apart = np.linalg.norm(every[:, None] - every, axis=-1) < size[:, None] + size
+    right = np.flatnonzero((apart & (mass[:, None] < mass)).any(axis=1))
+    np.testing.assert_array_equal(np.concatenate([lost[0], 600 + lost[1]]), right)
+    assert 60 < len(right) < 700
+    keep_apart(places, masses, means, 2.0, COSMOLOGY, rng)
+    after = too_close([place.numpy() for place in places], masses, sizes)
+    assert sum(map(len, after)) < 0.3 * len(right)
+    heaviest = int(np.argmax(masses[1]))
+    assert torch.equal(places[1][heaviest], before[1][heaviest])
+    moved = np.flatnonzero((np.concatenate(places) != every).any(axis=1))
+    assert set(right) <= set(moved)
+    assert ((np.concatenate(places) > -0.5) & (np.concatenate(places) < 11.5)).all()
 
 
 def test_velocities_are_those_of_the_matter():
