@@ -133,7 +133,8 @@ def cross_rows(config: str, painter: str, folder: Path) -> list[dict]:
             judged = evaluate(module, info, settings, load_probe(study.probe), found, {"epoch": np.array([1])})
             row = {"trained": trained, "tested": source, "maps": len(found)}
             row |= {key: judged.totals[key] for key in ("mse_dex", "gain_dex")}
-            middle = 0.5 * (judged.axis.edges[1:] + judged.axis.edges[:-1])
+            edges = np.array(judged.axis.edges)
+            middle = 0.5 * (edges[1:] + edges[:-1])
             for at in BINS:
                 i = int(np.argmin(np.abs(middle - at)))
                 row |= {f"{q}_at_{at:g}": judged.statistics[q][i] for q in ("bias_median", "p2.5", "p97.5")}
