@@ -19,6 +19,7 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
     "a whole study, from a checkout": ("run_study", "estimate"),
     "halos, maps and other data": (
         "generate_lightcone",
+        "paint_lightcone",
         "import_lightcone",
         "make_subfields",
         "paint_maps",

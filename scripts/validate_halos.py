@@ -4,9 +4,9 @@
 Of each light-cone: mass function per redshift slice, velocities, bias per mass band, redshift-space distortion, and the
 mean of its painted maps, against theory; counts in cells beside the generator's box, the maps' one-point function beside
 those of another generated light-cone. What a light-cone is too small for is left out and named. Of the generator, in box
-mode with the study's own settings, where the light-cones are its own: bias, redshift-space distortion, velocities,
-luminosity function, and counts in cells, power and one-point function beside N-body halos of the same phases
-(resources/halo_reference*.csv).
+mode with the study's own settings, where the light-cones are its own (of the painter, where they are painted): bias,
+redshift-space distortion, velocities, luminosity function, and counts in cells, power and one-point function beside N-body
+halos of the same phases (resources/halo_reference*.csv).
 
 example: python scripts/validate_halos.py --config config/demo.yaml --lightcones cones/9.h5 --output v.csv --figure v.pdf
 """
@@ -35,7 +35,12 @@ def main() -> None:
     from limelight.halos.reference import box_redshift
     from limelight.halos.validation import table_text
     from limelight.probes.line_intensity.figures.halos import validation_page
-    from limelight.probes.line_intensity.halo_validation import generator_rows, lightcone_rows, yardstick_sums
+    from limelight.probes.line_intensity.halo_validation import (
+        box_maker,
+        generator_rows,
+        lightcone_rows,
+        yardstick_sums,
+    )
     from limelight.probes.line_intensity.settings import lightcone_settings
     from limelight.study.config import load_study
 
@@ -46,7 +51,8 @@ def main() -> None:
     first = read_catalogue(args.lightcones[0])  # a study's light-cones share their cosmology and mass floor
     settings = study.lightcones.model_copy(update={"mass_min_msun": first.geometry["mass_min_msun"]})
     redshift = args.redshift or box_redshift(*band)
-    box = generate_box(settings, args.side, redshift, first.cosmology, study.seed)
+    box_cosmology = first.cosmology
+    box = generate_box(settings, args.side, redshift, box_cosmology, study.seed)
     yardstick = yardstick_sums(study, settings, band, first.cosmology)
     del first
     rows = []
@@ -55,7 +61,9 @@ def main() -> None:
         rows += found
         for words in left_out:
             print(f"light-cone {path.stem}: left out {words}", file=sys.stderr)
-    if study.lightcones.source == "generate":
+    if study.lightcones.source == "painted":
+        box = box_maker(study)(settings, args.side, redshift, box_cosmology, study.seed)
+    if study.lightcones.source in ("generate", "painted"):
         rows += generator_rows(study, box, study.seed)
     write_text(args.output, table_text(rows))
     save(validation_page(rows), args.figure, args.lightcones)

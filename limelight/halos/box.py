@@ -1,5 +1,6 @@
 """The generator in box mode: a periodic cube at one redshift, where clustering is measured against theory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,24 +38,43 @@ def generate_box(
     lightcones: the config section, as for generate_lightcone. modes: those of an earlier run (rfftn of its density) to be
     used instead of drawing the density: the same universe on another grid.
     """
-    cell = lightcones.cell_mpc
-    cells = 2 * round(side_mpc / cell / 2)
-    box = Box((cells, cells, cells), cell)
-    cone = Cone(box, (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0), (redshift, redshift))
-    slabs = [
-        Slab(i, (z, min(z + PLANES, cells)), (0, cells), (0, cells), 0.0) for i, z in enumerate(range(0, cells, PLANES))
-    ]
+    cone, slabs = periodic_slabs(side_mpc, lightcones.cell_mpc, redshift)
+    box = cone.box
     bands = calibrate_bands(lightcones, box, np.full(len(slabs), redshift), cosmology, periodic=True)
     with chunk_runner(device) as run:
-        if modes is None:
-            field = periodic_field(box, cosmology, seed, device, run)
-        else:
-            field = LinearField(box, resampled(modes, cells).to(device))
+        field = box_field(box, cosmology, seed, device, run, modes)
         halos = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run)
         psi = displacements(field, run)
-    moved = [_move(slab, halos[slab.index], psi, cell, redshift, cosmology) for slab in slabs]
+    moved = [move_in_box(slab, halos[slab.index], psi, box.cell_mpc, redshift, cosmology) for slab in slabs]
     masses = torch.cat([torch.cat(slab.mass) for slab in halos]).cpu().numpy()
+    return box_of([*zip(*moved, strict=True)], masses, psi, box, redshift, cosmology)
+
+
+def periodic_slabs(side_mpc: float, cell_mpc: float, redshift: float) -> tuple[Cone, list[Slab]]:
+    """A cube of an even number of cells at one redshift in the guise of a light-cone, and the slabs of all its cells."""
+    cells = 2 * round(side_mpc / cell_mpc / 2)
+    cone = Cone(Box((cells,) * 3, cell_mpc), (0.0, 0.0, 0.0), 0.0, 0.0, (0.0, 0.0), (redshift, redshift))
+    return cone, [
+        Slab(i, (z, min(z + PLANES, cells)), (0, cells), (0, cells), 0.0) for i, z in enumerate(range(0, cells, PLANES))
+    ]
+
+
+def box_field(
+    box: Box, cosmology: Cosmology, seed: int, device: str, run: Callable, modes: torch.Tensor | None
+) -> LinearField:
+    """The density of a periodic cube: drawn, or of modes of an earlier run."""
+    if modes is None:
+        return periodic_field(box, cosmology, seed, device, run)
+    return LinearField(box, resampled(modes, box.shape[0]).to(device))
+
+
+def box_of(
+    moved: list[tuple[np.ndarray, ...]], masses: np.ndarray, psi: torch.Tensor, box: Box, redshift: float,
+    cosmology: Cosmology
+) -> HaloBox:  # fmt: skip
+    """The box that halos make, with the matter of its displacements. moved: positions of all slabs, and velocities."""
     first, second, first_speed, second_speed = lpt_factors(redshift, cosmology)
+    cells, cell = box.shape[0], box.cell_mpc
     grid = torch.stack(torch.meshgrid(*[torch.arange(cells, dtype=torch.float32) * cell] * 3, indexing="ij")[::-1], -1)
     psi = psi.cpu().permute(1, 2, 3, 0)
     matter = (grid + psi[..., :3] * float(first) + psi[..., 3:] * float(second)).reshape(-1, 3).numpy()
@@ -63,17 +83,18 @@ def generate_box(
     return HaloBox(
         side_mpc=side,
         redshift=redshift,
-        position_mpc=_wrapped(np.concatenate([m[0] for m in moved]), side),
-        velocity_kms=np.concatenate([m[1] for m in moved]),
+        position_mpc=_wrapped(np.concatenate(moved[0]), side),
+        velocity_kms=np.concatenate(moved[1]),
         mass_msun=masses,
         matter_mpc=_wrapped(matter, side),
         matter_kms=matter_kms,
     )
 
 
-def _move(
+def move_in_box(
     slab: Slab, halos: LagrangianHalos, psi: torch.Tensor, cell: float, redshift: float, cosmology: Cosmology
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and velocities of a slab's halos after they moved, not yet brought back into the cube."""
     place = torch.cat(halos.place)
     block = psi[:, torch.arange(slab.z[0] - 1, slab.z[1] + 1, device=psi.device) % psi.shape[1]]
     around = torch.arange(-1, psi.shape[2] + 1, device=psi.device) % psi.shape[2]

@@ -91,10 +91,17 @@ class Catalogue(Section):
 class Lightcones(Section):
     """The halo catalogues, and which of them train, choose and judge."""
 
-    source: Literal["generate", "peakpatch", "rockstar", "universemachine", "subfind", "abacus", "table"] = Field(
-        "generate",
-        description="Where the light-cones come from: limelight's generator, or catalogues of this format"
-        " (docs/catalogues.md).",
+    source: Literal["generate", "painted", "peakpatch", "rockstar", "universemachine", "subfind", "abacus", "table"] = (
+        Field(
+            "generate",
+            description="Where the light-cones come from: limelight's generator, its density with halos painted by a network"
+            " (docs/halos.md), or catalogues of this format (docs/catalogues.md).",
+        )
+    )
+    painter: str | None = Field(
+        None,
+        description="Of source: painted: the painter, model.pt of a trained network (docs/halos.md). It is on cells of"
+        " cell_mpc; halos below its lightest band are the generator's.",
     )
     files: Annotated[str | Annotated[list[str], Field(min_length=1)], Either("a path or a list of paths")] | None = (
         Field(

@@ -260,11 +260,11 @@ def draw_places(
     for start in range(0, len(uniform), chunk):
         part = slice(start, start + chunk)
         chosen = torch.searchsorted(running, wanted[part], right=True).clamp_(max=len(running) - 1)
-        _place_in_cells(place[:, part], chosen, log_rates)
+        place_in_cells(place[:, part], chosen, log_rates)
     return place.T.contiguous()
 
 
-def _place_in_cells(place: torch.Tensor, chosen: torch.Tensor, log_rates: torch.Tensor) -> None:
+def place_in_cells(place: torch.Tensor, chosen: torch.Tensor, log_rates: torch.Tensor) -> None:
     """Turn uniform numbers (3, n) into places x, y, z, in place; chosen (n,): the flat indices of their cells."""
     nz, ny, nx = log_rates.shape
     flat = log_rates.view(-1)

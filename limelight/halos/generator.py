@@ -53,16 +53,24 @@ def generate_lightcone(
         del field
         pieces = move_lightcone(halos, psi, cone, slabs, cosmology, run)
         del psi
-        columns = {}
+        return catalogue_of(pieces, run, lightcones, cone, cosmology)
 
-        def join(name: str) -> None:
-            columns[name] = np.concatenate([piece.pop(name) for piece in pieces])
 
-        run(join, COLUMNS)
+def catalogue_of(
+    pieces: list[dict[str, np.ndarray]], run: Callable, lightcones: Lightcones, cone: Cone, cosmology: Cosmology
+) -> HaloCatalogue:
+    """The catalogue that the columns of all pieces make together; empties pieces on the way."""
+    columns = {}
+
+    def join(name: str) -> None:
+        columns[name] = np.concatenate([piece.pop(name) for piece in pieces])
+
+    run(join, COLUMNS)
     if not len(columns["mass_msun"]):
         raise problem(
             "lightcones", "a light-cone without halos", "at least one", "lower mass_min_msun or widen the field"
         )
+    redshift_min, redshift_max = cone.redshift_range
     geometry = {
         "field_deg": float(lightcones.field_deg),
         "redshift_min": float(redshift_min),
@@ -123,22 +131,29 @@ def move_halos(
     place, mass = torch.cat(halos.place), torch.cat(halos.mass)
     (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
     block = psi[:, z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(1, 2, 3, 0).contiguous()
-    corner = [
-        start + span[0] * cone.box.cell_mpc
-        for start, span in zip(cone.origin_mpc, (slab.x, slab.y, slab.z), strict=True)
-    ]
-    corner = torch.tensor(corner, dtype=torch.float32, device=place.device)
-    near = corner[2].item() - cone.margin_mpc
-    far = corner[2].item() + (z1 - z0) * cone.box.cell_mpc + cone.margin_mpc
-    reach = near, float(np.hypot(far, np.sqrt(2) * (cone.half_width * far + cone.margin_mpc)))
-    growth = fit_curves(*reach, lambda chi: lpt_factors(cosmology.redshift_at(chi), cosmology))
-    redshift_of = fit_curves(*reach, lambda chi: cosmology.redshift_at(chi)[None])
+    corner, growth, redshift_of = slab_frame(slab, cone, cosmology, place.device)
     pieces = [
         move_chunk(place[i : i + chunk], mass[i : i + chunk], block, corner, growth, redshift_of, cone)
         for chunk in (CHUNK[place.device.type],)
         for i in range(0, max(len(place), 1), chunk)
     ]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def slab_frame(
+    slab: Slab, cone: Cone, cosmology: Cosmology, device: torch.device
+) -> tuple[torch.Tensor, Curves, Curves]:
+    """Position of a slab's place 0 (x, y, z) in Mpc; the growth factors and the redshift in it, by distance."""
+    corner = [
+        start + span[0] * cone.box.cell_mpc
+        for start, span in zip(cone.origin_mpc, (slab.x, slab.y, slab.z), strict=True)
+    ]
+    corner = torch.tensor(corner, dtype=torch.float32, device=device)
+    near = corner[2].item() - cone.margin_mpc
+    far = corner[2].item() + (slab.z[1] - slab.z[0]) * cone.box.cell_mpc + cone.margin_mpc
+    reach = near, float(np.hypot(far, np.sqrt(2) * (cone.half_width * far + cone.margin_mpc)))
+    growth = fit_curves(*reach, lambda chi: lpt_factors(cosmology.redshift_at(chi), cosmology))
+    return corner, growth, fit_curves(*reach, lambda chi: cosmology.redshift_at(chi)[None])
 
 
 def move_chunk(
@@ -149,8 +164,16 @@ def move_chunk(
     fields = interpolate(block, place)
     psi1, psi2 = fields[:, :3], fields[:, 3:]
     position = place * cone.box.cell_mpc + corner
-    first, second, first_speed, second_speed = growth.at(position.square().sum(1).sqrt_())
-    position.addcmul_(psi1, first[:, None]).addcmul_(psi2, second[:, None])
+    factors = growth.at(position.square().sum(1).sqrt_())
+    position.addcmul_(psi1, factors[0][:, None]).addcmul_(psi2, factors[1][:, None])
+    return kept_columns(position, mass, (psi1, psi2), factors[2:], redshift_of, cone)
+
+
+def kept_columns(
+    position: torch.Tensor, mass: torch.Tensor, psi: tuple[torch.Tensor, torch.Tensor], speeds: list[torch.Tensor],
+    redshift_of: Curves, cone: Cone
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The columns of those halos that stand inside the light-cone. psi: their displacements; speeds: of each, km/s/Mpc."""
     exact = position.double()  # what a reader of the float32 file will compute with
     distance = exact.square().sum(1).sqrt_()
     edge = cone.half_width * exact[:, 2]
@@ -158,8 +181,8 @@ def move_chunk(
     inside &= (distance >= cone.distance_range[0]) & (distance <= cone.distance_range[1])
     inside = torch.nonzero(inside)[:, 0]
     distance = distance[inside]
-    velocity = psi1[inside] * first_speed[inside, None]
-    velocity.addcmul_(psi2[inside], second_speed[inside, None])
+    velocity = psi[0][inside] * speeds[0][inside, None]
+    velocity.addcmul_(psi[1][inside], speeds[1][inside, None])
     redshift = redshift_of.at(distance)[0]
     along = (exact[inside] * velocity).sum(1) / distance
     observed = redshift + (1 + redshift) * along / SPEED_OF_LIGHT_KMS

@@ -1,5 +1,6 @@
 """The N-body references of the halo validation: their settings, tables, and the generator's box of the same phases."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +57,14 @@ def read_reference(statistics: dict[tuple, float], path: str | Path) -> dict[tup
 
 
 def box_of_reference(
-    reference: Reference, lightcones: Lightcones, cosmology: Cosmology, cell_mpc: float = 1.0
-) -> HaloBox:
-    """The generator's halos in the reference's universe: the same phases on coarser cells."""
+    reference: Reference, lightcones: Lightcones, cosmology: Cosmology, cell_mpc: float = 1.0,
+    make: Callable[..., HaloBox] = generate_box
+) -> HaloBox:  # fmt: skip
+    """The generator's halos in the reference's universe: the same phases on coarser cells. make: as generate_box."""
     side = reference.side_mpc
     fine = Box((reference.particles,) * 3, side / reference.particles)
     with chunk_runner() as run:
         modes = periodic_field(fine, cosmology, reference.seed, "cpu", run).modes
     own = {"cell_mpc": side / (2 * round(side / cell_mpc / 2)), "mass_min_msun": 2.5e10}
     settings = lightcones.model_copy(update=own)
-    return generate_box(settings, side, REDSHIFT, cosmology, reference.seed, modes=modes)
+    return make(settings, side, REDSHIFT, cosmology, reference.seed, modes=modes)

@@ -59,6 +59,7 @@ class Inception(nn.Module):
         self.blocks = nn.Sequential(*(Block(filters) for _ in range(blocks)))
         self.hidden = nn.Conv3d(filters, filters, 1)
         self.output = nn.Conv3d(filters, outputs, 1)
+        self.reach = blocks * (max(KERNELS) // 2)  # cells that an answer sees on each side of its own
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(F.leaky_relu(self.first(x), 0.1))

@@ -33,7 +33,7 @@ rule lightcone:
     params:
         settings=as_text(line_stages.lightcone_settings(STUDY)),
         script=HALO_CODE[0],
-        code=code_hash(*HALO_CODE),
+        code=code_hash(*HALO_CODE, chosen=PAINTER_CODE),
     shell:
         "python {params.script} --config $STUDY --lightcone {wildcards.realisation}"
         " --output {output:q} > {log:q} 2>&1"
@@ -56,7 +56,7 @@ rule subfields:
         runtime=runtime("subfields"),
     params:
         settings=as_text(line_stages.subfield_settings(STUDY)),
-        code=code_hash(*FIELD_CODE),
+        code=code_hash(*FIELD_CODE, chosen=PAINTER_CODE),
     shell:
         "python scripts/make_subfields.py --config $STUDY --lightcone {input.lightcone:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -88,7 +88,7 @@ rule validate_halos:
             "resources/halo_reference.csv",
             "resources/halo_reference_independent.csv",
             "resources/sfr_behroozi_release.dat",
-            chosen=(MODELS.dotted("li"),),
+            chosen=(MODELS.dotted("li"), *PAINTER_CODE),
         ),
     shell:
         "python scripts/validate_halos.py --config $STUDY --lightcones {input:q} --output {output.table:q}"
@@ -112,7 +112,7 @@ rule maps:
         runtime=runtime("maps"),
     params:
         settings=lambda wildcards: as_text(line_stages.map_settings(STUDY, wildcards.dataset)),
-        code=lambda wildcards: code_hash(*MAP_CODE, chosen=models_of([wildcards.dataset])),
+        code=lambda wildcards: code_hash(*MAP_CODE, chosen=(*models_of([wildcards.dataset]), *PAINTER_CODE)),
     shell:
         "python scripts/paint_maps.py --config $STUDY --line-model {wildcards.dataset}"
         " --subfields {input.subfields:q} --output {output:q} > {log:q} 2>&1"
@@ -135,7 +135,7 @@ rule pooled:
         runtime=runtime("pooled"),
     params:
         settings=lambda wildcards: as_text(line_stages.shard_settings(STUDY, wildcards.dataset)),
-        code=lambda wildcards: code_hash(*POOL_CODE, chosen=models_of([wildcards.dataset])),
+        code=lambda wildcards: code_hash(*POOL_CODE, chosen=(*models_of([wildcards.dataset]), *PAINTER_CODE)),
     shell:
         "python scripts/pool_maps.py --config $STUDY --maps {input.maps:q}" " --output {output:q} > {log:q} 2>&1"
 

@@ -1,12 +1,14 @@
 # Helpers of the line-intensity rules.
 from limelight.halos.inputs import input_files
+from limelight.networks import REGISTRY as NETWORKS
 from limelight.probes.line_intensity import settings as line_stages
 from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
-GENERATED = STUDY.lightcones.source == "generate"
-HALO_CODE = [f"scripts/{'generate' if GENERATED else 'import'}_lightcone.py"]
+MAKER = {"generate": "generate", "painted": "paint"}.get(STUDY.lightcones.source, "import")
+HALO_CODE = [f"scripts/{MAKER}_lightcone.py"]
+PAINTER_CODE = (NETWORKS.dotted("inception"),) if MAKER == "paint" else ()  # no other network paints
 FIELD_CODE = [*HALO_CODE, "scripts/make_subfields.py"]
 MAP_CODE = [*FIELD_CODE, "scripts/paint_maps.py", "resources/sfr_behroozi_release.dat"]
 POOL_CODE = [*MAP_CODE, "scripts/pool_maps.py"]
@@ -18,9 +20,11 @@ def keep(kind, path):
 
 
 def foreign_files(wildcards):
-    """The catalogues that a foreign light-cone is read from; none for a generated one."""
+    """The catalogues that a foreign light-cone is read from, or its painter; none for a generated one."""
+    if MAKER != "import":
+        return [STUDY.lightcones.painter] if MAKER == "paint" else []
     with plain_errors():
-        return [] if GENERATED else [str(path) for path in input_files(STUDY.lightcones, int(wildcards.realisation))]
+        return [str(path) for path in input_files(STUDY.lightcones, int(wildcards.realisation))]
 
 
 def models_of(datasets):

@@ -20,6 +20,11 @@ class Boxes(Section):
     redshift: NonNegative = Field(0.0, description="Of density and halos; at most 15.")
     steps: Whole = Field(20, ge=4, le=500, description="Of the particle mesh, from redshift 19.")
     cosmology: FlatCosmology = FlatCosmology()
+    lpt_waves: Literal["particles", "cells"] = Field(
+        "particles",
+        description="Waves of the 2LPT density: all that the particles know, or those that the cells hold, one particle in"
+        " each, as light-cones have it: painters of light-cones learn from that (docs/halo_field.md).",
+    )
     mass_edges_msun: Rising = Field(
         [8.0e11, 2.0e12, 6.0e12, 1.0e16],
         description="Edges of the mass bands, Msun, rising; the first is at least 19.5 particles' mass, for halos have 20.",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from limelight.matter.cells import log_density
 from limelight.training.presentation import PlainPresentation, Truths
 
 CHANNELS = ("lpt", "evolved", "redshift")
-FLOOR = 0.05  # of 1 + δ under the logarithm: emptier cells hold no halo
 AXES = (2, 3, 4)
 
 
@@ -63,11 +63,6 @@ class BoxPresentation(PlainPresentation):
 def shown_channels(shear: bool, redshift: bool, noise_channels: int) -> int:
     """How many channels `observe` makes."""
     return 1 + int(shear) + int(redshift) + noise_channels
-
-
-def log_density(density: Tensor) -> Tensor:
-    """ln(1 + δ + FLOOR), of order one."""
-    return torch.log((1 + density).clamp(min=0) + FLOOR)
 
 
 def tidal_shear(density: Tensor) -> Tensor:

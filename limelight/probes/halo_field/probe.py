@@ -98,14 +98,15 @@ class HaloField(Probe):
     def header(self, settings: BoxSettings) -> Header:
         data = settings.data
         sides = tuple(Axis(name, "Mpc", 0.0, data.side_mpc, data.cells) for name in ("z", "y", "x"))
-        geometry = {"side_mpc": data.side_mpc, "cells": data.cells}
+        geometry = {"side_mpc": data.side_mpc, "cells": data.cells, "lpt_waves": data.lpt_waves}
         truths = {"total": "halos per cell", "bands": {"halos per cell and mass band, Msun": data.mass_edges_msun}}
         return Header(self.name, sides, CHANNELS, "overdensity; redshift", geometry, truths)
 
     def simulate(self, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
         data, seed = settings.data, torch_seed(settings.seed, "phases", realisation) % 2**31
         cosmology = Cosmology(**dict(data.cosmology))
-        box = paired_box(data.side_mpc, data.particles, data.cells, data.redshift, cosmology, seed, data.steps)
+        size = data.side_mpc, data.particles, data.cells
+        box = paired_box(*size, data.redshift, cosmology, seed, data.steps, data.lpt_waves)
         return self.rows_of(box, settings, dataset, realisation)
 
     def rows_of(self, box: PairedBox, settings: BoxSettings, dataset: str, realisation: int) -> Rows:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
 from limelight.halos.cone import MAX_FIELD_DEG
 from limelight.halos.massfunction import mass_definition
+from limelight.halos.painter import check_painter
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest, MapDataset
 from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
 from limelight.probes.line_intensity.lines.own import check_answers
@@ -23,6 +25,7 @@ from limelight.seeds import generator
 from limelight.study.checks import taken, unknown
 from limelight.study.faults import fault
 from limelight.training.losses import LIKELIHOODS
+from limelight.training.painter import load_painter
 
 FIDUCIAL = ("fiducial", 0, "0", "0%")  # priors that draw nothing
 SIGMAS_MAX = 5.0  # the largest bare number that a prior may be; 10 is more likely meant as 10 %
@@ -67,10 +70,33 @@ def _halos(study: LineStudy) -> Iterator[str]:
         yield fault(
             "subfields", found, "subfields inside the light-cone", "cut fewer or smaller ones, or widen field_deg"
         )
-    if cones.source == "generate" and cones.field_deg > MAX_FIELD_DEG:
+    if cones.source in ("generate", "painted") and cones.field_deg > MAX_FIELD_DEG:
         expected = f"at most {MAX_FIELD_DEG:g}° of light-cones that limelight generates"
         yield fault("lightcones.field_deg", f"{cones.field_deg:g}°", expected, "make narrower ones, or use catalogues")
     yield from _tried("lightcones.mass_function", mass_definition, cones.mass_function)
+    yield from _painter(study)
+
+
+def _painter(study: LineStudy) -> Iterator[str]:
+    """A painter where light-cones are painted and nowhere else, and one that fits them."""
+    cones, grid = study.lightcones, study.grid
+    if cones.source != "painted":
+        if cones.painter:
+            yield fault("lightcones.painter", f"a painter beside source: {cones.source}", "source: painted", "set it")
+        return
+    if not cones.painter:
+        yield fault("lightcones.painter", "nothing", "model.pt of a painter", "add it (docs/halos.md)")
+        return
+    if cones.method == "exclusion":
+        expected = "contrast or barrier: the light halos know nothing of the painted ones"
+        yield fault("lightcones.method", "exclusion beside source: painted", expected, "choose one")
+    if grid.freq_min_ghz < grid.freq_max_ghz < grid.rest_freq_ghz:
+        yield from _tried("lightcones.painter", _fits, study)
+
+
+def _fits(study: LineStudy) -> None:
+    cosmology = Cosmology(**vars(study.cosmology))
+    check_painter(load_painter(str(study.lightcones.painter)), study.lightcones, study.grid.redshift_range, cosmology)
 
 
 def _grid(study: LineStudy) -> Iterator[str]:

@@ -13,6 +13,7 @@ from limelight.study.sections import SPLITS
 HALOS_PER_DEG2 = 4.9e5  # above 2.5e10 Msun in 26-34 GHz of CO(1-0), from the Tinker08 mass function
 FOREIGN_MEMORY = 8.0  # bytes held for a byte of foreign catalogues: group catalogues take 4, compressed ones more
 FOREIGN_S_PER_MB = 0.05  # to read, check and place them: 0.01 measured, for disks slower than ours
+PAINTED_S_PER_CELL = 5e-6  # what a painter takes beyond the generator
 RIVAL_STEP_S = 0.007  # of one ensemble of emcee with 32 walkers
 OBSERVE_S, OBSERVE_S_PER_MB = 1e-3, 0.2  # of one map that an observed rival records and measures
 SMC_TRIES = 12  # simulations that population Monte Carlo needs for a particle in a round
@@ -34,7 +35,7 @@ def cells_per_lightcone(study: LineStudy) -> float:
 def foreign_mb(study: LineStudy) -> float:
     """Size of the foreign files of the light-cone that has most; 0 where halos are generated or the files are not here."""
     cones = study.lightcones
-    if cones.source == "generate":
+    if cones.source in ("generate", "painted"):
         return 0.0
     own = "{lightcone" in str(cones.files)
     numbers = [number for split in SPLITS for number in study.splits[split]]
@@ -77,9 +78,10 @@ def stage_costs(study: LineStudy) -> dict[str, StageCost]:
     field_halos = halos / study.subfields.per_side**2
     maps = max(maps_per_lightcone(study, name) for name in study.line_models)
     foreign, cells, keep = foreign_mb(study), cells_per_lightcone(study), study.keep
+    painted_s = PAINTED_S_PER_CELL * cells if study.lightcones.source == "painted" else 0.0
     return {
         "lightcone": StageCost(
-            10 + 4e-6 * halos + 0.3e-6 * cells + FOREIGN_S_PER_MB * foreign,
+            10 + 4e-6 * halos + 0.3e-6 * cells + painted_s + FOREIGN_S_PER_MB * foreign,
             600 + 80e-6 * halos + 40e-6 * cells + FOREIGN_MEMORY * foreign,
             27e-6 * halos,
             "lightcones" in keep,

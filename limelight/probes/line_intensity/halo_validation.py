@@ -1,16 +1,18 @@
 """A study's light-cones, and its generator, held against theory, N-body halos and maps of other light-cones."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from limelight.cosmology import Cosmology
-from limelight.halos.box import HaloBox
+from limelight.halos.box import HaloBox, generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg
 from limelight.halos.cone_clustering import LIGHTCONE, cone_cell_rows, cone_clustering_rows
 from limelight.halos.config import Lightcones
 from limelight.halos.generator import generate_lightcone
-from limelight.halos.reference import REFERENCES, box_of_reference, read_reference
+from limelight.halos.painted import paint_box
+from limelight.halos.reference import REFERENCES, Reference, box_of_reference, read_reference
 from limelight.halos.validation import (
     Row,
     abundance_rows,
@@ -33,6 +35,7 @@ from limelight.probes.line_intensity.maps.one_point import (
 from limelight.probes.line_intensity.maps.paint import paint
 from limelight.probes.line_intensity.settings import fine_grid, lightcone_settings
 from limelight.seeds import generator, torch_seed
+from limelight.training.painter import load_painter
 
 LUM_EDGES = np.arange(3.5, 6.6, 0.5)
 
@@ -114,8 +117,23 @@ def yardstick_sums(
     return painted_sums(study, halos, per_side)
 
 
+def box_maker(study: LineStudy) -> Callable[..., HaloBox]:
+    """What makes periodic boxes as the study's light-cones are made: the generator, or its painter."""
+    if study.lightcones.source != "painted":
+        return generate_box
+    painter = load_painter(str(study.lightcones.painter))
+
+    def paint(settings: Lightcones, *box, **more) -> HaloBox:
+        return paint_box(settings, painter, *box, **more)
+
+    return paint
+
+
 def generator_rows(study: LineStudy, box: HaloBox, seed: int) -> list[Row]:
-    """Clustering, velocities and luminosities of the generator in a periodic box, and beside the N-body run."""
+    """Clustering, velocities and luminosities of the generator in a periodic box, and beside the N-body run.
+
+    Of a study with a painter: the painter's, and beside the N-body runs the generator on the painter's cells as well.
+    """
     cosmology, settings, redshift = lightcone_settings(study).cosmology, study.lightcones, box.redshift
     model = settings.mass_function
     rows = bias_rows(box.position_mpc, box.mass_msun, box.matter_mpc, box.side_mpc, redshift, cosmology, model)
@@ -133,8 +151,23 @@ def generator_rows(study: LineStudy, box: HaloBox, seed: int) -> list[Row]:
     for low, n, e in zip(LUM_EDGES[:-1], found, expected, strict=True):
         if e > 10:  # errors are of Poisson alone
             rows.append(Row("luminosity function", "fiducial Li", low + 0.25, float(n), float(e), float(np.sqrt(e))))
-    for name, reference in REFERENCES.items():
-        same = box_of_reference(reference, settings, Cosmology())  # the run's own universe, whatever the study's
+    return rows + [row for name, reference in REFERENCES.items() for row in beside_nbody(study, name, reference)]
+
+
+def beside_nbody(study: LineStudy, name: str, reference: Reference) -> list[Row]:
+    """Halos of an N-body run's own universe, whatever the study's, beside those of the run."""
+    settings, cells = study.lightcones, reference.side_mpc / (2 * study.lightcones.cell_mpc)
+    makers = {name: (1.0, generate_box)}
+    if settings.source == "painted":
+        if abs(cells - round(cells)) > 1e-6:
+            return []  # a painter takes no other cells than its own
+        both = box_maker(study), generate_box
+        makers = {
+            case: (settings.cell_mpc, make) for case, make in zip((name, f"generator, {name}"), both, strict=True)
+        }
+    rows = []
+    for case, (cell, make) in makers.items():
+        same = box_of_reference(reference, settings, Cosmology(), cell, make)
         statistics = clustering_statistics(same.position_mpc, same.mass_msun, same.side_mpc)
-        rows += reference_rows(statistics, read_reference(statistics, reference.table), name)
+        rows += reference_rows(statistics, read_reference(statistics, reference.table), case)
     return rows

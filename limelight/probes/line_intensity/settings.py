@@ -50,6 +50,7 @@ class LightconeSettings:
     freq_min_ghz: float
     freq_max_ghz: float
     rest_freq_ghz: float
+    painter: str | None = None  # a hash of the painter's file
 
     @property
     def redshift_range(self) -> tuple[float, float]:
@@ -191,6 +192,7 @@ def lightcone_settings(study: LineStudy) -> LightconeSettings:
         freq_min_ghz=study.grid.freq_min_ghz,
         freq_max_ghz=study.grid.freq_max_ghz,
         rest_freq_ghz=study.grid.rest_freq_ghz,
+        painter=file_hash(study.lightcones.painter) if study.lightcones.painter else None,
     )
 
 

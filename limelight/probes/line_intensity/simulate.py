@@ -8,6 +8,7 @@ from limelight.data.shard import Rows
 from limelight.halos.catalogue import COLUMNS, HaloCatalogue
 from limelight.halos.foreign import import_lightcone
 from limelight.halos.generator import generate_lightcone
+from limelight.halos.painted import paint_lightcone
 from limelight.halos.subfields import cut_subfields, plan_subfields
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.paint import paint_subfields
@@ -15,18 +16,21 @@ from limelight.probes.line_intensity.settings import LightconeSettings, ShardSet
 from limelight.probes.line_intensity.shards import EXAMPLES, line_header, pool_map
 from limelight.section import plain
 from limelight.seeds import torch_seed
+from limelight.training.painter import load_painter
 
 
 def lightcone_halos(settings: LightconeSettings, number: int) -> HaloCatalogue:
-    """The halos of a light-cone: generated, or read from the foreign catalogue that the config names."""
+    """The halos of a light-cone: generated, painted, or read from the foreign catalogue that the config names."""
     cones, redshifts = settings.lightcones, settings.redshift_range
-    if cones.source != "generate":
+    if cones.source not in ("generate", "painted"):
         halos, _ = import_lightcone(cones, settings.cosmology, redshifts, settings.seed, number)
         columns = {
             name: np.asarray(getattr(halos, name), np.float32) for name in COLUMNS
         }  # as light-cone files hold them
         return replace(halos, **columns)
     seed = torch_seed(settings.seed, "light-cone", number)
+    if cones.source == "painted":
+        return paint_lightcone(cones, load_painter(str(cones.painter)), *redshifts, settings.cosmology, seed)
     return generate_lightcone(cones, *redshifts, settings.cosmology, seed)
 
 
