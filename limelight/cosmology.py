@@ -47,7 +47,9 @@ class Cosmology:
     def _distance_splines(self) -> "tuple[CubicSpline, CubicSpline]":
         """χ(z) and z(χ) for 0 ≤ z ≤ 20, good to better than 1e-7: halos come by the ten million."""
         z = np.expm1(np.linspace(0.0, np.log(1 + Z_MAX), STEPS + 1))
-        chi = self.astropy.comoving_distance(z).value
+        (chi,) = kept_arrays(
+            ("distances", self), "astropy", lambda: [np.asarray(self.astropy.comoving_distance(z).value)]
+        )
         return spline(z, chi), spline(chi, z)
 
     def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
