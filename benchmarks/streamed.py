@@ -1,4 +1,4 @@
-"""Heads on a stream, judged on simulations of test light-cones: the tables of docs/inference.md.
+"""Heads on a stream, judged on simulations of test light-cones: the tables of docs/fresh_simulations.md.
 
 example: python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
          snakemake stream_files --configfile config/streamed.yaml --cores 2
