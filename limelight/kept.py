@@ -61,7 +61,8 @@ def _write(file: Path, text: str) -> None:
     """Whole or not at all; what older code answered goes."""
     if not file.parent.is_dir():
         for old in FOLDER.glob("*"):
-            shutil.rmtree(old, ignore_errors=True)
+            if old != file.parent:  # another process may have made it by now
+                shutil.rmtree(old, ignore_errors=True)
         file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")

@@ -86,6 +86,12 @@ def test_other_units_are_named(made, recorded, change, word):
     assert any(word in line for line in answer(change(recorded), made / "model.pt").warnings)
 
 
+def test_a_fifth_of_the_rows_in_other_units_is_named(made, recorded):
+    mixed = recorded.copy()
+    mixed[::5] *= 30
+    assert any("of 21 % of the rows larger" in line for line in answer(mixed, made / "model.pt").warnings)
+
+
 def test_what_cannot_be_answered_is_refused_in_one_line(made, recorded, tmp_path):
     model, odd = made / "model.pt", recorded.copy()
     odd[7, 0, 3, 3] = np.nan
