@@ -28,8 +28,8 @@ from limelight.halos.painted import paint_box
 from limelight.halos.validation import overdensity_modes
 from limelight.matter.particle_mesh import friends_of_friends, run_particle_mesh
 from limelight.probe import load_probe
-from limelight.probes.halo_field.boxes import LEAST_PARTICLES
 from limelight.probes.halo_field.config import Boxes
+from limelight.probes.halo_field.layout import LEAST_PARTICLES
 from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.stages.simulate import simulate

@@ -42,7 +42,7 @@ def main() -> None:
     from limelight.study.config import load_study
     from limelight.study.selection import control_name
     from limelight.study.settings import network_settings, saliency_settings
-    from limelight.training import load_model
+    from limelight.training.checkpoint import load_model
 
     start, study = time.monotonic(), load_study(args.config)
     if args.run not in study.saliency:

@@ -37,7 +37,7 @@ def main() -> None:
     from limelight.progress import progress
     from limelight.study.config import load_study
     from limelight.study.settings import stream_settings
-    from limelight.training import load_model
+    from limelight.training.checkpoint import load_model
 
     start = time.monotonic()
     study = load_study(args.config)

@@ -42,7 +42,7 @@ def main() -> None:
         reconstruct,
         write_maps,
     )
-    from limelight.training import load_model
+    from limelight.training.checkpoint import load_model
 
     module, info = load_model(args.network)
     if len(args.map) > 2:

@@ -33,7 +33,7 @@ def main() -> None:
     from limelight.probe import load_probe
     from limelight.study.config import load_study
     from limelight.study.settings import evaluation_settings
-    from limelight.training import load_model
+    from limelight.training.checkpoint import load_model
 
     study = load_study(args.config)
     if args.test not in study.tests:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import one_line, problem
@@ -62,6 +61,8 @@ def tangent_plane_deg(position_mpc: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def write_catalogue(path: str | Path, halos: HaloCatalogue, attributes: dict[str, object]) -> None:
     """Write a light-cone file: float32 columns in compressed chunks (lossless), units and geometry as attributes."""
     attributes = {**attributes, "cosmology": asdict(halos.cosmology), "geometry": halos.geometry, "n_halos": len(halos)}
+    import torch
+
     with write_hdf5(path, KIND, attributes) as file, ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for name in COLUMNS:
             values = np.ascontiguousarray(getattr(halos, name), dtype=np.float32)

@@ -1,12 +1,15 @@
 """Where a light-cone lies in its box of cells, and the slabs in which it is worked through."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
-from limelight.matter.initial import Box, good_size
+
+if TYPE_CHECKING:  # configs are checked against MAX_FIELD_DEG, which torch would hold up
+    from limelight.matter.initial import Box
 
 SLAB_MPC = 20.0  # thickness of a slab; abundances evolve log-linearly with distance inside one
 MARGIN_SIGMAS = 4.5  # displacements and velocities provided for beyond the edges, in σ of linear theory
@@ -18,7 +21,7 @@ MAX_FIELD_DEG = 20.0  # beyond, distances inside one slab differ too much for on
 class Cone:
     """Where the light-cone lies in its box. Distances in comoving Mpc."""
 
-    box: Box
+    box: "Box"
     origin_mpc: tuple[float, float, float]  # (x, y, z) of the centre of cell 0
     half_width: float  # tan of the half field: |X|, |Y| ≤ half_width · Z
     margin_mpc: float
@@ -68,6 +71,8 @@ def place_cone(
             "a light-cone that begins well beyond the observer",
             "lower freq_max_ghz",
         )
+    from limelight.matter.initial import Box, good_size
+
     nearest, farthest = cosmology.comoving_distance(np.array([low, high]))
     front = nearest / np.sqrt(1 + 2 * half_width**2) - margin
     depth = good_size((farthest + margin - front) / cell_mpc + 4)

@@ -7,11 +7,13 @@ choose among them.
 """
 
 import inspect
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from limelight.errors import problem
 from limelight.registry import Registry
+
+if TYPE_CHECKING:  # the names of networks are read with every config, which torch would hold up
+    from torch import nn
 
 REGISTRY = Registry(
     "networks.architecture",
@@ -44,7 +46,7 @@ REGISTRY = Registry(
 )
 
 
-def build(architecture: str, options: dict, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> nn.Module:
+def build(architecture: str, options: dict, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> "nn.Module":
     """The network of a registered name, with weights drawn from torch's global stream.
 
     Parameters

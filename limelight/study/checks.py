@@ -5,10 +5,10 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 
+from limelight.data.targets import FIELD_LOSSES
 from limelight.errors import LimelightError
 from limelight.kept import kept
 from limelight.networks import build
-from limelight.networks.shapes import ShapesAlone
 from limelight.probe import Probe, load_probe
 from limelight.study.faults import fault
 from limelight.study.saliency_checks import check_saliency
@@ -23,7 +23,6 @@ from limelight.study.selection import (
     suitable_tests,
     why_not,
 )
-from limelight.training.losses import FIELDS
 
 
 def check_study(study: Study, probe) -> Iterator[str]:
@@ -138,6 +137,8 @@ def fault_of(key: str, error: LimelightError) -> str:
 @functools.cache  # studies are tables of networks that differ in their data
 def _try_network(architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]) -> None:
     def tried() -> str:
+        from limelight.networks.shapes import ShapesAlone  # torch, which a kept answer does without
+
         with ShapesAlone():  # quick, however large the network
             build(architecture, json.loads(options), shape, outputs)
         return "can be built"
@@ -155,7 +156,7 @@ def _loss(name: str, network, axes: int) -> Iterator[str]:
         yield fault(
             f"{where}.training.loss", "gaussian for a vector", "images", "take mse, and a posterior of kind mdn"
         )
-    if loss in FIELDS and axes < 3:
+    if loss in FIELD_LOSSES and axes < 3:
         yield fault(f"{where}.training.loss", f"{loss} for a vector", "images of counts", "take negative_binomial")
     if network.tells_datasets_apart and len(network.datasets) < 2:
         yield fault(

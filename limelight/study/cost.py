@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from limelight.kept import kept
 from limelight.networks import build
-from limelight.networks.shapes import ShapesAlone, operations
 from limelight.probe import load_probe
 from limelight.study.sections import Study
 from limelight.study.selection import (
@@ -110,6 +109,8 @@ def _network_size(
     architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]
 ) -> tuple[float, int]:
     def measured() -> list[float]:
+        from limelight.networks.shapes import ShapesAlone, operations  # torch, which kept answers do without
+
         with ShapesAlone():
             module = build(architecture, json.loads(options), shape, outputs).eval()
             return [operations(module, shape), sum(weight.numel() for weight in module.parameters())]

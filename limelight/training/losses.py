@@ -16,12 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limelight.data.targets import built_shape
+from limelight.data.targets import FIELD_LOSSES, LIKELIHOODS, built_shape
 from limelight.training.presentation import Data, Presentation
 
 LN10 = math.log(10)
-LIKELIHOODS = ("poisson", "negative_binomial")
-FIELDS = ("poisson_field", "negative_binomial_field", "adversarial")
 OUTPUTS = {
     **dict.fromkeys(LIKELIHOODS, "log10_mean"),
     "cross_entropy": "log_odds",
@@ -144,7 +142,7 @@ class Loss(nn.Module):
         """The encoded targets that the outputs predict, (b, *shape) float64; of a classifier its probabilities."""
         if self.name == "cross_entropy":
             return outputs.double().softmax(dim=1)
-        if self.name in FIELDS:
+        if self.name in FIELD_LOSSES:
             return 10 ** self.raw(outputs).clamp(max=MAX_LOG10_MEAN)
         return log_mean_to_target(self.raw(outputs)) if self.name in LIKELIHOODS else self.raw(outputs)
 
@@ -154,7 +152,7 @@ class Loss(nn.Module):
             return mean_target.clamp(min=1e-6).log()
         if self.name in LIKELIHOODS:
             return torch.zeros_like(self.mean)
-        if self.name in FIELDS:
+        if self.name in FIELD_LOSSES:
             return torch.zeros(built_shape(self.name, self.mean.shape), dtype=self.mean.dtype, device=self.mean.device)
         constant = (mean_target - self.mean) / self.std
         return torch.cat([constant, torch.zeros_like(constant)]) if self.name == "gaussian" else constant
@@ -168,7 +166,7 @@ def make_loss(name: str, standardise: bool, data: Data, presentation: Presentati
     """The loss `name`, with the scale of outputs measured on the training data."""
     if name in LIKELIHOODS:
         return Loss(name, *count_scale(data, presentation))
-    if name in FIELDS:
+    if name in FIELD_LOSSES:
         mean = presentation.moments(data)[0].clamp(min=0.5 / len(data))
         return Loss(name, mean.log10(), torch.ones_like(mean))
     if standardise and name != "cross_entropy":

@@ -20,8 +20,7 @@ from limelight.probes.line_intensity.settings import shard_settings
 from limelight.probes.line_intensity.shards import pool_maps
 from limelight.study.selection import comparison_pairs, suitable_tests
 from limelight.study.settings import evaluation_settings, network_settings
-from limelight.training import load_model
-from limelight.training.checkpoint import save_model
+from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import history_csv, train
 
 HALOS = 3000

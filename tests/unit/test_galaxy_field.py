@@ -23,7 +23,7 @@ from limelight.probes.galaxy_field.fields import (
     number_by_quadrature,
     paint,
 )
-from limelight.probes.galaxy_field.probe import GalaxyPresentation, histograms
+from limelight.probes.galaxy_field.presentation import GalaxyPresentation, histograms
 from limelight.probes.galaxy_field.simulations import GalaxySimulator, draw_field, fisher_fields, most_galaxies
 from limelight.study.config import resolve_study
 from limelight.study.sections import Imnn

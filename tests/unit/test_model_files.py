@@ -13,8 +13,7 @@ from training_toys import BINS, GRID, HEADER, PROBE, SHAPE, settings, toys
 from limelight.data.axes import axis_from
 from limelight.data.shard import header_from
 from limelight.errors import LimelightError
-from limelight.training import load_model
-from limelight.training.checkpoint import load_torch, save_model
+from limelight.training.checkpoint import load_model, load_torch, save_model
 from limelight.training.loop import train
 
 

@@ -10,8 +10,7 @@ from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
 from limelight.networks.layers import Conv3d
 from limelight.networks.residual import moments, rescaled
-from limelight.training import load_model
-from limelight.training.checkpoint import save_model
+from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 
 PAPER_MAP = (1, 64, 64, 10)

@@ -33,8 +33,7 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.shards import line_header
 from limelight.summaries.inputs import input_statistics, ranges
-from limelight.training import load_model
-from limelight.training.checkpoint import save_model
+from limelight.training.checkpoint import load_model, save_model
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)

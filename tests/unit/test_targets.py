@@ -20,8 +20,8 @@ from limelight.probes.line_intensity.labels import QUANTITIES, TRANSFORMS
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
 from limelight.study.sections import Network, NetworkTest
 from limelight.study.settings import EvaluationSettings, NetworkSettings
-from limelight.training import load_model, presentation
-from limelight.training.checkpoint import save_model
+from limelight.training import presentation
+from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 from limelight.training.presentation import PlainPresentation, label_statistics, on_device
 

@@ -1,10 +1,12 @@
 """What the engine asks of air showers."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header, Rows
@@ -14,12 +16,12 @@ from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.air_shower.arrays import LIGHT_KM, angle_deg, bound, layout
 from limelight.probes.air_shower.config import ShowerNetwork, ShowerStudy, ShowerTest, Station, Traces
-from limelight.probes.air_shower.noise import noise_of
-from limelight.probes.air_shower.presentation import ArrayPresentation, TracePresentation
-from limelight.probes.air_shower.simulations import simulate_events, simulate_traces
 from limelight.section import plain
 from limelight.seeds import generator
 from limelight.study.cost import StageCost
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.air_shower.presentation import ArrayPresentation, TracePresentation
 
 KINDS = ("noise", "shower")
 LIMITS = ("snr", "slope_mhz", "window", "transient_peak")
@@ -96,6 +98,8 @@ class AirShower(Probe):
         return Header(self.name, (antennas, time), ("voltage", "time in us"), "rms", geometry, truths, _prior(data))
 
     def simulate(self, settings: TraceSettings, dataset: str, realisation: int) -> Rows:
+        from limelight.probes.air_shower.simulations import simulate_events, simulate_traces
+
         data, rng = settings.data, generator(settings.seed, f"showers of {dataset}", realisation)
         header, station = self.header(settings), plain(settings.station)
         if data.array is None:
@@ -128,6 +132,11 @@ class AirShower(Probe):
     def presentation(
         self, network: ShowerNetwork, observation: dict, header: Header
     ) -> TracePresentation | ArrayPresentation:
+        import torch
+
+        from limelight.probes.air_shower.noise import noise_of
+        from limelight.probes.air_shower.presentation import ArrayPresentation, TracePresentation
+
         target, noise = self.target(network, header), noise_of(station_of(header), header.geometry["samples"])
         if network.target.answer == "kind":
             lift, over = network.curriculum.lift, network.curriculum.over
@@ -139,6 +148,8 @@ class AirShower(Probe):
     # Judging
 
     def describe_test(self, settings, presentation: TracePresentation | ArrayPresentation) -> dict:
+        from limelight.probes.air_shower.presentation import TracePresentation
+
         if isinstance(presentation, TracePresentation):
             return {}
         return {"clock_ns": 1000 * presentation.clock_us}

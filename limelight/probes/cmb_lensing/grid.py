@@ -14,12 +14,15 @@ Conventions of the whole probe
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # patches are laid out with every config, which torch would hold up
+    import torch
 
 ARCMIN = np.pi / 10800  # radians
-Array = np.ndarray | torch.Tensor
+Array: TypeAlias = "np.ndarray | torch.Tensor"
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Grid:
 
 def like(constant: np.ndarray, x: Array) -> Array:
     """A constant array as numpy or torch, on the device and in the precision of x."""
+    import torch
+
     wide = x.dtype in (np.float64, np.complex128, torch.float64, torch.complex128)
     if isinstance(x, torch.Tensor):
         real, double = (torch.float64, torch.complex128) if wide else (torch.float32, torch.complex64)
@@ -96,11 +101,15 @@ def like(constant: np.ndarray, x: Array) -> Array:
 
 def fft(x: Array) -> Array:
     """Modes of maps, over the last two axes."""
+    import torch
+
     return torch.fft.fft2(x) if isinstance(x, torch.Tensor) else np.fft.fft2(x)
 
 
 def ifft(modes: Array) -> Array:
     """Maps of modes, complex."""
+    import torch
+
     return torch.fft.ifft2(modes) if isinstance(modes, torch.Tensor) else np.fft.ifft2(modes)
 
 
@@ -118,6 +127,8 @@ def eb_modes(grid: Grid, q: Array, u: Array) -> tuple[Array, Array]:
 
 def real_parts(modes: Array) -> tuple[Array, Array]:
     """The modes of the real and of the imaginary part of the complex map that modes (..., npix, npix) belong to."""
+    import torch
+
     if isinstance(modes, torch.Tensor):
         mirrored = modes.conj().flip((-2, -1)).roll((1, 1), (-2, -1))
     else:

@@ -1,21 +1,21 @@
 """What the engine asks of CMB lensing."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header, Rows
 from limelight.data.targets import FieldTarget
 from limelight.errors import LimelightError, problem
-from limelight.evaluation.estimates import Estimator
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.cmb_lensing.config import LensingNetwork, LensingStudy, LensingTest, Sky
 from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
-from limelight.probes.cmb_lensing.presentation import LensingPresentation
 from limelight.probes.cmb_lensing.sky import delens, simulate, taper
 from limelight.probes.cmb_lensing.spectra import Parameters, draw_parameters, spectra_of
 from limelight.seeds import generator
@@ -23,6 +23,10 @@ from limelight.study.cost import StageCost
 from limelight.summaries.power import power_bins, power_spectrum
 from limelight.summaries.reconstruction import bootstrap, noise
 from limelight.summaries.scales import Scales
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.evaluation.estimates import Estimator
+    from limelight.probes.cmb_lensing.presentation import LensingPresentation
 
 EDGES = (72, 150, 300, 500, 800, 1200, 1700, 2300, 3000)  # of the bins in L; those without a mode are left out
 NAMES = {"kappa": "κ", "e": "E"}
@@ -146,6 +150,10 @@ class CmbLensing(Probe):
         return self._presentation(self.target(network, header), observation, header, features)
 
     def _presentation(self, target, observation: dict, header: Header, features=None) -> LensingPresentation:
+        import torch
+
+        from limelight.probes.cmb_lensing.presentation import LensingPresentation
+
         geometry = header.geometry
         mask = torch.from_numpy(mask_of_geometry(geometry)).float() if geometry["taper_deg"] else None
         return LensingPresentation(
@@ -181,6 +189,8 @@ class CmbLensing(Probe):
         """Power of B in the lensed maps without noise, and of what is left after delensing by each κ; (b, bins) each."""
         if "kappa" not in names or header.geometry["taper_deg"] or not header.geometry["periodic"]:
             return {}
+        import torch
+
         grid, kappa = grid_of_header(header), answers[:, names.index("kappa")]
         bins, found = self.scales(header).bins, {"b_lensed": [], "b_left": []}
         for (q, u), one in zip(x.astype(np.float64), kappa, strict=True):

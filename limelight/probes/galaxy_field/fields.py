@@ -11,6 +11,8 @@ from scipy import integrate
 
 PARAMETERS = ("ln_phi_star", "ln_l_star", "alpha")
 STEPS = 2000  # of the tabulated N(> L)
+HISTOGRAM_STEPS = 48  # of the pixels that networks are shown as a histogram, in arcsinh of pixel over noise
+HISTOGRAM_REACH = (-2.0, 8.0)
 HIGHEST = 40.0  # L/L* beyond which there is none
 
 

@@ -1,11 +1,12 @@
 """What the engine asks of galaxy fields."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header, Rows
@@ -14,7 +15,7 @@ from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.galaxy_field.config import GalaxyField, GalaxyNetwork, GalaxyStudy, GalaxyTest
-from limelight.probes.galaxy_field.fields import catalogue_fisher
+from limelight.probes.galaxy_field.fields import HISTOGRAM_STEPS, catalogue_fisher
 from limelight.probes.galaxy_field.simulations import (
     GalaxySimulator,
     all_of,
@@ -26,12 +27,10 @@ from limelight.probes.galaxy_field.simulations import (
 )
 from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
-from limelight.study.settings import IntervalsSettings, PosteriorSettings
-from limelight.training.presentation import PlainPresentation, Truths
-from limelight.training.symmetries import draw_symmetry, shifted, symmetry
 
-STEPS = 48  # of the histogram, in arcsinh of pixel over noise
-REACH = (-2.0, 8.0)
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.galaxy_field.presentation import GalaxyPresentation
+    from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 
 @dataclass(frozen=True)
@@ -40,45 +39,6 @@ class FieldSettings:
 
     seed: int
     data: GalaxyField
-
-
-@dataclass(frozen=True)
-class GalaxyPresentation(PlainPresentation):
-    """Fields turned, mirrored and moved around their square; noise; and arcsinh, whose scale is the network's noise."""
-
-    noise: float = 0.0
-    scale: float | None = 1.0  # None: as they are recorded
-    histogram: bool = False
-
-    def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
-        turned = symmetry(x, *draw_symmetry(len(x), flips=True, quarter_turns=True, random=random), axes=(2, 3))
-        return shifted(turned, random), y
-
-    def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
-        x = x + self.noise * torch.randn(x.shape, generator=random, device=x.device)
-        if self.scale is None:
-            return x
-        shown = torch.asinh(x / self.scale)
-        return histograms(shown) if self.histogram else shown
-
-    def silent(self) -> "GalaxyPresentation":
-        return self.with_noise(0.0)
-
-    def bare(self) -> "GalaxyPresentation":
-        return replace(self, scale=None, histogram=False)
-
-    def with_noise(self, level: float) -> "GalaxyPresentation":
-        return replace(self, noise=level)
-
-
-def histograms(x: Tensor) -> Tensor:
-    """√ of the numbers of pixels in STEPS equal steps over REACH, (b, bands, STEPS)
-    of (b, bands, n, n): their scatter is even.
-    """
-    low, high = REACH
-    step = ((x.flatten(2) - low) / (high - low) * STEPS).long().clamp(0, STEPS - 1)
-    counts = torch.zeros(*x.shape[:2], STEPS, device=x.device)
-    return counts.scatter_add(2, step, torch.ones_like(step, dtype=counts.dtype)).sqrt()
 
 
 class GalaxyFields(Probe):
@@ -162,9 +122,11 @@ class GalaxyFields(Probe):
         return VectorTarget("parameters", OutputAxis("parameter", names=names), shape=(len(names),))
 
     def input_shape(self, network: GalaxyNetwork, header: Header) -> tuple[int, ...]:
-        return (header.shape[0], STEPS) if network.inputs == "histogram" else header.shape
+        return (header.shape[0], HISTOGRAM_STEPS) if network.inputs == "histogram" else header.shape
 
     def presentation(self, network: GalaxyNetwork, observation: float, header: Header) -> GalaxyPresentation:
+        from limelight.probes.galaxy_field.presentation import GalaxyPresentation
+
         target, histogram = self.target(network, header), network.inputs == "histogram"
         return GalaxyPresentation(target, noise=observation, scale=network.noise, histogram=histogram)
 

@@ -1,12 +1,16 @@
 """Images of fields of chosen φ*, L* and α: for shards, for an IMNN's derivatives, and for ABC."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from limelight.inference.posteriors.smc import Simulated
 from limelight.probes.galaxy_field.config import GalaxyField
 from limelight.probes.galaxy_field.fields import PARAMETERS, draw_arrivals, expected_number, luminosities, paint
 from limelight.seeds import generator
 from limelight.study.sections import Imnn
+
+if TYPE_CHECKING:
+    from limelight.inference.posteriors.smc import Simulated
 
 MARGIN = 0.5  # beyond the prior, in ln φ* and ln L*
 
@@ -66,7 +70,9 @@ class GalaxySimulator:
     def __init__(self, data: GalaxyField):
         self.data, self.parameter_names = data, list(free(data))
 
-    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> Simulated:
+    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> "Simulated":
+        from limelight.inference.posteriors.smc import Simulated  # torch, which fields are drawn without
+
         x = np.array([draw_field(one, self.data, rng) for one in theta])
         return Simulated(x, list(range(len(theta))), theta.copy(), int(rng.integers(2**62)))
 

@@ -1,11 +1,12 @@
 """What the engine asks of the Gaussian random field. docs/adding_a_probe.md walks through this folder."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header, Rows
@@ -17,8 +18,9 @@ from limelight.probes.gaussian_field.config import FieldNetwork, Fields, FieldSt
 from limelight.probes.gaussian_field.fields import PARAMETERS, draw_fields, fisher_bound
 from limelight.seeds import generator
 from limelight.study.cost import StageCost
-from limelight.training.presentation import PlainPresentation, Truths
-from limelight.training.symmetries import draw_symmetry, shifted, symmetry
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.gaussian_field.presentation import FieldPresentation
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,6 @@ class FieldSettings:
 
     seed: int
     data: Fields
-
-
-@dataclass(frozen=True)
-class FieldPresentation(PlainPresentation):
-    """Fields turned, mirrored and moved around their square, with white noise. All of it leaves the parameters alone."""
-
-    noise: float = 0.0
-
-    def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
-        turns = draw_symmetry(len(x), flips=True, quarter_turns=True, random=random)
-        return shifted(symmetry(x, *turns, axes=(2, 3)), random), y
-
-    def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
-        return x + self.noise * torch.randn(x.shape, generator=random, device=x.device)
-
-    def silent(self) -> "FieldPresentation":
-        return self.with_noise(0.0)
-
-    def with_noise(self, level: float) -> "FieldPresentation":
-        return replace(self, noise=level)
 
 
 class GaussianField(Probe):
@@ -109,6 +91,8 @@ class GaussianField(Probe):
         return VectorTarget("parameters", axis, shape=(len(PARAMETERS),))
 
     def presentation(self, network: FieldNetwork, observation: float, header: Header) -> FieldPresentation:
+        from limelight.probes.gaussian_field.presentation import FieldPresentation
+
         return FieldPresentation(self.target(network, header), noise=observation)
 
     def describe_test(self, settings, presentation: FieldPresentation) -> dict:

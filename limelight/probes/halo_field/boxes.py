@@ -11,8 +11,7 @@ from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, LinearField, displacements, resampled
 from limelight.matter.lagrangian import lpt_factors
 from limelight.matter.particle_mesh import cloud_in_cell, friends_of_friends, run_particle_mesh
-
-LEAST_PARTICLES = 20  # of a halo
+from limelight.probes.halo_field.layout import LEAST_PARTICLES, particle_mass
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ def paired_box(
     rng = np.random.default_rng([seed, len(members)])
     mass = particle_mass(side_mpc, particles, cosmology) * (members + rng.uniform(-0.5, 0.5, len(members)))
     return PairedBox(lpt, evolved, speed, Halos(centre, drift, mass))
-
-
-def particle_mass(side_mpc: float, particles: int, cosmology: Cosmology) -> float:
-    """Msun."""
-    return cosmology.matter_density * (side_mpc / particles) ** 3
 
 
 def coarse_lpt_density(field: LinearField, redshift: float, cosmology: Cosmology, cells: int) -> np.ndarray:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from limelight.matter.cells import log_density
+from limelight.probes.halo_field.layout import CHANNELS
 from limelight.training.presentation import PlainPresentation, Truths
 
-CHANNELS = ("lpt", "evolved", "redshift")
 AXES = (2, 3, 4)
 
 
@@ -58,11 +58,6 @@ class BoxPresentation(PlainPresentation):
 
     def with_noise(self, level: float) -> "BoxPresentation":
         return self
-
-
-def shown_channels(shear: bool, redshift: bool, noise_channels: int) -> int:
-    """How many channels `observe` makes."""
-    return 1 + int(shear) + int(redshift) + noise_channels
 
 
 def tidal_shear(density: Tensor) -> Tensor:

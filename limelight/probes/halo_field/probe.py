@@ -1,7 +1,10 @@
 """What the engine asks of halo fields."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,12 +14,15 @@ from limelight.data.shard import Header, Rows
 from limelight.data.targets import FieldTarget
 from limelight.errors import problem
 from limelight.probe import Probe
-from limelight.probes.halo_field.boxes import LEAST_PARTICLES, PairedBox, halo_counts, paired_box, particle_mass
 from limelight.probes.halo_field.config import Boxes, HaloNetwork, HaloStudy, HaloTest
-from limelight.probes.halo_field.presentation import CHANNELS, BoxPresentation, shown_channels
+from limelight.probes.halo_field.layout import CHANNELS, LEAST_PARTICLES, particle_mass, shown_channels
 from limelight.seeds import torch_seed
 from limelight.study.cost import StageCost
 from limelight.summaries.scales import Scales, scales_of
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.halo_field.boxes import PairedBox
+    from limelight.probes.halo_field.presentation import BoxPresentation
 
 K_EDGES = (0.04, 0.1, 0.2, 0.35, 0.55, 0.8)  # 1/Mpc, up to the Nyquist wave number of the cells
 HALO_COLUMNS = ("x_mpc", "y_mpc", "z_mpc", "vx_kms", "vy_kms", "vz_kms", "mass_msun")
@@ -103,6 +109,8 @@ class HaloField(Probe):
         return Header(self.name, sides, CHANNELS, "overdensity; redshift", geometry, truths)
 
     def simulate(self, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
+        from limelight.probes.halo_field.boxes import paired_box
+
         data, seed = settings.data, torch_seed(settings.seed, "phases", realisation) % 2**31
         cosmology = Cosmology(**dict(data.cosmology))
         size = data.side_mpc, data.particles, data.cells
@@ -111,6 +119,8 @@ class HaloField(Probe):
 
     def rows_of(self, box: PairedBox, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
         """The shard of one box."""
+        from limelight.probes.halo_field.boxes import halo_counts
+
         data, halos = settings.data, box.halos
         counts = halo_counts(halos, np.array(data.mass_edges_msun), data.side_mpc, data.cells)
         redshift = np.full_like(box.lpt, data.redshift)
@@ -144,6 +154,8 @@ class HaloField(Probe):
         return (channels, *header.shape[1:])
 
     def presentation(self, network: HaloNetwork, observation: dict, header: Header) -> BoxPresentation:
+        from limelight.probes.halo_field.presentation import BoxPresentation
+
         shown = (network.density, network.shear, network.redshift, network.noise_channels)
         return BoxPresentation(self.target(network, header), *shown)
 

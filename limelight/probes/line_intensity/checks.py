@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from limelight.cosmology import Cosmology
+from limelight.data.targets import LIKELIHOODS
 from limelight.errors import LimelightError
 from limelight.halos.cone import MAX_FIELD_DEG
 from limelight.halos.massfunction import mass_definition
-from limelight.halos.painter import check_painter
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest, MapDataset
 from limelight.probes.line_intensity.lines.models import LineModel, get_model, lsun_per_lprime
 from limelight.probes.line_intensity.lines.own import check_answers
 from limelight.probes.line_intensity.lines.priors import draw_parameters, number
 from limelight.probes.line_intensity.maps.config import Filter
-from limelight.probes.line_intensity.maps.filters import read_transfer
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.shapes import get_shape
@@ -24,8 +23,6 @@ from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
 from limelight.study.checks import taken, unknown
 from limelight.study.faults import fault
-from limelight.training.losses import LIKELIHOODS
-from limelight.training.painter import load_painter
 
 FIDUCIAL = ("fiducial", 0, "0", "0%")  # priors that draw nothing
 SIGMAS_MAX = 5.0  # the largest bare number that a prior may be; 10 is more likely meant as 10 %
@@ -95,6 +92,9 @@ def _painter(study: LineStudy) -> Iterator[str]:
 
 
 def _fits(study: LineStudy) -> None:
+    from limelight.halos.painter import check_painter  # torch, which other studies are read without
+    from limelight.training.painter import load_painter
+
     cosmology = Cosmology(**vars(study.cosmology))
     check_painter(load_painter(str(study.lightcones.painter)), study.lightcones, study.grid.redshift_range, cosmology)
 
@@ -159,6 +159,8 @@ def _filter(study: LineStudy, key: str, setting: Filter) -> Iterator[str]:
         expected = "either a file or high_pass_perp, high_pass_par and passed"
         yield fault(f"{key}.transfer", "both", expected, "leave one out")
     elif setting.transfer:
+        from limelight.probes.line_intensity.maps.filters import read_transfer  # torch, which other studies do without
+
         yield from _tried(f"{key}.transfer", read_transfer, setting.transfer)
     pooled = study.grid.channels // study.grid.pool_channels
     if setting.pca_modes >= pooled:

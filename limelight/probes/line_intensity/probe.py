@@ -1,32 +1,33 @@
 """Line-intensity mapping as a probe: what the engine asks of it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limelight.data.shard import Header, Rows
 from limelight.data.targets import Target
-from limelight.evaluation.audit import Intervention, Question
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.line_intensity import checks, cost, metrics, selection, settings
-from limelight.probes.line_intensity.audit import line_interventions, line_invariances
-from limelight.probes.line_intensity.bands import light_bands
 from limelight.probes.line_intensity.config import LineNetwork, LineStudy, LineTest
 from limelight.probes.line_intensity.figures import EACH_NETWORK
 from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
-from limelight.probes.line_intensity.presentation import LinePresentation, line_presentation
 from limelight.probes.line_intensity.shards import line_header
-from limelight.probes.line_intensity.simulate import simulate_maps
-from limelight.probes.line_intensity.simulations import fresh_rows
-from limelight.probes.line_intensity.simulator import LineSimulator, fisher_rows
 from limelight.probes.line_intensity.targets import LuminosityTarget, line_target
-from limelight.saliency.shares import PixelClasses
 from limelight.section import plain
 from limelight.study.cost import SimulationCost, StageCost
-from limelight.study.settings import IntervalsSettings, PosteriorSettings
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.evaluation.audit import Intervention, Question
+    from limelight.probes.line_intensity.presentation import LinePresentation
+    from limelight.probes.line_intensity.simulator import LineSimulator
+    from limelight.saliency.shares import PixelClasses
+    from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 
 class LineIntensity(Probe):
@@ -100,6 +101,8 @@ class LineIntensity(Probe):
 
     def simulate(self, dataset_settings: settings.ShardSettings, dataset: str, realisation: int) -> Rows:
         """In memory; the workflow's rules do the same by files."""
+        from limelight.probes.line_intensity.simulate import simulate_maps
+
         return simulate_maps(dataset_settings, realisation)
 
     def made_from(self, dataset_settings: settings.ShardSettings) -> dict:
@@ -121,6 +124,8 @@ class LineIntensity(Probe):
     def presentation(
         self, network: LineNetwork, observation: settings.LineObservation, header: Header
     ) -> LinePresentation:
+        from limelight.probes.line_intensity.presentation import line_presentation
+
         return line_presentation(network, observation, header, self.target(network, header))
 
     # Judging
@@ -160,11 +165,15 @@ class LineIntensity(Probe):
     def interventions(
         self, audit_settings, presentation: LinePresentation
     ) -> dict[str, Callable[[Question], Intervention]]:
+        from limelight.probes.line_intensity.audit import line_interventions
+
         return line_interventions()
 
     def invariances(
         self, audit_settings, presentation: LinePresentation
     ) -> dict[str, Callable[[Question], np.ndarray]]:
+        from limelight.probes.line_intensity.audit import line_invariances
+
         return line_invariances(presentation)
 
     def noise_levels(self, audit_settings, presentation: LinePresentation) -> list[float]:
@@ -185,6 +194,8 @@ class LineIntensity(Probe):
     def pixel_classes(
         self, dataset_settings: settings.ShardSettings, found: Rows, paths: Sequence[str | Path]
     ) -> dict[str, PixelClasses]:
+        from limelight.probes.line_intensity.bands import light_bands
+
         return light_bands(dataset_settings, found, paths) if paths else {}
 
     # Inference by simulation, from subfields of the training light-cones
@@ -198,14 +209,20 @@ class LineIntensity(Probe):
         draws: int,
         paths: Sequence[str | Path],
     ) -> Iterator[Rows]:
+        from limelight.probes.line_intensity.simulations import fresh_rows
+
         return fresh_rows(dataset_settings, realisation, part, draws, paths)
 
     def fisher_rows(
         self, posterior_settings: PosteriorSettings, paths: Sequence[str | Path]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        from limelight.probes.line_intensity.simulator import fisher_rows
+
         return fisher_rows(posterior_settings, paths)
 
     def simulator(self, intervals_settings: IntervalsSettings, paths: Sequence[str | Path]) -> LineSimulator:
+        from limelight.probes.line_intensity.simulator import LineSimulator
+
         return LineSimulator(intervals_settings, paths)
 
 

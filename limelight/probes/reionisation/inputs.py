@@ -7,16 +7,18 @@ of order one whatever the instrument.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.linalg import cho_factor, cho_solve
-from torch import Tensor
 
 from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, pixels_of, synthesis_matrix
 from limelight.probes.reionisation.instrument import noise_covariance, seen_pixels, signal_covariance
 from limelight.probes.reionisation.likelihood import seen_ee
+
+if TYPE_CHECKING:  # the shapes of inputs are asked for with every config, which torch would hold up
+    from torch import Tensor
 
 FLOOR = 1e-6  # of power over its expectation, whose logarithm is shown
 RIDGE = (
@@ -60,7 +62,7 @@ def filter_matrix(instrument: Instrument, pixels: Pixels, covariance: np.ndarray
 
 
 @functools.lru_cache(maxsize=8)
-def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> Callable[[Tensor], Tensor]:
+def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> "Callable[[Tensor], Tensor]":
     """(b, 2, npix) recorded maps -> network inputs (b, *input_shape)."""
     covariance = expected_covariance(instrument, pixels)
     if inputs == "maps":
@@ -80,7 +82,7 @@ def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> Callabl
     return Spectra(matrix, variance, pixels.lmax)
 
 
-def _scaled(factor: float, maps: Tensor) -> Tensor:
+def _scaled(factor: float, maps: "Tensor") -> "Tensor":
     return maps * factor
 
 
@@ -88,9 +90,11 @@ class Linear:
     """A matrix (2 n, 2 npix) times maps (b, 2, npix): (b, 2, n)."""
 
     def __init__(self, matrix: np.ndarray):
+        import torch
+
         self.matrix = torch.from_numpy(matrix.astype(np.float32))
 
-    def __call__(self, maps: Tensor) -> Tensor:
+    def __call__(self, maps: "Tensor") -> "Tensor":
         return (maps.flatten(1) @ self.matrix.to(maps.device).T).unflatten(1, (2, -1))
 
 
@@ -101,6 +105,8 @@ class Spectra(Linear):
     """
 
     def __init__(self, matrix: np.ndarray, variance: np.ndarray, lmax: int):
+        import torch
+
         super().__init__(matrix / np.sqrt(np.mean(variance)))
         sums = (multipoles(lmax) == np.arange(2, lmax + 1)[:, None]).astype(np.float64)
         expected = variance.reshape(2, -1) @ sums.T / np.mean(variance)
@@ -109,7 +115,7 @@ class Spectra(Linear):
         self.weight = torch.from_numpy((some / np.where(some, expected, 1)).astype(np.float32))
         self.none = torch.from_numpy((~some).astype(np.float32))
 
-    def __call__(self, maps: Tensor) -> Tensor:
+    def __call__(self, maps: "Tensor") -> "Tensor":
         device = maps.device
         power = super().__call__(maps).square() @ self.sums.to(device).T * self.weight.to(device)
         return (power + self.none.to(device) + FLOOR).log()

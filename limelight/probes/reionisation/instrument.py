@@ -2,13 +2,16 @@
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.harmonics import directions, flat_matrix, multipoles, pixels_of, synthesis_matrix
+
+if TYPE_CHECKING:  # pixels and spectra are asked for with every config, which torch would hold up
+    import torch
+    from torch import Tensor
 
 ARCMIN = np.pi / 180 / 60
 POLE = np.radians([60.189, 96.384])  # of the ecliptic: θ and φ in galactic coordinates
@@ -87,16 +90,18 @@ def signal_covariance(ee: np.ndarray, nside: int) -> np.ndarray:
 class Noise:
     """An instrument's noise and mask on one set of pixels, ready to be drawn."""
 
-    seen: Tensor  # (npix,) float32, 0 or 1
-    sigma: Tensor  # (npix,)
-    modes: Tensor | None  # (2 npix, 2 k): maps of isotropic noise of unit moments
-    templates: Tensor  # (t, 2 npix), times their spread
+    seen: "Tensor"  # (npix,) float32, 0 or 1
+    sigma: "Tensor"  # (npix,)
+    modes: "Tensor | None"  # (2 npix, 2 k): maps of isotropic noise of unit moments
+    templates: "Tensor"  # (t, 2 npix), times their spread
 
-    def draw(self, rows: int, random: torch.Generator) -> Tensor:
+    def draw(self, rows: int, random: "torch.Generator") -> "Tensor":
         """Noise and systematics (rows, 2, npix) in µK, without the mask."""
+        import torch
+
         device = random.device
 
-        def normal(*shape: int) -> Tensor:
+        def normal(*shape: int) -> "Tensor":
             return torch.randn(*shape, generator=random, device=device)
 
         found = normal(rows, 2, len(self.sigma)) * self.sigma.to(device)
@@ -119,5 +124,7 @@ def noise_of(instrument: Instrument, nside: int, lmax: int) -> Noise:
     return Noise(_float32(seen_pixels(instrument, nside)), _float32(sigma), modes, _float32(some))
 
 
-def _float32(values: np.ndarray) -> Tensor:
+def _float32(values: np.ndarray) -> "Tensor":
+    import torch
+
     return torch.from_numpy(np.asarray(values, np.float32))

@@ -1,7 +1,10 @@
 """What the engine asks of reionisation."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +18,14 @@ from limelight.probes.reionisation.config import Instrument, Sky, TauNetwork, Ta
 from limelight.probes.reionisation.harmonics import multipoles, pixels_of
 from limelight.probes.reionisation.inputs import Pixels, input_shape, transform_of
 from limelight.probes.reionisation.likelihood import fisher_information, log_likelihood
-from limelight.probes.reionisation.presentation import TauPresentation
 from limelight.probes.reionisation.simulations import TauSimulator, draw_skies, fisher_skies, stored_noise
 from limelight.probes.reionisation.spectra import TAUS
 from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
-from limelight.study.settings import IntervalsSettings, PosteriorSettings
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.reionisation.presentation import TauPresentation
+    from limelight.study.settings import IntervalsSettings, PosteriorSettings
 
 PARAMETERS = ("tau",)
 NODES = 6  # of τ, between which the bound on its error is interpolated
@@ -140,6 +145,8 @@ class Reionisation(Probe):
         return self._presentation(observation, header, transform)
 
     def _presentation(self, observation: Instrument, header: Header, transform) -> TauPresentation:
+        from limelight.probes.reionisation.presentation import TauPresentation
+
         return TauPresentation(
             VectorTarget("parameters", OutputAxis("parameter", names=PARAMETERS), shape=(len(PARAMETERS),)),
             instrument=observation,

@@ -1,15 +1,18 @@
 """Skies of chosen τ: for shards, for an IMNN's derivatives, and for ABC."""
 
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
-from limelight.inference.posteriors.smc import Simulated
+import numpy as np
+
 from limelight.probes.reionisation.config import Sky
 from limelight.probes.reionisation.harmonics import multipoles, pixels_of, synthesis_matrix
 from limelight.probes.reionisation.instrument import noise_of
 from limelight.probes.reionisation.likelihood import seen_ee
 from limelight.seeds import generator, torch_seed
 from limelight.study.sections import Imnn
+
+if TYPE_CHECKING:
+    from limelight.inference.posteriors.smc import Simulated
 
 AT_ONCE = 500  # skies, whose moments stand in memory as float64
 
@@ -27,6 +30,8 @@ def draw_skies(tau: np.ndarray, white: np.ndarray, data: Sky) -> np.ndarray:
 
 def stored_noise(data: Sky, seed: int, dataset: str, realisation: int) -> np.ndarray:
     """The noises (noises, 2, npix) float32 of one realisation's part of the bank."""
+    import torch
+
     random = torch.Generator().manual_seed(torch_seed(seed, f"noise bank of {dataset}", realisation))
     return noise_of(data.bank.instrument, data.nside, data.lmax).draw(data.bank.noises, random).numpy()
 
@@ -57,7 +62,9 @@ class TauSimulator:
     def __init__(self, data: Sky):
         self.data = data
 
-    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> Simulated:
+    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> "Simulated":
+        from limelight.inference.posteriors.smc import Simulated  # torch, which skies are drawn without
+
         white = rng.standard_normal((len(theta), (self.data.lmax + 1) ** 2 - 4))
         x = draw_skies(theta[:, 0], white, self.data)
         return Simulated(x, list(range(len(theta))), theta.copy(), int(rng.integers(2**62)))

@@ -1,7 +1,10 @@
 """What the engine asks of strong lenses."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,14 +15,15 @@ from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.inference.intervals import evenly
 from limelight.probe import Probe
-from limelight.probes.strong_lens.bound import bounds
 from limelight.probes.strong_lens.config import Camera, Galaxies, LensNetwork, LensStudy, LensTest
 from limelight.probes.strong_lens.images import ANSWERED, BANDS, PARAMETERS, sky_sigma
-from limelight.probes.strong_lens.presentation import LensPresentation
 from limelight.probes.strong_lens.simulations import limits, simulate_images
 from limelight.section import plain
 from limelight.seeds import generator
 from limelight.study.cost import StageCost
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.strong_lens.presentation import LensPresentation
 
 CLASSES = ("galaxy", "lens")
 MOST_BOUNDS = 200  # rows of a test whose bound is worked out: each takes 39 images
@@ -124,6 +128,8 @@ class StrongLens(Probe):
         return VectorTarget("parameters", OutputAxis("parameter", names=ANSWERED), (len(ANSWERED),))
 
     def presentation(self, network: LensNetwork, observation: dict, header: Header) -> LensPresentation:
+        from limelight.probes.strong_lens.presentation import LensPresentation
+
         camera = Camera.model_validate(header.geometry)
         sky = tuple(sky_sigma(camera).tolist())
         return LensPresentation(self.target(network, header), sky=sky, electrons=camera.electrons)
@@ -143,6 +149,8 @@ class StrongLens(Probe):
         """Of lenses: the median over rows of the bound, and of the error in units of each row's own bound."""
         if judged.target.classes or judged.presentation.level == 0:
             return {}, {}
+        from limelight.probes.strong_lens.bound import bounds
+
         chosen = evenly(len(judged.truth), MOST_BOUNDS)
         camera = Camera.model_validate(judged.header.geometry)
         least = bounds(judged.y["model"][chosen], np.array(judged.header.simulation["limits"]), camera)

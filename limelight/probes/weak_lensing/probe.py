@@ -1,7 +1,10 @@
 """What the engine asks of weak lensing."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +16,13 @@ from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import ExactPosterior, Probe
 from limelight.probes.weak_lensing.config import LensingNetwork, LensingStudy, LensingTest, Maps, Survey
 from limelight.probes.weak_lensing.fields import Square, fisher, gaussian_power, log_likelihood
-from limelight.probes.weak_lensing.presentation import LensingPresentation, shape_noise
 from limelight.probes.weak_lensing.simulations import simulate_maps, square_of
 from limelight.probes.weak_lensing.spectra import OMEGA_M, PARAMETERS, REDSHIFTS, SIGMA8
 from limelight.saliency.shares import PixelClasses
 from limelight.study.cost import SimulationCost, StageCost
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.probes.weak_lensing.presentation import LensingPresentation
 
 GRID = (61, 151)  # steps of Ωm and σ8 that posteriors are compared on
 CLASSES = (-np.inf, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, np.inf)  # of κ without noise, in σ of the map
@@ -130,6 +135,8 @@ class WeakLensing(Probe):
     # Judging
 
     def recorder(self, observation: Survey, header: Header) -> LensingPresentation:
+        from limelight.probes.weak_lensing.presentation import LensingPresentation, shape_noise
+
         arcmin = header.geometry["pixel_arcmin"]
         return LensingPresentation(
             VectorTarget("parameters", OutputAxis("parameter", names=PARAMETERS), shape=(len(PARAMETERS),)),
@@ -155,6 +162,8 @@ class WeakLensing(Probe):
 
     def exact_posterior(self, observation: Survey, header: Header) -> ExactPosterior:
         """The prior is even, so that the posterior is the likelihood."""
+        from limelight.probes.weak_lensing.presentation import shape_noise
+
         square, sigma = square_from(header), shape_noise(observation, header.geometry["pixel_arcmin"])
         theta = np.stack(np.meshgrid(*self.grid(header), indexing="ij"), axis=-1).reshape(-1, 2)
         return ExactPosterior("likelihood", lambda maps: log_likelihood(maps[:, 0], theta, square, sigma))

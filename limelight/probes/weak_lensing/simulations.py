@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import qmc
 
-from limelight.matter.projected import projected_boxes
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps
 from limelight.probes.weak_lensing.files import read_realisation
@@ -38,6 +36,8 @@ def simulate_maps(data: Maps, seed: int, dataset: str, realisation: int, count: 
 
 def design(data: Maps, seed: int, realisation: int) -> np.ndarray:
     """θ (2,) of a realisation: a point of a scrambled Sobol sequence over the prior."""
+    from scipy.stats import qmc
+
     number = realisation // data.boxes.realisations_per_cosmology
     sequence = qmc.Sobol(len(PARAMETERS), rng=generator(seed, "design of cosmologies"))
     if number:
@@ -50,6 +50,8 @@ def ray_traced(
     data: Maps, seed: int, dataset: str, realisation: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maps through the boxes of one realisation; boxes hang on (seed, dataset, realisation), so that splits share none."""
+    from limelight.matter.projected import projected_boxes  # torch, which other maps are drawn without
+
     theta, boxes = design(data, seed, realisation), data.boxes
     universe = cosmology(*theta)
     redshifts = boxes.sources or [[data.source_redshift, 1.0]]

@@ -8,9 +8,9 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.ndimage import convolve1d
 from scipy.special import erf
 
@@ -20,6 +20,9 @@ from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
 from limelight.study.yaml import read_yaml
+
+if TYPE_CHECKING:  # instruments are read with every config, which torch would hold up
+    import torch
 
 INSTRUMENTS = resource_path("instruments")
 FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
@@ -115,14 +118,16 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
 
 
 def draw_setting(
-    ranges: list[tuple[float, float]], n: int, generator: torch.Generator, in_log: tuple[bool, ...] = ()
-) -> tuple[torch.Tensor, torch.Tensor]:
+    ranges: list[tuple[float, float]], n: int, generator: "torch.Generator", in_log: tuple[bool, ...] = ()
+) -> "tuple[torch.Tensor, torch.Tensor]":
     """A σ for each of n presentations, and the setting that it comes from.
 
     ranges: (low, high) of each setting, µK per fine voxel. One is picked at random, then σ is uniform within it, or its
     logarithm is where in_log says so. Returns σ float32 (n,) and the index of its range int64 (n,), on the generator's
     device.
     """
+    import torch
+
     device = generator.device
     low, high = torch.tensor(ranges, dtype=torch.float32, device=device).unbind(1)
     pick = torch.randint(len(ranges), (n,), generator=generator, device=device)
@@ -135,12 +140,14 @@ def draw_setting(
 
 
 def add_noise(
-    maps: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator, shaped: Callable | None = None
-) -> torch.Tensor:
+    maps: "torch.Tensor", sigma: "torch.Tensor", generator: "torch.Generator", shaped: Callable | None = None
+) -> "torch.Tensor":
     """Maps (b, x, y, f) plus fresh noise, on their device; sigma in their unit per voxel: (b,), (b, f) or (b, x, y, f).
 
     shaped: what is made of the white noise of unit variance first.
     """
+    import torch
+
     noise = torch.randn(maps.shape, generator=generator, device=maps.device, dtype=maps.dtype)
     noise = noise if shaped is None else shaped(noise)
     if sigma.ndim < 4:

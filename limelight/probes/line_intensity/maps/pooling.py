@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 
 from limelight.errors import problem
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:  # these logs are looked up with every config, which torch would hold up
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 OFFSET_UK = 1e-6  # of the notes' log10(T + 1e-6) + 6
 
 
@@ -40,15 +42,21 @@ class Transform(NamedTuple):
 
 
 def _log10_offset(x: Array, scale: float) -> Array:
+    import torch
+
     return (x + OFFSET_UK).log10() + 6 if torch.is_tensor(x) else np.log10(x + OFFSET_UK) + 6
 
 
 def _signed_log(x: Array, scale: float) -> Array:
+    import torch
+
     m = torch if torch.is_tensor(x) else np
     return m.sign(x) * m.log1p(m.abs(x) / scale) / math.log(10)
 
 
 def _asinh(x: Array, scale: float) -> Array:
+    import torch
+
     return (torch.asinh if torch.is_tensor(x) else np.arcsinh)(x / scale)
 
 

@@ -1,14 +1,16 @@
 """What the engine asks of several lines in one cube."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from limelight.data.axes import OutputAxis
 from limelight.data.shard import Header, Rows
 from limelight.data.targets import Array, FieldTarget, Target
-from limelight.evaluation.estimates import Estimator
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.line_intensity.labels import log10_lum_edges
@@ -20,14 +22,16 @@ from limelight.probes.line_intensity.mixture.config import (
     MixtureTest,
     noise_range,
 )
-from limelight.probes.line_intensity.mixture.judge import judged_rows, peak_totals
-from limelight.probes.line_intensity.mixture.presentation import MixturePresentation, by_source, things_seen
 from limelight.probes.line_intensity.mixture.simulate import CubeSettings, cubes_header, simulate_cubes
 from limelight.probes.line_intensity.settings import own_code
 from limelight.probes.line_intensity.targets import LuminosityTarget
 from limelight.study.cost import StageCost
 from limelight.summaries.power import power_bins
 from limelight.summaries.scales import Scales
+
+if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from limelight.evaluation.estimates import Estimator
+    from limelight.probes.line_intensity.mixture.presentation import MixturePresentation
 
 K_MIN, SHELLS = 0.05, 8  # 1/Mpc; shells to the Nyquist wave number of the longest side of a voxel
 
@@ -124,6 +128,8 @@ class LineMixture(Probe):
         return (maps * len(network.transforms) + len(sees) - maps, *header.shape[1:])
 
     def presentation(self, network: MixtureNetwork, observation: dict, header: Header) -> MixturePresentation:
+        from limelight.probes.line_intensity.mixture.presentation import MixturePresentation
+
         return MixturePresentation(
             self.target(network, header),
             **_observing(observation, header, network.sees),
@@ -135,6 +141,8 @@ class LineMixture(Probe):
     # Judging
 
     def recorder(self, observation: dict, header: Header) -> MixturePresentation:
+        from limelight.probes.line_intensity.mixture.presentation import MixturePresentation
+
         return MixturePresentation(FieldTarget((), OutputAxis("map"), ()), **_observing(observation, header, None))
 
     def estimators(self, test: MixtureTest, observation: dict, header: Header) -> dict[str, Estimator]:
@@ -156,11 +164,15 @@ class LineMixture(Probe):
         self, names: tuple[str, ...], answers: np.ndarray, x: np.ndarray, header: Header
     ) -> dict[str, np.ndarray]:
         """Peaks and voxel distributions, see mixture.judge."""
+        from limelight.probes.line_intensity.mixture.judge import judged_rows
+
         return judged_rows(answers, x[:, [header.channels.index(name) for name in names]])
 
     def metrics(self, judged: Judged) -> Statistics:
         if judged.images is None:
             return {}, {}
+        from limelight.probes.line_intensity.mixture.judge import peak_totals
+
         return {}, peak_totals(judged.images.more, judged.target.names)
 
     def describe_test(self, settings, presentation: MixturePresentation) -> dict:
@@ -174,6 +186,8 @@ class LineMixture(Probe):
 
 def _observing(observation: dict, header: Header, sees: list[str] | None) -> dict:
     """What the presentations of networks and estimators have in common."""
+    from limelight.probes.line_intensity.mixture.presentation import by_source, things_seen
+
     low, high = observation["noise_uk"]
     return {
         "sees": things_seen(header.geometry, header.channels, sees, observation["lines"]),

@@ -10,7 +10,6 @@ from limelight.data.axes import Axis
 from limelight.data.shard import Header, Rows
 from limelight.halos.config import Lightcones
 from limelight.halos.config import Subfields as SubfieldCuts
-from limelight.halos.generator import generate_lightcone
 from limelight.halos.subfields import SubfieldHalos, cut_subfields, plan_subfields
 from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.labels import log10_lum_edges
@@ -84,6 +83,8 @@ def cubes_header(settings: CubeSettings) -> Header:
 
 def light_cone(data: Cubes, line: str, seed: int) -> Iterator[tuple[int, np.ndarray, SubfieldHalos]]:
     """(number, centre (2,), halos) of each field of a light-cone over a line's whole band."""
+    from limelight.halos.generator import generate_lightcone  # torch, which headers are made without
+
     side = data.size_deg * data.per_side
     cones = Lightcones(  # the generator reads no splits
         field_deg=side,
