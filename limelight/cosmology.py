@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import hyp2f1
 
 from limelight.errors import problem
 from limelight.kept import kept_arrays
@@ -79,6 +78,8 @@ class Cosmology:
 
     def growth(self, redshift: np.ndarray | float) -> np.ndarray:
         """Linear growth factor D(z) of matter and Λ, 1 today (closed form, e.g. Silveira & Waga 1994)."""
+        from scipy.special import hyp2f1
+
         a = 1 / (1 + np.asarray(redshift, dtype=np.float64))
         ratio = (1 - self.omega_m) / self.omega_m
         return a * hyp2f1(1, 1 / 3, 11 / 6, -ratio * a**3) / hyp2f1(1, 1 / 3, 11 / 6, -ratio)

@@ -9,7 +9,6 @@ Clocks are wrong by a Gaussian σ, each by its own. The refraction of the air is
 """
 
 import numpy as np
-from scipy import optimize
 
 LIGHT_KM = 1 / 0.299792458  # µs per km
 
@@ -58,6 +57,8 @@ def spherical_fit(times: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def _fit(residual, start, times: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, float]:
     """(unit vector, sum of squares) of the best fit from a start (nx, ny, …)."""
+    from scipy import optimize
+
     found = optimize.least_squares(residual, start, args=(times, positions), method="lm", x_scale=1.0)
     return unit_vector(found.x[:2]), 2 * found.cost
 

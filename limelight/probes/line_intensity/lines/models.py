@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from astropy import constants
-from astropy import units as u
 
 from limelight.errors import problem
 from limelight.probes.line_intensity.lines.own import load_function
@@ -82,6 +80,9 @@ def lognormal_scatter(sigma_dex: float, shape: int | tuple[int, ...], rng: np.ra
 
 def lsun_per_lprime(rest_freq_ghz: float) -> float:
     """L/Lsun per L′ in K km/s pc² of a line at rest_freq_ghz: 8π k ν³/c³, for models of other lines that give L′."""
+    from astropy import constants
+    from astropy import units as u
+
     nu, per_k_kms_pc2 = rest_freq_ghz * u.GHz, u.K * u.km / u.s * u.pc**2
     return float((8 * np.pi * constants.k_B * nu**3 / constants.c**3 * per_k_kms_pc2).to_value(u.L_sun))
 

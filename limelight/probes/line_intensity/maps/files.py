@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -17,8 +18,10 @@ from limelight.probes.line_intensity.config import Labels, MapDataset
 from limelight.probes.line_intensity.labels import EXTENSION_BINS, log10_lum_edges
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.grid import Grid, grid_from
-from limelight.probes.line_intensity.maps.paint import PaintedMap
 from limelight.section import plain
+
+if TYPE_CHECKING:
+    from limelight.probes.line_intensity.maps.paint import PaintedMap
 
 KIND = "maps"
 ROWS = (
@@ -38,7 +41,7 @@ ROW_UNITS = {"rotation_deg": "deg", "center_deg": "deg", "volume_mpc3": "Mpc^3"}
 
 def write_maps(
     path: str | Path,
-    painted: Iterable[PaintedMap],
+    painted: "Iterable[PaintedMap]",
     subfields,
     grid: Grid,
     line_model: str,

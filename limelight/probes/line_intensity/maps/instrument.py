@@ -11,17 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import convolve1d
-from scipy.special import erf
 
 from limelight.errors import problem
 from limelight.files import resource_path
 from limelight.probes.line_intensity.maps.config import Noise
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
 from limelight.study.yaml import read_yaml
 
-if TYPE_CHECKING:  # instruments are read with every config, which torch would hold up
+if TYPE_CHECKING:  # instruments are read with every config, which torch and scipy would hold up
     import torch
 
 INSTRUMENTS = resource_path("instruments")
@@ -113,6 +110,8 @@ def pooled_sigma(grid: Grid) -> np.ndarray:
     """
     weight = np.ones(grid.channels)
     if grid.unit == "Jy/sr":
+        from limelight.probes.line_intensity.maps.units import intensity_per_kelvin  # astropy
+
         weight = 1e-6 * intensity_per_kelvin(grid.channel_freq_ghz)
     return grid.pool_pixels * np.sqrt((weight**2).reshape(-1, grid.pool_channels).sum(1))
 
@@ -160,6 +159,8 @@ def beam_kernel(fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:
 
     The Gaussian of a source at a pixel's middle: its variance on the grid is σ² plus the pixel's own 1/12.
     """
+    from scipy.special import erf
+
     sigma = fwhm_arcmin / 60 / FWHM_PER_SIGMA / pixel_deg
     reach = math.ceil(5 * sigma)
     edges = np.arange(-reach - 0.5, reach + 1)
@@ -175,6 +176,8 @@ def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float) -> np.ndarray
     """
     if fwhm_arcmin <= 0:
         return cube
+    from scipy.ndimage import convolve1d
+
     kernel = beam_kernel(fwhm_arcmin, pixel_deg)
     for axis in (0, 1):
         cube = convolve1d(cube, kernel, axis=axis, mode="constant", cval=0.0)

@@ -23,7 +23,6 @@ from limelight.probes.line_intensity.lines.models import LineModel, get_model, l
 from limelight.probes.line_intensity.lines.own import check_brightness
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin
 from limelight.section import plain
 from limelight.seeds import generator
 
@@ -34,6 +33,8 @@ def brightness_per_lsun(
     sky_deg: np.ndarray, redshift: np.ndarray, freq_ghz: np.ndarray, grid: Grid, cosmology: Cosmology, unit: str
 ) -> np.ndarray:
     """What 1 Lsun in each halo adds to its voxel, in µK or Jy/sr, float64 (n,). freq_ghz: observed, of the line."""
+    from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin  # astropy
+
     z = np.asarray(redshift, np.float64)
     distance_mpc = cosmology.comoving_distance(z) * (1 + z)
     solid_angle = grid.pixel_solid_angle_sr(sky_deg[:, 0], sky_deg[:, 1])
