@@ -39,6 +39,23 @@ class Twice(Craft):
 def helper():
     return 5
 """
+LAZY = """from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limelight.crafts import Base, Craft, Twice
+
+
+class Shop:
+    def order(self, piece: "Base"):
+        from limelight.crafts import Craft
+
+        return Craft().run()
+
+    def sell(self):
+        from limelight.axes import axe
+
+        return axe()
+"""
 CONFIG = """class Options:
     size: int = 3
 
@@ -78,6 +95,22 @@ def with_file(root: Path, name: str, text: str, script: str = "") -> None:
 def test_of_a_chosen_method_what_it_uses_of_its_class_counts(root, old, new, expected):
     with_file(root, "crafts.py", CRAFTS)
     assert is_changed(root, "limelight/crafts.py", old, new, chosen=("limelight.crafts:Craft.run",)) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("crafts", "return self.scale + helper()", "return self.scale * helper()", True),  # what the method imports
+        ("saws", "return 1", "return 2", True),  # and what that uses
+        ("crafts", "return 101", "return 200", True),  # of a class that only annotates what the method is given
+        ("crafts", "2 * super().run()", "3 * super().run()", False),
+        ("axes", "return 1", "return 2", False),  # what another method imports
+    ],
+)
+def test_what_a_chosen_method_imports_itself_counts(root, name, old, new, expected):
+    with_file(root, "crafts.py", CRAFTS)
+    with_file(root, "shop.py", LAZY)
+    assert is_changed(root, f"limelight/{name}.py", old, new, chosen=("limelight.shop:Shop.order",)) is expected
 
 
 def test_a_method_that_asks_its_bases_takes_the_whole_class(root):
