@@ -117,13 +117,22 @@ def csv_text(table: dict[str, Sequence] | list[dict], digits: int, columns: Sequ
     Floats have `digits` significant digits. NaN, None and what a row lacks are empty fields. columns: which, in this order
     (default: all, as they come).
     """
-    import pandas  # takes half a second to import, and most programs write no table
 
-    def text(value: object) -> str:  # of all fields: pandas would turn integers beside empty fields into floats
+    def text(value: object) -> str:
+        if value is None or value != value:
+            return ""
         return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
 
-    frame = pandas.DataFrame(table, columns=columns, dtype=object)
-    return frame.map(text, na_action="ignore").to_csv(index=False, lineterminator="\n")
+    if isinstance(table, dict):
+        names, rows = list(table), [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    else:
+        names, rows = list(dict.fromkeys(name for row in table for name in row)), table
+    names = list(columns or names)
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([text(row.get(name)) for name in names] for row in rows)
+    return made.getvalue()
 
 
 def write_csv(

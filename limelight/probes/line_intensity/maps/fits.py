@@ -4,14 +4,16 @@ On the sky a subfield lies in its light-cone's turned frame, whose axis is put a
 RA---TAN / DEC--TAN plane, so that the WCS is exact for every subfield.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-from astropy.io import fits
 
 from limelight.data.shard import KIND as SHARD
 from limelight.data.shard import open_shard, read_header
@@ -24,11 +26,16 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.read_fits import is_fits, read_fits
 from limelight.probes.line_intensity.shards import PROBE, grid_of
 
+if TYPE_CHECKING:  # half a second to import, which limelight's own files do without
+    from astropy.io import fits
+
 BUNIT = {"uK": "uK", "Jy/sr": "Jy/sr"}
 
 
 def wcs_header(grid: Grid, center_deg: np.ndarray, pooled: bool) -> fits.Header:
     """FITS header of a map: RA, Dec (TAN about the light-cone's axis) and frequency in Hz, of fine or pooled voxels."""
+    from astropy.io import fits
+
     block, channels = (grid.pool_pixels, grid.pool_channels) if pooled else (1, 1)
     header = fits.Header()
     pixel = grid.pixel_deg * block
@@ -49,6 +56,8 @@ def wcs_header(grid: Grid, center_deg: np.ndarray, pooled: bool) -> fits.Header:
 
 def export_map(source: str | Path, index: int, output: str | Path) -> None:
     """Write one map of a maps file or a shard as FITS, axes (RA, Dec, frequency) in FITS order, float32."""
+    from astropy.io import fits
+
     with _opened(source) as (file, place, read, grid, beam):
         cube = read(index)
         header = wcs_header(grid, file[f"{place}center_deg"][index], pooled=bool(place))

@@ -1,5 +1,7 @@
 """A FITS cube of anyone's, read with astropy: which HDU, which axes, which unit, where on the sky."""
 
+from __future__ import annotations
+
 import contextlib
 import re
 import warnings
@@ -8,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units
-from astropy.io import fits
 
 from limelight.errors import LimelightError, problem
 from limelight.probes.line_intensity.maps.cube import Cube
 
 if TYPE_CHECKING:  # imported where it is used: files that are not FITS are read without its half second
+    from astropy.io import fits
     from astropy.wcs import WCS
 
 SUFFIXES = (".fits", ".fit", ".fts", ".fz")
@@ -61,6 +62,8 @@ def read_fits(path: str | Path, hdu: str | None = None) -> Cube:
 @contextlib.contextmanager
 def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
     """Yield the HDUs of a FITS file; whatever is wrong with its bytes is one line that names the file."""
+    from astropy.io import fits
+
     if not Path(path).is_file():
         raise problem(path, "no such file", "a FITS cube", "check the path")
     try:
@@ -175,7 +178,7 @@ def cube_from(data: np.ndarray, mask: np.ndarray | None, header: fits.Header, so
     )
 
 
-def cube_axes(wcs: "WCS", lengths: tuple[int, ...], path: object) -> tuple[tuple[int, int], int]:
+def cube_axes(wcs: WCS, lengths: tuple[int, ...], path: object) -> tuple[tuple[int, int], int]:
     """((axes of RA and Dec), axis of frequency), from 0 in FITS order; all others must have length 1 (Stokes I, say)."""
     types = [str(name) for name in wcs.wcs.ctype]
     expected = "RA, DEC and a spectral axis (FREQ, VRAD, VOPT, VELO or WAVE)"
@@ -205,6 +208,8 @@ def _three_axes(array: np.ndarray, order: list[int]) -> np.ndarray:
 
 def rest_frequency_ghz(header: fits.Header, path: object) -> float | None:
     """RESTFRQ or its alias RESTFREQ in GHz, as a number or as text, or c over RESTWAV; None where the header is silent."""
+    from astropy import units
+
     found = {}
     for key in ("RESTFRQ", "RESTFREQ", "RESTWAV"):
         if header.get(key) in (None, "", 0):
@@ -221,7 +226,7 @@ def rest_frequency_ghz(header: fits.Header, path: object) -> float | None:
     return next(iter(found.values()), None)
 
 
-def frequency_edges_ghz(wcs: "WCS", channels: int, path: object) -> np.ndarray:
+def frequency_edges_ghz(wcs: WCS, channels: int, path: object) -> np.ndarray:
     """Edges of the channels (f + 1,) GHz, from any spectral axis that wcslib can turn into frequency."""
     from astropy.wcs import WCSSUB_SPECTRAL
 
@@ -266,6 +271,8 @@ def beam_of(header: fits.Header, path: object) -> tuple[float, float] | None:
 
 def _in_known_unit(cube: np.ndarray, header: fits.Header, path: object) -> tuple[np.ndarray, str]:
     """The cube in µK or Jy/sr, whichever its BUNIT can be turned into by a mere factor."""
+    from astropy import units
+
     bunit, beam = str(header.get("BUNIT", "")).strip(), beam_of(header, path)
     try:
         given = units.Unit(bunit) if bunit else None

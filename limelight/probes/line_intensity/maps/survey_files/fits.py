@@ -1,11 +1,12 @@
 """A FITS cube of any survey with its σ, weights and mask: extensions of the same file, or files beside it."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units
-from astropy.io import fits
 
 from limelight.errors import problem
 from limelight.probes.line_intensity.maps.cube import Cube, steps_on_sky
@@ -13,7 +14,9 @@ from limelight.probes.line_intensity.maps.read_fits import choose_hdu, cube_from
 from limelight.probes.line_intensity.maps.regrid import rebinned
 from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap
 from limelight.probes.line_intensity.maps.survey_files.raw import MOST_VOXELS, Raw, Told, assemble
-from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 # What an extension holds, by its name, and σ as a power of it
 KINDS = {
@@ -48,6 +51,8 @@ def read_fits_survey(path: str | Path, told: Told) -> SurveyMap:
         notes.append(f"pixels of {over_field.min():.3f} to {over_field.max():.3f} times the middle one's sides")
     factor = np.float32(1)
     if cube.unit == "Jy/sr":
+        from limelight.probes.line_intensity.maps.units import intensity_per_kelvin
+
         factor = (1e6 / intensity_per_kelvin(cube.freq_ghz)).astype(np.float32)
         notes.append("intensities turned into brightness temperatures")
     values, noise = cube.values * factor, None if noise is None else noise.values * factor
@@ -138,6 +143,8 @@ def _as_sigma(hdu, kind: str | None, header: fits.Header, shape: tuple[int, ...]
         raise problem(where, f"a cube called '{name_of(hdu)}'", expected, "set its EXTNAME, or rename the file")
     if hdu.shape != shape:
         raise problem(where, f"{kind} of shape {hdu.shape}", f"{shape}, the map's", "give the map's own")
+    from astropy import units
+
     power, factor = KINDS[kind][1], 1.0
     own, mine = str(hdu.header.get("BUNIT", "")).strip(), units.Unit(str(header["BUNIT"]).strip())
     if own:
