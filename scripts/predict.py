@@ -66,7 +66,7 @@ def main() -> None:
     from limelight.training.checkpoint import load_torch
 
     if args.posterior and load_torch(args.posterior, "posterior")["kind"] == "npe":
-        import sbi.neural_nets.net_builders  # noqa: F401 - seconds of Python's time, not of the posterior's
+        import nflows.flows  # noqa: F401 - a second of Python's time, not of the posterior's
     start = time.perf_counter()
     options = Options(args.map, args.reproject, args.like, told(args))
     answer = predict(args.cube, args.network, args.posterior, options, args.audit)

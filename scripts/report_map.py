@@ -42,7 +42,7 @@ def main() -> None:
     from limelight.training.checkpoint import load_torch
 
     if load_torch(args.posterior, "posterior")["kind"] == "npe":
-        import sbi.neural_nets.net_builders  # noqa: F401 - npe's flows
+        import nflows.flows  # noqa: F401 - npe's flows
     said, halves = told(args), None
     posterior = load_posterior(args.posterior)
     survey = read_like(args.map, said, args.like)

@@ -8,7 +8,7 @@ from scipy import integrate, stats
 from limelight.errors import LimelightError
 from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.fit import fit
-from limelight.inference.posteriors.npe import build_flow, flow_loss, flow_sample
+from limelight.inference.posteriors.npe import build_flow, flow_log_density, flow_loss, flow_sample, trained_flow
 
 OPTIONS = {"epochs": 10, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
 A = torch.tensor([[1.0, 0.5], [0.0, 0.8], [0.3, -0.4]])  # x = A θ + noise
@@ -79,6 +79,25 @@ def test_a_flow_recovers_mean_and_width(rows, size, of_mean, of_width):
     assert (drawn.std(dim=1) / width).mean(dim=0).sub(1).abs().max() < of_width
     again = flow_sample(flow, x, 1000, torch.Generator().manual_seed(4))
     assert torch.equal(drawn, again)
+
+
+@pytest.mark.parametrize("flow", ["nsf", "maf"])
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve", "ignore:In one-dimensional output space")
+def test_a_trained_flow_is_read_without_sbi_and_is_the_same(flow, outputs):
+    torch.manual_seed(0)
+    options = (3, outputs, flow, 3, 16, 4, 0.1)
+    made, read = build_flow(*options).eval(), trained_flow(*options).eval()
+    assert type(made) is not type(read) or outputs == 1
+    with torch.no_grad():  # sbi begins with the identity
+        for weight in made.parameters():
+            weight += 0.3 * torch.randn(weight.shape)
+    read.load_state_dict(made.state_dict())
+    x, y = torch.randn(50, 3), 2 * torch.randn(50, outputs)
+    assert torch.equal(flow_log_density(read, x, y), flow_log_density(made, x, y))
+    drawn = [flow_sample(one, x, 7, torch.Generator().manual_seed(4)) for one in (read, made)]
+    assert torch.equal(*drawn)
+    assert drawn[0].shape == (50, 7, outputs)
 
 
 def mixture(seed: int, b: int = 3, k: int = 3, d: int = 4, r: int = 2) -> mdn.Mixture:

@@ -1,11 +1,21 @@
 """Neural posterior estimation: a normalising flow of the `sbi` package (Tejero-Cantero et al. 2020) on a network's features.
 
 The flow is sbi's; the loop is ours, for sbi's own sets rows aside at random and would validate on light-cones it trained on.
-`sbi` takes seconds to import, and so is imported only where a flow is built.
+`sbi` takes seconds to import, and so is imported only where a flow is trained. What it puts together is of the package
+`nflows`, which is quick to import: a trained flow is read with that alone.
 """
+
+import functools
 
 import torch
 from torch import Tensor, nn
+
+
+def squeezed(inputs: int, hidden: int, embedding: int, dropout: float) -> nn.Module:
+    """The small network that compresses features (b, inputs) to (b, embedding)."""
+    return nn.Sequential(
+        nn.Linear(inputs, 2 * hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * hidden, embedding)
+    )
 
 
 def build_flow(
@@ -18,9 +28,7 @@ def build_flow(
     """
     from sbi.neural_nets.net_builders import build_maf, build_nsf
 
-    squeeze = nn.Sequential(
-        nn.Linear(inputs, 2 * hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * hidden, embedding)
-    )
+    squeeze = squeezed(inputs, hidden, embedding, dropout)
     build = {"nsf": build_nsf, "maf": build_maf}[flow]
     return build(
         torch.randn(64, outputs),  # the builder wants data; it looks at their shape only, nothing being scaled here
@@ -31,6 +39,49 @@ def build_flow(
         num_transforms=transforms,
         embedding_net=squeeze,
     )
+
+
+class TrainedFlow(nn.Module):
+    """A flow of nflows with the two methods of sbi's that are used here."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def log_prob(self, y: Tensor, condition: Tensor) -> Tensor:
+        """(1, b) of y (1, b, outputs) given condition (b, inputs)."""
+        return self.net.log_prob(y[0], context=condition)[None]
+
+    def sample(self, shape: tuple[int], condition: Tensor) -> Tensor:
+        """Draws (*shape, b, outputs) given condition (b, inputs)."""
+        return self.net.sample(*shape, context=condition).transpose(0, 1)
+
+
+def trained_flow(
+    inputs: int, outputs: int, flow: str, transforms: int, hidden: int, embedding: int, dropout: float
+) -> nn.Module:
+    """`build_flow` for weights that are there already: without sbi, but for a single number, where sbi has own layers."""
+    if outputs == 1:
+        return build_flow(inputs, outputs, flow, transforms, hidden, embedding, dropout)
+    from nflows import transforms as of
+    from nflows.distributions import StandardNormal
+    from nflows.flows import Flow
+    from nflows.nn.nets import ResidualNet
+
+    steps: list[nn.Module] = []
+    for number in range(transforms):
+        if flow == "nsf":
+            net = functools.partial(ResidualNet, hidden_features=hidden, context_features=embedding, num_blocks=2)
+            mask = (torch.arange(outputs) + number + 1) % 2  # which numbers a step moves, by turns
+            spline = of.PiecewiseRationalQuadraticCouplingTransform
+            steps.append(spline(mask, net, num_bins=10, tails="linear", tail_bound=3.0))
+            steps.append(of.LULinear(outputs, identity_init=True))
+        else:
+            affine = of.MaskedAffineAutoregressiveTransform
+            steps.append(affine(outputs, hidden, embedding, use_residual_blocks=False, activation=torch.tanh))
+            steps.append(of.RandomPermutation(outputs))
+    squeeze = squeezed(inputs, hidden, embedding, dropout)
+    return TrainedFlow(Flow(of.CompositeTransform(steps), StandardNormal((outputs,)), squeeze))
 
 
 def flow_log_density(flow: nn.Module, features: Tensor, y: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from limelight.errors import one_line, problem
 from limelight.inference.posteriors.contents import check_contents
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureHead
-from limelight.inference.posteriors.npe import build_flow
+from limelight.inference.posteriors.npe import build_flow, trained_flow
 from limelight.inference.posteriors.quantiles import QuantileHead
 from limelight.inference.posteriors.tables import map_statistics
 from limelight.probe import load_probe
@@ -63,13 +63,13 @@ class Chosen(nn.Module):
         return features[:, torch.as_tensor(self.columns, device=features.device)]
 
 
-def build_head(kind: str, options: dict, inputs: int, outputs: int) -> nn.Module:
-    """The untrained head of a kind; options: the config's section of that name."""
+def build_head(kind: str, options: dict, inputs: int, outputs: int, trained: bool = False) -> nn.Module:
+    """The head of a kind; options: the config's section of that name; trained: whether its weights are there already."""
     if kind == "mdn":
         return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD}, bounded=options["bounded"])
     if kind == "npe":
         names = ("flow", "transforms", "hidden", "embedding", "dropout")
-        return build_flow(inputs, outputs, **{key: options[key] for key in names})
+        return (trained_flow if trained else build_flow)(inputs, outputs, **{key: options[key] for key in names})
     if kind == "quantiles":
         return QuantileHead(
             inputs, outputs, **{key: options[key] for key in ("members", "hidden", "layers", "dropout")}
@@ -101,7 +101,7 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         outputs = len(scale["length"]) if "components" in scale else len(scale["mean"])
     try:
         with torch.random.fork_rng([]):
-            head = build_head(content["kind"], content["options"], inputs, outputs)
+            head = build_head(content["kind"], content["options"], inputs, outputs, trained=True)
             labels = MixtureHead(outputs, answers, **ANSWER_HEAD) if "labels" in weights else None
         head.load_state_dict(weights["head"])
         if labels is not None:
