@@ -77,10 +77,10 @@ def main() -> None:
         print(f"limelight: {note}", file=sys.stderr)
     for warning in answer.warnings:
         print(f"limelight: warning: {warning}", file=sys.stderr)
+    write_csv(args.output, answer.table, digits=8)
     from limelight.figures.style import save  # a second to import: the table is not to wait for it
 
     save(figure(answer, args.cube.name), args.output)
-    write_csv(args.output, answer.table, digits=8)
     bins, image = len(answer.table["dn"]), args.output.with_suffix(".png")
     print(f"{args.output}: {bins} bins{seconds}; figure {image} (and .pdf)", file=sys.stderr)
 

@@ -18,6 +18,7 @@ from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.tables import finished
+from limelight.kept import kept
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.inputs import CubeNoise, network_inputs, recorded
@@ -59,7 +60,8 @@ class Trained:
         That cosmology differs from the study's where foreign halos brought their own (cosmology: adopt).
         """
         grid, _ = grid_of(self.header.geometry)
-        return grid.volume_mpc3(Cosmology(**self.header.simulation["cosmology"]), (0.0, 0.0))
+        cosmology = Cosmology(**self.header.simulation["cosmology"])
+        return kept(("volume", grid, cosmology), lambda: grid.volume_mpc3(cosmology, (0.0, 0.0)))
 
     @property
     def uses_zero_level(self) -> bool:
