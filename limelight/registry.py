@@ -15,6 +15,7 @@ class Registry(Mapping[str, str]):
 
     def __init__(self, key: str, entries: Mapping[str, str], further: str = ""):
         self._key, self._entries, self._further = key, dict(entries), further
+        self._loaded: dict[str, object] = {}
 
     def __getitem__(self, name: str) -> str:
         return self._entries[name]
@@ -36,5 +37,7 @@ class Registry(Mapping[str, str]):
 
     def load(self, name: str) -> object:
         """What a name stands for; its module is imported now. Raises LimelightError for an unknown name."""
-        module, _, attribute = self.dotted(name).partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        if name not in self._loaded:
+            module, _, attribute = self.dotted(name).partition(":")
+            self._loaded[name] = getattr(importlib.import_module(module), attribute)
+        return self._loaded[name]

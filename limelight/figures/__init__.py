@@ -4,10 +4,12 @@ A probe adds more in `FIGURES` of its package, a registry like the one here, whi
 needs no simulator. A probe's figure replaces the one here with the same name, for example to use the probe's own words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from limelight.errors import LimelightError, problem
+from limelight.kept import kept
 from limelight.probe import own_figures
 from limelight.registry import Registry
 
@@ -41,6 +43,28 @@ FIGURES = Registry(
 def figures_of(probe: str) -> Registry:
     """The figures of a probe's studies: those of every probe, and its own."""
     return Registry(KEY, {**FIGURES, **own_figures(probe)})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure stands in the workflow and its report: see `limelight.figures.figure.StudyFigure`."""
+
+    caption: str
+    chapter: str
+    reads: str
+    tables: tuple[str, ...]
+
+
+def places_of(probe: str, names: Iterable[str]) -> dict[str, Place]:
+    """The places of figures by name; kept from one command to the next, for figures load matplotlib."""
+    figures, asked = figures_of(probe), list(dict.fromkeys(names))
+
+    def told() -> list[list]:
+        loaded = [figures.load(name) for name in asked]
+        return [[one.caption, one.chapter, one.reads, list(one.tables)] for one in loaded]
+
+    found = kept(("figures", [figures.dotted(name) for name in asked]), told)
+    return {name: Place(*words, tuple(tables)) for name, (*words, tables) in zip(asked, found, strict=True)}
 
 
 def check_figures(study) -> None:

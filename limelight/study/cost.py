@@ -61,6 +61,9 @@ class StageCost:
     kept: bool = True  # whether the study keeps what it writes
 
 
+Costs = Mapping[str, StageCost]  # by the name of its rule
+
+
 @dataclass(frozen=True)
 class SimulationCost:
     """What a posterior simulates beside looking at data; all zero for kinds that do not."""
@@ -266,19 +269,19 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
     }
 
 
-def seconds(study: Study, stage: str) -> float:
-    """Expected time of one job of a stage (the longest, where they differ), without a margin."""
-    return START_S + stage_costs(study)[stage].seconds
+def seconds(study: Study, stage: str, known: Costs | None = None) -> float:
+    """Expected time of one job of a stage (the longest, where they differ), without a margin; known: its `stage_costs`."""
+    return START_S + (known or stage_costs(study))[stage].seconds
 
 
-def memory_mb(study: Study, stage: str) -> int:
+def memory_mb(study: Study, stage: str, known: Costs | None = None) -> int:
     """Memory that a job of a stage asks for."""
-    return math.ceil((BASE_MB + stage_costs(study)[stage].memory_mb) * study.resources.memory_factor)
+    return math.ceil((BASE_MB + (known or stage_costs(study))[stage].memory_mb) * study.resources.memory_factor)
 
 
-def runtime_min(study: Study, stage: str) -> int:
+def runtime_min(study: Study, stage: str, known: Costs | None = None) -> int:
     """Time that a job of a stage is given, in minutes, with a generous margin."""
-    return math.ceil((5 + MARGIN * seconds(study, stage) / 60) * study.resources.runtime_factor)
+    return math.ceil((5 + MARGIN * seconds(study, stage, known) / 60) * study.resources.runtime_factor)
 
 
 def stage_of(rule: str, known: Mapping[str, StageCost]) -> str:
@@ -303,7 +306,7 @@ def costs(study: Study, jobs: Mapping[str, int]) -> list[dict]:
         cost, number, learns = known[stage], count[stage], stage in LEARNING
         cores = study.resources.training_threads if learns else 1
         gpus = (study.resources.gpus if stage == "network" else min(1, study.resources.gpus)) * learns
-        total_s = number * seconds(study, stage)
+        total_s = number * seconds(study, stage, known)
         if stage == "network":
             every = study.model_copy(update={"networks": trained_networks(study)})
             total_s = sum(training_seconds(every, name) for name in every.networks)
@@ -314,9 +317,9 @@ def costs(study: Study, jobs: Mapping[str, int]) -> list[dict]:
                 "jobs": number,
                 "cores": cores,
                 "gpus": gpus,
-                "memory_gb": memory_mb(study, stage) / 1000,
-                "minutes": seconds(study, stage) / 60,
-                "limit_min": runtime_min(study, stage),
+                "memory_gb": memory_mb(study, stage, known) / 1000,
+                "minutes": seconds(study, stage, known) / 60,
+                "limit_min": runtime_min(study, stage, known),
                 "core_hours": cores * total_s / 3600,
                 "gpu_hours": gpus * total_s / 3600,
                 "kept_gb": number * written * cost.kept,

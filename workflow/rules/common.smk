@@ -7,7 +7,7 @@ import yaml
 
 from limelight.codehash import code_hash
 from limelight.device import device_for
-from limelight.figures import check_figures, figures_of
+from limelight.figures import check_figures, figures_of, places_of
 from limelight.files import settings_hash
 from limelight.probe import load_probe
 from limelight.section import plain
@@ -55,21 +55,19 @@ with plain_errors():
     check_figures(STUDY)
 FIGURES = figures_of(STUDY.probe)
 SALIENCY_FIGURES = ("saliency_maps", "saliency_shares", "saliency_checks")  # of each run of `saliency`
-KINDS = {
-    name: FIGURES.load(name)
-    for name in dict.fromkeys(
-        [
-            *PROBE.figures_of_each_network,
-            *(comparison.figure for comparison in STUDY.comparisons.values()),
-            *(STUDY.figures.each_network or []),
-            "audit",
-            "confusion_matrix",
-            "filters",
-            "feature_maps",
-            *SALIENCY_FIGURES,
-        ]
-    )
-}
+KINDS = places_of(
+    STUDY.probe,
+    [
+        *PROBE.figures_of_each_network,
+        *(comparison.figure for comparison in STUDY.comparisons.values()),
+        *(STUDY.figures.each_network or []),
+        "audit",
+        "confusion_matrix",
+        "filters",
+        "feature_maps",
+        *SALIENCY_FIGURES,
+    ],
+)
 
 # Networks to train: the study's, and the controls of those that it audits.
 TRAINED = trained_networks(STUDY)
@@ -224,16 +222,20 @@ def explained_control(wildcards):
     return {"control": f"{RESULTS}/networks/{control_name(run.network)}/model.pt"} if run.control else {}
 
 
+@functools.cache  # once, not once a job: it sizes every network
+def costs():
+    """What each stage costs."""
+    return estimate.stage_costs(STUDY)
+
+
 def memory(stage):
     """mem_mb of a stage, doubled with every retry."""
-    needed = functools.cache(lambda: estimate.memory_mb(STUDY, stage))  # once, not once a job: it sizes every network
-    return lambda wildcards, attempt: int(needed() * 2 ** (attempt - 1))
+    return lambda wildcards, attempt: estimate.memory_mb(STUDY, stage, costs()) * 2 ** (attempt - 1)
 
 
 def runtime(stage):
     """runtime (minutes) of a stage, doubled with every retry."""
-    needed = functools.cache(lambda: estimate.runtime_min(STUDY, stage))
-    return lambda wildcards, attempt: int(needed() * 2 ** (attempt - 1))
+    return lambda wildcards, attempt: estimate.runtime_min(STUDY, stage, costs()) * 2 ** (attempt - 1)
 
 
 def begins_with(wildcards):
