@@ -76,7 +76,9 @@ rule validate_halos:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: int(estimate.memory_mb(STUDY, "lightcone", costs()) * 2 ** (attempt - 1) + 3000),
+        mem_mb=lambda wildcards, attempt: int(
+            estimate.memory_mb(STUDY, "lightcone", costs()) * 2 ** (attempt - 1) + 3000
+        ),
         # the generator's box and light-cone, and every light-cone of the study
         runtime=lambda wildcards, attempt: (1 + len(STUDY.lightcones.test))
         * estimate.runtime_min(STUDY, "lightcone", costs())
