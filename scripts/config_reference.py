@@ -11,7 +11,7 @@ FIRST = ("study", "seed", "probe")
 HEAD = """# The config, key by key
 
 Written by `python scripts/config_reference.py --output docs/config.md` from the sections that define the keys:
-`limelight/study/sections.py`, `limelight/study/saliency.py`, `limelight/halos/config.py`, and of the probe
+`limelight/study/sections.py`, `posteriors.py` and `saliency.py` beside it, `limelight/halos/config.py`, and of the probe
 `limelight/probes/line_intensity/config.py` and `rival/config.py` beside it; change those, not this page. Other probes have
 keys of their own in place of `lightcones` to `rival`: see `limelight/probes/<probe>/config.py`, and the YAML of each in
 `config/`.

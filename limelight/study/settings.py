@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from limelight.probe import load_probe
 from limelight.section import without
+from limelight.study.posteriors import Posterior, Smc
 from limelight.study.saliency import SaliencyRun
-from limelight.study.sections import Audit, Network, NetworkTest, Posterior, Smc, Study
+from limelight.study.sections import Audit, Network, NetworkTest, Study
 from limelight.study.selection import (
     audit_datasets,
     audit_test,

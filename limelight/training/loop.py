@@ -11,48 +11,37 @@ their average), optimizer, position, best weights and history.
 import contextlib
 import copy
 import math
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from limelight.data.shard import Header, Rows
-from limelight.data.targets import built_shape
-from limelight.files import csv_text, settings_hash
-from limelight.networks import build
+from limelight.files import csv_text
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.summaries.inputs import input_statistics, ranges
 from limelight.summaries.scales import Scales
-from limelight.training.adversary import Adversary
-from limelight.training.checkpoint import adopt, fingerprint_weights, lock, save_checkpoint
+from limelight.training.checkpoint import lock, save_checkpoint
 from limelight.training.checks import refuse_not_finite, refuse_small_batches
-from limelight.training.distributed import Team, parallel, resume
-from limelight.training.losses import Loss, make_loss
-from limelight.training.optim import channels_last, follow, learning_rate, make_optimizer
+from limelight.training.distributed import Team, resume
+from limelight.training.optim import follow, learning_rate
 from limelight.training.presentation import (
-    Data,
     Presentation,
-    all_answers,
     answers,
     epoch_batches,
-    fingerprint,
-    label_statistics,
-    on_device,
     present,
-    training_data,
 )
+from limelight.training.run import Run, prepare
 from limelight.training.signals import Stopped, stop_signals
 from limelight.training.spread import calibrated
 
 CHECKPOINT_EVERY_S = 300.0  # within long epochs too
-CALIBRATION_ROWS = 128  # shown, before the first step, to a network that takes a scale from its inputs
 INPUTS_JUDGED = 1024  # presentations at most whose plain statistics the model file holds the ranges of
 EACH_JUDGED = 4  # times at most that a row is among them
 CHECK_LOSS_EVERY = 10  # steps; asking a GPU for the loss makes it wait
@@ -67,60 +56,6 @@ HISTORY_COLUMNS = (
     "mean_predictor_loss",
     "mean_predictor_mse",
 )
-
-
-@dataclass
-class Run:
-    """One training: the constant parts, and the parts that learn."""
-
-    settings: NetworkSettings
-    team: Team
-    device: torch.device
-    data: Data
-    validation: Data
-    presentation: Presentation
-    module: nn.Module
-    average: nn.Module  # whose weights validation judges and the model file gets; the module itself without ema_decay
-    trained: nn.Module  # the module as the team trains it
-    loss: Loss
-    optimizer: torch.optim.Optimizer
-    statistics: dict[str, Tensor]  # of the training labels
-    baseline: tuple[float, float]  # loss and mean squared error of always answering the training mean
-    recipe: str  # hash of everything that affects the result; it keys the checkpoints
-    folder: Path
-    adversary: Adversary | None = None  # of the loss `adversarial`: what trains beside the module, in turns
-
-    @property
-    def name(self) -> str:
-        return self.settings.name
-
-    @property
-    def options(self):
-        """The config's `training` of this network."""
-        return self.settings.network.training
-
-    @property
-    def parts(self) -> dict:
-        """What a checkpoint holds the state of."""
-        found = {"model": self.module, "loss": self.loss, "optimizer": self.optimizer}
-        if self.adversary:
-            found |= {"critic": self.adversary.critic, "critic_optimizer": self.adversary.optimizer}
-        return found | ({"average": self.average} if self.options.ema_decay else {})
-
-    def random(self, what: str, *key: int) -> torch.Generator:
-        """A generator on the device that depends on the study's seed, the network and a position."""
-        seed = torch_seed(self.settings.seed, f"{what} of {self.name}", *key)
-        return torch.Generator(self.device).manual_seed(seed)
-
-    def forward(self, module: nn.Module, inputs: Tensor) -> Tensor:
-        """Outputs (b, *shape) float32."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
-            return module(inputs).float()
-
-    def say(self, line: str) -> None:
-        """A line in the log, once for all processes."""
-        if self.team.leads:
-            print(f"{self.name}: {line}", file=sys.stderr, flush=True)
 
 
 def train(
@@ -175,66 +110,6 @@ def train(
             if stop and epoch + 1 < options.epochs:
                 raise Stopped(stop)
     return model_content(run, state, probe, training_rows.header), state["history"]
-
-
-def prepare(
-    settings: NetworkSettings,
-    probe: Probe,
-    training_rows: Rows,
-    validation_rows: Rows,
-    checkpoints: Path,
-    device: str,
-    code: str,
-    team: Team,
-    start: dict[str, Tensor] | None,
-) -> Run:
-    """Data on the device, a network with its first weights, the scale of its outputs, and an optimizer; see `train`."""
-    network, options, name = settings.network, settings.network.training, settings.name
-    where = torch.device(device, team.local_rank) if device == "cuda" else torch.device(device)
-    torch.set_num_threads(max(1, settings.threads // team.size))
-    header, datasets = training_rows.header, list(network.datasets)
-    presentation = probe.presentation(network, settings.observation, header)
-    data = training_data(training_rows, datasets, options, settings.seed, name, where)
-    validation = on_device(validation_rows, datasets, where)
-    found = [fingerprint(training_rows), fingerprint(validation_rows), *([fingerprint_weights(start)] if start else [])]
-    recipe = settings_hash([plain(settings), code, where.type, torch.__version__, *found])
-
-    torch.manual_seed(torch_seed(settings.seed, f"weights of {name}"))
-    shapes = probe.input_shape(network, header), built_shape(options.loss, presentation.target.shape)
-    module = channels_last(build(network.architecture, network.options, *shapes)).to(where)
-    loss = make_loss(options.loss, network.target.standardise, data, presentation)
-    adversary = None
-    if options.loss == "adversarial":
-        adversary = probe.adversary(network, loss, header)
-        loss = adversary.judged.to(where)
-        adversary.critic.to(where)
-    if hasattr(module, "calibrate"):
-        rows = torch.arange(len(data))[:: max(1, len(data) // CALIBRATION_ROWS)]
-        random = torch.Generator(where).manual_seed(torch_seed(settings.seed, f"calibration of {name}"))
-        module.calibrate(present(data, rows, presentation, random)[0])
-    if start:
-        adopt(module, start, name)
-    average = copy.deepcopy(module) if options.ema_decay else module
-    trained = parallel(module, team)
-    statistics = label_statistics(data, presentation.target)
-    return Run(
-        settings=settings,
-        team=team,
-        device=where,
-        data=data,
-        validation=validation,
-        presentation=presentation,
-        module=module,
-        average=average,
-        trained=trained,
-        loss=loss,
-        optimizer=make_optimizer(module, options, loss.parameters()),
-        statistics=statistics,
-        baseline=constant_losses(statistics["mean_target"].to(where), validation, presentation, loss),
-        recipe=recipe,
-        folder=checkpoints / recipe,
-        adversary=adversary,
-    )
 
 
 def restored(run: Run) -> dict:
@@ -380,15 +255,6 @@ def calibrate(run: Run, weights: dict[str, Tensor], scales: Scales) -> dict:
     module.load_state_dict(weights)
     batches = range(len(validation_batches(run)))
     return calibrated((validation_answers(run, module.eval(), i) for i in batches), run.loss, scales)
-
-
-@torch.no_grad()
-def constant_losses(mean_target: Tensor, data: Data, presentation: Presentation, loss: Loss) -> tuple[float, float]:
-    """(loss, mean squared error of the encoded target) of always predicting the training mean: the baseline."""
-    truth = all_answers(data, presentation.target)
-    constant = loss.constant(mean_target)
-    found = loss(constant.expand(len(truth), *constant.shape), truth)
-    return found.item(), (mean_target - truth).square().mean().item()
 
 
 def model_content(run: Run, state: dict, probe: Probe, header: Header) -> dict:

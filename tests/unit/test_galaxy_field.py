@@ -26,7 +26,7 @@ from limelight.probes.galaxy_field.fields import (
 from limelight.probes.galaxy_field.presentation import GalaxyPresentation, histograms
 from limelight.probes.galaxy_field.simulations import GalaxySimulator, draw_field, fisher_fields, most_galaxies
 from limelight.study.config import resolve_study
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train

@@ -24,7 +24,7 @@ from limelight.probes.line_intensity.figures.money import money_figure
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.targets import line_axis, line_target
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 STUDY_GRID = {"freq_min_ghz": 26.0, "freq_max_ghz": 34.0, "channels": 50, "size_deg": 1.4, "pixels": 128}
 FIDUCIAL = {"model": "li", "prior": "fiducial", "parameters": {}, "name": "li_fiducial"}

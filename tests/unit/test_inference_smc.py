@@ -34,7 +34,7 @@ from limelight.probes.line_intensity.simulator import gaussian_log_prior
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.cost import intervals_seconds, memory_mb
-from limelight.study.sections import Smc
+from limelight.study.posteriors import Smc
 from limelight.study.selection import posterior_tests, trained_posterior
 from limelight.study.settings import IntervalsSettings, intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model

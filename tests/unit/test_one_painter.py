@@ -35,7 +35,7 @@ from limelight.probes.line_intensity.rival.fields import make_measure, paint_sha
 from limelight.probes.line_intensity.rival.shapes import SHAPES
 from limelight.probes.line_intensity.settings import LightconeSettings, MapSettings, ShardSettings, SubfieldSettings
 from limelight.probes.line_intensity.shards import line_header, pool_map
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 GRID = replace(FINE, pool_pixels=4, pool_channels=5)
 CENTER, COSMOLOGY, HALOS = np.zeros(2), Cosmology(), halos_of(1)

@@ -30,7 +30,7 @@ from limelight.probes.reionisation.simulations import draw_skies, fisher_skies
 from limelight.probes.reionisation.spectra import TAUS, camb_ee, ee_spectra
 from limelight.probes.reionisation.steps import information_by_step
 from limelight.study.config import resolve_study
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 NSIDE, LMAX = 4, 11
 N = pixels_of(NSIDE)

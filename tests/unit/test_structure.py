@@ -36,7 +36,7 @@ FLOORS = (
     {"training"},
     {"probe"},
     {"study"},
-    {"training.loop"},  # the one place of training that takes a study's settings and its probe
+    {"training.run", "training.loop"},  # of training what takes a study's settings and its probe
     {"evaluation"},
     {"saliency"},
     {"inference"},

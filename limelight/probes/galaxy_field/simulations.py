@@ -7,7 +7,7 @@ import numpy as np
 from limelight.probes.galaxy_field.config import GalaxyField
 from limelight.probes.galaxy_field.fields import PARAMETERS, draw_arrivals, expected_number, luminosities, paint
 from limelight.seeds import generator
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 if TYPE_CHECKING:
     from limelight.inference.posteriors.smc import Simulated

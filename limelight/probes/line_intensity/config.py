@@ -20,13 +20,13 @@ from limelight.section import (
     SomeNames,
     Whole,
 )
+from limelight.study.posteriors import Posterior
 from limelight.study.sections import (
     SPLITS,
     Audit,
     FlatCosmology,
     Network,
     NetworkTest,
-    Posterior,
     Study,
     Target,
     Thresholds,

@@ -28,7 +28,7 @@ from limelight.probes.line_intensity.shards import line_header, pool_map
 from limelight.progress import progress
 from limelight.section import plain
 from limelight.seeds import generator
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 FAR, CLASS_WIDTH, CLASS_ERROR = 8.0, 0.01, 0.02  # σ; in x; share of the mean: see Typical
 

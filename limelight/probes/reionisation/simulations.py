@@ -9,7 +9,7 @@ from limelight.probes.reionisation.harmonics import multipoles, pixels_of, synth
 from limelight.probes.reionisation.instrument import noise_of
 from limelight.probes.reionisation.likelihood import seen_ee
 from limelight.seeds import generator, torch_seed
-from limelight.study.sections import Imnn
+from limelight.study.posteriors import Imnn
 
 if TYPE_CHECKING:
     from limelight.inference.posteriors.smc import Simulated
