@@ -42,6 +42,14 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, metavar="MODEL.pt", help="trained network to begin with (the config's initialise_from)"
     )
+    parser.add_argument(
+        "--simulate-from",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="S.h5",
+        help="what the probe simulates from, of each training realisation in turn (training.fresh_draws)",
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
@@ -69,7 +77,8 @@ def main() -> None:
             with join(device) as team:
                 given = args.name, args.train, args.validation
                 try:
-                    train(study, *given, args.output, args.history, args.checkpoints, args.start, device, team)
+                    kept = args.output, args.history, args.checkpoints, args.start
+                    train(study, *given, *kept, device, team, args.simulate_from)
                 except Stopped as stopped:
                     sys.exit(
                         ended(stopped.args[0], STOPPED) if team.leads else 0

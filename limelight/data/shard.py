@@ -144,22 +144,30 @@ def read_shards(paths: Sequence[str | Path]) -> Rows:
         if known not in (-1, zlib.crc32(part)):
             raise problem(f"{path}: x", "values that differ from their checksum", "those that were written", AGAIN)
         start += len(head)
-    names = list(dict.fromkeys(name for head in heads for name in head.parameter_names))
-    theta = np.full((len(x), len(names)), np.nan)
+    return joined(heads, x)
+
+
+def joined(parts: Sequence[Rows], x: np.ndarray | None = None) -> Rows:
+    """Rows of several parts in their order, with the header of the first; parameters that a part has not are NaN.
+
+    x: of all of them, where the parts have none of their own.
+    """
+    names = list(dict.fromkeys(name for part in parts for name in part.parameter_names))
+    theta = np.full((sum(map(len, parts)), len(names)), np.nan)
     start = 0
-    for head in heads:
-        theta[start : start + len(head), [names.index(name) for name in head.parameter_names]] = head.theta
-        start += len(head)
+    for part in parts:
+        theta[start : start + len(part), [names.index(name) for name in part.parameter_names]] = part.theta
+        start += len(part)
     return Rows(
-        header=first.header,
-        x=x,
-        y=_stacked([head.y for head in heads]),
+        header=parts[0].header,
+        x=np.concatenate([part.x for part in parts]) if x is None else x,
+        y=_stacked([part.y for part in parts]),
         theta=theta,
         parameter_names=names,
-        group=np.concatenate([head.group for head in heads]),
-        dataset=np.concatenate([head.dataset for head in heads]),
-        rows=_stacked([head.rows for head in heads]),
-        examples=first.examples,
+        group=np.concatenate([part.group for part in parts]),
+        dataset=np.concatenate([part.dataset for part in parts]),
+        rows=_stacked([part.rows for part in parts]),
+        examples=parts[0].examples,
     )
 
 

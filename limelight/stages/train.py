@@ -10,6 +10,7 @@ from limelight.data.shard import read_shards
 from limelight.errors import problem
 from limelight.files import provenance, write_text
 from limelight.probe import load_probe
+from limelight.stages.fresh import FreshRows
 from limelight.study.code import network_code
 from limelight.study.sections import Network, Study
 from limelight.study.selection import header_of, trained_networks
@@ -32,6 +33,7 @@ def train(
     start: str | Path | None = None,
     device: str = "cpu",
     team: Team | None = None,
+    simulate_from: Sequence[str | Path] = (),
 ) -> list[dict]:
     """Train a network of a study, or go on where an interrupted training stopped, and write it.
 
@@ -55,6 +57,9 @@ def train(
         cpu or cuda.
     team
         The processes that train together; by default this one alone.
+    simulate_from
+        Where the config's training.fresh_draws asks for rows simulated anew: what the probe makes them from, of each
+        training realisation in turn.
 
     Returns
     -------
@@ -69,6 +74,7 @@ def train(
     check_shards("--train", rows, expected, settings.splits["train"])
     check_shards("--validation", others, expected, settings.splits["validation"])
     check_data([*training, *validation], settings.datasets)
+    fresh = FreshRows(settings, probe, simulate_from) if network.training.fresh_draws else None
     weights = None
     if start:
         begun, info = load_model(start)
@@ -79,7 +85,7 @@ def train(
     watch = event_writer(table.parent / "events") if study.figures.tensorboard else None
     try:
         content, made = loop.train(
-            settings, probe, rows, others, folder, device, code, team, start=weights, watch=watch
+            settings, probe, rows, others, folder, device, code, team, start=weights, watch=watch, fresh=fresh
         )
     except torch.OutOfMemoryError as error:
         found = f"no room on the GPU ({str(error).splitlines()[0][:120]})"

@@ -30,7 +30,7 @@ def check_study(study: Study, probe) -> Iterator[str]:
     lines = list(dict.fromkeys([*_splits(study), *_names(study), *_taken(study), *probe.check(study)]))
     yield from lines
     if not lines:
-        for check in (_networks, _suitable, _audit, check_saliency, _streams, _posteriors, _comparisons):
+        for check in (_networks, _suitable, _audit, check_saliency, _fresh, _streams, _posteriors, _comparisons):
             yield from check(study)
 
 
@@ -279,6 +279,21 @@ def _stream(study: Study, name: str) -> Iterator[str]:
     if entry.presentations != type(entry).model_fields["presentations"].default:
         expected = "nothing with a stream, which shows every simulation once"
         yield fault(f"{where}.presentations", entry.presentations, expected, "leave it out")
+
+
+def _fresh(study: Study) -> Iterator[str]:
+    """Rows simulated for each epoch need a probe that simulates them, and epochs of one length."""
+    probe = load_probe(study.probe)
+    for name, network in study.networks.items():
+        training = network.training
+        if not training.fresh_draws:
+            continue
+        if type(probe).fresh_rows is Probe.fresh_rows:
+            expected = f"0: {study.probe} simulates no fresh data"
+            yield fault(f"networks.{name}.training.fresh_draws", training.fresh_draws, expected, "leave it out")
+        if training.steps_per_epoch == 0:
+            expected = "1 or more with fresh_draws: stored and fresh rows may differ in number"
+            yield fault(f"networks.{name}.training.steps_per_epoch", 0, expected, "say how long an epoch is")
 
 
 def _streams(study: Study) -> Iterator[str]:

@@ -47,4 +47,6 @@ def stage_code(
 
 def network_code(study: Study, name: str) -> str:
     """The hash of the code that trains a network: its rule reruns it, and its checkpoints belong to it."""
-    return code_hash("scripts/train_network.py", chosen=stage_code(study, *TRAINING, networks=[name]))
+    entry = trained_networks(study)[name]
+    hooks, simulated = (STREAM, entry.datasets) if entry.training.fresh_draws else (TRAINING, ())
+    return code_hash("scripts/train_network.py", chosen=stage_code(study, *hooks, networks=[name], datasets=simulated))

@@ -127,10 +127,22 @@ def training_seconds(study: Study, network: str) -> float:
     training, resources = study.networks[network].training, study.resources
     steps, flops = training_steps(study, network), network_size(study, network)[0]
     shown = 3 * steps * training.batch_size + training.epochs * network_rows(study, network, "validation")
+    simulated = (training.epochs - 1) * fresh_cost(study, network)[1]
     if not resources.gpus:
-        return 2 * START_S + shown * flops / (CPU_FLOPS * resources.training_threads)
+        return 2 * START_S + simulated + shown * flops / (CPU_FLOPS * resources.training_threads)
     rate = GPU_FLOPS[training.precision] * resources.gpus * (SHARED if resources.gpus > 1 else 1)
-    return 60 + steps * GPU_STEP_S + shown * flops / rate
+    return 60 + simulated + steps * GPU_STEP_S + shown * flops / rate
+
+
+def fresh_cost(study: Study, network: str) -> tuple[int, float, float]:
+    """Rows simulated for one epoch (training.fresh_draws), their seconds, and the most memory (MB) beside the rows."""
+    draws, probe = study.networks[network].training.fresh_draws, load_probe(study.probe)
+    rows, seconds, most = 0, 0.0, 0.0
+    for name in study.networks[network].datasets if draws else ():
+        made = draws * probe.fields_per_realisation(study, name) * len(study.splits["train"])
+        cost = probe.fresh_cost(study, name)
+        rows, seconds, most = rows + made, seconds + made * cost.each_row_s, max(most, cost.memory_mb)
+    return rows, seconds, most
 
 
 def posterior_seconds(study: Study, name: str) -> float:
@@ -231,6 +243,7 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
     weights_mb = 4e-6 * max(network_size(study, name)[1] for name in study.networks)
     on_top = 4000 if study.resources.gpus else 2000  # CUDA's own; activations
     learnt = max(sum(network_rows(study, n, split) for split in ("train", "validation")) for n in study.networks)
+    fresh_mb = max(3 * row * made + most for made, _, most in (fresh_cost(study, name) for name in study.networks))
     outputs = max(math.prod(output_shape(study, network)) for network in study.networks.values())
     predict_s, posteriors = prediction_s(study), list(study.posteriors)
     simulated_mb = max((load_probe(study.probe).simulation_cost(study, n).memory_mb for n in posteriors), default=0)
@@ -241,7 +254,9 @@ def stage_costs(study: Study) -> dict[str, StageCost]:
         "estimates": own.get("estimates", StageCost(10, 3 * rows * row, 1)),
         "exact": own.get("exact", StageCost(10, 3 * rows * row, 1)),
         "network": StageCost(
-            training_s, max(1, study.resources.gpus) * (4 * learnt * row + 6 * weights_mb + on_top), 9 * weights_mb
+            training_s,
+            max(1, study.resources.gpus) * (4 * learnt * row + fresh_mb + 6 * weights_mb + on_top),
+            9 * weights_mb,
         ),  # on disk two checkpoints beside it: weights, best weights, Adam's two moments
         "evaluation": StageCost(rows * predict_s, 3 * rows * row + 2400, 16e-6 * rows * outputs + 4 * row),
         "audit_network": StageCost(

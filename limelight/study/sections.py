@@ -78,6 +78,12 @@ class Training(Section):
     steps_per_epoch: Whole = Field(0, ge=0, description="0: every training row once per epoch.")
     clip_norm: Number = Field(1.0, ge=0, description="Largest gradient norm; 0 means no clipping.")
     precision: Literal["float32", "bf16"] = Field("float32", description="Of the forward and backward pass.")
+    fresh_draws: Whole = Field(
+        0,
+        ge=0,
+        description="From the second epoch on, rows that are simulated anew for each epoch teach instead of the stored"
+        " ones: so many of each field of a training realisation. 0: the stored rows teach every epoch.",
+    )
     max_maps: Whole = Field(0, ge=0, description="Use only the first this many training rows; 0 means all.")
     permute_labels: bool = Field(
         False, description="Shuffle the labels among the training rows (the control that must fail)."

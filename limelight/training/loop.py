@@ -36,6 +36,7 @@ from limelight.training.presentation import (
     answers,
     epoch_batches,
     present,
+    training_data,
 )
 from limelight.training.run import Run, prepare
 from limelight.training.signals import Stopped, stop_signals
@@ -69,6 +70,7 @@ def train(
     team: Team | None = None,
     start: dict[str, Tensor] | None = None,
     watch: Callable[[dict], None] | None = None,
+    fresh: Callable[[int], Rows] | None = None,
 ) -> tuple[dict, list[dict]]:
     """Train one network.
 
@@ -86,6 +88,8 @@ def train(
         Weights of a trained network to start from, except for the last layer.
     watch
         Called with each row of the history as soon as it is there, in the first process.
+    fresh
+        What gives the rows that teach an epoch after the first, by its number (stages.fresh).
 
     Returns the content of the model file without provenance, and the history, one row per epoch. The weights are those of
     the epoch with the lowest validation loss. Raises LimelightError when the loss is no longer finite, Stopped after
@@ -101,6 +105,10 @@ def train(
         refuse_small_batches(run.module, min(len(rows) for rows in first), run.name, run.team)
         for epoch in range(state["epoch"], options.epochs):
             began = time.monotonic()
+            if fresh and epoch:
+                run.taught = training_data(
+                    fresh(epoch), list(settings.datasets), options, settings.seed, run.name, run.device
+                )
             done = train_epoch(run, state, epoch, asked)
             judge_epoch(run, state, epoch, done)
             if watch and run.team.leads:
@@ -135,7 +143,7 @@ def save(run: Run, state: dict) -> None:
 def train_epoch(run: Run, state: dict, epoch: int, asked: list[int]) -> list:
     """Train one epoch from the state's step on; the first columns of its history row. Raises Stopped after a signal."""
     options, team, seed = run.options, run.team, run.settings.seed
-    batches = epoch_batches(len(run.data), options.batch_size, options.steps_per_epoch, seed, run.name, epoch)
+    batches = epoch_batches(len(run.taught), options.batch_size, options.steps_per_epoch, seed, run.name, epoch)
     per_epoch, total = len(batches), len(batches) * options.epochs
     sums = torch.tensor(state["sums"][:2], dtype=torch.float64, device=run.device)  # of loss and squared error
     count, saved, rate = state["sums"][2], time.monotonic(), 0.0
@@ -166,7 +174,7 @@ def train_step(run: Run, presentation: Presentation, rows, epoch: int, step: int
     team = run.team
     random = run.random("presentations", epoch, step)
     torch.manual_seed(torch_seed(run.settings.seed, f"dropout of {run.name}", epoch, step))
-    inputs, truth = present(run.data, torch.as_tensor(rows), presentation, random)
+    inputs, truth = present(run.taught, torch.as_tensor(rows), presentation, random)
     batch = len(inputs)
     mine = team.part(batch)
     inputs, truth = inputs[mine], truth[mine]

@@ -42,7 +42,8 @@ class Run:
     settings: NetworkSettings
     team: Team
     device: torch.device
-    data: Data
+    data: Data  # that is stored
+    taught: Data  # what teaches the present epoch: the same, or rows simulated for it
     validation: Data
     presentation: Presentation
     module: nn.Module
@@ -134,6 +135,7 @@ def prepare(
         team=team,
         device=where,
         data=data,
+        taught=data,
         validation=validation,
         presentation=presentation,
         module=module,

@@ -244,6 +244,13 @@ def begins_with(wildcards):
     return {"start": f"{RESULTS}/networks/{other}/model.pt"} if other else {}
 
 
+def fresh_files(wildcards):
+    """What the rows simulated for each epoch of a network are made from, of each training realisation in turn."""
+    if not TRAINED[wildcards.network].training.fresh_draws:
+        return []
+    return [file for number in STUDY.splits["train"] for file in PROBE.stream_files(STUDY, RESULTS, number)]
+
+
 def posterior_data(split):
     """What a posterior learns from or is chosen by: shards of its network, or the files of its stream."""
 

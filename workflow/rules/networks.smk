@@ -7,6 +7,7 @@ rule network:
         unpack(begins_with),
         train=lambda wildcards: shards(TRAINED[wildcards.network].datasets, "train"),
         validation=lambda wildcards: shards(TRAINED[wildcards.network].datasets, "validation"),
+        fresh=fresh_files,
     output:
         model=f"{RESULTS}/networks/{{network}}/model.pt",
         history=f"{RESULTS}/networks/{{network}}/history.csv",
@@ -26,7 +27,9 @@ rule network:
         code=lambda wildcards: network_code(STUDY, wildcards.network),
         checkpoints=f"{RESULTS}/checkpoints/{{network}}",
         start=lambda wildcards, input: f"--start {shlex.quote(input.start)}" if "start" in input.keys() else "",
+        fresh=lambda wildcards, input: shlex.join(["--simulate-from", *input.fresh]) if input.fresh else "",
     shell:
         "python scripts/train_network.py --config $STUDY --name {wildcards.network}"
         " --train {input.train:q} --validation {input.validation:q} --checkpoints {params.checkpoints:q} {params.start}"
+        " {params.fresh}"
         " --device $DEVICE --output {output.model:q} --history {output.history:q} > {log:q} 2>&1"

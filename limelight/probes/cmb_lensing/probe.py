@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
 from limelight.probes.cmb_lensing.sky import delens, simulate, taper
 from limelight.probes.cmb_lensing.spectra import Parameters, draw_parameters, spectra_of
 from limelight.seeds import generator
-from limelight.study.cost import StageCost
+from limelight.study.cost import SimulationCost, StageCost
 from limelight.summaries.power import power_bins, power_spectrum
 from limelight.summaries.reconstruction import bootstrap, noise
 from limelight.summaries.scales import Scales
@@ -99,6 +99,10 @@ class CmbLensing(Probe):
             "estimates": StageCost(20 + rows * (1.5 if slow else 0.01), 500 + 8 * mb, 0.1 + 2e-4 * rows),
         }
 
+    def fresh_cost(self, study: LensingStudy, dataset: str) -> SimulationCost:
+        data = study.data[dataset]
+        return SimulationCost(0.012 * (data.pixels / 64) ** 2, 300.0)
+
     # Data
 
     def header(self, settings: SkySettings) -> Header:
@@ -112,8 +116,18 @@ class CmbLensing(Probe):
         return Header(self.name, sides, ("Q", "U"), "uK", geometry, truths, simulation)
 
     def simulate(self, settings: SkySettings, dataset: str, realisation: int) -> Rows:
+        return self._rows(settings, dataset, f"sky of {dataset}", realisation)
+
+    def fresh_rows(
+        self, settings: SkySettings, dataset: str, realisation: int, part: int, draws: int, paths
+    ) -> Iterator[Rows]:
+        """One batch of `draws` patches; a periodic square is a sky of its own."""
+        few = replace(settings, data=settings.data.model_copy(update={"maps": draws}))
+        yield self._rows(few, dataset, f"stream {part} of {dataset}", realisation)
+
+    def _rows(self, settings: SkySettings, dataset: str, stream: str, realisation: int) -> Rows:
         data = settings.data
-        rng = generator(settings.seed, f"sky of {dataset}", realisation)
+        rng = generator(settings.seed, stream, realisation)
         parameters = universe_of(data, rng)
         sky = simulate(
             grid_of(data), spectra_of(parameters), data.maps, rng, data.oversample, data.margin, data.beam_arcmin
