@@ -15,6 +15,7 @@ EXTRAS = {
     "captum": "saliency",
     "ducc0": "cmb",
     "lenstronomy": "lenses",
+    "nflows": "inference",
     "numba": "lensing",
     "pyarrow": "formats",
     "pyro": "hmc",

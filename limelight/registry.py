@@ -37,7 +37,8 @@ class Registry(Mapping[str, str]):
 
     def load(self, name: str) -> object:
         """What a name stands for; its module is imported now. Raises LimelightError for an unknown name."""
+        dotted = self.dotted(name)
         if name not in self._loaded:
-            module, _, attribute = self.dotted(name).partition(":")
+            module, _, attribute = dotted.partition(":")
             self._loaded[name] = getattr(importlib.import_module(module), attribute)
         return self._loaded[name]
