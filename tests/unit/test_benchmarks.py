@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import observation, painting, scaling
+from benchmarks import observation, painting, scaling, start
 
 
 def test_painting_gives_the_same_light_as_histogramdd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
@@ -21,6 +21,15 @@ def test_observation_tells_its_share_of_a_step(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(sys, "argv", ["observation", "--pixels", "16", "--channels", "10", "--repeats", "2"])
     observation.main()
     assert capsys.readouterr().out.count("ms a step") == 2
+
+
+def test_starts_are_told_beside_what_libraries_take(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    config = str(start.ROOT / "config" / "gaussian_field.yaml")
+    monkeypatch.setattr(sys, "argv", ["start", "--config", config, "--repeats", "1"])
+    start.main()
+    said = capsys.readouterr().out
+    assert said.count("of processor time") == 2
+    assert "a dry run of 0 jobs" not in said
 
 
 def test_scaling_writes_points_and_a_figure(
