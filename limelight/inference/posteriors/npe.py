@@ -6,6 +6,7 @@ The flow is sbi's; the loop is ours, for sbi's own sets rows aside at random and
 """
 
 import functools
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +100,7 @@ def flow_sample(flow: nn.Module, features: Tensor, count: int, random: torch.Gen
     """`count` draws for each row of features, (b, count, outputs); sbi takes them from the global stream, seeded here."""
     devices = [features.device] if features.device.type == "cuda" else []
     seed = int(torch.randint(0, 2**62, (), generator=random, device=random.device))
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.triangular_solve")  # of nflows, and nothing to a user
         torch.manual_seed(seed)
         return flow.sample((count,), condition=features).transpose(0, 1)
