@@ -145,10 +145,11 @@ def test_a_changed_config_reruns_what_it_must_and_nothing_else(finished: Checkou
 def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
     package = finished.root / "limelight"
     style, loop = package / "figures" / "style.py", package / "training" / "loop.py"
+    run = package / "training" / "run.py"
     networks, probes = package / "networks" / "__init__.py", package / "probes" / "__init__.py"
     lines = package / "probes" / "line_intensity" / "lines" / "models.py"
     figures = package / "figures" / "__init__.py"
-    original = {path: path.read_text() for path in (style, loop, networks, probes, lines, figures)}
+    original = {path: path.read_text() for path in (style, loop, run, networks, probes, lines, figures)}
 
     def change(path: Path, old: str, new: str) -> None:
         assert old in original[path]
@@ -165,7 +166,7 @@ def test_changed_code_reruns_what_it_must_and_nothing_else(finished: Checkout):
         change(style, "COLUMN_IN, PAGE_IN = 3.5, 7.1", "COLUMN_IN, PAGE_IN = 3.5, 7.2")
         assert {rule.split("_")[0] for rule in finished.planned()} == {"figure", "overview"}
         style.write_text(original[style])
-        change(loop, "CALIBRATION_ROWS = 128", "CALIBRATION_ROWS = 127")
+        change(run, "CALIBRATION_ROWS = 128", "CALIBRATION_ROWS = 127")
         stages = {"network", "evaluation", "audit", "layers", "summary", "overview", "figure", "provenance"}
         assert {rule.split("_")[0] for rule in finished.planned()} == stages
     finally:
