@@ -27,23 +27,29 @@ STEP = 0.05  # of the derivatives, relative
 ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
 
 
-def spectrum(pairs: int, maps: int, particles: int) -> list[dict]:
-    """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair."""
-    boxes = Boxes(particles=particles, mesh=2 * particles)
-    limits = {"omega_m": [THETA[0], THETA[0] + 1e-6], "sigma8": [THETA[1], THETA[1] + 1e-6]}
-    data = Maps(kind="ray_traced", pixels=64, pixel_arcmin=2, maps=maps, boxes=boxes, **limits)
-    side = np.radians(data.pixel_arcmin / 60)
-    bins = power_bins((data.pixels,) * 2, (side, side), ELLS)
+def spectrum(pairs: int, maps: int, particles: int, theta: np.ndarray, sharpen: bool) -> list[dict]:
+    """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair.
+
+    A pixel is the mean of four rays, half a pixel apart: the power is taken over the square of cos(k_x a/4) cos(k_y a/4).
+    """
+    boxes = Boxes(particles=particles, mesh=2 * particles, sharpen=sharpen)
+    limits = {"omega_m": [theta[0], theta[0] + 1e-6], "sigma8": [theta[1], theta[1] + 1e-6]}
+    data = Maps(kind="ray_traced", pixels=128, pixel_arcmin=1, maps=maps, boxes=boxes, **limits)
+    n, side = data.pixels, np.radians(data.pixel_arcmin / 60)
+    bins = power_bins((n, n), (side, side), ELLS)
+    window = np.multiply.outer(*(np.cos(np.pi / 2 * f(n)) for f in (np.fft.fftfreq, np.fft.rfftfreq)))
     found = []
     for pair in range(pairs):
         x, _ = ray_traced(data, 1, "benchmark", pair, maps, generator(1, "maps of the benchmark", pair))
+        x = np.fft.irfft2(np.fft.rfft2(x) / window, s=(n, n))
         found.append(power_spectrum(torch.from_numpy(x), bins)[:, 0].mean(dim=0).numpy())
         print(pair, found[-1])
-    theory = camb_spectra(*THETA, (1.0,), bins.k_mean)[0]
+    theory = camb_spectra(*theta, (1.0,), bins.k_mean)[0]
     ratio = np.array(found) / theory
     spread = ratio.std(axis=0, ddof=1) if pairs > 1 else np.full(len(theory), np.nan)
+    settings = {"omega_m": theta[0], "sigma8": theta[1], "particles": particles, "sharpen": sharpen, "pairs": pairs}
     rows = zip(ELLS[:-1], ELLS[1:], ratio.mean(axis=0), spread, strict=True)
-    return [{"low": a, "high": b, "over_hmcode": c, "scatter": d, "pairs": pairs} for a, b, c, d in rows]
+    return [settings | {"low": a, "high": b, "over_hmcode": c, "scatter": d} for a, b, c, d in rows]
 
 
 def fisher_areas(counts: list[int]) -> list[dict]:
@@ -92,11 +98,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
     parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
     parser.add_argument("--particles", type=int, default=128, help="along each side (spectrum; default 128)")
+    parser.add_argument("--theta", type=float, nargs=2, default=THETA, help="Ωm and σ8 (spectrum; default 0.3 0.8)")
+    parser.add_argument("--blurred", action="store_true", help="without sharpening (spectrum)")
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 400, 1000, 4000], help="of maps (fisher)")
     parser.add_argument("--output", required=True, help="CSV to write")
     args = parser.parse_args()
-    fisher_asked = args.what == "fisher"
-    rows = fisher_areas(args.counts) if fisher_asked else spectrum(args.pairs, args.maps, args.particles)
+    if args.what == "fisher":
+        rows = fisher_areas(args.counts)
+    else:
+        rows = spectrum(args.pairs, args.maps, args.particles, np.array(args.theta), not args.blurred)
     write_csv(args.output, rows, 4)
 
 

@@ -4,6 +4,11 @@ Particles start from second-order perturbation theory and move by a leapfrog who
 has it, so that two dozen steps will do (FastPM, Feng et al. 2016, arXiv:1603.00476). The sums over particles are compiled by
 numba and run on one thread. Units: Mpc, km/s and comoving momenta p = a² dx/dt, as in particle_mesh.
 
+Forces are not divided by the clouds' window: on a mesh twice as fine as the particles that would raise the lattice's own
+waves, and the forces at the start with them. What forces, steps and clouds blur is put back where planes are kept: potential
+gradient descent (Dai, Feng & Seljak 2018, arXiv:1804.00671) moves the particles of a copy by −α ∇φ, with φ the potential of
+the density between two scales (SHARPEN).
+
 Two boxes with the amplitude of every wave fixed at its mean and opposite phases have a mean power that is almost free of
 sample variance (Angulo & Pontzen 2016, arXiv:1603.05253).
 """
@@ -25,6 +30,13 @@ from limelight.progress import progress
 
 FIRST = 0.1  # scale factor at which the particles start
 BEFORE = 12  # steps from there to the first time asked for
+SHARPEN = (
+    0.0025,
+    1.5,
+    1.0,
+    5.0,
+)  # α today, its power of 1/a, k from and k to in units of one over the particles' spacing
+LEAST_WINDOW = 0.8  # planes are not raised by more than this window's inverse
 _BROADCAST = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
 
 
@@ -38,6 +50,7 @@ def projected_boxes(
     seed: int,
     sign: int = 1,
     fixed: bool = True,
+    sharpen: bool = True,
 ) -> np.ndarray:
     """Surface overdensity of the halves of a periodic box along each axis, (times, 3, 2, plane_cells, plane_cells) float32.
 
@@ -53,27 +66,36 @@ def projected_boxes(
         1 or −1: of all initial waves. The two make a pair.
     fixed
         Whether waves have their mean amplitude; otherwise it is drawn.
+    sharpen
+        Whether the blur of forces and steps is undone as far as SHARPEN does it.
 
-    A plane is ∫ δ dx over half of the box, in Mpc. The halves are those below and above side/2.
+    A plane is ∫ δ dx over half of the box, in Mpc. The halves are those below and above side/2. Values are such that, taken
+    between nodes on straight lines, they have the right power (`_unblurred`).
     """
     position, momentum = _started(side_mpc, particles, cosmology, seed, sign, fixed)
-    green = _green(side_mpc, cells, cosmology)
+    inverse = _inverse_laplacian(side_mpc, cells)
+    sharper = _between_scales(inverse, side_mpc / particles) if sharpen else None
+    strength = 1.5 * cosmology.omega_m * (100 * cosmology.h) ** 2
     steps = np.concatenate([np.linspace(FIRST, times[0], BEFORE + 1)[:-1], times])
     grow = Growth(cosmology)
-    _kick(position, momentum, side_mpc, green, grow.kick(steps[0], steps[0], (steps[0] + steps[1]) / 2))
     planes = np.zeros((len(times), 3, 2, plane_cells, plane_cells), np.float32)
-    mean = particles**3 / 2 / plane_cells**2
-    for i in progress(range(1, len(steps)), "particle mesh", total=len(steps) - 1):
-        before, now = steps[i - 1], steps[i]
-        middle = (before + now) / 2
-        _drift(position, momentum, np.float32(grow.drift(middle, before, now)), np.float32(side_mpc))
+    middles = (steps[1:] + steps[:-1]) / 2
+    for i in progress(range(len(steps)), "particle mesh", total=len(steps)):
+        if i:
+            drift = grow.drift(middles[i - 1], steps[i - 1], steps[i])
+            _drift(position, momentum, np.float32(drift), np.float32(side_mpc))
+        modes = _density(position, side_mpc, cells)
         if i >= BEFORE:
-            _project(position, np.float32(side_mpc), planes[i - BEFORE])
+            seen = position if sharper is None else _sharpened(position, side_mpc, modes * sharper, steps[i])
+            _project(seen, np.float32(side_mpc), planes[i - BEFORE])
         if i + 1 < len(steps):
-            _kick(position, momentum, side_mpc, green, grow.kick(now, middle, (now + steps[i + 1]) / 2))
+            modes *= inverse
+            kick = grow.kick(steps[i], middles[i - 1] if i else steps[0], middles[i])
+            _push(position, momentum, side_mpc, modes, strength * kick)
+    mean = particles**3 / 2 / plane_cells**2
     planes -= mean
     planes *= side_mpc / 2 / mean
-    return planes
+    return _unblurred(planes)
 
 
 class Growth:
@@ -129,27 +151,53 @@ def fixed_amplitude(modes: torch.Tensor, box: Box, cosmology: Cosmology) -> torc
     return found
 
 
-def _green(side_mpc: float, cells: int, cosmology: Cosmology) -> torch.Tensor:
-    """−3/2 Ωm H0²/k² on the modes of rfftn."""
+def _inverse_laplacian(side_mpc: float, cells: int) -> torch.Tensor:
+    """1/k² on the modes of rfftn, Mpc²; 0 for the mean."""
     k = Box((cells,) * 3, side_mpc / cells).wavenumbers()
     k = [torch.from_numpy(v.astype(np.float32)).reshape(s) for v, s in zip(k, _BROADCAST, strict=True)]
     squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    squared[0, 0, 0] = 1
-    green = -1.5 * cosmology.omega_m * (100 * cosmology.h) ** 2 / squared
-    green[0, 0, 0] = 0
-    return green
+    squared[0, 0, 0] = torch.inf
+    return 1 / squared
 
 
-def _kick(position: np.ndarray, momentum: np.ndarray, side_mpc: float, green: torch.Tensor, kick: float) -> None:
-    """momentum −= ∇Φ kick."""
-    cells = green.shape[0]
+def _between_scales(inverse: torch.Tensor, spacing_mpc: float) -> torch.Tensor:
+    """1/k² exp(−k_from²/k² − (k/k_to)⁴)."""
+    low, high = (value / spacing_mpc for value in SHARPEN[2:])
+    return inverse * torch.exp(-(low**2) * inverse - (high**2 * inverse) ** -2)
+
+
+def _sharpened(position: np.ndarray, side_mpc: float, modes: torch.Tensor, time: float) -> np.ndarray:
+    """Positions moved towards matter, by −α ∇φ; modes: of −φ."""
+    alpha, power, *_ = SHARPEN
+    moved = position.copy()
+    _push(position, moved, side_mpc, modes, alpha * time**-power)
+    _drift(moved, np.zeros_like(moved), np.float32(0), np.float32(side_mpc))  # back into the box
+    return moved
+
+
+def _unblurred(planes: np.ndarray) -> np.ndarray:
+    """Planes (…, m, m) over the windows of their clouds and of straight lines between nodes, each sinc² along an axis."""
+    m = planes.shape[-1]
+    window = [np.maximum(np.sinc(f), LEAST_WINDOW) ** 4 for f in (np.fft.fftfreq(m), np.fft.rfftfreq(m))]
+    window = torch.from_numpy((window[0][:, None] * window[1][None]).astype(np.float32))
+    for plane in planes.reshape(-1, m, m):
+        plane[:] = irfftn(rfftn(torch.from_numpy(plane)).div_(window), s=(m, m)).numpy()
+    return planes
+
+
+def _density(position: np.ndarray, side_mpc: float, cells: int) -> torch.Tensor:
+    """The density over its mean as modes of rfftn."""
     density = np.zeros((cells,) * 3, np.float32)
     _deposit(position, density, np.float32(cells / side_mpc))
     density *= cells**3 / len(position)
-    potential = irfftn(rfftn(torch.from_numpy(density)).mul_(green), s=(cells,) * 3).numpy()
-    force = np.empty((cells, cells, cells, 3), np.float32)
-    _gradient(potential, force, np.float32(-kick * cells / side_mpc))
-    _gather(position, momentum, force, np.float32(cells / side_mpc))
+    return rfftn(torch.from_numpy(density))
+
+
+def _push(position: np.ndarray, moved: np.ndarray, side_mpc: float, modes: torch.Tensor, scale: float) -> None:
+    """moved += scale × gradient of the field with these modes, at each particle."""
+    cells = modes.shape[0]
+    field = irfftn(modes, s=(cells,) * 3).numpy()
+    _gather(position, moved, field, np.float32(cells / side_mpc), np.float32(scale * cells / side_mpc))
 
 
 @compiled
@@ -173,47 +221,47 @@ def _deposit(position, density, scale):
 
 
 @compiled
-def _gradient(potential, force, scale):
-    """scale times the differences of the potential per cell, of fourth order, x first."""
+def _gather(position, moved, potential, scale, factor):
+    """Add `factor` times the potential's differences per cell, of fourth order, in each particle's eight cells."""
     n = potential.shape[0]
-    near, far = np.float32(2 / 3) * scale, np.float32(1 / 12) * scale
-    for k in range(n):
-        ka, kb, kc, kd = (k + 1) % n, (k - 1) % n, (k + 2) % n, (k - 2) % n
-        for j in range(n):
-            ja, jb, jc, jd = (j + 1) % n, (j - 1) % n, (j + 2) % n, (j - 2) % n
-            for i in range(n):
-                ia, ib, ic, id_ = (i + 1) % n, (i - 1) % n, (i + 2) % n, (i - 2) % n
-                f = potential
-                force[k, j, i, 0] = near * (f[k, j, ia] - f[k, j, ib]) - far * (f[k, j, ic] - f[k, j, id_])
-                force[k, j, i, 1] = near * (f[k, ja, i] - f[k, jb, i]) - far * (f[k, jc, i] - f[k, jd, i])
-                force[k, j, i, 2] = near * (f[ka, j, i] - f[kb, j, i]) - far * (f[kc, j, i] - f[kd, j, i])
-
-
-@compiled
-def _gather(position, momentum, force, scale):
-    """Add the force of the eight cells of each cloud to the momentum."""
-    n = force.shape[0]
+    near, far = np.float32(2 / 3) * factor, np.float32(1 / 12) * factor
+    place, share, slope = np.empty((3, 6), np.int64), np.empty((3, 2), np.float32), np.empty((3, 6), np.float32)
     for p in range(len(position)):
-        x, y, z = position[p, 0] * scale, position[p, 1] * scale, position[p, 2] * scale
-        i, j, k = int(x), int(y), int(z)
-        u, v, w = x - i, y - j, z - k
-        i, j, k = i % n, j % n, k % n
-        i1, j1, k1 = (i + 1) % n, (j + 1) % n, (k + 1) % n
         for c in range(3):
-            low = (1 - v) * ((1 - u) * force[k, j, i, c] + u * force[k, j, i1, c])
-            low += v * ((1 - u) * force[k, j1, i, c] + u * force[k, j1, i1, c])
-            high = (1 - v) * ((1 - u) * force[k1, j, i, c] + u * force[k1, j, i1, c])
-            high += v * ((1 - u) * force[k1, j1, i, c] + u * force[k1, j1, i1, c])
-            momentum[p, c] += (1 - w) * low + w * high
+            x = position[p, c] * scale
+            i = int(x)
+            u = np.float32(x - i)
+            v = 1 - u
+            for o in range(6):
+                at = i + o - 2
+                place[c, o] = at + n if at < 0 else at - n if at >= n else at
+            share[c, 0], share[c, 1] = v, u
+            slope[c, 0], slope[c, 5] = v * far, -u * far
+            slope[c, 1], slope[c, 4] = u * far - v * near, u * near - v * far
+            slope[c, 2], slope[c, 3] = -u * near, v * near
+        gx = gy = gz = np.float32(0)
+        for one in range(2):
+            for two in range(2):
+                yz, zx, xy = share[1, one] * share[2, two], share[2, one] * share[0, two], share[0, one] * share[1, two]
+                x, y, z = place[0, 2 + two], place[1, 2 + one], place[2, 2 + two]
+                zz, yy, xx = place[2, 2 + one], place[1, 2 + two], place[0, 2 + one]
+                for o in range(6):
+                    gx += yz * slope[0, o] * potential[z, y, place[0, o]]
+                    gy += zx * slope[1, o] * potential[zz, place[1, o], x]
+                    gz += xy * slope[2, o] * potential[place[2, o], yy, xx]
+        moved[p, 0] += gx
+        moved[p, 1] += gy
+        moved[p, 2] += gz
 
 
 @compiled
 def _drift(position, momentum, step, side):
-    """Move particles around the periodic box."""
+    """Move particles, by less than the side of the periodic box."""
     for p in range(len(position)):
         for c in range(3):
-            x = (position[p, c] + momentum[p, c] * step) % side
-            position[p, c] = x if x < side else 0
+            x = position[p, c] + momentum[p, c] * step
+            x = x + side if x < 0 else x - side if x >= side else x
+            position[p, c] = x if 0 <= x < side else 0
 
 
 @compiled

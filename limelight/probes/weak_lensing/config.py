@@ -12,7 +12,7 @@ class Boxes(Section):
     """Of ray-traced maps: the simulations behind them. A realisation is one cosmology with a pair of boxes of its own."""
 
     side_mpc: Positive = Field(
-        125.0, description="Side of a periodic box, comoving Mpc; light passes through halves of it."
+        170.0, description="Side of a periodic box, comoving Mpc; light passes through one after another."
     )
     particles: Whole = Field(128, ge=8, le=1024, description="Along each side.")
     mesh: Whole = Field(256, ge=8, le=2048, description="Cells of the forces along each side; even.")
@@ -26,6 +26,11 @@ class Boxes(Section):
     pair: bool = Field(
         True,
         description="Two boxes with fixed amplitudes and opposite phases; otherwise one box with drawn amplitudes.",
+    )
+    sharpen: bool = Field(
+        True,
+        description="Move particles towards matter where halves are kept, which puts back what forces and steps blur"
+        " (set for about 1.5 Mpc between particles).",
     )
     realisations_per_cosmology: Whole = Field(
         1, ge=1, description="Realisations in a row, from 0, that share one point of the Sobol design in (Ωm, σ8)."

@@ -1,13 +1,16 @@
-"""Convergence maps from projected half-boxes: light passes through slabs, each of a random half of a random box.
+"""Convergence maps from projected half-boxes: light passes through both halves of a random box, then of another.
 
 In the Born approximation κ(θ) = 3/2 Ωm H0²/c² Σ_i Σ_i(χ_i θ) w_i, with the surface overdensity Σ_i of slab i and
 w_i the mean of (1 + z) χ (χ_s − χ)/χ_s over it. Otherwise the rays are bent at every plane and their distortion is carried
 along (Hilbert et al. 2009, arXiv:0809.5035); κ is then half of 2 minus the trace of the distortion.
 
-Which box, axis and half a slab is, its shift, flips and transposition are drawn afresh for each map.
+Which box and axis two slabs are, which half comes first, their shift, flips and transposition are drawn afresh for each
+map. Two halves that belong together keep the waves along the line of sight that half a box would cut off. A plane stands for
+the time of its slab: it is scaled by the linear growth from the time at which it was kept.
 """
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -75,17 +78,26 @@ def trace_maps(
     trace = straight if born else bent
     found = np.empty((maps, pixels, pixels), np.float32)
     for i in range(maps):
-        drawn = [_plane(boxes[rng.integers(len(boxes))][step], side_mpc, rng) for step in which]
+        drawn = [
+            plane for pair in zip_longest(which[::2], which[1::2]) for plane in _planes(boxes, pair, side_mpc, rng)
+        ]
         found[i] = trace(drawn, slabs, side_mpc, np.radians(field_deg), pixels)
     return found
 
 
-def _plane(planes: np.ndarray, side_mpc: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A plane (m, m) of a random axis and half, turned and mirrored at random, and where the line of sight meets it."""
-    plane = planes[rng.integers(3), rng.integers(2)]
-    if rng.integers(2):
-        plane = plane.T
-    return plane[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])], rng.uniform(0, side_mpc, 2)
+def _planes(
+    boxes: list[np.ndarray], steps: tuple[int, int | None], side_mpc: float, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Both halves of a random box along a random axis, one behind the other, turned and mirrored at random; for one step
+    one half. Each is a plane (m, m) and where the line of sight meets it."""
+    box, axis, half = boxes[rng.integers(len(boxes))], rng.integers(3), rng.integers(2)
+    turn, flips = rng.integers(2), rng.choice([-1, 1], 2)
+    origin, found = rng.uniform(0, side_mpc, 2), []
+    for step, which in zip(steps, (half, 1 - half), strict=True):
+        if step is not None:
+            plane = box[step, axis, which]
+            found.append(((plane.T if turn else plane)[:: flips[0], :: flips[1]], origin))
+    return found
 
 
 def straight(drawn: list, slabs: Slabs, side_mpc: float, field: float, pixels: int) -> np.ndarray:

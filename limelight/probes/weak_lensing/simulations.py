@@ -7,7 +7,7 @@ import numpy as np
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps
 from limelight.probes.weak_lensing.files import read_realisation
-from limelight.probes.weak_lensing.raytracing import slabs_of, trace_maps
+from limelight.probes.weak_lensing.raytracing import nearest, slabs_of, trace_maps
 from limelight.probes.weak_lensing.spectra import PARAMETERS, cosmology
 from limelight.seeds import generator
 
@@ -61,10 +61,11 @@ def ray_traced(
     for z, weight in redshifts:
         nearer = slabs_of(universe, boxes.side_mpc, z).weight
         weights[: len(nearer)] += nearer * weight / total
-    slabs = replace(slabs, weight=weights)
     times = np.linspace(1 / (1 + max(z for z, _ in redshifts)), 1.0, boxes.times)
+    kept = times[nearest(times, slabs.time)]
+    slabs = replace(slabs, weight=weights * universe.growth(1 / slabs.time - 1) / universe.growth(1 / kept - 1))
     drawn = int(generator(seed, f"boxes of {dataset}", realisation).integers(2**62))
-    options = {"cosmology": universe, "seed": drawn, "fixed": boxes.pair}
+    options = {"cosmology": universe, "seed": drawn, "fixed": boxes.pair, "sharpen": boxes.sharpen}
     planes = [
         projected_boxes(boxes.side_mpc, boxes.particles, boxes.mesh, boxes.plane, times, sign=sign, **options)
         for sign in ((1, -1) if boxes.pair else (1,))
