@@ -27,12 +27,11 @@ STEP = 0.05  # of the derivatives, relative
 ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
 
 
-def spectrum(pairs: int, maps: int, particles: int, theta: np.ndarray, sharpen: bool) -> list[dict]:
+def spectrum(pairs: int, maps: int, boxes: Boxes, theta: np.ndarray) -> list[dict]:
     """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair.
 
     A pixel is the mean of four rays, half a pixel apart: the power is taken over the square of cos(k_x a/4) cos(k_y a/4).
     """
-    boxes = Boxes(particles=particles, mesh=2 * particles, sharpen=sharpen)
     limits = {"omega_m": [theta[0], theta[0] + 1e-6], "sigma8": [theta[1], theta[1] + 1e-6]}
     data = Maps(kind="ray_traced", pixels=128, pixel_arcmin=1, maps=maps, boxes=boxes, **limits)
     n, side = data.pixels, np.radians(data.pixel_arcmin / 60)
@@ -47,7 +46,8 @@ def spectrum(pairs: int, maps: int, particles: int, theta: np.ndarray, sharpen: 
     theory = camb_spectra(*theta, (1.0,), bins.k_mean)[0]
     ratio = np.array(found) / theory
     spread = ratio.std(axis=0, ddof=1) if pairs > 1 else np.full(len(theory), np.nan)
-    settings = {"omega_m": theta[0], "sigma8": theta[1], "particles": particles, "sharpen": sharpen, "pairs": pairs}
+    settings = {"omega_m": theta[0], "sigma8": theta[1], "side_mpc": boxes.side_mpc, "particles": boxes.particles}
+    settings |= {"sharpen": boxes.sharpen, "pairs": pairs}
     rows = zip(ELLS[:-1], ELLS[1:], ratio.mean(axis=0), spread, strict=True)
     return [settings | {"low": a, "high": b, "over_hmcode": c, "scatter": d} for a, b, c, d in rows]
 
@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("what", choices=("spectrum", "fisher"))
     parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
     parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
+    parser.add_argument("--side", type=float, default=170, help="of a box, Mpc (spectrum; default 170)")
+    parser.add_argument("--times", type=int, default=13, help="at which planes are kept (spectrum; default 13)")
     parser.add_argument("--particles", type=int, default=128, help="along each side (spectrum; default 128)")
     parser.add_argument("--theta", type=float, nargs=2, default=THETA, help="Ωm and σ8 (spectrum; default 0.3 0.8)")
     parser.add_argument("--blurred", action="store_true", help="without sharpening (spectrum)")
@@ -106,7 +108,9 @@ def main() -> None:
     if args.what == "fisher":
         rows = fisher_areas(args.counts)
     else:
-        rows = spectrum(args.pairs, args.maps, args.particles, np.array(args.theta), not args.blurred)
+        boxes = Boxes(side_mpc=args.side, particles=args.particles, mesh=2 * args.particles, times=args.times)
+        boxes = boxes.model_copy(update={"sharpen": not args.blurred})
+        rows = spectrum(args.pairs, args.maps, boxes, np.array(args.theta))
     write_csv(args.output, rows, 4)
 
 

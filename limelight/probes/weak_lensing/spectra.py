@@ -29,8 +29,8 @@ def cosmology(omega_m: float, sigma8: float) -> Cosmology:
     return Cosmology(omega_m=omega_m, sigma8=sigma8, **UNIVERSE)
 
 
-def camb_spectra(omega_m: float, sigma8: float, redshifts=REDSHIFTS, ells: np.ndarray = ELLS) -> np.ndarray:
-    """C_ℓ of the convergence from CAMB's HMcode, (redshifts, ells); a second."""
+def camb_power(omega_m: float, sigma8: float, z_max: float):
+    """CAMB's interpolator of HMcode's power: its P(z, k) is in Mpc³, k in 1/Mpc."""
     import camb  # a second of import that only the maker of the table and tests need
 
     universe = cosmology(omega_m, sigma8)
@@ -42,11 +42,15 @@ def camb_spectra(omega_m: float, sigma8: float, redshifts=REDSHIFTS, ells: np.nd
     settings.set_matter_power(redshifts=[0.0], kmax=2.0)
     linear = camb.get_results(settings).get_sigma8_0()
     settings.InitPower.set_params(ns=universe.ns, As=2e-9 * (sigma8 / linear) ** 2)
-    z_max = max(redshifts) * 1.01
-    power = camb.get_matter_power_interpolator(
+    return camb.get_matter_power_interpolator(
         settings, zmin=0, zmax=z_max, nz_step=40, kmax=K_MAX, hubble_units=False, k_hunit=False, extrap_kmax=3000.0
     )
-    found = []
+
+
+def camb_spectra(omega_m: float, sigma8: float, redshifts=REDSHIFTS, ells: np.ndarray = ELLS) -> np.ndarray:
+    """C_ℓ of the convergence from CAMB's HMcode, (redshifts, ells); a second."""
+    universe = cosmology(omega_m, sigma8)
+    power, found = camb_power(omega_m, sigma8, max(redshifts) * 1.01), []
     for redshift in redshifts:
         far = float(universe.comoving_distance(redshift))
         chi = (np.arange(DISTANCES) + 0.5) * far / DISTANCES
