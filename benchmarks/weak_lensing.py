@@ -1,4 +1,4 @@
-"""Two numbers of docs/weak_lensing.md that no study gives.
+"""Two tables of docs/weak_lensing.md that no study gives.
 
 spectrum: C_ℓ of ray-traced maps over CAMB's HMcode, with the scatter between boxes.
 fisher: areas of statistics from Fisher matrices by few and by many maps, beside the bound that none can pass.

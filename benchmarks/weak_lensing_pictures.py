@@ -1,0 +1,86 @@
+"""Two pictures of docs/weak_lensing.md that no study draws.
+
+spectra: C_ℓ over HMcode's, from the table of `benchmarks.weak_lensing spectrum`, with the scatter between pairs of boxes.
+maps: maps of κ across cosmology, ray-traced and lognormal.
+
+example: python -m benchmarks.weak_lensing_pictures spectra docs/results/weak_lensing/spectrum.png
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from PIL import Image
+
+from limelight.figures.style import COLOURS, GUIDE, MARKERS, PAGE_IN, style
+from limelight.probes.weak_lensing.config import Boxes, Maps
+from limelight.probes.weak_lensing.fields import Square, draw_maps
+from limelight.probes.weak_lensing.simulations import ray_traced
+from limelight.seeds import generator
+
+TABLE = Path("docs/results/weak_lensing/spectrum.csv")
+SHOWN = ((0.22, 0.65), (0.3, 0.8), (0.42, 0.95))  # Ωm, σ8
+BOXES = Boxes(side_mpc=142, particles=80, mesh=160, plane=320, times=9)  # of config/weak_lensing_traced.yaml
+COLOURS_KEPT = 64  # of a picture in the docs
+
+
+def spectra() -> Figure:
+    """One line per cosmology and box."""
+    table = np.genfromtxt(TABLE, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    run_of = [tuple(row[key].item() for key in ("omega_m", "sigma8", "side_mpc", "sharpen")) for row in table]
+    runs = list(dict.fromkeys(run_of))
+    figure = Figure(figsize=(PAGE_IN, 2.8))
+    axes = figure.subplots()
+    axes.axvspan(200, 1500, color="0.93", lw=0)
+    axes.axhline(1, color=GUIDE, lw=0.8)
+    for edge in (0.9, 1.1):
+        axes.axhline(edge, color=GUIDE, lw=0.6, ls=":")
+    for i, run in enumerate(runs):
+        mine = np.array([row == run for row in run_of])
+        low, high, ratio, scatter = (table[key][mine] for key in ("low", "high", "over_hmcode", "scatter"))
+        label = f"$\\Omega_m$ = {run[0]:g}, $\\sigma_8$ = {run[1]:g}, {run[2]:g} Mpc" + (
+            "" if run[3] else ", not sharpened"
+        )
+        middle = np.sqrt(low * high) * (1 + 0.012 * (i - 2))
+        error = np.nan_to_num(scatter.astype(float))
+        axes.errorbar(middle, ratio, error, color=COLOURS[i], marker=MARKERS[i], lw=1, elinewidth=0.7, label=label)
+    axes.set(xscale="log", xlabel="multipole $\\ell$", ylabel="$C_\\ell$ over HMcode's", ylim=(0.55, 1.3))
+    axes.legend(fontsize=7.5, ncols=2, loc="lower left")
+    return figure
+
+
+def maps() -> Figure:
+    """The same colours for all; ray-traced above, lognormal below."""
+    square = Square(64, 2.0, 1.0, 0.05)
+    figure = Figure(figsize=(PAGE_IN, 4.6))
+    panels = figure.subplots(2, len(SHOWN))
+    lognormal = draw_maps(np.array(SHOWN), square, generator(1, "lognormal maps of the picture"))
+    for i, theta in enumerate(SHOWN):
+        limits = {name: [value, value + 1e-6] for name, value in zip(("omega_m", "sigma8"), theta, strict=True)}
+        data = Maps(kind="ray_traced", pixels=64, pixel_arcmin=2, maps=1, boxes=BOXES, **limits)
+        traced, _ = ray_traced(data, 1, "picture", 0, 1, generator(1, "traced maps of the picture", i))
+        for panel, one, kind in zip(panels[:, i], (traced[0], lognormal[i]), ("ray-traced", "lognormal"), strict=True):
+            image = panel.imshow(
+                one, vmin=-0.03, vmax=0.07, extent=(0, 128, 0, 128), cmap=colormaps["inferno"].resampled(24)
+            )
+            panel.set_title(f"{kind}, $\\Omega_m$ = {theta[0]:g}, $\\sigma_8$ = {theta[1]:g}", fontsize=8)
+            panel.tick_params(labelsize=7)
+    figure.colorbar(image, ax=panels, label="$\\kappa$", shrink=0.7)
+    figure.supxlabel("arcmin", fontsize=9)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("spectra", "maps"))
+    parser.add_argument("output", type=Path, help="PNG to write")
+    args = parser.parse_args()
+    with style():
+        {"spectra": spectra, "maps": maps}[args.what]().savefig(args.output, dpi=105)
+    Image.open(args.output).convert("RGB").quantize(COLOURS_KEPT).save(args.output, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
