@@ -29,7 +29,7 @@ COLOURS_KEPT = 64  # of a picture in the docs
 def spectra() -> Figure:
     """One line per cosmology and box."""
     table = np.genfromtxt(TABLE, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    run_of = [tuple(row[key].item() for key in ("omega_m", "sigma8", "side_mpc", "sharpen")) for row in table]
+    run_of = [tuple(row[key].item() for key in ("omega_m", "sigma8", "particles", "sharpen")) for row in table]
     runs = list(dict.fromkeys(run_of))
     figure = Figure(figsize=(PAGE_IN, 2.8))
     axes = figure.subplots()
@@ -40,7 +40,7 @@ def spectra() -> Figure:
     for i, run in enumerate(runs):
         mine = np.array([row == run for row in run_of])
         low, high, ratio, scatter = (table[key][mine] for key in ("low", "high", "over_hmcode", "scatter"))
-        label = f"$\\Omega_m$ = {run[0]:g}, $\\sigma_8$ = {run[1]:g}, {run[2]:g} Mpc" + (
+        label = f"$\\Omega_m$ = {run[0]:g}, $\\sigma_8$ = {run[1]:g}, {run[2]}³ particles" + (
             "" if run[3] else ", not sharpened"
         )
         middle = np.sqrt(low * high) * (1 + 0.012 * (i - 2))
