@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from limelight.errors import problem
-from limelight.files import attribute, open_hdf5, settings_hash
+from limelight.files import attribute, open_hdf5, read_hdf5, settings_hash
 from limelight.section import plain
 
 FIX = "give the file of this study, or the config that made it; or run its stage again (snakemake does)"
@@ -25,7 +25,7 @@ def check_data(paths: Sequence[str | Path], settings: Mapping[str, object]) -> l
     """The dataset of each shard. Refuses one of none of these, or made from other settings; settings: by dataset."""
     datasets = []
     for path in paths:
-        with open_hdf5(path, "shard") as file:
+        with read_hdf5(path, "shard") as file:
             dataset = str(attribute(file, "dataset"))
             if dataset not in settings:
                 known = ", ".join(settings)

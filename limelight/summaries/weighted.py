@@ -61,5 +61,7 @@ def classed_histogram(values: Tensor, number: Tensor, classes: int, edges: Tenso
     flat = number.flatten(1)
     row = torch.arange(b, device=values.device)[:, None]
     index = torch.where(flat < 0, b * classes * bins, (row * classes + flat) * bins + place)
-    counts = torch.bincount(index.reshape(-1), minlength=b * classes * bins + 1)[:-1].view(b, classes, bins).double()
+    one = torch.ones(index.numel(), dtype=torch.float64, device=index.device)
+    counts = torch.zeros(b * classes * bins + 1, dtype=torch.float64, device=index.device)
+    counts = counts.scatter_add_(0, index.reshape(-1), one)[:-1].view(b, classes, bins)  # bincount lacks shapes alone
     return counts / counts.sum(dim=2, keepdim=True).clamp(min=1)

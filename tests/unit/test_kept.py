@@ -66,6 +66,7 @@ def test_an_error_is_not_an_answer(asked):
         ("dense", (30,), (4,)),
         ("resunet", (3, 32, 32), (1, 32, 32)),
         ("antennas", (5, 25, 128), (3,)),
+        ("classical", (2, 16, 16, 8), (49,)),
     ],
 )
 def test_operations_are_those_that_torch_counts(architecture, shape, outputs):

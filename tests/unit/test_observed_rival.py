@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rival_toys import lightcone_file, toy_study
-from survey_toys import survey_file
+from observed_toys import shard_file, study_of
 
 from limelight.cosmology import Cosmology
-from limelight.data.shard import Rows, read_shards, write_shard
+from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.evaluation.observe import noise_of_test
-from limelight.files import provenance
 from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.inference.regression import fit_smooth_mean
 from limelight.probes.line_intensity.inputs import Recorded
@@ -27,61 +25,11 @@ from limelight.probes.line_intensity.rival.observed_stage import (
     recorder,
 )
 from limelight.probes.line_intensity.selection import rival_tests
-from limelight.probes.line_intensity.settings import emulator_settings, pooled_grid, rival_settings, shard_settings
-from limelight.probes.line_intensity.simulations import fresh_rows
+from limelight.probes.line_intensity.settings import emulator_settings, pooled_grid, rival_settings
 from limelight.seeds import torch_seed
-from limelight.study.config import resolve_study
 from limelight.summaries.power import power_spectrum
 from limelight.summaries.vid import voxel_histogram
 from limelight.summaries.weighted import noise_pseudo_power
-
-OPTIONS = {
-    "observed": True,
-    "tests": ["season"],
-    "k_bins": 5,
-    "min_modes": 10,
-    "temperature_bins": 5,
-    "classes": [2],
-    "nodes": 30,
-    "simulations": 700,
-    "neighbours": 150,
-    "anchors": 8,
-    "walkers": 16,
-    "steps": 120,
-    "samples": 200,
-    "maps": 8,
-}
-
-
-def study_of(folder, pooling: int = 2, factor: float = 0.02, **changes):
-    """The toy study with a test that is observed as a survey's masked, filtered map is, and a rival for it."""
-    raw = toy_study()
-    raw["grid"] |= {"pool_pixels": pooling}
-    raw["rival"] = {"li": {"line_model": "li_full", **OPTIONS, **changes}}
-    grid = pooled_grid(resolve_study(toy_study() | {"grid": raw["grid"], "rival": {}}, folder / "toy.yaml"), "li_full")
-    survey = survey_file(folder / "season.h5", grid)
-    noise = {"season": {"survey": str(survey), "sigma_factor": factor}}
-    noise["depths"] = {"survey": str(survey), "sigma_factor": [0.1, 0.2]}
-    raw["observation"]["noise"] |= noise
-    raw["observation"]["filters"] = {"pipeline": {"means": "removed_weighted", "pca_modes": 1, "passed": 0.9}}
-    raw["tests"]["season"] = {"line_model": "li_full", "noise": "season", "filter": "pipeline"}
-    raw["tests"]["depths"] = {"line_model": "li_full", "noise": "depths"}
-    return resolve_study(raw, folder / "toy.yaml")
-
-
-def shard_file(folder, study, lightcone: int, draws: int):
-    """A shard of li_full on the toy's halos of one light-cone, and their subfields."""
-    settings, subfields = shard_settings(study, "li_full"), lightcone_file(folder, lightcone)
-    parts = list(fresh_rows(settings, lightcone, 0, draws, [subfields]))
-    joined = {
-        name: np.concatenate([getattr(one, name) for one in parts]) for name in ("x", "theta", "group", "dataset")
-    }
-    y, rows = ({k: np.concatenate([getattr(one, group)[k] for one in parts]) for k in getattr(parts[0], group)}
-               for group in ("y", "rows"))  # fmt: skip
-    path = folder / f"shard{lightcone}.h5"
-    made = Rows(parts[0].header, y=y, rows=rows, parameter_names=parts[0].parameter_names, **joined)
-    write_shard(path, made, provenance(settings, study.seed))
-    return subfields, path
 
 
 def test_even_noise_and_no_mask_give_the_plain_summaries(tmp_path):
@@ -137,50 +85,101 @@ def test_the_mean_of_noisy_simulations_by_regression():
 
 def test_what_an_observed_rival_takes_is_checked(tmp_path):
     study = study_of(tmp_path)
-    assert rival_tests(study_of(tmp_path, tests=None), "li") == ["over_prior", "in_front", "season"]
+    assert rival_tests(study_of(tmp_path, tests=None), "li") == ["over_prior", "in_front", "uneven", "season", "depths"]
     settings = emulator_settings(study, "li")
     assert list(settings.observations) == ["noise season, foregrounds none, filter pipeline"]
     assert emulator_settings(study_of(tmp_path, steps=50), "li") == settings, "longer chains simulate nothing anew"
-    with pytest.raises(LimelightError, match="'depths'.*noise of one depth"):
-        study_of(tmp_path, tests=["depths"])
+    with pytest.raises(LimelightError, match="'silent'.*tests with noise"):
+        study_of(tmp_path, tests=["silent"])
     with pytest.raises(LimelightError, match="rising numbers above 1"):
         study_of(tmp_path, classes=[4, 2])
     with pytest.raises(LimelightError, match="'season'.*or observed: true"):
         study_of(tmp_path, observed=False)
 
 
-def test_it_covers_planted_counts_of_masked_filtered_maps(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(folder, subfields and shards of three training light-cones, a shard of a fourth) of the toy study."""
+    folder = tmp_path_factory.mktemp("made")
+    study = study_of(folder)
+    train = [shard_file(folder, study, i, 58) for i in (0, 1, 2)]
+    return folder, [one for one, _ in train], [one for _, one in train], shard_file(folder, study, 7, 5)[1]
+
+
+def covered(found, rows=slice(None)) -> float:
+    """Share of the planted counts of filled bins within the 95 % intervals."""
+    bright = found.truth.mean(axis=0) > 5
+    truth, low, high = (one[rows][:, bright] for one in (found.truth, found.quantiles[..., 0], found.quantiles[..., 4]))
+    return ((low <= truth) & (truth <= high)).mean()
+
+
+def test_it_covers_planted_counts_of_masked_filtered_maps(made, tmp_path):
     """Simulations of three light-cones, maps of a fourth: intervals that hold the truth; and a real map of the same kind."""
-    study = study_of(tmp_path)
-    train = [shard_file(tmp_path, study, i, 58) for i in (0, 1, 2)]
-    _, test = shard_file(tmp_path, study, 7, 5)
+    folder, subfields, shards, test = made
+    study = study_of(folder)
     settings, wanted = emulator_settings(study, "li"), rival_settings(study, "li", "season")
-    emulator = observed_emulator(settings, [one for one, _ in train], [one for _, one in train])
+    emulator = observed_emulator(settings, subfields, shards)
     with pytest.raises(LimelightError, match="must stay unseen"):
-        observed_emulator(settings, [train[0][0]], [test])
+        observed_emulator(settings, subfields[:1], [test])
     write_observed(tmp_path / "e.h5", emulator, {"seed": 1})
     emulator = read_observed(tmp_path / "e.h5")
     result = observed_intervals(wanted, emulator, [test], tmp_path / "chains")
     write_intervals(tmp_path / "r.h5", result, {"seed": 1})
     found = read_intervals(tmp_path / "r.h5")
     bright = found.truth.mean(axis=0) > 5
-    low, high = found.quantiles[:, bright, 0], found.quantiles[:, bright, 4]
-    inside = (low <= found.truth[:, bright]) & (found.truth[:, bright] <= high)
-    assert inside.mean() > 0.85
+    assert covered(found) > 0.85
     middle = np.log10(1 + found.quantiles[:, bright, 2]) - np.log10(1 + found.truth[:, bright])
     spread = np.log10(1 + found.truth[:, bright])
     assert np.sqrt(np.mean(middle**2)) < 0.6 * np.sqrt(np.mean((spread - spread.mean(0)) ** 2)), "it reads the maps"
     assert np.nanmax(found.extra["rhat"]) < 1.3
     # a map of the same light and noise, as a user has it: the same posterior
     records = recorder(settings.observations[wanted.observed_as], read_shards([test]).header)
-    real = _as_survey(tmp_path, records, test, study.seed)
+    real = _as_survey(folder, records, test, study.seed)
     table, checks = map_posterior(wanted, emulator, real, tmp_path / "chains", "mine")
     first = np.log10(1 + found.quantiles[0, bright, 2])
     np.testing.assert_allclose(np.log10(1 + table["dn"][bright]), first, atol=0.25)
     assert checks["chi2"] < 3 * checks["numbers"]
-    cut = replace(real, frequency_ghz=real.frequency_ghz * 1.01)
-    with pytest.raises(LimelightError, match="freq_min_ghz"):
-        map_posterior(wanted, emulator, cut, tmp_path / "chains", "mine")
+    unlike = {
+        "freq_min_ghz": {"frequency_ghz": real.frequency_ghz * 1.01},
+        "sigma_uk: found 0.957 µK; expected 0.582 to 0.7 µK": {"sigma_uk": 1.5 * real.sigma_uk},
+        "sigma_uk: found no σ": {"sigma_uk": np.where(real.mask, 0, np.inf)},
+        "sigma_uk: found voxels whose σ differs": {"sigma_uk": np.where(real.mask, 0.4, np.inf).astype(np.float32)},
+        "mask: found 4.% of the voxels": {
+            "mask": (half := real.mask & (real.x_deg[:, None, None] > 0)),
+            "sigma_uk": np.where(half, real.sigma_uk, np.inf),
+        },
+    }
+    for words, changes in unlike.items():
+        with pytest.raises(LimelightError, match=words):
+            map_posterior(wanted, emulator, replace(real, **changes), tmp_path / "chains", "mine")
+
+
+def test_one_rival_serves_a_range_of_depths(made, tmp_path):
+    """From a hundredth to a tenth of the file's σ: it covers at both ends, and says less where there is more noise."""
+    folder, subfields, shards, test = made
+    study = study_of(folder, depths=[0.01, 0.1], tests=["depths"], maps=8)
+    settings, wanted = emulator_settings(study, "li"), rival_settings(study, "li", "depths")
+    emulator = observed_emulator(settings, subfields, shards)
+    (depths,) = emulator.depths.values()
+    assert np.ptp(depths) == pytest.approx(1, abs=0.02)
+    found = observed_intervals(wanted, emulator, [test], tmp_path / "chains")
+    sigma = found.extra["sigma_uk"]
+    assert found.settings["noise_sigma_uk"][1] == pytest.approx(10 * found.settings["noise_sigma_uk"][0])
+    quiet, loud = np.argsort(sigma)[:4], np.argsort(sigma)[4:]
+    assert covered(found, quiet) > 0.8
+    assert covered(found, loud) > 0.8
+    # one map, presented as of either noise: its own σ decides how much is said of it
+    records = recorder(settings.observations[wanted.observed_as], read_shards([test]).header)
+    widths = []
+    for factor in (0.01, 0.1):
+        one = replace(records, noise=(tuple(factor / 0.1 * end for end in (records.noise[0][1],) * 2),))
+        table, checks = map_posterior(wanted, emulator, _as_survey(folder, one, test, 1), tmp_path / "chains", "mine")
+        assert checks["chi2"] < 3 * checks["numbers"]
+        widths.append(np.log10((1 + table["dn_q97.5"]) / (1 + table["dn_q2.5"]))[10:30].mean())
+    assert widths[0] < 0.8 * widths[1]
+    outside = replace(records, noise=((0.3 * records.noise[0][0],) * 2,))
+    with pytest.raises(LimelightError, match="sigma_factor that holds it"):
+        map_posterior(wanted, emulator, _as_survey(folder, outside, test, 1), tmp_path / "chains", "mine")
 
 
 def _as_survey(folder, records, shard, seed):

@@ -343,7 +343,7 @@ def _rival(study: LineStudy, name: str) -> Iterator[str]:
     if entry.observed and (entry.classes != sorted(entry.classes) or min(entry.classes, default=2) <= 1):
         yield fault(f"{where}.classes", entry.classes, "rising numbers above 1", "put them in order")
     if entry.observed and all(_known(study, name, test) for test in study.tests) and not rival_tests(study, name):
-        yield fault(where, "no test that it can take", "one with noise of one depth", "add one, or leave the rival out")
+        yield fault(where, "no test that it can take", "one with noise", "add one, or leave the rival out")
     for key in ("log10_k", "temperature_uk", "noise_units"):
         low, high = limits = getattr(entry, key)
         if not low < high:

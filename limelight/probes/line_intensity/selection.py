@@ -32,9 +32,8 @@ def rival_cannot_take(study: LineStudy, rival: str, test: str) -> str:
     if not observed:
         known = noise.uniform and entry.foregrounds == "none" and entry.filter is None
         return "" if known else "tests of one white noise, no foregrounds and no filter, or observed: true"
-    low, high = (1, 1) if noise.radiometer else noise.sigma_range
-    if noise.quiet or low != high:
-        return "tests with noise of one depth: its voxels are counted in units of σ"
+    if not noise.radiometer and noise.sigma_range[0] == 0:
+        return "tests with noise: its voxels are counted in units of σ"
     model = study.line_models[study.rival[rival].line_model]
     other = study.line_models[entry.line_model]
     same = all(getattr(model, key) == getattr(other, key) for key in ("pool_pixels", "pool_channels", "beam"))

@@ -116,7 +116,7 @@ class Typical(NamedTuple):
             wide = np.exp((LN10 * shape.scatter(own)) ** 2)
             mean = self.light @ median * np.sqrt(wide)
             error = FAR * np.sqrt(self.squares @ median**2 * wide * (wide - 1)) + CLASS_ERROR * mean
-        return bool(mean + error < limits[0] or mean - error > limits[1])
+            return bool(mean + error < limits[0] or mean - error > limits[1])
 
 
 def typical_halos(field: Field) -> Typical:

@@ -17,7 +17,7 @@ class RivalOptions(Section):
     tests: SomeNames | None = Field(
         None,
         description="Tests whose maps it takes; without it all of one white noise, no foregrounds and no filter; of a"
-        " rival that is observed, all whose noise has one depth.",
+        " rival that is observed, all with noise, of one depth or of a range.",
     )
     observed: bool = Field(
         False,

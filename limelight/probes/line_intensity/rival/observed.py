@@ -31,6 +31,7 @@ from limelight.summaries.weighted import SigmaClasses, classed_histogram, pseudo
 KIND = "observed_rival"
 ARRAYS = ("parameters", "feature_counts", "feature_weight", "feature_edges", "volume_mpc3")
 SMALLEST_POWER = 1e-30  # µK² Mpc³: of a shell that a filter leaves nothing in
+ONE_DEPTH = 1e-3  # dex: simulations whose σ differs by less are of one
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ class ObservedMeasure:
         voxels = torch.stack([(number == c).sum(dim=(1, 2, 3)) for c in range(len(self.classes))], dim=1)
         return (shares * voxels[..., None]).numpy()
 
+    def depth(self, found: Recorded) -> np.ndarray:
+        """log10 of σ (b,) in µK of a voxel's mean temperature: that of even noise with the same sum of 1/σ²."""
+        weights = found.weights.double()
+        seen = (weights > 0).sum(dim=(1, 2, 3))
+        log_sigma = -0.5 * torch.log10(weights.sum(dim=(1, 2, 3)) / seen)
+        return log_sigma.numpy() - np.log10(self.grid.pool_pixels**2 * self.grid.pool_channels)
+
     def __call__(self, found: Recorded) -> np.ndarray:
         """Summaries (b, d) of recorded maps, float64: √(modes/2) ln P, then 2 √(counts + 3/8).
 
@@ -97,6 +105,7 @@ class ObservedEmulator:
     model: str
     parameters: np.ndarray  # (k, p)
     data: dict[str, np.ndarray]  # observation: (k, d)
+    depths: dict[str, np.ndarray]  # observation: (k,) of ObservedMeasure.depth
     feature_counts: np.ndarray  # (r, x bins) as of Emulator
     feature_weight: np.ndarray
     feature_edges: np.ndarray
@@ -128,9 +137,21 @@ class ObservedRival(Rival):
     measure: ObservedMeasure  # type: ignore[assignment]
     smooth: SmoothMean | None = None
     leverage: np.ndarray | None = None  # (k,) of the simulations: variance of their mean over that of one of them
+    depth: float | np.ndarray | None = None  # of the map; None: simulations of one depth, which is the map's as well
+
+    def prior(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        log_prior, outputs, amplitude, places = super().prior(parameters)
+        return log_prior, outputs, amplitude, self._with_depth(places)
 
     def outputs(self, shapes: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.emulator.points(shapes, amplitude)
+        points, log_temperature = self.emulator.points(shapes, amplitude)
+        return self._with_depth(points), log_temperature
+
+    def _with_depth(self, columns: np.ndarray) -> np.ndarray:
+        """Coordinates (m, c) with that of the depth behind them, where simulations have several."""
+        if self.depth is None:
+            return columns
+        return np.column_stack([columns, np.broadcast_to(self.depth, len(columns))])
 
     def means(self, outputs: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
         return self.smooth(outputs)
@@ -151,14 +172,18 @@ def make_observed_rival(
     """The rival for one observation: mean summaries by regression, their covariance from what is left of it nearby.
 
     What is left is of each simulation about the mean that the others give, so the covariance holds the mean's own error.
+    Where the simulations have a range of σ, `depth` is still theirs: replace it by that of a map.
     """
+    depths = emulator.depths[observation]
+    varied = np.ptp(depths) > ONE_DEPTH
     found = ObservedRival(
         emulator=emulator,
         measure=measure,
         shape=shape,
         sigma_uk=np.nan,
+        depth=depths if varied else None,
         **prior_of(model, line_model),
-        **no_covariance(len(emulator.low)),
+        **no_covariance(len(emulator.low) + varied),
     )
     log_prior, outputs, _, places = found.prior(emulator.parameters)
     used = np.isfinite(log_prior)
@@ -180,14 +205,18 @@ def write_observed(path: str | Path, emulator: ObservedEmulator, attributes: dic
     with write_hdf5(path, KIND, {**attributes, "model": emulator.model}, in_memory=True) as file:
         for name in ARRAYS:
             file[name] = check_finite(np.asarray(getattr(emulator, name)), f"{path}: {name}")
-        for name, rows in emulator.data.items():
-            file[f"data/{name}"] = check_finite(rows, f"{path}: summaries of {name}")
+        for group in ("data", "depths"):
+            for name, rows in getattr(emulator, group).items():
+                file[f"{group}/{name}"] = check_finite(rows, f"{path}: {group} of {name}")
 
 
 @one_line("an observed rival's emulator")
 def read_observed(path: str | Path) -> ObservedEmulator:
     """Read what `write_observed` wrote, checked."""
-    with read_hdf5(path, KIND, (*ARRAYS, "data")) as file:
+    with read_hdf5(path, KIND, (*ARRAYS, "data", "depths")) as file:
         arrays = {name: check_finite(file[name][...], f"{path}: {name}") for name in ARRAYS}
-        data = {name: check_finite(rows[...], f"{path}: data") for name, rows in file["data"].items()}
-        return ObservedEmulator(model=str(attribute(file, "model")), data=data, **arrays)
+        groups = {
+            group: {name: check_finite(rows[...], f"{path}: {group}") for name, rows in file[group].items()}
+            for group in ("data", "depths")
+        }
+        return ObservedEmulator(model=str(attribute(file, "model")), **groups, **arrays)

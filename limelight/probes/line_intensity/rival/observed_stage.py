@@ -18,7 +18,7 @@ from limelight.inference.intervals import Intervals, evenly, quantiles_of
 from limelight.probes.line_intensity.apply import table_of_draws
 from limelight.probes.line_intensity.apply_survey import survey_cube
 from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
-from limelight.probes.line_intensity.inputs import recorded
+from limelight.probes.line_intensity.inputs import Recorded, recorded
 from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.survey import SurveyMap
@@ -44,6 +44,12 @@ from limelight.seeds import generator, torch_seed
 from limelight.training.symmetries import draw_symmetry, symmetry
 
 BATCH = 16  # maps that are observed together
+KEPT = ("underlying", "sigma_uk", "chi2", "rhat", "ess", "autocorrelation", "acceptance")
+SAME_DEPTH, SAME_LAYOUT = (
+    0.04,
+    0.1,
+)  # dex: how far a map's σ may lie outside the simulations', and its pattern from theirs
+SAME_MASK = 0.05  # of the voxels: share that only one of map and simulations has seen
 
 
 def recorder(observation: LineObservation, header: Header) -> LinePresentation:
@@ -70,18 +76,20 @@ def observed_emulator(
         raise problem("--data", f"light-cones {strange}", expected, "give those: the test must stay unseen")
     count = settings.options.simulations
     chosen = evenly(len(rows), count) if count < len(rows) else np.arange(count) % len(rows)
-    data = {}
+    data, depths = {}, {}
     for name in settings.observations:
         records = recorder(settings.observations[name], rows.header)
-        measure, parts = measure_of(settings, name, rows.header), []
+        measure, parts, sigmas = measure_of(settings, name, rows.header), [], []
         for first in progress(range(0, len(chosen), BATCH), f"observe: {name}"):
             random = torch.Generator().manual_seed(torch_seed(settings.seed, "observed rival", first))
             clean = torch.as_tensor(rows.x[chosen[first : first + BATCH], 0])
             turned = symmetry(clean, *draw_symmetry(len(clean), True, True, random))
-            parts.append(measure(records.record(turned, random)))
-        data[name] = np.concatenate(parts)
+            found = records.record(turned, random)
+            parts.append(measure(found))
+            sigmas.append(measure.depth(found))
+        data[name], depths[name] = np.concatenate(parts), np.concatenate(sigmas)
     counts, weight, edges, volumes = _features(settings, subfields, measure)
-    return ObservedEmulator(dataset.model, rows.theta[chosen], data, counts, weight, edges, volumes)
+    return ObservedEmulator(dataset.model, rows.theta[chosen], data, depths, counts, weight, edges, volumes)
 
 
 def _features(
@@ -111,19 +119,22 @@ class Sampler:
     folder: Path
     key: str
 
-    def draw(self, data: np.ndarray, volume_mpc3: float, edges: np.ndarray, *index: int) -> dict[str, np.ndarray]:
-        """The posterior of one map's summaries (d,): its counts (s, bins), mean counts, parameters (s, p), diagnostics.
+    def draw(self, found: Recorded, volume_mpc3: float, edges: np.ndarray, *index: int) -> dict[str, np.ndarray]:
+        """The posterior of one recorded map: its counts (s, bins), mean counts, parameters (s, p), σ, diagnostics.
 
         index: keys the random streams and the chains.
         """
-        seed = self.settings.emulator.seed
-        samples, checks = sample_posterior(self.rival, data, self.settings.options, self.folder, self.key, seed, *index)
+        seed, measure = self.settings.emulator.seed, self.rival.measure
+        (data,), (depth,) = measure(found), measure.depth(found)
+        rival = self.rival if self.rival.depth is None else replace(self.rival, depth=depth)
+        samples, checks = sample_posterior(rival, data, self.settings.options, self.folder, self.key, seed, *index)
         rng = generator(seed, "rival luminosity functions", *index)
-        counts, means = luminosity_functions(self.rival, samples, edges, volume_mpc3, rng)
-        fit, _, places = self.rival.predict(samples.astype(np.float64))
-        chi2 = self.rival.hartlap * self.rival.chi2(fit, places, data)[0].min()
+        counts, means = luminosity_functions(rival, samples, edges, volume_mpc3, rng)
+        fit, _, places = rival.predict(samples.astype(np.float64))
+        chi2 = rival.hartlap * rival.chi2(fit, places, data)[0].min()
         underlying = np.quantile(means, UNDERLYING, axis=0).T
-        return {"counts": counts, "samples": samples, "underlying": underlying, "chi2": chi2, **checks}
+        made = {"counts": counts, "samples": samples, "underlying": underlying, "sigma_uk": 10.0**depth, "chi2": chi2}
+        return {**made, "numbers": np.array(len(data)), **checks}
 
 
 def make_sampler(
@@ -165,7 +176,7 @@ def observed_intervals(
         start = time.perf_counter()
         random = torch.Generator().manual_seed(torch_seed(seed, noise_of_test(settings.test), row))
         one = records.record(torch.as_tensor(rows.x[row])[:1, :], random)
-        found.append(sampler.draw(sampler.rival.measure(one)[0], float(rows.y["volume_mpc3"][row]), edges, row))
+        found.append(sampler.draw(one, float(rows.y["volume_mpc3"][row]), edges, row))
         found[-1]["seconds"] = (time.perf_counter() - start) * timed
     drawn = {name: np.array([one[name] for one in found]) for name in found[0]}
     return _as_intervals(settings, sampler.rival, rows, chosen, drawn)
@@ -179,7 +190,7 @@ def _as_intervals(
     observation = emulator.observations[settings.observed_as]
     edges = log10_lum_edges(rows.header.truths["labels"])
     records = recorder(observation, rows.header)
-    (noise,) = observation.noise.values()
+    (noise,), ((low, high),) = observation.noise.values(), records.noise
     error = np.sqrt(
         rival.leverage
     )  # the mean has h times a map's covariance: √h of its σ is what a parameter is shifted by
@@ -191,7 +202,7 @@ def _as_intervals(
             "dataset": settings.shards.maps.name,
             "line_model": {"name": settings.shards.maps.name, **plain(dataset)},
             "noise": plain(noise),
-            "noise_sigma_uk": records.noise[0][0],
+            "noise_sigma_uk": low if low == high else [low, high],
             "foregrounds": plain(observation.foregrounds) if observation.foregrounds else "none",
             **({"filter": plain(observation.filter)} if observation.filter else {}),
             "rival": emulator.name,
@@ -209,7 +220,7 @@ def _as_intervals(
         parameter_names=list(get_model(own.model, own.parameters).parameters),
         extra={
             "row": chosen,
-            **{name: drawn[name] for name in ("underlying", "chi2", "rhat", "ess", "autocorrelation", "acceptance")},
+            **{name: drawn[name] for name in KEPT},
         },
     )
 
@@ -219,14 +230,57 @@ def map_posterior(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(luminosity function of one real map on the study's voxels as apply.posterior_table has it, diagnostics).
 
-    The map is taken to be observed as the settings' test is.
+    The map is taken to be observed as the settings' test is; another σ, mask or pattern of σ is refused.
     """
     shards = settings.shards
     cosmology, labels = shards.maps.cosmology, plain(shards.maps.labels)
     header = line_header(shards.grid, shards.beam_fwhm_arcmin, labels, plain(cosmology))
+    found = recorded(*survey_cube(survey, header, where))
     sampler = make_sampler(settings, emulator, header, chains)
-    data = sampler.rival.measure(recorded(*survey_cube(survey, header, where)))[0]
-    key = settings_hash([sampler.key, data.tolist()])  # the chains of no other map are resumed
+    measure = sampler.rival.measure
+    _check_survey(survey, measure, where)
+    _check_noise(found, settings, emulator, measure, header, where)
+    key = settings_hash([sampler.key, measure(found).tolist()])  # the chains of no other map are resumed
     volume, edges = shards.grid.volume_mpc3(cosmology, (0.0, 0.0)), log10_lum_edges(labels)
-    drawn = replace(sampler, folder=Path(chains) / key, key=key).draw(data, volume, edges, 0)
-    return table_of_draws(drawn["counts"], edges, volume), {**drawn, "numbers": np.array(len(data))}
+    drawn = replace(sampler, folder=Path(chains) / key, key=key).draw(found, volume, edges, 0)
+    return table_of_draws(drawn["counts"], edges, volume), drawn
+
+
+def _check_survey(survey: SurveyMap, measure: ObservedMeasure, where: object) -> None:
+    """Refuse a map without σ, and one without means of channels which simulations have."""
+    if not survey.has_noise:
+        fix = "plan the study of a map with it (scripts/plan.py)"
+        raise problem(f"{where}: sigma_uk", "no σ of the noise", "the σ of every voxel", fix)
+    if survey.means_removed and measure.means_of != "channels":
+        fix = "name a test whose filter takes them off"
+        raise problem(where, "a map without the means of its channels", "one with them, as the test's are", fix)
+
+
+def _check_noise(
+    found: Recorded,
+    settings: ObservedRivalSettings,
+    emulator: ObservedEmulator,
+    measure: ObservedMeasure,
+    header: Header,
+    where: object,
+) -> None:
+    """Refuse a recorded map whose mask, pattern of σ or depth is not that of the simulations: they know no other."""
+    test, name, fix = settings.test, settings.observed_as, "make a study for this map (scripts/plan.py)"
+    records = recorder(settings.emulator.observations[name], header)
+    simulated = records.record(torch.zeros(1, *header.shape[1:]), torch.Generator().manual_seed(0)).weights.double()
+    weights = found.weights.double()
+    both = (weights > 0) & (simulated > 0)
+    differ = float(((weights > 0) != (simulated > 0)).double().mean())
+    if differ > SAME_MASK or not both.any():
+        raise problem(f"{where}: mask", f"{differ:.0%} of the voxels unlike it", f"the mask of the test {test}", fix)
+    ratio, count = -0.5 * torch.log10(weights[both] / simulated[both]), weights[both]
+    spread = float(((ratio - (count * ratio).sum() / count.sum()).square() * count).sum() / count.sum()) ** 0.5
+    if spread > SAME_LAYOUT:
+        words = f"voxels whose σ differs from it by {10**spread - 1:.0%}"
+        raise problem(f"{where}: sigma_uk", words, f"a σ that varies as that of the test {test}", fix)
+    (depth,), depths = measure.depth(found), emulator.depths[name]
+    low, high = depths.min() - SAME_DEPTH, depths.max() + SAME_DEPTH
+    if not low <= depth <= high:
+        expected = f"{10**low:.3g} to {10**high:.3g} µK, as in the test {test}"
+        fix = "name a test whose noise has a sigma_factor that holds it: [low, high]"
+        raise problem(f"{where}: sigma_uk", f"{10**depth:.3g} µK", expected, fix)
