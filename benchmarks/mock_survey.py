@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--names", choices=("old", "new"), default="new", help="old: with a split `half` too")
     parser.add_argument("--parameters", nargs="*", default=[], metavar="NAME=VALUE", help="of the Li model")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--layout", type=int, help="seed of σ and mask alone (default: drawn with the rest)")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--field-deg", type=float, default=2.0)
@@ -54,7 +55,8 @@ def main() -> None:
             raise problem("--parameters", one, f"NAME=VALUE with one of {', '.join(model)}", "mend it")
         model[name] = float(value)
     halos, rng = read_catalogue(args.lightcone), np.random.default_rng(args.seed)
-    counts = mock(args.output, halos, model, args.depth, rng, args.field_deg, splits=args.names == "old")
+    splits = args.names == "old"
+    counts = mock(args.output, halos, model, args.depth, rng, args.field_deg, splits=splits, layout=args.layout)
     edges = np.linspace(*LOG10_LUM)
     write_csv(args.truth, {"log10_lum_lower": edges[:-1], "log10_lum_upper": edges[1:], "dn": counts}, digits=8)
 
@@ -68,14 +70,16 @@ def mock(
     field_deg: float,
     center_deg: tuple[float, float] = (0.0, 0.0),
     splits: bool = False,
+    layout: int | None = None,
 ) -> np.ndarray:
     """Write a mock file about a place of a light-cone; sources in bins of log10 L within its middle square.
 
-    parameters: of the Li model; splits: older names with a split in two halves, else newer ones.
+    parameters: of the Li model; splits: older names with a split in two halves, else newer ones; layout: seed of σ and mask,
+    so that several maps are of one survey.
     """
     x, y, freq, log10_lum, light = sources(halos, parameters, center_deg, rng)
     sky = painted(x, y, freq, light)
-    sigma, seen = scan(depth, rng)
+    sigma, seen = scan(depth, rng if layout is None else np.random.default_rng(layout))
     sky += standing_modes(sigma[seen].min(), rng)
     halves = [sky + np.sqrt(2) * sigma * rng.standard_normal(sky.shape) for _ in range(2)] if splits else []
     data = (halves[0] + halves[1]) / 2 if splits else sky + sigma * rng.standard_normal(sky.shape)

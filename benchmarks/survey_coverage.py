@@ -2,83 +2,137 @@
 """Do posteriors of surveys' maps cover what was planted? Mock COMAP files, read as a user's own, one after the other.
 
 Each mock is made by benchmarks.mock_survey from halos that the study has not seen, in the four quarters of each light-cone,
-with parameters of Li's prior; then read, brought onto the study's voxels and answered. A row a mock and luminosity bin:
-planted and median counts, whether the 68 and 95 % intervals hold the truth, and p of the check against training.
+with parameters of Li's prior and the σ and mask of one survey (--layout); then it is read, brought onto the study's voxels
+and answered by posteriors and, with --rival, by an observed rival. A row a mock, method and luminosity bin: planted counts,
+quantiles, the rank of the truth among the draws. Rows that the output has already are not made again: a killed run goes on.
+benchmarks.survey_ranks makes tables and a figure of it.
 
 example: python -m benchmarks.survey_coverage --posterior results/mine/posteriors/mdn/posterior.pt \\
-    --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depth future --mocks 40 --output coverage.csv
+    --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depth season2 --layout 7 --mocks 44 \\
+    --config config/mine.yaml --rival li --test prior --emulator results/mine/rival/li/emulator.h5 --output rows.csv
 """
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.mock_survey import mock, sources
+from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, mock, sources
 from limelight.errors import plain_errors
-from limelight.files import write_csv
-from limelight.halos.catalogue import read_catalogue
-from limelight.inference.posteriors.posterior import load_posterior
-from limelight.probes.line_intensity.apply import posterior_table
+from limelight.files import read_csv, write_csv
+from limelight.halos.catalogue import HaloCatalogue, read_catalogue
+from limelight.inference.intervals import LEVELS
+from limelight.inference.posteriors.draw import draw_answers
+from limelight.inference.posteriors.posterior import load_posterior, views
+from limelight.probes.line_intensity.apply import trained
 from limelight.probes.line_intensity.apply_survey import prepare_survey, read_like
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
+from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
 from limelight.probes.line_intensity.maps.survey_files.raw import Told
+from limelight.probes.line_intensity.rival.observed import read_observed
+from limelight.probes.line_intensity.rival.observed_stage import map_posterior
+from limelight.probes.line_intensity.settings import rival_settings
+from limelight.study.config import load_study
+
+MEAN_UK = 0.05, 20.0  # of a map, as scripts/plan.py has it
+DRAWS = 1000
+Answer = Callable[[SurveyMap], np.ndarray]  # draws of counts (s, bins)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--posterior", type=Path, required=True)
+    parser.add_argument("--posterior", type=Path, nargs="*", default=[])
     parser.add_argument("--like", type=Path, required=True)
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True)
-    parser.add_argument("--depth", choices=("season2", "future"), default="future")
+    parser.add_argument("--depth", choices=tuple(DEPTH_UK), default="future")
+    parser.add_argument("--layout", type=int, default=1, help="seed of the survey's σ and mask")
     parser.add_argument("--mocks", type=int, default=40)
     parser.add_argument("--prior", default="full", help="of the Li model, or fiducial")
+    parser.add_argument("--config", type=Path, help="of the rival's study")
+    parser.add_argument("--rival", help="an observed rival of it, on maps as those of --test")
+    parser.add_argument("--test")
+    parser.add_argument("--emulator", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    posterior, rows = load_posterior(args.posterior), []
-    size = posterior.info["header"]["geometry"]["size_deg"]
-    order = [(path, i) for i in range(-(-args.mocks // len(args.lightcones))) for path in args.lightcones]
-    for number, (path, i) in enumerate(sorted(order[: args.mocks], key=lambda one: one[0])):
-        halos = read_catalogue(path)
-        rng = np.random.default_rng((number, 8))
-        place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][i % 4]
-        table, counts, p = one_mock(posterior, args.like, halos, args.depth, args.prior, rng, size, place)
-        for j, n in enumerate(counts):
-            inside = {k: table[f"dn_q{a}"][j] <= n <= table[f"dn_q{b}"][j] for k, a, b in INTERVALS}
-            log10_lum = (table["log10_lum_lower"][j] + table["log10_lum_upper"][j]) / 2
-            rows.append({"mock": number, "lightcone": path.stem, "log10_lum": log10_lum, "planted": n})
-            rows[-1] |= {"median": table["dn"][j], "p": p} | {k: int(v) for k, v in inside.items()}
-        write_csv(args.output, rows, digits=5)
-        told = [np.mean([row[k] for row in rows if row["planted"] >= 10]) for k in ("in68", "in95")]
-        print(
-            f"{number + 1} mocks: {100 * told[0]:.0f} and {100 * told[1]:.0f} % in the 68 and 95 % intervals",
-            flush=True,
-        )
+    methods: dict[str, Answer] = {f"network {path.parent.name}": of_posterior(path) for path in args.posterior}
+    with tempfile.TemporaryDirectory() as chains:
+        if args.rival:
+            methods[f"rival {args.rival}"] = of_rival(args.config, args.rival, args.test, args.emulator, Path(chains))
+        rows = old_rows(args.output)
+        done = {(row["mock"], row["method"]) for row in rows}
+        order = [(path, i) for i in range(-(-args.mocks // len(args.lightcones))) for path in args.lightcones]
+        for number, (path, quarter) in enumerate(sorted(order[: args.mocks], key=lambda one: one[0])):
+            left = {name: answer for name, answer in methods.items() if (number, name) not in done}
+            if left:
+                rows += one_mock(number, path, quarter, left, args)
+                write_csv(args.output, rows, digits=6)
+                print(f"{number + 1} mocks", flush=True)
 
 
-MEAN_UK = 0.05, 20.0  # of a map, as scripts/plan.py has it
-INTERVALS = (("in68", "16", "84"), ("in95", "2.5", "97.5"))
+def old_rows(path: Path) -> list[dict]:
+    """The rows of an earlier run, none if there was none."""
+    if not path.is_file():
+        return []
+    table = read_csv(path, "rows of benchmarks.survey_coverage")
+    return [dict(zip(table, row, strict=True)) for row in zip(*(one.tolist() for one in table.values()), strict=True)]
 
 
-def one_mock(posterior, like, halos, depth, prior, rng, size, place) -> tuple[dict, np.ndarray, float]:
-    """(table of the posterior, planted counts, p) of one mock file, of a brightness that the study allows."""
-    model = get_model("li")
+def of_posterior(path: Path) -> Answer:
+    """A posterior's draws for a survey's map on its voxels."""
+    posterior = load_posterior(path)
+
+    def answer(survey: SurveyMap) -> np.ndarray:
+        cube, noise = prepare_survey(survey, posterior.info, "mock")
+        seen = views(posterior, trained(posterior.info).inputs(cube, noise))
+        return draw_answers(posterior, seen["features"], DRAWS, 0, "a user's cube")[0][0].double().numpy()
+
+    return answer
+
+
+def of_rival(config: Path, rival: str, test: str, emulator: Path, chains: Path) -> Answer:
+    """A rival's draws for a survey's map on the study's voxels."""
+    settings, simulated = rival_settings(load_study(config), rival, test), read_observed(emulator)
+    return lambda survey: map_posterior(settings, simulated, survey, chains, "mock")[1]["counts"]
+
+
+def one_mock(number: int, path: Path, quarter: int, methods: dict[str, Answer], args: argparse.Namespace) -> list[dict]:
+    """The rows of one mock file, of a brightness that the study allows, in one of the quarters about a light-cone's axis."""
+    like, halos, rng = load_survey(args.like), read_catalogue(path), np.random.default_rng((number, 8))
+    size = like.pixel_deg[0] * len(like.x_deg)
+    place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][quarter % 4]
+    parameters = parameters_of(halos, args.prior, place, size, rng)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mock.h5"
-        parameters, mean_uk = {}, 0.0
-        while not MEAN_UK[0] <= mean_uk <= MEAN_UK[1]:
-            parameters = draw_parameters(model, prior, {}, rng)
-            x, y, _, _, light = sources(halos, parameters, place, rng)
-            mean_uk = light[np.maximum(np.abs(x), np.abs(y)) < size / 2].sum() / ((60 * size) ** 2 * 256)
-        counts = mock(path, halos, parameters, depth, rng, size, place)
-        survey = read_like(path, Told(efficiency=1.0), like)
-    cube, noise = prepare_survey(survey, posterior.info, "mock")
-    table, p = posterior_table(posterior, cube, noise=noise)
-    return table, counts, p
+        file = Path(folder) / "mock.h5"
+        planted = mock(file, halos, parameters, args.depth, rng, size, place, layout=args.layout)
+        survey = read_like(file, Told(efficiency=1.0), args.like)
+    edges, rows = np.linspace(*LOG10_LUM), []
+    for name, answer in methods.items():
+        drawn = answer(survey)
+        below, equal = (drawn < planted).sum(axis=0), (drawn == planted).sum(axis=0)
+        rank = (below + rng.uniform(size=len(planted)) * (equal + 1)) / (len(drawn) + 1)
+        quantiles = np.quantile(drawn, LEVELS, axis=0)
+        for j, n in enumerate(planted):
+            row = {"mock": number, "method": name, "depth": args.depth, "lightcone": path.stem, "quarter": quarter}
+            row |= {"log10_lum": (edges[j] + edges[j + 1]) / 2, "planted": n, "rank": rank[j]}
+            rows.append(row | {f"q{level:g}": quantiles[i, j] for i, level in enumerate(LEVELS)})
+    return rows
+
+
+def parameters_of(
+    halos: HaloCatalogue, prior: str, place: tuple[float, float], size: float, rng: np.random.Generator
+) -> dict[str, float]:
+    """Parameters drawn of the prior until the field's mean temperature is one that the study allows."""
+    model, mean_uk = get_model("li"), 0.0
+    while not MEAN_UK[0] <= mean_uk <= MEAN_UK[1]:
+        parameters = draw_parameters(model, prior, {}, rng)
+        x, y, _, _, light = sources(halos, parameters, place, rng)
+        mean_uk = light[np.maximum(np.abs(x), np.abs(y)) < size / 2].sum() / ((60 * size) ** 2 * 256)
+    return parameters
 
 
 if __name__ == "__main__":

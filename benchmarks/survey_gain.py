@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from limelight.cosmology import Cosmology
-from limelight.data.shard import read_shards
+from limelight.data.shard import Rows, read_shards
 from limelight.errors import plain_errors
 from limelight.files import write_csv
 from limelight.inference.intervals import Intervals, read_intervals
@@ -46,13 +46,19 @@ def main() -> None:
     parser.add_argument("--power", type=Path)
     args = parser.parse_args()
     rows = read_shards(args.training)
-    edges = log10_lum_edges(rows.header.truths["labels"])
-    counts = quantity(rows.y["n_above"][:, : len(edges)], edges, 1.0, "dn")
-    prior = np.log10(1 + np.percentile(counts, LEVELS, axis=0))
+    edges, percentiles = prior_percentiles(rows)
+    prior = np.log10(1 + percentiles)
     table = [row for path in args.intervals for row in gains(read_intervals(path), edges, prior)]
     write_csv(args.output, table, digits=4)
     if args.emulator:
         write_csv(args.power, powers(rows, args.emulator, args.rival), digits=4)
+
+
+def prior_percentiles(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """(edges of log10 L (bins + 1,), percentiles (5, bins) at LEVELS of the counts of maps of the prior)."""
+    edges = log10_lum_edges(rows.header.truths["labels"])
+    counts = quantity(rows.y["n_above"][:, : len(edges)], edges, 1.0, "dn")
+    return edges, np.percentile(counts, LEVELS, axis=0)
 
 
 def gains(found: Intervals, edges: np.ndarray, prior: np.ndarray) -> list[dict]:
@@ -82,7 +88,7 @@ def gains(found: Intervals, edges: np.ndarray, prior: np.ndarray) -> list[dict]:
     return made
 
 
-def powers(rows, emulator_path: Path, paths: list[Path]) -> list[dict]:
+def powers(rows: Rows, emulator_path: Path, paths: list[Path]) -> list[dict]:
     """k P(k) in µK² Mpc² of clean maps: percentiles over the prior, and over a rival's posteriors (median over maps)."""
     emulator, (grid, _) = read_observed(emulator_path), grid_of(rows.header.geometry)
     cosmology = Cosmology(**rows.header.simulation["cosmology"])
