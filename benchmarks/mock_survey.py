@@ -77,17 +77,33 @@ def mock(
     parameters: of the Li model; splits: older names with a split in two halves, else newer ones; layout: seed of σ and mask,
     so that several maps are of one survey.
     """
+    sky, counts = sky_of(halos, parameters, rng, field_deg, center_deg)
+    record(path, sky, depth, rng, splits, layout)
+    return counts
+
+
+def sky_of(
+    halos: HaloCatalogue,
+    parameters: dict[str, float],
+    rng: np.random.Generator,
+    field_deg: float,
+    center_deg: tuple[float, float] = (0.0, 0.0),
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the smoothed sky (x, y, channel) in µK, sources in bins of log10 L within its middle square)."""
     x, y, freq, log10_lum, light = sources(halos, parameters, center_deg, rng)
-    sky = painted(x, y, freq, light)
+    within = np.maximum(np.abs(x), np.abs(y)) < field_deg / 2
+    return painted(x, y, freq, light), np.histogram(log10_lum[within], np.linspace(*LOG10_LUM))[0]
+
+
+def record(path: Path, sky: np.ndarray, depth: str, rng: np.random.Generator, splits: bool, layout: int | None) -> None:
+    """Write the file of a survey that saw this sky; see `mock`."""
     sigma, seen = scan(depth, rng if layout is None else np.random.default_rng(layout))
-    sky += standing_modes(sigma[seen].min(), rng)
+    sky = sky + standing_modes(sigma[seen].min(), rng)
     halves = [sky + np.sqrt(2) * sigma * rng.standard_normal(sky.shape) for _ in range(2)] if splits else []
     data = (halves[0] + halves[1]) / 2 if splits else sky + sigma * rng.standard_normal(sky.shape)
     made = [(pipeline(half, np.sqrt(2) * sigma, seen), np.sqrt(2) * sigma) for half in halves]
     with atomic_path(path) as part, h5py.File(part, "w") as file:
         write(file, (pipeline(data, sigma, seen), sigma), made, seen, "old" if splits else "new")
-    within = np.maximum(np.abs(x), np.abs(y)) < field_deg / 2
-    return np.histogram(log10_lum[within], np.linspace(*LOG10_LUM))[0]
 
 
 def sources(

@@ -8,22 +8,24 @@ quantiles, the rank of the truth among the draws. Rows that the output has alrea
 benchmarks.survey_ranks makes tables and a figure of it.
 
 example: python -m benchmarks.survey_coverage --posterior results/mine/posteriors/mdn/posterior.pt \\
-    --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depth season2 --layout 7 --mocks 44 \\
+    --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depths season2 future --layout 7 --mocks 44 \\
     --config config/mine.yaml --rival li --test prior --emulator results/mine/rival/li/emulator.h5 --output rows.csv
 """
 
 import argparse
+import functools
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, mock, sources
+from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, record, sky_of, sources
 from limelight.errors import plain_errors
 from limelight.files import read_csv, write_csv
-from limelight.halos.catalogue import HaloCatalogue, read_catalogue
+from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
 from limelight.inference.intervals import LEVELS
 from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.posterior import load_posterior, views
@@ -40,6 +42,7 @@ from limelight.study.config import load_study
 
 MEAN_UK = 0.05, 20.0  # of a map, as scripts/plan.py has it
 DRAWS = 1000
+COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
 Answer = Callable[[SurveyMap], np.ndarray]  # draws of counts (s, bins)
 
 
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--posterior", type=Path, nargs="*", default=[])
     parser.add_argument("--like", type=Path, required=True)
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True)
-    parser.add_argument("--depth", choices=tuple(DEPTH_UK), default="future")
+    parser.add_argument("--depths", choices=tuple(DEPTH_UK), nargs="+", default=["future"])
     parser.add_argument("--layout", type=int, default=1, help="seed of the survey's σ and mask")
     parser.add_argument("--mocks", type=int, default=40)
     parser.add_argument("--prior", default="full", help="of the Li model, or fiducial")
@@ -64,12 +67,13 @@ def main() -> None:
         if args.rival:
             methods[f"rival {args.rival}"] = of_rival(args.config, args.rival, args.test, args.emulator, Path(chains))
         rows = old_rows(args.output)
-        done = {(row["mock"], row["method"]) for row in rows}
+        done = {(row["mock"], row["depth"], row["method"]) for row in rows}
+        wanted = [(depth, name) for depth in args.depths for name in methods]
         order = [(path, i) for i in range(-(-args.mocks // len(args.lightcones))) for path in args.lightcones]
         for number, (path, quarter) in enumerate(sorted(order[: args.mocks], key=lambda one: one[0])):
-            left = {name: answer for name, answer in methods.items() if (number, name) not in done}
+            left = [one for one in wanted if (number, *one) not in done]
             if left:
-                rows += one_mock(number, path, quarter, left, args)
+                rows += one_mock(number, path, quarter, left, methods, args)
                 write_csv(args.output, rows, digits=6)
                 print(f"{number + 1} mocks", flush=True)
 
@@ -100,27 +104,49 @@ def of_rival(config: Path, rival: str, test: str, emulator: Path, chains: Path) 
     return lambda survey: map_posterior(settings, simulated, survey, chains, "mock")[1]["counts"]
 
 
-def one_mock(number: int, path: Path, quarter: int, methods: dict[str, Answer], args: argparse.Namespace) -> list[dict]:
-    """The rows of one mock file, of a brightness that the study allows, in one of the quarters about a light-cone's axis."""
-    like, halos, rng = load_survey(args.like), read_catalogue(path), np.random.default_rng((number, 8))
+def one_mock(
+    number: int,
+    path: Path,
+    quarter: int,
+    wanted: list[tuple[str, str]],
+    methods: dict[str, Answer],
+    args: argparse.Namespace,
+) -> list[dict]:
+    """The rows of one sky, of a brightness that the study allows, in one of the quarters about a light-cone's axis.
+
+    wanted: depths of the files that are made of it, and names of the methods that answer each.
+    """
+    like, halos, rng = load_survey(args.like), read_lightcone(path), np.random.default_rng((number, 8))
     size = like.pixel_deg[0] * len(like.x_deg)
     place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][quarter % 4]
     parameters = parameters_of(halos, args.prior, place, size, rng)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "mock.h5"
-        planted = mock(file, halos, parameters, args.depth, rng, size, place, layout=args.layout)
-        survey = read_like(file, Told(efficiency=1.0), args.like)
-    edges, rows = np.linspace(*LOG10_LUM), []
-    for name, answer in methods.items():
-        drawn = answer(survey)
-        below, equal = (drawn < planted).sum(axis=0), (drawn == planted).sum(axis=0)
-        rank = (below + rng.uniform(size=len(planted)) * (equal + 1)) / (len(drawn) + 1)
-        quantiles = np.quantile(drawn, LEVELS, axis=0)
-        for j, n in enumerate(planted):
-            row = {"mock": number, "method": name, "depth": args.depth, "lightcone": path.stem, "quarter": quarter}
-            row |= {"log10_lum": (edges[j] + edges[j + 1]) / 2, "planted": n, "rank": rank[j]}
-            rows.append(row | {f"q{level:g}": quantiles[i, j] for i, level in enumerate(LEVELS)})
+    sky, planted = sky_of(halos, parameters, rng, size, place)
+    rows: list[dict] = []
+    for depth in dict.fromkeys(depth for depth, _ in wanted):
+        with tempfile.TemporaryDirectory() as folder:
+            file, own = Path(folder) / "mock.h5", np.random.default_rng((number, 9, *depth.encode()))
+            record(file, sky, depth, own, splits=False, layout=args.layout)
+            survey = read_like(file, Told(efficiency=1.0), args.like)
+        for name in (name for one, name in wanted if one == depth):
+            about = {"mock": number, "method": name, "depth": depth, "lightcone": path.stem, "quarter": quarter}
+            rows += [about | row for row in rows_of(methods[name](survey), planted, own)]
     return rows
+
+
+read_lightcone = functools.lru_cache(maxsize=1)(read_catalogue)  # four quarters of one stand together
+
+
+def rows_of(drawn: np.ndarray, planted: np.ndarray, rng: np.random.Generator) -> list[dict]:
+    """A row a bin of draws (s, bins) of counts beside those that were planted (bins,)."""
+    below, equal = (drawn < planted).sum(axis=0), (drawn == planted).sum(axis=0)
+    rank = (below + rng.uniform(size=len(planted)) * (equal + 1)) / (len(drawn) + 1)
+    quantiles = dict(zip((f"q{level:g}" for level in LEVELS), np.quantile(drawn, LEVELS, axis=0), strict=True))
+    edges = np.linspace(*LOG10_LUM)
+    return [
+        {"log10_lum": (edges[j] + edges[j + 1]) / 2, "planted": planted[j], "rank": rank[j]}
+        | {name: values[j] for name, values in quantiles.items()}
+        for j in range(len(planted))
+    ]
 
 
 def parameters_of(
@@ -128,10 +154,12 @@ def parameters_of(
 ) -> dict[str, float]:
     """Parameters drawn of the prior until the field's mean temperature is one that the study allows."""
     model, mean_uk = get_model("li"), 0.0
+    x, y = (one - middle for one, middle in zip(tangent_plane_deg(halos.position_mpc), place, strict=True))
+    inside = np.maximum(np.abs(x), np.abs(y)) < size / 2
+    field = replace(halos, **{name: getattr(halos, name)[inside] for name in COLUMNS})
     while not MEAN_UK[0] <= mean_uk <= MEAN_UK[1]:
         parameters = draw_parameters(model, prior, {}, rng)
-        x, y, _, _, light = sources(halos, parameters, place, rng)
-        mean_uk = light[np.maximum(np.abs(x), np.abs(y)) < size / 2].sum() / ((60 * size) ** 2 * 256)
+        mean_uk = sources(field, parameters, place, rng)[-1].sum() / ((60 * size) ** 2 * 256)
     return parameters
 
 
