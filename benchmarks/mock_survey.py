@@ -21,6 +21,7 @@ import numpy as np
 from scipy import constants
 from scipy.ndimage import gaussian_filter
 
+from limelight.cosmology import Cosmology
 from limelight.errors import plain_errors, problem
 from limelight.files import atomic_path, write_csv
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
@@ -47,6 +48,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--field-deg", type=float, default=2.0)
+    parser.add_argument(
+        "--transfer", type=Path, metavar="T.csv", help="write what the high-pass leaves, for scripts/plan.py"
+    )
     args = parser.parse_args()
     model = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
     for one in args.parameters:
@@ -54,6 +58,8 @@ def main() -> None:
         if name not in model:
             raise problem("--parameters", one, f"NAME=VALUE with one of {', '.join(model)}", "mend it")
         model[name] = float(value)
+    if args.transfer:
+        write_csv(args.transfer, transfer(), digits=6)
     halos, rng = read_catalogue(args.lightcone), np.random.default_rng(args.seed)
     splits = args.names == "old"
     counts = mock(args.output, halos, model, args.depth, rng, args.field_deg, splits=splits, layout=args.layout)
@@ -175,6 +181,16 @@ def pipeline(data: np.ndarray, sigma: np.ndarray, seen: np.ndarray) -> np.ndarra
     modes = vectors[:, -MODES:]
     scaled -= (scaled @ modes) @ modes.T
     return np.divide(scaled, root, out=np.zeros_like(root), where=root > 0).reshape(data.shape)
+
+
+def transfer() -> list[dict]:
+    """What the high-pass leaves of amplitudes: 1 less the Gaussian's transform, at the distance of the band's middle."""
+    scale_mpc = np.radians(HIGH_PASS_DEG) * Cosmology().comoving_distance(REST_GHZ / np.mean(BAND_GHZ) - 1)
+    return [
+        {"k_perp_per_mpc": k, "k_par_per_mpc": along, "transfer": 1 - np.exp(-((k * scale_mpc) ** 2) / 2)}
+        for k in np.arange(0, 0.3, 0.005)
+        for along in (0.0, 10.0)
+    ]
 
 
 def stored(array: np.ndarray) -> np.ndarray:

@@ -33,10 +33,10 @@ from limelight.probes.line_intensity.apply import trained
 from limelight.probes.line_intensity.apply_survey import prepare_survey, read_like
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
-from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
+from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey, save_survey
 from limelight.probes.line_intensity.maps.survey_files.raw import Told
 from limelight.probes.line_intensity.rival.observed import read_observed
-from limelight.probes.line_intensity.rival.observed_stage import map_posterior
+from limelight.probes.line_intensity.rival.observed_stage import header_of, make_sampler, one_map
 from limelight.probes.line_intensity.settings import rival_settings
 from limelight.study.config import load_study
 
@@ -59,6 +59,9 @@ def main() -> None:
     parser.add_argument("--rival", help="an observed rival of it, on maps as those of --test")
     parser.add_argument("--test")
     parser.add_argument("--emulator", type=Path)
+    parser.add_argument(
+        "--kept", type=Path, help="folder of the maps on the study's voxels, so that files are made once"
+    )
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -100,8 +103,9 @@ def of_posterior(path: Path) -> Answer:
 
 def of_rival(config: Path, rival: str, test: str, emulator: Path, chains: Path) -> Answer:
     """A rival's draws for a survey's map on the study's voxels."""
-    settings, simulated = rival_settings(load_study(config), rival, test), read_observed(emulator)
-    return lambda survey: map_posterior(settings, simulated, survey, chains, "mock")[1]["counts"]
+    settings = rival_settings(load_study(config), rival, test)
+    sampler = make_sampler(settings, read_observed(emulator), header_of(settings), chains)
+    return lambda survey: one_map(sampler, survey, "mock")[1]["counts"]
 
 
 def one_mock(
@@ -116,21 +120,36 @@ def one_mock(
 
     wanted: depths of the files that are made of it, and names of the methods that answer each.
     """
+    rng = np.random.default_rng((number, 9))
+    rows: list[dict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        kept = args.kept or Path(folder)
+        files = {depth: kept / f"{depth}_{number}.survey.h5" for depth in args.depths}
+        if not all(file.is_file() for file in (*files.values(), kept / f"{number}.csv")):
+            write_mock(number, path, quarter, files, kept / f"{number}.csv", args)
+        planted = read_csv(kept / f"{number}.csv", "planted counts")["planted"]
+        for depth, name in wanted:
+            about = {"mock": number, "method": name, "depth": depth, "lightcone": path.stem, "quarter": quarter}
+            rows += [about | row for row in rows_of(methods[name](load_survey(files[depth])), planted, rng)]
+    return rows
+
+
+def write_mock(
+    number: int, path: Path, quarter: int, files: dict[str, Path], planted: Path, args: argparse.Namespace
+) -> None:
+    """Files of one sky at each depth, read and brought onto the study's voxels, and the table of what was planted."""
     like, halos, rng = load_survey(args.like), read_lightcone(path), np.random.default_rng((number, 8))
     size = like.pixel_deg[0] * len(like.x_deg)
     place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][quarter % 4]
     parameters = parameters_of(halos, args.prior, place, size, rng)
-    sky, planted = sky_of(halos, parameters, rng, size, place)
-    rows: list[dict] = []
-    for depth in dict.fromkeys(depth for depth, _ in wanted):
+    sky, counts = sky_of(halos, parameters, rng, size, place)
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    for depth, file in files.items():
         with tempfile.TemporaryDirectory() as folder:
-            file, own = Path(folder) / "mock.h5", np.random.default_rng((number, 9, *depth.encode()))
-            record(file, sky, depth, own, splits=False, layout=args.layout)
-            survey = read_like(file, Told(efficiency=1.0), args.like)
-        for name in (name for one, name in wanted if one == depth):
-            about = {"mock": number, "method": name, "depth": depth, "lightcone": path.stem, "quarter": quarter}
-            rows += [about | row for row in rows_of(methods[name](survey), planted, own)]
-    return rows
+            own = np.random.default_rng((number, *depth.encode()))
+            record(Path(folder) / "mock.h5", sky, depth, own, splits=False, layout=args.layout)
+            save_survey(file, read_like(Path(folder) / "mock.h5", Told(efficiency=1.0), args.like))
+    write_csv(planted, {"planted": counts}, digits=9)
 
 
 read_lightcone = functools.lru_cache(maxsize=1)(read_catalogue)  # four quarters of one stand together

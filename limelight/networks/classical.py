@@ -31,11 +31,14 @@ def classical(
     bins: int = 24,
     classes: list[float] | tuple[float, ...] = (2, 4),
     dense: int = 128,
+    least_waves: float = 0.0,
 ) -> nn.Module:
     """The network. Its data have two channels: the map itself (transform: none), and `weight` (preprocessing.inputs).
 
     scale: preprocessing.scale_uk of its data; shells: of |k|, each split into `along` of k_par / |k|; bins: of the one-point
-    function; classes: limits of the classes of σ, over the map's least; dense: width of the two layers before the output.
+    function; classes: limits of the classes of σ, over the map's least; dense: width of the two layers before the output;
+    least_waves: waves across the sky that are longer, in waves per side of the map, are left out: those that a pipeline took
+    most of, and what it left of its own systematics.
     """
     shape = cube("classical", input_shape)
     if input_shape[0] != 2:
@@ -51,15 +54,19 @@ def classical(
     whole("along", along, 1, 20)
     whole("bins", bins, 2, 1000)
     whole("dense", dense, 1, 8192)
-    return Classical(shape, vector(output_shape), scale, shells, along, bins, SigmaClasses(limits), dense)
+    if not (type(least_waves) in (int, float) and 0 <= least_waves < min(shape[:2]) / 2):
+        expected = f"a number from 0 to {min(shape[:2]) / 2:g}, Nyquist's"
+        raise problem("networks.options.least_waves", repr(least_waves), expected, "change it")
+    waves = wave_shells(shape, shells, along, float(least_waves))
+    return Classical(waves, vector(output_shape), scale, bins, SigmaClasses(limits), dense)
 
 
 class Classical(nn.Module):
     """Standardised summaries, two dense layers, output."""
 
-    def __init__(self, shape, n_outputs: int, scale: float, shells: int, along: int, bins: int, classes, dense: int):
+    def __init__(self, waves: PowerBins, n_outputs: int, scale: float, bins: int, classes: SigmaClasses, dense: int):
         super().__init__()
-        self.scale, self.classes, self.waves = scale, classes, wave_shells(shape, shells, along)
+        self.scale, self.classes, self.waves = scale, classes, waves
         self.edges = torch.from_numpy(np.sinh(np.linspace(np.arcsinh(LOW), np.arcsinh(HIGH), bins + 1)))
         summaries = len(self.waves.modes) + len(classes) * bins + 1
         self.layers = nn.Sequential(nn.Linear(summaries, dense), nn.SiLU(), nn.Linear(dense, dense), nn.SiLU())
@@ -98,10 +105,11 @@ class Classical(nn.Module):
         return self.output(self.features(x))
 
 
-def wave_shells(shape: tuple[int, ...], shells: int, along: int) -> PowerBins:
+def wave_shells(shape: tuple[int, ...], shells: int, along: int, least_waves: float = 0.0) -> PowerBins:
     """Logarithmic shells of |k| up to Nyquist's, each in equal steps of μ = k_par / |k|; empty ones are left out.
 
-    k is that of cubic voxels of side 1: networks know no lengths.
+    k is that of cubic voxels of side 1: networks know no lengths. Waves of fewer than `least_waves` across the map's plane
+    are in none.
     """
     base = power_bins(
         shape, (1.0,) * len(shape), [0.0, 10.0]
@@ -110,8 +118,11 @@ def wave_shells(shape: tuple[int, ...], shells: int, along: int) -> PowerBins:
     mu, weight, least = np.sqrt(base.mu2.numpy()), base.weight.numpy(), 2 * math.pi / max(shape)
     steps = np.log(np.maximum(k, least) / least) / math.log(math.pi * math.sqrt(3) / least)
     number = (np.minimum(steps, 1 - 1e-9) * shells).astype(int) * along + (np.minimum(mu, 1 - 1e-9) * along).astype(int)
-    kept = np.unique(number[k > 0])
-    index = np.where(k > 0, np.searchsorted(kept, number), len(kept))
+    kx, ky, along_sight = wave_numbers(shape, base.voxel_mpc)
+    across = np.hypot(kx * shape[0], ky * shape[1]) / (2 * math.pi) + 0 * along_sight
+    used = (k > 0) & (across.ravel() >= least_waves - 1e-9)
+    kept = np.unique(number[used])
+    index = np.where(used, np.searchsorted(kept, number), len(kept))
     modes = np.bincount(index, weight, len(kept) + 1)[:-1]
     k_mean = np.bincount(index, weight * k, len(kept) + 1)[:-1] / modes
     edges = np.arange(len(kept) + 1.0)  # as many as shells: those of |k| and μ together have no edges in k alone

@@ -17,7 +17,7 @@ from limelight.probes.line_intensity.apply import Trained
 from limelight.probes.line_intensity.audit import line_invariances
 from limelight.probes.line_intensity.config import LineThresholds, Preprocessing
 from limelight.probes.line_intensity.inputs import CubeNoise, Recorded, network_inputs
-from limelight.probes.line_intensity.maps.filters import remove_means, remove_modes
+from limelight.probes.line_intensity.maps.filters import apply_transfer, remove_means, remove_modes
 from limelight.probes.line_intensity.maps.survey import load_survey
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.section import plain
@@ -101,6 +101,26 @@ def test_factor_and_transfer_act_on_the_sky_alone(survey):
     factor = flat[:, 8, 8, 0]
     assert factor.mean().item() == pytest.approx(0.7, abs=0.01)
     assert factor.std().item() == pytest.approx(np.hypot(0.2 / np.sqrt(12), 0.7 * 0.05), rel=0.1)
+
+
+def test_noise_goes_through_the_filter_only_where_it_is_told_to(survey):
+    """Of white noise times σ, power on the sky below the cut falls by the square of the transfer function, or not at all."""
+    settings = {"high_pass_perp": [0.2, 0.01], "passed": 0.9}
+    white = torch.randn(60, *SHAPE[1:], generator=generator(1))
+    assert of_survey(survey, pipeline=settings).pipeline.shape_noise is None
+    pipeline = of_survey(survey, pipeline={**settings, "filters_noise": True}).pipeline
+    shaped = pipeline.shape_noise(white)
+    axes = (1, 2, 3)
+    left = (torch.fft.rfftn(shaped, dim=axes).abs().square() / torch.fft.rfftn(white, dim=axes).abs().square()).mean(0)
+    torch.testing.assert_close(left, torch.as_tensor(pipeline.transfer).square(), rtol=1e-2, atol=1e-5)
+    assert left.min() < 0.01
+    assert left.max() == pytest.approx(0.81, abs=0.01)
+    both = of_survey(
+        survey, pipeline={**settings, "filters_noise": True, "knee_per_mpc": 0.3, "knee_slope": 2}
+    ).pipeline
+    pink = of_survey(survey, pipeline={**settings, "knee_per_mpc": 0.3, "knee_slope": 2}).pipeline
+    expected = apply_transfer(pink.shape_noise(white), torch.as_tensor(pipeline.transfer))
+    torch.testing.assert_close(both.shape_noise(white), expected)
 
 
 def test_a_presentation_is_the_same_in_any_batch(survey):

@@ -109,11 +109,15 @@ def test_the_filter_takes_as_large_a_share_of_modes():
         "means": "removed_weighted",
         "pca_modes": 2,
         "high_pass_perp": [0.04, 0.01],
+        "filters_noise": "true",
     }
     assert filter_of(survey(), 8, replace(wanted, transfer="t.csv"))["pca_modes"] == 1
     plain = replace(survey(), modes_removed=0, means_removed=False)
     assert filter_of(plain, 8, wanted) == {}
-    assert filter_of(plain, 8, replace(wanted, high_pass=(0.1, 0.02))) == {"high_pass_perp": [0.1, 0.02]}
+    assert filter_of(plain, 8, replace(wanted, high_pass=(0.1, 0.02))) == {
+        "high_pass_perp": [0.1, 0.02],
+        "filters_noise": "true",
+    }
 
 
 @pytest.mark.parametrize("kept", [False, True])

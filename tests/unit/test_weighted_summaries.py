@@ -113,9 +113,30 @@ def test_shells_hold_every_mode_once():
     assert (shells.index == len(shells.modes)).sum() == 1
 
 
+def test_long_waves_across_the_sky_can_be_left_out():
+    """A ripple that grows linearly over the sky tells nothing to a network without the longest waves; a short one does."""
+    shells = wave_shells((12, 12, 7), 5, 3, least_waves=2)
+    assert shells.modes.sum() == 12 * 12 * 7 - 9 * 7, "all but 0 and 1 waves along both axes, diagonals (1.4) too"
+    place = 2 * math.pi * torch.arange(12) / 12
+    ripple = torch.sin(torch.arange(7.0))
+    for waves, least, seen in ((1, 2, False), (1, 0, True), (2, 2, True)):
+        torch.manual_seed(0)
+        net = build("classical", {"scale": 1, "least_waves": least}, (2, 12, 12, 7), (3,)).eval()
+        noise = torch.randn(1, 12, 12, 7, generator=random(5))
+        x = torch.stack([noise, torch.full_like(noise, math.asinh(1.0))], dim=1)
+        rippled = x.clone()
+        rippled[:, 0] += 3 * torch.cos(waves * place)[:, None, None] * ripple
+        powers = slice(0, len(net.waves.modes))
+        off = (net.summaries(rippled) - net.summaries(x))[:, powers].abs().max().item()
+        assert (off > 1) == seen
+        assert off < 1e-4 or seen
+
+
 @pytest.mark.parametrize(
     ("options", "shape", "words"),
     [
+        ({"least_waves": 4}, (2, 8, 8, 4), "from 0 to 4, Nyquist's"),
+        ({"least_waves": "2"}, (2, 8, 8, 4), "networks.options.least_waves"),
         ({}, (1, 8, 8, 4), "1 channels for classical; expected two"),
         ({"classes": [4, 2]}, (2, 8, 8, 4), "rising numbers above 1"),
         ({"shells": 0}, (2, 8, 8, 4), "networks.options.shells"),

@@ -1,5 +1,6 @@
 """What a survey's pipeline does to maps, as a setting of observation.filters says, on the grid of training maps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,12 +53,19 @@ class Pipeline:
         return maps
 
     @property
-    def shape_noise(self):
-        """What is made of white noise of unit variance, or None."""
-        if self.k_perp is None:
-            return None
+    def shape_noise(self) -> Callable[[Tensor], Tensor] | None:
+        """What is made of white noise of unit variance, or None: 1/f on the sky, and the filter if noise goes through it."""
         knee, slope = self.setting.knee_per_mpc, self.setting.knee_slope
-        return lambda white: correlated_on_sky(white, torch.as_tensor(self.k_perp, device=white.device), knee, slope)
+        filtered = self.transfer is not None and self.setting.filters_noise
+        if self.k_perp is None and not filtered:
+            return None
+
+        def shape(white: Tensor) -> Tensor:
+            if self.k_perp is not None:
+                white = correlated_on_sky(white, torch.as_tensor(self.k_perp, device=white.device), knee, slope)
+            return apply_transfer(white, torch.as_tensor(self.transfer, device=white.device)) if filtered else white
+
+        return shape
 
     def after_noise(self, found: Recorded) -> Tensor:
         """Noisy maps (b, x, y, f) without what the pipeline takes off: means of channels, then modes."""

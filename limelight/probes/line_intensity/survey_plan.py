@@ -27,6 +27,7 @@ DRAWS, TEST, PER_SIDE = 32, 2, 2
 RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 400, 3000  # of each test; of a chain; of the prior
 EMPTY_SHARE = 0.05  # of a head's presentations: without any it cannot say that a map holds no light
 SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
+LEAST_LOG10_K = -1.1  # of a rival's shells: twice the k that COMAP's high-pass cuts at
 COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
 
 
@@ -196,7 +197,7 @@ networks:
 posteriors:
   mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE}}}
 
-{rival_text(train, wanted)}tests:
+{rival_text(train, wanted, bool(how.get("filters_noise")))}tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}
   fiducial: {{line_model: li_fiducial, noise: survey{filtered}}}
 
@@ -204,15 +205,19 @@ audit: {{networks: [survey], maps: 64}}
 """
 
 
-def rival_text(train: int, wanted: Wanted) -> str:
-    """The classical rival of the study; none where the prior has no width that an MCMC could sample under."""
+def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
+    """The classical rival of the study; none where the prior has no width that an MCMC could sample under.
+
+    filtered: whether shells are left out in which a pipeline leaves little but its own systematics.
+    """
     if wanted.prior in FIDUCIAL:
         return ""
     simulations = min(RIVAL_SIMULATIONS, train * PER_SIDE**2 * DRAWS)
+    shells = f", log10_k: [{LEAST_LOG10_K}, 0]" if filtered else ""
     return f"""rival:                      # the classical one: P(k) and one-point function, and MCMC (docs/rival.md)
   li:
     {{line_model: li_full, observed: true, tests: [prior, fiducial], maps: {RIVAL_MAPS}, k_bins: 12, temperature_bins: 8,
-    steps: {RIVAL_STEPS}, simulations: {simulations}}}
+    steps: {RIVAL_STEPS}, simulations: {simulations}{shells}}}
 
 """
 
@@ -230,6 +235,8 @@ def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
         found["transfer"] = wanted.transfer
     elif wanted.high_pass or survey.modes_removed:
         found["high_pass_perp"] = list(wanted.high_pass or COMAP_HIGH_PASS)
+    if {"transfer", "high_pass_perp"} & set(found):
+        found["filters_noise"] = "true"  # maps are filtered with their noise
     return found
 
 

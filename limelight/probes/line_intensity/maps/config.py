@@ -91,6 +91,11 @@ class Filter(Section):
         description="In place of these three: a CSV file with columns k_perp_per_mpc, k_par_per_mpc and transfer (of"
         " amplitudes: the root of a ratio of powers).",
     )
+    filters_noise: bool = Field(
+        False,
+        description="Whether the noise has gone through the same filter as the sky, as where maps were filtered; σ stays"
+        " that of its white part. Without it the filter acts on the sky alone.",
+    )
     ripple_uk: Number = Field(
         0.0, ge=0, description="Root mean square of a standing wave along frequency, µK in every voxel's mean."
     )

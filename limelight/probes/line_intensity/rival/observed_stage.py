@@ -232,18 +232,29 @@ def map_posterior(
 
     The map is taken to be observed as the settings' test is; another σ, mask or pattern of σ is refused.
     """
-    shards = settings.shards
-    cosmology, labels = shards.maps.cosmology, plain(shards.maps.labels)
-    header = line_header(shards.grid, shards.beam_fwhm_arcmin, labels, plain(cosmology))
+    return one_map(make_sampler(settings, emulator, header_of(settings), chains), survey, where)
+
+
+def one_map(sampler: Sampler, survey: SurveyMap, where: object) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What `map_posterior` gives, of a sampler that several maps share."""
+    header, shards = header_of(sampler.settings), sampler.settings.shards
     found = recorded(*survey_cube(survey, header, where))
-    sampler = make_sampler(settings, emulator, header, chains)
     measure = sampler.rival.measure
     _check_survey(survey, measure, where)
-    _check_noise(found, settings, emulator, measure, header, where)
+    _check_noise(found, sampler, header, where)
     key = settings_hash([sampler.key, measure(found).tolist()])  # the chains of no other map are resumed
-    volume, edges = shards.grid.volume_mpc3(cosmology, (0.0, 0.0)), log10_lum_edges(labels)
-    drawn = replace(sampler, folder=Path(chains) / key, key=key).draw(found, volume, edges, 0)
+    volume, edges = (
+        shards.grid.volume_mpc3(shards.maps.cosmology, (0.0, 0.0)),
+        log10_lum_edges(plain(shards.maps.labels)),
+    )
+    drawn = replace(sampler, folder=sampler.folder.parent / key, key=key).draw(found, volume, edges, 0)
     return table_of_draws(drawn["counts"], edges, volume), drawn
+
+
+def header_of(settings: ObservedRivalSettings) -> Header:
+    """The header of maps on the study's voxels."""
+    shards = settings.shards
+    return line_header(shards.grid, shards.beam_fwhm_arcmin, plain(shards.maps.labels), plain(shards.maps.cosmology))
 
 
 def _check_survey(survey: SurveyMap, measure: ObservedMeasure, where: object) -> None:
@@ -256,16 +267,10 @@ def _check_survey(survey: SurveyMap, measure: ObservedMeasure, where: object) ->
         raise problem(where, "a map without the means of its channels", "one with them, as the test's are", fix)
 
 
-def _check_noise(
-    found: Recorded,
-    settings: ObservedRivalSettings,
-    emulator: ObservedEmulator,
-    measure: ObservedMeasure,
-    header: Header,
-    where: object,
-) -> None:
+def _check_noise(found: Recorded, sampler: Sampler, header: Header, where: object) -> None:
     """Refuse a recorded map whose mask, pattern of σ or depth is not that of the simulations: they know no other."""
-    test, name, fix = settings.test, settings.observed_as, "make a study for this map (scripts/plan.py)"
+    settings, rival, fix = sampler.settings, sampler.rival, "make a study for this map (scripts/plan.py)"
+    test, name = settings.test, settings.observed_as
     records = recorder(settings.emulator.observations[name], header)
     simulated = records.record(torch.zeros(1, *header.shape[1:]), torch.Generator().manual_seed(0)).weights.double()
     weights = found.weights.double()
@@ -278,7 +283,7 @@ def _check_noise(
     if spread > SAME_LAYOUT:
         words = f"voxels whose σ differs from it by {10**spread - 1:.0%}"
         raise problem(f"{where}: sigma_uk", words, f"a σ that varies as that of the test {test}", fix)
-    (depth,), depths = measure.depth(found), emulator.depths[name]
+    (depth,), depths = rival.measure.depth(found), rival.emulator.depths[name]
     low, high = depths.min() - SAME_DEPTH, depths.max() + SAME_DEPTH
     if not low <= depth <= high:
         expected = f"{10**low:.3g} to {10**high:.3g} µK, as in the test {test}"
