@@ -178,7 +178,7 @@ def pipeline(data: np.ndarray, sigma: np.ndarray, seen: np.ndarray) -> np.ndarra
     root = np.sqrt(weight).reshape(-1, weight.shape[2])
     scaled = root * data.reshape(root.shape)
     _, vectors = np.linalg.eigh(scaled.T @ scaled)
-    modes = vectors[:, -MODES:]
+    modes = vectors[:, len(vectors) - MODES :]
     scaled -= (scaled @ modes) @ modes.T
     return np.divide(scaled, root, out=np.zeros_like(root), where=root > 0).reshape(data.shape)
 

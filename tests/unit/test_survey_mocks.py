@@ -1,0 +1,82 @@
+"""Mocks of a survey: one layout for several maps, the transfer function of their pipeline, and ranks of what was planted."""
+
+import csv
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from benchmarks import mock_survey, survey_coverage, survey_ranks
+from limelight.cosmology import Cosmology
+from limelight.files import write_csv
+
+
+def test_maps_of_one_layout_share_sigma_and_mask_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mock_survey, "N", 24)
+    monkeypatch.setattr(mock_survey, "CHANNELS", 8)
+    found = []
+    for depth, seed in (("season2", 1), ("season2", 2), ("future", 3)):
+        path = tmp_path / f"{depth}{seed}.h5"
+        mock_survey.record(path, np.zeros((24, 24, 32)), depth, np.random.default_rng(seed), splits=False, layout=7)
+        with h5py.File(path) as file:
+            found.append({name: file[name][...] for name in ("map_coadd", "sigma_wn_coadd")})
+    first, second, deep = found
+    np.testing.assert_array_equal(first["sigma_wn_coadd"], second["sigma_wn_coadd"])
+    np.testing.assert_allclose(deep["sigma_wn_coadd"], first["sigma_wn_coadd"] / 10, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(first["map_coadd"]), np.isnan(deep["map_coadd"]))
+    seen = np.isfinite(first["map_coadd"])
+    assert abs(np.corrcoef(first["map_coadd"][seen], second["map_coadd"][seen])[0, 1]) < 0.1
+
+
+def test_the_transfer_function_is_that_of_the_pipeline(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mock_survey, "MODES", 0)
+    pixel_mpc = np.radians(mock_survey.PIXEL_DEG) * Cosmology().comoving_distance(115.27 / 30 - 1)
+    x = np.arange(mock_survey.N)
+    for waves in (2, 6, 12):  # per map
+        wave = np.cos(2 * np.pi * waves * x / mock_survey.N)
+        data = np.repeat(wave[:, None, None], mock_survey.N, 1) * np.array([1.0, -1.0, 1.0])
+        left = mock_survey.pipeline(data, np.ones_like(data), np.ones(data.shape, bool))[40:80, 40:80, 0].mean(axis=1)
+        measured = left @ wave[40:80] / (wave[40:80] @ wave[40:80])
+        k = 2 * np.pi * waves / (mock_survey.N * pixel_mpc)
+        rows = mock_survey.transfer()
+        stated = np.interp(k, [row["k_perp_per_mpc"] for row in rows][::2], [row["transfer"] for row in rows][::2])
+        assert measured == pytest.approx(stated, abs=0.03)
+
+
+def test_ranks_of_a_calibrated_posterior_are_uniform_and_of_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """Counts with many ties; a posterior twice too narrow; one that is too high."""
+    rng, mocks, bins = np.random.default_rng(1), 200, 49
+    rows = []
+    for number in range(mocks):
+        middle = rng.normal(np.linspace(3, 0, bins), 0.3)
+        planted = np.floor(10 ** rng.normal(middle, 0.2) - 1).clip(0)
+        for method, width, off in (("right", 0.2, 0), ("narrow", 0.1, 0), ("high", 0.2, 0.2)):
+            drawn = np.floor(10 ** rng.normal(middle + off, width, (400, bins)) - 1).clip(0)
+            about = {"mock": number, "method": method, "depth": "season2"}
+            rows += [about | row for row in survey_coverage.rows_of(drawn, planted, rng)]
+    write_csv(tmp_path / "rows.csv", rows, digits=6)
+    prior = np.tile([[0.0], [1], [10], [100], [1000]], bins)
+    monkeypatch.setattr(survey_ranks, "read_shards", lambda paths: None)
+    monkeypatch.setattr(survey_ranks, "prior_percentiles", lambda rows: (None, prior))
+    words = ["--rows", str(tmp_path / "rows.csv"), "--training", "none", "--output", str(tmp_path / "t.csv")]
+    monkeypatch.setattr(sys, "argv", ["survey_ranks", *words, "--figure", str(tmp_path / "f.png")])
+    survey_ranks.main()
+    table = list(csv.DictReader((tmp_path / "t.csv").open()))
+    p = {
+        name: np.array([float(row["p_ks"]) for row in table if row["method"] == name])
+        for name in ("right", "narrow", "high")
+    }
+    assert np.mean(p["right"] < 0.05) < 0.15
+    assert (p["narrow"][:30] < 0.01).all()
+    assert (p["high"][:30] < 0.01).all()
+    inside = {name: np.mean([float(row["inside_95"]) for row in table if row["method"] == name]) for name in p}
+    assert inside["right"] == pytest.approx(0.95, abs=0.02)
+    assert inside["narrow"] < 0.85
+    one = table[0]
+    assert float(one["nats"]) == pytest.approx(np.log((np.log10(101) - np.log10(2)) / 0.4), abs=0.1)
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+    assert "season2, right: 200 mocks" in capsys.readouterr().out
