@@ -72,8 +72,10 @@ def main() -> None:
         rows = old_rows(args.output)
         done = {(row["mock"], row["depth"], row["method"]) for row in rows}
         wanted = [(depth, name) for depth in args.depths for name in methods]
-        order = [(path, i) for i in range(-(-args.mocks // len(args.lightcones))) for path in args.lightcones]
-        for number, (path, quarter) in enumerate(sorted(order[: args.mocks], key=lambda one: one[0])):
+        cones = len(args.lightcones)
+        order = [(4 * (i // 4 * cones + k) + i % 4, k, i) for i in range(-(-args.mocks // cones)) for k in range(cones)]
+        for number, k, quarter in sorted(order[: args.mocks], key=lambda one: one[1]):  # of one light-cone together
+            path = args.lightcones[k]
             left = [one for one in wanted if (number, *one) not in done]
             if left:
                 rows += one_mock(number, path, quarter, left, methods, args)
