@@ -225,12 +225,12 @@ def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
 def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     """What the pipeline did to the map, as `observation.filters` has it, for a study of so many channels.
 
-    Of n modes out of the survey's channels as large a share is taken out of the study's, none where that is less than half a
-    mode: one of few wide channels would take far more of the sky than the pipeline did.
+    Of n modes out of the survey's channels as large a share is taken out of the study's, at least one: modes of wide
+    channels hold more of the sky.
     """
     found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
     if survey.modes_removed:
-        found["pca_modes"] = round(survey.modes_removed * channels / len(survey.frequency_ghz))
+        found["pca_modes"] = max(1, round(survey.modes_removed * channels / len(survey.frequency_ghz)))
     if wanted.transfer:
         found["transfer"] = wanted.transfer
     elif wanted.high_pass or survey.modes_removed:
