@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+NEIGHBOURS, ROUNDS = 60, 3  # of fit_uneven_mean
 WIDTHS = np.geomspace(1e-6, 1e3, 28)  # of the ridge, as shares of the largest singular value
 
 
@@ -35,12 +37,13 @@ def radial(at: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def fit_smooth_mean(
-    points: np.ndarray, values: np.ndarray, centres: np.ndarray
+    points: np.ndarray, values: np.ndarray, centres: np.ndarray, scatter: np.ndarray | None = None
 ) -> tuple[SmoothMean, np.ndarray, np.ndarray]:
     """Penalised least squares of simulated values (n, d) at points (n, c).
 
     One penalty for all d, on the radial functions alone: that of the least generalised cross-validation (Craven & Wahba
-    1979). So the d should have about the same scatter.
+    1979). So the d should have about the same scatter. scatter (n,): by how much each simulation scatters, and so counts
+    less; None: all alike.
 
     Returns
     -------
@@ -49,7 +52,8 @@ def fit_smooth_mean(
     """
     low, span = points.min(axis=0), np.maximum(np.ptp(points, axis=0), 1e-12)
     at, centres = (points - low) / span, (centres - low) / span
-    base, functions, n = polynomial(at), radial(at, centres), len(points)
+    root = np.ones((len(points), 1)) if scatter is None else 1 / scatter[:, None]
+    base, functions, values, n = root * polynomial(at), root * radial(at, centres), root * values, len(points)
     q, r = np.linalg.qr(base)
     inside = q.T @ functions
     u, s, vt = np.linalg.svd(functions - q @ inside, full_matrices=False)
@@ -63,5 +67,22 @@ def fit_smooth_mean(
     of_centres = vt.T @ ((share / np.maximum(s, 1e-300))[:, None] * along)
     of_polynomial = np.linalg.solve(r, q.T @ values - inside @ of_centres)
     leverage = np.square(q).sum(axis=1) + np.square(u) @ share
-    residuals = (left - u @ (share[:, None] * along)) / (1 - leverage)[:, None]
+    residuals = (left - u @ (share[:, None] * along)) / (1 - leverage)[:, None] / root
     return SmoothMean(low, span, centres, of_polynomial, of_centres), residuals, leverage
+
+
+def fit_uneven_mean(
+    points: np.ndarray, values: np.ndarray, centres: np.ndarray
+) -> tuple[SmoothMean, np.ndarray, np.ndarray]:
+    """`fit_smooth_mean` of simulations that scatter more in some places than in others.
+
+    Each counts by the root mean square of what is left of its NEIGHBOURS nearest, over all d; from equal scatter in ROUNDS.
+    Without it the places of large scatter decide the mean everywhere else as well.
+    """
+    at = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-12)
+    near = cKDTree(at).query(at, k=min(NEIGHBOURS, len(at)))[1]
+    smooth, left, leverage = fit_smooth_mean(points, values, centres)
+    for _ in range(ROUNDS):
+        scatter = np.sqrt(np.square(left).mean(axis=1)[near].mean(axis=1))
+        smooth, left, leverage = fit_smooth_mean(points, values, centres, np.maximum(scatter, 1e-12))
+    return smooth, left, leverage

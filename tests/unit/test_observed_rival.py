@@ -13,12 +13,13 @@ from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.evaluation.observe import noise_of_test
 from limelight.inference.intervals import read_intervals, write_intervals
-from limelight.inference.regression import fit_smooth_mean
+from limelight.inference.regression import fit_smooth_mean, fit_uneven_mean
 from limelight.probes.line_intensity.inputs import Recorded
 from limelight.probes.line_intensity.maps.survey import load_survey
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.observed import observed_measure, read_observed, write_observed
 from limelight.probes.line_intensity.rival.observed_stage import (
+    make_sampler,
     map_posterior,
     observed_emulator,
     observed_intervals,
@@ -81,6 +82,41 @@ def test_the_mean_of_noisy_simulations_by_regression():
     assert np.mean(leverage) == pytest.approx(np.mean(off), rel=0.6)
     without = fit_smooth_mean(points[1:], values[1:], points[:80])[0](points[:1])
     np.testing.assert_allclose(values[0] - without[0], left[0], atol=0.1)
+
+
+def test_loud_simulations_do_not_decide_the_mean_of_quiet_ones():
+    """Scatter that grows a hundredfold along one coordinate: the quiet end is known as well as its own scatter allows."""
+    rng = np.random.default_rng(5)
+    points = rng.uniform(0, 1, (1500, 3))
+    scatter = 0.1 * 100 ** points[:, 0]
+    truth = np.column_stack([np.sin(3 * points[:, 0]) + points[:, 1], points[:, 2] ** 2])
+    values = truth + scatter[:, None] * rng.standard_normal(truth.shape)
+    quiet = points[:, 0] < 0.3
+    errors = [
+        np.sqrt(np.mean((fit(points, values, points[:80])[0](points) - truth)[quiet] ** 2))
+        for fit in (fit_smooth_mean, fit_uneven_mean)
+    ]
+    assert errors[1] < 0.3 * errors[0]
+    assert errors[1] < 0.1
+
+
+def test_the_scatter_of_an_observed_rival_is_that_of_its_maps(made):
+    """In faint and in bright maps alike: what is left of unseen maps about the mean, over the scatter that it states."""
+    folder, subfields, shards, test = made
+    study = study_of(folder)
+    settings, wanted = emulator_settings(study, "li"), rival_settings(study, "li", "season")
+    emulator = observed_emulator(settings, subfields, shards)
+    rows = read_shards([test])
+    rival = make_sampler(wanted, emulator, rows.header, folder / "chains").rival
+    records = recorder(settings.observations[wanted.observed_as], rows.header)
+    data = rival.measure(records.record(torch.as_tensor(rows.x[:, 0]), torch.Generator().manual_seed(1)))
+    found, log_prior, places = rival.predict(rows.theta)
+    mean, log_spread = np.split(found, 2, axis=1)
+    left = ((data - mean) / np.exp(log_spread))[:, data.std(axis=0) > 0.5]
+    faint = places[:, 0] < np.median(places[:, 0])
+    assert np.median(np.abs(left[faint])) == pytest.approx(0.67, abs=0.25)
+    assert np.median(np.abs(left[~faint])) == pytest.approx(0.67, abs=0.25)
+    assert np.exp(log_spread)[~faint].mean() > 1.3 * np.exp(log_spread)[faint].mean()
 
 
 def test_what_an_observed_rival_takes_is_checked(tmp_path):

@@ -14,7 +14,7 @@ import torch
 from limelight.cosmology import Cosmology
 from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
-from limelight.inference.regression import SmoothMean, fit_smooth_mean
+from limelight.inference.regression import SmoothMean, fit_smooth_mean, fit_uneven_mean
 from limelight.probes.line_intensity.config import MapDataset
 from limelight.probes.line_intensity.inputs import Recorded
 from limelight.probes.line_intensity.lines.models import LN10, LineModel
@@ -31,6 +31,8 @@ from limelight.summaries.weighted import SigmaClasses, classed_histogram, pseudo
 KIND = "observed_rival"
 ARRAYS = ("parameters", "feature_counts", "feature_weight", "feature_edges", "volume_mpc3")
 SMALLEST_POWER = 1e-30  # µK² Mpc³: of a shell that a filter leaves nothing in
+SMALLEST_SPREAD = 0.3  # of summaries whose variance is near 1: of bins that hardly any simulation reached
+LN_SQUARE = 1.2704  # less than 0 by this is the mean of ln x² of a normal number
 ONE_DEPTH = 1e-3  # dex: simulations whose σ differs by less are of one
 
 
@@ -136,6 +138,7 @@ class ObservedRival(Rival):
     emulator: ObservedEmulator  # type: ignore[assignment]  # of other summaries, used through the methods below
     measure: ObservedMeasure  # type: ignore[assignment]
     smooth: SmoothMean | None = None
+    log_spread: SmoothMean | None = None  # ln of the scatter of each summary of one map
     leverage: np.ndarray | None = None  # (k,) of the simulations: variance of their mean over that of one of them
     depth: float | np.ndarray | None = None  # of the map; None: simulations of one depth, which is the map's as well
 
@@ -154,7 +157,14 @@ class ObservedRival(Rival):
         return np.column_stack([columns, np.broadcast_to(self.depth, len(columns))])
 
     def means(self, outputs: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-        return self.smooth(outputs)
+        """Mean summaries, and behind them ln of their scatter, (m, 2d)."""
+        return np.hstack([self.smooth(outputs), self.log_spread(outputs)])
+
+    def chi2(self, found: np.ndarray, places: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, log_spread = np.split(found, 2, axis=1)
+        scale = np.maximum(np.exp(log_spread), SMALLEST_SPREAD)
+        chi2, log_det = super().chi2(mean / scale, places, data / scale)
+        return chi2, log_det + 2 * np.log(scale).sum(axis=1)
 
     def spread(self, means: np.ndarray) -> np.ndarray:
         return np.ones_like(means)
@@ -169,8 +179,10 @@ def make_observed_rival(
     measure: ObservedMeasure,
     observation: str,
 ) -> ObservedRival:
-    """The rival for one observation: mean summaries by regression, their covariance from what is left of it nearby.
+    """The rival for one observation: mean summaries and their scatter by regression, correlations from what is left nearby.
 
+    Scatter grows with the light by a factor within the reach of one covariance: nearby simulations alone would say too much
+    of it for faint maps, and the likelihood would take light for noise.
     What is left is of each simulation about the mean that the others give, so the covariance holds the mean's own error.
     Where the simulations have a range of σ, `depth` is still theirs: replace it by that of a map.
     """
@@ -194,10 +206,12 @@ def make_observed_rival(
     points = outputs[used]
     scaled = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-12)
     centres = points[spread_out(scaled, min(options.nodes, len(points) // 4))]
-    smooth, left, leverage = fit_smooth_mean(points, emulator.data[observation][used], centres)
+    smooth, left, leverage = fit_uneven_mean(points, emulator.data[observation][used], centres)
+    squares = np.log(np.maximum(left**2, SMALLEST_SPREAD**4)) + LN_SQUARE
+    log_spread = fit_smooth_mean(points, squares / 2, centres)[0]
     local = options.model_copy(update={"covariance": "local"})
-    set_covariance(found, left, places[used], local)
-    return replace(found, smooth=smooth, leverage=leverage)
+    set_covariance(found, left / np.maximum(np.exp(log_spread(points)), SMALLEST_SPREAD), places[used], local)
+    return replace(found, smooth=smooth, log_spread=log_spread, leverage=leverage)
 
 
 def write_observed(path: str | Path, emulator: ObservedEmulator, attributes: dict[str, object]) -> None:

@@ -103,7 +103,7 @@ class Rival:
         if allowed.any():
             found = self.means(outputs[allowed], amplitude[allowed])
             chi2, log_det = self.chi2(found, places[allowed], data)
-            likelihood = log_t_likelihood(chi2, log_det, self.freedom, found.shape[1], parameters.shape[1])
+            likelihood = log_t_likelihood(chi2, log_det, self.freedom, np.shape(data)[-1], parameters.shape[1])
             result[allowed] = log_prior[allowed] + likelihood
         return result
 
