@@ -217,7 +217,7 @@ def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
     return f"""rival:                      # the classical one: P(k) and one-point function, and MCMC (docs/rival.md)
   li:
     {{line_model: li_full, observed: true, tests: [prior, fiducial], maps: {RIVAL_MAPS}, k_bins: 12, temperature_bins: 8,
-    steps: {RIVAL_STEPS}, simulations: {simulations}{shells}}}
+    steps: {RIVAL_STEPS}, simulations: {simulations}, anchors: 150, neighbours: 120{shells}}}
 
 """
 
