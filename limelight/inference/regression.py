@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 NEIGHBOURS, ROUNDS = 60, 3  # of fit_uneven_mean
 WIDTHS = np.geomspace(1e-6, 1e3, 28)  # of the ridge, as shares of the largest singular value
@@ -79,6 +78,8 @@ def fit_uneven_mean(
     Each counts by the root mean square of what is left of its NEIGHBOURS nearest, over all d; from equal scatter in ROUNDS.
     Without it the places of large scatter decide the mean everywhere else as well.
     """
+    from scipy.spatial import cKDTree
+
     at = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-12)
     near = cKDTree(at).query(at, k=min(NEIGHBOURS, len(at)))[1]
     smooth, left, leverage = fit_smooth_mean(points, values, centres)
