@@ -109,6 +109,18 @@ def test_a_dense_network_sees_squares_where_asked():
         build("dense", {"squares": "yes"}, (2, 7), (3,))
 
 
+def test_a_dense_network_keeps_its_inputs_beside_its_features_where_asked():
+    """What its output and heads on it see then holds the inputs as they are, and what is linear in them is learnt exactly."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 7)
+    network = build("dense", {"hidden": 6, "skip": True, "squares": True}, (2, 7), (3,))
+    found = network.features(x)
+    assert found.shape == (5, 6 + 28)
+    torch.testing.assert_close(found[:, 6:20], x.flatten(1))
+    torch.testing.assert_close(network(x), network.output(found))
+    assert build("dense", {"hidden": 6}, (2, 7), (3,)).features(x).shape == (5, 6)
+
+
 def test_a_network_is_rebuilt_from_its_options_and_weights_alone():
     """As model files are read: built without numbers, then given its weights; tables of pixels are no weights."""
     options = {"filters": 4, "layers": 2, "spin": 2, "dense": 8}
