@@ -110,7 +110,7 @@ def test_a_dense_network_sees_squares_where_asked():
 
 
 def test_a_dense_network_keeps_its_inputs_beside_its_features_where_asked():
-    """What its output and heads on it see then holds the inputs as they are, and what is linear in them is learnt exactly."""
+    """What its output and heads on it see then holds the inputs as they are."""
     torch.manual_seed(0)
     x = torch.randn(5, 2, 7)
     network = build("dense", {"hidden": 6, "skip": True, "squares": True}, (2, 7), (3,))
