@@ -22,8 +22,9 @@ def convnet(
     dense: int = 128,
     skip: bool = False,
 ) -> nn.Module:
-    """filters: of the first layer, doubled by each further one; layers: of convolutions; dense: width before the output; skip:
-    the averages stand beside the dense layer's numbers, for heads that find more in them than the answer needs.
+    """filters: of the first layer, doubled by each further one; layers: of convolutions; dense: width before the output.
+
+    skip: the averages stand beside the dense layer's numbers, for heads that find more in them than the answer needs.
     """
     whole("filters", filters, 1, 1024)
     whole("layers", layers, 1, 8)
