@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from limelight.figures.common import line_style
 from limelight.figures.style import GUIDE, PAGE_IN, TRUTH, style
@@ -55,6 +56,9 @@ def _figure(found: Mapping[str, Intervals], rows: Sequence[dict]) -> Figure:
     lost.invert_yaxis()
     if all(row["nats_lost"] > 0 for row in rows[1:]):
         lost.set_xscale("log")
+        lost.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # more would overlap where methods lose alike
+        lost.xaxis.set_major_formatter("{x:g}")
+        lost.xaxis.set_minor_formatter("")
     lost.set_xlabel("nats lost against the exact posterior")
     for k, (name, rank) in enumerate(ranked.items()):
         if len(rank) < min(FEWEST, len(exact.truth)):

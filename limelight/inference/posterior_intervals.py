@@ -32,7 +32,7 @@ KINDS = {
     "imnn": "IMNN + ABC",
     "smc": "IMNN + SMC ABC",
 }
-SHARE = "share_of_information"  # of an IMNN: det F over that of the largest there is
+INFORMATION = ("fisher", "share_of_information")  # of an IMNN: F, and det F over that of the largest there is
 REPLICATES = 100  # draws of the posterior predictive check
 
 
@@ -87,7 +87,7 @@ def posterior_intervals(
             "posterior": settings.name,
             "network": posterior.info["network"],
             "recalibrated": recalibrated,
-            **{key: content["training"][key] for key in (SHARE,) if key in content["training"]},
+            **{key: content["training"][key] for key in INFORMATION if key in content["training"]},
             **draws.totals(),
         },
         axis=target.axis,

@@ -88,19 +88,24 @@ class Healpix(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """(b, dense) numbers that the output is made of."""
         x = x if self.first is None else self.first(x)
-        x = x[..., _on(x.device, nested, self.sizes[0])]
+        x = x.permute(2, 0, 1)[_on(x.device, nested, self.sizes[0])]  # pixels first: neighbours are then whole rows
         kept = self._seen(x, 0)
         for i, mix in enumerate(self.mixes):
             if i:
-                x = x.unflatten(-1, (-1, 4)).mean(dim=-1)
-            around = _on(x.device, neighbours, self.sizes[i])
-            x = F.silu(mix(gathered(x, around) if self.kind == "neighbours" else chebyshev(x, around, self.order)))
+                x = x.unflatten(0, (-1, 4)).mean(dim=1)
+            around, weight = _on(x.device, neighbours, self.sizes[i]), mix.weight[..., 0]
+            if self.kind == "neighbours":
+                x = nine_weights(x, around, weight) + mix.bias
+            else:
+                x = F.linear(chebyshev(x, around, self.order), weight, mix.bias)
+            x = F.silu(x)
             kept += self._seen(x, i + 1)
         return F.silu(self.dense(torch.cat(kept, dim=1)))
 
     def _seen(self, x: Tensor, which: int) -> list[Tensor]:
         weight = self.weights[which].softmax(dim=0)
-        return [x @ weight, (x.square() @ weight + 1e-6).log()]
+        mean, square = (torch.einsum("n,nbc->bc", weight, maps) for maps in (x, x.square()))
+        return [mean, (square + 1e-6).log()]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.features(x))
@@ -130,21 +135,29 @@ def neighbours(nside: int) -> np.ndarray:
     return np.column_stack([pixels, np.where(around < 0, pixels[:, None], around)])
 
 
-def gathered(x: Tensor, around: Tensor) -> Tensor:
-    """(b, c, npix) -> (b, 9 c, npix): the nine values of each pixel as channels."""
-    return x[..., around].movedim(-1, 2).flatten(1, 2)
+def nine_weights(x: Tensor, around: Tensor, weight: Tensor) -> Tensor:
+    """(npix, b, c) -> (npix, b, f): a pixel and its eight neighbours under weights (f, 9 c), the nine of a channel together.
+
+    One neighbour after the other: all nine at once would be a copy nine times as large.
+    """
+    taps = weight.unflatten(1, (-1, around.shape[1]))
+    found = x @ taps[..., 0].T  # the pixel itself
+    for k in range(1, around.shape[1]):
+        found = found + x.index_select(0, around[:, k]) @ taps[..., k].T
+    return found
 
 
 def chebyshev(x: Tensor, around: Tensor, order: int) -> Tensor:
-    """(b, c, npix) -> (b, (order + 1) c, npix): T_0 … T_order of the mean over the eight neighbours."""
+    """(npix, b, c) -> (npix, b, (order + 1) c): T_0 … T_order of the mean over the eight neighbours."""
+    others = around[:, 1:].contiguous()
 
     def mean(maps: Tensor) -> Tensor:
-        return maps[..., around[:, 1:]].mean(dim=-1)
+        return F.embedding_bag(others, maps.flatten(1), mode="mean").view_as(maps)
 
     found = [x, mean(x)]
     for _ in range(order - 1):
         found.append(2 * mean(found[-1]) - found[-2])
-    return torch.cat(found[: order + 1], dim=1)
+    return torch.cat(found[: order + 1], dim=2)
 
 
 class SpinRings(nn.Module):

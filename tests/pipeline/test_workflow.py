@@ -247,6 +247,14 @@ def test_a_dry_run_of_the_notes_bench_plans_it_and_writes_no_file(tmp_path: Path
     assert not (checkout.root / "results").exists()
 
 
+def test_galaxy_fields_go_to_posteriors_and_tables_by_one_command(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    jobs = checkout.planned("config/galaxy_field.yaml")
+    study = load_study(checkout.root / "config" / "galaxy_field.yaml")
+    assert jobs["posterior"] == jobs["calibrate"] == len(study.posteriors)
+    assert jobs["beside_catalogue"] == len(study.tests)
+
+
 def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):
     checkout = Checkout(tmp_path)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -1,18 +1,27 @@
 """Galaxy fields against quadrature, Poisson statistics and the bound of the perfect catalogue; an IMNN on their pixels."""
 
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy import stats
 
+from limelight.data.axes import OutputAxis
 from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
 from limelight.evaluation.metrics import Judged
-from limelight.files import provenance
+from limelight.files import ROOT, provenance
+from limelight.inference.intervals import Intervals, quantiles_of, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
+from limelight.probes.galaxy_field.beside import beside_figure, beside_rows
 from limelight.probes.galaxy_field.config import GalaxyField
 from limelight.probes.galaxy_field.fields import (
     catalogue_fisher,
@@ -24,7 +33,8 @@ from limelight.probes.galaxy_field.fields import (
     paint,
 )
 from limelight.probes.galaxy_field.presentation import GalaxyPresentation, histograms
-from limelight.probes.galaxy_field.simulations import GalaxySimulator, draw_field, fisher_fields, most_galaxies
+from limelight.probes.galaxy_field.simulations import GalaxySimulator, draw_field, fisher_fields, limits, most_galaxies
+from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.posteriors import Imnn
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
@@ -218,10 +228,96 @@ def test_an_imnn_on_the_histogram_knows_less_than_the_catalogue_and_more_than_th
         load_posterior(tmp_path / "posterior.pt"), intervals_settings(study, "p", "t"), PROBE, rows[2]
     )
     assert drawn.settings["share_of_information"] == share
+    (row, _) = beside_rows("p", drawn, study.data["fields"])
+    error = np.sqrt(np.linalg.inv(found)[0, 0])
+    assert row["summaries_over_catalogue"] * row["catalogue_error"] == pytest.approx(error)
     prior = np.array([2, 2]) / np.sqrt(12)
     assert (drawn.samples.std(axis=1).mean(axis=0) < 0.8 * prior).all()
     inside = ((drawn.quantiles[..., 0] <= drawn.truth) & (drawn.truth <= drawn.quantiles[..., 4])).mean(axis=0)
     assert (inside > 0.88).all()
+
+
+# Beside the perfect catalogue
+
+
+def gaussian(test: str = "t", posterior: str = "p", scale: float = 1.0, count: int = 4000) -> Intervals:
+    """Draws of Gaussian posteriors as wide as `scale` times what the perfect catalogue of every field allows."""
+    data, rng = GalaxyField(alpha=[-1.3, -0.7]), np.random.default_rng(8)
+    truth = rng.uniform(*limits(data).T, (300, 3))
+    roots = np.array([np.linalg.cholesky(np.linalg.inv(catalogue_fisher(one, L_MIN))) for one in truth])
+    mean = truth + np.einsum("mij,mj->mi", roots, rng.standard_normal((300, 3)))
+    draws = mean[:, None] + scale * np.einsum("mij,msj->msi", roots, rng.standard_normal((300, count, 3)))
+    names = ("ln_phi_star", "ln_l_star", "alpha")
+    return Intervals(
+        method="drawn",
+        test=test,
+        settings={"posterior": posterior},
+        axis=OutputAxis("parameter", names=names),
+        counts=False,
+        truth=truth,
+        quantiles=quantiles_of(draws),
+        rows={"group": np.arange(300)},
+        seconds=np.zeros(300),
+        samples=draws.astype(np.float32),
+    )
+
+
+def test_posteriors_stand_beside_the_perfect_catalogue():
+    data = GalaxyField(alpha=[-1.3, -0.7])
+    right, narrow = (beside_rows("p", gaussian(scale=scale), data) for scale in (1.0, 0.5))
+    middle = np.linalg.inv(catalogue_fisher(np.array([4.0, 0.0, -1.0]), L_MIN))
+    np.testing.assert_allclose([row["catalogue_error"] for row in right], np.sqrt(np.diag(middle)))
+    assert [row["parameter"] for row in right] == ["ln_phi_star", "ln_l_star", "alpha"]
+    for one, other in zip(right, narrow, strict=True):
+        assert one["covered_68"] == pytest.approx(0.68, abs=4 * one["error_68"])
+        assert other["covered_68"] == pytest.approx(stats.norm.cdf(0.5) * 2 - 1, abs=4 * one["error_68"])
+        assert other["width"] == pytest.approx(one["width"] / 2, rel=0.02)
+    assert "share_of_information" not in right[0]
+
+
+def test_the_region_of_the_catalogue_holds_68_percent_of_a_gaussian_of_its_width():
+    data, drawn = GalaxyField(alpha=[-1.3, -0.7]), gaussian()
+    figure = beside_figure({"p": drawn}, data)
+    row = np.argmin(np.square((drawn.truth - [4, 0, -1]) / [2, 2, 0.6]).sum(axis=1))
+    draws = drawn.samples[row] - drawn.samples[row].mean(axis=0) + drawn.truth[row]
+    assert len(figure.axes) == 3
+    for panel, pair in zip(figure.axes, ([0, 1], [0, 2], [1, 2]), strict=True):
+        assert np.mean(panel.patches[0].contains_points(panel.transData.transform(draws[:, pair]))) == pytest.approx(
+            0.683, abs=0.03
+        )
+
+
+def judged(monkeypatch, tmp_path, *files: Intervals) -> Path:
+    """What scripts/judge_fields.py makes of some posteriors of a study of free slopes."""
+    for i, one in enumerate(files):
+        write_intervals(tmp_path / f"{i}.h5", one, provenance({}, 1))
+    raw = plain(study_of(alpha=[-1.3, -0.7]))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
+    output, intervals = tmp_path / "b.csv", [str(tmp_path / f"{i}.h5") for i in range(len(files))]
+    words = ["--config", str(tmp_path / "study.yaml"), "--intervals", *intervals, "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["judge_fields.py", *words])
+    runpy.run_path(str(ROOT / "scripts" / "judge_fields.py"), run_name="judge_fields")["main"]()
+    return output
+
+
+def test_the_script_writes_a_table_and_a_figure(monkeypatch, tmp_path):
+    output = judged(monkeypatch, tmp_path, gaussian(count=200))
+    assert len(output.read_text().splitlines()) == 1 + 3
+    assert output.with_suffix(".png").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        (gaussian(posterior="q", count=50), r"0.h5: found posterior q on t; expected a posterior of the study: p"),
+        (gaussian(test="u", count=50), r"0.h5: found posterior p on u; expected a posterior of the study"),
+        (replace(gaussian(count=50), samples=None), r"0.h5: found no draws; expected a posterior of kind mdn"),
+    ],
+)
+def test_foreign_files_end_in_one_line(monkeypatch, tmp_path, file, line):
+    with pytest.raises(LimelightError, match=line):
+        judged(monkeypatch, tmp_path, file)
+    assert not (tmp_path / "b.csv").exists()
 
 
 def test_its_metrics_are_the_bound_and_the_error_over_it():

@@ -6,7 +6,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.networks.healpix import chebyshev, gathered, neighbours, spin_rings
+from limelight.networks.healpix import chebyshev, neighbours, nine_weights, spin_rings
 from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, symmetries
 
 NSIDE, LMAX = 8, 12
@@ -68,18 +68,19 @@ def test_neighbours_are_those_of_healpy():
         assert set(own) == {pixel, *theirs[theirs >= 0]}
 
 
-def test_layers_gather_and_average():
-    around = torch.from_numpy(neighbours(2))
-    x = torch.arange(48.0)[None, None]
-    taps = gathered(x, around)
-    assert taps.shape == (1, 9, 48)
-    torch.testing.assert_close(taps[0, :, 7], around[7].float())
+def test_layers_weigh_and_average_neighbours():
+    """Against sums that are written out, pixel by pixel."""
+    around, random = torch.from_numpy(neighbours(2)), torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(shape, generator=random) for shape in ((48, 3, 2), (5, 18)))
+    expected = torch.stack([sum(weight.view(5, 2, 9)[:, :, k] @ x[p[k]].T for k in range(9)).T for p in around])
+    torch.testing.assert_close(nine_weights(x, around, weight), expected)
     found = chebyshev(x, around, 2)
-    mean = x[..., around[:, 1:]].mean(-1)
-    torch.testing.assert_close(found[:, 1:2], mean)
-    torch.testing.assert_close(found[:, 2:], 2 * mean[..., around[:, 1:]].mean(-1) - x)
-    even = torch.ones_like(x)
-    torch.testing.assert_close(chebyshev(even, around, 4), torch.ones(1, 5, 48))  # T_k(1) = 1
+    mean = x[around[:, 1:]].mean(dim=1)
+    torch.testing.assert_close(found[..., :2], x)
+    torch.testing.assert_close(found[..., 2:4], mean)
+    torch.testing.assert_close(found[..., 4:], 2 * mean[around[:, 1:]].mean(dim=1) - x)
+    even = torch.ones(48, 1, 1)
+    torch.testing.assert_close(chebyshev(even, around, 4), torch.ones(48, 1, 5))  # T_k(1) = 1
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,18 @@ def test_a_dense_network_sees_squares_where_asked():
         torch.testing.assert_close(network(x), network.output(network.features(x)))
     with pytest.raises(LimelightError, match=r"networks.options.squares: found 'yes'"):
         build("dense", {"squares": "yes"}, (2, 7), (3,))
+
+
+def test_a_dense_network_keeps_its_inputs_beside_its_features_where_asked():
+    """What its output and heads on it see then holds the inputs as they are."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 7)
+    network = build("dense", {"hidden": 6, "skip": True, "squares": True}, (2, 7), (3,))
+    found = network.features(x)
+    assert found.shape == (5, 6 + 28)
+    torch.testing.assert_close(found[:, 6:20], x.flatten(1))
+    torch.testing.assert_close(network(x), network.output(found))
+    assert build("dense", {"hidden": 6}, (2, 7), (3,)).features(x).shape == (5, 6)
 
 
 def test_a_network_is_rebuilt_from_its_options_and_weights_alone():

@@ -270,6 +270,21 @@ def test_convnet_weighs_what_its_layers_say():
     assert numbers(net)[0] == convolutions + (2 * (4 + 8 + 16) * 8 + 8) + (8 * 5 + 5)
 
 
+def test_convnet_keeps_its_averages_beside_its_features_where_asked():
+    """The first of them is the mean of the first map, as a layer by hand has it."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 2, 16, 16)
+    plain, skip = (
+        build("convnet", {"filters": 4, "layers": 2, "dense": 8, "skip": s}, (2, 16, 16), (5,)) for s in (False, True)
+    )
+    assert plain.features(x).shape == (3, 8)
+    found = skip.features(x)
+    assert found.shape == (3, 8 + 2 * (4 + 8))
+    first = torch.nn.functional.silu(skip.convolutions[0](x))
+    torch.testing.assert_close(found[:, 8], first[:, 0].mean(dim=(1, 2)))
+    torch.testing.assert_close(skip(x).flatten(1), skip.output(found).flatten(1))
+
+
 def test_convnet_keeps_the_size_of_its_input():
     """Without normalisation the log mean square of the first layer grows as the input does."""
     net = build("convnet", {"filters": 4}, (1, 16, 16), (2,)).eval()

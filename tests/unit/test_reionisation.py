@@ -172,7 +172,7 @@ def test_the_published_test_has_the_published_floor():
 # What networks are shown
 
 
-@pytest.mark.parametrize("inputs", ["maps", "eb_maps", "alm", "spectra", "filtered"])
+@pytest.mark.parametrize("inputs", ["maps", "eb_maps", "alm", "spectra", "power", "filtered", "filtered_power"])
 def test_inputs_have_their_shape_and_are_of_order_one(inputs):
     pixels = Pixels(NSIDE, LMAX, 0.0, 0.065)
     rng = np.random.default_rng(6)
@@ -184,10 +184,29 @@ def test_inputs_have_their_shape_and_are_of_order_one(inputs):
     assert tuple(found.shape[1:]) == input_shape(inputs, NSIDE, LMAX)
     if inputs in ("spectra", "filtered"):
         np.testing.assert_allclose(found.exp().mean(dim=0), 1, atol=0.25)
+    elif inputs in ("power", "filtered_power"):
+        np.testing.assert_allclose(found.mean(dim=0), 1, atol=0.25)
     elif inputs == "alm":
         np.testing.assert_allclose(found.square().mean(dim=0), 1, atol=0.4)
     else:
         assert 0.3 < found.std() < 2
+
+
+@pytest.mark.parametrize(("inputs", "instrument"), [("power", ISOTROPIC), ("filtered_power", MASKED)])
+def test_the_score_of_the_exact_likelihood_is_linear_in_the_power(inputs, instrument):
+    """∂ ln L/∂τ at the filter's τ is a sum over ℓ of the filtered E power: an IMNN on it can have all of F."""
+    tau, step, rng, count = 0.065, 1e-4, np.random.default_rng(9), 200
+    maps = draw_skies(
+        rng.uniform(0.03, 0.1, count), rng.standard_normal((count, len(multipoles(LMAX)))), Sky(nside=NSIDE)
+    )
+    noise = noise_of(instrument, NSIDE, LMAX)
+    maps = (torch.from_numpy(maps) + noise.draw(count, torch.Generator().manual_seed(10))) * noise.seen
+    shown = transform_of(inputs, instrument, Pixels(NSIDE, LMAX, 0.0, tau))(maps)[:, 0].double().numpy()
+    low, high = log_likelihood(maps.numpy(), np.array([tau - step, tau + step]), instrument, NSIDE, LMAX, 0.0).T
+    score = (high - low) / (2 * step)
+    design = np.column_stack([np.ones(count), shown])
+    left = score - design @ np.linalg.lstsq(design, score, rcond=None)[0]
+    assert left.std() < (0.002 if instrument is MASKED else 0.03) * score.std()  # pseudo-power: HEALPix' quadrature
 
 
 def test_spectra_of_an_e_mode_sky_have_no_b_and_do_not_turn_with_it():

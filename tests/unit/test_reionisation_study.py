@@ -13,7 +13,7 @@ from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
 from limelight.evaluation.metrics import Judged
 from limelight.evaluation.observe import noise_of_test, observed
-from limelight.files import ROOT, provenance, read_csv
+from limelight.files import ROOT, provenance, read_csv, write_csv
 from limelight.inference.exact import DENSITY, exact_intervals, information_row, moments
 from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
@@ -22,6 +22,7 @@ from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
 from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.likelihood import fisher_information
+from limelight.probes.reionisation.noises import noise_rows, noises_figure
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
@@ -228,3 +229,73 @@ def test_answers_beyond_the_limits_of_the_prior_are_refused(study, rows, trunks)
     beyond = replace(rows[0], y={"parameters": rows[0].y["parameters"] + 0.05})
     with pytest.raises(LimelightError, match=r"posteriors.bounded.mdn.bounded: found answers beyond them; .*0.03, 0.1"):
         train_posterior(settings, PROBE, trunk, info, beyond, rows[1])
+
+
+# Banks of noises
+
+
+def banked():
+    """A study with banks of 6 and 20 noises beside fresh ones, and a network on maps that has no bank."""
+    like = study_of()
+    reader, head = plain(like.networks["reader"]), HEAD
+    banks = {name: {"noises": count, "instrument": FULL} for name, count in (("few", 3), ("many", 10))}
+    sky = plain(like.data["sky"])
+    return study_of(
+        data={"sky": sky, **{name: {**sky, "bank": bank} for name, bank in banks.items()}},
+        networks={
+            "many": {**reader, "data": ["many"]},
+            "fresh": reader,
+            "few": {**reader, "data": ["few"]},
+            "alone": {**reader, "inputs": "alm"},
+        },
+        posteriors={name: {**HEAD, "network": name} for name in ("many", "fresh", "few", "alone")}
+        | {"flow": {**head, "network": "fresh", "kind": "npe", "npe": {"transforms": 2}}},
+    )
+
+
+INFORMATION = {
+    "posterior": np.array(["exact", "fresh", "alone", "few", "many", "flow"]),
+    "nats_lost": np.array([0, 0.1, 0.5, 0.4, 0.2, 0.3]),
+    **{key: np.arange(6.0) for key in ("nats_error", "width_over_exact", "covered_95")},
+}
+
+
+def test_banks_of_noises_stand_beside_fresh_ones_of_the_same_kind():
+    rows = noise_rows(banked(), INFORMATION)
+    assert [(row["posterior"], row["noises"], row["nats_lost"]) for row in rows] == [
+        ("few", 6, 0.4),
+        ("many", 20, 0.2),
+        ("fresh", "fresh", 0.1),
+    ]
+    panel = noises_figure(rows).axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["6", "20", "fresh"]
+    (line,) = panel.lines[:1]
+    np.testing.assert_allclose(line.get_xydata(), [[0, 0.4], [1, 0.2], [2, 0.1]])
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        ({"posterior": ["exact", "fresh"]}, r"i.csv: found no column covered_95; expected a table of what posteriors"),
+        (
+            {key: ["fresh" if key == "posterior" else 1] for key in INFORMATION},
+            r"i.csv: found no posterior of the study that learnt from a bank of noises",
+        ),
+    ],
+)
+def test_a_table_without_banks_ends_in_one_line(monkeypatch, tmp_path, columns, line):
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    write_csv(tmp_path / "i.csv", rows, 4)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plain(banked())))
+    words = [
+        "--config",
+        f"{tmp_path}/study.yaml",
+        "--information",
+        f"{tmp_path}/i.csv",
+        "--output",
+        f"{tmp_path}/n.csv",
+    ]
+    monkeypatch.setattr(sys, "argv", ["compare_noises.py", *words])
+    with pytest.raises(LimelightError, match=line):
+        runpy.run_path(str(ROOT / "scripts" / "compare_noises.py"), run_name="compare_noises")["main"]()
+    assert not (tmp_path / "n.csv").exists()

@@ -15,15 +15,15 @@ from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.galaxy_field.config import GalaxyField, GalaxyNetwork, GalaxyStudy, GalaxyTest
-from limelight.probes.galaxy_field.fields import HISTOGRAM_STEPS, catalogue_fisher
+from limelight.probes.galaxy_field.fields import HISTOGRAM_STEPS
 from limelight.probes.galaxy_field.simulations import (
     GalaxySimulator,
-    all_of,
     draw_field,
     fisher_fields,
     free,
     limits,
     most_galaxies,
+    perfect_fisher,
 )
 from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
@@ -144,7 +144,7 @@ class GalaxyFields(Probe):
     def metrics(self, judged: Judged) -> Statistics:
         """The least error from a perfect catalogue of each field, and the network's root mean square error over it."""
         data = GalaxyField.model_validate(judged.header.simulation)
-        variance = [np.diag(np.linalg.inv(_most(theta, data))) for theta in judged.truth]
+        variance = [np.diag(np.linalg.inv(perfect_fisher(theta, data))) for theta in judged.truth]
         bound = np.sqrt(np.mean(variance, axis=0))
         error = np.sqrt(np.mean((judged.predicted - judged.truth) ** 2, axis=0))
         return {"bound": bound, "error_over_bound": error / bound}, {}
@@ -156,15 +156,10 @@ class GalaxyFields(Probe):
 
     def most_information(self, settings: PosteriorSettings) -> np.ndarray:
         data = _data(settings)
-        return _most(limits(data).mean(axis=1), data)
+        return perfect_fisher(limits(data).mean(axis=1), data)
 
     def simulator(self, settings: IntervalsSettings, paths) -> GalaxySimulator:
         return GalaxySimulator(_data(settings.posterior))
-
-
-def _most(theta: np.ndarray, data: GalaxyField) -> np.ndarray:
-    """F (p, p) of the free parameters from a perfect catalogue."""
-    return catalogue_fisher(all_of(theta, data), data.l_min)[: len(theta), : len(theta)]
 
 
 def _data(settings: PosteriorSettings) -> GalaxyField:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limelight.probes.galaxy_field.config import GalaxyField
-from limelight.probes.galaxy_field.fields import PARAMETERS, draw_arrivals, expected_number, luminosities, paint
+from limelight.probes.galaxy_field.fields import (
+    PARAMETERS,
+    catalogue_fisher,
+    draw_arrivals,
+    expected_number,
+    luminosities,
+    paint,
+)
 from limelight.seeds import generator
 from limelight.study.posteriors import Imnn
 
@@ -28,6 +35,11 @@ def limits(data: GalaxyField) -> np.ndarray:
 def all_of(theta: np.ndarray, data: GalaxyField) -> np.ndarray:
     """θ (3,) of PARAMETERS from the free ones (p,)."""
     return theta if len(theta) == len(PARAMETERS) else np.append(theta, data.alpha)
+
+
+def perfect_fisher(theta: np.ndarray, data: GalaxyField) -> np.ndarray:
+    """F (p, p) of the free parameters θ (p,) from a perfect catalogue."""
+    return catalogue_fisher(all_of(theta, data), data.l_min)[: len(theta), : len(theta)]
 
 
 def most_galaxies(data: GalaxyField) -> float:

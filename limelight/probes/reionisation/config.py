@@ -62,10 +62,11 @@ class TauNetwork(DataNetwork):
     instrument: Instrument = Field(
         description="What it is shown its skies with; of stored noise, what its filter assumes."
     )
-    inputs: Literal["maps", "eb_maps", "alm", "spectra", "filtered"] = Field(
+    inputs: Literal["maps", "eb_maps", "alm", "spectra", "power", "filtered", "filtered_power"] = Field(
         "maps",
-        description="maps: Q and U. eb_maps: maps of E and B. alm: their multipole moments. spectra: their pseudo-power"
-        " spectra. filtered: the power of the moments of the inverse-variance filtered sky. Moments are of the cut sky.",
+        description="maps: Q and U. eb_maps: maps of E and B. alm: their multipole moments. spectra: ln of their"
+        " pseudo-power spectra; power: without ln. filtered: ln of the power of the moments of the inverse-variance"
+        " filtered sky; filtered_power: without ln. Moments are of the cut sky.",
     )
 
 

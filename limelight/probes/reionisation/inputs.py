@@ -38,8 +38,9 @@ class Pixels:
 
 def input_shape(inputs: str, nside: int, lmax: int) -> tuple[int, ...]:
     """Of one row: (2, n), the channels being Q and U, or E and B."""
-    count = {"alm": (lmax + 1) ** 2 - 4, "spectra": lmax - 1, "filtered": lmax - 1}
-    return (2, count.get(inputs, pixels_of(nside)))
+    if inputs in ("maps", "eb_maps"):
+        return (2, pixels_of(nside))
+    return (2, (lmax + 1) ** 2 - 4 if inputs == "alm" else lmax - 1)
 
 
 def expected_covariance(instrument: Instrument, pixels: Pixels) -> np.ndarray:
@@ -68,7 +69,7 @@ def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> "Callab
     if inputs == "maps":
         return functools.partial(_scaled, 1 / np.sqrt(np.mean(np.diag(covariance)[np.diag(covariance) > 0])))
     matrix = flat_matrix(pixels.nside, pixels.lmax).T * 4 * np.pi / pixels_of(pixels.nside)
-    if inputs == "filtered":
+    if inputs.startswith("filtered"):
         matrix = filter_matrix(instrument, pixels, covariance)
     variance = np.einsum("ij,jk,ik->i", matrix, covariance, matrix, optimize=True)
     if inputs == "eb_maps":
@@ -79,7 +80,7 @@ def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> "Callab
         return Linear(matrix / np.sqrt(spread[: len(scalar)].mean()))
     if inputs == "alm":
         return Linear(matrix / np.sqrt(np.maximum(variance, 1e-12 * variance.max()))[:, None])
-    return Spectra(matrix, variance, pixels.lmax)
+    return (Power if inputs.endswith("power") else Spectra)(matrix, variance, pixels.lmax)
 
 
 def _scaled(factor: float, maps: "Tensor") -> "Tensor":
@@ -98,8 +99,8 @@ class Linear:
         return (maps.flatten(1) @ self.matrix.to(maps.device).T).unflatten(1, (2, -1))
 
 
-class Spectra(Linear):
-    """ln of the power of such moments in each ℓ over its expectation, (b, 2, lmax − 1), of E and B.
+class Power(Linear):
+    """Power of such moments in each ℓ over its expectation, (b, 2, lmax − 1), of E and B.
 
     Multipoles of which nothing is expected say nothing: 0.
     """
@@ -113,9 +114,15 @@ class Spectra(Linear):
         some = expected > 1e-9 * expected.max()
         self.sums = torch.from_numpy(sums.astype(np.float32))
         self.weight = torch.from_numpy((some / np.where(some, expected, 1)).astype(np.float32))
-        self.none = torch.from_numpy((~some).astype(np.float32))
 
     def __call__(self, maps: "Tensor") -> "Tensor":
         device = maps.device
-        power = super().__call__(maps).square() @ self.sums.to(device).T * self.weight.to(device)
-        return (power + self.none.to(device) + FLOOR).log()
+        return super().__call__(maps).square() @ self.sums.to(device).T * self.weight.to(device)
+
+
+class Spectra(Power):
+    """Its logarithm."""
+
+    def __call__(self, maps: "Tensor") -> "Tensor":
+        none = (self.weight == 0).to(maps.device)
+        return (super().__call__(maps) + none + FLOOR).log()
