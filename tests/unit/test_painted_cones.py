@@ -67,7 +67,7 @@ def test_density_on_cells_is_that_of_clouds_in_a_periodic_box():
     axis = torch.arange(12, dtype=torch.float32) * 4
     position = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], dim=-1)
     position += 0.4 * psi[:3].permute(1, 2, 3, 0) + 0.05 * psi[3:].permute(1, 2, 3, 0)
-    right = cloud_in_cell(position.reshape(-1, 3).remainder(48.0), 48.0, 12)
+    right = torch.from_numpy(cloud_in_cell(position.reshape(-1, 3).remainder(48.0).numpy(), 48.0, 12))
     torch.testing.assert_close(density, right, atol=2e-4, rtol=1e-4)
 
 
