@@ -71,9 +71,7 @@ def greens_function(side_mpc: float, cells: int, cosmology: Cosmology) -> torch.
     return green
 
 
-def accelerate(
-    position: np.ndarray, momentum: np.ndarray, side_mpc: float, green: torch.Tensor, kick: float
-) -> None:
+def accelerate(position: np.ndarray, momentum: np.ndarray, side_mpc: float, green: torch.Tensor, kick: float) -> None:
     """momentum −= ∇Φ kick, on the mesh that `green` (greens_function) is for."""
     cells = green.shape[0]
     density = np.zeros((cells,) * 3, np.float32)
