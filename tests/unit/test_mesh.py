@@ -21,7 +21,7 @@ def displaced(wavelength: float, direction: int, offset: float) -> tuple[np.ndar
     return np.mod(lattice + psi + offset * spacing, SIDE).astype(np.float32), psi
 
 
-@pytest.mark.parametrize("wavelength, at_most", [(16.0, 1.03), (8.0, 1.08), (4.0, 1.26)])
+@pytest.mark.parametrize(("wavelength", "at_most"), [(16.0, 1.03), (8.0, 1.08), (4.0, 1.26)])
 def test_forces_on_sheets_are_their_displacements(wavelength, at_most):
     """Zel'dovich: sheets that have not crossed feel 3/2 Ωm H0² ψ exactly. Particles on nodes of the mesh feel the most."""
     green = greens_function(SIDE, MESH_PER_PARTICLE * PARTICLES, COSMOLOGY)
