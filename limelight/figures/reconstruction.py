@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import legend_name, line_style, wave_number_axis
+from limelight.figures.common import legend_name, line_style, some_channels, wave_number_axis
 from limelight.figures.figure import ANY_TESTS, StudyFigure
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN
 from limelight.summaries.reconstruction import bootstrap, correlation, noise, transfer
@@ -31,10 +31,9 @@ def reconstruction(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> 
     first = evaluations[0]
     if first.scales is None:
         raise problem("reconstruction", f"answers of shape {first.truth.shape[1:]}", "images", "choose another figure")
-    count = min(len(first.channels), MOST_CHANNELS)
-    channels = np.linspace(0, len(first.channels) - 1, count).round().astype(int)
-    figure = Figure(figsize=(PAGE_IN, 0.8 + 2.4 * count))
-    axes = figure.subplots(count, len(STATISTICS), squeeze=False, sharex=True)
+    channels = some_channels(len(first.channels), MOST_CHANNELS)
+    figure = Figure(figsize=(PAGE_IN, 0.8 + 2.4 * len(channels)))
+    axes = figure.subplots(len(channels), len(STATISTICS), squeeze=False, sharex=True)
     handles: dict[str, Line2D] = {}
     for channel, panels in zip(channels, axes, strict=True):
         for panel, name in zip(panels, STATISTICS, strict=True):
