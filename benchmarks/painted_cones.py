@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Painted halos beside the generator's: their power and r against N-body halos, and networks tested on the other's maps.
 
-halos: a test box of the painter's own study, by the particle mesh, by the painter and by the generator on the same cells and
-phases: power over N-body's and r with N-body halos, the heaviest down to the same number density.
+halos: a box of the last test of the painter's study, by the particle mesh, by the painter and by the generator on the same
+cells and phases: power over N-body's and r with N-body halos, the heaviest down to the same number density.
 cross: a small study of line maps on light-cones of each source; each network is tested on maps of both.
 
 example: python -m benchmarks.painted_cones halos --study config/halo_field_cones.yaml --painter model.pt --output halos.csv
@@ -153,7 +153,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.what == "halos":
         study = load_study(args.study)
-        data, (box, *_) = study.data[next(iter(study.tests.values())).data], study.splits["test"]
+        data, (box, *_) = study.data[list(study.tests.values())[-1].data], study.splits["test"]
         rows = halo_rows(data, box, study.seed, args.painter)
     else:
         with tempfile.TemporaryDirectory() as folder:

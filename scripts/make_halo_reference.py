@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the N-body truth of the halo validation, resources/halo_reference*.csv: minutes on two cores, needed once.
 
-A particle-mesh run (256³ particles in 128 Mpc, or 192³ in 96 Mpc; mesh twice as fine, 16 steps from 2LPT at z = 19 to 2.9)
+A particle-mesh run (256³ particles in 128 Mpc, or 192³ in 96 Mpc; mesh twice as fine, 32 steps from 2LPT at z = 19 to 2.9)
 and friends-of-friends halos of 20 particles and more; the table holds their counts in cells, power and one-point function.
 
 example: python scripts/make_halo_reference.py --reference independent

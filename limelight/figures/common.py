@@ -59,6 +59,11 @@ def check_size(what: str, count: int, most: int = MOST_COLUMNS) -> None:
         raise problem("figure", f"{count} {what}", f"at most {most} in one figure", "split the comparison")
 
 
+def some_channels(count: int, most: int) -> list[int]:
+    """Up to `most` of `count` channels, evenly from the first to the last: what fits on a page."""
+    return np.linspace(0, count - 1, max(1, min(count, most))).round().astype(int).tolist()
+
+
 def printed(label: str, unit: str) -> str:
     """A quantity with its unit, as the label of an axis."""
     words = label.replace("_", " ")

@@ -7,7 +7,15 @@ from matplotlib.figure import Figure
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import MOST_ROWS, check_size, legend_name, middle_plane, no_ticks, show_plane
+from limelight.figures.common import (
+    MOST_ROWS,
+    check_size,
+    legend_name,
+    middle_plane,
+    no_ticks,
+    show_plane,
+    some_channels,
+)
 from limelight.figures.figure import ANY_TESTS, StudyFigure
 from limelight.figures.style import PAGE_IN
 
@@ -15,9 +23,10 @@ from limelight.figures.style import PAGE_IN
 def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figure:
     """Truth, prediction and their difference, one row per test, row of data and channel; the middle plane of each.
 
-    Of as many of the rows of data as fit on a page.
+    Of as many of the channels, and then of the rows of data, as fit on a page.
     """
-    channels = range(evaluations[0].truth.shape[1] if evaluations[0].truth.ndim > 3 else 1)
+    count = evaluations[0].truth.shape[1] if evaluations[0].truth.ndim > 3 else 1
+    channels = some_channels(count, MOST_ROWS // len(evaluations))
     some = list(shown)[: max(1, MOST_ROWS // (len(evaluations) * len(channels)))]
     rows = [(e, i, channel) for e in evaluations for i in some if i < len(e.truth) for channel in channels]
     check_size("rows", len(rows), MOST_ROWS)
@@ -37,7 +46,7 @@ def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figur
             drawn = show_plane(panel, plane, e.header.axes, **scale)
             no_ticks(panel)
             figure.colorbar(drawn, ax=panel, fraction=0.05, pad=0.02).ax.tick_params(labelsize=7)
-        name = f"{e.channels[channel]}, " if len(channels) > 1 else ""
+        name = f"{e.channels[channel]}, " if count > 1 else ""
         panels[0].set_ylabel(f"{name}{legend_name(e, evaluations)}, row {i}", fontsize=8)
     for panel, words in zip(axes[0], ("true", "predicted", "predicted − true"), strict=True):
         panel.set_title(words)

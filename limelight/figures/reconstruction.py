@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from limelight.errors import problem
 from limelight.evaluation.evaluation_file import Evaluation
-from limelight.figures.common import check_size, legend_name, line_style, wave_number_axis
+from limelight.figures.common import legend_name, line_style, some_channels, wave_number_axis
 from limelight.figures.figure import ANY_TESTS, StudyFigure
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN
 from limelight.summaries.reconstruction import bootstrap, correlation, noise, transfer
@@ -24,15 +24,18 @@ MOST_CHANNELS = 4
 
 
 def reconstruction(evaluations: list[Evaluation], shown: Sequence[int] = ()) -> Figure:
-    """Correlation, noise and transfer of every channel by scale: a line for each network and test, dashed for estimators."""
+    """Correlation, noise and transfer of every channel by scale: a line for each network and test, dashed for estimators.
+
+    Of more than MOST_CHANNELS as many are drawn, from the first to the last; the evaluations hold all.
+    """
     first = evaluations[0]
     if first.scales is None:
         raise problem("reconstruction", f"answers of shape {first.truth.shape[1:]}", "images", "choose another figure")
-    check_size("channels", len(first.channels), MOST_CHANNELS)
-    figure = Figure(figsize=(PAGE_IN, 0.8 + 2.4 * len(first.channels)))
-    axes = figure.subplots(len(first.channels), len(STATISTICS), squeeze=False, sharex=True)
+    channels = some_channels(len(first.channels), MOST_CHANNELS)
+    figure = Figure(figsize=(PAGE_IN, 0.8 + 2.4 * len(channels)))
+    axes = figure.subplots(len(channels), len(STATISTICS), squeeze=False, sharex=True)
     handles: dict[str, Line2D] = {}
-    for channel, panels in enumerate(axes):
+    for channel, panels in zip(channels, axes, strict=True):
         for panel, name in zip(panels, STATISTICS, strict=True):
             handles |= _lines(panel, evaluations, channel, name)
             panel.set_ylabel(STATISTICS[name][1], fontsize=8.5)

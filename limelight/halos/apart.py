@@ -13,7 +13,8 @@ from limelight.halos.draw import place_in_cells
 
 APART = 0.4  # read off pairs of halos in the painter's training boxes (docs/halos.md)
 LARGEST_MSUN = 1e13  # heavier halos are as wide as these
-INSIDE, ELSEWHERE = 4, 2  # tries within the same cell, then in any of the slab
+INSIDE, ELSEWHERE = 4, 4  # tries within the same cell, then in cells of about the same expected number
+ALIKE = 0.1  # of the halos of a slab: how far along in their order by expected number such a cell may lie
 
 
 def keep_apart(
@@ -33,25 +34,43 @@ def keep_apart(
         APART * (3 * np.minimum(m, LARGEST_MSUN) / (4 * np.pi * cosmology.matter_density)) ** (1 / 3) / cell_mpc
         for m in masses
     ]
-    running: dict[int, Tensor] = {}
+    alike: dict[int, AlikeCells] = {}
     for attempt in range(INSIDE + ELSEWHERE):
         losers = too_close([place.numpy() for place in places], masses, sizes)
         for band, lost in enumerate(losers):
             if not len(lost):
                 continue
             means = log_means[band]
-            if attempt < INSIDE:
-                x, y, z = places[band][lost].round().long().T
-                cells = (z * means.shape[1] + y) * means.shape[2] + x
-            else:
-                total = running.setdefault(band, torch.cumsum(means.exp().flatten(), 0, dtype=torch.float64))
-                cells = torch.searchsorted(total, torch.from_numpy(rng.random(len(lost))) * total[-1], right=True)
-            cells = cells.clamp(0, means.numel() - 1)
+            x, y, z = places[band][lost].round().long().T
+            cells = ((z * means.shape[1] + y) * means.shape[2] + x).clamp(0, means.numel() - 1)
+            if attempt >= INSIDE:
+                if band not in alike:
+                    alike[band] = AlikeCells(means)
+                cells = alike[band].draw(cells, rng)
             again = torch.from_numpy(rng.random((3, len(lost)), dtype=np.float32))
             place_in_cells(again, cells, means)
             places[band][lost] = again.T
         if not any(map(len, losers)):
             break
+
+
+class AlikeCells:
+    """The cells of a slab in the order of their expected number: in another of about the same a halo keeps its bias."""
+
+    def __init__(self, log_means: Tensor):
+        self.order = torch.argsort(log_means.flatten(), stable=True)
+        self.running = torch.cumsum(log_means.flatten()[self.order].exp(), 0, dtype=torch.float64)
+        self.rank = torch.empty_like(self.order)
+        self.rank[self.order] = torch.arange(len(self.order))
+
+    def draw(self, cells: Tensor, rng: np.random.Generator) -> Tensor:
+        """One for each of the flat indices `cells`, by expected number among those within ALIKE of it."""
+        total = float(self.running[-1])
+        shift = ALIKE * total * (2 * torch.from_numpy(rng.random(len(cells))) - 1)
+        wanted = (self.running[self.rank[cells]] + shift).abs()  # beyond an end it comes back
+        wanted = torch.where(wanted > total, 2 * total - wanted, wanted)
+        found = torch.searchsorted(self.running, wanted, right=True).clamp(max=len(self.order) - 1)
+        return self.order[found]
 
 
 def too_close(places: list[np.ndarray], masses: list[np.ndarray], sizes: list[np.ndarray]) -> list[np.ndarray]:

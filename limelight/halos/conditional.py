@@ -6,7 +6,8 @@ n V w(y) with ⟨w⟩ = 1, so that the mass function is exact, and ⟨wδ⟩ on 
 Contrast (the default): halos sit where y = (1 − c∇²) δ_R, the density against its surroundings as in peak theory
 (Bardeen et al. 1986; Desjacques 2013), has a certain height, w ∝ exp(−(y/σ_y − x0)² / 2t²). The spread t and the boost of
 the contrast over the large-scale bias were read off the Lagrangian places of friends-of-friends halos in a particle-mesh
-run (docs/halos.md): y/σ_y of halos has a standard deviation near 0.42 at every mass, and δ_R stands
+run whose forces at early times were wrong (docs/halos.md tells how they do beside a right one): y/σ_y of halos has a
+standard deviation near 0.42 at every mass, and δ_R stands
 BOOST − BOOST_SLOPE (ν − 1.8) times as high as the large-scale bias alone would have it, ν = 1.686/(σ D).
 
 Barrier: the conditional mass function of Sheth & Tormen (2002, MNRAS 329, 61, eqs. 4 and 7) in the smoothed density,

@@ -27,10 +27,9 @@ class Reference:
 
 
 REFERENCES = {
-    "fitted": Reference(
-        128.0, 256, 11, FOLDER / "halo_reference.csv"
-    ),  # two constants of the generator were read off it
-    "independent": Reference(96.0, 192, 12, FOLDER / "halo_reference_independent.csv"),  # nothing was
+    # Two constants of the generator were read off an earlier run of these phases, whose early forces were wrong
+    "fitted": Reference(128.0, 256, 11, FOLDER / "halo_reference.csv"),
+    "independent": Reference(96.0, 192, 12, FOLDER / "halo_reference_independent.csv"),
 }
 
 

@@ -1,24 +1,18 @@
-"""A small particle-mesh N-body run and friends-of-friends halos: the clustering truth beside fitted functions.
-
-Leapfrog (kick-drift-kick) in ln a from a 2LPT start; forces by FFT on a mesh, cloud-in-cell both ways. Units: Mpc, km/s
-and comoving momenta p = a² dx/dt, so that dx = p ∫dt/a² and dp = −∇Φ ∫dt/a with ∇²Φ = 3/2 Ωm H0² δ.
-"""
+"""A small N-body run and friends-of-friends halos: the clustering truth beside fitted functions. Units: Mpc, km/s."""
 
 import numpy as np
-import torch
-from scipy.integrate import quad
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
-from limelight.matter.fourier import irfftn, rfftn
-from limelight.matter.initial import Box, LinearField, displacements, periodic_field
-from limelight.matter.lagrangian import lpt_factors
+from limelight.matter.initial import Box, LinearField, periodic_field
+from limelight.matter.mesh import Growth, accelerate, deposit, greens_function, move, started
 from limelight.progress import progress
 
-CHUNK = 1 << 21  # particles at a time
+START = 19.0  # redshift at which the particles start
+MESH_PER_PARTICLE = 2  # cells of the mesh for each particle, along an axis
 
 
 def run_particle_mesh(
@@ -27,99 +21,36 @@ def run_particle_mesh(
     redshift: float,
     cosmology: Cosmology,
     seed: int,
-    redshift_start: float = 19.0,
-    steps: int = 16,
-    mesh_per_particle: int = 2,
+    steps: int = 32,
 ) -> tuple[np.ndarray, np.ndarray, LinearField]:
-    """Evolve particles³ equal masses in a periodic cube from 2LPT to a redshift.
+    """Evolve particles³ equal masses in a periodic cube from 2LPT at START to a redshift, in steps of equal ln a.
 
     Returns positions (n, 3) in [0, side) Mpc, peculiar velocities (n, 3) km/s, and the linear field it started from.
     """
     box = Box((particles,) * 3, side_mpc / particles)
     with chunk_runner() as run:
         field = periodic_field(box, cosmology, seed, "cpu", run)
-        start = LinearField(box, field.modes.clone())
-        psi = displacements(start, run).permute(1, 2, 3, 0).reshape(-1, 6)
-    first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift_start, cosmology))
-    axis = torch.arange(particles, dtype=torch.float32) * box.cell_mpc
-    position = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], dim=-1).reshape(-1, 3)
-    position += psi[:, :3] * first + psi[:, 3:] * second
-    momentum = (psi[:, :3] * first_speed + psi[:, 3:] * second_speed) / (1 + redshift_start)
-    del psi, start
-    cells = particles * mesh_per_particle
-    edges = np.geomspace(1 / (1 + redshift_start), 1 / (1 + redshift), steps + 1)
-    add_forces(position, momentum, side_mpc, cells, cosmology, _kick(cosmology, edges[0], np.sqrt(edges[0] * edges[1])))
+    position, momentum = started(LinearField(box, field.modes.clone()), START, cosmology)
+    green = greens_function(side_mpc, MESH_PER_PARTICLE * particles, cosmology)
+    grow = Growth(cosmology)
+    edges = np.geomspace(1 / (1 + START), 1 / (1 + redshift), steps + 1)
+    middles = np.sqrt(edges[:-1] * edges[1:])
+    accelerate(position, momentum, side_mpc, green, grow.kick(edges[0], edges[0], middles[0]))
     for i in progress(range(steps), "particle mesh", total=steps):
-        position += momentum * _drift(cosmology, edges[i], edges[i + 1])
-        position.remainder_(side_mpc)
-        kick_from = np.sqrt(edges[i] * edges[i + 1])
-        kick_to = np.sqrt(edges[i + 1] * edges[i + 2]) if i + 2 <= steps else edges[i + 1]
-        add_forces(position, momentum, side_mpc, cells, cosmology, _kick(cosmology, kick_from, kick_to))
-    return position.numpy(), (momentum * (1 + redshift)).numpy(), field
+        move(position, momentum, np.float32(grow.drift(middles[i], edges[i], edges[i + 1])), np.float32(side_mpc))
+        kick_to = middles[i + 1] if i + 1 < steps else edges[-1]
+        accelerate(position, momentum, side_mpc, green, grow.kick(edges[i + 1], middles[i], kick_to))
+    return position, momentum * np.float32(1 + redshift), field
 
 
-def _drift(cosmology: Cosmology, low: float, high: float) -> float:
-    """∫ dt/a² between two scale factors, Mpc s/km."""
-    return quad(lambda a: 1 / (a**3 * cosmology.hubble(1 / a - 1)), low, high)[0]
+def cloud_in_cell(position: np.ndarray, side_mpc: float, cells: int) -> np.ndarray:
+    """Overdensity (z, y, x) float32 of equal masses at (n, 3) in [0, side], shared between the eight nearest nodes.
 
-
-def _kick(cosmology: Cosmology, low: float, high: float) -> float:
-    """∫ dt/a between two scale factors."""
-    return quad(lambda a: 1 / (a**2 * cosmology.hubble(1 / a - 1)), low, high)[0]
-
-
-def add_forces(
-    position: torch.Tensor, momentum: torch.Tensor, side_mpc: float, cells: int, cosmology: Cosmology, kick: float
-) -> None:
-    """momentum −= ∇Φ kick, the density and the forces in clouds of one mesh cell."""
-    density = cloud_in_cell(position, side_mpc, cells)
-    modes = rfftn(density)
-    del density
-    k = Box((cells,) * 3, side_mpc / cells).wavenumbers()
-    k = [torch.from_numpy(v.astype(np.float32)).reshape(s) for v, s in zip(k, _BROADCAST, strict=True)]
-    squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    squared[0, 0, 0] = 1
-    modes.div_(squared).mul_(1.5 * cosmology.omega_m * (100 * cosmology.h) ** 2 * kick)
-    modes[0, 0, 0] = 0
-    del squared
-    for wave in k:  # undo the two cloud-in-cell windows, to the mesh's own resolution
-        modes.div_(torch.sinc(wave * (side_mpc / cells / (2 * np.pi))) ** 4)
-    for axis in range(3):
-        odd = k[axis].clone()
-        odd.view(-1)[cells // 2] = 0
-        force = irfftn(modes * (1j * odd), s=(cells,) * 3).reshape(-1)
-        for begin in range(0, len(position), CHUNK):
-            index, weight = _clouds(position[begin : begin + CHUNK], side_mpc, cells)
-            momentum[begin : begin + CHUNK, 2 - axis] += sum(force[i] * w for i, w in zip(index, weight, strict=True))
-
-
-_BROADCAST = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
-
-
-def cloud_in_cell(position: torch.Tensor, side_mpc: float, cells: int) -> torch.Tensor:
-    """Overdensity (z, y, x) of equal masses shared between the eight nearest cell centres."""
-    density = torch.zeros(cells**3, dtype=torch.float32)
-    for begin in range(0, len(position), CHUNK):
-        for index, weight in zip(*_clouds(position[begin : begin + CHUNK], side_mpc, cells), strict=True):
-            density.index_add_(0, index, weight)
-    return (density * (cells**3 / len(position)) - 1).reshape(cells, cells, cells)
-
-
-def _clouds(position: torch.Tensor, side_mpc: float, cells: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Flat indices and weights of the eight cells that each particle shares."""
-    place = position * (cells / side_mpc)
-    low = place.floor()
-    part = place - low
-    low = low.long()
-    near = [low[:, axis] % cells for axis in range(3)]
-    far = [(low[:, axis] + 1) % cells for axis in range(3)]
-    indices, weights = [], []
-    for corner in range(8):
-        x, y, z = ((far if corner >> axis & 1 else near)[axis] for axis in range(3))
-        wx, wy, wz = (part[:, axis] if corner >> axis & 1 else 1 - part[:, axis] for axis in range(3))
-        indices.append((z * cells + y) * cells + x)
-        weights.append(wx * wy * wz)
-    return indices, weights
+    Nodes are the lower corners of the cells.
+    """
+    density = np.zeros((cells,) * 3, np.float32)
+    deposit(position, density, np.float32(cells / side_mpc))
+    return density * np.float32(cells**3 / len(position)) - 1
 
 
 def friends_of_friends(

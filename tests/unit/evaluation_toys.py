@@ -163,11 +163,11 @@ def parameters(test: str = "clean", rows: int = 60, error: float = 0.1, log10_bi
     return evaluation("reader", test, found)
 
 
-def images(test: str = "clean", rows: int = 6) -> Evaluation:
-    """A network of another probe that answers images of one channel."""
+def images(test: str = "clean", rows: int = 6, channels: tuple[str, ...] = ("kappa",)) -> Evaluation:
+    """A network of another probe that answers images."""
     rng = np.random.default_rng(9)
-    truth = rng.normal(0, 1, (rows, 1, 16, 16))
-    target = FieldTarget(("kappa",), OutputAxis("convergence", channels=("kappa",)), (1, 16, 16))
+    truth = rng.normal(0, 1, (rows, len(channels), 16, 16))
+    target = FieldTarget(("kappa",), OutputAxis("convergence", channels=channels), truth.shape[1:])
     predicted = 0.8 * truth + rng.normal(0, 0.2, truth.shape)
     found = judged(target, predicted, {"kappa": truth}, ANOTHER)
     scales = scales_of(ANOTHER.axes)

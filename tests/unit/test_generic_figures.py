@@ -87,6 +87,18 @@ def test_scales_are_drawn_with_their_errors_and_estimators_beside_them():
         figures.draw_figure("reconstruction", [parameters()])
 
 
+def test_of_many_channels_some_are_drawn_from_the_first_to_the_last():
+    e = images(channels=tuple("abcdefg"))
+    panels = figures.draw_figure("reconstruction", [e]).axes
+    assert len(panels) == 12
+    for name, panel in zip("aceg", panels[::3], strict=True):
+        assert panel.get_title(loc="left") == name
+        np.testing.assert_allclose(panel.lines[0].get_ydata(), e.statistics["correlation"]["abcdefg".index(name)])
+    rows = figures.draw_figure("image_examples", [e, dataclasses.replace(e, test="noisy")], [4]).axes[:18:3]
+    assert [row.get_ylabel()[0] for row in rows] == list("adgadg")
+    assert np.asarray(rows[1].images[0].get_array()) == pytest.approx(e.truth[4, 3].T)
+
+
 # Classes
 
 

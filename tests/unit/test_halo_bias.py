@@ -7,13 +7,16 @@ from scipy import integrate, stats
 
 from limelight.errors import LimelightError
 from limelight.probes.halo_field.bias import (
+    FLOOR,
     MODELS,
+    REFERENCE,
     Mixture,
     catalogue_of,
     draw_catalogue,
     draw_masses,
     neural_numbers,
     neural_shapes,
+    neural_signal,
     places_of,
     posterior_of,
 )
@@ -76,6 +79,17 @@ def test_both_models_count_what_their_densities_integrate_to():
     assert (mean[1] > mean[0]).all()
     assert (width > 0).all()
     assert (neural_numbers(theta, places) > 0).all()
+
+
+def test_the_offsets_of_the_neural_bias_are_its_values_at_the_reference_density():
+    """Whatever the kernel and the slopes are; so the two do not grow against each other."""
+    even = places_of(np.full((1, 3, 3, 3), np.exp(REFERENCE) - FLOOR - 1))
+    theta = torch.from_numpy(np.random.default_rng(2).normal(0, 2, 17))
+    torch.testing.assert_close(neural_signal(theta, even), torch.ones(27, dtype=torch.float64))
+    offsets = theta[5:].view(-1, 2)[:, 1]
+    numbers = torch.nn.functional.softplus(offsets[:2])
+    torch.testing.assert_close(neural_numbers(theta, even)[:, 0], numbers, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(neural_shapes(theta, even)[0][0, 0], offsets[2])
 
 
 def test_masses_are_drawn_from_the_density():

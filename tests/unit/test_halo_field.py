@@ -1,10 +1,15 @@
 """Boxes, what painters are shown, and the statistics of halos, against closed forms."""
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from limelight.cosmology import Cosmology
 from limelight.data.axes import OutputAxis
@@ -21,6 +26,7 @@ from limelight.probes.halo_field.presentation import BoxPresentation, tidal_shea
 from limelight.study.config import resolve_study
 from limelight.summaries.bispectrum import bispectra
 
+ROOT = Path(__file__).resolve().parents[2]
 EDGES = np.array([0.05, 0.2, 0.4, 0.7])
 TINY = {
     "study": "tiny",
@@ -32,6 +38,21 @@ TINY = {
     "training": {"loss": "negative_binomial_field", "batch_size": 1, "epochs": 1},
     "audit": {"networks": "none"},
 }
+
+
+def test_without_numba_a_box_ends_in_one_line(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')\n")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    command = [sys.executable, ROOT / "scripts/simulate_shard.py", "--config", tmp_path / "tiny.yaml"]
+    command += ["--dataset", "boxes", "--realisation", "0", "--output", tmp_path / "0.h5"]
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    found = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert found.returncode == 1
+    (line,) = (line for line in found.stderr.splitlines() if "error" in line)
+    assert line.startswith("limelight: error: numba: found it not installed")
+    assert line.endswith("pip install numba")
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "0.h5").exists()
 
 
 def test_density_and_halos_stand_in_the_same_cells():

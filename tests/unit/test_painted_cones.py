@@ -9,7 +9,7 @@ from scipy import stats
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
-from limelight.halos.apart import APART, keep_apart, too_close
+from limelight.halos.apart import ALIKE, APART, AlikeCells, keep_apart, too_close
 from limelight.halos.box import periodic_slabs
 from limelight.halos.config import Lightcones
 from limelight.halos.generator import generate_lightcone, interpolate
@@ -67,7 +67,7 @@ def test_density_on_cells_is_that_of_clouds_in_a_periodic_box():
     axis = torch.arange(12, dtype=torch.float32) * 4
     position = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")[::-1], dim=-1)
     position += 0.4 * psi[:3].permute(1, 2, 3, 0) + 0.05 * psi[3:].permute(1, 2, 3, 0)
-    right = cloud_in_cell(position.reshape(-1, 3).remainder(48.0), 48.0, 12)
+    right = torch.from_numpy(cloud_in_cell(position.reshape(-1, 3).remainder(48.0).numpy(), 48.0, 12))
     torch.testing.assert_close(density, right, atol=2e-4, rtol=1e-4)
 
 
@@ -115,6 +115,22 @@ def test_halos_inside_heavier_ones_are_placed_again_and_no_others():
     moved = np.flatnonzero((np.concatenate(places) != every).any(axis=1))
     assert set(right) <= set(moved)
     assert ((np.concatenate(places) > -0.5) & (np.concatenate(places) < 11.5)).all()
+
+
+def test_a_halo_that_finds_no_room_goes_to_a_cell_of_about_the_same_number():
+    """So halos that stand as expected numbers say do so afterwards, and those of the densest cells stay in dense ones."""
+    rng = np.random.default_rng(3)
+    means = torch.from_numpy(rng.normal(-2, 1.5, (20, 20, 20))).float()
+    alike, share = AlikeCells(means), means.exp().flatten().double() / means.exp().sum()
+    dense = torch.argsort(means.flatten())[-20:]
+    found = alike.draw(dense.repeat(500), rng)
+    above = torch.stack([share[means.flatten() >= means.flatten()[cell]].sum() for cell in found])
+    beyond = float(share[dense].sum())
+    assert beyond < float(above.max()) < beyond + ALIKE + float(share.max())
+    many = torch.from_numpy(rng.choice(len(share), 400_000, p=share.numpy() / share.numpy().sum()))
+    after = torch.bincount(alike.draw(many, rng), minlength=len(share)) / len(many)
+    some = torch.argsort(means.flatten()).view(20, -1)
+    assert after[some].sum(1).numpy() == pytest.approx(share[some].sum(1).numpy(), abs=4e-3)
 
 
 def test_velocities_are_those_of_the_matter():

@@ -5,7 +5,8 @@ ln M under one Gaussian cut off at the least mass. Neural bias (Charnock et al. 
 kernel of 3³ cells that depends on distance alone (ℓ = 0: four weights and a bias) over ln(1 + δ), a softplus, and two
 Gaussians in ln M whose number, mean and width follow it. The means are ordered. A Gaussian's share above the least mass is
 an erfc, so that the number of halos in a cell is known in closed form. Its number above the least mass is the parameter, not
-its amplitude: where its middle lies far below, the amplitude is all but free.
+its amplitude: where its middle lies far below, the amplitude is all but free. Where the softplus is an exponential a slope
+may grow as its kernel's bias falls, on a curve that no Hessian straightens: so its value is taken over that at one density.
 
 All in float64. m is ln(M/M_least) throughout.
 """
@@ -28,6 +29,7 @@ LOWEST = 30.0  # widths by which the middle of a Gaussian may lie below the leas
 DISTANCES = 4  # of the cells of a 3³ kernel from its middle: 0, 1, √2, √3 cells
 AT_DISTANCE = (1, 6, 12, 8)  # cells
 LOG_DISPERSION = (-12.0, 6.0)  # limits of ln φ
+REFERENCE = 1.0  # ln(1 + δ) about where halos stand: there a line's value and its slope hang together least
 LEAST_NUMBER = 1e-12  # of halos of one Gaussian in a cell
 
 
@@ -111,14 +113,15 @@ def power_law_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
 
 
 def neural_signal(theta: Tensor, places: Places) -> Tensor:
-    """The softplus of the kernel, (n,)."""
-    return F.softplus(places.features @ theta[:DISTANCES] + theta[DISTANCES])
+    """The softplus of the kernel over its value where ln(1 + δ) is REFERENCE all around, (n,)."""
+    weights, bias = theta[:DISTANCES], theta[DISTANCES]
+    return F.softplus(places.features @ weights + bias) / F.softplus(REFERENCE * weights.sum() + bias)
 
 
 def neural_lines(theta: Tensor, places: Places, first: int, last: int) -> Tensor:
-    """Lines [first, last) of NEURAL_LINES in the signal, (lines, n)."""
+    """Lines [first, last) of NEURAL_LINES in the signal, (lines, n); the offset is a line's value at a signal of 1."""
     lines = theta[DISTANCES + 1 : DISTANCES + 1 + 2 * len(NEURAL_LINES)].view(-1, 2)[first:last]
-    return lines[:, :1] * neural_signal(theta, places) + lines[:, 1:]
+    return lines[:, :1] * (neural_signal(theta, places) - 1) + lines[:, 1:]
 
 
 def neural_numbers(theta: Tensor, places: Places) -> Tensor:
@@ -148,7 +151,7 @@ MODELS = {
             "kernel bias",
             *(f"{line} {part}" for line in NEURAL_LINES for part in ("slope", "offset")),
         ),
-        (1.0, 0.3, 0.2, 0.1, 0.0, 1.0, -3.0, 0.5, -4.0, 0.1, -0.5, 0.2, 0.5, 0.05, -0.2, 0.1, 0.2),
+        (1.0, 0.3, 0.2, 0.1, 0.0, 1.8, -1.2, 0.9, -3.1, 0.2, -0.3, 0.4, 0.9, 0.1, -0.1, 0.2, 0.4),
         neural_numbers,
         neural_shapes,
     ),

@@ -99,7 +99,7 @@ def lpt_fields(
 def cell_density(position: torch.Tensor, side_mpc: float, cells: int) -> np.ndarray:
     """Overdensity (z, y, x) float32 of equal masses in clouds of one cell, about the middles of `cell_index`'s cells."""
     half = 0.5 * side_mpc / cells  # cloud_in_cell has its nodes at the cells' lower corners
-    return cloud_in_cell((position - half).remainder(side_mpc), side_mpc, cells).numpy()
+    return cloud_in_cell((position - half).remainder(side_mpc).numpy(), side_mpc, cells)
 
 
 def cell_index(position: np.ndarray, side_mpc: float, cells: int) -> np.ndarray:

@@ -18,7 +18,14 @@ class Boxes(Section):
     particles: Whole = Field(128, ge=16, le=2048, description="Along each side, of the particle-mesh run.")
     cells: Whole = Field(32, ge=8, le=512, description="Along each side, of the fields.")
     redshift: NonNegative = Field(0.0, description="Of density and halos; at most 15.")
-    steps: Whole = Field(20, ge=4, le=500, description="Of the particle mesh, from redshift 19.")
+    steps: Whole = Field(
+        32,
+        ge=4,
+        le=500,
+        description="Of the particle mesh, equal in ln a from redshift 19. 32 find as many halos as 64 within 2 %; 20 take"
+        " 0.6 of the time and lose 2 to 4 % of them at redshift 2.9, none at 0, where the power of matter at 0.65/Mpc is"
+        " then 0.90 (with 32 steps 0.97) of that with 64.",
+    )
     cosmology: FlatCosmology = FlatCosmology()
     lpt_waves: Literal["particles", "cells"] = Field(
         "particles",
