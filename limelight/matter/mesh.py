@@ -60,27 +60,33 @@ def started(field: LinearField, redshift: float, cosmology: Cosmology) -> tuple[
     return position.remainder_(box.shape[0] * box.cell_mpc).numpy(), momentum.numpy()
 
 
-def greens_function(side_mpc: float, cells: int, cosmology: Cosmology) -> torch.Tensor:
-    """−3/2 Ωm H0²/k² on the modes of rfftn."""
+def poisson(cosmology: Cosmology) -> float:
+    """3/2 Ωm H0², (km/s/Mpc)²: forces and kicks are so many times the gradient of ∇⁻²δ."""
+    return 1.5 * cosmology.omega_m * (100 * cosmology.h) ** 2
+
+
+def inverse_laplacian(side_mpc: float, cells: int) -> torch.Tensor:
+    """1/k² on the modes of rfftn, Mpc²; 0 for the mean."""
     k = Box((cells,) * 3, side_mpc / cells).wavenumbers()
     k = [torch.from_numpy(v.astype(np.float32)).reshape(s) for v, s in zip(k, BROADCAST, strict=True)]
     squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    squared[0, 0, 0] = 1
-    green = -1.5 * cosmology.omega_m * (100 * cosmology.h) ** 2 / squared
-    green[0, 0, 0] = 0
-    return green
+    squared[0, 0, 0] = torch.inf
+    return 1 / squared
 
 
-def accelerate(position: np.ndarray, momentum: np.ndarray, side_mpc: float, green: torch.Tensor, kick: float) -> None:
-    """momentum −= ∇Φ kick, on the mesh that `green` (greens_function) is for."""
-    cells = green.shape[0]
+def density_modes(position: np.ndarray, side_mpc: float, cells: int) -> torch.Tensor:
+    """The density over its mean as modes of rfftn."""
     density = np.zeros((cells,) * 3, np.float32)
     deposit(position, density, np.float32(cells / side_mpc))
     density *= cells**3 / len(position)
-    potential = irfftn(rfftn(torch.from_numpy(density)).mul_(green), s=(cells,) * 3).numpy()
-    force = np.empty((cells, cells, cells, 3), np.float32)
-    _gradient(potential, force, np.float32(-kick * cells / side_mpc))
-    _gather(position, momentum, force, np.float32(cells / side_mpc))
+    return rfftn(torch.from_numpy(density))
+
+
+def push(position: np.ndarray, moved: np.ndarray, side_mpc: float, modes: torch.Tensor, scale: float) -> None:
+    """moved += scale × gradient of the field with these modes, at each particle."""
+    cells = modes.shape[0]
+    field = irfftn(modes, s=(cells,) * 3).numpy()
+    _gather(position, moved, field, np.float32(cells / side_mpc), np.float32(scale * cells / side_mpc))
 
 
 @compiled
@@ -104,44 +110,44 @@ def deposit(position, density, scale):
 
 
 @compiled
-def _gradient(potential, force, scale):
-    """scale times the differences of the potential per cell, of fourth order, x first."""
+def _gather(position, moved, potential, scale, factor):
+    """Add `factor` times the potential's differences per cell, of fourth order, in each particle's eight cells."""
     n = potential.shape[0]
-    near, far = np.float32(2 / 3) * scale, np.float32(1 / 12) * scale
-    for k in range(n):
-        ka, kb, kc, kd = (k + 1) % n, (k - 1) % n, (k + 2) % n, (k - 2) % n
-        for j in range(n):
-            ja, jb, jc, jd = (j + 1) % n, (j - 1) % n, (j + 2) % n, (j - 2) % n
-            for i in range(n):
-                ia, ib, ic, id_ = (i + 1) % n, (i - 1) % n, (i + 2) % n, (i - 2) % n
-                f = potential
-                force[k, j, i, 0] = near * (f[k, j, ia] - f[k, j, ib]) - far * (f[k, j, ic] - f[k, j, id_])
-                force[k, j, i, 1] = near * (f[k, ja, i] - f[k, jb, i]) - far * (f[k, jc, i] - f[k, jd, i])
-                force[k, j, i, 2] = near * (f[ka, j, i] - f[kb, j, i]) - far * (f[kc, j, i] - f[kd, j, i])
+    near, far = np.float32(2 / 3) * factor, np.float32(1 / 12) * factor
+    place, share, slope = np.empty((3, 6), np.int64), np.empty((3, 2), np.float32), np.empty((3, 6), np.float32)
+    for p in range(len(position)):
+        for c in range(3):
+            x = position[p, c] * scale
+            i = int(x)
+            u = np.float32(x - i)
+            v = 1 - u
+            for o in range(6):
+                at = i + o - 2
+                place[c, o] = at + n if at < 0 else at - n if at >= n else at
+            share[c, 0], share[c, 1] = v, u
+            slope[c, 0], slope[c, 5] = v * far, -u * far
+            slope[c, 1], slope[c, 4] = u * far - v * near, u * near - v * far
+            slope[c, 2], slope[c, 3] = -u * near, v * near
+        gx = gy = gz = np.float32(0)
+        for one in range(2):
+            for two in range(2):
+                yz, zx, xy = share[1, one] * share[2, two], share[2, one] * share[0, two], share[0, one] * share[1, two]
+                x, y, z = place[0, 2 + two], place[1, 2 + one], place[2, 2 + two]
+                zz, yy, xx = place[2, 2 + one], place[1, 2 + two], place[0, 2 + one]
+                for o in range(6):
+                    gx += yz * slope[0, o] * potential[z, y, place[0, o]]
+                    gy += zx * slope[1, o] * potential[zz, place[1, o], x]
+                    gz += xy * slope[2, o] * potential[place[2, o], yy, xx]
+        moved[p, 0] += gx
+        moved[p, 1] += gy
+        moved[p, 2] += gz
 
 
 @compiled
-def _gather(position, momentum, force, scale):
-    """Add the force of the eight cells of each cloud to the momentum."""
-    n = force.shape[0]
-    for p in range(len(position)):
-        x, y, z = position[p, 0] * scale, position[p, 1] * scale, position[p, 2] * scale
-        i, j, k = int(x), int(y), int(z)
-        u, v, w = x - i, y - j, z - k
-        i, j, k = i % n, j % n, k % n
-        i1, j1, k1 = (i + 1) % n, (j + 1) % n, (k + 1) % n
-        for c in range(3):
-            low = (1 - v) * ((1 - u) * force[k, j, i, c] + u * force[k, j, i1, c])
-            low += v * ((1 - u) * force[k, j1, i, c] + u * force[k, j1, i1, c])
-            high = (1 - v) * ((1 - u) * force[k1, j, i, c] + u * force[k1, j, i1, c])
-            high += v * ((1 - u) * force[k1, j1, i, c] + u * force[k1, j1, i1, c])
-            momentum[p, c] += (1 - w) * low + w * high
-
-
-@compiled
-def move(position, momentum, drift, side):
-    """Move particles around the periodic box."""
+def move(position, momentum, step, side):
+    """Move particles, by less than the side of the periodic box."""
     for p in range(len(position)):
         for c in range(3):
-            x = (position[p, c] + momentum[p, c] * drift) % side
-            position[p, c] = x if x < side else 0
+            x = position[p, c] + momentum[p, c] * step
+            x = x + side if x < 0 else x - side if x >= side else x
+            position[p, c] = x if 0 <= x < side else 0

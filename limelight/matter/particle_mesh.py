@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, LinearField, periodic_field
-from limelight.matter.mesh import Growth, accelerate, deposit, greens_function, move, started
+from limelight.matter.mesh import Growth, density_modes, deposit, inverse_laplacian, move, poisson, push, started
 from limelight.progress import progress
 
 START = 19.0  # redshift at which the particles start
@@ -31,15 +31,17 @@ def run_particle_mesh(
     with chunk_runner() as run:
         field = periodic_field(box, cosmology, seed, "cpu", run)
     position, momentum = started(LinearField(box, field.modes.clone()), START, cosmology)
-    green = greens_function(side_mpc, MESH_PER_PARTICLE * particles, cosmology)
-    grow = Growth(cosmology)
+    cells = MESH_PER_PARTICLE * particles
+    inverse, grow = inverse_laplacian(side_mpc, cells), Growth(cosmology)
     edges = np.geomspace(1 / (1 + START), 1 / (1 + redshift), steps + 1)
     middles = np.sqrt(edges[:-1] * edges[1:])
-    accelerate(position, momentum, side_mpc, green, grow.kick(edges[0], edges[0], middles[0]))
-    for i in progress(range(steps), "particle mesh", total=steps):
-        move(position, momentum, np.float32(grow.drift(middles[i], edges[i], edges[i + 1])), np.float32(side_mpc))
-        kick_to = middles[i + 1] if i + 1 < steps else edges[-1]
-        accelerate(position, momentum, side_mpc, green, grow.kick(edges[i + 1], middles[i], kick_to))
+    begin, end = np.append(edges[0], middles), np.append(middles, edges[-1])  # of the kicks
+    for i in progress(range(steps + 1), "particle mesh", total=steps + 1):
+        if i:
+            drift = grow.drift(middles[i - 1], edges[i - 1], edges[i])
+            move(position, momentum, np.float32(drift), np.float32(side_mpc))
+        modes = density_modes(position, side_mpc, cells).mul_(inverse)
+        push(position, momentum, side_mpc, modes, poisson(cosmology) * grow.kick(edges[i], begin[i], end[i]))
     return position, momentum * np.float32(1 + redshift), field
 
 

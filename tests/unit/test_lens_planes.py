@@ -5,6 +5,9 @@ import pytest
 from scipy.special import erfc
 
 from limelight.matter import projected
+from limelight.matter.chunks import chunk_runner
+from limelight.matter.initial import Box, periodic_field
+from limelight.matter.mesh import density_modes, inverse_laplacian, push, started
 from limelight.matter.projected import projected_boxes
 from limelight.probes.weak_lensing.raytracing import _add_sampled, _planes
 from limelight.probes.weak_lensing.spectra import camb_power, cosmology
@@ -37,10 +40,10 @@ def ewald(position: np.ndarray, targets: np.ndarray, side: float) -> np.ndarray:
 
 
 def mesh_forces(position: np.ndarray, side: float, cells: int) -> np.ndarray:
-    modes = projected._density(position, side, cells)
-    modes *= projected._inverse_laplacian(side, cells)
+    modes = density_modes(position, side, cells)
+    modes *= inverse_laplacian(side, cells)
     found = np.zeros_like(position)
-    projected._push(position, found, side, modes, 1.0)
+    push(position, found, side, modes, 1.0)
     return found
 
 
@@ -51,10 +54,11 @@ def test_a_direct_sum_of_two_points_is_the_inverse_square():
     np.testing.assert_allclose(ewald(position, np.array([0]), 20.0)[0], [expected, 0, 0], rtol=1e-3, atol=1e-3)
 
 
-def test_early_forces_are_those_of_a_direct_sum(monkeypatch):
+def test_early_forces_are_those_of_a_direct_sum():
     """At z = 19, hardly off the lattice: also what linear theory says, the displacement itself."""
-    monkeypatch.setattr(projected, "FIRST", 0.05)
-    position, _ = projected._started(SIDE, PARTICLES, UNIVERSE, 1, 1, False)
+    with chunk_runner() as run:
+        field = periodic_field(Box((PARTICLES,) * 3, SIDE / PARTICLES), UNIVERSE, 1, "cpu", run)
+    position, _ = started(field, 19.0, UNIVERSE)
     targets = np.random.default_rng(0).choice(len(position), 300, replace=False)
     exact, found = ewald(position, targets, SIDE), mesh_forces(position, SIDE, 2 * PARTICLES)[targets]
     assert (exact * found).sum() / (exact**2).sum() == pytest.approx(1, abs=0.05)
@@ -90,9 +94,7 @@ def test_sharpening_raises_a_wave_as_its_filter_says():
     k = 2 * np.pi * 4 / side
     position[:, 0] -= amplitude / k * np.sin(k * position[:, 0])
     position = (position % side).astype(np.float32)
-    modes = projected._density(position, side, 64) * projected._between_scales(
-        projected._inverse_laplacian(side, 64), side / n
-    )
+    modes = density_modes(position, side, 64) * projected._between_scales(inverse_laplacian(side, 64), side / n)
     sharp = projected._sharpened(position, side, modes, time)
     before, after = (abs(np.exp(-1j * k * x[:, 0].astype(float)).mean()) for x in (position, sharp))
     alpha, power, low, high = projected.SHARPEN
