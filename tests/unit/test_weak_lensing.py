@@ -9,7 +9,7 @@ from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.inference.exact import exact_intervals, normalised
 from limelight.probe import load_probe
-from limelight.probes.weak_lensing.areas import area_rows, areas, scores
+from limelight.probes.weak_lensing.areas import area_rows, areas, scores, with_error
 from limelight.probes.weak_lensing.config import Maps, Survey
 from limelight.probes.weak_lensing.fields import (
     Square,
@@ -170,6 +170,19 @@ def test_areas_and_scores_of_a_gaussian_density_are_known():
     assert areas(mass, grid)[0] == pytest.approx(np.pi * 2.30 * np.sqrt(np.linalg.det(covariance)), rel=1e-3)
     truth = np.array([[0.21, -0.13]])
     assert scores(mass, truth, grid)[0] == pytest.approx(normal.logpdf(truth[0]), abs=0.01)
+
+
+def test_errors_are_of_universes_not_of_maps_that_share_one():
+    """Four universes of 100 maps each: the error is that of a mean of four, not of 400."""
+    rng = np.random.default_rng(4)
+    truth = np.repeat(rng.uniform(size=(4, 2)), 100, axis=0)
+    own = np.repeat([0.0, 1.0, 2.0, 3.0], 100)
+    mean, error = with_error(own, truth, np.random.default_rng(0))
+    assert mean == 1.5
+    assert error == pytest.approx(own.std() / 2, rel=0.1)
+    values = rng.normal(size=400)  # each map its own universe
+    mean, error = with_error(values, rng.uniform(size=(400, 2)), np.random.default_rng(0))
+    assert error == pytest.approx(values.std() / 20, rel=0.1)
 
 
 def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():

@@ -64,10 +64,13 @@ def scores(log_mass: np.ndarray, truth: np.ndarray, grid: Sequence[np.ndarray]) 
     return np.array([RegularGridInterpolator(grid, d)(t)[0] for d, t in zip(density, truth, strict=True)])
 
 
-def with_error(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Mean of values (m,) and its error by resampling rows."""
-    drawn = rng.integers(len(values), size=(RESAMPLINGS, len(values)))
-    return float(values.mean()), float(values[drawn].mean(axis=1).std())
+def with_error(values: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """Mean of values (m,) and its error by resampling universes: maps of one truth (m, d) may share their boxes."""
+    _, first, universe = np.unique(truth, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))[universe.ravel()]  # universes in the order of their first map
+    sums, counts = np.bincount(order, values), np.bincount(order)
+    drawn = rng.integers(len(sums), size=(RESAMPLINGS, len(sums)))
+    return float(values.mean()), float((sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)).std())
 
 
 def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference: Intervals, seed: int) -> list[dict]:
@@ -86,12 +89,13 @@ def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference:
         rng = generator(seed, f"areas of {name_of(one)} on {one.test}")
         place = matching(reference, replace(one, test=reference.test))  # the same maps, whole or with pixels removed
         area, score = _numbers(one, grid)
-        size, size_error = with_error(np.log(area), rng)
-        ratio, ratio_error = with_error(np.log(area / base[0][place]), rng)
-        told, told_error = with_error(score, rng)
-        worse, worse_error = with_error(base[1][place] - score, rng)
+        size, size_error = with_error(np.log(area), one.truth, rng)
+        ratio, ratio_error = with_error(np.log(area / base[0][place]), one.truth, rng)
+        told, told_error = with_error(score, one.truth, rng)
+        worse, worse_error = with_error(base[1][place] - score, one.truth, rng)
         joint = calibration.joint_ranks(np.asarray(one.samples, np.float64), one.truth)
-        (in_68, error_68), (in_95, _) = (calibration.joint_coverage(joint, level) for level in (0.68, 0.95))
+        in_68, error_68 = with_error((joint >= 1 - 0.68).astype(float), one.truth, rng)
+        in_95, _ = calibration.joint_coverage(joint, 0.95)
         shares = calibration.tarp(np.asarray(one.samples, np.float64), one.truth, rng)
         rows.append(
             {
