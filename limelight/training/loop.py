@@ -11,6 +11,7 @@ their average), optimizer, position, best weights and history.
 import contextlib
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -113,7 +114,13 @@ def train(
             judge_epoch(run, state, epoch, done)
             if watch and run.team.leads:
                 watch(state["history"][-1])
-            run.say(f"epoch {epoch + 1}/{options.epochs}: {epoch_words(run, state)}; {time.monotonic() - began:.1f} s")
+            words, seconds = epoch_words(run, state), time.monotonic() - began
+            if run.team.leads:
+                print(
+                    f"{run.name}: epoch {epoch + 1}/{options.epochs}: {words}; {seconds:.1f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
             (stop,) = run.team.agree(max(asked, default=0))
             if stop and epoch + 1 < options.epochs:
                 raise Stopped(stop)
@@ -127,9 +134,18 @@ def restored(run: Run) -> dict:
         for key, part in run.parts.items():
             part.load_state_dict(found.pop(key))
         state = {key: found[key] for key in state}
-        run.say(f"going on from epoch {state['epoch'] + 1}, step {state['step']} ({run.folder})")
-    elif others := len([path for path in run.folder.parent.iterdir() if path.is_dir()]) - 1:
-        run.say(f"{others} checkpoint folder(s) of other settings, code or data stay in {run.folder.parent}")
+        if run.team.leads:
+            print(
+                f"{run.name}: going on from epoch {state['epoch'] + 1}, step {state['step']} ({run.folder})",
+                file=sys.stderr,
+                flush=True,
+            )
+    elif (others := len([path for path in run.folder.parent.iterdir() if path.is_dir()]) - 1) and run.team.leads:
+        print(
+            f"{run.name}: {others} checkpoint folder(s) of other settings, code or data stay in {run.folder.parent}",
+            file=sys.stderr,
+            flush=True,
+        )
     return state
 
 

@@ -1,7 +1,6 @@
 """One training before its first step: data on the device, a network with its first weights, a loss, an optimizer."""
 
 import copy
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +82,6 @@ class Run:
         """Outputs (b, *shape) float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             return module(inputs).float()
-
-    def say(self, line: str) -> None:
-        """A line in the log, once for all processes."""
-        if self.team.leads:
-            print(f"{self.name}: {line}", file=sys.stderr, flush=True)
 
 
 def prepare(

@@ -52,7 +52,7 @@ def test_every_figure_file_named_in_any_page_is_one_that_the_workflow_makes(benc
         for found in re.findall(r"figures/((?:<?\w+>?)/<?\w+>?)\.(?:pdf|png)", page.read_text(encoding="utf-8"))
     }
     rules = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
-    kinds = rules[rules.index("\nKINDS = {") : rules.index("\n}", rules.index("\nKINDS = {"))]
+    kinds = rules[rules.index("\nKINDS = places_of(") : rules.index("\n)", rules.index("\nKINDS = places_of("))]
     alone = {*load_probe(bench.probe).figures_of_each_network, *re.findall(r'"(\w+)",', kinds)}
     assert {"audit", "confusion_matrix", "error_bands", "filters"} <= alone
     assert len(named) >= 5
