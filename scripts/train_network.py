@@ -4,15 +4,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from limelight.arguments import Arguments
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
-
-if TYPE_CHECKING:
-    pass
-
 
 EXAMPLE = """example:
   python scripts/train_network.py --config config/demo.yaml --name limelight \\

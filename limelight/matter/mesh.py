@@ -145,9 +145,10 @@ def _gather(position, moved, potential, scale, factor):
 
 @compiled
 def move(position, momentum, step, side):
-    """Move particles, by less than the side of the periodic box."""
+    """Move particles around the periodic box."""
     for p in range(len(position)):
         for c in range(3):
             x = position[p, c] + momentum[p, c] * step
-            x = x + side if x < 0 else x - side if x >= side else x
+            if x < 0 or x >= side:
+                x -= side * np.floor(x / side)
             position[p, c] = x if 0 <= x < side else 0

@@ -33,12 +33,8 @@ from limelight.progress import progress
 
 FIRST = 0.1  # scale factor at which the particles start
 BEFORE = 12  # steps from there to the first time asked for
-SHARPEN = (
-    0.0025,
-    1.5,
-    1.0,
-    5.0,
-)  # α today, its power of 1/a, k from and k to in units of one over the particles' spacing
+# α today, its power of 1/a, and k from and to in units of one over the particles' spacing
+SHARPEN = (0.0025, 1.5, 1.0, 5.0)
 LEAST_WINDOW = 0.8  # planes are not raised by more than this window's inverse
 
 

@@ -74,7 +74,13 @@ def train(
     check_shards("--train", rows, expected, settings.splits["train"])
     check_shards("--validation", others, expected, settings.splits["validation"])
     check_data([*training, *validation], settings.datasets)
-    fresh = FreshRows(settings, probe, simulate_from) if network.training.fresh_draws else None
+    fresh = None
+    if network.training.fresh_draws:
+        needed = sum(len(probe.stream_files(study, "", number)) for number in study.splits["train"])
+        if len(simulate_from) != needed:
+            fix = "give those of all training realisations, in their order"
+            raise problem("--simulate-from", f"{len(simulate_from)} files", f"{needed}", fix)
+        fresh = FreshRows(settings, probe, simulate_from)
     weights = None
     if start:
         begun, info = load_model(start)

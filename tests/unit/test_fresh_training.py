@@ -10,6 +10,8 @@ from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.probe import load_probe
 from limelight.stages.fresh import FreshRows
+from limelight.stages.simulate import simulate
+from limelight.stages.train import train
 from limelight.study.config import resolve_study
 from limelight.study.cost import fresh_cost, stage_costs
 from limelight.study.settings import network_settings
@@ -105,6 +107,16 @@ def test_files_are_shared_between_realisations_in_turn():
     assert FreshRows(settings, probe, ["a", "b", "c", "d"]).files == {0: ["a", "b"], 1: ["c", "d"]}
     with pytest.raises(LimelightError, match="3 files.*as many for each of the 2"):
         FreshRows(settings, probe, ["a", "b", "c"])
+
+
+def test_files_that_are_missing_or_too_many_are_refused_before_training(tmp_path):
+    made = study()
+    shards = {number: tmp_path / f"{number}.h5" for number in (0, 1, 2)}
+    for number, path in shards.items():
+        simulate(made, "fields", number, path)
+    with pytest.raises(LimelightError, match="--simulate-from: found 1 files; expected 0; give those of all"):
+        train(made, "net", [shards[0], shards[1]], [shards[2]], tmp_path / "model.pt", simulate_from=["a.h5"])
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_what_it_costs_is_estimated():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limelight.matter.mesh import density_modes, inverse_laplacian, push
+from limelight.matter.mesh import density_modes, inverse_laplacian, move, push
 from limelight.matter.particle_mesh import MESH_PER_PARTICLE
 
 PARTICLES, SIDE = 16, 8.0  # of the lattice; Mpc
@@ -34,3 +34,9 @@ def test_forces_on_sheets_are_their_displacements(wavelength, at_most):
         slope = (force * psi).sum() / (psi**2).sum()
         assert 0.99 < slope < at_most, (direction, offset)
         assert np.abs(force - slope * psi).max() < 0.12 * np.abs(psi).max()
+
+
+def test_particles_come_back_into_the_box_however_far_they_move():
+    position = np.array([[1.0, 7.5, 4.0]], np.float32)
+    move(position, np.array([[-2.0, 1.0, 10.0]], np.float32), np.float32(2), np.float32(SIDE))
+    np.testing.assert_allclose(position, [[5.0, 1.5, 0.0]], atol=1e-5)  # -3, 9.5 and 24 in a box of 8

@@ -171,6 +171,10 @@ def test_fresh_maps_are_those_of_the_painter(tmp_path):
             assert np.abs(counts - n_above).max() <= 2, "float32: a halo on an edge may fall to the other side"
     with pytest.raises(LimelightError, match="light-cone 2; expected light-cone 1"):
         next(PROBE.fresh_rows(made, "flat", 1, 0, 3, [path]))
+    with pytest.raises(
+        LimelightError, match="--simulate-from: found 0 files; expected the subfields file of light-cone 2"
+    ):
+        next(PROBE.fresh_rows(made, "flat", 2, 0, 3, []))
 
 
 def test_fresh_parameters_are_draws_of_the_prior_within_its_temperatures(tmp_path):

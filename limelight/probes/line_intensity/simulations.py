@@ -150,7 +150,10 @@ def fresh_rows(
     beam, labels = settings.beam_fwhm_arcmin, plain(settings.maps.labels)
     edges = log10_lum_edges(labels, EXTENSION_BINS)
     model, shape = get_model(dataset.model, dataset.parameters), SHAPES.get(dataset.model)
-    (path,) = paths
+    if len(paths) != 1:
+        expected = f"the subfields file of light-cone {realisation} alone"
+        raise problem("--simulate-from", f"{len(paths)} files", expected, "give it")
+    path = paths[0]
     check_file(path, maps.subfields)
     subfields = read_subfields(path)
     if subfields.lightcone != realisation:

@@ -45,10 +45,8 @@ from limelight.training.symmetries import draw_symmetry, symmetry
 
 BATCH = 16  # maps that are observed together
 KEPT = ("underlying", "sigma_uk", "chi2", "rhat", "ess", "autocorrelation", "acceptance")
-SAME_DEPTH, SAME_LAYOUT = (
-    0.04,
-    0.1,
-)  # dex: how far a map's σ may lie outside the simulations', and its pattern from theirs
+SAME_DEPTH = 0.04  # dex: how far a map's σ may lie outside the simulations'
+SAME_LAYOUT = 0.1  # dex: by how much its pattern may differ from theirs
 SAME_MASK = 0.05  # of the voxels: share that only one of map and simulations has seen
 
 
