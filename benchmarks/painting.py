@@ -55,13 +55,16 @@ def peer_map(halos, freq, distance_mpc, grid: Grid, rates, parameters: dict, rng
 
 
 def timed(repeats: int, *works) -> list[tuple[float, float, object]]:
-    """(fastest, median) milliseconds and last result of each work; they take turns, so that all see the same machine."""
-    times, results = [[] for _ in works], [None] * len(works)
+    """(fastest, median) milliseconds of processor time and last result of each work, after one that does not count.
+
+    They take turns, so that all see the same machine.
+    """
+    times, results = [[] for _ in works], [work() for work in works]
     for _ in range(repeats):
         for i, work in enumerate(works):
-            start = time.perf_counter()
+            start = time.process_time()
             results[i] = work()
-            times[i].append(1e3 * (time.perf_counter() - start))
+            times[i].append(1e3 * (time.process_time() - start))
     return [(min(t), float(np.median(t)), result) for t, result in zip(times, results, strict=True)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limelight.compiled import compiled_exactly
 from limelight.errors import problem
 from limelight.kept import kept_arrays
 
@@ -21,7 +22,8 @@ SPEED_OF_LIGHT_KMS = 299792.458
 CRITICAL_DENSITY_H2 = 2.77536627e11  # 3 H0² / (8 π G) in Msun/Mpc³ for h = 1
 COLLAPSE_THRESHOLD = 1.686  # linear overdensity of spherical collapse, as the barrier and the bias fits use it
 Z_MAX, STEPS = 20.0, 3999  # of the table of distances
-FEW, CHUNK = 1000, 1 << 15  # halos: fewer are looked up one by one; so many at a time stay in the cache
+FEW = 1000  # halos: fewer are looked up one by one
+CELLS = 1 << 15  # equal cells of z, narrower than any step of the table, through which a halo's step is found
 CAMB_K_MAX = 70.0  # 1/Mpc; beyond it the spectrum goes on as k^(ns - 4) ln² k, smooth in both
 
 
@@ -53,10 +55,19 @@ class Cosmology:
 
     def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
         """Comoving distance χ(z) in Mpc."""
-        distances = self._distance_splines[0]
         if np.ndim(redshift) != 1 or len(redshift) < FEW:
-            return distances(redshift)
-        return _on_equal_steps(distances, np.asarray(redshift, np.float64))
+            return self._distance_splines[0](redshift)
+        chi = np.empty(len(redshift))
+        _evaluate(np.asarray(redshift), *self._distance_steps, chi)
+        return chi
+
+    @functools.cached_property
+    def _distance_steps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The spline χ(z) as `_evaluate` takes it."""
+        distances = self._distance_splines[0]
+        cells = np.linspace(0, Z_MAX, CELLS + 1)
+        first = np.clip(np.searchsorted(distances.x, cells, side="right") - 1, 0, STEPS - 1)
+        return distances.x, np.ascontiguousarray(distances.c[::-1].T), first.astype(np.int32)
 
     def redshift_at(self, distance_mpc: np.ndarray | float) -> np.ndarray:
         """Redshift at comoving distance χ in Mpc."""
@@ -186,28 +197,24 @@ def _top_hat(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0.01, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
-def _on_equal_steps(distances: "CubicSpline", redshift: np.ndarray) -> np.ndarray:
-    """The spline χ(z) at many redshifts (n,), to the bit as scipy has it, at 2.7 times its speed.
+@compiled_exactly
+def _evaluate(redshift, knots, coefficients, first, chi):
+    """χ (n,) of a spline to the bit as scipy has it, without a search for the step of each redshift.
 
-    Its knots are equally spaced in ln(1 + z), so that a logarithm finds the step of each redshift without a search.
+    coefficients (steps, 4), the constant first; first (cells + 1,): the step in which each of equal cells of z begins.
     """
-    knots, coefficients = distances.x, distances.c[::-1]
-    chi = np.empty(len(redshift))
-    for start in range(0, len(chi), CHUNK):
-        z = redshift[start : start + CHUNK]
-        with np.errstate(invalid="ignore"):  # NaN stays NaN
-            step = (np.log1p(z) * (STEPS / np.log(1 + Z_MAX))).astype(np.int32)
-        np.clip(step, 0, STEPS - 1, out=step)
-        step -= z < knots[step]  # rounding: the step beside it
-        step += z >= knots[step + 1]
-        np.clip(step, 0, STEPS - 1, out=step)
-        offset = power = z - knots[step]
-        part = coefficients[0][step]
-        for coefficient in coefficients[1:]:
-            part += coefficient[step] * power
-            power = power * offset
-        chi[start : start + CHUNK] = part
-    return chi
+    last, cells_per_z = len(knots) - 2, (len(first) - 1) / knots[-1]
+    for i in range(len(chi)):
+        z = np.float64(redshift[i])
+        step = first[int(min(max(z, 0.0), knots[-1]) * cells_per_z)] if z == z else 0  # NaN stays NaN
+        step -= np.int32(z < knots[step])  # rounding: the step beside it
+        step += np.int32(z >= knots[step + 1])
+        step = min(max(step, 0), last)
+        offset = z - knots[step]
+        square = offset * offset
+        total = coefficients[step, 0] + coefficients[step, 1] * offset
+        total += coefficients[step, 2] * square
+        chi[i] = total + coefficients[step, 3] * (square * offset)
 
 
 def spline(x: np.ndarray, y: np.ndarray) -> "CubicSpline":

@@ -16,7 +16,6 @@ EXTRAS = {
     "ducc0": "cmb",
     "lenstronomy": "lenses",
     "nflows": "inference",
-    "numba": "lensing",
     "pyarrow": "formats",
     "pyro": "hmc",
     "reproject": "maps",

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
+from limelight.compiled import compiled
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
-from limelight.matter.compiled import compiled
 from limelight.matter.fourier import irfftn, rfftn
 from limelight.matter.initial import Box, LinearField, displacements
 from limelight.matter.lagrangian import lpt_factors

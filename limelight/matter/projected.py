@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from limelight.compiled import compiled
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import chunk_runner
-from limelight.matter.compiled import compiled
 from limelight.matter.fourier import irfftn, rfftn
 from limelight.matter.initial import Box, LinearField, periodic_field
 from limelight.matter.mesh import (

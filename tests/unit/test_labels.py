@@ -53,6 +53,13 @@ def test_counts_of_corner_cases(log_l):
     assert np.array_equal(count_above(log_l, EDGES), expected)
 
 
+def test_counts_above_edges_of_any_spacing_and_of_the_infinitely_bright():
+    edges, log_l = np.array([3.5, 3.6, 6.0, 6.01]), np.r_[luminosities(), np.inf, -np.inf]
+    for values in (log_l, log_l.astype(np.float32)):
+        assert count_above(values, edges).tolist() == [int((values >= edge).sum()) for edge in edges]
+        assert count_above(values, edges[:1]).tolist() == [int((values >= 3.5).sum())]
+
+
 def test_bins_are_half_open():
     edge = EDGES[10]
     counts = count_above(np.array([edge, np.nextafter(edge, 0)]), EDGES)

@@ -160,7 +160,7 @@ def test_planes_have_the_power_of_hmcode():
 def test_what_is_compiled_runs_where_nothing_can_be_kept(monkeypatch):
     import numba
 
-    from limelight.matter.compiled import compiled
+    from limelight.compiled import compiled
 
     def njit(cache=False, **options):
         if cache:

@@ -79,6 +79,23 @@ def test_li_by_hand(mass, redshift):
         assert luminosity("li", mass, redshift, parameters) == pytest.approx(4.9e-5 * l_prime, rel=1e-9)
 
 
+def test_compiled_luminosities_are_those_of_numpy_to_the_bit():
+    mass, z = (10 ** rng().uniform(10, 14, 40_000)).astype(np.float32), rng(8).uniform(2, 4, 40_000)
+    p = {**fiducial("li"), "log10_delta_mf": 0.1}
+    with np.errstate(divide="ignore"):
+        log_l = np.log10(behroozi_sfr(np.log10(mass, dtype=np.float64), z))
+    log_l = log_l + (10 - 0.1 - np.log(10) * p["sigma_sfr"] ** 2 / 2 - p["beta"])
+    log_l = log_l / p["alpha"] + (np.log10(4.9e-5) - np.log(10) * p["sigma_lco"] ** 2 / 2)
+    scatter = np.hypot(p["sigma_sfr"] / p["alpha"], p["sigma_lco"]) * rng(9).standard_normal(40_000)
+    assert np.array_equal(get_model("li").log10_luminosity(mass, z, p, rng(9)), log_l + scatter)
+
+
+def test_what_is_not_a_number_has_no_star_formation_rate_of_another():
+    found = behroozi_sfr(np.array([np.nan, 12.0, 12.0]), np.array([2.9, np.nan, 2.9]))
+    assert np.isnan(found[:2]).all()
+    assert found[2] > 0
+
+
 def test_table_interpolation_equals_scipy_everywhere():
     lines = table_lines()
     masses, redshifts = sorted({key[1] for key in lines}), sorted({key[0] for key in lines})

@@ -1,6 +1,7 @@
 """Painting against hand values from SI constants, sums over halos, symmetry and the shot-noise spectrum."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import (
     bin_light,
     brightness_per_lsun,
+    halo_light,
     paint,
     paint_subfields,
     prepare_field,
 )
+from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin
 
 GRID = Grid(1.4, 16, 8, 26.0, 34.0, 115.27)
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
@@ -125,6 +128,39 @@ def test_further_draws_take_the_same_path():
     expected = paint(sky, z, z_observed, np.log10(mass), GRID, CENTER, Cosmology())
     np.testing.assert_allclose(cube, expected, rtol=1e-6)
     assert np.array_equal(cube > 0, expected > 0)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", ["uK", "Jy/sr"])
+def test_compiled_loops_round_as_numpy_does(unit, kind):
+    """Rows, brightness, map: to the bit what the plain formulas give, whatever part of the halos lies outside."""
+    sky, z, z_observed, log10_lum = some_halos(40000, reach=0.8)
+    z, z_observed = z.astype(kind), z_observed.astype(kind)
+    grid = replace(GRID, unit=unit)
+    freq = 115.27 / (1 + z_observed.astype(np.float64))
+    low, high, shape = (-0.7, -0.7, grid.freq_min_ghz), (0.7, 0.7, grid.freq_max_ghz), np.array(grid.shape)
+    points = np.column_stack([sky, freq])
+    place = np.floor((points - low) * (shape / np.subtract(high, low))).astype(int)
+    rows = np.flatnonzero(((points >= low) & (points < high)).all(axis=1))
+    rows = rows[np.argsort(place[rows, 0], kind="stable")]
+
+    distance = Cosmology().comoving_distance(z.astype(np.float64)) * (1 + z.astype(np.float64))
+    x, y = np.radians(1) * sky.T
+    solid_angle = (grid.pixel_deg * np.radians(1)) ** 2 * (1 + (x * x + y * y)) ** -1.5
+    brightness = JY_PER_LSUN / (distance**2 * grid.channel_ghz * solid_angle)
+    if unit == "uK":
+        brightness = 1e6 * brightness / intensity_per_kelvin(freq)
+    light = 10.0**log10_lum * brightness
+    expected = np.histogramdd(points, grid.shape, list(zip(low, high, strict=True)), weights=light)[0]
+
+    halos = SubfieldHalos(sky, z, z_observed, np.arange(len(z)).astype(np.float32))
+    field = prepare_field(halos, grid, CENTER, Cosmology())
+    assert field.properties[0].tolist() == rows.tolist()
+    assert np.array_equal(field.index, place[rows, 1] * grid.channels + place[rows, 2])
+    assert np.array_equal(np.diff(field.starts), np.bincount(place[rows, 0], minlength=grid.pixels))
+    assert np.array_equal(field.unit_per_lsun, brightness[rows])
+    painted = bin_light(field, halo_light(field, log10_lum[rows]).per_halo)
+    assert np.array_equal(painted, expected.astype(np.float32))
 
 
 def test_shot_noise_spectrum_is_white_at_the_analytic_level():

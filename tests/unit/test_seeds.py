@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from limelight.progress import progress
-from limelight.seeds import generator, seed_sequence, torch_seed
+from limelight.seeds import FEW, generator, seed_sequence, standard_normals, torch_seed
 
 
 def test_streams_depend_on_their_key_alone_not_on_order():
@@ -23,6 +23,13 @@ def test_streams_depend_on_their_key_alone_not_on_order():
     assert len({tuple(values) for values in forward.values()}) == len(keys)
     assert generator(6, *keys[0]).random(4).tolist() != forward[keys[0]]
     assert generator(5, "halos", np.int64(3)).random(4).tolist() == forward["halos", 3]
+
+
+@pytest.mark.parametrize("shape", [0, 7, FEW - 1, FEW, (3, 70_001), 1_000_000])
+def test_compiled_normals_are_numpys_and_leave_the_stream_where_numpy_does(shape):
+    ours, theirs = generator(5, "halos"), generator(5, "halos")
+    assert np.array_equal(standard_normals(ours, shape), theirs.standard_normal(shape))
+    assert ours.bit_generator.state == theirs.bit_generator.state
 
 
 def test_streams_in_another_process_are_the_same():

@@ -19,6 +19,7 @@ FLOORS = (
         "registry",
         "section",
         "files",
+        "compiled",
         "cosmology",
         "syntax",
         "kept",

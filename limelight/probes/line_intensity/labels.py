@@ -6,6 +6,8 @@ Bins are equal in log10 L and half-open, [lower, upper).
 
 import numpy as np
 
+from limelight.compiled import compiled_exactly
+
 # Edges continue this many bins past the top. A map dimmed by k whole bins has the counts of the edges k bins higher, so its
 # label stays exact for dimming by up to this many bins (one dex with the default bins).
 EXTENSION_BINS = 14
@@ -25,8 +27,27 @@ def log10_lum_edges(labels: dict, extension: int = 0) -> np.ndarray:
 
 def count_above(log10_lum: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Number of halos with log10 L ≥ each edge; int64 (len(edges),). log10_lum (n,) may hold −inf, not NaN."""
-    bright = np.sort(log10_lum[log10_lum >= edges[0]])  # twice as fast as looking up every halo's bin
-    return (len(bright) - np.searchsorted(bright, edges, side="left")).astype(np.int64)
+    per_bin = np.zeros(len(edges), np.int64)
+    _count(log10_lum, np.asarray(edges, np.float64), per_bin)
+    return per_bin[::-1].cumsum()[::-1].copy()
+
+
+@compiled_exactly
+def _count(log10_lum, edges, per_bin):
+    """Count the numbers from each edge to the next, beyond the last as well; equally spaced edges are found at once."""
+    last = len(edges) - 1
+    per_dex = last / (edges[last] - edges[0]) if last else 0.0
+    for i in range(len(log10_lum)):
+        value = np.float64(log10_lum[i])
+        if value >= edges[last]:
+            per_bin[last] += 1
+        elif value >= edges[0]:
+            k = min(int((value - edges[0]) * per_dex), last - 1)
+            while value < edges[k]:
+                k -= 1
+            while value >= edges[k + 1]:
+                k += 1
+            per_bin[k] += 1
 
 
 def quantity(n_above, edges: np.ndarray, volume_mpc3, name: str):

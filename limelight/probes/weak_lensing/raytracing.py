@@ -14,8 +14,8 @@ from itertools import zip_longest
 
 import numpy as np
 
+from limelight.compiled import compiled
 from limelight.cosmology import Cosmology
-from limelight.matter.compiled import compiled
 from limelight.probes.weak_lensing.spectra import lensing_strength
 
 FINE = 200  # steps in each slab of its weight's integral

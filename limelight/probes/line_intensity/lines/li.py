@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from limelight.compiled import compiled_exactly
 from limelight.probes.line_intensity.lines.models import (
     CO_LSUN_PER_LPRIME,
     CO_REST_FREQ_GHZ,
@@ -10,6 +11,7 @@ from limelight.probes.line_intensity.lines.models import (
     Parameters,
 )
 from limelight.probes.line_intensity.lines.star_formation import log10_sfr
+from limelight.seeds import standard_normals
 
 
 def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> np.ndarray:
@@ -20,13 +22,20 @@ def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng:
     """
     alpha, beta = parameters["alpha"], parameters["beta"]
     sigma_sfr, sigma_lco = parameters["sigma_sfr"], parameters["sigma_lco"]
-    log_l = log10_sfr(mass_msun, redshift) + (10 - parameters["log10_delta_mf"] - LN10 * sigma_sfr**2 / 2 - beta)
-    log_l /= alpha
-    log_l += np.log10(CO_LSUN_PER_LPRIME) - LN10 * sigma_lco**2 / 2
-    scatter = rng.standard_normal(len(log_l))
-    scatter *= np.hypot(sigma_sfr / alpha, sigma_lco)
-    log_l += scatter
+    log_l_ir = 10 - parameters["log10_delta_mf"] - LN10 * sigma_sfr**2 / 2  # of 1 Msun/yr
+    log_lsun = np.log10(CO_LSUN_PER_LPRIME) - LN10 * sigma_lco**2 / 2  # of 1 K km/s pc²
+    sigma = np.hypot(sigma_sfr / alpha, sigma_lco)
+    log_sfr = log10_sfr(mass_msun, redshift)
+    log_l = standard_normals(rng, len(log_sfr))
+    _luminosities(log_l, log_sfr, log_l_ir - beta, alpha, log_lsun, sigma)
     return log_l
+
+
+@compiled_exactly
+def _luminosities(normals, log_sfr, log_l_ir_less_beta, alpha, log_lsun, sigma):
+    """log10 L / Lsun (n,) in place of the normal numbers of their scatter."""
+    for i in range(len(normals)):
+        normals[i] = (log_sfr[i] + log_l_ir_less_beta) / alpha + log_lsun + sigma * normals[i]
 
 
 LI = LineModel(

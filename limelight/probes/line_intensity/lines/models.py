@@ -16,6 +16,7 @@ import numpy as np
 from limelight.errors import problem
 from limelight.probes.line_intensity.lines.own import load_function
 from limelight.registry import Registry
+from limelight.seeds import standard_normals
 
 Parameters = dict[str, float]
 LN10 = float(np.log(10))
@@ -72,7 +73,7 @@ class LineModel:
 
 def lognormal_scatter(sigma_dex: float, shape: int | tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """log10 of a log-normal factor of mean 1 and spread sigma_dex: normal about −ln(10) σ²/2 dex (μ = −σ²/2 in nats)."""
-    scatter = rng.standard_normal(shape)
+    scatter = standard_normals(rng, shape)
     scatter *= sigma_dex
     scatter -= LN10 * sigma_dex**2 / 2
     return scatter

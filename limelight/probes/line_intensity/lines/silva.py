@@ -4,6 +4,7 @@ import numpy as np
 
 from limelight.probes.line_intensity.lines.models import LN10, LineModel, Parameters
 from limelight.probes.line_intensity.lines.star_formation import log10_sfr
+from limelight.seeds import standard_normals
 
 CII_REST_FREQ_GHZ = 1900.54
 
@@ -16,7 +17,7 @@ def silva(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, r
     """
     log_l = log10_sfr(mass_msun, redshift) * parameters["a"]
     log_l += parameters["b"] - LN10 * parameters["sigma"] ** 2 / 2
-    log_l += parameters["sigma"] * rng.standard_normal(len(log_l))
+    log_l += parameters["sigma"] * standard_normals(rng, len(log_l))
     return log_l
 
 

@@ -5,9 +5,8 @@ import weakref
 
 import numpy as np
 
+from limelight.compiled import chunks, compiled_exactly
 from limelight.files import resource_path
-
-CHUNK = 1 << 16  # halos at a time, so that intermediate arrays stay in the cache
 
 
 @functools.lru_cache(maxsize=1)
@@ -49,31 +48,34 @@ def behroozi_sfr(log10_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     Bilinear in log10 M and log10(1+z) on the SFR itself; 0 where the table has none. Outside the table the edge value holds.
     """
     log_mass, log_1z, table = _behroozi_table()
-    sfr, flat = np.empty(len(log10_mass)), table.ravel()
-    for start in range(0, len(sfr), CHUNK):
-        part = slice(start, start + CHUNK)
-        corner, w = _cell(log10_mass[part], log_mass)
-        column, v = _cell(np.log10(1 + redshift[part].astype(np.float64)), log_1z)
-        corner *= len(log_1z)
-        corner += column
-        low = flat[corner]
-        low += v * (flat[corner + 1] - low)
-        corner += len(log_1z)
-        high = flat[corner]
-        high += v * (flat[corner + 1] - high)
-        sfr[part] = low + w * (high - low)
+    sfr = np.empty(len(log10_mass))
+    for part in chunks(len(sfr)):
+        log10_1z = np.log10(1 + redshift[part].astype(np.float64))
+        _bilinear(log10_mass[part], log10_1z, log_mass, log_1z, table, sfr[part])
     return sfr
 
 
-def _cell(x: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index (n,) of the cell between sorted nodes that holds each x, and the place 0–1 in it.
+@compiled_exactly
+def _bilinear(x, y, x_nodes, y_nodes, table, found):
+    """The table (x, y) at points (n,); outside, the value at its edge.
 
     The nodes are equally spaced but for the rounding of their printed digits (2e-4 of a step). So division finds the cell or
-    the one before it, and one comparison settles which. That is several times faster than a search.
+    the one before it, and one comparison settles which.
     """
-    x, last = np.clip(x, nodes[0], nodes[-1]), len(nodes) - 2
-    cell = ((x - nodes[0]) * ((last + 1) / (nodes[-1] - nodes[0])) - 1e-3).astype(np.int32)
-    np.minimum(cell, last, out=cell)
-    cell += x >= nodes[1:][cell]
-    np.minimum(cell, last, out=cell)
-    return cell, (x - nodes[cell]) / (nodes[1:] - nodes[:-1])[cell]
+    x_cells, y_cells = len(x_nodes) - 1, len(y_nodes) - 1
+    per_x, per_y = x_cells / (x_nodes[-1] - x_nodes[0]), y_cells / (y_nodes[-1] - y_nodes[0])
+    for i in range(len(found)):
+        a = min(max(x[i], x_nodes[0]), x_nodes[-1])
+        b = min(max(y[i], y_nodes[0]), y_nodes[-1])
+        if not (a == a and b == b):
+            found[i] = np.nan
+            continue
+        j = min(int((a - x_nodes[0]) * per_x - 1e-3), x_cells - 1)
+        k = min(int((b - y_nodes[0]) * per_y - 1e-3), y_cells - 1)
+        j = min(j + (a >= x_nodes[j + 1]), x_cells - 1)
+        k = min(k + (b >= y_nodes[k + 1]), y_cells - 1)
+        w = (a - x_nodes[j]) / (x_nodes[j + 1] - x_nodes[j])
+        v = (b - y_nodes[k]) / (y_nodes[k + 1] - y_nodes[k])
+        low = table[j, k] + v * (table[j, k + 1] - table[j, k])
+        high = table[j + 1, k] + v * (table[j + 1, k + 1] - table[j + 1, k])
+        found[i] = low + w * (high - low)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from limelight.compiled import compiled_exactly
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 
@@ -70,36 +71,31 @@ class Grid:
         return self.rest_freq_ghz / (1 + np.asarray(redshift_observed, np.float64))
 
     def voxel_index(self, x_deg: np.ndarray, y_deg: np.ndarray, freq_ghz: np.ndarray, center_deg) -> np.ndarray:
-        """Raveled voxel of each point, int64 (n,); `voxels` for a point outside the square or band.
+        """Raveled voxel of each point, int64 (n,); `voxels` for a point outside the square or band."""
+        slab, index = self.slab_and_index(x_deg, y_deg, freq_ghz, center_deg)
+        return slab.astype(np.int64) * (self.pixels * self.channels) + index
+
+    def slab_and_index(
+        self, x_deg: np.ndarray, y_deg: np.ndarray, freq_ghz: np.ndarray, center_deg
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Place on the map's first axis of each point (n,) and its raveled voxel in that slab, int32; (pixels, 0) outside.
 
         All in float64: float32 coordinates would move halos across voxel edges.
         """
         low = center_deg[0] - self.size_deg / 2, center_deg[1] - self.size_deg / 2, self.freq_min_ghz
         high = center_deg[0] + self.size_deg / 2, center_deg[1] + self.size_deg / 2, self.freq_max_ghz
-        integer = np.int32 if self.voxels < 2**31 else np.int64  # the smaller is converted and multiplied faster
-        index, outside = None, None
-        for values, start, stop, n in zip((x_deg, y_deg, freq_ghz), low, high, self.shape, strict=True):
-            place = np.subtract(values, start, dtype=np.float64)
-            place *= n / (stop - start)
-            if len(place) and not (place.min() >= 0 and place.max() < n - 1e-9):  # rarely: halos were cut before
-                beyond = ~((values >= start) & (values < stop))
-                np.clip(place, 0, n - 1, out=place, where=beyond | (place >= n))  # rounding reaches n below the edge
-                outside = beyond if outside is None else outside | beyond
-            whole = place.astype(integer)  # truncation is the floor: no place is negative
-            if index is None:
-                index = whole
-            else:
-                index *= integer(n)
-                index += whole
-        index = index.astype(np.int64)
-        if outside is not None:
-            index[outside] = self.voxels
-        return index
+        slab, index = np.empty((2, len(x_deg)), np.int32)
+        _find_voxels(x_deg, y_deg, freq_ghz, np.array(low), np.array(high), np.array(self.shape), slab, index)
+        return slab, index
 
     def pixel_solid_angle_sr(self, x_deg: np.ndarray, y_deg: np.ndarray) -> np.ndarray:
-        """Solid angle of one fine pixel at a place of the tangent plane, float64 (n,): dx dy (1 + X² + Y²)^(-3/2)."""
-        x, y = np.asarray(x_deg, np.float64) * DEGREE, np.asarray(y_deg, np.float64) * DEGREE
-        return (self.pixel_deg * DEGREE) ** 2 * (1 + (x * x + y * y)) ** -1.5
+        """Solid angle of one fine pixel at places of the tangent plane, float64 (…): dx dy (1 + X² + Y²)^(-3/2)."""
+        x, y = np.broadcast_arrays(x_deg, y_deg)
+        solid_angle = np.empty(x.shape)
+        _add_squares(x.reshape(-1), y.reshape(-1), solid_angle.reshape(-1))
+        solid_angle **= -1.5
+        solid_angle *= (self.pixel_deg * DEGREE) ** 2
+        return solid_angle
 
     def solid_angle_sr(self, center_deg) -> float:
         """Solid angle of the whole square: the closed form arctan(XY / √(1 + X² + Y²)) at its four corners."""
@@ -116,6 +112,27 @@ class Grid:
         """Comoving volume of the map, Mpc³: Ω (χ_high³ − χ_low³) / 3 in a flat universe."""
         near, far = (float(cosmology.comoving_distance(z)) for z in self.redshift_range)
         return self.solid_angle_sr(center_deg) * (far**3 - near**3) / 3
+
+
+@compiled_exactly
+def _add_squares(x_deg, y_deg, total):
+    """1 + X² + Y² of points (n,)."""
+    for i in range(len(total)):
+        x, y = x_deg[i] * DEGREE, y_deg[i] * DEGREE
+        total[i] = 1 + (x * x + y * y)
+
+
+@compiled_exactly
+def _find_voxels(x, y, freq, low, high, shape, slab, index):
+    """slab, index (n,): see slab_and_index. Places round down; those that rounding takes to the upper edge stay inside."""
+    per_x, per_y, per_ghz = shape[0] / (high[0] - low[0]), shape[1] / (high[1] - low[1]), shape[2] / (high[2] - low[2])
+    for i in range(len(slab)):
+        slab[i], index[i] = shape[0], 0
+        if low[0] <= x[i] < high[0] and low[1] <= y[i] < high[1] and low[2] <= freq[i] < high[2]:
+            slab[i] = min(int((x[i] - low[0]) * per_x), shape[0] - 1)
+            row = min(int((y[i] - low[1]) * per_y), shape[1] - 1)
+            channel = min(int((freq[i] - low[2]) * per_ghz), shape[2] - 1)
+            index[i] = row * shape[2] + channel
 
 
 def grid_from(geometry: dict, where: object) -> Grid:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from limelight.compiled import chunks, compiled_exactly
 from limelight.cosmology import Cosmology
 from limelight.errors import problem
 from limelight.probes.line_intensity.config import Labels, MapDataset
@@ -35,11 +36,23 @@ def brightness_per_lsun(
     """What 1 Lsun in each halo adds to its voxel, in µK or Jy/sr, float64 (n,). freq_ghz: observed, of the line."""
     from limelight.probes.line_intensity.maps.units import JY_PER_LSUN, intensity_per_kelvin  # astropy
 
-    z = np.asarray(redshift, np.float64)
-    distance_mpc = cosmology.comoving_distance(z) * (1 + z)
-    solid_angle = grid.pixel_solid_angle_sr(sky_deg[:, 0], sky_deg[:, 1])
-    intensity = JY_PER_LSUN / (distance_mpc**2 * grid.channel_ghz * solid_angle)
-    return intensity if unit == "Jy/sr" else 1e6 * intensity / intensity_per_kelvin(freq_ghz)
+    brightness = np.empty(len(redshift))
+    for part in chunks(len(redshift)):
+        distance_mpc = cosmology.comoving_distance(redshift[part])
+        solid_angle = grid.pixel_solid_angle_sr(sky_deg[part, 0], sky_deg[part, 1])
+        _intensities(redshift[part], distance_mpc, solid_angle, JY_PER_LSUN, grid.channel_ghz, brightness[part])
+        if unit == "uK":
+            brightness[part] *= 1e6
+            brightness[part] /= intensity_per_kelvin(freq_ghz[part])
+    return brightness
+
+
+@compiled_exactly
+def _intensities(redshift, distance_mpc, solid_angle_sr, jy_per_lsun, channel_ghz, intensity):
+    """Of 1 Lsun, Jy/sr: see the top."""
+    for i in range(len(intensity)):
+        luminosity_distance = distance_mpc[i] * (1 + np.float64(redshift[i]))
+        intensity[i] = jy_per_lsun / (luminosity_distance * luminosity_distance * channel_ghz * solid_angle_sr[i])
 
 
 @dataclass
@@ -119,24 +132,59 @@ def place_sources(
     properties : arrays (n,) that the Field takes along
     grid, center_deg, cosmology, precision, pooled_channels : as for `prepare_field`
     """
-    index = grid.voxel_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
-    slab, index = np.divmod(index, grid.pixels * grid.channels)  # slab `pixels` takes what lies outside
-    order = np.argsort(slab.astype(np.min_scalar_type(grid.pixels)), kind="stable")  # small integers sort by radix
-    starts = np.searchsorted(slab[order], np.arange(grid.pixels + 1))
-    order = order[: starts[-1]]
-    index, channels = index[order], grid.channels
+    slab, index = grid.slab_and_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
+    starts = np.zeros(grid.pixels + 1, np.int64)
+    order, index = _sort_slabs(slab, index, starts)
+
+    def ordered(column: np.ndarray) -> np.ndarray:
+        taken = np.empty(len(order), column.dtype)
+        _take(column, order, taken)
+        return taken
+
+    channels = grid.channels
     if pooled_channels:
         pixel, channel = np.divmod(index, channels)
         channels //= grid.pool_channels
         index = pixel * channels + channel // grid.pool_channels
-    inside = np.take(sky_deg, order, axis=0), redshift[order], freq_ghz[order]
-    uk = unit = brightness_per_lsun(*inside, grid, cosmology, "uK").astype(precision, copy=False)
-    if grid.unit != "uK":
-        unit = brightness_per_lsun(*inside, grid, cosmology, grid.unit).astype(precision, copy=False)
-    properties = tuple(column[order] for column in properties)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what lies outside, wherever that is
+        light = brightness_per_lsun(sky_deg, redshift, freq_ghz, grid, cosmology, "uK")
+        uk = unit = ordered(light).astype(precision, copy=False)
+        if grid.unit != "uK":
+            light = brightness_per_lsun(sky_deg, redshift, freq_ghz, grid, cosmology, grid.unit)
+            unit = ordered(light).astype(precision, copy=False)
+    properties = tuple(map(ordered, properties))
     for column in properties:
         column.flags.writeable = False  # so that what line models make of them can be kept
-    return Field(grid, channels, index.astype(np.int32), starts, uk, unit, properties)
+    return Field(grid, channels, index, starts, uk, unit, properties)
+
+
+@compiled_exactly
+def _sort_slabs(slab, index, starts):
+    """The points in the order of their slabs, each slab's in the order given: those inside the map.
+
+    slab, index (n,): of Grid.slab_and_index. starts (pixels + 1,): zeros, filled with the row where each slab's begin.
+    Returns which point stands in each row, and what is its index.
+    """
+    pixels = len(starts) - 1
+    for i in range(len(slab)):
+        if slab[i] < pixels:
+            starts[slab[i] + 1] += 1
+    for k in range(pixels):
+        starts[k + 1] += starts[k]
+    place = starts.copy()
+    order, sorted_index = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
+    for i in range(len(slab)):
+        if slab[i] < pixels:
+            row = place[slab[i]]
+            place[slab[i]] += 1
+            order[row], sorted_index[row] = i, index[i]
+    return order, sorted_index
+
+
+@compiled_exactly
+def _take(column, order, taken):
+    for i in range(len(order)):
+        taken[i] = column[order[i]]
 
 
 def cut_luminosities(log10_lum: np.ndarray, line_model: MapDataset | None) -> np.ndarray:
@@ -165,17 +213,22 @@ def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset | Non
     line_model: an entry of the config's line_models, for its log10_lum_cut and mean_temperature_uk; None: neither.
     """
     log10_lum = cut_luminosities(np.asarray(log10_lum, field.precision), line_model)
+    light, sum_uk = np.empty_like(log10_lum), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        light = _ten_to(log10_lum)
-        mean_uk = float(light @ field.uk_per_lsun) / field.grid.voxels
-        light *= field.unit_per_lsun
+        for part in chunks(len(light)):
+            lum = _ten_to(log10_lum[part])
+            sum_uk += float(lum @ field.uk_per_lsun[part])
+            np.multiply(lum, field.unit_per_lsun[part], out=light[part])
+    mean_uk = sum_uk / field.grid.voxels
     low, high = (line_model and line_model.mean_temperature_uk) or (0.0, np.inf)
     return Light(light, log10_lum, mean_uk, bool(low <= mean_uk <= high and np.isfinite(mean_uk)))
 
 
 def _ten_to(exponent: np.ndarray) -> np.ndarray:
-    """10^exponent in its own precision; in float32 by the exponential, which is vectorised where the power is not."""
-    return 10.0**exponent if exponent.dtype == np.float64 else np.exp(np.float32(LN10) * exponent)
+    """10^exponent in its own precision, by what is vectorised: the power of an array, or in float32 the exponential."""
+    if exponent.dtype == np.float64:
+        return np.power(np.full_like(exponent, 10.0), exponent)
+    return np.exp(np.float32(LN10) * exponent)
 
 
 def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.ndarray:
@@ -185,11 +238,7 @@ def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.n
     """
     pixels = field.grid.pixels
     cube = np.empty((pixels, pixels, field.channels), dtype)
-    with np.errstate(over="ignore"):
-        for i, (start, stop) in enumerate(zip(field.starts[:-1], field.starts[1:], strict=True)):
-            sums = np.bincount(field.index[start:stop], light[start:stop], minlength=pixels * field.channels)
-            cube[i] = sums.reshape(cube.shape[1:])
-    if not np.isfinite(cube.sum(dtype=np.float64)):
+    if not _sum_slabs(field.index, field.starts, light, np.zeros(pixels * field.channels), cube.reshape(pixels, -1)):
         raise problem(
             "painting",
             "voxels too bright for float32, or NaN",
@@ -197,6 +246,21 @@ def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.n
             "narrow the line model's prior or set its mean_temperature_uk",
         )
     return cube
+
+
+@compiled_exactly
+def _sum_slabs(index, starts, light, sums, cube):
+    """Fill the cube (slab, voxel) with the light summed in each voxel; whether all of it is finite. sums (voxel,): zeros."""
+    finite = True
+    for i in range(len(cube)):
+        for j in range(starts[i], starts[i + 1]):
+            sums[index[j]] += light[j]
+        row = cube[i]
+        for k in range(len(sums)):
+            row[k] = sums[k]
+            finite &= np.isfinite(row[k])
+            sums[k] = 0
+    return finite
 
 
 def paint(
