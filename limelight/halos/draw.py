@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from limelight.halos.exclusion import (
     take_mass,
 )
 from limelight.halos.massfunction import band_abundance, band_masses
+from limelight.matter.chunks import together
 from limelight.matter.initial import (
     Box,
     LinearField,
@@ -119,8 +121,12 @@ def draw_lightcone(
     halos = [LagrangianHalos([], []) for _ in slabs]
     used = torch.zeros(cone.box.shape, device=field.modes.device) if bands.exclusion else None
     large = smoothed(field, LARGE_SCALE_MPC) if bands.exclusion else None
+
+    def smooth(band: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return smoothed(field, bands.radii[band], bands.curvature[band])
+
+    fields = smooth(len(bands.radii) - 1)
     for band in reversed(range(len(bands.radii))):
-        fields = smoothed(field, bands.radii[band], bands.curvature[band])
         if bands.exclusion:
             bands = _recalibrate(field, fields, large, used, cone, slabs, bands, band, run)
 
@@ -142,7 +148,10 @@ def draw_lightcone(
             corner = (slab.x[0], slab.y[0], slab.z[0])
             take_mass(used, corner, place, mass, cone.box.cell_mpc, cosmology, field.long_modes is None)
 
-        run(draw, slabs)
+        works = [partial(draw, slab) for slab in slabs]
+        if band > 0:  # transforms run on one thread: the next band's go beside this one's halos
+            works.insert(0, partial(smooth, band - 1))
+        fields = together(run, *works)[0]
         if used is not None and band > 0:
             # Spheres reach into the next slab, never to the one after it: every other slab, then the rest.
             run(take, slabs[::2])

@@ -4,8 +4,11 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 # Large pages for torch's arrays, read at its first allocation: in 4 kB pages, faults cost more than the arithmetic.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -30,3 +33,14 @@ def chunk_runner(device: str = "cpu") -> Iterator[Callable[[Callable, Sequence],
                 torch.set_num_threads(threads)
 
         yield run
+
+
+def together(run: Callable, *works: Callable[[], T]) -> list[T]:
+    """What each work returns, done as chunks of `run`, in their order."""
+    found: list[T] = [None] * len(works)
+
+    def one(i: int) -> None:
+        found[i] = works[i]()
+
+    run(one, range(len(works)))
+    return found

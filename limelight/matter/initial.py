@@ -11,12 +11,14 @@ each plane from its own stream, so that a seed gives the same universe on any de
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from limelight import seeds
 from limelight.cosmology import Cosmology
+from limelight.matter.chunks import together
 from limelight.matter.fourier import irfftn, rfftn
 
 TABLE_PER_E_FOLD = 200  # of the power-spectrum table; linear interpolation in it is good to 1e-5
@@ -275,11 +277,9 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
 
     def complete(values: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Add the long waves to the short."""
-
-        def add(planes: tuple[int, int]) -> None:
+        for z in range(0, box.shape[0], PLANES):
+            planes = (z, min(z + PLANES, box.shape[0]))
             values[slice(*planes)] += long_block(field, coarse, planes, (0, box.shape[1]), (0, box.shape[2]))
-
-        run(add, [(z, min(z + PLANES, box.shape[0])) for z in range(0, box.shape[0], PLANES)])
         return values
 
     def tide(i: int, j: int) -> torch.Tensor:
@@ -288,27 +288,28 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
             return short
         return complete(short, irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
 
-    def pull(axis: int, short: torch.Tensor) -> None:
-        _gradient(potential, k, box, axis, short)
+    def pull(axis: int) -> None:
+        _gradient(potential, k, box, axis, psi[2 - axis])
         if not periodic:
-            complete(short, _gradient(long_potential, long_k, field.long_box, axis))
+            complete(psi[2 - axis], _gradient(long_potential, long_k, field.long_box, axis))
 
-    source, other = tide(0, 0), tide(1, 1)
+    # A transform runs on one thread, and two of them beside one another.
+    source, other = together(run, lambda: tide(0, 0), lambda: tide(1, 1))
     trace = source + other
     source *= other
-    source.addcmul_(tide(2, 2), trace)
+    other, cross = together(run, lambda: tide(2, 2), lambda: tide(0, 1))
+    source.addcmul_(other, trace)
     del trace, other
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        values = tide(i, j)
-        source.addcmul_(values, values, value=-1)
-    del values
+    source.addcmul_(cross, cross, value=-1)
+    for cross in together(run, lambda: tide(0, 2), lambda: tide(1, 2)):
+        source.addcmul_(cross, cross, value=-1)
+    del cross
     psi = torch.empty((6, *box.shape), dtype=torch.float32, device=potential.device)
-    for axis in range(3):
-        pull(axis, psi[2 - axis])
-    potential = rfftn(source).div_(inverse)
-    del source, inverse
-    for axis in range(3):
-        _gradient(potential, k, box, axis, psi[5 - axis])
+    modes, *_ = together(run, partial(rfftn, source), *(partial(pull, axis) for axis in range(3)))
+    del source
+    potential = modes.div_(inverse)
+    del modes, inverse
+    run(lambda axis: _gradient(potential, k, box, axis, psi[5 - axis]), range(3))
     return psi
 
 
