@@ -17,19 +17,16 @@ from limelight.syntax import (
     Essence,
     Names,
     Writer,
-    called,
-    dotted,
-    dotted_names,
     is_docstring,
     names_of,
-    statements,
 )
+from limelight.trees import called, dotted, dotted_names, statements
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "limelight"
 # Not followed: what words errors, reads command lines and shows progress, this hash, and what is chosen by name, which
 # stages give as `chosen`
-UNFOLLOWED = ("arguments", "codehash", "errors", "kept", "own_code", "probe", "progress", "registry", "syntax")
+UNFOLLOWED = ("arguments", "codehash", "errors", "kept", "own_code", "probe", "progress", "registry", "syntax", "trees")
 LEFT_OUT = tuple(f"limelight.{name}" for name in UNFOLLOWED)
 AT_IMPORT, WHOLE = "(at import)", "(whole)"  # stand for names where a place is no definition
 

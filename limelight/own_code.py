@@ -16,7 +16,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from limelight.codehash import PACKAGE, code_used_by, imports_of
-from limelight.syntax import is_docstring, walk
+from limelight.syntax import is_docstring
+from limelight.trees import walk
 
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))

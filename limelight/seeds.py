@@ -8,10 +8,6 @@ import hashlib
 
 import numpy as np
 
-from limelight.compiled import compiled_exactly
-
-FEW = 10_000  # numbers: for fewer the compiler is not worth its import
-
 
 def seed_sequence(study_seed: int, stage: str, *index: int) -> np.random.SeedSequence:
     """The SeedSequence of one (study, stage, index...) key."""
@@ -27,18 +23,3 @@ def generator(study_seed: int, stage: str, *index: int) -> np.random.Generator:
 def torch_seed(study_seed: int, stage: str, *index: int) -> int:
     """A 63-bit seed for torch.Generator.manual_seed on the stream of one key."""
     return int(seed_sequence(study_seed, stage, *index).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def standard_normals(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
-    """`rng.standard_normal(shape)`, number for number, in half the time: numba's loop has no branch on the sign."""
-    if np.prod(shape) < FEW or not isinstance(rng, np.random.Generator):
-        return rng.standard_normal(shape)
-    numbers = np.empty(shape)
-    _fill_normals(rng, numbers.reshape(-1))
-    return numbers
-
-
-@compiled_exactly
-def _fill_normals(rng, numbers):
-    for i in range(len(numbers)):
-        numbers[i] = rng.standard_normal()

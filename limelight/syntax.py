@@ -6,10 +6,11 @@ building: nothing that could draw a random number or change state is ever droppe
 """
 
 import ast
-import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+
+from limelight.trees import BLOCKS, called, dotted, walk
 
 # Functions and methods that draw no random numbers and change no state
 BUILTINS = frozenset(
@@ -42,7 +43,6 @@ COMMAND_LINE = (
 HELP = ("description", "epilog", "help", "metavar", "title", "usage")
 RECORDS = ("dataclasses.dataclass", "typing.NamedTuple")
 FIELD_KINDS = ("ClassVar", "InitVar", "KW_ONLY")  # annotations that a dataclass reads
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # fields of statements that hold statements
 UNWRITTEN = ("ctx", "kind", "type_comment", "type_params")  # fields of nodes that say nothing of what is computed
 
 
@@ -63,28 +63,6 @@ class Names:
         """The absolute form of a dotted name that begins with an imported one: `np.pi` -> "numpy.pi"; others as they are."""
         first, dot, rest = name.partition(".")
         return f"{self.imports.get(first, first)}{dot}{rest}"
-
-
-def walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a tree, in no particular order; ast.walk takes twice the time."""
-    queue = [tree]
-    while queue:
-        node = queue.pop()
-        yield node
-        for field_name in node._fields:
-            value = getattr(node, field_name, None)
-            if type(value) is list:
-                queue += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
-                queue.append(value)
-
-
-def statements(node: ast.AST) -> Iterator[ast.stmt]:
-    """All statements within a module or statement, however deep."""
-    for block in BLOCKS:
-        for item in getattr(node, block, ()):
-            yield item
-            yield from statements(item)
 
 
 class Statements(ast.NodeTransformer):
@@ -380,32 +358,3 @@ def names_bound(tree: ast.Module) -> Iterator[str]:
 def is_namespace(call: ast.Call) -> bool:
     """Whether a call is `vars()`, which is `locals()`; given an argument it reads that alone."""
     return dotted(call.func) == "vars" and not call.args
-
-
-def dotted_names(annotation: ast.expr) -> set[str]:
-    """The dotted names in an annotation, those in quotes as well."""
-    found, queue = set(), [annotation]
-    while queue:
-        node = queue.pop()
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            with contextlib.suppress(SyntaxError):  # other text than a type
-                queue.append(ast.parse(node.value, mode="eval").body)
-        elif name := dotted(node):
-            found.add(name)
-        else:
-            queue.extend(ast.iter_child_nodes(node))
-    return found
-
-
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` as written, and "" for what is no chain of names."""
-    parts = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
-
-
-def called(node: ast.expr) -> str:
-    """The dotted name of a decorator, base or function, without the arguments that it is given."""
-    return dotted(node.func if isinstance(node, ast.Call) else node)

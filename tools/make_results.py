@@ -64,7 +64,7 @@ def main() -> None:
             csv_text(bands, DIGITS, BAND_COLUMNS),
             "bands of every network and test, bin by bin, next to the published ones",
         ),
-        "summary": (summary, "every network, test and bin: the chief columns of `summary.csv`"),
+        "summary": (summary, "errors of every network and test, bin by bin: of `summary.csv` what the bands lack"),
     }
     if tables:
         whole = tables[0] + "".join(text.partition("\n")[2] for text in tables[1:])

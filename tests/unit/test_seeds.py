@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from limelight.normals import FEW, standard_normals
 from limelight.progress import progress
-from limelight.seeds import FEW, generator, seed_sequence, standard_normals, torch_seed
+from limelight.seeds import generator, seed_sequence, torch_seed
 
 
 def test_streams_depend_on_their_key_alone_not_on_order():

@@ -3,6 +3,7 @@
 import numpy as np
 
 from limelight.compiled import compiled_exactly
+from limelight.normals import standard_normals
 from limelight.probes.line_intensity.lines.models import (
     CO_LSUN_PER_LPRIME,
     CO_REST_FREQ_GHZ,
@@ -11,7 +12,6 @@ from limelight.probes.line_intensity.lines.models import (
     Parameters,
 )
 from limelight.probes.line_intensity.lines.star_formation import log10_sfr
-from limelight.seeds import standard_normals
 
 
 def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng: np.random.Generator) -> np.ndarray:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from limelight.errors import problem
+from limelight.normals import standard_normals
 from limelight.probes.line_intensity.lines.own import load_function
 from limelight.registry import Registry
-from limelight.seeds import standard_normals
 
 Parameters = dict[str, float]
 LN10 = float(np.log(10))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from limelight.normals import standard_normals
 from limelight.probes.line_intensity.lines.models import LN10, LineModel, Parameters
 from limelight.probes.line_intensity.lines.star_formation import log10_sfr
-from limelight.seeds import standard_normals
 
 CII_REST_FREQ_GHZ = 1900.54
 

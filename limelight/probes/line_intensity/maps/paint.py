@@ -217,7 +217,7 @@ def halo_light(field: Field, log10_lum: np.ndarray, line_model: MapDataset | Non
     with np.errstate(over="ignore", invalid="ignore"):
         for part in chunks(len(light)):
             lum = _ten_to(log10_lum[part])
-            sum_uk += float(lum @ field.uk_per_lsun[part])
+            sum_uk += float(np.einsum("i,i", lum, field.uk_per_lsun[part]))  # unlike BLAS on one thread
             np.multiply(lum, field.unit_per_lsun[part], out=light[part])
     mean_uk = sum_uk / field.grid.voxels
     low, high = (line_model and line_model.mean_temperature_uk) or (0.0, np.inf)

@@ -3,13 +3,21 @@
 import math
 
 import numpy as np
-from astropy import constants, units
 
-C_MS = constants.c.si.value
-K_B_J_K = constants.k_B.si.value
+from limelight.kept import kept_arrays
+
 JANSKY = 1e-26  # W/m²/Hz
-LSUN_W = constants.L_sun.si.value
-MPC_M = (1 * units.Mpc).to_value(units.m)
+
+
+def _constants() -> list[np.ndarray]:
+    from astropy import constants, units  # a second of import, for four numbers
+
+    found = constants.c.si.value, constants.k_B.si.value, constants.L_sun.si.value, (1 * units.Mpc).to_value(units.m)
+    return [np.array(found)]
+
+
+# In m/s, J/K, W and m.
+C_MS, K_B_J_K, LSUN_W, MPC_M = kept_arrays("constants", "astropy", _constants)[0].tolist()
 
 # I_ν [Jy/sr] = L / (4π D_L² Δν Ω) of L in Lsun, D_L in Mpc, Δν in GHz, Ω in sr
 JY_PER_LSUN = LSUN_W / (4 * math.pi * MPC_M**2 * 1e9) / JANSKY
