@@ -58,7 +58,7 @@ class Cosmology:
         if np.ndim(redshift) != 1 or len(redshift) < FEW:
             return self._distance_splines[0](redshift)
         chi = np.empty(len(redshift))
-        _evaluate(np.asarray(redshift), *self._distance_steps, chi)
+        compiled_exactly(_evaluate)(np.asarray(redshift), *self._distance_steps, chi)
         return chi
 
     @functools.cached_property
@@ -197,7 +197,6 @@ def _top_hat(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0.01, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
-@compiled_exactly
 def _evaluate(redshift, knots, coefficients, first, chi):
     """χ (n,) of a spline to the bit as scipy has it, without a search for the step of each redshift.
 

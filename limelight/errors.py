@@ -22,6 +22,7 @@ EXTRAS = {
     "sbi": "inference",
     "tensorboard": "tensorboard",
 }  # package: its extra
+LATE = ("numba",)  # needed, but imported late: a checkout may have moved on from what was installed
 NAMED = {"pyro": "pyro-ppl"}  # where a package is installed by another name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the disk's, the quota's, or the limit on a file's size
 
@@ -99,9 +100,9 @@ def plain_errors() -> Iterator[None]:
         _stop(f"out of memory ({error}); give the job more memory, or a smaller map, batch or light-cone")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
+        if package not in (*EXTRAS, *LATE):
             raise
-        expected = f"the packages of the extra '{EXTRAS[package]}'"
+        expected = f"the packages of the extra '{EXTRAS[package]}'" if package in EXTRAS else "what limelight needs"
         _stop(str(problem(package, "it not installed", expected, f"pip install {NAMED.get(package, package)}")))
     except OSError as error:
         if error.errno is None:

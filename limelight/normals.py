@@ -12,11 +12,10 @@ def standard_normals(rng: np.random.Generator, shape: int | tuple[int, ...]) -> 
     if np.prod(shape) < FEW or not isinstance(rng, np.random.Generator):
         return rng.standard_normal(shape)
     numbers = np.empty(shape)
-    _fill_normals(rng, numbers.reshape(-1))
+    compiled_exactly(_fill_normals)(rng, numbers.reshape(-1))
     return numbers
 
 
-@compiled_exactly
 def _fill_normals(rng, numbers):
     for i in range(len(numbers)):
         numbers[i] = rng.standard_normal()

@@ -23,7 +23,7 @@ from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
 from limelight.halos.massfunction import mass_function
-from limelight.matter.chunks import chunk_runner
+from limelight.matter.chunks import chunk_runner, together
 from limelight.matter.initial import Box, LinearField, displacements, field_variances, linear_field, periodic_field
 
 COSMOLOGY = Cosmology()
@@ -362,3 +362,10 @@ def test_files_hold_what_hdf5_would_have_compressed(tmp_path, monkeypatch):
             assert (file[name].compression, file[name].shuffle) == ("gzip", True)
             np.testing.assert_array_equal(file[name][...], getattr(halos, name))
         assert file["velocity_kms"].id.get_num_chunks() == 3
+
+
+def test_works_done_together_come_back_in_their_order_and_fail_aloud():
+    with chunk_runner() as run:
+        assert together(run, *(lambda i=i: i**2 for i in range(50))) == [i**2 for i in range(50)]
+        with pytest.raises(ZeroDivisionError):
+            together(run, lambda: 1, lambda: 1 / 0)

@@ -28,11 +28,10 @@ def log10_lum_edges(labels: dict, extension: int = 0) -> np.ndarray:
 def count_above(log10_lum: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Number of halos with log10 L ≥ each edge; int64 (len(edges),). log10_lum (n,) may hold −inf, not NaN."""
     per_bin = np.zeros(len(edges), np.int64)
-    _count(log10_lum, np.asarray(edges, np.float64), per_bin)
+    compiled_exactly(_count)(log10_lum, np.asarray(edges, np.float64), per_bin)
     return per_bin[::-1].cumsum()[::-1].copy()
 
 
-@compiled_exactly
 def _count(log10_lum, edges, per_bin):
     """Count the numbers from each edge to the next, beyond the last as well; equally spaced edges are found at once."""
     last = len(edges) - 1

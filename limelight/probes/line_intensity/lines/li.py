@@ -27,11 +27,10 @@ def li(mass_msun: np.ndarray, redshift: np.ndarray, parameters: Parameters, rng:
     sigma = np.hypot(sigma_sfr / alpha, sigma_lco)
     log_sfr = log10_sfr(mass_msun, redshift)
     log_l = standard_normals(rng, len(log_sfr))
-    _luminosities(log_l, log_sfr, log_l_ir - beta, alpha, log_lsun, sigma)
+    compiled_exactly(_luminosities)(log_l, log_sfr, log_l_ir - beta, alpha, log_lsun, sigma)
     return log_l
 
 
-@compiled_exactly
 def _luminosities(normals, log_sfr, log_l_ir_less_beta, alpha, log_lsun, sigma):
     """log10 L / Lsun (n,) in place of the normal numbers of their scatter."""
     for i in range(len(normals)):

@@ -51,11 +51,10 @@ def behroozi_sfr(log10_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     sfr = np.empty(len(log10_mass))
     for part in chunks(len(sfr)):
         log10_1z = np.log10(1 + redshift[part].astype(np.float64))
-        _bilinear(log10_mass[part], log10_1z, log_mass, log_1z, table, sfr[part])
+        compiled_exactly(_bilinear)(log10_mass[part], log10_1z, log_mass, log_1z, table, sfr[part])
     return sfr
 
 
-@compiled_exactly
 def _bilinear(x, y, x_nodes, y_nodes, table, found):
     """The table (x, y) at points (n,); outside, the value at its edge.
 

@@ -85,14 +85,16 @@ class Grid:
         low = center_deg[0] - self.size_deg / 2, center_deg[1] - self.size_deg / 2, self.freq_min_ghz
         high = center_deg[0] + self.size_deg / 2, center_deg[1] + self.size_deg / 2, self.freq_max_ghz
         slab, index = np.empty((2, len(x_deg)), np.int32)
-        _find_voxels(x_deg, y_deg, freq_ghz, np.array(low), np.array(high), np.array(self.shape), slab, index)
+        compiled_exactly(_find_voxels)(
+            x_deg, y_deg, freq_ghz, np.array(low), np.array(high), np.array(self.shape), slab, index
+        )
         return slab, index
 
     def pixel_solid_angle_sr(self, x_deg: np.ndarray, y_deg: np.ndarray) -> np.ndarray:
         """Solid angle of one fine pixel at places of the tangent plane, float64 (…): dx dy (1 + X² + Y²)^(-3/2)."""
         x, y = np.broadcast_arrays(x_deg, y_deg)
         solid_angle = np.empty(x.shape)
-        _add_squares(x.reshape(-1), y.reshape(-1), solid_angle.reshape(-1))
+        compiled_exactly(_add_squares)(x.reshape(-1), y.reshape(-1), solid_angle.reshape(-1))
         solid_angle **= -1.5
         solid_angle *= (self.pixel_deg * DEGREE) ** 2
         return solid_angle
@@ -114,7 +116,6 @@ class Grid:
         return self.solid_angle_sr(center_deg) * (far**3 - near**3) / 3
 
 
-@compiled_exactly
 def _add_squares(x_deg, y_deg, total):
     """1 + X² + Y² of points (n,)."""
     for i in range(len(total)):
@@ -122,7 +123,6 @@ def _add_squares(x_deg, y_deg, total):
         total[i] = 1 + (x * x + y * y)
 
 
-@compiled_exactly
 def _find_voxels(x, y, freq, low, high, shape, slab, index):
     """slab, index (n,): see slab_and_index. Places round down; those that rounding takes to the upper edge stay inside."""
     per_x, per_y, per_ghz = shape[0] / (high[0] - low[0]), shape[1] / (high[1] - low[1]), shape[2] / (high[2] - low[2])

@@ -40,14 +40,15 @@ def brightness_per_lsun(
     for part in chunks(len(redshift)):
         distance_mpc = cosmology.comoving_distance(redshift[part])
         solid_angle = grid.pixel_solid_angle_sr(sky_deg[part, 0], sky_deg[part, 1])
-        _intensities(redshift[part], distance_mpc, solid_angle, JY_PER_LSUN, grid.channel_ghz, brightness[part])
+        compiled_exactly(_intensities)(
+            redshift[part], distance_mpc, solid_angle, JY_PER_LSUN, grid.channel_ghz, brightness[part]
+        )
         if unit == "uK":
             brightness[part] *= 1e6
             brightness[part] /= intensity_per_kelvin(freq_ghz[part])
     return brightness
 
 
-@compiled_exactly
 def _intensities(redshift, distance_mpc, solid_angle_sr, jy_per_lsun, channel_ghz, intensity):
     """Of 1 Lsun, Jy/sr: see the top."""
     for i in range(len(intensity)):
@@ -134,11 +135,11 @@ def place_sources(
     """
     slab, index = grid.slab_and_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
     starts = np.zeros(grid.pixels + 1, np.int64)
-    order, index = _sort_slabs(slab, index, starts)
+    order, index = compiled_exactly(_sort_slabs)(slab, index, starts)
 
     def ordered(column: np.ndarray) -> np.ndarray:
         taken = np.empty(len(order), column.dtype)
-        _take(column, order, taken)
+        compiled_exactly(_take)(column, order, taken)
         return taken
 
     channels = grid.channels
@@ -158,7 +159,6 @@ def place_sources(
     return Field(grid, channels, index, starts, uk, unit, properties)
 
 
-@compiled_exactly
 def _sort_slabs(slab, index, starts):
     """The points in the order of their slabs, each slab's in the order given: those inside the map.
 
@@ -181,7 +181,6 @@ def _sort_slabs(slab, index, starts):
     return order, sorted_index
 
 
-@compiled_exactly
 def _take(column, order, taken):
     for i in range(len(order)):
         taken[i] = column[order[i]]
@@ -238,7 +237,9 @@ def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.n
     """
     pixels = field.grid.pixels
     cube = np.empty((pixels, pixels, field.channels), dtype)
-    if not _sum_slabs(field.index, field.starts, light, np.zeros(pixels * field.channels), cube.reshape(pixels, -1)):
+    if not compiled_exactly(_sum_slabs)(
+        field.index, field.starts, light, np.zeros(pixels * field.channels), cube.reshape(pixels, -1)
+    ):
         raise problem(
             "painting",
             "voxels too bright for float32, or NaN",
@@ -248,7 +249,6 @@ def bin_light(field: Field, light: np.ndarray, dtype: type = np.float32) -> np.n
     return cube
 
 
-@compiled_exactly
 def _sum_slabs(index, starts, light, sums, cube):
     """Fill the cube (slab, voxel) with the light summed in each voxel; whether all of it is finite. sums (voxel,): zeros."""
     finite = True
