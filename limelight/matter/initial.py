@@ -11,7 +11,6 @@ each plane from its own stream, so that a seed gives the same universe on any de
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -305,11 +304,12 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
         source.addcmul_(cross, cross, value=-1)
     del cross
     psi = torch.empty((6, *box.shape), dtype=torch.float32, device=potential.device)
-    modes, *_ = together(run, partial(rfftn, source), *(partial(pull, axis) for axis in range(3)))
-    del source
-    potential = modes.div_(inverse)
-    del modes, inverse
-    run(lambda axis: _gradient(potential, k, box, axis, psi[5 - axis]), range(3))
+    for axis in range(3):  # one after another: here memory is at its peak
+        pull(axis)
+    potential = rfftn(source).div_(inverse)
+    del source, inverse
+    for axis in range(3):
+        _gradient(potential, k, box, axis, psi[5 - axis])
     return psi
 
 
