@@ -5,6 +5,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
+from limelight.networks.layers import Conv2d
 
 SMALL = {"resunet": {"filters": 4, "levels": 2, "dropout": 0.0}, "gated": {"filters": 6, "blocks": 2}}
 
@@ -83,6 +84,23 @@ def test_a_filter_of_waves_is_linear_and_moves_with_its_maps():
         torch.testing.assert_close(module.waves(2 * x), 2 * answer, rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(module.waves(x.roll(5, dims=2)), answer.roll(5, dims=2), rtol=1e-4, atol=1e-3)
         assert torch.equal(module(x) - module.trunks[0](x), (module.trunks[0](x) + answer) - module.trunks[0](x))
+
+
+@pytest.mark.parametrize(("kernel", "shape"), [(3, (8, 6)), (5, (5, 4)), (1, (4, 4)), (7, (3, 5))])
+def test_periodic_convolutions_are_torchs_own_with_their_gradients(kernel, shape):
+    torch.manual_seed(0)
+    own = Conv2d(2, 3, kernel, padding=kernel // 2, padding_mode="circular").double()
+    torchs = torch.nn.Conv2d(2, 3, kernel, padding=kernel // 2, padding_mode="circular").double()
+    torchs.load_state_dict(own.state_dict())
+    found = []
+    for layer in (own, torchs):
+        x = maps(2, 8)[:, :, : shape[0], : shape[1]].double().to(memory_format=torch.channels_last).requires_grad_()
+        answer = layer(x)
+        answer.pow(3).sum().backward()
+        found.append((answer.detach(), x.grad, layer.weight.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(own, maps(2, 8)[:1, :, : shape[0], : shape[1]].double().requires_grad_())
 
 
 def test_filtered_answers_have_a_gain_on_each_scale_and_reach_across_the_map():
