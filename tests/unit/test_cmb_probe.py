@@ -10,6 +10,7 @@ from limelight.probes.cmb_lensing.features import quadratic_estimator
 from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu, filtered
 from limelight.probes.cmb_lensing.presentation import turned
 from limelight.probes.cmb_lensing.probe import gap_closed
+from limelight.study.config import load_study
 from limelight.study.selection import header_of
 from limelight.summaries.reconstruction import Spectra, correlation, spectra_of
 from tests.unit.cmb_toys import BOTH, FLAT, GATED, PROBE, lensing_presentation, lensing_shards, lensing_study
