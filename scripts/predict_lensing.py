@@ -9,7 +9,7 @@ Pixels must be those the network was trained on (`python scripts/describe.py mod
 σ_P in µK arcmin) that which it was trained with, or in its range. A network trained on periodic patches takes opposite edges
 as neighbours; train one with a margin and a taper for cut-outs of the sky.
 
-example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/hybrid/model.pt --map qu.fits \\
+example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/kappa/model.pt --map qu.fits \\
     --noise 1.0 --output kappa.fits
 """
 

@@ -5,6 +5,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
+from limelight.networks.layers import Conv2d
 
 SMALL = {"resunet": {"filters": 4, "levels": 2, "dropout": 0.0}, "gated": {"filters": 6, "blocks": 2}}
 
@@ -25,6 +26,7 @@ def maps(channels: int = 3, pixels: int = 24, count: int = 2) -> torch.Tensor:
     [
         ("gated", {}),
         ("gated", {"fold": 1}),
+        ("gated", {"filtered": 3}),
         ("resunet", {}),
         ("resunet", {"down": "flat"}),
         ("resunet", {"down": "blur"}),
@@ -40,9 +42,9 @@ def test_images_come_out_of_images(name, more, padding, branches):
 
 
 @pytest.mark.parametrize("branches", ["joint", "separate"])
-@pytest.mark.parametrize("name", ["gated", "resunet"])
-def test_an_answer_starts_from_the_input_that_it_corrects(name, branches):
-    module, x = network(name, start_from=[-1, 2], branches=branches).eval(), maps()
+@pytest.mark.parametrize(("name", "more"), [("gated", {}), ("gated", {"filtered": 3}), ("resunet", {})])
+def test_an_answer_starts_from_the_input_that_it_corrects(name, more, branches):
+    module, x = network(name, start_from=[-1, 2], branches=branches, **more).eval(), maps()
     answer = module(x)
     assert torch.equal(answer[:, 1], x[:, 2])
     assert answer[:, 0].std() > 0
@@ -82,6 +84,40 @@ def test_a_filter_of_waves_is_linear_and_moves_with_its_maps():
         torch.testing.assert_close(module.waves(2 * x), 2 * answer, rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(module.waves(x.roll(5, dims=2)), answer.roll(5, dims=2), rtol=1e-4, atol=1e-3)
         assert torch.equal(module(x) - module.trunks[0](x), (module.trunks[0](x) + answer) - module.trunks[0](x))
+
+
+@pytest.mark.parametrize(("kernel", "shape"), [(3, (8, 6)), (5, (5, 4)), (1, (4, 4)), (7, (3, 5))])
+def test_periodic_convolutions_are_torchs_own_with_their_gradients(kernel, shape):
+    torch.manual_seed(0)
+    own = Conv2d(2, 3, kernel, padding=kernel // 2, padding_mode="circular").double()
+    torchs = torch.nn.Conv2d(2, 3, kernel, padding=kernel // 2, padding_mode="circular").double()
+    torchs.load_state_dict(own.state_dict())
+    found = []
+    for layer in (own, torchs):
+        x = maps(2, 8)[:, :, : shape[0], : shape[1]].double().to(memory_format=torch.channels_last).requires_grad_()
+        answer = layer(x)
+        answer.pow(3).sum().backward()
+        found.append((answer.detach(), x.grad, layer.weight.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(own, maps(2, 8)[:1, :, : shape[0], : shape[1]].double().requires_grad_())
+
+
+def test_filtered_answers_have_a_gain_on_each_scale_and_reach_across_the_map():
+    module, x = network("gated", outputs=1, filtered=2, padding="circular", blocks=1).eval(), maps()
+    waves = module.trunks[0].waves
+    across = torch.hypot(torch.fft.fftfreq(24, 1 / 24)[:, None], torch.arange(13.0)).round()
+    with torch.no_grad():
+        plain = torch.fft.rfft2(module(x))
+        waves.weight[0, 0, 5:] = (
+            -1 / waves.RATE
+        )  # takes all off the answer itself that is shorter than five waves a map
+        found = torch.fft.rfft2(module(x))
+        torch.testing.assert_close(found, torch.where(across < 5, plain, 0), rtol=1e-4, atol=1e-3)
+        waves.weight[0, 1, :3] = 1 / waves.RATE
+        before = module(x)
+        x[:, :, 2, 2] += 1
+        assert (module(x) - before)[:, 0, 14, 14].abs().min() > 1e-5, "twelve pixels away along both axes"
 
 
 def moved(module, x: torch.Tensor, pixels: int) -> float:
@@ -156,6 +192,7 @@ def test_batch_norm_forgets_as_it_is_told():
         ("gated", ((2, 24, 24), (1, 24, 24)), {"start_from": [2]}, "from 0 to 1, or -1"),
         ("gated", ((2, 24, 24), (1, 24, 24)), {"start_from": [0, 1]}, "each of 1 answers"),
         ("gated", ((2, 24, 24), (1, 24, 24)), {"branches": "two"}, "joint, separate"),
+        ("gated", ((2, 24, 24), (1, 24, 24)), {"filtered": True}, "filtered"),
     ],
 )
 def test_what_a_network_cannot_take_is_refused_in_one_line(name, shapes, options, expected):
@@ -176,6 +213,7 @@ def test_odd_sizes_are_taken_where_nothing_is_halved():
     [
         *(("resunet", {"filters": 2, "levels": 1, "down": d}) for d in ("stride", "flat", "blur")),
         ("gated", {"filters": 2}),
+        ("gated", {"filters": 2, "filtered": 2}),
     ],
 )
 def test_weights_alone_make_the_network_again(architecture, options):
