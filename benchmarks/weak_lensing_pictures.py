@@ -1,7 +1,8 @@
-"""Two pictures of docs/weak_lensing.md that no study draws.
+"""Three pictures of the pages on weak lensing that no study draws.
 
 spectra: C_ℓ over HMcode's, from the table of `benchmarks.weak_lensing spectrum`, with the scatter between pairs of boxes.
 maps: maps of κ across cosmology, ray-traced and lognormal.
+traced: areas on ray-traced maps by noise and by cosmologies that taught, and what removed pixels cost, from their table.
 
 example: python -m benchmarks.weak_lensing_pictures spectra docs/results/weak_lensing/spectrum.png
 """
@@ -21,6 +22,8 @@ from limelight.probes.weak_lensing.simulations import ray_traced
 from limelight.seeds import generator
 
 TABLE = Path("docs/results/weak_lensing/spectrum.csv")
+AREAS = Path("docs/results/weak_lensing/traced_areas.csv")
+LEARNT = {"_quarter": 12, "_half": 24, "": 48}  # cosmologies of config/weak_lensing_traced.yaml that taught
 SHOWN = ((0.22, 0.65), (0.3, 0.8), (0.42, 0.95))  # Ωm, σ8
 BOXES = Boxes(side_mpc=142, particles=80, mesh=160, plane=320, times=9)  # of config/weak_lensing_traced.yaml
 COLOURS_KEPT = 64  # of a picture in the docs
@@ -72,13 +75,48 @@ def maps() -> Figure:
     return figure
 
 
+def traced() -> Figure:
+    """Areas with their errors: by noise, by cosmologies, and without some pixels over those of whole maps."""
+    table = np.genfromtxt(AREAS, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    row_of = {row["posterior"]: row for row in table}
+    figure = Figure(figsize=(PAGE_IN, 2.7))
+    noise, learning, deletion = figure.subplots(1, 3)
+    for i, (name, label) in enumerate({"cnn": "network", "classical": "the three statistics"}.items()):
+        look = {"color": COLOURS[i], "marker": MARKERS[i], "lw": 1, "label": label}
+        mine = [row_of[f"{name}{key}"] for key in ("", "_75", "_30", "_10")]
+        noise.errorbar(
+            range(4), *(1e3 * np.array([row[key] for row in mine]) for key in ("area", "area_error")), **look
+        )
+        mine = [row_of[f"{name}_30{key}"] for key in LEARNT]
+        area, error = (1e3 * np.array([row[key] for row in mine]) for key in ("area", "area_error"))
+        learning.errorbar(list(LEARNT.values()), area, error, **look)
+    noise.set_xticks(range(4), ["none", "75", "30", "10"])
+    noise.set(xlabel="noise: $n_\\mathrm{gal}$", ylabel="area, $10^{-3}$", yscale="log")
+    learning.set(xlabel="cosmologies learnt from", title="$n_\\mathrm{gal}$ = 30", ylim=(0, None), xscale="log")
+    learning.set_xticks(list(LEARNT.values()), map(str, LEARNT.values()), minor=False)
+    learning.minorticks_off()
+    noise.legend(fontsize=7)
+    names = ["no_negative", "no_peaks", "no_negative_30", "no_peaks_30"]
+    for i, key in enumerate(("area_over_reference", "area_by_score")):
+        mine = [row_of[name] for name in names]
+        values, errors = ([row[column] for row in mine] for column in (key, f"{key}_error"))
+        label = ("area", "area by score")[i]
+        place = np.arange(4) + 0.16 * (i - 0.5)
+        deletion.errorbar(place, values, errors, color=COLOURS[i], marker=MARKERS[i], ls="", label=label)
+    deletion.axhline(1, color=GUIDE, lw=0.8)
+    deletion.set_xticks(range(4), ["κ < 0", "κ > 3σ", "κ < 0,\nnoise", "κ > 3σ,\nnoise"], fontsize=7)
+    deletion.set(title="removed pixels", ylabel="over the whole maps'")
+    deletion.legend(fontsize=7)
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("spectra", "maps"))
+    parser.add_argument("what", choices=("spectra", "maps", "traced"))
     parser.add_argument("output", type=Path, help="PNG to write")
     args = parser.parse_args()
     with style():
-        {"spectra": spectra, "maps": maps}[args.what]().savefig(args.output, dpi=105)
+        {"spectra": spectra, "maps": maps, "traced": traced}[args.what]().savefig(args.output, dpi=105)
     Image.open(args.output).convert("RGB").quantize(COLOURS_KEPT).save(args.output, optimize=True)
 
 
