@@ -1,11 +1,16 @@
 """Weak lensing: posteriors of small trained networks beside the exact one, and beside what is counted."""
 
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from result_files import MADE, saliency
 
+from benchmarks.weak_lensing import shares
+from limelight.data.axes import OutputAxis
 from limelight.data.shard import read_shards, write_shard
 from limelight.evaluation.observe import noise_of_test, observed
 from limelight.files import provenance
@@ -15,6 +20,8 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.probe import load_probe
 from limelight.probes.weak_lensing.areas import area_rows, scores
+from limelight.probes.weak_lensing.probe import CLASSES
+from limelight.saliency.saliency_file import read_saliency, write_saliency
 from limelight.study.config import resolve_study
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
@@ -125,6 +132,24 @@ def test_the_density_of_a_recalibrated_posterior_is_that_of_its_draws(tmp_path: 
     on_grid = scores(found.extra[DENSITY][within], found.truth[within], grid)
     likely = on_grid > -5  # between its points a grid is no good so far out
     np.testing.assert_allclose(found.extra["log_score"][within][likely], on_grid[likely], atol=0.3)
+
+
+def test_shares_by_kappa_are_told_of_every_method_and_of_the_pixels(tmp_path: Path):
+    path, names = tmp_path / "look.h5", tuple(f"{low:g} to {high:g}" for low, high in pairwise(CLASSES))
+    saliency(path)
+    found = read_saliency(path)
+    shown = np.array([0.1, 0.2, 0.25, 0.15, 0.1, 0.15, 0.05])
+    for one in found.pictures.values():
+        one.tables["class_kappa"] = shown
+    pixels = np.array([0.2, 0.4, 0.3, 0.05, 0.03, 0.015, 0.005])
+    found.classes = {"kappa": {"axis": asdict(OutputAxis("κ", names=names)), "pixels": pixels, "amount": pixels}}
+    write_saliency(path, found, MADE)
+    rows = {row["method"]: row for row in shares([str(path)])}
+    assert list(rows) == ["pixels", "gradient", "deeplift"]
+    assert rows["gradient"]["negative"] == pytest.approx(0.3)
+    assert rows["deeplift"]["above_3_sigma"] == pytest.approx(0.2)
+    assert rows["pixels"]["negative"] == pytest.approx(0.6)
+    assert rows["pixels"]["share_-1_to_0"] == 0.4
 
 
 def test_on_a_gaussian_field_the_network_does_not_beat_the_power_spectrum(tmp_path: Path):
