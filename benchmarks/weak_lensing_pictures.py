@@ -23,9 +23,16 @@ from limelight.seeds import generator
 
 TABLE = Path("docs/results/weak_lensing/spectrum.csv")
 AREAS = Path("docs/results/weak_lensing/traced_areas.csv")
-LEARNT = {"_quarter": 12, "_half": 24, "": 48}  # cosmologies of config/weak_lensing_traced.yaml that taught
+LEARNT = {"_quarter": 8, "_half": 16, "": 32}  # cosmologies of config/weak_lensing_traced.yaml that taught
 SHOWN = ((0.22, 0.65), (0.3, 0.8), (0.42, 0.95))  # Ωm, σ8
 BOXES = Boxes(side_mpc=142, particles=80, mesh=160, plane=320, times=9)  # of config/weak_lensing_traced.yaml
+NOISES = {"": "no noise", "_75": "75", "_30": "30", "_10": "10"}
+REMOVED = {
+    "no_negative": "κ < 0",
+    "no_peaks": "κ > 3σ",
+    "no_negative_30": "κ < 0,\nnoise",
+    "no_peaks_30": "κ > 3σ,\nnoise",
+}
 COLOURS_KEPT = 64  # of a picture in the docs
 
 
@@ -77,37 +84,35 @@ def maps() -> Figure:
 
 def traced() -> Figure:
     """Areas with their errors: by noise, by cosmologies, and without some pixels over those of whole maps."""
-    table = np.genfromtxt(AREAS, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    row_of = {row["posterior"]: row for row in table}
     figure = Figure(figsize=(PAGE_IN, 2.7))
     noise, learning, deletion = figure.subplots(1, 3)
     for i, (name, label) in enumerate({"cnn": "network", "classical": "the three statistics"}.items()):
         look = {"color": COLOURS[i], "marker": MARKERS[i], "lw": 1, "label": label}
-        mine = [row_of[f"{name}{key}"] for key in ("", "_75", "_30", "_10")]
-        noise.errorbar(
-            range(4), *(1e3 * np.array([row[key] for row in mine]) for key in ("area", "area_error")), **look
-        )
-        mine = [row_of[f"{name}_30{key}"] for key in LEARNT]
-        area, error = (1e3 * np.array([row[key] for row in mine]) for key in ("area", "area_error"))
-        learning.errorbar(list(LEARNT.values()), area, error, **look)
-    noise.set_xticks(range(4), ["none", "75", "30", "10"])
-    noise.set(xlabel="noise: $n_\\mathrm{gal}$", ylabel="area, $10^{-3}$", yscale="log")
-    learning.set(xlabel="cosmologies learnt from", title="$n_\\mathrm{gal}$ = 30", ylim=(0, None), xscale="log")
-    learning.set_xticks(list(LEARNT.values()), map(str, LEARNT.values()), minor=False)
-    learning.minorticks_off()
+        noise.errorbar(*told({f"{name}{key}": place for place, key in enumerate(NOISES)}, "area"), **look)
+        learning.errorbar(*told({f"{name}_30{key}": count for key, count in LEARNT.items()}, "area"), **look)
+    noise.set_xticks(range(len(NOISES)), NOISES.values())
+    noise.set(xlabel="galaxies per square arcminute", ylabel="area", yscale="log")
     noise.legend(fontsize=7)
-    names = ["no_negative", "no_peaks", "no_negative_30", "no_peaks_30"]
-    for i, key in enumerate(("area_over_reference", "area_by_score")):
-        mine = [row_of[name] for name in names]
-        values, errors = ([row[column] for row in mine] for column in (key, f"{key}_error"))
-        label = ("area", "area by score")[i]
-        place = np.arange(4) + 0.16 * (i - 0.5)
-        deletion.errorbar(place, values, errors, color=COLOURS[i], marker=MARKERS[i], ls="", label=label)
+    learning.set(xlabel="cosmologies learnt from", title="with 30 galaxies", ylim=(0, None))
+    learning.set_xticks(list(LEARNT.values()))
+    for i, (key, label) in enumerate({"area_over_reference": "area", "area_by_score": "area by score"}.items()):
+        places = {name: place + 0.16 * (i - 0.5) for place, name in enumerate(REMOVED)}
+        deletion.errorbar(*told(places, key), color=COLOURS[i], marker=MARKERS[i], ls="", label=label)
     deletion.axhline(1, color=GUIDE, lw=0.8)
-    deletion.set_xticks(range(4), ["κ < 0", "κ > 3σ", "κ < 0,\nnoise", "κ > 3σ,\nnoise"], fontsize=7)
-    deletion.set(title="removed pixels", ylabel="over the whole maps'")
+    deletion.set_xticks(range(len(REMOVED)), REMOVED.values(), fontsize=7)
+    deletion.set(title="pixels removed", ylabel="over the whole maps'", xlim=(-0.5, len(REMOVED) - 0.5))
     deletion.legend(fontsize=7)
+    for panel in (noise, learning, deletion):
+        panel.tick_params(axis="x", which="minor", bottom=False, top=False)
     return figure
+
+
+def told(places: dict[str, float], column: str) -> tuple[list[float], list[float], list[float]]:
+    """(places, values, errors) of the posteriors that the table of areas has."""
+    table = np.genfromtxt(AREAS, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    found = {row["posterior"]: (row[column], row[f"{column}_error"]) for row in table}
+    mine = [(place, *found[name]) for name, place in places.items() if name in found]
+    return tuple(map(list, zip(*mine, strict=True)))
 
 
 def main() -> None:
