@@ -1,7 +1,8 @@
-"""Two tables of docs/weak_lensing.md that no study gives.
+"""Three tables of the pages on weak lensing that no study gives.
 
 spectrum: C_ℓ of ray-traced maps over CAMB's HMcode, with the scatter between boxes.
 fisher: areas of statistics from Fisher matrices by few and by many maps, beside the bound that none can pass.
+shares: attribution by κ without noise, of every method in files of saliency, beside the shares of the pixels themselves.
 
 example: python -m benchmarks.weak_lensing fisher --output docs/results/weak_lensing/fisher.csv
 """
@@ -16,14 +17,17 @@ from limelight.networks.statistics import Summaries
 from limelight.probes.weak_lensing.areas import DELTA
 from limelight.probes.weak_lensing.config import Boxes, Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps, fisher
+from limelight.probes.weak_lensing.probe import CLASSES
 from limelight.probes.weak_lensing.simulations import ray_traced
 from limelight.probes.weak_lensing.spectra import camb_spectra
+from limelight.saliency.saliency_file import read_saliency
 from limelight.seeds import generator
 from limelight.summaries.power import power_bins, power_spectrum
 
 THETA = np.array([0.3, 0.8])
 SQUARE = Square(32, 4.0, 1.0, 0.05)
 STEP = 0.05  # of the derivatives, relative
+NEGATIVE, PEAKS = CLASSES.index(0.0), CLASSES.index(3.0)
 ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
 
 
@@ -92,9 +96,26 @@ def fisher_areas(counts: list[int]) -> list[dict]:
     return rows
 
 
+def shares(paths: list[str]) -> list[dict]:
+    """One row per run and method: shares of attribution by κ, in σ of the map; of each run also those of its pixels."""
+    rows = []
+    for path in paths:
+        result = read_saliency(path)
+        classes = result.classes["kappa"]
+        names = [f"share_{name.replace(' ', '_')}" for name in classes["axis"]["names"]]
+        found = {"pixels": (classes["pixels"], "")}
+        for (_, method), one in result.pictures.items():
+            found[method] = (one.tables["class_kappa"], "; ".join(one.faults) or "passes")
+        for method, (share, verdict) in found.items():
+            settings = {"run": result.name, "method": method}
+            numbers = {"negative": share[:NEGATIVE].sum(), "above_3_sigma": share[PEAKS:].sum()}
+            rows.append(settings | numbers | dict(zip(names, share, strict=True)) | {"verdict": verdict})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("spectrum", "fisher"))
+    parser.add_argument("what", choices=("spectrum", "fisher", "shares"))
     parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
     parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
     parser.add_argument("--side", type=float, default=170, help="of a box, Mpc (spectrum; default 170)")
@@ -103,10 +124,15 @@ def main() -> None:
     parser.add_argument("--theta", type=float, nargs=2, default=THETA, help="Ωm and σ8 (spectrum; default 0.3 0.8)")
     parser.add_argument("--blurred", action="store_true", help="without sharpening (spectrum)")
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 400, 1000, 4000], help="of maps (fisher)")
+    parser.add_argument("--saliency", nargs="+", metavar="S.h5", help="files of saliency (shares)")
     parser.add_argument("--output", required=True, help="CSV to write")
     args = parser.parse_args()
     if args.what == "fisher":
         rows = fisher_areas(args.counts)
+    elif args.what == "shares":
+        if not args.saliency:
+            parser.error("shares needs --saliency")
+        rows = shares(args.saliency)
     else:
         boxes = Boxes(side_mpc=args.side, particles=args.particles, mesh=2 * args.particles, times=args.times)
         boxes = boxes.model_copy(update={"sharpen": not args.blurred})

@@ -1,7 +1,8 @@
-"""Two pictures of docs/weak_lensing.md that no study draws.
+"""Three pictures of the pages on weak lensing that no study draws.
 
 spectra: C_ℓ over HMcode's, from the table of `benchmarks.weak_lensing spectrum`, with the scatter between pairs of boxes.
 maps: maps of κ across cosmology, ray-traced and lognormal.
+traced: areas on ray-traced maps by noise and by cosmologies that taught, and what removed pixels cost, from their table.
 
 example: python -m benchmarks.weak_lensing_pictures spectra docs/results/weak_lensing/spectrum.png
 """
@@ -21,8 +22,17 @@ from limelight.probes.weak_lensing.simulations import ray_traced
 from limelight.seeds import generator
 
 TABLE = Path("docs/results/weak_lensing/spectrum.csv")
+AREAS = Path("docs/results/weak_lensing/traced_areas.csv")
+LEARNT = {"_quarter": 8, "_half": 16, "": 32}  # cosmologies of config/weak_lensing_traced.yaml that taught
 SHOWN = ((0.22, 0.65), (0.3, 0.8), (0.42, 0.95))  # Ωm, σ8
 BOXES = Boxes(side_mpc=142, particles=80, mesh=160, plane=320, times=9)  # of config/weak_lensing_traced.yaml
+NOISES = {"": "no noise", "_75": "75", "_30": "30", "_10": "10"}
+REMOVED = {
+    "no_negative": "κ < 0",
+    "no_peaks": "κ > 3σ",
+    "no_negative_30": "κ < 0,\nnoise",
+    "no_peaks_30": "κ > 3σ,\nnoise",
+}
 COLOURS_KEPT = 64  # of a picture in the docs
 
 
@@ -72,13 +82,46 @@ def maps() -> Figure:
     return figure
 
 
+def traced() -> Figure:
+    """Areas with their errors: by noise, by cosmologies, and without some pixels over those of whole maps."""
+    figure = Figure(figsize=(PAGE_IN, 2.7))
+    noise, learning, deletion = figure.subplots(1, 3)
+    for i, (name, label) in enumerate({"cnn": "network", "classical": "the three statistics"}.items()):
+        look = {"color": COLOURS[i], "marker": MARKERS[i], "lw": 1, "label": label}
+        noise.errorbar(*told({f"{name}{key}": place for place, key in enumerate(NOISES)}, "area"), **look)
+        learning.errorbar(*told({f"{name}_30{key}": count for key, count in LEARNT.items()}, "area"), **look)
+    noise.set_xticks(range(len(NOISES)), NOISES.values())
+    noise.set(xlabel="galaxies per square arcminute", ylabel="area", yscale="log")
+    noise.legend(fontsize=7)
+    learning.set(xlabel="cosmologies learnt from", title="with 30 galaxies", ylim=(0, None))
+    learning.set_xticks(list(LEARNT.values()))
+    for i, (key, label) in enumerate({"area_over_reference": "area", "area_by_score": "area by score"}.items()):
+        places = {name: place + 0.16 * (i - 0.5) for place, name in enumerate(REMOVED)}
+        deletion.errorbar(*told(places, key), color=COLOURS[i], marker=MARKERS[i], ls="", label=label)
+    deletion.axhline(1, color=GUIDE, lw=0.8)
+    deletion.set_xticks(range(len(REMOVED)), REMOVED.values(), fontsize=7)
+    deletion.set(title="pixels removed", ylabel="over the whole maps'", xlim=(-0.5, len(REMOVED) - 0.5))
+    deletion.legend(fontsize=7)
+    for panel in (noise, learning, deletion):
+        panel.tick_params(axis="x", which="minor", bottom=False, top=False)
+    return figure
+
+
+def told(places: dict[str, float], column: str) -> tuple[list[float], list[float], list[float]]:
+    """(places, values, errors) of the posteriors that the table of areas has."""
+    table = np.genfromtxt(AREAS, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    found = {row["posterior"]: (row[column], row[f"{column}_error"]) for row in table}
+    mine = [(place, *found[name]) for name, place in places.items() if name in found]
+    return tuple(map(list, zip(*mine, strict=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("spectra", "maps"))
+    parser.add_argument("what", choices=("spectra", "maps", "traced"))
     parser.add_argument("output", type=Path, help="PNG to write")
     args = parser.parse_args()
     with style():
-        {"spectra": spectra, "maps": maps}[args.what]().savefig(args.output, dpi=105)
+        {"spectra": spectra, "maps": maps, "traced": traced}[args.what]().savefig(args.output, dpi=105)
     Image.open(args.output).convert("RGB").quantize(COLOURS_KEPT).save(args.output, optimize=True)
 
 

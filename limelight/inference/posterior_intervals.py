@@ -138,12 +138,13 @@ class _Draws:
         self.extra["p_value"].append(p_values(posterior.content["check"], seen))
         known = torch.as_tensor(self.truth[i][None], dtype=torch.float32, device=self.device)
         stage = f"truth of {self.settings.evaluation.test}, map {i}"
-        score = log_score(posterior, seen["features"], known, self.seed, stage)
+        median = answers.median(dim=1).values  # stretching has left it where it was
+        score = log_score(posterior, seen["features"], known, self.seed, stage, median)
         if score is not None:
             self.extra["log_score"].append(score)
             if self.grid:
                 at = torch.as_tensor(points(self.grid), dtype=torch.float32, device=self.device)
-                found = log_density_at(posterior, seen["features"], at)[None].double().cpu().numpy()
+                found = log_density_at(posterior, seen["features"], at, median)[None].double().cpu().numpy()
                 self.extra[DENSITY].append(torch.from_numpy(normalised(found, self.grid)))
         self.answers.append(answers)
         if parameters is not None:

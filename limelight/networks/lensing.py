@@ -33,10 +33,15 @@ def kappa_residual(
     return Residual(channels, vector(output_shape), width, whole("dense", dense, 1, 8192))
 
 
-def kappa_published(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> nn.Module:
-    """The network of Ribli et al. and Zorrilla Matilla et al. (arXiv:1902.03663, arXiv:2007.06529); made for 512² pixels."""
-    channels, _ = plane_of("kappa_published", input_shape, LEAST)
-    return Published(channels, vector(output_shape))
+def kappa_published(input_shape: tuple[int, ...], output_shape: tuple[int, ...], padding: bool = False) -> nn.Module:
+    """The network of Ribli et al. and Zorrilla Matilla et al. (arXiv:1902.03663, arXiv:2007.06529); made for 512² pixels.
+
+    padding: keep the size of the map in each convolution, for maps that the published layers would use up.
+    """
+    if not isinstance(padding, bool):
+        raise problem("networks.options.padding", repr(padding), "true or false", "change it")
+    channels, _ = plane_of("kappa_published", input_shape, 2 ** (len(PUBLISHED) - 1) if padding else LEAST)
+    return Published(channels, vector(output_shape), padding)
 
 
 def left(side: int) -> int:
@@ -140,14 +145,14 @@ class Residual(nn.Module):
 
 
 class Published(nn.Module):
-    """The published layers without padding, the mean over what is left of the map (6 × 6 of 512 × 512), the output."""
+    """The published layers, the mean over what is left of the map (without padding 6 × 6 of 512 × 512), the output."""
 
-    def __init__(self, channels: int, outputs: int):
+    def __init__(self, channels: int, outputs: int, padding: bool):
         super().__init__()
         layers: list[nn.Module] = []
         for number, group in enumerate(PUBLISHED):
             for after, kernel in group:
-                layers.append(convolution(channels, after, kernel, padding=False))
+                layers.append(convolution(channels, after, kernel, padding))
                 channels = after
             if number + 1 < len(PUBLISHED):
                 layers.append(nn.AvgPool2d(2))

@@ -140,6 +140,13 @@ def test_the_published_network_has_the_published_layers():
     assert module(torch.randn(1, 1, LEAST, LEAST)).shape == (1, 2)
     with pytest.raises(LimelightError, match=f"at least {LEAST} pixels"):
         build("kappa_published", {}, (1, 64, 64), (2,))
+    small = build("kappa_published", {"padding": True}, (1, 64, 64), (2,)).eval()
+    assert [one.shape for one in small.parameters()] == [one.shape for one in module.parameters()]
+    assert small.layers(torch.randn(1, 1, 64, 64)).shape == (1, 512, 2, 2)
+    with pytest.raises(LimelightError, match="at least 32 pixels"):
+        build("kappa_published", {"padding": True}, (1, 16, 16), (2,))
+    with pytest.raises(LimelightError, match="padding"):
+        build("kappa_published", {"padding": 1}, (1, 64, 64), (2,))
 
 
 @pytest.mark.parametrize("name", ["kappa_small", "kappa_residual"])

@@ -1,5 +1,7 @@
 """Weak lensing: spectra against CAMB, lognormal maps against their likelihood, networks against the exact posterior."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy import stats
 
 from limelight.errors import LimelightError
 from limelight.files import ROOT
+from limelight.inference.calibration import rank_p_value, ranks
 from limelight.inference.exact import exact_intervals, normalised
 from limelight.probe import load_probe
 from limelight.probes.weak_lensing.areas import area_rows, areas, scores, with_error
@@ -185,6 +188,18 @@ def test_errors_are_of_universes_not_of_maps_that_share_one():
     assert error == pytest.approx(values.std() / 20, rel=0.1)
 
 
+def test_ranks_are_tested_one_map_of_a_universe():
+    """A posterior that is the prior is calibrated; but all maps of one of its few universes have the same rank."""
+    rows = PROBE.simulate(PROBE.dataset_settings(study(), "lognormal"), "lognormal", 2)
+    theta = np.repeat(np.random.default_rng(5).uniform(*limits(Maps()).T, (16, 2)), 10, axis=0)
+    rows = replace(rows, y={"parameters": theta}, theta=theta)
+    grid = PROBE.grid(rows.header)
+    flat = np.zeros((len(rows), len(grid[0]) * len(grid[1])))
+    prior = exact_intervals("none", flat, grid, PROBE.target(None, rows.header), rows, "clean", 1)
+    assert rank_p_value(ranks(prior.samples, prior.truth)).min() < 1e-3
+    assert area_rows([prior], grid, prior, 1)[0]["rank_p"] > 0.01
+
+
 def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():
     data = Maps(kind="ray_traced", boxes={"realisations_per_cosmology": 2})
     theta = np.array([design(data, 7, n) for n in range(32)])
@@ -216,6 +231,23 @@ def test_faults_of_a_config_are_one_line_each(changes, words):
         resolve_study(raw, "tiny.yaml")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["ray_traced", "files"])
+def test_maps_that_cannot_be_drawn_anew_are_refused_with_the_config(kind):
+    more = {"kind": kind} | ({"files": {"table": "table.csv"}} if kind == "files" else {})
+    for words, change in {
+        "networks.cnn.training.fresh_draws": {"training": {"fresh_draws": 4, "steps_per_epoch": 3}},
+        "streams.many": {"streams": {"many": {"networks": ["cnn"], "draws": 4}}},
+    }.items():
+        assert study(**change)  # of lognormal maps
+        raw = tiny(**change)
+        raw["data"]["lognormal"] |= more
+        with pytest.raises(LimelightError) as error:
+            resolve_study(raw, "tiny.yaml")
+        assert words in str(error.value)
+        assert f"maps of kind {kind}" in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["weak_lensing", "weak_lensing_traced"])

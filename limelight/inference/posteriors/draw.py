@@ -56,9 +56,12 @@ def quantile_answers(posterior: Posterior, features: Tensor, recalibrated: bool 
     return (median + (found - median) * factor).sort(dim=-1).values  # should the inner interval outgrow the outer one
 
 
-def stretched(y: Tensor, factor: Tensor) -> Tensor:
-    """Draws y (b, s, d), counts as log10(1 + N + u), moved away from (or to) their median by a factor (d,)."""
-    median = y.median(dim=1, keepdim=True).values
+def stretched(y: Tensor, factor: Tensor, median: Tensor | None = None) -> Tensor:
+    """Draws y (b, s, d), counts as log10(1 + N + u), moved away from (or to) a median by a factor (d,).
+
+    median: (b, 1, d); without it their own.
+    """
+    median = y.median(dim=1, keepdim=True).values if median is None else median
     return median + (y - median) * factor
 
 
@@ -99,31 +102,40 @@ def _accept(posterior: Posterior, x: Tensor, count: int, random: torch.Generator
 
 
 @torch.no_grad()
-def log_score(posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str) -> Tensor | None:
+def log_score(
+    posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str, median: Tensor | None = None
+) -> Tensor | None:
     """ln q(answers | data) of the true answers all together, (b,); None where there is no such density.
 
     Of mixture heads and flows over the target, unless a flow answers only some principal components; per unit of each
-    continuous answer (for counts log10(1 + N + u)), without recalibration.
+    continuous answer (for counts log10(1 + N + u)). Of a recalibrated posterior of no counts it is the density of the
+    stretched draws, whose median (b or 1, d) is to be given; without it, and for counts, that before recalibration.
     """
     content = posterior.content
     scale = content["scales"].get("target", {})
     if content["kind"] in ("imnn", "quantiles") or content["of"] == "parameters" or "scatter" in scale:
         return None
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
-    y = scaling.encode(scale, continuous(answers, posterior.target, random))
+    values, stretch = continuous(answers, posterior.target, random), torch.ones(answers.shape[-1])
+    if content["recalibration"] is not None and median is not None and not posterior.target.counts:
+        stretch = content["recalibration"]
+        values = stretched(values[:, None], 1 / stretch.to(values.device), median[:, None])[:, 0]
+    y = scaling.encode(scale, values)
     x = scaling.encode(content["scales"]["features"], features)
     found = (
         mdn.log_density(posterior.head(x), y) if content["kind"] == "mdn" else flow_log_density(posterior.head, x, y)
     )
-    return found - sum(scale[key].log().sum() for key in ("std", "length") if key in scale)
+    widths = [stretch, *(scale[key] for key in ("std", "length") if key in scale)]
+    return found - sum(width.log().sum() for width in widths)
 
 
 @torch.no_grad()
-def log_density_at(posterior: Posterior, features: Tensor, answers: Tensor) -> Tensor | None:
-    """ln q (g,) of answers (g, d) that are not counts, given one row's features (1, F); None as for `log_score`."""
+def log_density_at(posterior: Posterior, features: Tensor, answers: Tensor, median: Tensor) -> Tensor | None:
+    """ln q (g,) of answers (g, d) that are not counts, given one row's features (1, F) and the median (1, d) of its draws;
+    None as for `log_score`."""
     if posterior.target.counts:
         return None
-    return log_score(posterior, features.expand(len(answers), -1), answers, 0, "a grid")
+    return log_score(posterior, features.expand(len(answers), -1), answers, 0, "a grid", median)
 
 
 @torch.no_grad()

@@ -97,6 +97,7 @@ def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference:
         in_68, error_68 = with_error((joint >= 1 - 0.68).astype(float), one.truth, rng)
         in_95, _ = calibration.joint_coverage(joint, 0.95)
         shares = calibration.tarp(np.asarray(one.samples, np.float64), one.truth, rng)
+        first = np.unique(one.truth, axis=0, return_index=True)[1]  # maps of one universe are no draws from the prior
         rows.append(
             {
                 "test": one.test,
@@ -115,7 +116,9 @@ def area_rows(found: Sequence[Intervals], grid: Sequence[np.ndarray], reference:
                 "covered_95": in_95,
                 "covered_error_68": error_68,
                 "tarp_68": float(calibration.tarp_coverage(shares, np.array([0.68]))[0]),
-                "rank_p": float(calibration.rank_p_value(calibration.ranks(one.samples, one.truth)).min()),
+                "rank_p": float(
+                    calibration.rank_p_value(calibration.ranks(one.samples[first], one.truth[first])).min()
+                ),
             }
         )
     return rows

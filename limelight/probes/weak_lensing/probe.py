@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a conf
     from limelight.probes.weak_lensing.presentation import LensingPresentation
 
 GRID = (61, 151)  # steps of Ωm and σ8 that posteriors are compared on
+DRAWN = ("lognormal", "gaussian")  # kinds whose maps are drawn at any time, by the thousand
 CLASSES = (-np.inf, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, np.inf)  # of κ without noise, in σ of the map
 
 
@@ -46,6 +47,7 @@ class WeakLensing(Probe):
     def check(self, study: LensingStudy) -> Iterator[str]:
         for name, data in study.data.items():
             yield from faults_of_maps(f"data.{name}", data)
+        yield from faults_of_fresh_maps(study)
 
     def knows_observation(self, network: LensingNetwork, test: LensingTest) -> bool:
         return network.survey == test.survey
@@ -116,7 +118,7 @@ class WeakLensing(Probe):
         self, settings: MapSettings, dataset: str, realisation: int, part: int, draws: int, paths
     ) -> Iterator[Rows]:
         """One batch of `draws` maps of a periodic square, each a universe of its own."""
-        if settings.data.kind not in ("lognormal", "gaussian"):
+        if settings.data.kind not in DRAWN:
             found = f"a stream of {settings.data.kind} maps"
             raise problem(
                 f"data.{dataset}.kind", found, "lognormal or gaussian", "let heads learn from the stored maps"
@@ -143,7 +145,7 @@ class WeakLensing(Probe):
             survey=observation,
             pixel_arcmin=arcmin,
             noise=shape_noise(observation, arcmin),
-            periodic=header.simulation["kind"] in ("lognormal", "gaussian"),
+            periodic=header.simulation["kind"] in DRAWN,
         )
 
     def limits(self, header: Header) -> np.ndarray | None:
@@ -227,7 +229,7 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
             sound = False
             expected = f"[low, high] with {nodes[0]:g} ≤ low < high ≤ {nodes[-1]:g}"
             yield str(problem(f"{where}.{key}", [low, high], expected, "change it"))
-    if data.kind in ("lognormal", "gaussian"):
+    if data.kind in DRAWN:
         if data.source_redshift not in REDSHIFTS:
             known = ", ".join(f"{z:g}" for z in REDSHIFTS)
             yield str(problem(f"{where}.source_redshift", data.source_redshift, f"one of {known}", "change it"))
@@ -249,6 +251,23 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
                 yield str(problem(f"{where}.boxes.sources", [z, weight], expected, "change it"))
     if data.kind == "ray_traced" and data.source_redshift > 10:
         yield str(problem(f"{where}.source_redshift", data.source_redshift, "at most 10", "lower it"))
+
+
+def faults_of_fresh_maps(study: LensingStudy) -> Iterator[str]:
+    """One line for each network or stream that asks for new maps of a kind that only stored ones are of."""
+    asked = {
+        f"networks.{name}.training.fresh_draws": one.data
+        for name, one in study.networks.items()
+        if one.training.fresh_draws
+    }
+    for name, stream in study.streams.items():
+        named = [study.networks[one] for one in stream.networks if one in study.networks]
+        asked[f"streams.{name}"] = [stream.dataset] if stream.dataset else [one for net in named for one in net.data]
+    for where, datasets in asked.items():
+        for kind in dict.fromkeys(study.data[one].kind for one in datasets if one in study.data):
+            if kind not in DRAWN:
+                expected = f"maps of kind {' or '.join(DRAWN)}, which alone are drawn anew"
+                yield str(problem(where, f"maps of kind {kind}", expected, "leave it out: stored maps teach"))
 
 
 def least_power(data: Maps) -> float:
