@@ -49,6 +49,16 @@ def rival_maps(rival, test):
     return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY.lightcones.test]
 
 
+def rival_calibration(rival, test):
+    """The intervals that recalibrate a rival's own under a test's observation; none if it does without."""
+    return f"{RESULTS}/rival/{rival}/validation/{test}.h5" if STUDY.rival[rival].validation_maps else []
+
+
+def calibration_option(wildcards, input):
+    """The option of run_rival.py that names them."""
+    return f"--calibration {shlex.quote(input.calibration)}" if input.calibration else ""
+
+
 def survey_of(test):
     """The survey's map whose noise a test has."""
     return STUDY.observation.noise[STUDY.tests[test].noise].survey
