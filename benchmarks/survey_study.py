@@ -24,8 +24,9 @@ DEPTHS = ("season2", "future")
 SIZE_DEG, LAYOUT = 1.4, 7
 MOCK_CONES = 5
 TRAIN, VALIDATION, TEST = range(1, 5), range(6, 8), [8]
-DRAWS, EPOCHS, PRESENTATIONS = 128, 3, 2
+DRAWS, EPOCHS, PRESENTATIONS = 64, 6, 4
 RIVAL = {"simulations": 3072, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
+MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
 
 
@@ -46,8 +47,8 @@ def main() -> None:
         plan(args.folder, depth, cones[1])
     write_text(study, yaml.safe_dump(merged(args.folder), sort_keys=False, allow_unicode=True))
     if args.until == "simulations":
-        tests = [f"results/survey/shards/{model}/{TEST[0]}.h5" for model in ("li_prior", "li_fiducial")]
-        snakemake(study, args.cores, *shards(*TRAIN, *VALIDATION), *tests)
+        fiducial = f"results/survey/shards/li_fiducial/{TEST[0]}.h5"
+        snakemake(study, args.cores, *shards(*TRAIN, *VALIDATION, *TEST), fiducial)
         return
     snakemake(study, args.cores, "your_map", *intervals())
     if args.until == "study":
@@ -112,6 +113,7 @@ def merged(folder: Path) -> dict:
     plans = {depth: yaml.safe_load((folder / f"{depth}.yaml").read_text(encoding="utf-8")) for depth in DEPTHS}
     study = dict(plans["season2"]) | {"study": "survey", "seed": SEED}
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}
+    study["line_models"] = {name: study["line_models"][name] for name in ("li_full", "li_fiducial")}
     study["line_models"]["li_full"]["draws"] = DRAWS
     noise, networks, posteriors, rivals, tests = {}, {}, {}, {}, {}
     for depth, own in plans.items():
@@ -131,7 +133,7 @@ def merged(folder: Path) -> dict:
             "presentations": PRESENTATIONS,
             "training": {"epochs": 40, "patience": 8},
         }
-        tests |= {f"{depth}_{name}": {**test, "noise": depth} for name, test in own["tests"].items()}
+        tests |= {f"{depth}_{name}": {**test, "line_model": MODELS[name], "noise": depth} for name, test in own["tests"].items()}
         rivals[depth] = own["rival"]["li"] | RIVAL | {"tests": [f"{depth}_prior", f"{depth}_fiducial"]}
     study["observation"] = study["observation"] | {"noise": noise}
     study["training"] = study["training"] | {"epochs": EPOCHS}
@@ -164,7 +166,7 @@ def slopes(folder: Path, depth: str, count: int) -> None:
     """Halos added to some of these maps and found again, beside the audit."""
     of = ("--posterior", f"results/survey/posteriors/{depth}/posterior.pt", "--audit", f"results/survey/audit/{depth}.h5")
     maps = [folder / "kept" / f"{depth}_{number}.survey.h5" for number in range(count)]
-    added = ("--injections", "results/survey/shards/li_prior/8.h5", "--maps", *maps)
+    added = ("--injections", *shards(*TEST), "--maps", *maps)
     python("-m", "benchmarks.survey_slopes", *of, *added, "--output", folder / f"slopes_{depth}.csv")
 
 
