@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--rival", help="an observed rival of it, on maps as those of --test")
     parser.add_argument("--test")
     parser.add_argument("--emulator", type=Path)
-    parser.add_argument("--calibration", type=Path, help="its posteriors of validation maps, where it has validation_maps")
+    parser.add_argument(
+        "--calibration", type=Path, help="its posteriors of validation maps, where it has validation_maps"
+    )
     parser.add_argument(
         "--kept", type=Path, help="folder of the maps on the study's voxels, so that files are made once"
     )

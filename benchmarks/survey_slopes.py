@@ -38,7 +38,9 @@ def main() -> None:
     write_csv(args.output, table, digits=4)
     cleared = [row["slope_without_prior"] for row in table if row["audit"] == READS and row["maps"]]
     held = sum(CLEARED[0] <= slope <= CLEARED[1] for slope in cleared)
-    print(f"{len(args.maps)} maps; the audit clears {sum(row['audit'] == READS for row in table)} of {len(table)} bins,")
+    print(
+        f"{len(args.maps)} maps; the audit clears {sum(row['audit'] == READS for row in table)} of {len(table)} bins,"
+    )
     print(f"{len(cleared)} of them with a slope without the prior: 1 ± 0.1 in {held}")
 
 

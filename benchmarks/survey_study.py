@@ -71,7 +71,18 @@ def python(*words: object) -> None:
 
 
 def snakemake(config: Path, cores: int, *targets: str) -> None:
-    run("snakemake", "--configfile", config, "--cores", cores, "--quiet", "progress", "--rerun-incomplete", "--", *targets)
+    run(
+        "snakemake",
+        "--configfile",
+        config,
+        "--cores",
+        cores,
+        "--quiet",
+        "progress",
+        "--rerun-incomplete",
+        "--",
+        *targets,
+    )
 
 
 def mocks_study() -> dict:
@@ -86,7 +97,14 @@ def mocks_study() -> dict:
             "test": [MOCK_CONES + 1],
         },
         "subfields": {"size_deg": SIZE_DEG, "per_side": 2},
-        "grid": {"pixels": 84, "channels": 16, "freq_min_ghz": 26, "freq_max_ghz": 34, "pool_pixels": 2, "pool_channels": 1},
+        "grid": {
+            "pixels": 84,
+            "channels": 16,
+            "freq_min_ghz": 26,
+            "freq_max_ghz": 34,
+            "pool_pixels": 2,
+            "pool_channels": 1,
+        },
         "line_models": {"li": {"model": "li", "prior": "full", "draws": 1}},
         "networks": {"none": {"architecture": "limelight", "line_models": ["li"]}},
         "tests": {"none": {"line_model": "li"}},
@@ -117,7 +135,10 @@ def merged(folder: Path) -> dict:
     study["line_models"]["li_full"]["draws"] = DRAWS
     noise, networks, posteriors, rivals, tests = {}, {}, {}, {}, {}
     for depth, own in plans.items():
-        noise |= {depth: own["observation"]["noise"]["survey"], f"{depth}_splits": own["observation"]["noise"]["splits"]}
+        noise |= {
+            depth: own["observation"]["noise"]["survey"],
+            f"{depth}_splits": own["observation"]["noise"]["splits"],
+        }
         network = own["networks"]["survey"]
         scale = network["preprocessing"]["scale_uk"]
         networks[depth] = network | {
@@ -133,7 +154,10 @@ def merged(folder: Path) -> dict:
             "presentations": PRESENTATIONS,
             "training": {"epochs": 40, "patience": 8},
         }
-        tests |= {f"{depth}_{name}": {**test, "line_model": MODELS[name], "noise": depth} for name, test in own["tests"].items()}
+        tests |= {
+            f"{depth}_{name}": {**test, "line_model": MODELS[name], "noise": depth}
+            for name, test in own["tests"].items()
+        }
         rivals[depth] = own["rival"]["li"] | RIVAL | {"tests": [f"{depth}_prior", f"{depth}_fiducial"]}
     study["observation"] = study["observation"] | {"noise": noise}
     study["training"] = study["training"] | {"epochs": EPOCHS}
@@ -144,7 +168,9 @@ def merged(folder: Path) -> dict:
 
 def intervals() -> list[str]:
     """Of networks and rivals, on maps of fiducial Li."""
-    return [f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors") for depth in DEPTHS]
+    return [
+        f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors") for depth in DEPTHS
+    ]
 
 
 def shards(*lightcones: int) -> list[str]:
@@ -154,7 +180,12 @@ def shards(*lightcones: int) -> list[str]:
 
 def coverage(folder: Path, depth: str, cones: list[str], count: int) -> None:
     """Mock files of other skies, and what network and rival answer."""
-    network = ("--posterior", f"results/survey/posteriors/{depth}/posterior.pt", "--like", folder / f"{depth}.survey.h5")
+    network = (
+        "--posterior",
+        f"results/survey/posteriors/{depth}/posterior.pt",
+        "--like",
+        folder / f"{depth}.survey.h5",
+    )
     rival = ("--rival", depth, "--test", f"{depth}_prior", "--emulator", f"results/survey/rival/{depth}/emulator.h5")
     rival += ("--calibration", f"results/survey/rival/{depth}/validation/{depth}_prior.h5")
     mocks = ("--lightcones", *cones, "--depths", depth, "--layout", LAYOUT, "--mocks", count)
@@ -164,7 +195,12 @@ def coverage(folder: Path, depth: str, cones: list[str], count: int) -> None:
 
 def slopes(folder: Path, depth: str, count: int) -> None:
     """Halos added to some of these maps and found again, beside the audit."""
-    of = ("--posterior", f"results/survey/posteriors/{depth}/posterior.pt", "--audit", f"results/survey/audit/{depth}.h5")
+    of = (
+        "--posterior",
+        f"results/survey/posteriors/{depth}/posterior.pt",
+        "--audit",
+        f"results/survey/audit/{depth}.h5",
+    )
     maps = [folder / "kept" / f"{depth}_{number}.survey.h5" for number in range(count)]
     added = ("--injections", *shards(*TEST), "--maps", *maps)
     python("-m", "benchmarks.survey_slopes", *of, *added, "--output", folder / f"slopes_{depth}.csv")
@@ -178,6 +214,7 @@ def gain(folder: Path) -> None:
     for depth in DEPTHS:
         tests = [f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors")]
         power = ("--emulator", f"results/survey/rival/{depth}/emulator.h5", "--rival", tests[0])
+        power += ("--validation", f"results/survey/rival/{depth}/validation/{depth}_prior.h5")
         made = ("--output", folder / f"gain_{depth}.csv", "--power", folder / f"power_{depth}.csv")
         python("-m", "benchmarks.survey_gain", "--training", *shards(*TRAIN), "--intervals", *tests, *power, *made)
 

@@ -448,7 +448,7 @@ def test_recalibration_factors_undo_a_planted_width():
 
 
 def test_recalibrated_draws_are_even_on_truths_that_taught_nothing():
-    """Draws too high, too narrow, and smeared over a value that most truths share: even ranks on other truths; order kept."""
+    """Draws too high, too narrow, and smeared over a value that most truths share: even ranks on others; order kept."""
     random = torch.Generator().manual_seed(5)
     middle = torch.randn(6000, 3, generator=random)
     truth = middle + torch.randn(6000, 3, generator=random)

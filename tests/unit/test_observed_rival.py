@@ -239,9 +239,16 @@ def test_intervals_are_recalibrated_on_validation_maps_alone(made, tmp_path):
     truth = np.floor(10 ** (middle[:, 0] + 0.3 * rng.standard_normal(middle[:, 0].shape)))
     draws = np.floor(10 ** (middle - 0.2 + 0.1 * rng.standard_normal((400, 100, len(edges) - 1))))
     intervals = Intervals(
-        "rival", "season", {"rival": "li", "validation": True}, line_axis(edges), truth[:200], quantiles_of(draws[:200]),
-        {"group": np.zeros(200, int)}, np.zeros(200), samples=draws[:200],
-    )  # fmt: skip
+        method="rival",
+        test="season",
+        settings={"rival": "li", "validation_of": wanted.observed_as},
+        axis=line_axis(edges),
+        truth=truth[:200],
+        quantiles=quantiles_of(draws[:200]),
+        rows={"group": np.zeros(200, int)},
+        seconds=np.zeros(200),
+        samples=draws[:200],
+    )
     write_intervals(tmp_path / "v.h5", intervals, {"seed": 1})
     factor, places = learnt_from_validation(wanted, tmp_path / "v.h5")
     random = torch.Generator().manual_seed(2)

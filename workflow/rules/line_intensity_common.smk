@@ -3,7 +3,7 @@ from limelight.halos.inputs import input_files
 from limelight.networks import REGISTRY as NETWORKS
 from limelight.probes.line_intensity import settings as line_stages
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests
+from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests, validated_as
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
 MAKER = {"generate": "generate", "painted": "paint"}.get(STUDY.lightcones.source, "import")
@@ -51,7 +51,9 @@ def rival_maps(rival, test):
 
 def rival_calibration(rival, test):
     """The intervals that recalibrate a rival's own under a test's observation; none if it does without."""
-    return f"{RESULTS}/rival/{rival}/validation/{test}.h5" if STUDY.rival[rival].validation_maps else []
+    if not STUDY.rival[rival].validation_maps:
+        return []
+    return f"{RESULTS}/rival/{rival}/validation/{validated_as(STUDY, rival, test)}.h5"
 
 
 def calibration_option(wildcards, input):

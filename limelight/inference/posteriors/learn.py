@@ -383,8 +383,12 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "check": make_check(*({view: getattr(table, view) for view in VIEWS} for table in (training, validation))),
         "recalibration": None,
         "places": None,
-        "training": {"presentations": len(training), "empty_share": entry.empty_share or 0.0,
-            "superposed_share": entry.superposed_share or 0.0, **learner.history[-1]},
+        "training": {
+            "presentations": len(training),
+            "empty_share": entry.empty_share or 0.0,
+            "superposed_share": entry.superposed_share or 0.0,
+            **learner.history[-1],
+        },
     }
 
 

@@ -23,7 +23,7 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
-from limelight.probes.line_intensity.selection import observed_as, rival_tests
+from limelight.probes.line_intensity.selection import observed_as, rival_tests, validated_as
 from limelight.section import without
 from limelight.study.sections import SPLITS
 
@@ -321,7 +321,7 @@ def rival_settings(
         return ObservedRivalSettings(
             emulator=emulator,
             options=without(options, "tests", "maps", *PAINTED).model_copy(update={"maps": options.validation_maps}),
-            test=test,
+            test=validated_as(study, rival, test),
             shards=emulator.shards,
             observed_as=observed_as(study, test),
             lightcones=study.lightcones.validation,

@@ -111,8 +111,8 @@ class MapReport:
         slopes, (low, high) = self.injections.data_slope[self.cleared], CLEARED
         held = int(((slopes >= low) & (slopes <= high)).sum())
         return (
-            f"In {len(slopes)} bins the audit at this noise calls the network's answers read and the map weighs enough: there"
-            f" the slope without the prior is {slopes.min():.2f} to {slopes.max():.2f}, and 1 ± 0.1 in {held} of them."
+            f"In {len(slopes)} bins the audit at this noise calls the network's answers read and the map weighs enough:"
+            f" there the slope without the prior is {slopes.min():.2f} to {slopes.max():.2f}, and 1 ± 0.1 in {held} of them."
         )
 
     @property

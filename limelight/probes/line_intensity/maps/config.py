@@ -119,8 +119,8 @@ class Filter(Section):
 
     modes_lost: str | None = Field(
         None,
-        description="In place of pca_modes, where the survey took modes off among channels narrower than the study's: its map"
-        " on the study's voxels (kind survey). Directions along frequency that are nearly gone in it are damped alike.",
+        description="In place of pca_modes, where the survey took modes off among channels narrower than the study's: its"
+        " map on the study's voxels (kind survey). Directions along frequency that are nearly gone in it are damped alike.",
     )
     modes_share: Number | None = Field(
         None,

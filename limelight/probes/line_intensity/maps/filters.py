@@ -58,7 +58,7 @@ def remove_modes(maps: Tensor, weights: Tensor, modes: int) -> Tensor:
 def lost_directions(maps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Directions along frequency that a map (1, x, y, f) has lost, (f, d), and what amplitude is left in each, (d,).
 
-    In units of its noise, pixels are taken as draws of f numbers. Of white noise in N pixels no eigenvalue of their covariance
+    In units of its noise, pixels are taken as draws of f numbers. Of white noise in N pixels no eigenvalue of the covariance
     lies below (1 − √(f/N))² times the mean (Marchenko & Pastur 1967); what lies below LOST of that was taken away. A mode
     that is smooth along frequency is gone from wide channels as well; one of noise among narrow ones is not.
     """

@@ -171,7 +171,7 @@ def make_sampler(
 
 
 def learnt_from_validation(settings: ObservedRivalSettings, path: str | Path | None) -> tuple[Tensor, Tensor] | None:
-    """What recalibrates a rival's counts: how those of maps of known truth, in an intervals file, must move; None: nothing."""
+    """How a rival's counts must move, by those of maps of known truth in an intervals file; None: they stay."""
     asked = settings.options.validation_maps and not settings.validation
     if bool(asked) != (path is not None):
         found = "no intervals of validation maps" if asked else f"{path}, of a rival without validation_maps"
@@ -179,15 +179,16 @@ def learnt_from_validation(settings: ObservedRivalSettings, path: str | Path | N
     if path is None:
         return None
     known = read_intervals(path)
-    if (known.test, known.settings.get("rival"), known.settings.get("validation")) != (
-        settings.test,
-        settings.emulator.name,
-        True,
-    ):
+    own = known.settings.get("rival"), known.settings.get("validation_of")
+    if own != (settings.emulator.name, settings.observed_as):
         expected = f"those of rival {settings.emulator.name} on validation maps observed as test {settings.test} is"
-        raise problem(path, f"intervals of {known.method} on {known.test}", expected, "run_rival.py --validation makes them")
+        raise problem(
+            path, f"intervals of {known.method} on {known.test}", expected, "run_rival.py --validation makes them"
+        )
     random = torch.Generator().manual_seed(torch_seed(settings.emulator.seed, "truths of validation maps"))
-    return learnt_from(*(dequantised(torch.as_tensor(one, dtype=torch.float64), random) for one in (known.samples, known.truth)))
+    return learnt_from(
+        *(dequantised(torch.as_tensor(one, dtype=torch.float64), random) for one in (known.samples, known.truth))
+    )
 
 
 def observed_intervals(
@@ -246,7 +247,7 @@ def _as_intervals(
             "foregrounds": plain(observation.foregrounds) if observation.foregrounds else "none",
             **({"filter": plain(observation.filter)} if observation.filter else {}),
             "rival": emulator.name,
-            **({"validation": True} if settings.validation else {}),
+            **({"validation_of": settings.observed_as} if settings.validation else {}),
             "prior": own.prior,
             "emulator_error_sigma": np.quantile(error, EMULATOR_ERROR).tolist(),
         },
