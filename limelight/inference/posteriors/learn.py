@@ -180,8 +180,8 @@ def train_posterior(
         if entry.kind == "quantiles":
             content["recalibration"] = conformal(posterior, validation, learner.seed)
         else:
-            found = recalibration_of_draws(posterior, validation, learner.seed)
-            content["recalibration"], content["places"] = found
+            factor, places = recalibration_of_draws(posterior, validation, learner.seed)
+            content["recalibration"], content["places"] = factor, places
     return content, learner.history
 
 
