@@ -24,8 +24,8 @@ DEPTHS = ("season2", "future")
 SIZE_DEG, LAYOUT = 1.4, 7
 MOCK_CONES = 5
 TRAIN, VALIDATION, TEST = range(1, 5), range(6, 8), [8]
-DRAWS, EPOCHS, PRESENTATIONS = 64, 6, 4
-RIVAL = {"simulations": 3072, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
+DRAWS, EPOCHS, PRESENTATIONS = 64, 5, 3
+RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--mocks", type=int, nargs=2, default=(40, 12), help="files of season 2 and of the deep survey")
     parser.add_argument("--slopes", type=int, default=8, help="mocks of each depth that halos are added to")
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--until", choices=("simulations", "study", "mocks"), default="mocks")
+    parser.add_argument("--until", choices=("simulations", *DEPTHS), help="stop there (default: all)")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     mocks, study = args.folder / "mocks.yaml", args.folder / "survey.yaml"
@@ -50,13 +50,14 @@ def main() -> None:
         fiducial = f"results/survey/shards/li_fiducial/{TEST[0]}.h5"
         snakemake(study, args.cores, *shards(*TRAIN, *VALIDATION, *TEST), fiducial)
         return
-    snakemake(study, args.cores, "your_map", *intervals())
-    if args.until == "study":
-        return
     for depth, count in zip(DEPTHS, args.mocks, strict=True):
+        snakemake(study, args.cores, *results_of(depth))
         coverage(args.folder, depth, cones, count)
         slopes(args.folder, depth, args.slopes)
-    gain(args.folder)
+        gain(args.folder, depth)
+        if args.until == depth:
+            return
+    ranks(args.folder)
 
 
 def run(*words: object) -> None:
@@ -166,11 +167,10 @@ def merged(folder: Path) -> dict:
     return study | {"audit": {"networks": list(DEPTHS), "maps": 64}}
 
 
-def intervals() -> list[str]:
-    """Of networks and rivals, on maps of fiducial Li."""
-    return [
-        f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors") for depth in DEPTHS
-    ]
+def results_of(depth: str) -> list[str]:
+    """The page of the map of a depth, and what network and rival say of maps of fiducial Li."""
+    page = f"results/survey/your_map/{depth}_{depth}_prior.html"
+    return [page, *(f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors"))]
 
 
 def shards(*lightcones: int) -> list[str]:
@@ -206,17 +206,20 @@ def slopes(folder: Path, depth: str, count: int) -> None:
     python("-m", "benchmarks.survey_slopes", *of, *added, "--output", folder / f"slopes_{depth}.csv")
 
 
-def gain(folder: Path) -> None:
-    """What each depth says beside the prior: nats, widths, k P(k)."""
+def gain(folder: Path, depth: str) -> None:
+    """What a depth says of fiducial Li beside the prior: nats, widths, k P(k)."""
+    tests = [f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors")]
+    power = ("--emulator", f"results/survey/rival/{depth}/emulator.h5", "--rival", tests[0])
+    power += ("--validation", f"results/survey/rival/{depth}/validation/{depth}_prior.h5")
+    made = ("--output", folder / f"gain_{depth}.csv", "--power", folder / f"power_{depth}.csv")
+    python("-m", "benchmarks.survey_gain", "--training", *shards(*TRAIN), "--intervals", *tests, *power, *made)
+
+
+def ranks(folder: Path) -> None:
+    """Table and figure of all mocks."""
     rows = [folder / f"rows_{depth}.csv" for depth in DEPTHS]
     made = ("--output", folder / "survey_ranks.csv", "--figure", folder / "survey_ranks.png")
     python("-m", "benchmarks.survey_ranks", "--rows", *rows, "--training", *shards(*TRAIN), *made)
-    for depth in DEPTHS:
-        tests = [f"results/survey/{kind}/{depth}/{depth}_fiducial.h5" for kind in ("rival", "posteriors")]
-        power = ("--emulator", f"results/survey/rival/{depth}/emulator.h5", "--rival", tests[0])
-        power += ("--validation", f"results/survey/rival/{depth}/validation/{depth}_prior.h5")
-        made = ("--output", folder / f"gain_{depth}.csv", "--power", folder / f"power_{depth}.csv")
-        python("-m", "benchmarks.survey_gain", "--training", *shards(*TRAIN), "--intervals", *tests, *power, *made)
 
 
 if __name__ == "__main__":
