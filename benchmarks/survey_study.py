@@ -134,37 +134,47 @@ def merged(folder: Path) -> dict:
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}
     study["line_models"] = {name: study["line_models"][name] for name in ("li_full", "li_fiducial")}
     study["line_models"]["li_full"]["draws"] = DRAWS
-    noise, networks, posteriors, rivals, tests = {}, {}, {}, {}, {}
-    for depth, own in plans.items():
-        noise |= {
-            depth: own["observation"]["noise"]["survey"],
-            f"{depth}_splits": own["observation"]["noise"]["splits"],
-        }
-        network = own["networks"]["survey"]
-        scale = network["preprocessing"]["scale_uk"]
-        networks[depth] = network | {
-            "architecture": "classical",
-            "options": {"scale": scale, "least_waves": 2},
-            "noise": [depth, f"{depth}_splits"],
-            "preprocessing": {"transform": "none", "scale_uk": scale, "remove_means": "channels", "inputs": ["weight"]},
-            "tests": [f"{depth}_prior", f"{depth}_fiducial"],
-        }
-        posteriors[depth] = own["posteriors"]["mdn"] | {
-            "network": depth,
-            "fine_tune": 0,
-            "presentations": PRESENTATIONS,
-            "training": {"epochs": 40, "patience": 8},
-        }
-        tests |= {
-            f"{depth}_{name}": {**test, "line_model": MODELS[name], "noise": depth}
-            for name, test in own["tests"].items()
-        }
-        rivals[depth] = own["rival"]["li"] | RIVAL | {"tests": [f"{depth}_prior", f"{depth}_fiducial"]}
-    study["observation"] = study["observation"] | {"noise": noise}
+    study["observation"] |= {"noise": {}, "filters": {}}
+    study |= {
+        "networks": {},
+        "posteriors": {},
+        "rival": {},
+        "tests": {},
+        "keep": ["subfields"],
+    }  # rivals count halos, later
     study["training"] = study["training"] | {"epochs": EPOCHS}
-    study |= {"networks": networks, "posteriors": posteriors, "rival": rivals, "tests": tests}
-    study["keep"] = ["subfields"]  # the rivals count their halos, in a later command
+    for depth, own in plans.items():
+        add_depth(study, depth, own)
     return study | {"audit": {"networks": list(DEPTHS), "maps": 64}}
+
+
+def add_depth(study: dict, depth: str, own: dict) -> None:
+    """What a study has of one depth, from the plan that was made for its file."""
+    noise, network, tests = (
+        own["observation"]["noise"],
+        own["networks"]["survey"],
+        [f"{depth}_{name}" for name in MODELS],
+    )
+    scale = network["preprocessing"]["scale_uk"]
+    study["observation"]["noise"] |= {depth: noise["survey"], f"{depth}_splits": noise["splits"]}
+    study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
+    study["networks"][depth] = network | {
+        "architecture": "classical",
+        "options": {"scale": scale, "least_waves": 2},
+        "noise": [depth, f"{depth}_splits"],
+        "filter": depth,
+        "preprocessing": {"transform": "none", "scale_uk": scale, "remove_means": "channels", "inputs": ["weight"]},
+        "tests": tests,
+    }
+    study["posteriors"][depth] = own["posteriors"]["mdn"] | {
+        "network": depth,
+        "fine_tune": 0,
+        "presentations": PRESENTATIONS,
+        "training": {"epochs": 40, "patience": 8},
+    }
+    study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
+    for name, model in MODELS.items():
+        study["tests"][f"{depth}_{name}"] = {"line_model": model, "noise": depth, "filter": depth}
 
 
 def results_of(depth: str) -> list[str]:
