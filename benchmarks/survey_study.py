@@ -134,7 +134,7 @@ def merged(folder: Path) -> dict:
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}
     study["line_models"] = {name: study["line_models"][name] for name in ("li_full", "li_fiducial")}
     study["line_models"]["li_full"]["draws"] = DRAWS
-    study["observation"] |= {"noise": {}, "filters": {}}
+    study["observation"] = study["observation"] | {"noise": {}, "filters": {}}
     study |= {
         "networks": {},
         "posteriors": {},
