@@ -211,7 +211,7 @@ def slopes(folder: Path, depth: str, count: int) -> None:
         "--audit",
         f"results/survey/audit/{depth}.h5",
     )
-    maps = [folder / "kept" / f"{depth}_{number}.survey.h5" for number in range(count)]
+    maps = sorted((folder / "kept").glob(f"{depth}_*.survey.h5"))[:count]
     added = ("--injections", *shards(*TEST), "--maps", *maps)
     python("-m", "benchmarks.survey_slopes", *of, *added, "--output", folder / f"slopes_{depth}.csv")
 
