@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, record, sky_of, sources
-from limelight.errors import plain_errors
+from limelight.errors import LimelightError, plain_errors
 from limelight.files import read_csv, write_csv
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
 from limelight.inference.intervals import LEVELS
@@ -60,6 +60,9 @@ def main() -> None:
     parser.add_argument("--test")
     parser.add_argument("--emulator", type=Path)
     parser.add_argument(
+        "--calibration", type=Path, help="its posteriors of validation maps, where it has validation_maps"
+    )
+    parser.add_argument(
         "--kept", type=Path, help="folder of the maps on the study's voxels, so that files are made once"
     )
     parser.add_argument("--output", type=Path, required=True)
@@ -68,7 +71,7 @@ def main() -> None:
     methods: dict[str, Answer] = {f"network {path.parent.name}": of_posterior(path) for path in args.posterior}
     with tempfile.TemporaryDirectory() as chains:
         if args.rival:
-            methods[f"rival {args.rival}"] = of_rival(args.config, args.rival, args.test, args.emulator, Path(chains))
+            methods[f"rival {args.rival}"] = of_rival(args, Path(chains))
         rows = old_rows(args.output)
         done = {(row["mock"], row["depth"], row["method"]) for row in rows}
         wanted = [(depth, name) for depth in args.depths for name in methods]
@@ -103,10 +106,10 @@ def of_posterior(path: Path) -> Answer:
     return answer
 
 
-def of_rival(config: Path, rival: str, test: str, emulator: Path, chains: Path) -> Answer:
+def of_rival(args: argparse.Namespace, chains: Path) -> Answer:
     """A rival's draws for a survey's map on the study's voxels."""
-    settings = rival_settings(load_study(config), rival, test)
-    sampler = make_sampler(settings, read_observed(emulator), header_of(settings), chains)
+    settings = rival_settings(load_study(args.config), args.rival, args.test)
+    sampler = make_sampler(settings, read_observed(args.emulator), header_of(settings), chains, args.calibration)
     return lambda survey: one_map(sampler, survey, "mock")[1]["counts"]
 
 
@@ -122,7 +125,6 @@ def one_mock(
 
     wanted: depths of the files that are made of it, and names of the methods that answer each.
     """
-    rng = np.random.default_rng((number, 9))
     rows: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         kept = args.kept or Path(folder)
@@ -132,7 +134,12 @@ def one_mock(
         planted = read_csv(kept / f"{number}.csv", "planted counts")["planted"]
         for depth, name in wanted:
             about = {"mock": number, "method": name, "depth": depth, "lightcone": path.stem, "quarter": quarter}
-            rows += [about | row for row in rows_of(methods[name](load_survey(files[depth])), planted, rng)]
+            try:
+                drawn = methods[name](load_survey(files[depth]))
+            except LimelightError as error:
+                print(f"mock {number}, {depth}: {name} refuses it: {error}", flush=True)
+                continue
+            rows += [about | row for row in rows_of(drawn, planted, np.random.default_rng((number, 9)))]
     return rows
 
 

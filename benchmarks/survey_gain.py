@@ -4,7 +4,8 @@
 For each intervals file (of posteriors, of rivals) a row per luminosity: median over maps of the 95 % width in dex of
 1 + counts, the same of the prior (percentiles of the training maps' counts), ln of the ratio of 68 % widths (nats, as of
 Gaussians), and the shares of truths inside. With --emulator, --training and --rival the k P(k) of the clean maps that a
-rival's posterior allows: its parameters' mean power, by regression over the training maps.
+rival's posterior allows: its parameters' mean power, by regression over the training maps. With --validation, the rival's
+posteriors of validation maps, draws of k P(k) are recalibrated as its counts are.
 
 example: python -m benchmarks.survey_gain --training results/s2/shards/li_full/*.h5 \\
     --intervals results/s2/rival/li/prior.h5 \\
@@ -23,6 +24,7 @@ from limelight.data.shard import Rows, read_shards
 from limelight.errors import plain_errors
 from limelight.files import write_csv
 from limelight.inference.intervals import Intervals, read_intervals
+from limelight.inference.recalibration import learnt_from, recalibrated
 from limelight.inference.regression import fit_smooth_mean
 from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.maps.comoving import voxel_size_mpc
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--intervals", type=Path, nargs="+", required=True)
     parser.add_argument("--emulator", type=Path, help="of an observed rival")
     parser.add_argument("--rival", type=Path, nargs="*", default=[], help="intervals of that rival")
+    parser.add_argument("--validation", type=Path, help="intervals of run_rival.py --validation")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--power", type=Path)
     args = parser.parse_args()
@@ -51,7 +54,7 @@ def main() -> None:
     table = [row for path in args.intervals for row in gains(read_intervals(path), edges, prior)]
     write_csv(args.output, table, digits=4)
     if args.emulator:
-        write_csv(args.power, powers(rows, args.emulator, args.rival), digits=4)
+        write_csv(args.power, powers(rows, args.emulator, args.rival, args.validation), digits=4)
 
 
 def prior_percentiles(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +91,7 @@ def gains(found: Intervals, edges: np.ndarray, prior: np.ndarray) -> list[dict]:
     return made
 
 
-def powers(rows: Rows, emulator_path: Path, paths: list[Path]) -> list[dict]:
+def powers(rows: Rows, emulator_path: Path, paths: list[Path], validation: Path | None) -> list[dict]:
     """k P(k) in µK² Mpc² of clean maps: percentiles over the prior, and over a rival's posteriors (median over maps)."""
     emulator, (grid, _) = read_observed(emulator_path), grid_of(rows.header.geometry)
     cosmology = Cosmology(**rows.header.simulation["cosmology"])
@@ -98,11 +101,22 @@ def powers(rows: Rows, emulator_path: Path, paths: list[Path]) -> list[dict]:
     points = _points(emulator, rows.theta)
     scaled = (points - points.min(0)) / np.ptp(points, axis=0)
     smooth, *_ = fit_smooth_mean(points, log_power, points[spread_out(scaled, 80)])
+
+    def allowed(found: Intervals) -> torch.Tensor:
+        """ln of k P(k) (m, s, k) of the draws of a rival's parameters."""
+        return torch.as_tensor(
+            np.array([smooth(_points(emulator, one)) for one in found.parameter_samples.astype(float)])
+        )
+
+    how = None
+    if validation:
+        known = read_intervals(validation)
+        how = learnt_from(allowed(known), torch.as_tensor(smooth(_points(emulator, known.parameters))))
     made = [_percentiles("prior", bins.k_mean, np.exp(log_power)[None])]
     for path in paths:
         found = read_intervals(path)
-        drawn = [np.exp(smooth(_points(emulator, one.astype(np.float64)))) for one in found.parameter_samples]
-        made.append(_percentiles(f"{found.method}, {found.test}", bins.k_mean, np.array(drawn)))
+        drawn = allowed(found) if how is None else recalibrated(allowed(found), *how)
+        made.append(_percentiles(f"{found.method}, {found.test}", bins.k_mean, np.exp(drawn.numpy())))
     return [row for table in made for row in table]
 
 

@@ -30,6 +30,12 @@ def main() -> None:
     source.add_argument("--data", type=Path, nargs="+", metavar="D.h5", help="shards of the test (rival: observed)")
     source.add_argument("--survey", type=Path, metavar="NAME.survey.h5", help="one real map (rival: observed)")
     parser.add_argument(
+        "--validation", action="store_true", help="--data are validation light-cones': maps that recalibrate (observed)"
+    )
+    parser.add_argument(
+        "--calibration", type=Path, metavar="V.h5", help="what --validation made (rival: observed, validation_maps)"
+    )
+    parser.add_argument(
         "--chains", type=Path, required=True, metavar="FOLDER", help="where chains are kept and resumed"
     )
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
@@ -58,18 +64,21 @@ def main() -> None:
         known = ", ".join(rival_tests(study, args.rival))
         raise problem("--test", f"'{args.test}'", f"one of those it takes: {known}", "choose one")
     torch.set_num_threads(1)
-    settings = rival_settings(study, args.rival, args.test)
+    settings = rival_settings(study, args.rival, args.test, args.validation)
     check_file(args.emulator, settings.emulator)
     if isinstance(settings, ObservedRivalSettings):
         if args.subfields:
             raise problem(
                 "--subfields", "those of a test", "--data, the test's shards: the rival is observed", "mend it"
             )
+        if args.calibration:
+            check_file(args.calibration, rival_settings(study, args.rival, args.test, validation=True))
         if args.survey:
             of_one_map(args, settings)
             return
         check_data(args.data, {settings.shards.maps.name: settings.shards})
-        result = observed_intervals(settings, read_observed(args.emulator), args.data, args.chains, args.timed)
+        emulator = read_observed(args.emulator)
+        result = observed_intervals(settings, emulator, args.data, args.chains, args.timed, args.calibration)
     else:
         if not args.subfields:
             raise problem("the rival", "one that paints its maps", "--subfields of the test light-cones", "give them")
@@ -99,7 +108,8 @@ def of_one_map(args, settings) -> None:
     from limelight.probes.line_intensity.rival.observed_stage import map_posterior
 
     survey = load_survey(args.survey)
-    table, checks = map_posterior(settings, read_observed(args.emulator), survey, args.chains, args.survey)
+    emulator = read_observed(args.emulator)
+    table, checks = map_posterior(settings, emulator, survey, args.chains, args.survey, args.calibration)
     write_csv(args.output, table, digits=8)
     words = (
         f"R-hat up to {checks['rhat'].max():.3f}; χ² {checks['chi2']:.0f} at its best for {checks['numbers']} numbers"

@@ -79,14 +79,17 @@ def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -
     Both carry their provenance; sources: the HDF5 files that the figure shows.
     """
     path, made = Path(path), json.dumps(made_from(sources))
-    FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
+    canvas, engine, dpi = FigureCanvasAgg(figure), figure.get_layout_engine(), figure.get_dpi()
+    drawn = {"pdf": io.BytesIO(), "png": io.BytesIO()}  # a full disk then fails in one plain write, not within matplotlib
     pdf = {"CreationDate": None, "Producer": None, "Creator": "limelight", "Subject": made}
-    for kind, metadata in (("pdf", pdf), ("png", {"Software": "limelight", "Description": made})):
-        drawn = io.BytesIO()  # so that a full disk fails in one plain write, not within matplotlib's PDF streams
-        with style():
-            figure.savefig(drawn, format=kind, metadata=metadata)
-        figure.set_layout_engine("none")  # the second has the layout of the first: half a second less
-        with atomic_path(path.with_suffix(f".{kind}")) as part:
-            part.write_bytes(drawn.getvalue())
+    with style():
+        figure.savefig(drawn["pdf"], format="pdf", metadata=pdf)
+        # drawn once, in the layout of the first: savefig would lay it out again and draw it twice
+        figure.set_layout_engine("none")
+        figure.set_dpi(STYLE["savefig.dpi"])
+        canvas.print_png(drawn["png"], metadata={"Software": "limelight", "Description": made})
+    figure.set_dpi(dpi)
     figure.set_layout_engine(engine)
+    for kind, content in drawn.items():
+        with atomic_path(path.with_suffix(f".{kind}")) as part:
+            part.write_bytes(content.getvalue())

@@ -219,24 +219,28 @@ def _posteriors(study: Study) -> Iterator[str]:
                     yield fault(f"{where}.kind", "quantiles", expected, "take another kind, or other tests")
         yield from _abc(study, name)
         yield from _stream(study, name)
-        yield from _empty(study, name)
+        yield from _mixed(study, name)
 
 
-def _empty(study: Study, name: str) -> Iterator[str]:
-    """Empty data have counts of 0, but no parameters; and a stream has shown its networks none."""
-    entry, where = study.posteriors[name], f"posteriors.{name}.empty_share"
-    if not entry.empty_share:
-        return
-    if entry.kind == "imnn" or entry.of == "parameters" or entry.stream is not None:
-        found = (
-            f"{entry.empty_share:g} of {entry.kind}, of {entry.of}, {'with' if entry.stream else 'without'} a stream"
-        )
-        yield fault(where, found, "mdn, npe or quantiles of counts, from stored data", "leave it out")
-        return
-    network = study.networks[entry.network]
-    if not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts:
-        expected = "0: what this network answers are no counts, which empty data have none of"
-        yield fault(where, f"{entry.empty_share:g}", expected, "leave it out")
+def _mixed(study: Study, name: str) -> Iterator[str]:
+    """Of empty and of superposed data the counts are known, but no parameters; and a stream has shown its networks none."""
+    entry = study.posteriors[name]
+    shares = {key: getattr(entry, key) for key in ("empty_share", "superposed_share")}
+    for key, share in shares.items():
+        where = f"posteriors.{name}.{key}"
+        if not share:
+            continue
+        if entry.kind == "imnn" or entry.of == "parameters" or entry.stream is not None:
+            found = f"{share:g} of {entry.kind}, of {entry.of}, {'with' if entry.stream else 'without'} a stream"
+            yield fault(where, found, "mdn, npe or quantiles of counts, from stored data", "leave it out")
+            return
+        network = study.networks[entry.network]
+        if not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts:
+            expected = "0: what this network answers are no counts, which alone are 0 of empty data and add up"
+            yield fault(where, f"{share:g}", expected, "leave it out")
+    if sum(share or 0 for share in shares.values()) >= 1:
+        expected = "empty_share and superposed_share of less than 1 together"
+        yield fault(f"posteriors.{name}", f"{shares}", expected, "lower them")
 
 
 def _bounded(study: Study, name: str) -> Iterator[str]:

@@ -179,10 +179,18 @@ class Posterior(Section):
         description="Share of presentations in which the head is shown empty data under the same noise, and counts of 0: of"
         " targets that are counts, not from a stream. Without it the head never sees a map without light.",
     )
+    superposed_share: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of presentations in which the head is shown the light of two training maps in one, and the sum of"
+        " their counts: of targets that are counts, not from a stream. Answers then follow what a map holds beyond what one"
+        " draw of the prior ties together.",
+    )
     recalibrate: bool = Field(
         False,
-        description="Widen or narrow draws or quantiles, bin by bin, until the validation realisations are covered as"
-        " promised; reported as such.",
+        description="Widen or narrow draws or quantiles, bin by bin, and move draws to even ranks, until the validation"
+        " realisations are covered as promised; reported as such.",
     )
     mdn: Mdn = Mdn()
     npe: Npe = Npe()

@@ -69,6 +69,8 @@ def test_settings_hold_what_decides_a_posterior_and_no_more():
         ({"network": "quiet", "kind": "npe", "npe": {"flow": "glow"}}, "glow"),
         ({"network": "quiet", "kind": "mdn", "empty_share": 0}, "empty_share"),
         ({"network": "quiet", "kind": "imnn", "empty_share": 0.1}, "mdn, npe or quantiles of counts"),
+        ({"network": "quiet", "kind": "npe", "of": "parameters", "superposed_share": 0.1}, "superposed_share"),
+        ({"network": "quiet", "kind": "mdn", "empty_share": 0.5, "superposed_share": 0.5}, "less than 1 together"),
         (
             {"network": "quiet", "kind": "mdn", "of": "parameters", "empty_share": 0.1},
             "mdn, npe or quantiles of counts",

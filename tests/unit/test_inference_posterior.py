@@ -24,8 +24,9 @@ from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
 from limelight.inference.posteriors.posterior import load_posterior, views
-from limelight.inference.posteriors.recalibrate import factors, stretches
-from limelight.inference.posteriors.tables import dequantised, make_table, map_statistics, whole_counts
+from limelight.inference.posteriors.recalibrate import stretches
+from limelight.inference.posteriors.tables import Mixed, dequantised, make_table, map_statistics, whole_counts
+from limelight.inference.recalibration import factors, learnt_from, recalibrated
 from limelight.networks import REGISTRY, build
 from limelight.probes.line_intensity.apply import in_lines, posterior_table
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
@@ -176,6 +177,7 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
     posterior = load_posterior(tmp_path / "a.pt")
     assert posterior.content["recalibration"].shape == (10,)
+    assert posterior.content["places"].shape == (10, 41)
     seen = views(posterior, torch.asinh(torch.as_tensor(data[2].x[:3]) / 3))["features"]
     together, alone = draw_answers(posterior, seen, 50, 7, "x")[0], draw_answers(posterior, seen[:1], 50, 7, "x")[0]
     assert torch.equal(together[:1], alone)
@@ -384,12 +386,33 @@ def test_a_share_of_empty_maps_has_no_sources_and_nothing_but_noise(network):
         PROBE.posterior_target(noisy.network, HEADER),
         on_device(cones(40, 1, 0), [DATASET], torch.device("cpu")),
     )
-    table = make_table(trunk, data, target, how, 5, 7, "table", empty_share=0.3)
+    table = make_table(trunk, data, target, how, 5, 7, "table", Mixed(empty=0.3))
     empty = (table.answers == 0).all(dim=1)
     assert 0.2 < empty.float().mean() < 0.4
     mean, spread = table.statistics[:, 0], table.statistics[:, 1]
     assert mean[empty].abs().max() < mean[~empty].min()
     assert spread[empty].std() < 0.1 * spread[empty].mean(), "white noise of one level"
+    assert torch.equal(table.of_prior, ~empty)
+
+
+def test_a_share_of_superposed_maps_has_the_light_and_the_sources_of_two(network):
+    trunk, _ = load_model(network)
+    clean = settings({"none": {"sigma_uk": 0}})
+    how = PROBE.presentation(clean.network, clean.observation, HEADER).unaltered().bare()
+    target = PROBE.posterior_target(clean.network, HEADER)
+    data = on_device(cones(40, 1, 0), [DATASET], torch.device("cpu"))
+    alone = make_table(trunk, data, target, how, 1, 7, "table")
+    table = make_table(trunk, data, target, how, 6, 7, "table", Mixed(empty=0.1, superposed=0.4))
+    sources, light = (one.double() for one in (table.answers.sum(dim=1), table.statistics[:, 0]))
+    own = alone.answers.sum(dim=1).double()[table.row], alone.statistics[:, 0].double()[table.row]
+    more = sources > own[0]
+    assert 0.3 < more.float().mean() < 0.5
+    assert torch.equal(table.of_prior, sources == own[0])
+    pairs = own[0][more][:, None] + alone.answers.sum(dim=1), own[1][more][:, None] + alone.statistics[:, 0]
+    off = [(both - one[more][:, None]).abs() for both, one in zip(pairs, (sources, light), strict=True)]
+    other = (off[0] + off[1] / light.max()).argmin(dim=1, keepdim=True)
+    assert not off[0].gather(1, other).any()
+    assert off[1].gather(1, other).max() < 1e-4 * light.max()
 
 
 @pytest.mark.parametrize("fine_tune", [0, 1])
@@ -422,6 +445,25 @@ def test_recalibration_factors_undo_a_planted_width():
     draws = torch.randn(2000, 300, 2, generator=random) * torch.tensor([0.5, 1.6])
     found = factors(draws, truth)
     np.testing.assert_allclose(found, [2.0, 1 / 1.6], rtol=0.06)
+
+
+def test_recalibrated_draws_are_even_on_truths_that_taught_nothing():
+    """Draws too high, too narrow, and smeared over a value that most truths share: even ranks on others; order kept."""
+    random = torch.Generator().manual_seed(5)
+    middle = torch.randn(6000, 3, generator=random)
+    truth = middle + torch.randn(6000, 3, generator=random)
+    truth[:, 2] = torch.where(middle[:, 2] < 1, 0.3 * torch.rand(6000, generator=random), 0.3 + truth[:, 2].abs())
+    draws = middle[:, None] + torch.randn(6000, 200, 3, generator=random) * torch.tensor([0.5, 1.0, 1.0])
+    draws = draws + torch.tensor([0.0, 0.8, 0.5])
+    found = recalibrated(draws[3000:], *learnt_from(draws[:3000], truth[:3000]))
+    for y, even in ((draws[3000:], False), (found, True)):
+        rank = (y < truth[3000:, None]).float().mean(dim=1)
+        share = torch.stack([(rank < level).float().mean(dim=0) for level in (0.025, 0.16, 0.5, 0.84, 0.975)])
+        off = (share - torch.tensor(LEVELS)[:, None]).abs().amax(dim=0)
+        assert (off < 0.025).all() if even else (off > 0.05).all()
+    assert torch.equal(found.argsort(dim=1), draws[3000:].argsort(dim=1)), "what bins have in common stays"
+    few = recalibrated(draws[:1], *learnt_from(draws[5:8], draws[5:8].median(dim=1).values))
+    assert few.isfinite().all(), "three maps"
 
 
 def test_recalibrated_quantiles_hold_their_share_of_the_validation_truths(tmp_path, network, data):

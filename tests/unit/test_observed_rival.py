@@ -12,13 +12,18 @@ from limelight.cosmology import Cosmology
 from limelight.data.shard import read_shards
 from limelight.errors import LimelightError
 from limelight.evaluation.observe import noise_of_test
-from limelight.inference.intervals import read_intervals, write_intervals
+from limelight.inference.intervals import Intervals, quantiles_of, read_intervals, write_intervals
+from limelight.inference.posteriors.tables import dequantised
+from limelight.inference.recalibration import recalibrated
 from limelight.inference.regression import fit_smooth_mean, fit_uneven_mean
 from limelight.probes.line_intensity.inputs import Recorded
+from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.maps.survey import load_survey
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.observed import observed_measure, read_observed, write_observed
 from limelight.probes.line_intensity.rival.observed_stage import (
+    Sampler,
+    learnt_from_validation,
     make_sampler,
     map_posterior,
     observed_emulator,
@@ -27,6 +32,7 @@ from limelight.probes.line_intensity.rival.observed_stage import (
 )
 from limelight.probes.line_intensity.selection import rival_tests
 from limelight.probes.line_intensity.settings import emulator_settings, pooled_grid, rival_settings
+from limelight.probes.line_intensity.targets import line_axis
 from limelight.seeds import torch_seed
 from limelight.summaries.power import power_spectrum
 from limelight.summaries.vid import voxel_histogram
@@ -216,6 +222,51 @@ def test_one_rival_serves_a_range_of_depths(made, tmp_path):
     outside = replace(records, noise=((0.3 * records.noise[0][0],) * 2,))
     with pytest.raises(LimelightError, match="sigma_factor that holds it"):
         map_posterior(wanted, emulator, _as_survey(folder, outside, test, 1), tmp_path / "chains", "mine")
+
+
+def test_intervals_are_recalibrated_on_validation_maps_alone(made, tmp_path):
+    """Draws of a rival that is too sure of itself, and too low: on other maps its intervals hold what they promise."""
+    folder, _, shards, test = made
+    study = study_of(folder, validation_maps=20)
+    wanted = rival_settings(study, "li", "season")
+    known = rival_settings(study, "li", "season", validation=True)
+    assert known.lightcones == study.lightcones.validation != wanted.lightcones
+    with pytest.raises(LimelightError, match="a rival that is observed, with validation_maps"):
+        rival_settings(study_of(folder), "li", "season", validation=True)
+    rng, header = np.random.default_rng(1), read_shards([test]).header
+    edges = log10_lum_edges(header.truths["labels"])
+    middle = rng.normal(2, 0.5, (400, 1, len(edges) - 1))
+    truth = np.floor(10 ** (middle[:, 0] + 0.3 * rng.standard_normal(middle[:, 0].shape)))
+    draws = np.floor(10 ** (middle - 0.2 + 0.1 * rng.standard_normal((400, 100, len(edges) - 1))))
+    intervals = Intervals(
+        method="rival",
+        test="season",
+        settings={"rival": "li", "validation_of": wanted.observed_as},
+        axis=line_axis(edges),
+        truth=truth[:200],
+        quantiles=quantiles_of(draws[:200]),
+        rows={"group": np.zeros(200, int)},
+        seconds=np.zeros(200),
+        samples=draws[:200],
+    )
+    write_intervals(tmp_path / "v.h5", intervals, {"seed": 1})
+    factor, places = learnt_from_validation(wanted, tmp_path / "v.h5")
+    random = torch.Generator().manual_seed(2)
+    found = recalibrated(dequantised(torch.as_tensor(draws[200:]), random), factor, places)
+    own = dequantised(torch.as_tensor(truth[200:]), random)[:, None]
+    rank = (found < own).double().mean(dim=1)
+    assert ((rank > 0.025) & (rank < 0.975)).double().mean() == pytest.approx(0.95, abs=0.03)
+    assert ((rank > 0.16) & (rank < 0.84)).double().mean() == pytest.approx(0.68, abs=0.05)
+    for path, words in ((None, "no intervals of validation maps"), (tmp_path / "t.h5", "--validation makes them")):
+        write_intervals(tmp_path / "t.h5", replace(intervals, settings={"rival": "li"}), {"seed": 1})
+        with pytest.raises(LimelightError, match=words):
+            learnt_from_validation(wanted, path)
+    with pytest.raises(LimelightError, match="of a rival without validation_maps"):
+        learnt_from_validation(rival_settings(study_of(folder), "li", "season"), tmp_path / "v.h5")
+    sampler = Sampler(wanted, None, tmp_path, "key", (factor, places))
+    moved = sampler._recalibrated(draws[0], 3)
+    assert moved.shape == draws[0].shape
+    assert np.std(np.log10(1 + moved[:, 5])) > 2 * np.std(np.log10(1 + draws[0][:, 5]))
 
 
 def _as_survey(folder, records, shard, seed):

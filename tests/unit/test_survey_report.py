@@ -1,6 +1,8 @@
 """Surveys' maps read by networks that know their noise, and the report on one map."""
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,6 +173,14 @@ def test_the_report_finds_halos_again_and_no_light_where_none_is(posterior, mock
     assert np.nanmedian(slope[bright]) == pytest.approx(1, abs=0.5)
     assert np.nanmedian(report.injections.data_slope[bright]) == pytest.approx(1, abs=0.15)
     assert np.isfinite(report.injections.data_slope).sum() >= 4
+    assert "not audited" in report.found_again
+    given, verdict = np.isfinite(report.injections.data_slope), np.array(["reads", "partly"] * 5)
+    audited = replace(report, audit=SimpleNamespace(verdict=verdict))
+    np.testing.assert_array_equal(audited.cleared, given & (verdict == "reads"))
+    slopes = report.injections.data_slope[audited.cleared]
+    words = f"In {len(slopes)} bins the audit .* 1 ± 0.1 in {int((abs(slopes - 1) <= 0.1).sum())} of them"
+    assert re.search(words, audited.found_again)
+    assert "clears 0 bins, none" in replace(report, audit=SimpleNamespace(verdict=np.full(10, "partly"))).found_again
     assert set(report.rivals) == {"rival li"}
     write_page(tmp_path / "mock.html", report, "mock", {"map": "mock"})
     text = (tmp_path / "mock.html").read_text()

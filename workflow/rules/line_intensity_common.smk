@@ -3,7 +3,7 @@ from limelight.halos.inputs import input_files
 from limelight.networks import REGISTRY as NETWORKS
 from limelight.probes.line_intensity import settings as line_stages
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests
+from limelight.probes.line_intensity.selection import map_reports, map_rivals, rival_tests, validated_as
 
 # Code behind each stage. Intermediate files may be gone, so what made them counts for the file that stays.
 MAKER = {"generate": "generate", "painted": "paint"}.get(STUDY.lightcones.source, "import")
@@ -47,6 +47,18 @@ def rival_maps(rival, test):
     if STUDY.rival[rival].observed:
         return shards([STUDY.tests[test].dataset], "test")
     return [f"{RESULTS}/subfields/{cone}.h5" for cone in STUDY.lightcones.test]
+
+
+def rival_calibration(rival, test):
+    """The intervals that recalibrate a rival's own under a test's observation; none if it does without."""
+    if not STUDY.rival[rival].validation_maps:
+        return []
+    return f"{RESULTS}/rival/{rival}/validation/{validated_as(STUDY, rival, test)}.h5"
+
+
+def calibration_option(wildcards, input):
+    """The option of run_rival.py that names them."""
+    return f"--calibration {shlex.quote(input.calibration)}" if input.calibration else ""
 
 
 def survey_of(test):

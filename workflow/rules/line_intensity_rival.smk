@@ -95,10 +95,41 @@ rule rival_emulator:
         " --subfields {input.subfields:q} {params.data} --output {output:q} > {log:q} 2>&1"
 
 
+# Maps of the validation light-cones under a test's observation: they recalibrate the rival's intervals.
+rule rival_validation:
+    input:
+        emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
+        maps=lambda wildcards: rival_shards(wildcards.rival, "validation"),
+    output:
+        f"{RESULTS}/rival/{{rival}}/validation/{{test}}.h5",
+    log:
+        f"{RESULTS}/logs/rival/{{rival}}/validation/{{test}}.log",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("rival"),
+        runtime=runtime("rival_validation"),
+    params:
+        settings=lambda wildcards: as_text(
+            line_stages.rival_settings(STUDY, wildcards.rival, wildcards.test, validation=True)
+        ),
+        code=lambda wildcards: code_hash(
+            "scripts/run_rival.py",
+            "resources/sfr_behroozi_release.dat",
+            chosen=rival_models(wildcards.rival, wildcards.test),
+        ),
+        chains=f"{RESULTS}/chains/{{rival}}",
+    shell:
+        "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test} --validation"
+        " --emulator {input.emulator:q} --data {input.maps:q} --chains {params.chains:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule rival:
     input:
         emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
         maps=lambda wildcards: rival_maps(wildcards.rival, wildcards.test),
+        calibration=lambda wildcards: rival_calibration(wildcards.rival, wildcards.test),
     output:
         f"{RESULTS}/rival/{{rival}}/{{test}}.h5",
     log:
@@ -120,9 +151,10 @@ rule rival:
         ),
         chains=f"{RESULTS}/chains/{{rival}}",
         maps=lambda wildcards: "--data" if STUDY.rival[wildcards.rival].observed else "--subfields",
+        calibration=calibration_option,
     shell:
         "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
-        " --emulator {input.emulator:q} {params.maps} {input.maps:q} --chains {params.chains:q}"
+        " --emulator {input.emulator:q} {params.maps} {input.maps:q} {params.calibration} --chains {params.chains:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -131,6 +163,7 @@ rule rival_map:
     input:
         emulator=f"{RESULTS}/rival/{{rival}}/emulator.h5",
         survey=lambda wildcards: survey_of(wildcards.test),
+        calibration=lambda wildcards: rival_calibration(wildcards.rival, wildcards.test),
     output:
         f"{RESULTS}/your_map/rival/{{rival}}_{{test}}.csv",
     log:
@@ -149,9 +182,10 @@ rule rival_map:
             chosen=rival_models(wildcards.rival, wildcards.test),
         ),
         chains=f"{RESULTS}/chains/{{rival}}",
+        calibration=calibration_option,
     shell:
         "python scripts/run_rival.py --config $STUDY --rival {wildcards.rival} --test {wildcards.test}"
-        " --emulator {input.emulator:q} --survey {input.survey:q} --chains {params.chains:q}"
+        " --emulator {input.emulator:q} --survey {input.survey:q} {params.calibration} --chains {params.chains:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 

@@ -63,6 +63,8 @@ def check_contents(content: Mapping, path: str | Path) -> None:
     if content.get("recalibration") is not None:
         shape = "di" if content["kind"] == "quantiles" else "d"  # i: the two intervals
         _check_tensor(content["recalibration"], shape, {**lengths, "i": 2}, path, "recalibration")
+    if content.get("places") is not None:
+        _check_tensor(content["places"], "dl", lengths, path, "places")
 
 
 def _check_tensor(value: object, shape: str, lengths: dict[str, int], path: str | Path, where: str) -> None:

@@ -11,6 +11,8 @@ from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.quantiles import MIDDLE
 from limelight.inference.posteriors.tables import LN10, continuous, finished
+from limelight.inference.recalibration import recalibrated as recalibrated_draws
+from limelight.inference.recalibration import stretched
 from limelight.seeds import torch_seed
 
 
@@ -34,7 +36,7 @@ def draw_answers(
         found.append(_draw_one(posterior, one[None], count, random))
     y = torch.stack([pair[0] for pair in found])
     if recalibrated and posterior.content["recalibration"] is not None:
-        y = stretched(y, posterior.content["recalibration"].to(y.device))
+        y = recalibrated_draws(y, posterior.content["recalibration"], posterior.content.get("places"))
     parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
     return finished(y, posterior.target), parameters
 
@@ -54,15 +56,6 @@ def quantile_answers(posterior: Posterior, features: Tensor, recalibrated: bool 
     factor = torch.stack([outer, inner, torch.ones_like(outer), inner, outer], dim=1)
     median = found[..., MIDDLE : MIDDLE + 1]
     return (median + (found - median) * factor).sort(dim=-1).values  # should the inner interval outgrow the outer one
-
-
-def stretched(y: Tensor, factor: Tensor, median: Tensor | None = None) -> Tensor:
-    """Draws y (b, s, d), counts as log10(1 + N + u), moved away from (or to) a median by a factor (d,).
-
-    median: (b, 1, d); without it their own.
-    """
-    median = y.median(dim=1, keepdim=True).values if median is None else median
-    return median + (y - median) * factor
 
 
 def _draw_one(posterior: Posterior, features: Tensor, count: int, random: torch.Generator) -> tuple:

@@ -18,9 +18,9 @@ from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Posterior, build_head
 from limelight.inference.posteriors.quantiles import pinball
-from limelight.inference.posteriors.recalibrate import conformal, widen
+from limelight.inference.posteriors.recalibrate import conformal, recalibration_of_draws
 from limelight.inference.posteriors.stream import Part, streamed_table
-from limelight.inference.posteriors.tables import BATCH, Table, answers_of, continuous, make_table, shown
+from limelight.inference.posteriors.tables import BATCH, Mixed, Table, continuous, make_table, shown
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
@@ -58,6 +58,11 @@ class Learner:
         return getattr(self.entry, self.entry.kind)
 
     @property
+    def mixed(self) -> Mixed:
+        """What the head is shown beside the data as drawn."""
+        return Mixed(self.entry.empty_share or 0.0, self.entry.superposed_share or 0.0)
+
+    @property
     def name(self) -> str:
         return f"posterior {self.settings.name}"
 
@@ -77,9 +82,7 @@ class Learner:
         stages = (f"training table of {self.name}", f"validation table of {self.name}")
         times = self.entry.presentations
         return tuple(
-            make_table(
-                self.trunk, data, self.target, self.presentation, times, self.seed, stage, self.entry.empty_share or 0.0
-            )
+            make_table(self.trunk, data, self.target, self.presentation, times, self.seed, stage, self.mixed)
             for data, stage in zip(self.sets, stages, strict=True)
         )
 
@@ -174,8 +177,11 @@ def train_posterior(
         content["prior"].pop("kept")
     if entry.recalibrate:
         posterior = Posterior(content, learner.trunk, info, learner.target, head.eval(), answers_given_parameters)
-        how = conformal if entry.kind == "quantiles" else widen
-        content["recalibration"] = how(posterior, validation, learner.seed)
+        if entry.kind == "quantiles":
+            content["recalibration"] = conformal(posterior, validation, learner.seed)
+        else:
+            factor, places = recalibration_of_draws(posterior, validation, learner.seed)
+            content["recalibration"], content["places"] = factor, places
     return content, learner.history
 
 
@@ -235,14 +241,9 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
 
     def loss(rows: Tensor, random: torch.Generator, which: int = 0) -> Tensor:
         data = sets[which]
-        inputs, truths, empty = shown(data, rows, learner.presentation, random, entry.empty_share or 0.0)
+        inputs, answers, _ = shown(data, rows, learner.target, learner.presentation, random, learner.mixed)
         x = scaling.encode(learner.scales["features"], trunk.features(inputs).float())
-        if learner.of_parameters:
-            values = data.theta[rows]
-        else:
-            answers = answers_of(truths, learner.target).float()
-            answers[empty] = 0
-            values = continuous(answers, learner.target, random)
+        values = data.theta[rows] if learner.of_parameters else continuous(answers, learner.target, random)
         return learner.head_loss(head, x, scaling.encode(learner.scales["target"], values))
 
     def held_out() -> float:
@@ -381,7 +382,13 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         },
         "check": make_check(*({view: getattr(table, view) for view in VIEWS} for table in (training, validation))),
         "recalibration": None,
-        "training": {"presentations": len(training), "empty_share": entry.empty_share or 0.0, **learner.history[-1]},
+        "places": None,
+        "training": {
+            "presentations": len(training),
+            "empty_share": entry.empty_share or 0.0,
+            "superposed_share": entry.superposed_share or 0.0,
+            **learner.history[-1],
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Recalibration: how much wider (or narrower) intervals must be for the validation data to be covered as promised."""
+"""Recalibration of posteriors: how draws or quantiles must move for the validation data to be covered as promised."""
 
 import math
 
@@ -9,26 +9,29 @@ from limelight.inference.intervals import LEVELS
 from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
+from limelight.inference.recalibration import LIMITS, learnt_from
 from limelight.seeds import torch_seed
 
 SAMPLES = 300
-ROWS = 400  # validation presentations used, evenly
-LIMITS = (0.5, 3.0)
+ROWS = 600  # validation presentations used, evenly
 
 
-def widen(posterior: Posterior, validation: Table, seed: int) -> Tensor:
-    """Factor (d,) by which draws of each answer move away from their median, 1 where all is well.
+def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -> tuple[Tensor, Tensor | None]:
+    """(factors (d,), places (d, k)) of a posterior with draws: what `recalibration.recalibrated` takes.
 
-    The 68th and 95th percentile of |truth − median| over the half width of the same interval, averaged in log: an interval
-    that is stretched by it holds its share of the validation truths.
+    Answers that are no counts are stretched alone (places: None), so that the density of the draws stays known.
+    From presentations of the data as drawn: empty and superposed ones widen what the head can answer, and are no part of the
+    prior that the intervals must be honest under.
     """
-    step = max(1, len(validation) // ROWS)
+    rows = torch.nonzero(validation.of_prior).flatten()
+    rows = rows[:: max(1, len(rows) // ROWS)]
     device = validation.answers.device
     random = torch.Generator(device).manual_seed(torch_seed(seed, "recalibration truths"))
-    drawn = draw_answers(posterior, validation.features[::step], SAMPLES, seed, "recalibration", recalibrated=False)[0]
+    drawn = draw_answers(posterior, validation.features[rows], SAMPLES, seed, "recalibration", recalibrated=False)[0]
     target = posterior.target
-    y, truth = continuous(drawn, target, random), continuous(validation.answers[::step], target, random)
-    return factors(y, truth)
+    y, truth = continuous(drawn, target, random), continuous(validation.answers[rows], target, random)
+    factor, levels = learnt_from(y, truth)
+    return factor, levels if target.counts else None
 
 
 def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
@@ -52,14 +55,3 @@ def stretches(quantiles: Tensor, truth: Tensor) -> Tensor:
         last = min(rows, math.ceil((rows + 1) * (LEVELS[-1 - i] - LEVELS[i])))
         found.append(((truth - median).abs() / side).kthvalue(last, dim=0).values)
     return torch.stack(found, dim=1).clamp(*LIMITS).cpu()
-
-
-def factors(y: Tensor, truth: Tensor) -> Tensor:
-    """The factor (d,) from draws y (n, s, d) and truths (n, d)."""
-    median = y.median(dim=1).values
-    logs = []
-    for level in (0.68, 0.95):
-        low, high = (torch.quantile(y, q, dim=1) for q in (0.5 - level / 2, 0.5 + level / 2))
-        side = torch.where(truth > median, high - median, median - low).clamp(min=1e-6)
-        logs.append(torch.quantile((truth - median).abs() / side, level, dim=0).clamp(min=1e-3).log())
-    return torch.stack(logs).mean(dim=0).exp().clamp(*LIMITS).cpu()

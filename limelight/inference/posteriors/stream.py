@@ -208,4 +208,5 @@ def streamed_table(found: Part, network: str, target: Target, rows: int, device:
         answers=answers_of(truths, target).float(),
         theta=on(found.theta),
         row=torch.arange(len(found.theta[some]), device=device),
+        of_prior=torch.ones(len(found.theta[some]), dtype=torch.bool, device=device),
     )

@@ -22,6 +22,17 @@ LN10 = float(np.log(10))
 MOST = 1e12  # things of one kind in one row
 
 
+@dataclass(frozen=True)
+class Mixed:
+    """Shares of presentations that are not of the data as drawn, of answers that are counts."""
+
+    empty: float = 0.0  # nothing but noise
+    superposed: float = 0.0  # two rows of the data in one
+
+
+NOTHING_MIXED = Mixed()
+
+
 @dataclass
 class Table:
     """n presentations of data on the device."""
@@ -31,6 +42,7 @@ class Table:
     answers: Tensor  # (n, d) float32: of the posterior's target, counts as they are, all else encoded
     theta: Tensor  # (n, p) float32: parameters of the simulation; NaN where a row has none
     row: Tensor  # (n,) int64: which row of the data
+    of_prior: Tensor  # (n,) bool: as drawn; neither empty nor superposed
 
     def __len__(self) -> int:
         return len(self.features)
@@ -45,7 +57,7 @@ def make_table(
     times: int,
     seed: int,
     stage: str,
-    empty_share: float = 0.0,
+    mixed: Mixed = NOTHING_MIXED,
 ) -> Table:
     """Show every row `times` times to a trunk in evaluation mode; random numbers depend on (seed, stage, batch).
 
@@ -55,35 +67,49 @@ def make_table(
         Of the posterior.
     presentation
         Without moves that change the distribution of the data (`Presentation.unaltered`).
-    empty_share
-        Of presentations that hold nothing but noise and have answers of 0; see `shown`.
+    mixed
+        Which share of presentations are of no row of the data alone; see `shown`.
     """
     rows = torch.arange(len(data)).repeat(times)
-    found, seen, right = [], [], []
+    found, seen, right, drawn = [], [], [], []
     for i, part in enumerate(rows.split(BATCH)):
         random = torch.Generator(data.device).manual_seed(torch_seed(seed, stage, i))
-        inputs, truths, empty = shown(data, part, presentation, random, empty_share)
+        inputs, answers, of_prior = shown(data, part, target, presentation, random, mixed)
         found.append(trunk.features(inputs).float())
         seen.append(map_statistics(inputs))
-        answers = answers_of(truths, target).float()
-        answers[empty] = 0
         right.append(answers)
+        drawn.append(of_prior)
     rows = rows.to(data.device)
-    return Table(torch.cat(found), torch.cat(seen), torch.cat(right), data.theta[rows], rows)
+    return Table(torch.cat(found), torch.cat(seen), torch.cat(right), data.theta[rows], rows, torch.cat(drawn))
 
 
 def shown(
-    data: Data, rows: Tensor, presentation: Presentation, random: torch.Generator, empty_share: float
-) -> tuple[Tensor, Mapping[str, Tensor], Tensor]:
-    """Network inputs (b, …) of the rows, drawn anew, their truths, which may turn with them, and which of them (b,) bool
-    are of empty data instead.
+    data: Data, rows: Tensor, target: Target, presentation: Presentation, random: torch.Generator, mixed: Mixed
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Network inputs (b, …) of the rows, drawn anew, their answers (b, d), which may turn with them, and which are as drawn.
+
+    The others (`mixed`) are empty data with answers of 0, or hold the light of another row of the data as well and, since
+    counts add, its answers.
     """
     x, y = presentation.augment(*data.batch(rows), random)
-    empty = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    if empty_share:
-        empty = torch.rand(len(x), generator=random, device=random.device) < empty_share
-        x = torch.where(empty.view(-1, *[1] * (x.ndim - 1)), 0.0, x)
-    return presentation.observe(x, random), y, empty
+    answers, kind = answers_of(y, target).float(), None
+    if mixed.empty or mixed.superposed:
+        kind = torch.rand(len(x), generator=random, device=random.device)
+        axes = [1] * (x.ndim - 1)
+    if mixed.superposed:
+        other = torch.randint(len(data), (len(x),), generator=random, device=random.device)
+        more, truths = presentation.augment(*data.batch(other.to(rows.device)), random)
+        over = (kind >= mixed.empty) & (kind < mixed.empty + mixed.superposed)
+        x = torch.where(over.view(-1, *axes), x + more, x)
+        answers = torch.where(over[:, None], answers + answers_of(truths, target).float(), answers)
+    if mixed.empty:
+        empty = kind < mixed.empty
+        x = torch.where(empty.view(-1, *axes), 0.0, x)
+        answers = torch.where(empty[:, None], 0.0, answers)
+    as_drawn = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    if kind is not None:
+        as_drawn = kind >= mixed.empty + mixed.superposed
+    return presentation.observe(x, random), answers, as_drawn
 
 
 def answers_of(y: Mapping[str, Array], target: Target) -> Array:

@@ -172,6 +172,8 @@ def _filter(study: LineStudy, key: str, setting: Filter) -> Iterator[str]:
     pooled = study.grid.channels // study.grid.pool_channels
     if setting.pca_modes >= pooled:
         yield fault(f"{key}.pca_modes", setting.pca_modes, f"fewer than the {pooled} pooled channels", "remove fewer")
+    if setting.pca_modes and setting.modes_lost:
+        yield fault(f"{key}.modes_lost", f"{setting.pca_modes} pca_modes beside it", "one of the two", "leave one out")
     if setting.ripple_uk and study.grid.unit != "uK":
         yield fault(f"{key}.ripple_uk", f"a ripple on maps in {study.grid.unit}", "maps in uK", "leave it out")
 

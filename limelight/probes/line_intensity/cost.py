@@ -5,6 +5,7 @@ import contextlib
 from limelight.errors import LimelightError
 from limelight.halos.inputs import input_files
 from limelight.probes.line_intensity.config import LineStudy
+from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.selection import observed_as, rival_tests
 from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.study.cost import SimulationCost, StageCost, most_test_rows, prediction_s
@@ -109,12 +110,19 @@ def rival_costs(study: LineStudy) -> dict[str, StageCost]:
     each = [_rival_seconds(study, name) for name in study.rival]
     most = max(entry.realisations for entry in study.rival.values())
     samples = max(entry.samples for entry in study.rival.values())
+    validating_s = max(_map_posterior_s(entry) * (entry.validation_maps or 0) for entry in study.rival.values())
     emulator_mb = 17e-6 * fields * field_halos + 1.2 * fine * most + 2000
     draws_mb = most_test_rows(study) * 4e-6 * study.labels.bins * samples
     return {
         "rival_emulator": StageCost(max(emulator for emulator, _ in each), emulator_mb, 20),
         "rival": StageCost(max(mcmc for _, mcmc in each), 250e-6 * field_halos + 6 * fine + 2000, draws_mb),
+        "rival_validation": StageCost(validating_s, 250e-6 * field_halos + 6 * fine + 2000, draws_mb),
     }
+
+
+def _map_posterior_s(entry: RivalOptions) -> float:
+    """Seconds of a rival's MCMC of one map."""
+    return RIVAL_STEP_S * entry.walkers / 32 * entry.steps * entry.ensembles + 2
 
 
 def _rival_seconds(study: LineStudy, name: str) -> tuple[float, float]:
@@ -122,16 +130,16 @@ def _rival_seconds(study: LineStudy, name: str) -> tuple[float, float]:
     entry, field_halos = study.rival[name], halos_per_lightcone(study) / study.subfields.per_side**2
     fields, fine = training_fields(study), map_mb(study)
     maps = min(most_test_rows(study), entry.maps or most_test_rows(study))
-    mcmc_s = RIVAL_STEP_S * entry.walkers / 32 * entry.steps * entry.ensembles
+    mcmc_s = _map_posterior_s(entry)
     if entry.observed:
         ways = len({observed_as(study, test) for test in rival_tests(study, name)})
         observing = entry.simulations * ways * (OBSERVE_S + OBSERVE_S_PER_MB * pooled_mb(study))
-        return fields * 1e-6 * field_halos + observing, maps * (mcmc_s + 2)
+        return fields * 1e-6 * field_halos + observing, maps * mcmc_s
     one_s = 0.02e-6 * field_halos + 0.02 * fine / (entry.pool_pixels**2 * entry.pool_channels)
     noises = len(study.observation.noise)
     further = entry.simulations + fields * entry.covariance_draws
     painted = 1.2 * entry.nodes * entry.realisations * one_s + further * one_s * (1 + 1.5 * noises)
-    return fields * 1e-6 * field_halos + painted, maps * (mcmc_s + 2 + 0.01 * fine)
+    return fields * 1e-6 * field_halos + painted, maps * (mcmc_s + 0.01 * fine)
 
 
 def training_fields(study: LineStudy) -> int:

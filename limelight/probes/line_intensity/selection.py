@@ -25,6 +25,11 @@ def rival_tests(study: LineStudy, rival: str) -> list[str]:
     return list(own) if own else [test for test in study.tests if not rival_cannot_take(study, rival, test)]
 
 
+def validated_as(study: LineStudy, rival: str, test: str) -> str:
+    """The first of a rival's tests that is observed as this one: validation maps under that observation serve both."""
+    return next(one for one in rival_tests(study, rival) if observed_as(study, one) == observed_as(study, test))
+
+
 def rival_cannot_take(study: LineStudy, rival: str, test: str) -> str:
     """What a rival's likelihood would need of a test that it does not know; empty when it can take it."""
     entry, observed = study.tests[test], study.rival[rival].observed

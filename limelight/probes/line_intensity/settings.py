@@ -23,11 +23,14 @@ from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
-from limelight.probes.line_intensity.selection import observed_as, rival_tests
+from limelight.probes.line_intensity.selection import observed_as, rival_tests, validated_as
 from limelight.section import without
 from limelight.study.sections import SPLITS
 
-SAMPLING = ("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps")  # no emulator's
+SAMPLING = (
+    *("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps"),
+    "validation_maps",
+)  # no emulator's
 OBSERVED = ("observed", "classes", "noise_units")  # options of a rival that is observed, and those of one that is not
 PAINTED = (
     "pool_pixels",
@@ -181,6 +184,7 @@ class ObservedRivalSettings:
     shards: ShardSettings  # of the test
     observed_as: str  # a key of the emulator's observations
     lightcones: list[int]  # of the test
+    validation: bool | None = None  # whether the maps are those that recalibrate, of the rival's own line model
 
 
 def lightcone_settings(study: LineStudy) -> LightconeSettings:
@@ -304,10 +308,25 @@ def _observed_emulator(study: LineStudy, rival: str) -> ObservedEmulatorSettings
     )
 
 
-def rival_settings(study: LineStudy, rival: str, test: str) -> RivalSettings | ObservedRivalSettings:
-    """Of a rival's posteriors for a test."""
+def rival_settings(
+    study: LineStudy, rival: str, test: str, validation: bool = False
+) -> RivalSettings | ObservedRivalSettings:
+    """Of a rival's posteriors for a test; validation: for maps of the validation light-cones that are observed as it is."""
     entry, options = study.tests[test], study.rival[rival]
     emulator = emulator_settings(study, rival)
+    if validation:
+        if not (options.observed and options.validation_maps):
+            expected = "a rival that is observed, with validation_maps"
+            raise problem("--validation", f"rival {rival}", expected, "add validation_maps, or leave it out")
+        return ObservedRivalSettings(
+            emulator=emulator,
+            options=without(options, "tests", "maps", *PAINTED).model_copy(update={"maps": options.validation_maps}),
+            test=validated_as(study, rival, test),
+            shards=emulator.shards,
+            observed_as=observed_as(study, test),
+            lightcones=study.lightcones.validation,
+            validation=True,
+        )
     if isinstance(emulator, ObservedEmulatorSettings):
         return ObservedRivalSettings(
             emulator=emulator,

@@ -143,4 +143,4 @@ def _injections(report: MapReport) -> str:
         f" prior, which is divided out where the map weighs {WEIGHT_LEAST:g} or more, it should be 1; in brackets its range"
         " if the map held fewer or more sources before, by one σ."
     )
-    return f"<p>{words}</p>"
+    return f"<p>{words}</p><p>{html.escape(report.found_again)}</p>"

@@ -23,9 +23,11 @@ CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study f
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
 TRAIN = (32, 24, 16, 12, 8)  # light-cones
 LEAST_TRAIN = {False: 16, True: 8}  # and, at most 16 channels given, at least: maps before voxels
-DRAWS, TEST, PER_SIDE = 32, 2, 2
-RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 400, 3000  # of each test; of a chain; of the prior
+DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 8, 2, 2  # training light-cones for each that validates
+RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 300, 3000  # of each test; of a chain; of the prior
+RIVAL_VALIDATION = (20, 64)  # maps that recalibrate it, 100 for each hour; none where these are too few
 EMPTY_SHARE = 0.05  # of a head's presentations: without any it cannot say that a map holds no light
+SUPERPOSED_SHARE = 0.2  # likewise, and of the network's: without any, counts follow brightness alone
 SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
 LEAST_LOG10_K = -1.1  # of a rival's shells: twice the k that COMAP's high-pass cuts at
 COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
@@ -136,16 +138,19 @@ def on_grid(survey: SurveyMap, grid: SurveyGrid) -> SurveyMap:
     return onto(survey, grid.x_edges, grid.y_edges, grid.frequency_edges)
 
 
-def study_text(made: SurveyMap, grid: SurveyGrid, train: int, wanted: Wanted, how: dict, files: dict[str, str]) -> str:
+def study_text(
+    made: SurveyMap, grid: SurveyGrid, train: int, wanted: Wanted, how: dict, files: dict[str, str], hours: float
+) -> str:
     """The config of the study, with what it means, for a map on its grid.
 
-    how: of `filter_of`; files: paths of its survey and its instrument.
+    how: of `filter_of`; files: paths of its survey and its instrument; hours: that it may take.
     """
     n, channels = made.temperature_uk.shape[0], made.temperature_uk.shape[2]
     low, high = grid.frequency_edges[[0, -1]]
     size = float(f"{grid.size_deg:.6g}")  # so that the light-cone's side is a whole number of it
     scale = np.median(made.sigma_uk[made.mask]) * grid.pool_pixels**2  # a pooled voxel is the sum of its fine ones
-    cones = [f"{first}-{last}" for first, last in ((0, train - 1), (train, train), (train + 1, train + TEST))]
+    held = train + train // PER_VALIDATION
+    cones = [f"{first}-{last}" for first, last in ((0, train - 1), (train, held - 1), (held, held + TEST - 1))]
     voxels = f"{n} × {n} × {channels} voxels of {60 * size / n:.4g}′ and {1000 * (high - low) / channels:.4g} MHz"
     beam = f"  instrument: {files['instrument']}\n  beam: true\n" if made.beam_fwhm_arcmin else ""
     filters = "".join(f"      {key}: {value}\n" for key, value in how.items())
@@ -184,7 +189,7 @@ observation:
     survey: {{survey: {files["survey"]}}}
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
-training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3, blank_fraction: 0.05}}
+training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
 
 networks:
   survey:
@@ -195,9 +200,11 @@ networks:
     preprocessing: {{scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight, mask]}}
 
 posteriors:
-  mdn: {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE}}}
+  mdn:                      # recalibrated: its intervals hold what they promise on the validation light-cones
+    {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE},
+    superposed_share: {SUPERPOSED_SHARE}, recalibrate: true}}
 
-{rival_text(train, wanted, bool(how.get("filters_noise")))}tests:
+{rival_text(train, wanted, bool(how.get("filters_noise")), hours)}tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}
   fiducial: {{line_model: li_fiducial, noise: survey{filtered}}}
 
@@ -205,7 +212,7 @@ audit: {{networks: [survey], maps: 64}}
 """
 
 
-def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
+def rival_text(train: int, wanted: Wanted, filtered: bool, hours: float) -> str:
     """The classical rival of the study; none where the prior has no width that an MCMC could sample under.
 
     filtered: whether shells are left out in which a pipeline leaves little but its own systematics.
@@ -213,11 +220,16 @@ def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
     if wanted.prior in FIDUCIAL:
         return ""
     simulations = min(RIVAL_SIMULATIONS, train * PER_SIDE**2 * DRAWS)
+    few, many = RIVAL_VALIDATION
+    validated = f"validation_maps: {min(int(100 * hours), many)}"  # its intervals are recalibrated on them
+    if 100 * hours < few:
+        validated = "validation_maps: null"  # as they are, and too narrow
     shells = f", log10_k: [{LEAST_LOG10_K}, 0]" if filtered else ""
     return f"""rival:                      # the classical one: P(k) and one-point function, and MCMC (docs/rival.md)
   li:
     {{line_model: li_full, observed: true, tests: [prior, fiducial], maps: {RIVAL_MAPS}, k_bins: 12, temperature_bins: 8,
-    steps: {RIVAL_STEPS}, simulations: {simulations}, anchors: 150, neighbours: 120{shells}}}
+    steps: {RIVAL_STEPS}, simulations: {simulations}, anchors: 150, neighbours: 120{shells},
+    {validated}}}
 
 """
 
@@ -225,8 +237,8 @@ def rival_text(train: int, wanted: Wanted, filtered: bool) -> str:
 def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     """What the pipeline did to the map, as `observation.filters` has it, for a study of so many channels.
 
-    Of n modes out of the survey's channels as large a share is taken out of the study's, at least one: modes of wide
-    channels hold more of the sky.
+    Of n modes out of the survey's channels as large a share is taken out of the study's, at least one; see
+    `modes_as_measured`.
     """
     found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
     if survey.modes_removed:
@@ -238,6 +250,23 @@ def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     if {"transfer", "high_pass_perp"} & set(found):
         found["filters_noise"] = "true"  # maps are filtered with their noise
     return found
+
+
+def modes_as_measured(how: dict, survey: SurveyMap, made: SurveyMap, file: str) -> dict:
+    """`filter_of`, of modes that were taken off among channels narrower than the study's.
+
+    Most of n such modes are noise, and take a little of every wide channel's: a whole mode of the study's would be too much.
+    Those that were smooth along frequency are measured on the map itself, made, which `file` will hold.
+    """
+    narrow = len(survey.frequency_ghz)
+    if not survey.modes_removed or len(made.frequency_ghz) >= narrow:
+        return how
+    from limelight.probes.line_intensity.pipeline import lost_modes  # torch, a second of every plan
+
+    pixels, smooth = int(survey.mask.any(axis=2).sum()), len(lost_modes(made)[1])
+    share = max(survey.modes_removed - smooth, 0.5) / narrow * (1 + math.sqrt(narrow / pixels)) ** 2
+    kept = {key: value for key, value in how.items() if key != "pca_modes"}
+    return kept | {"modes_lost": file, "modes_share": float(f"{min(share, 0.9):.3g}")}
 
 
 def instrument_dict(survey: SurveyMap) -> dict:
@@ -278,9 +307,10 @@ def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[s
         if shape in shapes:
             continue
         shapes.append(shape)
-        made, how = on_grid(survey, grid), filter_of(survey, shape[1], wanted)
+        made = on_grid(survey, grid)
+        how = modes_as_measured(filter_of(survey, shape[1], wanted), survey, made, files["survey"])
         for train in TRAIN:
-            text = study_text(made, grid, train, wanted, how, files) + resources_text(machine)
+            text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)
             if hours <= machine.hours and gigabytes <= machine.memory_gb and train >= LEAST_TRAIN[shape[1] <= 16]:
                 return Plan(text, made, instrument_dict(made), hours, gigabytes, what_was_done(survey, made, grid))
@@ -308,7 +338,8 @@ def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
     learning = sum(seconds(study, stage) for stage in ("network", "audit_network", "posterior"))
     learning += len(study.tests) * (seconds(study, "intervals") + seconds(study, "evaluation"))
     if study.rival:  # on the map alone: its posteriors of the tests' maps are no part of your_map
-        learning += seconds(study, "rival_emulator") + seconds(study, "rival") / RIVAL_MAPS
+        learning += seconds(study, "rival_emulator") + seconds(study, "rival_validation")
+        learning += seconds(study, "rival") / RIVAL_MAPS
     gigabytes = max(memory_mb(study, stage) for stage in ("lightcone", "network", "posterior")) / 1000
     return (alone / machine.cores + learning) / 3600, gigabytes
 

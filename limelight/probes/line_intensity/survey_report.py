@@ -15,7 +15,7 @@ from limelight.errors import problem
 from limelight.evaluation.audit import response
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.predict import check_geometry
-from limelight.evaluation.verdicts import REMEMBERS, Audit, warning
+from limelight.evaluation.verdicts import READS, REMEMBERS, Audit, warning
 from limelight.files import read_csv
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import Posterior
@@ -26,12 +26,13 @@ from limelight.probes.line_intensity.doubts import beside_training, doubts
 from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.survey import SurveyMap
-from limelight.probes.line_intensity.pipeline import make_pipeline
+from limelight.probes.line_intensity.pipeline import make_pipeline, weights_of
 from limelight.probes.line_intensity.shards import grid_of
 
 FLIPS = 6  # maps of random signs
 INJECTIONS = 12
 FOUND_AGAIN = (0.5, 1.5)  # slopes of recovered against injected counts, without the prior, that call a bin read
+CLEARED = (0.9, 1.1)  # the same slopes, of bins that the audit calls read
 WEIGHT_LEAST = 0.5  # of the map in its answer: below, the prior decides more of the answer than the map
 SOURCES_LEAST = 10  # added on average, for a slope without the prior: what the audit asks for as well
 STATISTICS = {
@@ -92,6 +93,27 @@ class MapReport:
     def loud_nulls(self) -> list[str]:
         """Maps without light that look like training, and in which the posterior sees more sources than the prior has."""
         return [null.name for null in self.nulls if null.p >= UNLIKE and sees_light(null.table, self.prior)]
+
+    @property
+    def cleared(self) -> np.ndarray:
+        """Bins (k,) bool that the audit calls read and in which a slope without the prior is given."""
+        given = np.isfinite(self.injections.data_slope)
+        return given & (self.audit.verdict == READS) if self.audit is not None else np.zeros_like(given)
+
+    @property
+    def found_again(self) -> str:
+        """Whether halos are found again in the bins that the audit clears, in one line."""
+        if self.audit is None:
+            return "The network was not audited: no bin is cleared."
+        if not self.cleared.any():
+            read = int((self.audit.verdict == READS).sum())
+            return f"The audit clears {read} bins, none of which has a slope without the prior."
+        slopes, (low, high) = self.injections.data_slope[self.cleared], CLEARED
+        held = int(((slopes >= low) & (slopes <= high)).sum())
+        return (
+            f"In {len(slopes)} bins the audit at this noise calls the network's answers read and the map weighs enough:"
+            f" there the slope without the prior is {slopes.min():.2f} to {slopes.max():.2f}, and 1 ± 0.1 in {held} of them."
+        )
 
     @property
     def unlike_nulls(self) -> list[str]:
@@ -168,7 +190,7 @@ def make_report(
         nulls=[_read(posterior, one, name, where) for name, one in nulls],
         splits=halves,
         prior=np.asarray(info["label_statistics"]["percentiles"], np.float64),
-        injections=_inject(posterior, survey, injections, where),
+        injections=inject(posterior, survey, injections, where),
         audit=checked_audit,
         empty_share=posterior.content["training"].get("empty_share", 0.0),  # files of earlier versions do not say
         rivals={name: read_rival(path, posterior.target.edges) for name, path in (rivals or {}).items()},
@@ -203,8 +225,8 @@ def _statistics(cube: np.ndarray, info: dict, noise) -> list[tuple[str, int, int
     return rows
 
 
-def _inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) -> Injections:
-    """Light of known halos, filtered as the pipeline filters, added to the user's own map."""
+def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) -> Injections:
+    """Light of known halos, filtered as the pipeline filters, added to the user's own map; shard: of clean maps."""
     known, rows = trained(posterior.info), read_shards([shard])
     check_geometry(rows.header.geometry, known.header.geometry, shard, TOLERANCE)
     labels = rows.header.truths["labels"]
@@ -217,7 +239,9 @@ def _inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object)
     if setting:
         quiet = Filter.model_validate(setting).model_copy(update={"calibration_error": 0.0, "ripple_uk": 0.0})
         grid, _ = grid_of(known.header.geometry)
-        light = make_pipeline(quiet, grid, known.header).before_noise(light, torch.Generator().manual_seed(0))
+        pipeline = make_pipeline(quiet, grid, known.header)
+        light = pipeline.before_noise(light, torch.Generator().manual_seed(0))
+        light = pipeline.damped(light, weights_of(survey))
     n = known.header.geometry["pool_pixels"] ** 2 * known.header.geometry["pool_channels"]
     prior = np.asarray(posterior.info["label_statistics"]["percentiles"], np.float64)
     before = _read(posterior, survey, "", where).table

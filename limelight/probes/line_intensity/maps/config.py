@@ -117,10 +117,23 @@ class Filter(Section):
         description="Principal components along frequency that it takes off, in units of the noise (arXiv:2406.07511).",
     )
 
+    modes_lost: str | None = Field(
+        None,
+        description="In place of pca_modes, where the survey took modes off among channels narrower than the study's: its"
+        " map on the study's voxels (kind survey). Directions along frequency that are nearly gone in it are damped alike.",
+    )
+    modes_share: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of a map's power that the other of these modes took, a little of every direction: n modes of C"
+        " channels and N pixels take n/C (1 + √(C/N))² of noise.",
+    )
+
     @property
     def files(self) -> list[str]:
         """Files that it reads."""
-        return [self.transfer] if self.transfer else []
+        return [path for path in (self.transfer, self.modes_lost) if path]
 
     @property
     def filters_waves(self) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scipy.interpolate import RegularGridInterpolator
 
 COLUMNS = ("k_perp_per_mpc", "k_par_per_mpc", "transfer")
+LOST = 0.75  # of the least eigenvalue that white noise has: below, a direction was taken away
 
 
 def inverse_variance(sigma: Tensor, observed: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -52,6 +53,29 @@ def remove_modes(maps: Tensor, weights: Tensor, modes: int) -> Tensor:
     spectra = torch.linalg.eigh(between_channels).eigenvectors[..., -modes:].to(maps.dtype)  # rising eigenvalues
     cleaned = whitened - (whitened @ spectra) @ spectra.mT
     return torch.where(weights > 0, cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
+
+
+def lost_directions(maps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions along frequency that a map (1, x, y, f) has lost, (f, d), and what amplitude is left in each, (d,).
+
+    In units of its noise, pixels are taken as draws of f numbers. Of white noise in N pixels no eigenvalue of the covariance
+    lies below (1 − √(f/N))² times the mean (Marchenko & Pastur 1967); what lies below LOST of that was taken away. A mode
+    that is smooth along frequency is gone from wide channels as well; one of noise among narrow ones is not.
+    """
+    whitened = (maps * weights.sqrt()).flatten(0, 2).double()
+    values, vectors = torch.linalg.eigh(whitened.T @ whitened)
+    seen = int((weights > 0).any(dim=-1).sum())
+    usual = values.median()
+    lost = values < LOST * (1 - math.sqrt(len(values) / max(seen, len(values)))) ** 2 * usual
+    return vectors[:, lost].to(maps.dtype), (values[lost] / usual).clamp(min=0).sqrt().to(maps.dtype)
+
+
+def damp_directions(maps: Tensor, weights: Tensor, directions: Tensor, left: Tensor) -> Tensor:
+    """Maps (b, x, y, f) with as much of these directions as `lost_directions` found."""
+    root = weights.sqrt()
+    whitened = (maps * root).flatten(1, 2)
+    damped = whitened - ((whitened @ directions) * (1 - left)) @ directions.T
+    return torch.where(weights > 0, damped.view_as(maps) / root.clamp(min=1e-30), 0.0)
 
 
 def high_pass(k: np.ndarray, cut: float, width: float) -> np.ndarray:

@@ -82,5 +82,11 @@ class RivalOptions(Section):
     anchors: Whole = Field(40, ge=1, description="Places over the prior at which the local covariance is taken.")
     walkers: Whole = Field(32, ge=12, description="Of an ensemble of emcee.")
     steps: Whole = Field(800, ge=20, description="Of each ensemble, the first half burn-in.")
+    validation_maps: Whole | None = Field(
+        None,
+        ge=20,
+        description="If observed: maps of the validation light-cones whose posteriors recalibrate those of the tests and of"
+        " a real map (docs/rival.md); without it draws are taken as they are.",
+    )
     ensembles: Whole = Field(2, ge=2, description="Independent ensembles per map, compared for convergence.")
     samples: Whole = Field(500, ge=40, description="Draws kept of each map's posterior.")

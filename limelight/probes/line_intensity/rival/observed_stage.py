@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from limelight.cosmology import Cosmology
 from limelight.data.shard import Header, Rows, read_shards
@@ -14,7 +15,9 @@ from limelight.errors import problem
 from limelight.evaluation.observe import noise_of_test
 from limelight.files import settings_hash
 from limelight.halos.subfields import read_subfield_halos, read_subfields
-from limelight.inference.intervals import Intervals, evenly, quantiles_of
+from limelight.inference.intervals import Intervals, evenly, quantiles_of, read_intervals
+from limelight.inference.posteriors.tables import dequantised, whole_counts
+from limelight.inference.recalibration import learnt_from, recalibrated
 from limelight.probes.line_intensity.apply import table_of_draws
 from limelight.probes.line_intensity.apply_survey import survey_cube
 from limelight.probes.line_intensity.config import LineNetwork, Preprocessing
@@ -116,6 +119,7 @@ class Sampler:
     rival: ObservedRival
     folder: Path
     key: str
+    recalibration: tuple[Tensor, Tensor] | None = None  # of inference.recalibration, learnt from validation maps
 
     def draw(self, found: Recorded, volume_mpc3: float, edges: np.ndarray, *index: int) -> dict[str, np.ndarray]:
         """The posterior of one recorded map: its counts (s, bins), mean counts, parameters (s, p), σ, diagnostics.
@@ -128,17 +132,31 @@ class Sampler:
         samples, checks = sample_posterior(rival, data, self.settings.options, self.folder, self.key, seed, *index)
         rng = generator(seed, "rival luminosity functions", *index)
         counts, means = luminosity_functions(rival, samples, edges, volume_mpc3, rng)
+        if self.recalibration is not None:
+            counts = self._recalibrated(counts, torch_seed(seed, "recalibrated rival", *index))
         fit, _, places = rival.predict(samples.astype(np.float64))
         chi2 = rival.hartlap * rival.chi2(fit, places, data)[0].min()
         underlying = np.quantile(means, UNDERLYING, axis=0).T
         made = {"counts": counts, "samples": samples, "underlying": underlying, "sigma_uk": 10.0**depth, "chi2": chi2}
         return {**made, "numbers": np.array(len(data)), **checks}
 
+    def _recalibrated(self, counts: np.ndarray, seed: int) -> np.ndarray:
+        """Counts (s, bins) at even ranks, as far as the validation maps tell."""
+        y = dequantised(torch.from_numpy(counts), torch.Generator().manual_seed(seed))
+        return whole_counts(recalibrated(y[None], *self.recalibration)[0]).numpy()
+
 
 def make_sampler(
-    settings: ObservedRivalSettings, emulator: ObservedEmulator, header: Header, chains: str | Path
+    settings: ObservedRivalSettings,
+    emulator: ObservedEmulator,
+    header: Header,
+    chains: str | Path,
+    calibration: str | Path | None = None,
 ) -> Sampler:
-    """Of one test's observation; chains are kept below `chains`, keyed by settings and simulations."""
+    """Of one test's observation; chains are kept below `chains`, keyed by settings and simulations.
+
+    calibration: intervals of the validation maps under this observation, which recalibrate the counts.
+    """
     name, dataset = settings.observed_as, settings.emulator.shards.maps.dataset
     if name not in emulator.data:
         expected = f"one of {', '.join(emulator.data)}"
@@ -146,9 +164,31 @@ def make_sampler(
     model, shape = get_model(dataset.model, dataset.parameters), get_shape(dataset.model)
     measure = measure_of(settings.emulator, name, header)
     rival = make_observed_rival(emulator, model, shape, dataset, settings.options, measure, name)
-    decides = [replace(settings, options=without(settings.options, "maps")), float(emulator.data[name].sum())]
+    options = without(settings.options, "maps", "validation_maps")
+    decides = [replace(settings, options=options), float(emulator.data[name].sum())]
     key = settings_hash([*decides, LIKELIHOOD])
-    return Sampler(settings, rival, Path(chains) / key, key)
+    return Sampler(settings, rival, Path(chains) / key, key, learnt_from_validation(settings, calibration))
+
+
+def learnt_from_validation(settings: ObservedRivalSettings, path: str | Path | None) -> tuple[Tensor, Tensor] | None:
+    """How a rival's counts must move, by those of maps of known truth in an intervals file; None: they stay."""
+    asked = settings.options.validation_maps and not settings.validation
+    if bool(asked) != (path is not None):
+        found = "no intervals of validation maps" if asked else f"{path}, of a rival without validation_maps"
+        raise problem("--calibration", found, "them where the rival has validation_maps, and there alone", "mend it")
+    if path is None:
+        return None
+    known = read_intervals(path)
+    own = known.settings.get("rival"), known.settings.get("validation_of")
+    if own != (settings.emulator.name, settings.observed_as):
+        expected = f"those of rival {settings.emulator.name} on validation maps observed as test {settings.test} is"
+        raise problem(
+            path, f"intervals of {known.method} on {known.test}", expected, "run_rival.py --validation makes them"
+        )
+    random = torch.Generator().manual_seed(torch_seed(settings.emulator.seed, "truths of validation maps"))
+    return learnt_from(
+        *(dequantised(torch.as_tensor(one, dtype=torch.float64), random) for one in (known.samples, known.truth))
+    )
 
 
 def observed_intervals(
@@ -157,33 +197,36 @@ def observed_intervals(
     shards: Sequence[str | Path],
     chains: str | Path,
     timed: bool = False,
+    calibration: str | Path | None = None,
 ) -> Intervals:
     """Posteriors of the chosen maps of one test, with the very noise that networks see; shards: of the test.
 
-    `timed`: whether to keep the seconds.
+    `timed`: whether to keep the seconds; calibration: as of `make_sampler`.
     """
-    rows = read_shards(shards)
+    rows, which = read_shards(shards), "validation" if settings.validation else "test"
     if strange := sorted(set(rows.group.tolist()) ^ set(settings.lightcones)):
-        expected = f"the test light-cones {settings.lightcones}, each once"
+        expected = f"the {which} light-cones {settings.lightcones}, each once"
         raise problem("--data", f"{strange} missing or not of them", expected, "give those")
-    sampler = make_sampler(settings, emulator, rows.header, chains)
+    sampler = make_sampler(settings, emulator, rows.header, chains, calibration)
     records = recorder(settings.emulator.observations[settings.observed_as], rows.header)
     edges, seed = log10_lum_edges(rows.header.truths["labels"]), settings.emulator.seed
     chosen, found = evenly(len(rows), settings.options.maps), []
     for row in progress(chosen.tolist(), "rival"):
         start = time.perf_counter()
-        random = torch.Generator().manual_seed(torch_seed(seed, noise_of_test(settings.test), row))
+        noise = f"validation maps as {settings.test}" if settings.validation else noise_of_test(settings.test)
+        random = torch.Generator().manual_seed(torch_seed(seed, noise, row))
         one = records.record(torch.as_tensor(rows.x[row])[:1, :], random)
         found.append(sampler.draw(one, float(rows.y["volume_mpc3"][row]), edges, row))
         found[-1]["seconds"] = (time.perf_counter() - start) * timed
     drawn = {name: np.array([one[name] for one in found]) for name in found[0]}
-    return _as_intervals(settings, sampler.rival, rows, chosen, drawn)
+    return _as_intervals(settings, sampler, rows, chosen, drawn)
 
 
 def _as_intervals(
-    settings: ObservedRivalSettings, rival: ObservedRival, rows: Rows, chosen: np.ndarray, drawn: dict[str, np.ndarray]
+    settings: ObservedRivalSettings, sampler: Sampler, rows: Rows, chosen: np.ndarray, drawn: dict[str, np.ndarray]
 ) -> Intervals:
     """The intervals file's content from the posteriors of m maps; drawn: (m, ...) each."""
+    rival, is_recalibrated = sampler.rival, sampler.recalibration is not None
     emulator, dataset = settings.emulator, settings.shards.maps.dataset
     observation = emulator.observations[settings.observed_as]
     edges = log10_lum_edges(rows.header.truths["labels"])
@@ -194,7 +237,7 @@ def _as_intervals(
     )  # the mean has h times a map's covariance: √h of its σ is what a parameter is shifted by
     own = emulator.shards.maps.dataset
     return Intervals(
-        method=f"rival {emulator.name}: weighted P(k) + VID",
+        method=f"rival {emulator.name}: weighted P(k) + VID" + (", recalibrated" if is_recalibrated else ""),
         test=settings.test,
         settings={
             "dataset": settings.shards.maps.name,
@@ -204,6 +247,7 @@ def _as_intervals(
             "foregrounds": plain(observation.foregrounds) if observation.foregrounds else "none",
             **({"filter": plain(observation.filter)} if observation.filter else {}),
             "rival": emulator.name,
+            **({"validation_of": settings.observed_as} if settings.validation else {}),
             "prior": own.prior,
             "emulator_error_sigma": np.quantile(error, EMULATOR_ERROR).tolist(),
         },
@@ -224,13 +268,18 @@ def _as_intervals(
 
 
 def map_posterior(
-    settings: ObservedRivalSettings, emulator: ObservedEmulator, survey: SurveyMap, chains: str | Path, where: object
+    settings: ObservedRivalSettings,
+    emulator: ObservedEmulator,
+    survey: SurveyMap,
+    chains: str | Path,
+    where: object,
+    calibration: str | Path | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(luminosity function of one real map on the study's voxels as apply.posterior_table has it, diagnostics).
 
     The map is taken to be observed as the settings' test is; another σ, mask or pattern of σ is refused.
     """
-    return one_map(make_sampler(settings, emulator, header_of(settings), chains), survey, where)
+    return one_map(make_sampler(settings, emulator, header_of(settings), chains, calibration), survey, where)
 
 
 def one_map(sampler: Sampler, survey: SurveyMap, where: object) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

@@ -1,0 +1,72 @@
+"""Recalibration of draws: how they must move for maps of known truth to be covered as promised.
+
+Draws are first stretched about their median by a factor for each answer, so that the widths are right. Then each keeps its
+order among the draws, but takes the value of the place below which as large a share of the truths lies (Kuleshov, Fenner &
+Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, or smeared over a value that many truths
+share, such as no source at all, come right as well.
+"""
+
+import torch
+from torch import Tensor
+
+LIMITS = (0.5, 3.0)  # of a factor
+KNOTS = 41  # levels of `places`, both ends included
+EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few maps must not move draws far
+
+
+def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(`factors` (d,), `places` (d, KNOTS)) from continuous draws y (n, s, d) and truths (n, d)."""
+    factor = factors(y, truth)
+    return factor, places(stretched(y, factor.to(y.device)), truth)
+
+
+def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None) -> Tensor:
+    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched alone."""
+    y = stretched(y, factor.to(y.device))
+    return y if levels is None else placed(y, levels.to(y.device))
+
+
+def stretched(y: Tensor, factor: Tensor, median: Tensor | None = None) -> Tensor:
+    """Draws y (b, s, d) moved away from (or to) a median (b, 1, d), their own where none is given, by a factor (d,)."""
+    median = y.median(dim=1, keepdim=True).values if median is None else median
+    return median + (y - median) * factor
+
+
+def places(y: Tensor, truth: Tensor) -> Tensor:
+    """Places (d, KNOTS) among the draws y (n, s, d) below which equal steps of the truths (n, d) lie, from 0 to 1.
+
+    EVEN_TRUTHS are counted as if they stood at even places, so that a few maps do not say more than they can.
+    """
+    n, s = y.shape[:2]
+    found = ((y < truth[:, None]).sum(dim=1).double() + 0.5) / (s + 1)
+    even = (torch.arange(EVEN_TRUTHS, dtype=torch.float64, device=y.device) + 0.5) / EVEN_TRUTHS
+    known = torch.cat([found, even[:, None].expand(-1, y.shape[2])]).sort(dim=0).values
+    ends = [torch.full_like(known[:1], end) for end in (0.0, 1.0)]
+    levels = torch.linspace(0, 1, KNOTS, dtype=torch.float64, device=y.device)
+    return torch.quantile(torch.cat([ends[0], known, ends[1]]), levels, dim=0).T.float().cpu()
+
+
+def placed(y: Tensor, levels: Tensor) -> Tensor:
+    """Draws y (b, s, d), each with the value that stands at its new place (`places` (d, KNOTS)); order is kept."""
+    s, knots = y.shape[1], levels.shape[1]
+    order = y.argsort(dim=1)
+    ranked = y.gather(1, order)
+    at = (torch.arange(s, dtype=torch.float64, device=y.device) + 0.5) / s * (knots - 1)
+    knot = at.long().clamp(max=knots - 2)
+    low, high = levels.double()[:, knot], levels.double()[:, knot + 1]  # (d, s)
+    place = ((low + (high - low) * (at - knot)) * s - 0.5).clamp(0, s - 1).T  # (s, d)
+    first = place.long().clamp(max=s - 2)
+    below, above = (ranked.gather(1, (first + i).expand(len(y), -1, -1)) for i in (0, 1))
+    moved = below + (above - below) * (place - first).to(y.dtype)
+    return torch.empty_like(y).scatter_(1, order, moved)
+
+
+def factors(y: Tensor, truth: Tensor) -> Tensor:
+    """The factor (d,) from draws y (n, s, d) and truths (n, d)."""
+    median = y.median(dim=1).values
+    logs = []
+    for level in (0.68, 0.95):
+        low, high = (torch.quantile(y, q, dim=1) for q in (0.5 - level / 2, 0.5 + level / 2))
+        side = torch.where(truth > median, high - median, median - low).clamp(min=1e-6)
+        logs.append(torch.quantile((truth - median).abs() / side, level, dim=0).clamp(min=1e-3).log())
+    return torch.stack(logs).mean(dim=0).exp().clamp(*LIMITS).cpu()
