@@ -50,6 +50,18 @@ rule painted:
         " --others {input.others:q} --output {output.table:q} > {log:q} 2>&1"
 
 
+CALIBRATION = []
+if STUDY.bias and STUDY.bias.calibration:
+    CALIBRATION = [
+        report(
+            f"{RESULTS}/bias/ladder.ranks.png",
+            caption="../report/halo_field/ranks.rst",
+            category="Bias models",
+        ),
+        f"{RESULTS}/bias/ladder.ranks.pdf",
+    ]
+
+
 # Chains stand in a folder that Snakemake does not know: it deletes the declared outputs of a failed job, and a rerun goes on.
 rule bias:
     input:
@@ -69,6 +81,7 @@ rule bias:
             category="Bias models",
         ),
         pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("bands", "chains")),
+        ranks=CALIBRATION,
     log:
         f"{RESULTS}/logs/bias.log",
     benchmark:

@@ -76,6 +76,10 @@ class HaloField(Probe):
         if study.bias.boxes > len(study.splits["train"]):
             expected = f"{len(study.splits['train'])} at most, the training boxes"
             yield str(problem("bias.boxes", study.bias.boxes, expected, "lower it, or add realisations"))
+        for model in study.bias.calibration:
+            if model not in study.bias.models:
+                expected = f"of {', '.join(study.bias.models)}, the models that are fitted"
+                yield str(problem("bias.calibration", f"'{model}'", expected, "leave it out, or fit it"))
 
     def dataset_settings(self, study: HaloStudy, dataset: str) -> BoxSettings:
         return BoxSettings(study.seed, study.data[dataset])
@@ -92,7 +96,8 @@ class HaloField(Probe):
         boxes = len(study.splits["test"]) * len(study.tests) * len(study.networks)
         fits = 0
         if study.bias:
-            fits = len(study.bias.models) * len(study.bias.likelihoods) * study.bias.chains + study.bias.calibration / 4
+            fits = len(study.bias.models) * len(study.bias.likelihoods) * study.bias.chains
+            fits += sum(study.bias.calibration.values()) / 10
         return {
             "simulate": StageCost(20 + 40 * size, 800 + 1500 * size, 4 * size),
             "painted": StageCost(30 + 20 * boxes, 2000, 1),

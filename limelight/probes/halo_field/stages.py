@@ -12,6 +12,7 @@ from limelight.data.shard import Rows, read_shards
 from limelight.errors import problem
 from limelight.files import settings_hash
 from limelight.probes.halo_field import bias_study
+from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.config import HaloStudy
 from limelight.probes.halo_field.judging import Truth, box_scatter, judge
 from limelight.probes.halo_field.painting import Painted, paint
@@ -33,6 +34,7 @@ class BiasTables:
     bands: list[dict]
     statistics: list[dict]
     calibration: list[dict]
+    ranks: dict[str, np.ndarray]  # of the calibration of each model, (fits, points)
     last: tuple[np.ndarray, str]  # ln n(M|δ) of the last model's chains, and its name
 
 
@@ -96,7 +98,7 @@ def sample_bias(
     edges, side = np.array(study.judging.k_edges), read[1].header.geometry["side_mpc"]
     scatter = box_scatter(np.concatenate([_total(found) for found in read]), side, edges)
     key = chain_key(study, read[0])
-    ladder, bands, statistics, calibration, last = [], [], [], [], None
+    ladder, bands, statistics, calibration, ranks, last = [], [], [], [], {}, None
     for model, likelihood in bias_study.models_of(settings):
         fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed)
         ladder.append(bias_study.ladder_row(fitted, judged))
@@ -104,12 +106,11 @@ def sample_bias(
         painted: Painted = bias_study.painted_by(fitted, judged, total.shape, study.judging.draws, study.seed)
         name = f"{model}, {likelihood}"
         statistics += judge(Truth(BIAS_TEST, total, side, scatter), name, painted, edges)
-        if settings.calibration and likelihood == settings.likelihoods[0]:
-            calibration += bias_study.calibrate(
-                fitted, points, settings.calibration, settings.tree_depth, least, study.seed
-            )
+        if (fits := settings.calibration.get(model, 0)) and likelihood == settings.likelihoods[0]:
+            ranks[name] = calibrate(fitted, points, fits, settings.tree_depth, Path(checkpoints), key, study.seed)
+            calibration += calibration_rows(fitted, points, ranks[name], least)
         last = fitted.functions, name.replace("_", " ")
-    return BiasTables(ladder, bands, statistics, calibration, last)
+    return BiasTables(ladder, bands, statistics, calibration, ranks, last)
 
 
 def chain_key(study: HaloStudy, fitted_to: Rows) -> str:
