@@ -50,16 +50,7 @@ rule painted:
         " --others {input.others:q} --output {output.table:q} > {log:q} 2>&1"
 
 
-CALIBRATION = []
-if STUDY.bias and STUDY.bias.calibration:
-    CALIBRATION = [
-        report(
-            f"{RESULTS}/bias/ladder.ranks.png",
-            caption="../report/halo_field/ranks.rst",
-            category="Bias models",
-        ),
-        f"{RESULTS}/bias/ladder.ranks.pdf",
-    ]
+RANKS = expand(f"{RESULTS}/bias/ladder.ranks.{{end}}", end=("png", "pdf"))
 
 
 # Chains stand in a folder that Snakemake does not know: it deletes the declared outputs of a failed job, and a rerun goes on.
@@ -81,7 +72,11 @@ rule bias:
             category="Bias models",
         ),
         pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("bands", "chains")),
-        ranks=CALIBRATION,
+        ranks=(
+            [report(RANKS[0], caption="../report/halo_field/ranks.rst", category="Bias models"), RANKS[1]]
+            if STUDY.bias and STUDY.bias.calibration
+            else []
+        ),
     log:
         f"{RESULTS}/logs/bias.log",
     benchmark:
