@@ -27,6 +27,12 @@ class Boxes(Section):
         " then 0.90 (with 32 steps 0.97) of that with 64.",
     )
     cosmology: FlatCosmology = FlatCosmology()
+    files: str | None = Field(
+        None,
+        description="Boxes of another simulation in place of the particle mesh: the path of their HDF5 files, with"
+        " {realisation} in it (docs/halo_field.md). `particles` is then that simulation's; `steps` and `lpt_waves` say"
+        " nothing.",
+    )
     lpt_waves: Literal["particles", "cells"] = Field(
         "particles",
         description="Waves of the 2LPT density: all that the particles know, or those that the cells hold, one particle in"

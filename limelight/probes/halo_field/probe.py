@@ -56,7 +56,9 @@ class HaloField(Probe):
                 yield str(
                     problem(f"{where}.mass_edges_msun", f"{edges[0]:.3g}", expected, "raise it, or take more particles")
                 )
-            if data.particles % data.cells:
+            if data.files is not None and "{realisation}" not in data.files:
+                yield str(problem(f"{where}.files", data.files, "{realisation} in the path", "name one file for each"))
+            if data.files is None and data.particles % data.cells:
                 found, expected = f"{data.particles} and {data.cells} cells", "a multiple of the cells"
                 yield str(problem(f"{where}.particles", found, expected, "change one"))
             if data.redshift > LAST_START:
@@ -115,7 +117,11 @@ class HaloField(Probe):
 
     def simulate(self, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
         from limelight.probes.halo_field.boxes import paired_box
+        from limelight.probes.halo_field.foreign import read_box
 
+        if settings.data.files is not None:
+            path = settings.data.files.replace("{realisation}", str(realisation))
+            return self.rows_of(read_box(path, settings.data), settings, dataset, realisation)
         data, seed = settings.data, torch_seed(settings.seed, "phases", realisation) % 2**31
         cosmology = Cosmology(**dict(data.cosmology))
         size = data.side_mpc, data.particles, data.cells
