@@ -68,6 +68,10 @@ class Fitted:
     functions: np.ndarray  # (c, samples, points): ln n(M|δ)
     convergence: dict[str, np.ndarray]  # of the functions
 
+    @property
+    def name(self) -> str:
+        return f"{self.posterior.model.name}, {self.posterior.likelihood}"
+
 
 def catalogue_of_rows(found: Rows, least_msun: float) -> Catalogue:
     """The LPT density and the halos of the boxes of shards."""
@@ -153,7 +157,7 @@ def band_rows(fitted: Fitted, points: Points, least_msun: float) -> list[dict]:
 def painted_by(fitted: Fitted, judged: Catalogue, shape: tuple[int, ...], draws: int, seed: int) -> Painted:
     """Halos of the model in unseen boxes of a shape (boxes, z, y, x), with θ from the chains."""
     every = fitted.chains.reshape(-1, fitted.chains.shape[-1])
-    rng = generator(seed, f"halos of {fitted.posterior.model.name}, {fitted.posterior.likelihood}")
+    rng = generator(seed, f"halos of {fitted.name}")
     there = replace(fitted.posterior, catalogue=judged)
     means, drawn, lost = [], [], []
     for theta in torch.from_numpy(every[rng.integers(0, len(every), draws)]):
