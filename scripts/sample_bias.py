@@ -35,13 +35,16 @@ def main() -> None:
             ".bands.png",
             ".chains.pdf",
             ".chains.png",
+            ".ranks.pdf",
+            ".ranks.png",
         ),
     )
     args = parser.parse_args()
     from limelight.figures.style import save, style
     from limelight.files import write_csv
     from limelight.probes.halo_field import figures, stages
-    from limelight.probes.halo_field.bias_study import BAND_COLUMNS, LADDER_COLUMNS, SBC_COLUMNS
+    from limelight.probes.halo_field.bias_calibration import SBC_COLUMNS
+    from limelight.probes.halo_field.bias_study import BAND_COLUMNS, LADDER_COLUMNS
     from limelight.probes.halo_field.judging import COLUMNS
 
     start = time.monotonic()
@@ -56,6 +59,10 @@ def main() -> None:
         bands, chains = figures.bands_figure(found.bands), figures.chains_figure(*found.last)
     save(bands, args.output.with_suffix(".bands.png"), args.train)
     save(chains, args.output.with_suffix(".chains.png"), args.train)
+    if found.ranks:
+        with style():
+            ranks = figures.ranks_figure(found.ranks)
+        save(ranks, args.output.with_suffix(".ranks.png"), args.train)
     print(f"{args.output}: {len(found.ladder)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 

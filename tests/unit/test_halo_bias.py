@@ -6,6 +6,7 @@ import torch
 from scipy import integrate, stats
 
 from limelight.errors import LimelightError
+from limelight.probes.halo_field import bias_calibration
 from limelight.probes.halo_field.bias import (
     FLOOR,
     MODELS,
@@ -20,7 +21,8 @@ from limelight.probes.halo_field.bias import (
     places_of,
     posterior_of,
 )
-from limelight.probes.halo_field.bias_study import calibrate, fit, ladder_row, painted_by, points_of
+from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
+from limelight.probes.halo_field.bias_study import Fitted, fit, ladder_row, painted_by, points_of
 from limelight.probes.halo_field.config import Bias
 from limelight.probes.halo_field.sampling import chain_at, convergence, find_peak, sample_chain, sampled_evidence
 
@@ -175,9 +177,7 @@ def test_convergence_knows_the_size_of_autoregressive_chains():
     assert convergence(chains)["rhat"][0] > 1.2
 
 
-def test_a_fit_is_told_judged_painted_and_calibrated(tmp_path, monkeypatch):
-    monkeypatch.setattr("limelight.probes.halo_field.bias_study.SBC_STEPS", (8, 10))
-    monkeypatch.setattr("limelight.probes.halo_field.bias_study.SBC_CELLS", 400)
+def test_a_fit_is_told_judged_and_painted(tmp_path):
     posterior = mock(n=12)
     settings = Bias(data="boxes", models=["power_law"], likelihoods=["poisson"], chains=2, warmup=10, samples=20)
     settings = settings.model_copy(update={"tree_depth": 4})
@@ -193,6 +193,59 @@ def test_a_fit_is_told_judged_painted_and_calibrated(tmp_path, monkeypatch):
     painted = painted_by(fitted, posterior.catalogue, (1, 12, 12, 12), 3, 1)
     assert painted.drawn.shape == (3, 1, 12, 12, 12)
     assert painted.drawn.mean() == pytest.approx(float(posterior.catalogue.counts.mean()), rel=0.15)
-    rows = calibrate(fitted, points, 3, 3, 8e11, 1)
-    assert len(rows) == 9
-    assert 0.1 < np.mean([row["mean_rank"] for row in rows]) < 0.9
+
+
+def fitted_to_mock():
+    """A fit of a power law without chains, and the points of n(M|δ)."""
+    posterior = mock(n=12)
+    return Fitted(posterior, find_peak(posterior, 1), *3 * [np.zeros(0)]), points_of(posterior.catalogue)
+
+
+@pytest.fixture
+def small_calibration(monkeypatch):
+    monkeypatch.setattr(bias_calibration, "SBC_STEPS", (8, 18))
+    monkeypatch.setattr(bias_calibration, "SBC_CELLS", 1000)
+    monkeypatch.setattr(bias_calibration, "SBC_WIDTH", 1.0)
+    monkeypatch.setattr(bias_calibration, "SBC_CELLS_OF_BIN", 20)
+
+
+def test_calibration_tells_right_posteriors_from_narrow_and_shifted_ones(tmp_path, monkeypatch, small_calibration):
+    """Normal draws about the maximum in place of chains: as wide as the posterior of these halos, too narrow, shifted."""
+    peaks, fits = {}, 40
+
+    def normal_draws(width, shift):
+        def chain(prior, tree_depth, seed, fit):
+            if fit not in peaks:
+                theta, posterior = bias_calibration.prior_draw(prior, seed, fit)
+                peaks[fit] = find_peak(posterior, seed, theta)
+            z = torch.from_numpy(np.random.default_rng(fit).standard_normal((45, len(peaks[fit].theta))))
+            return (peaks[fit].theta + (shift + width * z) @ peaks[fit].scale.T).numpy()
+
+        return chain
+
+    fitted, points = fitted_to_mock()
+    told = {}
+    for name, settings in {"right": (1.0, 0.0), "narrow": (0.4, 0.0), "shifted": (1.0, 1.0)}.items():
+        monkeypatch.setattr(bias_calibration, "simulated_chain", normal_draws(*settings))
+        found = calibrate(fitted, points, fits, 4, tmp_path / name, "key", 1)
+        rows = calibration_rows(fitted, points, found, 8e11)
+        assert (found.shape, len(rows)) == ((fits, 9), 9)
+        told[name] = [np.array([row[column] for row in rows]) for column in ("p_value", "within_68")]
+    p, within = told["right"]
+    assert p.min() > 1e-3
+    assert within.mean() == pytest.approx(0.68, abs=0.1)
+    assert told["narrow"][1].mean() < 0.5
+    assert told["shifted"][0].min() < 1e-4
+
+
+def test_a_calibration_that_was_stopped_goes_on_to_the_same_ranks(tmp_path, monkeypatch, small_calibration):
+    fitted, points = fitted_to_mock()
+    whole = calibrate(fitted, points, 3, 3, tmp_path / "whole", "key", 1)
+    calibrate(fitted, points, 2, 3, tmp_path / "parts", "key", 1)
+    calls, real = [], bias_calibration.sample_chain
+    monkeypatch.setattr(bias_calibration, "sample_chain", lambda *given: calls.append(given) or real(*given))
+    np.testing.assert_array_equal(calibrate(fitted, points, 3, 3, tmp_path / "parts", "key", 1), whole)
+    assert len(calls) == 1  # two fits were there
+    assert ((whole > 0) & (whole < 1)).all()
+    calibrate(fitted, points, 1, 3, tmp_path / "parts", "other key", 1)
+    assert len(calls) == 2

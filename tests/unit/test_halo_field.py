@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from limelight.matter.initial import Box, periodic_field
 from limelight.probe import load_probe
 from limelight.probes.halo_field.boxes import Halos, cell_density, cell_index, halo_counts, lpt_fields, paired_box
 from limelight.probes.halo_field.clustering import correlation_ceiling, correlation_with, statistics_of
+from limelight.probes.halo_field.foreign import read_box
 from limelight.probes.halo_field.judging import Truth, box_scatter, judge, uniform_nats
 from limelight.probes.halo_field.painting import Painted
 from limelight.probes.halo_field.presentation import BoxPresentation, tidal_shear
@@ -278,3 +280,68 @@ def test_halos_move_with_the_cells_that_they_stand_in():
     assert np.diag(r).min() > 0.75
     assert np.abs(r - np.diag(np.diag(r))).max() < 0.6
     assert (cells * own).sum() / (cells**2).sum() == pytest.approx(1.1, abs=0.15)
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A study of one box of another simulation, and its file's contents."""
+    rng = np.random.default_rng(5)
+    fields = {"lpt": rng.uniform(-0.5, 0.5, (8, 8, 8)), "evolved": rng.uniform(-0.9, 0.9, (8, 8, 8))}
+    fields = {name: values - values.mean() for name, values in fields.items()}
+    halos = np.column_stack([rng.uniform(0, 32, (50, 3)), rng.normal(0, 300, (50, 3)), rng.uniform(8e11, 9e12, 50)])
+    fields |= {"velocity_kms": rng.normal(0, 200, (3, 8, 8, 8)), "halos": halos}
+    data = {**TINY["data"]["boxes"], "files": str(tmp_path / "box_{realisation}.h5")}
+    return resolve_study(changed(data={"boxes": data}), "tiny.yaml"), fields, tmp_path / "box_4.h5"
+
+
+def write_box(path, fields, **attributes):
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"side_mpc": 32.0, "redshift": 0.0, **attributes})
+        for name, values in fields.items():
+            file[name] = values
+
+
+def test_a_box_of_another_simulation_becomes_a_shard(foreign):
+    study, fields, path = foreign
+    write_box(path, fields)
+    probe = load_probe("halo_field")
+    rows = probe.simulate(probe.dataset_settings(study, "boxes"), "boxes", 4)
+    np.testing.assert_allclose(rows.x[0, :2], np.stack([fields["lpt"], fields["evolved"]]), rtol=1e-6)
+    np.testing.assert_allclose(rows.rows["halos"][0][:50], fields["halos"], rtol=1e-6)
+    x, y, z = (fields["halos"][:, :3] / 4).astype(int).T
+    counts = np.zeros((8, 8, 8))
+    np.add.at(counts, (z, y, x), 1)
+    np.testing.assert_array_equal(rows.y["total"][0, 0], counts)
+    np.testing.assert_allclose(rows.rows["velocity_kms"][0], fields["velocity_kms"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "attributes", "words"),
+    [
+        ({"lpt": np.zeros((4, 4, 4))}, {}, r"lpt: found the shape \(4, 4, 4\); expected 8 × 8 × 8"),
+        ({"evolved": np.ones((8, 8, 8))}, {}, r"evolved: found 1 at least, 1 on average; expected an overdensity"),
+        ({"halos": np.full((2, 7), 40.0)}, {}, r"halos: found places from 40 to 40; expected 0 to 32 Mpc"),
+        ({"halos": np.zeros((2, 7))}, {}, r"halos: found a mass of 0; expected Msun above 0"),
+        ({"velocity_kms": np.full((3, 8, 8, 8), np.nan)}, {}, r"velocity_kms: found values that are not finite"),
+        ({}, {"redshift": 1.0}, r"attribute redshift: found 1\.0; expected 0, as in the config"),
+        ({}, {"side_mpc": 1000.0}, r"attribute side_mpc: found 1000\.0; expected 32, as in the config"),
+    ],
+)
+def test_a_foreign_box_that_does_not_fit_is_refused_in_one_line(foreign, change, attributes, words):
+    study, fields, path = foreign
+    write_box(path, fields | change, **attributes)
+    with pytest.raises(LimelightError, match=words) as error:
+        read_box(path, study.data["boxes"])
+    assert "\n" not in str(error.value)
+
+
+def test_a_foreign_box_is_found_by_its_realisation(foreign):
+    study, fields, path = foreign
+    probe = load_probe("halo_field")
+    with pytest.raises(LimelightError, match=r"box_5\.h5: found no such file"):
+        probe.simulate(probe.dataset_settings(study, "boxes"), "boxes", 5)
+    write_box(path, {name: values for name, values in fields.items() if name != "lpt"})
+    with pytest.raises(LimelightError, match=r"found no dataset lpt; expected one of 8 × 8 × 8"):
+        read_box(path, study.data["boxes"])
+    with pytest.raises(LimelightError, match=r"boxes\.files: found box\.h5; expected \{realisation\} in the path"):
+        resolve_study(changed(data={"boxes": {**TINY["data"]["boxes"], "files": "box.h5"}}), "tiny.yaml")

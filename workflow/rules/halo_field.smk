@@ -50,6 +50,9 @@ rule painted:
         " --others {input.others:q} --output {output.table:q} > {log:q} 2>&1"
 
 
+RANKS = expand(f"{RESULTS}/bias/ladder.ranks.{{end}}", end=("png", "pdf"))
+
+
 # Chains stand in a folder that Snakemake does not know: it deletes the declared outputs of a failed job, and a rerun goes on.
 rule bias:
     input:
@@ -69,6 +72,11 @@ rule bias:
             category="Bias models",
         ),
         pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("bands", "chains")),
+        ranks=(
+            [report(RANKS[0], caption="../report/halo_field/ranks.rst", category="Bias models"), RANKS[1]]
+            if STUDY.bias and STUDY.bias.calibration
+            else []
+        ),
     log:
         f"{RESULTS}/logs/bias.log",
     benchmark:

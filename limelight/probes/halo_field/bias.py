@@ -70,9 +70,9 @@ class Mixture:
         return self.above.log() - torch.special.log_ndtr(self.mean / self.width)
 
     def number(self, low: float | Tensor) -> Tensor:
-        """Halos above some m ≥ 0, (n,): the integral of each Gaussian is an erfc."""
+        """Halos above some m ≥ 0, (n,), or (e, n) of m (e, 1, 1): the integral of each Gaussian is an erfc."""
         beyond = torch.special.log_ndtr((self.mean - low) / self.width)
-        return torch.exp(self.log_amplitude + beyond).sum(dim=0)
+        return torch.exp(self.log_amplitude + beyond).sum(dim=-2)
 
     def log_density(self, m: Tensor) -> Tensor:
         """ln of the halos per unit of m, at one m for each cell (n,), or at the same for all ()."""
@@ -121,7 +121,7 @@ def neural_signal(theta: Tensor, places: Places) -> Tensor:
 def neural_lines(theta: Tensor, places: Places, first: int, last: int) -> Tensor:
     """Lines [first, last) of NEURAL_LINES in the signal, (lines, n); the offset is a line's value at a signal of 1."""
     lines = theta[DISTANCES + 1 : DISTANCES + 1 + 2 * len(NEURAL_LINES)].view(-1, 2)[first:last]
-    return lines[:, :1] * (neural_signal(theta, places) - 1) + lines[:, 1:]
+    return lines[:, :1] * neural_signal(theta, places) + (lines[:, 1:] - lines[:, :1])
 
 
 def neural_numbers(theta: Tensor, places: Places) -> Tensor:

@@ -1,4 +1,4 @@
-"""The bias models of a study: fitted, sampled, told as n(M|δ) beside the FoF halos, painted, and calibrated."""
+"""The bias models of a study: fitted, sampled, told as n(M|δ) beside the FoF halos, and painted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from limelight.data.shard import Rows
 from limelight.errors import problem
-from limelight.inference.calibration import rank_p_value, ranks
 from limelight.probes.halo_field.bias import (
     Catalogue,
     Places,
@@ -30,13 +29,9 @@ from limelight.seeds import generator
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
 LADDER_COLUMNS = ("model", "likelihood", "parameters", "counts", "masses", "both", "log_evidence", "rhat", "ess")
 BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
-SBC_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fits", "p_value", "mean_rank")
 POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
 HEAVIEST = 0.98
 CELLS_OF_BIN = 4000  # at most, over which n(M|δ) is averaged
-SBC_CELLS = 4096
-SBC_WIDTH = 3.0  # of the prior of calibration, in units of the posterior's own
-SBC_STEPS = (60, 100)  # warm-up and kept
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,8 @@ class Points:
         """n(M|δ) per m, averaged over each bin of mass and over the cells of each bin of density, (bins, masses)."""
         with torch.no_grad():
             found = [posterior.model.mixture(theta, places) for places in self.places]
-            above = np.array([[float(one.number(low).mean()) for low in self.edges] for one in found])
+            edges = torch.from_numpy(self.edges)[:, None, None]
+            above = torch.stack([one.number(edges).mean(dim=-1) for one in found]).numpy()
         return (above[:, :-1] - above[:, 1:]) / np.diff(self.edges)
 
 
@@ -71,6 +67,10 @@ class Fitted:
     chains: np.ndarray  # (c, samples, p)
     functions: np.ndarray  # (c, samples, points): ln n(M|δ)
     convergence: dict[str, np.ndarray]  # of the functions
+
+    @property
+    def name(self) -> str:
+        return f"{self.posterior.model.name}, {self.posterior.likelihood}"
 
 
 def catalogue_of_rows(found: Rows, least_msun: float) -> Catalogue:
@@ -157,7 +157,7 @@ def band_rows(fitted: Fitted, points: Points, least_msun: float) -> list[dict]:
 def painted_by(fitted: Fitted, judged: Catalogue, shape: tuple[int, ...], draws: int, seed: int) -> Painted:
     """Halos of the model in unseen boxes of a shape (boxes, z, y, x), with θ from the chains."""
     every = fitted.chains.reshape(-1, fitted.chains.shape[-1])
-    rng = generator(seed, f"halos of {fitted.posterior.model.name}, {fitted.posterior.likelihood}")
+    rng = generator(seed, f"halos of {fitted.name}")
     there = replace(fitted.posterior, catalogue=judged)
     means, drawn, lost = [], [], []
     for theta in torch.from_numpy(every[rng.integers(0, len(every), draws)]):
@@ -166,41 +166,6 @@ def painted_by(fitted: Fitted, judged: Catalogue, shape: tuple[int, ...], draws:
             lost.append(-float(there.log_likelihood(theta)[0]) / len(judged.mass))
         drawn.append(draw_catalogue(there, theta, rng).counts.numpy().reshape(shape))
     return Painted(np.mean(means, axis=0), np.array(drawn), float(np.mean(lost)))
-
-
-def calibrate(fitted: Fitted, points: Points, fits: int, tree_depth: int, least_msun: float, seed: int) -> list[dict]:
-    """Simulation-based calibration of n(M|δ): ranks of the truth among the draws of fits of simulated halos.
-
-    The prior is normal about the maximum, with SBC_WIDTH times the posterior's own width, and the posterior of each fit has
-    it, too; N(0, 10²) would draw universes without halos or full of them. SBC_CELLS cells, so that a fit takes seconds.
-    """
-    whole, rng = fitted.posterior, generator(seed, f"calibration of {fitted.posterior.model.name}")
-    every = rng.permutation(len(whole.catalogue.counts))[:SBC_CELLS]
-    places = whole.catalogue.places.at(torch.from_numpy(np.sort(every)))
-    empty = catalogue_of(places, np.zeros(0, np.int64), np.zeros(0))
-    width = SBC_WIDTH * fitted.peak.scale
-    prior = Posterior(whole.model, whole.likelihood, empty, fitted.peak.theta, width)
-    draws, truths = [], []
-    for i in progress(range(fits), f"calibration of {whole.model.name}", fits):
-        theta, halos = _prior_draw(prior, rng)
-        one = Posterior(whole.model, whole.likelihood, halos, fitted.peak.theta, width)
-        peak = find_peak(one, seed, theta)
-        chain = sample_chain(one, peak, *SBC_STEPS, tree_depth, seed, 1000 + i)
-        draws.append([points.values(one, torch.from_numpy(step)).ravel() for step in chain[::2]])
-        truths.append(points.values(one, theta).ravel())
-    found = ranks(np.array(draws), np.array(truths))
-    p_values, rows = rank_p_value(found), []
-    for index, (i, j) in enumerate(np.ndindex(points.fof.shape)):
-        where = (points.density[i], least_msun * np.exp(points.m[j]))
-        values = (whole.model.name, whole.likelihood, *where, fits, p_values[index], found[:, index].mean())
-        rows.append(dict(zip(SBC_COLUMNS, values, strict=True)))
-    return rows
-
-
-def _prior_draw(prior: Posterior, rng: np.random.Generator) -> tuple[Tensor, Catalogue]:
-    """θ of the prior and halos of it."""
-    theta = prior.prior_mean + prior.prior_scale @ torch.from_numpy(rng.standard_normal(len(prior.prior_mean)))
-    return theta, draw_catalogue(prior, theta, rng)
 
 
 def models_of(settings: Bias) -> Iterable[tuple[str, str]]:

@@ -27,6 +27,12 @@ class Boxes(Section):
         " then 0.90 (with 32 steps 0.97) of that with 64.",
     )
     cosmology: FlatCosmology = FlatCosmology()
+    files: str | None = Field(
+        None,
+        description="Boxes of another simulation in place of the particle mesh: the path of their HDF5 files, with"
+        " {realisation} in it (docs/halo_field.md). `particles` is then that simulation's; `steps` and `lpt_waves` say"
+        " nothing.",
+    )
     lpt_waves: Literal["particles", "cells"] = Field(
         "particles",
         description="Waves of the 2LPT density: all that the particles know, or those that the cells hold, one particle in"
@@ -110,8 +116,10 @@ class Bias(Section):
     samples: Whole = Field(300, ge=20, description="Steps of each chain that are kept.")
     tree_depth: Whole = Field(6, ge=1, le=12, description="Most doublings of a step's trajectory.")
     prior_sigma: Positive = Field(10.0, description="σ of the normal prior of each parameter of the neural bias.")
-    calibration: Whole = Field(
-        0, ge=0, description="Fits of simulated halos of the prior for simulation-based calibration of n(M|δ); 0: none."
+    calibration: dict[Literal["power_law", "neural"], Annotated[Whole, Field(ge=20)]] = Field(
+        {},
+        description="Fits of simulated halos for simulation-based calibration of n(M|δ), of each model that is named, with"
+        " the first of `likelihoods`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures of halo fields: slices, statistics over the truth, counts in cells, n(M|δ) on FoF points, chains."""
+"""Figures of halo fields: slices, statistics over the truth, counts in cells, n(M|δ) on FoF points, chains, ranks."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from limelight.figures.style import GUIDE, MAP_COLOURS, PAGE_IN, TRUTH
 
 MOST_SLICES = 5
 THICKNESS = 4  # cells of a slice, along z
+KS_95 = 1.358  # 95 % of the Kolmogorov-Smirnov statistic, times √n and a little more (Stephens 1970, JRSS B 32, 115)
 KINDS = {
     "power": "$P/P_{true}$",
     "equilateral bispectrum": "equilateral $B/B_{true}$",
@@ -144,4 +145,25 @@ def chains_figure(functions: np.ndarray, title: str) -> Figure:
     panels[-1, 0].set_xlabel("step")
     panels[-1, 1].set_xlabel("rank among all chains")
     figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def ranks_figure(ranks: dict[str, np.ndarray]) -> Figure:
+    """Calibration of each model: the distribution of the truth's rank (fits, points) minus that of uniform ranks.
+
+    One line for each point of n(M|δ). Grey: where a Kolmogorov-Smirnov test finds nothing at 5 %, one point at a time.
+    """
+    figure = Figure(figsize=(PAGE_IN, 2.6))
+    panels = figure.subplots(1, len(ranks), squeeze=False, sharey=True)[0]
+    for panel, (name, found) in zip(panels, ranks.items(), strict=True):
+        levels, share = np.linspace(0, 1, 101), np.arange(len(found) + 1) / len(found)
+        for k, one in enumerate(np.sort(found, axis=0).T):
+            panel.plot(levels, share[np.searchsorted(one, levels)] - levels, lw=0.8, color=line_style(k)["color"])
+        root = np.sqrt(len(found))
+        reach = KS_95 / (root + 0.12 + 0.11 / root)
+        panel.axhspan(-reach, reach, color=GUIDE, alpha=0.15, lw=0)
+        panel.axhline(0, color=TRUTH, lw=0.6, ls=":")
+        panel.set_title(f"{name.replace('_', ' ')}: {len(found)} fits")
+        panel.set_xlabel("rank of the true $n(M|\\delta)$")
+    panels[0].set_ylabel("share below, minus uniform")
     return figure

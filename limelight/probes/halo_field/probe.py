@@ -56,7 +56,9 @@ class HaloField(Probe):
                 yield str(
                     problem(f"{where}.mass_edges_msun", f"{edges[0]:.3g}", expected, "raise it, or take more particles")
                 )
-            if data.particles % data.cells:
+            if data.files is not None and "{realisation}" not in data.files:
+                yield str(problem(f"{where}.files", data.files, "{realisation} in the path", "name one file for each"))
+            if data.files is None and data.particles % data.cells:
                 found, expected = f"{data.particles} and {data.cells} cells", "a multiple of the cells"
                 yield str(problem(f"{where}.particles", found, expected, "change one"))
             if data.redshift > LAST_START:
@@ -76,6 +78,10 @@ class HaloField(Probe):
         if study.bias.boxes > len(study.splits["train"]):
             expected = f"{len(study.splits['train'])} at most, the training boxes"
             yield str(problem("bias.boxes", study.bias.boxes, expected, "lower it, or add realisations"))
+        for model in study.bias.calibration:
+            if model not in study.bias.models:
+                expected = f"of {', '.join(study.bias.models)}, the models that are fitted"
+                yield str(problem("bias.calibration", f"'{model}'", expected, "leave it out, or fit it"))
 
     def dataset_settings(self, study: HaloStudy, dataset: str) -> BoxSettings:
         return BoxSettings(study.seed, study.data[dataset])
@@ -92,7 +98,8 @@ class HaloField(Probe):
         boxes = len(study.splits["test"]) * len(study.tests) * len(study.networks)
         fits = 0
         if study.bias:
-            fits = len(study.bias.models) * len(study.bias.likelihoods) * study.bias.chains + study.bias.calibration / 4
+            fits = len(study.bias.models) * len(study.bias.likelihoods) * study.bias.chains
+            fits += sum(study.bias.calibration.values()) / 10
         return {
             "simulate": StageCost(20 + 40 * size, 800 + 1500 * size, 4 * size),
             "painted": StageCost(30 + 20 * boxes, 2000, 1),
@@ -110,7 +117,11 @@ class HaloField(Probe):
 
     def simulate(self, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
         from limelight.probes.halo_field.boxes import paired_box
+        from limelight.probes.halo_field.foreign import read_box
 
+        if settings.data.files is not None:
+            path = settings.data.files.replace("{realisation}", str(realisation))
+            return self.rows_of(read_box(path, settings.data), settings, dataset, realisation)
         data, seed = settings.data, torch_seed(settings.seed, "phases", realisation) % 2**31
         cosmology = Cosmology(**dict(data.cosmology))
         size = data.side_mpc, data.particles, data.cells

@@ -12,6 +12,7 @@ from limelight.data.shard import Rows, read_shards
 from limelight.errors import problem
 from limelight.files import settings_hash
 from limelight.probes.halo_field import bias_study
+from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.config import HaloStudy
 from limelight.probes.halo_field.judging import Truth, box_scatter, judge
 from limelight.probes.halo_field.painting import Painted, paint
@@ -33,6 +34,7 @@ class BiasTables:
     bands: list[dict]
     statistics: list[dict]
     calibration: list[dict]
+    ranks: dict[str, np.ndarray]  # of the calibration of each model, (fits, points)
     last: tuple[np.ndarray, str]  # ln n(M|δ) of the last model's chains, and its name
 
 
@@ -95,26 +97,29 @@ def sample_bias(
     points, total = bias_study.points_of(fitted_to), _total(read[1])
     edges, side = np.array(study.judging.k_edges), read[1].header.geometry["side_mpc"]
     scatter = box_scatter(np.concatenate([_total(found) for found in read]), side, edges)
-    key = chain_key(study, read[0])
-    ladder, bands, statistics, calibration, last = [], [], [], [], None
+    folder, key = Path(checkpoints), chain_key(study, read[0], ("warmup", "samples", "tree_depth", "prior_sigma"))
+    ladder, bands, statistics, every = [], [], [], []
     for model, likelihood in bias_study.models_of(settings):
-        fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, Path(checkpoints), key, study.seed)
+        fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, folder, key, study.seed)
         ladder.append(bias_study.ladder_row(fitted, judged))
         bands += bias_study.band_rows(fitted, points, least)
         painted: Painted = bias_study.painted_by(fitted, judged, total.shape, study.judging.draws, study.seed)
-        name = f"{model}, {likelihood}"
-        statistics += judge(Truth(BIAS_TEST, total, side, scatter), name, painted, edges)
-        if settings.calibration and likelihood == settings.likelihoods[0]:
-            calibration += bias_study.calibrate(
-                fitted, points, settings.calibration, settings.tree_depth, least, study.seed
-            )
-        last = fitted.functions, name.replace("_", " ")
-    return BiasTables(ladder, bands, statistics, calibration, last)
+        statistics += judge(Truth(BIAS_TEST, total, side, scatter), fitted.name, painted, edges)
+        every.append(fitted)
+    calibration, ranks, key = [], {}, chain_key(study, read[0], ("tree_depth", "prior_sigma"))
+    for fitted in every:
+        posterior = fitted.posterior
+        fits = settings.calibration.get(posterior.model.name, 0)
+        if fits and posterior.likelihood == settings.likelihoods[0]:
+            ranks[fitted.name] = calibrate(fitted, points, fits, settings.tree_depth, folder, key, study.seed)
+            calibration += calibration_rows(fitted, points, ranks[fitted.name], least)
+    last = every[-1].functions, every[-1].name.replace("_", " ")
+    return BiasTables(ladder, bands, statistics, calibration, ranks, last)
 
 
-def chain_key(study: HaloStudy, fitted_to: Rows) -> str:
-    """A hash of all that decides a chain beside its model, its likelihood and its number."""
-    kept = {name: getattr(study.bias, name) for name in ("warmup", "samples", "tree_depth", "prior_sigma")}
+def chain_key(study: HaloStudy, fitted_to: Rows, settings: Sequence[str]) -> str:
+    """A hash of all that decides a chain beside its model, its likelihood and its number; settings: of `bias`."""
+    kept = {name: getattr(study.bias, name) for name in settings}
     return settings_hash([kept, study.seed, plain(study.data[study.bias.data]), fingerprint(fitted_to)])
 
 
