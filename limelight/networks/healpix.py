@@ -1,8 +1,10 @@
 """`healpix`: convolutions on the sphere, for maps of all HEALPix pixels in ring order, (channels, 12 nside²).
 
-Each layer mixes a pixel with its neighbours, in one of two ways: `neighbours` gives each of the nine its own weights, as a
+Each layer mixes a pixel with its neighbours, in one of three ways: `neighbours` gives each of the nine its own weights, as a
 3 × 3 kernel on a plane does (Krachmalnicoff & Tomasi 2019, arXiv:1902.04083); `chebyshev` takes polynomials of the mean over
-the neighbours, which have no direction (Perraudin et al. 2019, arXiv:1810.12186). Between layers four pixels become one.
+the neighbours, which have no direction (Perraudin et al. 2019, arXiv:1810.12186); `disco`, discrete-continuous, sums over
+pixels under a filter that is a function of distance and azimuth (Ocampo, Price & McEwen 2022, arXiv:2209.13603; their points
+are equiangular, here they are HEALPix's, all of one weight). Between layers four pixels become one.
 
 Q and U are given in frames that turn from pixel to pixel, so their plain sums mean nothing. With spin 2 the first layer
 takes each pixel's polarisation along and across the great circle to the centre, and sums it in rings about that centre: the
@@ -21,7 +23,8 @@ from torch import Tensor, nn
 from limelight.errors import problem
 from limelight.networks.checks import one_of, vector, whole
 
-KINDS = ("neighbours", "chebyshev")
+KINDS = ("neighbours", "chebyshev", "disco")
+DISCO_TAPS = 6
 RING_DEG = 60.0  # as far as the rings of the first layer reach
 
 
@@ -75,7 +78,7 @@ class Healpix(nn.Module):
         self.first = SpinRings(nside, rings) if spin else None
         width = 2 * rings if spin else channels
         sizes = [nside // 2**i for i in range(layers)]
-        taps = 9 if kind == "neighbours" else order + 1
+        taps = {"neighbours": 9, "chebyshev": order + 1, "disco": DISCO_TAPS}[kind]
         self.kind, self.order, self.sizes = kind, order, sizes
         self.mixes = nn.ModuleList(
             nn.Conv1d(before * taps, filters, 1) for before in [width] + [filters] * (layers - 1)
@@ -93,11 +96,15 @@ class Healpix(nn.Module):
         for i, mix in enumerate(self.mixes):
             if i:
                 x = x.unflatten(0, (-1, 4)).mean(dim=1)
-            around, weight = _on(x.device, neighbours, self.sizes[i]), mix.weight[..., 0]
+            nside, weight = self.sizes[i], mix.weight[..., 0]
             if self.kind == "neighbours":
-                x = nine_weights(x, around, weight) + mix.bias
+                x = nine_weights(x, _on(x.device, neighbours, nside), weight) + mix.bias
+            elif self.kind == "chebyshev":
+                x = F.linear(chebyshev(x, _on(x.device, neighbours, nside), self.order), weight, mix.bias)
             else:
-                x = F.linear(chebyshev(x, around, self.order), weight, mix.bias)
+                x = F.linear(
+                    disco(x, *(_on(x.device, table, nside) for table in (near, filters_near))), weight, mix.bias
+                )
             x = F.silu(x)
             kept += self._seen(x, i + 1)
         return F.silu(self.dense(torch.cat(kept, dim=1)))
@@ -160,6 +167,51 @@ def chebyshev(x: Tensor, around: Tensor, order: int) -> Tensor:
     return torch.cat(found[: order + 1], dim=2)
 
 
+def disco(x: Tensor, around: Tensor, filters: Tensor) -> Tensor:
+    """(npix, b, c) -> (npix, b, k c): sums over pixels around (npix, m) under filters (k, npix, m)."""
+    flat = x.flatten(1)
+    found = [F.embedding_bag(around, flat, mode="sum", per_sample_weights=one).view_as(x) for one in filters]
+    return torch.cat(found, dim=2)
+
+
+@functools.lru_cache(maxsize=8)
+def _near(nside: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each pixel those within two pixel sizes, their distance in pixel sizes and azimuth; each (npix, m)."""
+    base = _base(nside, "NEST")
+    theta, phi = base.pix2ang(np.arange(12 * nside**2)).T
+    distance, south, east = _seen_from(theta, phi)
+    distance = distance / math.sqrt(math.pi / 3) * nside
+    most = (distance < 2).sum(axis=1).max()
+    around = np.argsort(distance, axis=1, kind="stable")[:, :most]
+    azimuth = np.arctan2(np.take_along_axis(east, around, 1), np.take_along_axis(south, around, 1))
+    return around, np.take_along_axis(distance, around, 1), azimuth
+
+
+def near(nside: int) -> np.ndarray:
+    """Pixels in nested order that `filters_near` weighs, (npix, m)."""
+    return _near(nside)[0]
+
+
+def filters_near(nside: int) -> np.ndarray:
+    """(DISCO_TAPS, npix, m) float32: a hat about the pixel, and one about a ring of one pixel size: even, and with the
+    cosine and sine of the azimuth and of twice the azimuth. The sum over a hat is 1, as all pixels have the same area."""
+    _, distance, azimuth = _near(nside)
+    middle, ring = (np.maximum(1 - np.abs(distance - at), 0) for at in (0, 1))
+    middle, ring = middle / middle.sum(axis=1, keepdims=True), ring / ring.sum(axis=1, keepdims=True)
+    waves = [wave(m * azimuth) for m in (1, 2) for wave in (np.cos, np.sin)]
+    uneven = [ring * (wave - (ring * wave).sum(axis=1, keepdims=True)) for wave in waves]  # of an even sky they are 0
+    return np.stack([middle, ring, *uneven]).astype(np.float32)
+
+
+def _seen_from(theta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance (radian) of each pixel (second axis) from each (first), and its direction there: towards south and east."""
+    step = phi[None] - phi[:, None]
+    sin, cos = np.sin(theta), np.cos(theta)
+    distance = np.arccos(np.clip(cos[:, None] * cos + sin[:, None] * sin * np.cos(step), -1, 1))
+    south = cos[:, None] * sin[None] * np.cos(step) - sin[:, None] * cos[None]
+    return distance, south, sin[None] * np.sin(step)
+
+
 class SpinRings(nn.Module):
     """Q and U (b, 2, npix) in ring order -> (b, 2 rings, npix) scalars: even ones, then odd ones."""
 
@@ -178,11 +230,9 @@ def spin_rings(nside: int, rings: int) -> np.ndarray:
     U cos 2α − Q sin 2α across it (at 45°). Each row is normalised.
     """
     theta, phi = _base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T
-    step = phi[:, None] - phi[None]  # of the centre (first) from the pixel (second)
-    sin, cos = np.sin(theta), np.cos(theta)
-    distance = np.arccos(np.clip(cos[:, None] * cos + sin[:, None] * sin * np.cos(step), -1, 1))
-    south = cos[None] * sin[:, None] * np.cos(step) - sin[None] * cos[:, None]  # of the direction to the centre
-    east = sin[:, None] * np.sin(step)
+    distance, south, east = (
+        table.T for table in _seen_from(theta, phi)
+    )  # of the centre (first) from the pixel (second)
     twice = 2 * np.arctan2(east, south)
     ring = np.minimum(np.floor(np.degrees(distance) / RING_DEG * rings).astype(int), rings)
     ring[distance < 1e-6] = rings  # the pixel itself has no direction to itself

@@ -1,19 +1,29 @@
 """Convolutions that are safe on axes shorter than their kernel, and quick on periodic maps."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def padded(x: Tensor, kernel: tuple[int, ...], padding: tuple[int, ...]) -> Tensor | None:
-    """x (b, channels, axes...) with its 0-padding written out if an axis is shorter than the kernel; otherwise None.
+def convolved(layer: "Conv1d | Conv2d | Conv3d", convolve: Callable[..., Tensor], x: Tensor) -> Tensor | None:
+    """What a layer makes of x (b, channels, axes...) where torch 2.13 cannot be trusted with it in bfloat16; otherwise None.
 
-    A part of the kernel may then meet nothing but padding. Its gradient is zero, but in bfloat16 on a CPU torch 2.13
-    (oneDNN) leaves it uninitialised: now garbage, now NaN. Padding that is written out is data like any other.
+    Of an axis shorter than the kernel a part of the kernel may meet nothing but padding. Its gradient is zero, but on a CPU
+    (oneDNN) it is left uninitialised: now garbage, now NaN. Padding that is written out is data like any other. And where
+    a stride leaves one place of an axis, processors with AMX leave even the answer uninitialised: that place is taken
+    without it.
     """
-    if all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True)):
+    kernel, strides, padding = layer.kernel_size, list(layer.stride), [int(pad) for pad in layer.padding]
+    places = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[2:], padding, kernel, strides, strict=True)]
+    single = [i for i, s in enumerate(strides) if s > 1 and places[i] == 1]
+    if not single and all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True)):
         return None
-    return F.pad(x, [side for pad in reversed(padding) for side in (pad, pad)])
+    x = F.pad(x, [side for pad in reversed(padding) for side in (pad, pad)])
+    for i in single:
+        x, strides[i] = x.narrow(2 + i, 0, kernel[i]), 1
+    return convolve(x, layer.weight, layer.bias, strides)
 
 
 class Wrapped(torch.autograd.Function):
@@ -42,23 +52,31 @@ class Wrapped(torch.autograd.Function):
         return gradient, None
 
 
+class Conv1d(nn.Conv1d):
+    """nn.Conv1d with that care."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = convolved(self, F.conv1d, x)
+        return super().forward(x) if found is None else found
+
+
 class Conv2d(nn.Conv2d):
     """nn.Conv2d with that care."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.padding_mode == "circular":
-            margin = self.padding[0]
+            margin = int(self.padding[0])
             if margin != self.padding[1] or min(x.shape[2:]) < 2 * margin:
                 return super().forward(x)
             wide = Wrapped.apply(x, margin)
             return F.conv2d(wide, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
-        wide = padded(x, self.kernel_size, self.padding)
-        return super().forward(x) if wide is None else F.conv2d(wide, self.weight, self.bias, self.stride)
+        found = convolved(self, F.conv2d, x)
+        return super().forward(x) if found is None else found
 
 
 class Conv3d(nn.Conv3d):
     """nn.Conv3d with that care."""
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = padded(x, self.kernel_size, self.padding)
-        return super().forward(x) if wide is None else F.conv3d(wide, self.weight, self.bias, self.stride)
+        found = convolved(self, F.conv3d, x)
+        return super().forward(x) if found is None else found

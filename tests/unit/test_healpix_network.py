@@ -6,7 +6,7 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.networks.healpix import chebyshev, neighbours, nine_weights, spin_rings
+from limelight.networks.healpix import chebyshev, disco, filters_near, near, neighbours, nine_weights, spin_rings
 from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, symmetries
 
 NSIDE, LMAX = 8, 12
@@ -46,7 +46,7 @@ def test_rings_do_not_depend_on_the_frames_of_q_and_u():
     assert np.corrcoef(moved, plain[1])[0, 1] < 0.9
 
 
-@pytest.mark.parametrize("kind", ["neighbours", "chebyshev"])
+@pytest.mark.parametrize("kind", ["neighbours", "chebyshev", "disco"])
 def test_a_quarter_turn_of_the_sky_about_the_poles_changes_no_answer(kind):
     """An exact symmetry of the pixels, and of the nine neighbours' order, as long as the pixels' weights are even."""
     torch.manual_seed(0)
@@ -83,12 +83,35 @@ def test_layers_weigh_and_average_neighbours():
     torch.testing.assert_close(chebyshev(even, around, 4), torch.ones(48, 1, 5))  # T_k(1) = 1
 
 
+def test_discrete_continuous_filters_take_means_and_derivatives():
+    """Of smooth fields: the hats give them back, cos φ the slope towards the south, sin φ that towards the east."""
+    ducc0 = pytest.importorskip("ducc0")
+    nside = 16
+    theta, phi = ducc0.healpix.Healpix_Base(nside, "NEST").pix2ang(np.arange(12 * nside**2)).T
+    around, filters = torch.from_numpy(near(nside)), torch.from_numpy(filters_near(nside))
+    z, x = np.cos(theta), np.sin(theta) * np.cos(phi)
+    fields = torch.from_numpy(np.stack([np.ones_like(z), z, x], axis=1)[:, None].astype(np.float32))
+    found = disco(fields, around, filters)[:, 0].reshape(-1, 6, 3).numpy()
+    assert np.abs(found[:, :2, 0] - 1).max() < 1e-5
+    assert np.abs(found[:, 2:, 0]).max() < 1e-5
+    assert np.abs(found[:, :2, 1] - z[:, None]).max() < 0.03
+    seen = np.abs(z) < 0.9
+    size = np.sqrt(np.pi / 3) / nside  # the mean of ρ cos² φ over a hat about ρ = 1 is 7/12
+    for tap, field, slope in ((2, 1, -np.sin(theta)), (2, 2, np.cos(theta) * np.cos(phi)), (3, 2, -np.sin(phi))):
+        expected = slope[seen] * size * 7 / 12
+        got = found[seen, tap, field]
+        assert np.corrcoef(got, expected)[0, 1] > 0.98
+        assert abs(np.sum(got * expected) / np.sum(expected**2) - 1) < 0.05
+    alone = sum(filters[2, 5, k] * fields[around[5, k]] for k in range(around.shape[1]))
+    torch.testing.assert_close(disco(fields, around, filters)[5, 0, 6:9], alone[0])
+
+
 @pytest.mark.parametrize(
     ("options", "shape", "line"),
     [
         ({}, (2, 767), "767 pixels for healpix"),
         ({"layers": 5}, (2, 768), "768 pixels for healpix"),
-        ({"kind": "disco"}, (2, 768), "networks.options.kind"),
+        ({"kind": "planar"}, (2, 768), "networks.options.kind"),
         ({"spin": 1}, (2, 768), "networks.options.spin"),
         ({"spin": 2}, (3, 768), "2 of 3 channels"),
         ({}, (2, 16, 48), "data of 2 axes for healpix"),

@@ -8,7 +8,7 @@ from training_toys import PROBE, settings, toys
 
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
-from limelight.networks.layers import Conv3d
+from limelight.networks.layers import Conv1d, Conv2d, Conv3d
 from limelight.networks.residual import moments, rescaled
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
@@ -160,6 +160,22 @@ def test_padding_written_out_changes_nothing():
     torch.testing.assert_close(layer(x), expected)
 
 
+@pytest.mark.parametrize("shape", [(1,), (2, 1), (8, 2), (1, 8, 3), (5, 5, 1), (8, 8, 2), (8, 8, 4), (2, 2, 2)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (5, 2, 2), (3, 1, 1), (1, 2, 0), (3, 2, 0)])
+def test_bfloat16_answers_of_short_axes_are_those_of_float32(shape, kernel, stride, padding):
+    """Some processors leave what a stride makes of one place uninitialised, so memory is filled with NaN before."""
+    shape = tuple(max(n, kernel - 2 * padding) for n in shape)
+    layer = (Conv1d, Conv2d, Conv3d)[len(shape) - 1](4, 8, kernel, stride=stride, padding=padding)
+    x = torch.randn(2, 4, *shape)
+    expected = getattr(torch.nn.functional, f"conv{len(shape)}d")(x, layer.weight, layer.bias, stride, padding)
+    torch.testing.assert_close(layer(x), expected)
+    for _ in range(3):
+        junk = [torch.full((20_000,), float("nan")) for _ in range(40)]
+        del junk
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(layer(x).float(), expected, rtol=0.05, atol=0.03)
+
+
 def test_blank_and_constant_maps_give_finite_outputs():
     for architecture, options in SMALL.items():
         net = build(architecture, options, (1, 32, 32, 10), (5,)).eval()
@@ -209,6 +225,8 @@ def test_the_default_network_sees_brightness_that_group_norm_divides_away():
         ("resnet3d", {"input_shape": 3}, "filters, dropout"),
         ("convnet", {"layers": 0}, "layers"),
         ("convnet", {"dense": 2.5}, "dense"),
+        ("convnet", {"stride": 3}, "stride"),
+        ("convnet", {"skip": 1}, "skip"),
     ],
 )
 def test_a_wrong_name_or_option_is_refused_in_one_line(architecture, options, names):
@@ -216,6 +234,18 @@ def test_a_wrong_name_or_option_is_refused_in_one_line(architecture, options, na
         build(architecture, options, PAPER_MAP, (49,))
     assert names in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_convnet_without_strides_answers_alike_wherever_its_pixels_fall():
+    """A source is moved by one pixel, far from the edges: averages of strided layers change, those of plain ones do not."""
+    x = torch.zeros(2, 1, 24, 24)
+    x[0, 0, 11, 12] = x[1, 0, 12, 12] = 5.0
+    for stride, same in ((1, True), (2, False)):
+        torch.manual_seed(0)
+        network = build("convnet", {"filters": 4, "layers": 3, "stride": stride, "skip": True}, (1, 24, 24), (2,))
+        here, moved = network.features(x)
+        assert torch.allclose(here, moved, atol=1e-5) is same
+        assert here.shape == (128 + 2 * (4 + 8 + 16),)
 
 
 @pytest.mark.parametrize(
