@@ -22,36 +22,31 @@ def convnet(
     layers: int = 3,
     dense: int = 128,
     skip: bool = False,
-    stride: int = 2,
 ) -> nn.Module:
     """filters: of the first layer, doubled by each further one; layers: of convolutions; dense: width before the output.
 
     skip: the averages stand beside the dense layer's numbers, for heads that find more in them than the answer needs.
-    stride: of the layers after the first; 1 keeps all pixels, for data whose sources are as small as a beam.
     """
     whole("filters", filters, 1, 1024)
     whole("layers", layers, 1, 8)
     whole("dense", dense, 1, 8192)
-    whole("stride", stride, 1, 2)
     if not isinstance(skip, bool):
         raise problem("networks.options.skip", repr(skip), "true or false", "change it")
     if not 2 <= len(input_shape) <= 4:
         found = f"data of {len(input_shape) - 1} axes for convnet"
         raise problem("networks.architecture", found, "one to three axes", "choose another architecture")
-    return ConvNet(len(input_shape) - 1, input_shape[0], vector(output_shape), filters, layers, dense, skip, stride)
+    return ConvNet(len(input_shape) - 1, input_shape[0], vector(output_shape), filters, layers, dense, skip)
 
 
 class ConvNet(nn.Module):
-    """Convolutions of kernel 3 (the first of 5), strides from the second on; means and mean squares; dense; output."""
+    """Convolutions of kernel 3 (the first of 5), stride 2 from the second on; means and mean squares; dense; output."""
 
-    def __init__(
-        self, axes: int, channels: int, outputs: int, filters: int, layers: int, dense: int, skip: bool, stride: int
-    ):
+    def __init__(self, axes: int, channels: int, outputs: int, filters: int, layers: int, dense: int, skip: bool):
         super().__init__()
         convolution = CONVOLUTIONS[axes - 1]
         widths = [channels] + [filters * 2**layer for layer in range(layers)]
         self.convolutions = nn.ModuleList(
-            convolution(before, after, 5 if i == 0 else 3, stride=1 if i == 0 else stride, padding=2 if i == 0 else 1)
+            convolution(before, after, 5 if i == 0 else 3, stride=1 if i == 0 else 2, padding=2 if i == 0 else 1)
             for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         )
         self.dense = nn.Linear(2 * sum(widths[1:]), dense)
