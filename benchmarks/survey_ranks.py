@@ -34,6 +34,8 @@ def main() -> None:
     args = parser.parse_args()
     tables = [read_csv(path, "rows of benchmarks.survey_coverage") for path in args.rows]
     rows = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    # a study of several depths names what answers by its depth, too
+    rows["method"] = np.array([str(name).split()[0] for name in rows["method"]])
     prior, found = np.log10(1 + prior_percentiles(read_shards(args.training))[1]), {}
     for depth in dict.fromkeys(rows["depth"].tolist()):
         for method in dict.fromkeys(rows["method"].tolist()):
