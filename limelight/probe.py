@@ -148,6 +148,10 @@ class Probe:
         """What all shards of a dataset have in common, known before they exist."""
         raise NotImplementedError
 
+    def source_files(self, dataset_settings, realisation: int) -> list[str]:
+        """The user's own files that a shard is made of: it is made again when one of them changes."""
+        return []
+
     def simulate(self, dataset_settings, dataset: str, realisation: int) -> Rows:
         """The rows of one shard. Beside rules of its own that make them by files, they give the same."""
         raise NotImplementedError

@@ -80,10 +80,7 @@ def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -
     """
     path, made = Path(path), json.dumps(made_from(sources))
     canvas, engine, dpi = FigureCanvasAgg(figure), figure.get_layout_engine(), figure.get_dpi()
-    drawn = {
-        "pdf": io.BytesIO(),
-        "png": io.BytesIO(),
-    }  # a full disk then fails in one plain write, not within matplotlib
+    drawn = {"pdf": io.BytesIO(), "png": io.BytesIO()}  # a full disk fails in a plain write, not within matplotlib
     pdf = {"CreationDate": None, "Producer": None, "Creator": "limelight", "Subject": made}
     with style():
         figure.savefig(drawn["pdf"], format="pdf", metadata=pdf)

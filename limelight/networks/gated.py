@@ -45,8 +45,7 @@ def gated(
         joint, or separate: one network for each answer.
     filtered
         Maps that a trunk makes beside its answers. A filter of waves of all of them, which is learnt, is added to the
-        answers:
-        they then have a gain of their own on each scale, and reach across the whole map. 0: no filter.
+        answers, which then have a gain of their own on each scale and reach across the whole map. 0: no filter.
     start_from
         Of each answer the input channel that it corrects, −1 for none.
     """

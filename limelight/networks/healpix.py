@@ -102,9 +102,8 @@ class Healpix(nn.Module):
             elif self.kind == "chebyshev":
                 x = F.linear(chebyshev(x, _on(x.device, neighbours, nside), self.order), weight, mix.bias)
             else:
-                x = F.linear(
-                    disco(x, *(_on(x.device, table, nside) for table in (near, filters_near))), weight, mix.bias
-                )
+                around, filters = (_on(x.device, table, nside) for table in (near, filters_near))
+                x = F.linear(disco(x, around, filters), weight, mix.bias)
             x = F.silu(x)
             kept += self._seen(x, i + 1)
         return F.silu(self.dense(torch.cat(kept, dim=1)))
@@ -230,9 +229,7 @@ def spin_rings(nside: int, rings: int) -> np.ndarray:
     U cos 2α − Q sin 2α across it (at 45°). Each row is normalised.
     """
     theta, phi = _base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T
-    distance, south, east = (
-        table.T for table in _seen_from(theta, phi)
-    )  # of the centre (first) from the pixel (second)
+    distance, south, east = (table.T for table in _seen_from(theta, phi))  # of the centre (first) from the pixel
     twice = 2 * np.arctan2(east, south)
     ring = np.minimum(np.floor(np.degrees(distance) / RING_DEG * rings).astype(int), rings)
     ring[distance < 1e-6] = rings  # the pixel itself has no direction to itself

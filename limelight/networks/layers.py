@@ -1,6 +1,6 @@
 """Convolutions that are safe on axes shorter than their kernel, and quick on periodic maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +12,27 @@ def convolved(layer: "Conv1d | Conv2d | Conv3d", convolve: Callable[..., Tensor]
 
     Of an axis shorter than the kernel a part of the kernel may meet nothing but padding. Its gradient is zero, but on a CPU
     (oneDNN) it is left uninitialised: now garbage, now NaN. Padding that is written out is data like any other. And where
-    a stride leaves one place of an axis, processors with AMX leave even the answer uninitialised: that place is taken
-    without it.
+    a stride leaves one place of an axis, processors with AMX leave even the answer uninitialised: `written_out`.
     """
-    kernel, strides, padding = layer.kernel_size, list(layer.stride), [int(pad) for pad in layer.padding]
-    places = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(x.shape[2:], padding, kernel, strides, strict=True)]
-    single = [i for i, s in enumerate(strides) if s > 1 and places[i] == 1]
-    if not single and all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True)):
+    kernel, padding = layer.kernel_size, [int(pad) for pad in layer.padding]
+    long = all(n >= k for n, k in zip(x.shape[2:], kernel, strict=True))
+    if layer.padding_mode != "zeros" or (long and not single_places(layer, x, padding)):
         return None
-    x = F.pad(x, [side for pad in reversed(padding) for side in (pad, pad)])
-    for i in single:
-        x, strides[i] = x.narrow(2 + i, 0, kernel[i]), 1
-    return convolve(x, layer.weight, layer.bias, strides)
+    return written_out(layer, convolve, F.pad(x, [side for pad in reversed(padding) for side in (pad, pad)]))
+
+
+def single_places(layer: "Conv1d | Conv2d | Conv3d", x: Tensor, padding: Sequence[int]) -> list[int]:
+    """The axes of x along which a stride leaves one place."""
+    sizes = zip(x.shape[2:], padding, layer.kernel_size, layer.stride, strict=True)
+    return [i for i, (n, pad, k, stride) in enumerate(sizes) if stride > 1 and (n + 2 * pad - k) // stride == 0]
+
+
+def written_out(layer: "Conv1d | Conv2d | Conv3d", convolve: Callable[..., Tensor], wide: Tensor) -> Tensor:
+    """What a layer makes of maps that hold its padding; where a stride leaves one place, that is taken without it."""
+    strides = list(layer.stride)
+    for i in single_places(layer, wide, [0] * len(strides)):
+        wide, strides[i] = wide.narrow(2 + i, 0, layer.kernel_size[i]), 1
+    return convolve(wide, layer.weight, layer.bias, strides, 0, layer.dilation, layer.groups)
 
 
 class Wrapped(torch.autograd.Function):
@@ -68,8 +77,7 @@ class Conv2d(nn.Conv2d):
             margin = int(self.padding[0])
             if margin != self.padding[1] or min(x.shape[2:]) < 2 * margin:
                 return super().forward(x)
-            wide = Wrapped.apply(x, margin)
-            return F.conv2d(wide, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+            return written_out(self, F.conv2d, Wrapped.apply(x, margin))
         found = convolved(self, F.conv2d, x)
         return super().forward(x) if found is None else found
 

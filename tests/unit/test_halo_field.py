@@ -282,6 +282,12 @@ def test_halos_move_with_the_cells_that_they_stand_in():
     assert (cells * own).sum() / (cells**2).sum() == pytest.approx(1.1, abs=0.15)
 
 
+HALOS = np.column_stack(
+    [np.random.default_rng(6).uniform(0, 32, (400, 3)), np.zeros((400, 3)), np.geomspace(8e11, 9e12, 400)]
+)
+CROWDED = np.histogramdd(HALOS[:, [2, 1, 0]], bins=8, range=[(0, 32)] * 3)[0] / (400 / 512) - 1  # where those halos are
+
+
 @pytest.fixture
 def foreign(tmp_path):
     """A study of one box of another simulation, and its file's contents."""
@@ -323,7 +329,16 @@ def test_a_box_of_another_simulation_becomes_a_shard(foreign):
         ({"halos": np.full((2, 7), 40.0)}, {}, r"halos: found places from 40 to 40; expected 0 to 32 Mpc"),
         ({"halos": np.zeros((2, 7))}, {}, r"halos: found a mass of 0; expected Msun above 0"),
         ({"velocity_kms": np.full((3, 8, 8, 8), np.nan)}, {}, r"velocity_kms: found values that are not finite"),
+        ({"halos": HALOS * [1, 1, 1, 1, 1, 1, 1e-10]}, {}, r"no mass above \d+; expected some above 8e\+11 Msun"),
+        ({"halos": HALOS * [1, 1, 1, 1, 1, 1, 10]}, {}, r"no mass below \S+; expected all of them from 8e\+11 Msun on"),
+        (
+            {"halos": HALOS * [0.7, 0.7, 0.7, 1, 1, 1, 1]},
+            {},
+            r"places up to 22\.\d+ along one axis; expected ones in the whole",
+        ),
+        ({"halos": HALOS[:, [2, 1, 0, 3, 4, 5, 6]], "evolved": CROWDED}, {}, r"correlation of .* with axes exchanged"),
         ({}, {"redshift": 1.0}, r"attribute redshift: found 1\.0; expected 0, as in the config"),
+        ({}, {"redshift": "one"}, r"box_4\.h5: found .*one.*; expected numbers as attributes side_mpc and redshift"),
         ({}, {"side_mpc": 1000.0}, r"attribute side_mpc: found 1000\.0; expected 32, as in the config"),
     ],
 )
@@ -335,9 +350,16 @@ def test_a_foreign_box_that_does_not_fit_is_refused_in_one_line(foreign, change,
     assert "\n" not in str(error.value)
 
 
+def test_halos_that_follow_the_density_are_taken(foreign):
+    study, fields, path = foreign
+    write_box(path, fields | {"halos": HALOS, "evolved": CROWDED})
+    assert len(read_box(path, study.data["boxes"]).halos.mass) == 400
+
+
 def test_a_foreign_box_is_found_by_its_realisation(foreign):
     study, fields, path = foreign
     probe = load_probe("halo_field")
+    assert probe.source_files(probe.dataset_settings(study, "boxes"), 4) == [str(path)]
     with pytest.raises(LimelightError, match=r"box_5\.h5: found no such file"):
         probe.simulate(probe.dataset_settings(study, "boxes"), "boxes", 5)
     write_box(path, {name: values for name, values in fields.items() if name != "lpt"})

@@ -16,7 +16,7 @@ from limelight.errors import LimelightError
 from limelight.figures.style import save
 from limelight.files import ROOT
 from limelight.inference import calibration
-from limelight.inference.intervals import LEVELS, write_intervals
+from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import learn
 from limelight.inference.posteriors.draw import draw_answers, replicated
@@ -24,9 +24,7 @@ from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
 from limelight.inference.posteriors.posterior import load_posterior, views
-from limelight.inference.posteriors.recalibrate import stretches
-from limelight.inference.posteriors.tables import Mixed, dequantised, make_table, map_statistics, whole_counts
-from limelight.inference.recalibration import factors, learnt_from, recalibrated
+from limelight.inference.posteriors.tables import Mixed, make_table, map_statistics
 from limelight.networks import REGISTRY, build
 from limelight.probes.line_intensity.apply import in_lines, posterior_table
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
@@ -433,45 +431,7 @@ def test_a_head_that_was_shown_empty_maps_finds_nothing_in_one(tmp_path, network
     assert medians["bright", 0.2] == pytest.approx(truth, rel=0.3)
 
 
-def test_counts_come_back_from_dequantised_ones():
-    counts = torch.tensor([0.0, 1, 2, 17, 1234, 54321], dtype=torch.float64)
-    for seed in range(20):
-        assert torch.equal(whole_counts(dequantised(counts, torch.Generator().manual_seed(seed))), counts)
-
-
-def test_recalibration_factors_undo_a_planted_width():
-    random = torch.Generator().manual_seed(3)
-    truth = torch.randn(2000, 2, generator=random)
-    draws = torch.randn(2000, 300, 2, generator=random) * torch.tensor([0.5, 1.6])
-    found = factors(draws, truth)
-    np.testing.assert_allclose(found, [2.0, 1 / 1.6], rtol=0.06)
-
-
-def test_recalibrated_draws_are_even_on_truths_that_taught_nothing():
-    """Draws too high, too narrow, and smeared over a value that most truths share: even ranks on others; order kept."""
-    random = torch.Generator().manual_seed(5)
-    middle = torch.randn(6000, 3, generator=random)
-    truth = middle + torch.randn(6000, 3, generator=random)
-    truth[:, 2] = torch.where(middle[:, 2] < 1, 0.3 * torch.rand(6000, generator=random), 0.3 + truth[:, 2].abs())
-    draws = middle[:, None] + torch.randn(6000, 200, 3, generator=random) * torch.tensor([0.5, 1.0, 1.0])
-    draws = draws + torch.tensor([0.0, 0.8, 0.5])
-    found = recalibrated(draws[3000:], *learnt_from(draws[:3000], truth[:3000]))
-    for y, even in ((draws[3000:], False), (found, True)):
-        rank = (y < truth[3000:, None]).float().mean(dim=1)
-        share = torch.stack([(rank < level).float().mean(dim=0) for level in (0.025, 0.16, 0.5, 0.84, 0.975)])
-        off = (share - torch.tensor(LEVELS)[:, None]).abs().amax(dim=0)
-        assert (off < 0.025).all() if even else (off > 0.05).all()
-    assert torch.equal(found.argsort(dim=1), draws[3000:].argsort(dim=1)), "what bins have in common stays"
-    few = recalibrated(draws[:1], *learnt_from(draws[5:8], draws[5:8].median(dim=1).values))
-    assert few.isfinite().all(), "three maps"
-
-
 def test_recalibrated_quantiles_hold_their_share_of_the_validation_truths(tmp_path, network, data):
-    random = torch.Generator().manual_seed(4)
-    truth = 3 * torch.randn(4000, 2, generator=random)
-    shrunk = 3 * torch.special.ndtri(torch.tensor(LEVELS)) * torch.tensor([0.5, 0.8, 1, 0.8, 0.5])
-    np.testing.assert_allclose(stretches(shrunk.expand(4000, 2, 5), truth), [[2.0, 1.25]] * 2, rtol=0.04)
-
     what = wanted("quantiles", recalibrate=True)
     save_model(tmp_path / "a.pt", made(network, data, what), {"seed": 7}, "posterior")
     posterior = load_posterior(tmp_path / "a.pt")

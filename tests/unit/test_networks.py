@@ -160,6 +160,17 @@ def test_padding_written_out_changes_nothing():
     torch.testing.assert_close(layer(x), expected)
 
 
+@pytest.mark.parametrize(("axes", "side", "stride"), [(1, 3, 1), (3, 3, 1), (2, 4, 1), (2, 4, 4), (2, 3, 1)])
+def test_periodic_maps_stay_periodic_however_small(axes, side, stride):
+    layer = (Conv1d, Conv2d, Conv3d)[axes - 1](2, 3, 5, stride=stride, padding=2, padding_mode="circular")
+    x = torch.randn(2, 2, *[side] * axes)
+    wide = torch.nn.functional.pad(x, (2, 2) * axes, mode="circular")
+    expected = getattr(torch.nn.functional, f"conv{axes}d")(wide, layer.weight, layer.bias, stride)
+    torch.testing.assert_close(layer(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(x).float(), expected, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("shape", [(1,), (2, 1), (8, 2), (1, 8, 3), (5, 5, 1), (8, 8, 2), (8, 8, 4), (2, 2, 2)])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 1), (5, 2, 2), (3, 1, 1), (1, 2, 0), (3, 2, 0)])
 def test_bfloat16_answers_of_short_axes_are_those_of_float32(shape, kernel, stride, padding):

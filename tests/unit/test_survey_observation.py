@@ -109,6 +109,15 @@ def test_factor_and_transfer_act_on_the_sky_alone(survey):
     assert factor.std().item() == pytest.approx(np.hypot(0.2 / np.sqrt(12), 0.7 * 0.05), rel=0.1)
 
 
+def test_a_share_of_the_power_is_taken_from_sky_and_noise_alike(survey):
+    maps = torch.as_tensor(toys(5).x)[:, 0]
+    whole, less = (
+        of_survey(survey, pipeline={"means": "removed_weighted"} | more) for more in ({}, {"modes_share": 0.19})
+    )
+    torch.testing.assert_close(less.record(maps, generator(3)).maps, 0.9 * whole.record(maps, generator(3)).maps)
+    torch.testing.assert_close(less.pipeline.damped(maps, torch.ones_like(maps)), 0.9 * maps)  # halos that are added
+
+
 def test_modes_of_narrow_channels_act_on_wide_ones_as_measured(tmp_path):
     """Two ripples and noise in 64 channels, four modes taken off there, pooled by 8: the study's own maps lose as much."""
     rng, shape, wide = np.random.default_rng(4), (32, 32, 64), 8

@@ -170,6 +170,16 @@ def test_own_maps_are_read_in_the_order_of_the_table(folder):
     assert PROBE.grid(rows.header) == ()
 
 
+def test_a_shard_of_own_maps_is_made_of_the_table_and_its_files(folder):
+    path, _ = folder
+    settings = MapSettings(1, own(path))
+    assert PROBE.source_files(settings, 0) == [str(path / name) for name in ("table.csv", "a.npy")]
+    assert PROBE.source_files(settings, 1) == [str(path / name) for name in ("table.csv", "b.fits", "c.h5")]
+    (path / "table.csv").write_text("file\n")
+    assert PROBE.source_files(settings, 0) == [str(path / "table.csv")]
+    assert PROBE.source_files(MapSettings(1, Maps()), 0) == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -2,6 +2,10 @@
 
 
 rule simulate:
+    input:
+        lambda wildcards: PROBE.source_files(
+            PROBE.dataset_settings(STUDY, wildcards.dataset), int(wildcards.realisation)
+        ),
     output:
         f"{RESULTS}/shards/{{dataset}}/{{realisation}}.h5",
     log:

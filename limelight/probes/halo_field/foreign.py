@@ -5,46 +5,79 @@ simulation, and `velocity_kms` (3, …), the mean velocity of the matter in each
 from 0 to the side, velocities in km/s, masses in Msun; no factors of h. Attributes: side_mpc, redshift.
 """
 
+from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from limelight.errors import problem
-from limelight.files import open_hdf5
-from limelight.probes.halo_field.boxes import Halos, PairedBox
+from limelight.errors import problem, reading
+from limelight.files import open_hdf5, refuse_unbounded
+from limelight.probes.halo_field.boxes import Halos, PairedBox, cell_index
 from limelight.probes.halo_field.config import Boxes
 
 ATTRIBUTES = ("side_mpc", "redshift")
 CLOSE = 1e-4  # how far an attribute may be from the config's, relative to it; redshifts: absolute
+SOME = 100  # halos: of fewer nothing is said of units and axes
+FILLED = 0.9  # of the side: what places reach at least
 
 
 def read_box(path: str | Path, data: Boxes) -> PairedBox:
     """The box of a file; LimelightError in one line for anything that does not fit the study."""
     shapes = {"lpt": (data.cells,) * 3, "evolved": (data.cells,) * 3, "velocity_kms": (3, *(data.cells,) * 3)}
     with open_hdf5(path) as file:
-        for name in ATTRIBUTES:
-            expected = getattr(data, name)
-            found = file.attrs.get(name)
-            if found is None or not abs(float(found) - expected) <= CLOSE * max(1.0, expected):
-                raise problem(f"{path}, attribute {name}", f"{found}", f"{expected:g}, as in the config", "correct one")
+        with reading(path, f"numbers as attributes {' and '.join(ATTRIBUTES)}", "write them as numbers"):
+            for name in ATTRIBUTES:
+                expected, found = getattr(data, name), file.attrs.get(name)
+                if found is None or not abs(float(found) - expected) <= CLOSE * max(1.0, expected):
+                    where = f"{path}, attribute {name}"
+                    raise problem(where, f"{found}", f"{expected:g}, as in the config", "correct one")
         fields = {name: _array(file, path, name, shape) for name, shape in shapes.items()}
         halos = _array(file, path, "halos", (None, 7)).astype(np.float64)
     for name in ("lpt", "evolved"):
         if fields[name].min() < -1 - CLOSE or abs(fields[name].mean()) > 0.01:
             found = f"{fields[name].min():.3g} at least, {fields[name].mean():.3g} on average"
-            raise problem(
-                f"{path}, {name}", found, "an overdensity: -1 at least, 0 on average", "divide by the mean, less 1"
-            )
-    place, mass = halos[:, :3], halos[:, 6]
-    if len(halos) and not (place.min() >= 0 and place.max() <= data.side_mpc):
+            expected = "an overdensity: -1 at least, 0 on average"
+            raise problem(f"{path}, {name}", found, expected, "divide by the mean, less 1")
+    for found, expected, fix in doubts(halos, fields["evolved"], data):
+        raise problem(f"{path}, halos", found, expected, fix)
+    box = Halos(halos[:, :3], halos[:, 3:6], halos[:, 6])
+    return PairedBox(fields["lpt"], fields["evolved"], fields["velocity_kms"], box)
+
+
+def doubts(halos: np.ndarray, evolved: np.ndarray, data: Boxes) -> Iterator[tuple[str, str, str]]:
+    """(found, expected, what to do) of whatever is wrong about halos (n, 7): other units, other axes, too few."""
+    if not len(halos):
+        return
+    place, mass, least = halos[:, :3], halos[:, 6], data.mass_edges_msun[0]
+    if not (place.min() >= 0 and place.max() <= data.side_mpc):
         found = f"places from {place.min():.4g} to {place.max():.4g}"
-        raise problem(
-            f"{path}, halos", found, f"0 to {data.side_mpc:g} Mpc", "wrap them around the box, in Mpc without h"
-        )
-    if len(halos) and not mass.min() > 0:
-        raise problem(f"{path}, halos", f"a mass of {mass.min():g}", "Msun above 0", "leave such rows out")
-    return PairedBox(fields["lpt"], fields["evolved"], fields["velocity_kms"], Halos(place, halos[:, 3:6], mass))
+        yield found, f"0 to {data.side_mpc:g} Mpc", "wrap them around the box, in Mpc without h"
+    if not mass.min() > 0:
+        yield f"a mass of {mass.min():g}", "Msun above 0", "leave such rows out"
+    if not mass.max() >= least:
+        expected = f"some above {least:.3g} Msun, where the first mass band begins"
+        yield f"no mass above {mass.max():.3g}", expected, "give masses in Msun without h, or lower mass_edges_msun"
+    if len(halos) < SOME:
+        return
+    if mass.min() > 2 * least:
+        expected = f"all of them from {least:.3g} Msun on, where the first mass band begins"
+        yield f"no mass below {mass.min():.3g}", expected, "give masses in Msun without h, or raise mass_edges_msun"
+    if (reach := place.max(axis=0).min()) < FILLED * data.side_mpc:
+        expected = f"ones in the whole of {data.side_mpc:g} Mpc"
+        yield f"places up to {reach:.4g} along one axis", expected, "give places in Mpc without h"
+    own, *others = (axes_agree(place[:, order], evolved, data) for order in map(list, permutations(range(3))))
+    if max(others) > own + 5 / data.cells**1.5:  # five σ of numbers that have nothing to do with one another
+        found = f"a correlation of {own:.2f} with `evolved`, and of {max(others):.2f} with axes exchanged"
+        yield found, "places (x, y, z) and fields with axes (z, y, x)", "exchange the axes of one"
+
+
+def axes_agree(place: np.ndarray, evolved: np.ndarray, data: Boxes) -> float:
+    """Correlation of the number of halos in each cell with a density."""
+    inside = np.minimum(place, np.nextafter(data.side_mpc, 0))
+    counts = np.bincount(cell_index(inside, data.side_mpc, data.cells), minlength=data.cells**3)
+    return float(np.nan_to_num(np.corrcoef(counts, evolved.ravel())[0, 1]))
 
 
 def _array(file: h5py.File, path: str | Path, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -56,7 +89,9 @@ def _array(file: h5py.File, path: str | Path, name: str, shape: tuple[int | None
     fits = len(found.shape) == len(shape) and all(w in (None, n) for n, w in zip(found.shape, shape, strict=True))
     if not fits:
         raise problem(f"{path}, {name}", f"the shape {found.shape}", wanted, "put it on the study's cells")
-    values = np.asarray(found[...], np.float32)
+    with reading(path, "boxes as docs/halo_field.md says"):
+        refuse_unbounded(name, found)
+        values = np.asarray(found[...], np.float32)
     if not np.isfinite(values).all():
         raise problem(f"{path}, {name}", "values that are not finite", "numbers", "mend them")
     return values

@@ -115,13 +115,17 @@ class HaloField(Probe):
         truths = {"total": "halos per cell", "bands": {"halos per cell and mass band, Msun": data.mass_edges_msun}}
         return Header(self.name, sides, CHANNELS, "overdensity; redshift", geometry, truths)
 
+    def source_files(self, settings: BoxSettings, realisation: int) -> list[str]:
+        files = settings.data.files
+        return [] if files is None else [files.replace("{realisation}", str(realisation))]
+
     def simulate(self, settings: BoxSettings, dataset: str, realisation: int) -> Rows:
         from limelight.probes.halo_field.boxes import paired_box
         from limelight.probes.halo_field.foreign import read_box
 
         if settings.data.files is not None:
-            path = settings.data.files.replace("{realisation}", str(realisation))
-            return self.rows_of(read_box(path, settings.data), settings, dataset, realisation)
+            box = read_box(*self.source_files(settings, realisation), settings.data)
+            return self.rows_of(box, settings, dataset, realisation)
         data, seed = settings.data, torch_seed(settings.seed, "phases", realisation) % 2**31
         cosmology = Cosmology(**dict(data.cosmology))
         size = data.side_mpc, data.particles, data.cells

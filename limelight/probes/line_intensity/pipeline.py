@@ -80,14 +80,13 @@ class Pipeline:
         weights = found.weights
         if setting.means != "kept":
             maps = remove_means(maps, weights if setting.means == "removed_weighted" else (weights > 0).to(maps.dtype))
-        maps = remove_modes(self.damped(maps, weights), weights, setting.pca_modes)
-        return maps * math.sqrt(1 - setting.modes_share) if setting.modes_share else maps
+        return remove_modes(self.damped(maps, weights), weights, setting.pca_modes)
 
     def damped(self, maps: Tensor, weights: Tensor) -> Tensor:
-        """Maps (b, x, y, f) without the directions along frequency that the survey's own modes took."""
-        if self.lost is None:
-            return maps
-        return damp_directions(maps, weights, *(one.to(maps.device) for one in self.lost))
+        """Maps (b, x, y, f) without what the survey's own modes took among narrower channels."""
+        if self.lost is not None:
+            maps = damp_directions(maps, weights, *(one.to(maps.device) for one in self.lost))
+        return maps * math.sqrt(1 - self.setting.modes_share) if self.setting.modes_share else maps
 
     def silent(self) -> "Pipeline":
         """The same without ripple, which is noise, and with the middle of what it draws."""

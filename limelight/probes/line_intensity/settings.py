@@ -27,10 +27,18 @@ from limelight.probes.line_intensity.selection import observed_as, rival_tests, 
 from limelight.section import without
 from limelight.study.sections import SPLITS
 
+# No emulator's
 SAMPLING = (
-    *("walkers", "steps", "ensembles", "samples", "covariance", "neighbours", "anchors", "maps"),
+    "walkers",
+    "steps",
+    "ensembles",
+    "samples",
+    "covariance",
+    "neighbours",
+    "anchors",
+    "maps",
     "validation_maps",
-)  # no emulator's
+)
 OBSERVED = ("observed", "classes", "noise_units")  # options of a rival that is observed, and those of one that is not
 PAINTED = (
     "pool_pixels",

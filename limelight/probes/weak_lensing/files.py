@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from limelight.errors import problem, reading
+from limelight.errors import LimelightError, problem, reading
 from limelight.files import check_finite, open_hdf5, read_csv, refuse_unbounded
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.spectra import PARAMETERS
@@ -39,6 +39,17 @@ def read_realisation(data: Maps, realisation: int) -> tuple[np.ndarray, np.ndarr
         maps.append(found)
         theta.append(np.tile([table[key][row] for key in PARAMETERS], (len(found), 1)))
     return np.concatenate(maps)[: data.maps], np.concatenate(theta)[: data.maps].astype(np.float64)
+
+
+def files_of(data: Maps, realisation: int) -> list[str]:
+    """The table and the files that it names of a realisation; of one that cannot be read, which the job tells, it alone."""
+    path = Path(data.files.table)
+    try:
+        table = read_table(path)
+    except LimelightError:
+        return [str(path)]
+    names = table["file"][table["realisation"] == realisation]
+    return [str(path), *dict.fromkeys(str(path.parent / str(name)) for name in names)]
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:

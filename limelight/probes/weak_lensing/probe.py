@@ -98,6 +98,13 @@ class WeakLensing(Probe):
             simulation["shift"] = data.shift
         return Header(self.name, axes, ("kappa",), "1", geometry, {"parameters": list(PARAMETERS)}, simulation)
 
+    def source_files(self, settings: MapSettings, realisation: int) -> list[str]:
+        if settings.data.kind != "files":
+            return []
+        from limelight.probes.weak_lensing.files import files_of
+
+        return files_of(settings.data, realisation)
+
     def simulate(self, settings: MapSettings, dataset: str, realisation: int) -> Rows:
         return self._rows(settings, dataset, dataset, realisation, settings.data.maps)
 

@@ -47,6 +47,8 @@ def behroozi_sfr(log10_mass: np.ndarray, redshift: np.ndarray) -> np.ndarray:
 
     Bilinear in log10 M and log10(1+z) on the SFR itself; 0 where the table has none. Outside the table the edge value holds.
     """
+    if len(log10_mass) != len(redshift):  # compiled loops do not look
+        raise ValueError(f"{len(log10_mass)} masses and {len(redshift)} redshifts")
     log_mass, log_1z, table = _behroozi_table()
     sfr = np.empty(len(log10_mass))
     for part in chunks(len(sfr)):

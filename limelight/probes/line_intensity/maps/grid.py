@@ -82,6 +82,8 @@ class Grid:
 
         All in float64: float32 coordinates would move halos across voxel edges.
         """
+        if not len(x_deg) == len(y_deg) == len(freq_ghz):  # compiled loops do not look
+            raise ValueError(f"{len(x_deg)}, {len(y_deg)} and {len(freq_ghz)} coordinates of the same points")
         low = center_deg[0] - self.size_deg / 2, center_deg[1] - self.size_deg / 2, self.freq_min_ghz
         high = center_deg[0] + self.size_deg / 2, center_deg[1] + self.size_deg / 2, self.freq_max_ghz
         slab, index = np.empty((2, len(x_deg)), np.int32)

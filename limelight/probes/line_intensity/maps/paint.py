@@ -133,6 +133,10 @@ def place_sources(
     properties : arrays (n,) that the Field takes along
     grid, center_deg, cosmology, precision, pooled_channels : as for `prepare_field`
     """
+    if {len(sky_deg)} != {len(column) for column in (redshift, freq_ghz, *properties)}:  # compiled loops do not look
+        raise ValueError(
+            f"{len(sky_deg)} places, and columns of {[len(one) for one in (redshift, freq_ghz, *properties)]}"
+        )
     slab, index = grid.slab_and_index(sky_deg[:, 0], sky_deg[:, 1], freq_ghz, center_deg)
     starts = np.zeros(grid.pixels + 1, np.int64)
     order, index = compiled_exactly(_sort_slabs)(slab, index, starts)

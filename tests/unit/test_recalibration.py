@@ -1,0 +1,49 @@
+"""Recalibration against planted widths, biases and spikes: what it learns holds on truths that taught nothing."""
+
+import numpy as np
+import torch
+
+from limelight.inference.intervals import LEVELS
+from limelight.inference.posteriors.recalibrate import stretches
+from limelight.inference.posteriors.tables import dequantised, whole_counts
+from limelight.inference.recalibration import factors, learnt_from, recalibrated
+
+
+def test_counts_come_back_from_dequantised_ones():
+    counts = torch.tensor([0.0, 1, 2, 17, 1234, 54321], dtype=torch.float64)
+    for seed in range(20):
+        assert torch.equal(whole_counts(dequantised(counts, torch.Generator().manual_seed(seed))), counts)
+
+
+def test_recalibration_factors_undo_a_planted_width():
+    random = torch.Generator().manual_seed(3)
+    truth = torch.randn(2000, 2, generator=random)
+    draws = torch.randn(2000, 300, 2, generator=random) * torch.tensor([0.5, 1.6])
+    found = factors(draws, truth)
+    np.testing.assert_allclose(found, [2.0, 1 / 1.6], rtol=0.06)
+
+
+def test_recalibrated_draws_are_even_on_truths_that_taught_nothing():
+    """Draws too high, too narrow, and smeared over a value that most truths share: even ranks on others; order kept."""
+    random = torch.Generator().manual_seed(5)
+    middle = torch.randn(6000, 3, generator=random)
+    truth = middle + torch.randn(6000, 3, generator=random)
+    truth[:, 2] = torch.where(middle[:, 2] < 1, 0.3 * torch.rand(6000, generator=random), 0.3 + truth[:, 2].abs())
+    draws = middle[:, None] + torch.randn(6000, 200, 3, generator=random) * torch.tensor([0.5, 1.0, 1.0])
+    draws = draws + torch.tensor([0.0, 0.8, 0.5])
+    found = recalibrated(draws[3000:], *learnt_from(draws[:3000], truth[:3000]))
+    for y, even in ((draws[3000:], False), (found, True)):
+        rank = (y < truth[3000:, None]).float().mean(dim=1)
+        share = torch.stack([(rank < level).float().mean(dim=0) for level in (0.025, 0.16, 0.5, 0.84, 0.975)])
+        off = (share - torch.tensor(LEVELS)[:, None]).abs().amax(dim=0)
+        assert (off < 0.025).all() if even else (off > 0.05).all()
+    assert torch.equal(found.argsort(dim=1), draws[3000:].argsort(dim=1)), "what bins have in common stays"
+    few = recalibrated(draws[:1], *learnt_from(draws[5:8], draws[5:8].median(dim=1).values))
+    assert few.isfinite().all(), "three maps"
+
+
+def test_stretches_of_quantiles_undo_planted_widths():
+    random = torch.Generator().manual_seed(4)
+    truth = 3 * torch.randn(4000, 2, generator=random)
+    shrunk = 3 * torch.special.ndtri(torch.tensor(LEVELS)) * torch.tensor([0.5, 0.8, 1, 0.8, 0.5])
+    np.testing.assert_allclose(stretches(shrunk.expand(4000, 2, 5), truth), [[2.0, 1.25]] * 2, rtol=0.04)
