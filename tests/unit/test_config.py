@@ -415,5 +415,4 @@ def test_conda_and_pip_agree():
     conda = yaml.safe_load((ROOT / "envs" / "environment.yaml").read_text())
     wanted = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
     assert {name.lower(): version for name, version in (line.split("==") for line in wanted)}.items() <= pins.items()
-    assert pins["torch"] == "2.13.0"
     assert {"snakemake", "torch", "numpy", "h5py", "scipy", "pandas"} <= {line.split("==")[0] for line in wanted}

@@ -35,7 +35,9 @@ def test_the_money_study_trains_and_tests_every_kind_at_every_noise():
         for name, model in study.line_models.items()
     }
     assert min(maps.values()) >= 200
-    assert len({trained_posterior(study, name) for name in study.posteriors}) == 9
+    assert len({trained_posterior(study, name) for name in study.posteriors}) == len(kinds), (
+        "none learns what another has"
+    )
     noise = {"quiet": "none", "paper": "paper", "comap": "comap"}
     for name, entry in study.posteriors.items():
         expected = [f"{maps}_{noise[entry.network]}" for maps in ("fiducial", "prior")]

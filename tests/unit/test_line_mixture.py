@@ -1,7 +1,5 @@
 """Several lines in one cube: where halos' light lands, whose it is, what presentations do, and what a filter must reach."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -319,9 +317,3 @@ def test_faults_of_a_study_are_told_in_one_line(path, value, words):
         resolve_study(raw, "toy.yaml")
     assert words in str(caught.value)
     assert "Traceback" not in str(caught.value)
-
-
-def test_the_studies_of_interlopers_are_sound():
-    for name in ("interlopers", "interlopers_cii"):
-        path = Path(__file__).parents[2] / f"config/{name}.yaml"
-        resolve_study(yaml.safe_load(path.read_text()), path)

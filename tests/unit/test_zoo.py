@@ -1,5 +1,7 @@
 """The zoo of image networks: what of each reference is kept, on images and cubes; the autoencoder that doubts a map."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def test_the_same_function_answers_images_and_cubes(architecture, shape):
     assert answer.shape == (4, 5)
     assert torch.equal(module.eval()(x), module.output(module.features(x)))
     module.train()(x).square().sum().backward()
-    assert all(one.grad is not None and torch.isfinite(one.grad).all() for one in module.parameters())
+    assert all(0 < one.grad.abs().sum() < math.inf for one in module.parameters()), "each has a part in the answer"
 
 
 def test_the_layers_are_those_of_the_papers():
