@@ -1,0 +1,150 @@
+"""Every command that README and docs show is one that the program takes, and those of the tutorial run as they stand.
+
+Studies are planned here; test_workflow.py runs a small one by the same commands. NOT_TYPED lists what no test types.
+"""
+
+import argparse
+import csv
+import importlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+
+import pytest
+from checkout import ROOT, Checkout, environment
+
+from limelight.__main__ import script_of
+from limelight.study.config import load_study
+from tests.commands import PAGES, mentioned_commands, whole_commands, words_of
+
+NOT_TYPED = {  # and why
+    r"git clone .*|cd .*|export \w+=.*": "for the reader's shell",
+    r"make demo( VERBOSE=1)?": "ten minutes; test_workflow.py runs the tiny study by the same command",
+    r"make (test|lint|docs|test-cluster)": "what .ci/run does",
+    r"make notebooks": "test_notebooks.py runs what it writes",
+    r"make kill-harness": "an hour; its short form is in test_workflow.py",
+    r"make gpu-check": "needs a GPU; test_gpu_check.py rehearses it without one",
+    r"make \.venv/installed .*": "what the other targets begin with",
+    r"pip install .*": "test_packaging.py installs the package; the names are looked up below",
+    r"tensorboard --logdir .*": "test_events.py reads what it would show",
+    r"snakemake (-n|--lint|--profile slurm)": "the kind of command, in a sentence",
+    r"snakemake .*(--unlock|--touch)": "for a study that was killed or moved",
+    r"snakemake .*--report .*": "for a study that has run; test_workflow.py",
+    r"snakemake .*--profile slurm .*config/paper.yaml.*": "test_workflow.py plans it",
+    r"snakemake .*config/co2.yaml .*": "for what plan.py writes; test_survey_plan.py",
+    r"snakemake your_map --configfile config/mine.yaml .*": "the same",
+}
+WHOLE = {command for page in PAGES for command in whole_commands(page)}
+COMMANDS = sorted(WHOLE.union(*map(mentioned_commands, PAGES)))
+LISTED = [command for command in COMMANDS if any(re.fullmatch(kind, command) for kind in NOT_TYPED)]
+STUDIES = [command for command in COMMANDS if re.match(r"snakemake |.*run_study\.py ", command)]
+PARSED = [command for command in COMMANDS if re.match(r"python |limelight |scripts/", command)]
+TUTORIAL = ROOT / "docs" / "first_study.md"
+STANDS_FOR = {  # what pages write in place of something of the reader's own
+    "…": "config/gaussian_field.yaml",
+    "CONFIG": "config/gaussian_field.yaml",
+    "my.yaml": "config/mine.yaml",
+    "results/bench/figures/PATH": "results/bench/figures/comparisons/section8.pdf",
+}
+
+
+def test_every_command_is_tried_here_or_listed():
+    assert not set(COMMANDS) - {*LISTED, *STUDIES, *PARSED}
+    unused = [kind for kind in NOT_TYPED if not any(re.fullmatch(kind, command) for command in COMMANDS)]
+    assert not unused, "listed, but no page shows it any more"
+
+
+def test_pages_install_what_the_project_names():
+    """Extras that pyproject.toml has, and packages that are pinned."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "envs" / "constraints.txt").read_text(), re.MULTILINE)
+    for command in COMMANDS:
+        if command.startswith("pip install"):
+            for wanted in shlex.split(command)[2:]:
+                named = re.fullmatch(r"\.\[(.*)\]", wanted)
+                assert wanted in (".", "-e", "--no-deps") or set(named[1].split(",")) <= set(extras) if named else True
+                assert named or wanted.startswith(("-", ".")) or wanted in pinned, command
+
+
+class Taken(Exception):
+    """Raised where a program would begin to work with its arguments."""
+
+
+@pytest.mark.parametrize("command", PARSED)
+def test_a_program_takes_the_arguments_that_pages_give_it(command: str, monkeypatch: pytest.MonkeyPatch):
+    words = words_of(command)
+    if words[:2] == ["python", "-m"]:
+        start, arguments = importlib.import_module(words[2]).main, words[3:]
+        if not hasattr(sys.modules[words[2]], "argparse") and not hasattr(sys.modules[words[2]], "Arguments"):
+            assert not arguments, f"{words[2]} takes none"
+            return
+    else:
+        script = ROOT / words[1] if words[0] == "python" else script_of(words[1])
+        start, arguments = runpy.run_path(str(script), run_name="read")["main"], words[2:]
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stopped(command in WHOLE))
+    with pytest.raises((Taken, SystemExit)) as ended:
+        start()
+    assert isinstance(ended.value, Taken) or not ended.value.code, ended.value
+
+
+def stopped(whole: bool) -> Callable:
+    """argparse's parsing, after which nothing is done; what a sentence leaves out is not missed."""
+    parse = argparse.ArgumentParser.parse_known_args
+
+    def parse_only(self, args=None, namespace=None):
+        for needed in () if whole else (*self._actions, *self._mutually_exclusive_groups):
+            needed.required = False
+        _, unknown = parse(self, args, namespace)
+        assert not unknown
+        raise Taken
+
+    return parse_only
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A scratch checkout with the study of the tutorial."""
+    found = Checkout(tmp_path_factory.mktemp("commands"))
+    (study,) = re.findall(r"^```yaml\n(.*?)^```", TUTORIAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (found.root / "config" / "mine.yaml").write_text(study)
+    return found
+
+
+def planning(command: str) -> tuple[str, ...]:
+    """The arguments with which Snakemake plans what a command would do, on any number of cores."""
+    words = [STANDS_FOR.get(word, word) for word in re.sub(r" --cores \w+| --dry-run", "", command).split()]
+    if words[0] == "snakemake":
+        return tuple(words[1:])
+    study, more = words[words.index("--configfile") + 1], words[words.index("--") + 1 :] if "--" in words else []
+    return *more, "--configfile", study
+
+
+PLANS = sorted({planning(command) for command in STUDIES if command not in LISTED})
+
+
+@pytest.mark.parametrize("arguments", PLANS, ids=" ".join)
+def test_a_study_that_pages_run_can_be_planned(checkout: Checkout, arguments: tuple[str, ...]):
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--dry-run", "--quiet", "rules"]
+    run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
+    assert "Job stats:" in run.stdout + run.stderr
+
+
+def test_the_tutorial_reads_a_map_as_it_says(finished: Checkout):
+    """Its commands on the files of the demo, on those of the tiny study."""
+    typed = [command for command in whole_commands(TUTORIAL) if command.startswith("limelight ")]
+    for command in typed:
+        words = command.replace("results/demo", "results/tiny").replace("li10/9.h5", "li10/3.h5").split()
+        run = subprocess.run(
+            [sys.executable, "-m", *words], cwd=finished.root, capture_output=True, text=True, env=environment()
+        )
+        assert run.returncode == 0, f"{command}\n{run.stderr}"
+    rows = list(csv.DictReader((finished.root / "lf.csv").open()))
+    assert len(rows) == load_study(finished.root / finished.config).labels.bins
+    assert all(float(row["dn"]) > 0 for row in rows[:3]), "there are sources in the faintest bins of any map"
+    assert (finished.root / "lf.png").stat().st_size > 5000
