@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from judging_toys import posterior_of
+from posterior_toys import KINDS, cones
+from posterior_toys import TRAINING as HEADS
 from survey_toys import survey_file
-from test_inference_posterior import KINDS, cones
-from test_inference_posterior import TRAINING as HEADS
 from training_toys import GRID, PROBE, settings
 
 from limelight.data.shard import write_shard
