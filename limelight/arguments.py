@@ -12,6 +12,7 @@ class Arguments(argparse.ArgumentParser):
     """A parser whose inputs are the arguments of `type=Path`, and whose outputs are those of `add_output`."""
 
     def __init__(self, description: str, epilog: str | None = None) -> None:
+        wait_without_spinning()
         super().__init__(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.outputs: dict[str, tuple[str, ...]] = {}  # dest: endings of the files that are written beside it
 
@@ -59,6 +60,16 @@ class Arguments(argparse.ArgumentParser):
         for dest, value in vars(found).items():
             if dest not in self.outputs:
                 yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Path))
+
+
+def wait_without_spinning() -> None:
+    """Where the machine is busy, threads of OpenMP are to sleep while they wait for one another; before torch is imported.
+
+    As libgomp comes, they spin, and keep the core from the thread that they wait for. 1000 turns is what it takes itself
+    where it knows that threads outnumber cores. What is computed stays the same.
+    """
+    if os.getloadavg()[0] > 1.25 * (os.cpu_count() or 1):
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def refuse_to_overwrite(option: str, output: Path, inputs: Iterable[Path]) -> None:

@@ -73,6 +73,15 @@ def test_sound_arguments_pass(data: Path):
     assert parser().parse_args(["--data", "no.h5", "--output", "yet.h5", "--history", "h.csv"]).history == Path("h.csv")
 
 
+@pytest.mark.parametrize(("load", "asked", "expected"), [(9e9, None, "1000"), (9e9, "7", "7"), (0.0, None, None)])
+def test_threads_spin_on_an_idle_machine_alone(load, asked, expected, monkeypatch: pytest.MonkeyPatch):
+    """And never otherwise than a user asks."""
+    monkeypatch.setattr(os, "environ", {"GOMP_SPINCOUNT": asked} if asked else {})
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    parser()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_parses_so(script: Path):
     """Its outputs are given to add_output, and its files are paths, so that they are compared."""
