@@ -113,8 +113,8 @@ def test_the_study_of_the_tutorial_is_sound(tmp_path: Path):
     for name in ("demo.yaml", "mine.yaml"):
         (tmp_path / name).write_text(study if name == "mine.yaml" else (ROOT / "config" / name).read_text())
     found = load_study(tmp_path / "mine.yaml")
-    assert set(found.networks) == {"limelight", "wide"}
-    assert found.networks["wide"].training.epochs == 20
+    assert set(found.networks) == {"limelight", "longer"}
+    assert found.networks["longer"].training.epochs == 20
     assert [len(found.splits[name]) for name in ("train", "validation", "test")] == [8, 1, 2], "as the tutorial says"
 
 
