@@ -95,6 +95,14 @@ def test_the_table_from_rules_to_functions_is_that_of_the_workflow():
             assert found(f"limelight.probe.Probe.{method}")
 
 
+def test_the_rules_that_carry_no_settings_are_those_named():
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    bodies = re.findall(r"^(?: {4})?rule (\w+):\n(.*?)(?=^(?: {4})?rule |\Z)", rules, re.MULTILINE | re.DOTALL)
+    alone = {name for name, body in bodies if "code=" in body and "settings=" not in body}
+    says = re.search(r"carry `code` alone: figures, (.*?)\.", ARCHITECTURE, re.DOTALL)[1]
+    assert set(re.findall(r"`(\w+)`", says)) == {name for name in alone if not name.startswith("figure_")}
+
+
 def test_the_rooms_are_those_of_the_repository():
     drawn = ARCHITECTURE.partition("## Rooms")[2].partition("## ")[0]
     every = {path.stem for path in (ROOT / "workflow" / "rules").glob("*.smk")}
