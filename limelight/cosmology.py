@@ -29,7 +29,10 @@ CAMB_K_MAX = 70.0  # 1/Mpc; beyond it the spectrum goes on as k^(ns - 4) ln² k,
 
 @dataclass(frozen=True)
 class Cosmology:
-    """Flat ΛCDM without radiation (as Peak Patch has it); defaults are the light-cones of arXiv:1905.10376."""
+    """Flat ΛCDM without radiation (as Peak Patch has it); defaults are the light-cones of arXiv:1905.10376.
+
+    omega_m, omega_b: of matter and of baryons today; h: H0 in 100 km/s/Mpc; ns: spectral index; sigma8: of linear matter.
+    """
 
     omega_m: float = 0.286
     omega_b: float = 0.047

@@ -78,10 +78,12 @@ class Rows:
 def write_shard(
     path: str | Path, found: Rows, attributes: Mapping[str, object], made_from: Mapping[str, object] | None = None
 ) -> None:
-    """Write one shard atomically.
+    """Write one shard (docs/data_format.md): it is whole, or it is not there.
 
     Parameters
     ----------
+    path
+        Of the file to write.
     found
         The rows, all of one dataset and one realisation.
     attributes

@@ -49,8 +49,9 @@ def observed_redshift(position_mpc: np.ndarray, velocity_kms: np.ndarray, redshi
 
 
 def tangent_plane_deg(position_mpc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gnomonic (TAN) sky coordinates (x, y) in degrees, float64, about the +z axis.
+    """Gnomonic (TAN) sky coordinates (x, y) in degrees, float64 (n,) each, about the +z axis.
 
+    position_mpc (n, 3), seen from the origin.
     x = deg(−X/Z) grows with right ascension, y = deg(Y/Z) with declination. On this plane a turn about the line of sight
     is a plain rotation, subfields tile without gaps, and the FITS keyword pair RA---TAN / DEC--TAN describes it exactly.
     """

@@ -35,11 +35,28 @@ def generate_lightcone(
     seed: int,
     device: str = "cpu",
 ) -> HaloCatalogue:
-    """Make the halos of one light-cone.
+    """Make the halos of one light-cone (docs/halos.md says how, and what they match).
 
-    lightcones: the config section (field_deg, mass_min_msun, mass_function, cell_mpc). The catalogue is complete for
-    observed redshifts in [redshift_min, redshift_max] on the square |x|, |y| ≤ field_deg/2 of the tangent plane; it also
-    holds the halos just outside that range, which painting leaves out.
+    Parameters
+    ----------
+    lightcones
+        The config's section: field_deg (side of the field, degrees), mass_min_msun (Msun, no h), mass_function, cell_mpc
+        (comoving Mpc).
+    redshift_min, redshift_max
+        Observed redshifts between which the catalogue is complete, on the square |x|, |y| ≤ field_deg/2 of the tangent
+        plane. It also holds the halos just outside, which painting leaves out.
+    cosmology
+        Flat ΛCDM.
+    seed
+        The same seed gives the same halos, on any number of threads.
+    device
+        cpu or cuda: where fields are transformed.
+
+    Returns
+    -------
+    HaloCatalogue: position_mpc and velocity_kms (n, 3), comoving Mpc and peculiar km/s, mass_msun, redshift and
+    redshift_observed (n,); float32.
+
     Raises LimelightError for settings that cannot be met.
     """
     mass_definition(lightcones.mass_function)  # refuses an unknown name before any work is done

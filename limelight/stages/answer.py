@@ -54,6 +54,10 @@ def answer(
     seed
         Of the posterior's draws: the same rows and seed give the same answers.
 
+    Returns
+    -------
+    Answers: values (n, k), of a posterior also quantiles (n, k, 5) and p_values (n,), and warnings, one line each.
+
     Raises LimelightError for rows of another shape or that are not finite, and for probes that have a command of their own
     (`predict` for line maps, `predict_lensing` for images of the CMB).
     """

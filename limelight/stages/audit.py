@@ -45,7 +45,8 @@ def audit(
 
     Returns
     -------
-    Audit: verdict (k,) of each output, and columns (k,) that it rests on. `audit_in_words` puts it into one line.
+    Audit: verdict (k,) of each output, and columns (k,) that it rests on.
+    `limelight.evaluation.verdicts.in_words` puts it into one line.
 
     Raises LimelightError for files of another study, or data that are missing.
     """

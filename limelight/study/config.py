@@ -18,7 +18,10 @@ from limelight.study.yaml import check_plain, read_yaml
 
 
 def load_study(path: str | Path) -> Study:
-    """Read, resolve and check the study in a YAML file. Raises LimelightError with one line for every fault."""
+    """The study in a YAML file: with its base, every default filled in, and checked. What it runs with is all in it.
+
+    Raises LimelightError with one line for every fault.
+    """
     path = Path(path)
     return resolve_study(read_yaml(path), path)
 

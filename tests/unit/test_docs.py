@@ -1,12 +1,14 @@
 """What README and docs say of the repository is so: links lead somewhere, and what they name is there."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+import limelight
 from limelight.files import ROOT
 from limelight.probe import Probe
 from limelight.probes import PROBES
@@ -134,6 +136,17 @@ def test_the_hosted_checks_and_the_makefile_run_what_they_say():
     for page in [*PAGES, ROOT / ".ci" / "run"]:
         named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
         assert named <= targets, (page, named - targets)
+
+
+@pytest.mark.parametrize("name", [name for name in limelight.PUBLIC if inspect.isfunction(getattr(limelight, name))])
+def test_a_public_function_says_what_it_takes_and_stands_on_the_page(name: str):
+    function = getattr(limelight, name)
+    assert f"::: {limelight.PUBLIC[name]}.{name}" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    said = inspect.getdoc(function)
+    taken = [name for name in inspect.signature(function).parameters if name not in ("path", "paths", "device")]
+    assert not [one for one in taken if not re.search(rf"\b{one}\b", said)]
+    others = {"parameters", "predict_lensing"}  # the config's, and a script's
+    assert not set(re.findall(r"`(\w+)`", said)) - {*limelight.PUBLIC, *taken, *others}
 
 
 def test_the_methods_of_a_probe_that_the_page_on_probes_names_exist():

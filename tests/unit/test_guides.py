@@ -1,4 +1,4 @@
-"""What the how-to pages show can be done as they show it: a line model, an instrument, a network, and the functions in Python."""
+"""What the how-to pages show can be done so: a line model, an instrument, a network, and the functions in Python."""
 
 import re
 import shutil

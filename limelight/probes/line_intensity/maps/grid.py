@@ -19,7 +19,11 @@ UNITS = ("uK", "Jy/sr")
 
 @dataclass(frozen=True)
 class Grid:
-    """A square of sky of side size_deg times a band; its pooling travels with it. Edges are half-open: [low, high)."""
+    """A square of sky of side size_deg times a band; its pooling travels with it. Edges are half-open: [low, high).
+
+    pixels, channels: fine ones, along a side and over the band; pool_pixels, pool_channels: how many of them are summed into
+    one of a pooled map; unit: uK or Jy/sr, of painted maps.
+    """
 
     size_deg: float
     pixels: int

@@ -278,8 +278,9 @@ def paint(
 ) -> np.ndarray:
     """The map (pixels, pixels, channels) of halos with luminosities, float32 in the grid's unit; sums in float64.
 
-    sky_deg (n, 2) on the tangent plane; redshift, redshift_observed (n,); log10_lum (n,) log10 Lsun, −inf for none. Halos
-    outside the square or band are dropped; edges are half-open, so a halo on an edge counts once.
+    sky_deg (n, 2) degrees on the tangent plane; redshift, redshift_observed (n,); log10_lum (n,) log10 Lsun, −inf for none;
+    center_deg (2,) of the grid's square on that plane; cosmology: how bright a luminosity is. Halos outside the square or
+    band are dropped; edges are half-open, so a halo on an edge counts once.
     """
     freq_ghz = grid.observed_freq_ghz(redshift_observed)
     field = place_sources(sky_deg, redshift, freq_ghz, (log10_lum,), grid, center_deg, cosmology)
