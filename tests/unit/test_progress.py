@@ -66,20 +66,34 @@ def test_what_is_wrong_before_any_stage_is_shown(shown):
     assert "no_such_name" in screen
 
 
-def test_run_study_shows_a_bar_on_a_terminal_and_keeps_the_log(tmp_path: Path):
+def on_a_terminal(folder: Path, log: str) -> str:
+    """What a terminal shows of a Snakemake of two lines that run_study follows; log: an expression."""
     script = f"""import sys
 from pathlib import Path
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
 import run_study
-run_study.follow([sys.executable, "-c", "print('rule maps:\\\\n1 of 2 steps (50%) done')"], sys.stdin, Path("snakemake.log"))
+run_study.follow([sys.executable, "-c", "print('rule maps:\\\\n1 of 2 steps (50%) done')"], sys.stdin, {log})
 """
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 100))
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, stdin=end, stdout=end, stderr=end, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=folder, stdin=end, stdout=end, stderr=end, check=True)
     os.close(end)
     screen = b""
     with contextlib.suppress(OSError):  # at its end
         while piece := os.read(terminal, 100_000):
             screen += piece
-    assert re.search(r"50%.*1/2 steps.*maps", screen.decode())
+    return screen.decode()
+
+
+def test_run_study_shows_a_bar_on_a_terminal_and_keeps_the_log(tmp_path: Path):
+    assert re.search(r"50%.*1/2 steps.*maps", on_a_terminal(tmp_path, "Path('snakemake.log')"))
     assert (tmp_path / "snakemake.log").read_text().splitlines() == ["rule maps:", "1 of 2 steps (50%) done"]
+
+
+def test_a_verbose_demo_shows_what_snakemake_says(tmp_path: Path):
+    assert on_a_terminal(tmp_path, "None").split("\r\n")[:2] == ["rule maps:", "1 of 2 steps (50%) done"]
+    for words, shown in (([], False), (["VERBOSE=1"], True)):
+        make = subprocess.run(
+            ["make", "--dry-run", "demo", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert ("run_study.py --configfile config/demo.yaml --verbose" in make.stdout) is shown
