@@ -35,6 +35,9 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "show_layers",
         "judge_showers",
         "judge_lenses",
+        "judge_fields",
+        "judge_painters",
+        "sample_bias",
     ),
     "error bars": (
         "make_stream",
@@ -43,6 +46,8 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "calibrate_posterior",
         "exact_posterior",
         "compare_posteriors",
+        "compare_areas",
+        "compare_noises",
         "make_rival_emulator",
         "run_rival",
         "make_rival_figure",
@@ -59,7 +64,13 @@ STAGES = {  # in the order of the workflow; a script that stands nowhere here is
         "export_fits",
         "export_peakpatch",
     ),
-    "checks and references": ("validate_halos",),
+    "checks, references and tables of resources/": (
+        "validate_halos",
+        "config_reference",
+        "make_halo_reference",
+        "make_ee_spectra",
+        "make_lensing_spectra",
+    ),
 }
 OTHERS = "more"
 

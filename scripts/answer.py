@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A trained network or posterior on your own rows of any probe: images of lenses, convergence maps, traces of antennas.
+"""Answer your own rows of any probe with a trained network or posterior: images of lenses, convergence maps, traces.
 
 The rows stand in a .npy array (rows, channels, *axes), in the unit that `describe.py model.pt` shows, as they were recorded:
 nothing is added to them. The table has a line for each row: one column for each output; with --posterior its median, the

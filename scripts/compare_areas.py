@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold the posteriors of (Ωm, σ8) of a weak-lensing study beside one another: areas, scores, coverage.
+"""Compare what posteriors of Ωm and σ8 leave unknown: areas, scores, coverage.
 
 example: python scripts/compare_areas.py --config config/weak_lensing.yaml --intervals posteriors/*/clean.h5 \\
     --exact exact/clean.h5 --output areas/areas.csv

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reconstruct κ (or E) from your own Q and U with a trained network: FITS in, FITS out.
+"""Reconstruct the convergence or E from your own maps of Q and U: FITS in, FITS out.
 
 The map is one FITS image (x, y, 2 or 3) of Q, U or T, Q, U, or two images (x, y), Q and then U, with BUNIT (uK or K), CDELT1
 and CDELT2 in degrees and POLCCONV (COSMO or IAU); maps of pixell, which says neither unit nor convention, need --unit and

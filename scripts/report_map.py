@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One page on one real map: its luminosity function, and all that must hold before it is believed.
+"""Write one page on one real map: its luminosity function, and all that must hold before it is believed.
 
 The page has the map; whether it is like the training maps, statistic by statistic; the luminosity function with 68 and 95 %
 intervals; what the posterior answers for maps without light (random signs, the difference of two splits); halos that were

@@ -107,6 +107,7 @@ def test_the_installed_command_lists_the_stages_and_runs_them(wheel: Path, tmp_p
 def test_the_command_of_a_checkout_lists_every_script_and_names_the_nearest_of_a_wrong_name() -> None:
     listed = set(re.findall(r"^  (\w+) +\S", listing(), re.MULTILINE))
     assert listed == {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert "\nmore:" not in listing(), "each stands among its like"
     assert script_of("paint-maps") == ROOT / "scripts" / "paint_maps.py"
     with pytest.raises(LimelightError, match="found 'predikt'; expected the name of a stage; try: limelight predict"):
         script_of("predikt")
