@@ -11,7 +11,7 @@ import h5py
 import pytest
 import torch
 import yaml
-from checkout import COMPARED, TINY, Checkout, environment, plan
+from checkout import COMPARED, ROOT, TINY, Checkout, environment, plan
 
 import limelight
 from benchmarks.kill_harness import one_round
@@ -278,5 +278,6 @@ def test_the_paper_study_plans_fast_and_as_estimated_under_the_cluster_profile(t
     )
     assert total == pytest.approx(sum(jobs.values()), rel=0.03)
     assert queued == total - sum(jobs[rule] for rule in ("subfields", "maps", "pooled")) - 1
+    assert f"has {total} stages, which are\n{queued} jobs of the queue" in (ROOT / "docs" / "cluster.md").read_text()
     assert queued < 500
     assert float(re.search(r"([\d.,]+) GPU-hours", says)[1].replace(",", "")) > 0
