@@ -25,6 +25,7 @@ NOT_TYPED = {  # and why
     r"git clone .*|cd .*|export \w+=.*": "for the reader's shell",
     r"make demo( VERBOSE=1)?": "ten minutes; test_workflow.py runs the tiny study by the same command",
     r"make (test|lint|docs|test-cluster)": "what .ci/run does",
+    r"make coverage": "make test, and a table at its end",
     r"make notebooks": "test_notebooks.py runs what it writes",
     r"make kill-harness": "an hour; its short form is in test_workflow.py",
     r"make gpu-check": "needs a GPU; test_gpu_check.py rehearses it without one",

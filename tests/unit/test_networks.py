@@ -122,8 +122,11 @@ def test_shapes_and_gradients(architecture, shape):
 @pytest.mark.parametrize("pool", ["conv", "max", "avg"])
 @pytest.mark.parametrize("layers", [4, 5, 6])
 def test_every_pooling_halves_rounding_up(pool, layers):
+    sides, depths = [40, 20, 10, 5, 3, 2, 1], [10, 5, 3, 2, 1, 1, 1]  # after each layer, by hand
     net = build("cnn3d", {"filters": 2, "layers": layers, "pool": pool}, (1, 40, 40, 10), (3,)).eval()
-    assert net(torch.zeros(1, 1, 40, 40, 10)).shape == (1, 3)
+    x = torch.zeros(1, 1, 40, 40, 10)
+    assert net.body(x).shape[2:] == (sides[layers], sides[layers], depths[layers])
+    assert net(x).shape == (1, 3)
 
 
 def test_average_pooling_averages_what_is_inside_the_map():
