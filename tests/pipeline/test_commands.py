@@ -20,6 +20,7 @@ from checkout import ROOT, Checkout, environment
 from limelight.__main__ import script_of
 from limelight.study.config import load_study
 from tests.commands import PAGES, mentioned_commands, whole_commands, words_of
+from tests.unit.survey_files import sky, unseen, write_new
 
 NOT_TYPED = {  # and why
     r"git clone .*|cd .*|export \w+=.*": "for the reader's shell",
@@ -36,7 +37,7 @@ NOT_TYPED = {  # and why
     r"snakemake .*(--unlock|--touch)": "for a study that was killed or moved",
     r"snakemake .*--report .*": "for a study that has run; test_workflow.py",
     r"snakemake .*--profile slurm .*config/paper.yaml.*": "test_workflow.py plans it",
-    r"snakemake .*config/co2.yaml .*": "for what plan.py writes; test_survey_plan.py",
+    r"snakemake .*config/co2.yaml .*": "for a map; planned below, beginning with the map",
     r"snakemake your_map --configfile config/mine.yaml .*": "the same",
 }
 WHOLE = {command for page in PAGES for command in whole_commands(page)}
@@ -133,6 +134,24 @@ def test_a_study_that_pages_run_can_be_planned(checkout: Checkout, arguments: tu
     run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
     assert "Job stats:" in run.stdout + run.stderr
+
+
+def test_a_survey_is_planned_from_its_map_by_the_commands_of_its_page(checkout: Checkout):
+    """Describe, plan, and what Snakemake would run then: networks, posteriors and the page on the map."""
+    write_new(checkout.root / "co2_map.h5", unseen(sky(), "nan"))
+    said = ""
+    for command in whole_commands(ROOT / "docs" / "your_map.md"):
+        words = words_of(command)
+        if words[0] == "snakemake":
+            words = ["python", "-m", *words, "--dry-run", "--quiet", "rules"]
+        if "report_map.py" not in command:  # of a study that has run
+            run = subprocess.run(
+                [sys.executable, *words[1:]], cwd=checkout.root, capture_output=True, text=True, env=environment()
+            )
+            assert run.returncode == 0, f"{command}\n{run.stderr}"
+            said += run.stdout + run.stderr
+    for words in ("12 × 10 × 32 voxels", "next: snakemake your_map", r"map_report +1\b", r"posterior +\d"):
+        assert re.search(words, said), words
 
 
 def test_the_tutorial_reads_a_map_as_it_says(finished: Checkout):
