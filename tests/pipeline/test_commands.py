@@ -37,8 +37,9 @@ NOT_TYPED = {  # and why
     r"snakemake .*(--unlock|--touch)": "for a study that was killed or moved",
     r"snakemake .*--report .*": "for a study that has run; test_workflow.py",
     r"snakemake .*--profile slurm .*config/paper.yaml.*": "test_workflow.py plans it",
+    r"snakemake --configfile config/(paper|bench).yaml --cores \w+( --resources .*)?": "the same",
     r"snakemake .*config/co2.yaml .*": "for a map; planned below, beginning with the map",
-    r"snakemake your_map --configfile config/mine.yaml .*": "the same",
+    r"snakemake your_map --configfile config/mine.yaml .*": "by the same commands",
 }
 WHOLE = {command for page in PAGES for command in whole_commands(page)}
 COMMANDS = sorted(WHOLE.union(*map(mentioned_commands, PAGES)))
