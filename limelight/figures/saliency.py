@@ -56,7 +56,7 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
             one = result.pictures[answer, method]
             _plane(panel, _over_further(one.mean)[channel] if image else one.examples[0, channel], result)
             panel.set_title(SHORT[method].replace(" ", "\n", 1), fontsize=7, color=FAILS if one.faults else TRUTH)
-            _mark(panel, one)
+            mark(panel, one)
         if exact:
             _exact(line[-1], result, answer, channel)
     figure.suptitle(_title(result, "mean attribution of all rows" if image else "attribution of one row"), fontsize=8.5)
@@ -74,7 +74,7 @@ def _exact(panel: Axes, result: Saliency, answer: str, channel: int) -> None:
     panel.set_title(f"exact:\n{name}", fontsize=7, color=GUIDE)
 
 
-def _mark(panel: Axes, one: Picture) -> None:
+def mark(panel: Axes, one: Picture) -> None:
     """Say on the picture itself what condemns it."""
     for side in panel.spines.values():
         side.set_color(FAILS if one.faults else GUIDE)

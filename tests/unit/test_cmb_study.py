@@ -1,5 +1,6 @@
 """A tiny study of CMB lensing from end to end: what networks learn, what files hold, what figures draw."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -153,10 +154,20 @@ def test_a_pixels_saliency_stands_beside_the_exact_kernel(learnt, shards, tmp_pa
         by_hand.append(maps.grad.square().numpy() / maps.grad.square().sum().item())
     np.testing.assert_allclose(one.mean, np.mean(by_hand, axis=0), rtol=1e-3, atol=1e-7)
     for figure in ("saliency_strides", "saliency_reach"):
-        assert figures.draw_figure(figure, [found, found]).axes
+        assert marks(figure, found) == 0
+        spoilt = copy.deepcopy(found)
+        for one in spoilt.pictures.values():
+            one.faults = ["ignores the weights"]
+        assert marks(figure, spoilt) >= 2, f"{figure}: one for each run"
     assert figures.draw_figure("saliency_maps", [found]).axes
     drawn = figures.draw_figure("saliency_shares", [found]).findobj(lambda part: hasattr(part, "get_text"))
     assert any("quadratic, filtered" in text.get_text() for text in drawn)
+
+
+def marks(figure: str, found) -> int:
+    """How often a figure of two equal runs says that a method fails."""
+    drawn = figures.draw_figure(figure, [found, found]).findobj(lambda part: hasattr(part, "get_text"))
+    return sum("FAILS" in text.get_text() for text in drawn)
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "image_examples", "loss_history"])
