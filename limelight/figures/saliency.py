@@ -43,15 +43,14 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
     result = files[0]
     _check(result)
     image, methods = len(result.target["shape"]) > 1, result.methods
-    lines = [(answer, channel) for answer in result.answers for channel in range(len(result.header.channels))]
-    lines = lines[: 2 * MOST_ANSWERS]
+    lines = [(answer, channel) for answer in result.answers for channel in _channels(result, answer)]
     exact = bool(result.references)
     figure = Figure(figsize=(PAGE_IN, 0.9 + 1.25 * len(lines)))
     axes = figure.subplots(len(lines), 1 + len(methods) + exact, squeeze=False)
     for line, (answer, channel) in zip(axes, lines, strict=True):
         _plane(line[0], result.inputs[0, channel], result, low=1)
         line[0].set_ylabel(answer.replace("_", " "), fontsize=8)
-        line[0].set_title(f"data: {result.header.channels[channel]}".replace("_", " "), fontsize=7)
+        line[0].set_title(f"data: {result.channels[channel]}".replace("_", " "), fontsize=7)
         for panel, method in zip(line[1:], methods, strict=False):
             one = result.pictures[answer, method]
             _plane(panel, _over_further(one.mean)[channel] if image else one.examples[0, channel], result)
@@ -61,6 +60,13 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
             _exact(line[-1], result, answer, channel)
     figure.suptitle(_title(result, "mean attribution of all rows" if image else "attribution of one row"), fontsize=8.5)
     return figure
+
+
+def _channels(result: Saliency, answer: str) -> list[int]:
+    """Those of a network's channels that there is room for: the ones with most attribution, by the first method."""
+    mean = result.pictures[answer, result.methods[0]].mean
+    share = mean.reshape(len(mean), -1).sum(axis=1)
+    return sorted(np.argsort(-share, kind="stable")[: 2 * MOST_ANSWERS // len(result.answers)].tolist())
 
 
 def _exact(panel: Axes, result: Saliency, answer: str, channel: int) -> None:

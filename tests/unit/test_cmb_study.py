@@ -16,6 +16,7 @@ from limelight.evaluation.evaluation_file import read_evaluation, write_evaluati
 from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import evaluate
 from limelight.files import provenance, read_csv
+from limelight.networks import build
 from limelight.probes.cmb_lensing.config import Sky
 from limelight.probes.cmb_lensing.features import quadratic_estimator
 from limelight.probes.cmb_lensing.grid import Grid, filtered
@@ -23,6 +24,7 @@ from limelight.probes.cmb_lensing.limits import analytic_noise
 from limelight.probes.cmb_lensing.probe import SkySettings
 from limelight.saliency.saliency_file import read_saliency, write_saliency
 from limelight.saliency.stage import explain
+from limelight.section import plain
 from limelight.study.settings import (
     audit_settings,
     estimates_settings,
@@ -162,6 +164,32 @@ def test_a_pixels_saliency_stands_beside_the_exact_kernel(learnt, shards, tmp_pa
     assert figures.draw_figure("saliency_maps", [found]).axes
     drawn = figures.draw_figure("saliency_shares", [found]).findobj(lambda part: hasattr(part, "get_text"))
     assert any("quadratic, filtered" in text.get_text() for text in drawn)
+
+
+def test_a_hybrid_is_explained_by_q_and_u_through_its_features(study, shards):
+    """One that corrects nothing yet is the filtered quadratic estimator: its gradient is the exact kernel."""
+    pytest.importorskip("captum")
+    run = {"network": "hybrid", "methods": ["gradient"], "maps": 3, "checked_maps": 2, "interventions": False}
+    looked = lensing_study(saliency={"look": {**run, "answers": {"pixel": {"pixel": [20, 9], "channel": 0}}}})
+    module = build("gated", study.networks["hybrid"].options, (8, 32, 32), (2, 32, 32)).eval()
+    with torch.no_grad():
+        module.trunks[0].output.weight[:] = 0.0
+    found = explain(module, info_of(study, shards[2]), saliency_settings(looked, "look"), PROBE, shards[2])
+    assert found.channels == ("Q", "U")
+    own, exact = found.pictures["pixel", "gradient"], found.references["pixel", "quadratic, filtered"]
+    np.testing.assert_allclose(own.mean, exact.mean, rtol=1e-3, atol=1e-6 * exact.mean.max())
+    assert own.tables["value"].sum() == pytest.approx(1)
+
+
+def info_of(study, rows) -> dict:
+    """What a model file would say of the untrained hybrid."""
+    shape, header = (2, *rows.header.shape[1:]), rows.header
+    axis = PROBE.target(study.networks["hybrid"], header).axis
+    target = {"outputs": "target", "shape": list(shape), "axis": dataclasses.asdict(axis)}
+    target |= {"mean": torch.zeros(shape).double(), "std": torch.ones(shape).double()}
+    entry = plain(study.networks["hybrid"])
+    words = {"network": "hybrid", "header": dataclasses.asdict(header), "target": target, "entry": entry}
+    return {**words, "provenance": {"config_hash": "abc"}}
 
 
 def marks(figure: str, found) -> int:
