@@ -181,6 +181,31 @@ def test_a_hybrid_is_explained_by_q_and_u_through_its_features(study, shards):
     assert own.tables["value"].sum() == pytest.approx(1)
 
 
+def test_under_a_mask_every_channel_that_a_hybrid_sees_is_told():
+    """Its answer is its third channel: all attribution of a pixel stands there, at the pixel, and in the picture."""
+    pytest.importorskip("captum")
+    run = {"network": "hybrid", "methods": ["gradient"], "maps": 2, "checked_maps": 2, "interventions": False}
+    patch = {"pixels": 32, "pixel_arcmin": 3.0, "maps": 2, "taper_deg": 0.3, "margin": 16, "oversample": 1}
+    answers = {"pixel": {"pixel": [20, 9], "channel": 0}, "all": {"signs": "random"}}
+    hybrid = lensing_study().networks["hybrid"]
+    masked = lensing_study(
+        data={"patch": patch},
+        networks={"hybrid": plain(hybrid)},
+        audit={"networks": "none"},
+        saliency={"look": {**run, "answers": answers}},
+    )
+    rows = PROBE.simulate(PROBE.dataset_settings(masked, "patch"), "patch", 2)
+    module = build("gated", hybrid.options, (8, 32, 32), (2, 32, 32)).eval()
+    found = explain(module, info_of(masked, rows), saliency_settings(masked, "look"), PROBE, rows)
+    one = found.pictures["pixel", "gradient"]
+    assert one.mean.shape == (8, 32, 32)
+    assert one.mean[2, 20, 9] == pytest.approx(1)
+    assert one.tables["value"].sum(axis=1) == pytest.approx([0, 0, 1, 0, 0, 0, 0, 0])
+    drawn = figures.draw_figure("saliency_maps", [found]).findobj(lambda part: hasattr(part, "get_text"))
+    assert any("input 2" in text.get_text() for text in drawn)
+    assert found.references == {}
+
+
 def info_of(study, rows) -> dict:
     """What a model file would say of the untrained hybrid."""
     shape, header = (2, *rows.header.shape[1:]), rows.header
