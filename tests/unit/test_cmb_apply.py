@@ -256,3 +256,16 @@ def test_a_map_that_has_the_networks_taper_already_is_not_tapered_twice(tmp_path
     subprocess.run([*script, "--mask", tmp_path / "taper.fits"], check=True, capture_output=True)
     shown = reconstruct(module, info, read_qu(tmp_path / "qu.fits")[0], masked=True)["kappa"]
     np.testing.assert_allclose(fits.getdata(tmp_path / "kappa.fits", "KAPPA"), shown, rtol=1e-5, atol=1e-6)
+
+
+def test_a_map_that_pixell_wrote_is_read(tmp_path):
+    """T, Q and U of a patch at the equator; the file says neither unit nor convention."""
+    enmap = pytest.importorskip("pixell.enmap")
+    half = np.radians(PIXELS * SIDE / 60 / 2)
+    shape, wcs = enmap.geometry(np.array([[-half, half], [half, -half]]), res=np.radians(SIDE / 60), proj="car")
+    t, q, u = np.random.default_rng(2).normal(size=(3, *shape))
+    enmap.write_map(str(tmp_path / "tqu.fits"), enmap.ndmap(np.stack([t, q, u]), wcs))
+    maps, header = read_pair([tmp_path / "tqu.fits"], "COSMO", "uK")
+    np.testing.assert_allclose(maps, [-q, u])
+    assert header["CDELT1"] * 60 == pytest.approx(-SIDE)
+    assert shape == (PIXELS, PIXELS)
