@@ -45,7 +45,8 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
     image, methods = len(result.target["shape"]) > 1, result.methods
     lines = [(answer, channel) for answer in result.answers for channel in _channels(result, answer)]
     exact = bool(result.references)
-    figure = Figure(figsize=(PAGE_IN, 0.9 + 1.25 * len(lines)))
+    words = max(len(_fault_lines(one)) for one in result.pictures.values())
+    figure = Figure(figsize=(PAGE_IN, 0.9 + (1.15 + 0.1 * words) * len(lines)))
     axes = figure.subplots(len(lines), 1 + len(methods) + exact, squeeze=False)
     for line, (answer, channel) in zip(axes, lines, strict=True):
         _plane(line[0], result.inputs[0, channel], result, low=1)
@@ -86,8 +87,11 @@ def mark(panel: Axes, one: Picture) -> None:
         side.set_color(FAILS if one.faults else GUIDE)
         side.set_linewidth(1.6 if one.faults else 0.7)
     if one.faults:
-        words = "\n".join(line for fault in ["FAILS:", *one.faults] for line in textwrap.wrap(fault, 18))
-        panel.set_xlabel(words, fontsize=5.5, color=FAILS, labelpad=1.5)
+        panel.set_xlabel("\n".join(_fault_lines(one)), fontsize=5.5, color=FAILS, labelpad=1.5)
+
+
+def _fault_lines(one: Picture) -> list[str]:
+    return [line for fault in ["FAILS:", *one.faults] for line in textwrap.wrap(fault, 18)] if one.faults else []
 
 
 def _plane(panel: Axes, image: np.ndarray, result: Saliency, low: float = 0) -> None:
