@@ -16,6 +16,8 @@ from limelight.data.shard import Header, Rows
 from limelight.registry import Registry
 
 if TYPE_CHECKING:  # what these modules import of the engine would come round to this one, or is slow to load
+    from torch import nn
+
     from limelight.data.targets import Target
     from limelight.evaluation.audit import Intervention, Question
     from limelight.evaluation.estimates import Estimator
@@ -259,6 +261,11 @@ class Probe:
     def pixel_classes(self, dataset_settings, found: Rows, paths) -> "dict[str, PixelClasses]":
         """What the pixels of rows hold, by name; attribution is told by these classes. paths: of `pixel_class_files`."""
         return {}
+
+    def back_to_data(self, module: "nn.Module", presentation: "Presentation") -> "tuple[nn.Module, Presentation]":
+        """A network and how it is shown data, for saliency: what can be differentiated of the way from the data to what the
+        network sees may be made a part of the network. The answers are the same."""
+        return module, presentation
 
     def exact_saliency(
         self, network, observation, header: Header, recorded: np.ndarray, weights: np.ndarray

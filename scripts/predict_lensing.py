@@ -7,7 +7,8 @@ and CDELT2 in degrees and POLCCONV (COSMO or IAU); maps of pixell, which says ne
 
 Pixels must be those the network was trained on (`python scripts/describe.py model.pt` shows them), and the noise (--noise,
 σ_P in µK arcmin) that which it was trained with, or in its range. A network trained on periodic patches takes opposite edges
-as neighbours; train one with a margin and a taper for cut-outs of the sky.
+as neighbours; train one with a margin and a taper for cut-outs of the sky. Its taper is put on the map, unless the map has
+it already (--mask); any other mask must be 1 wherever the network looks.
 
 example: python scripts/predict_lensing.py --network results/cmb_lensing/networks/kappa/model.pt --map qu.fits \\
     --noise 1.0 --output kappa.fits
@@ -27,6 +28,9 @@ def main() -> None:
     parser.add_argument(
         "--map", type=Path, required=True, nargs="+", metavar="QU.fits", help="the map to read, or Q.fits and U.fits"
     )
+    parser.add_argument(
+        "--mask", type=Path, metavar="MASK.fits", help="what the map was multiplied with, 0 to 1 (default: nothing)"
+    )
     parser.add_argument("--noise", type=float, required=True, metavar="σ_P", help="of the map, µK arcmin in Q and in U")
     parser.add_argument(
         "--convention", choices=("COSMO", "IAU"), default="", help="of the sign of U, where no header says it"
@@ -37,6 +41,7 @@ def main() -> None:
     from limelight.probes.cmb_lensing.apply import (
         check_map,
         check_noise,
+        masked_already,
         mode_tables,
         read_pair,
         reconstruct,
@@ -50,7 +55,8 @@ def main() -> None:
     maps, header = read_pair(args.map, args.convention, args.unit)
     check_map(maps, header, info, args.map[0])
     check_noise(args.noise, info)
-    answers = reconstruct(module, info, maps)
+    masked = args.mask is not None and masked_already(args.mask, info)
+    answers = reconstruct(module, info, maps, masked=masked)
     made = {"CREATOR": f"limelight {__version__}", "NETWORK": info["network"]}
     write_maps(args.output, answers, header, made, mode_tables(info))
     if info["header"]["geometry"]["periodic"] and not info["header"]["geometry"]["taper_deg"]:

@@ -43,24 +43,31 @@ def saliency_maps(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
     result = files[0]
     _check(result)
     image, methods = len(result.target["shape"]) > 1, result.methods
-    lines = [(answer, channel) for answer in result.answers for channel in range(len(result.header.channels))]
-    lines = lines[: 2 * MOST_ANSWERS]
+    lines = [(answer, channel) for answer in result.answers for channel in _channels(result, answer)]
     exact = bool(result.references)
-    figure = Figure(figsize=(PAGE_IN, 0.9 + 1.25 * len(lines)))
+    words = max(len(_fault_lines(one)) for one in result.pictures.values())
+    figure = Figure(figsize=(PAGE_IN, 0.9 + (1.15 + 0.1 * words) * len(lines)))
     axes = figure.subplots(len(lines), 1 + len(methods) + exact, squeeze=False)
     for line, (answer, channel) in zip(axes, lines, strict=True):
         _plane(line[0], result.inputs[0, channel], result, low=1)
         line[0].set_ylabel(answer.replace("_", " "), fontsize=8)
-        line[0].set_title(f"data: {result.header.channels[channel]}".replace("_", " "), fontsize=7)
+        line[0].set_title(f"data: {result.channels[channel]}".replace("_", " "), fontsize=7)
         for panel, method in zip(line[1:], methods, strict=False):
             one = result.pictures[answer, method]
             _plane(panel, _over_further(one.mean)[channel] if image else one.examples[0, channel], result)
             panel.set_title(SHORT[method].replace(" ", "\n", 1), fontsize=7, color=FAILS if one.faults else TRUTH)
-            _mark(panel, one)
+            mark(panel, one)
         if exact:
             _exact(line[-1], result, answer, channel)
     figure.suptitle(_title(result, "mean attribution of all rows" if image else "attribution of one row"), fontsize=8.5)
     return figure
+
+
+def _channels(result: Saliency, answer: str) -> list[int]:
+    """Those of a network's channels that there is room for: the ones with most attribution, by the first method."""
+    mean = result.pictures[answer, result.methods[0]].mean
+    share = mean.reshape(len(mean), -1).sum(axis=1)
+    return sorted(np.argsort(-share, kind="stable")[: 2 * MOST_ANSWERS // len(result.answers)].tolist())
 
 
 def _exact(panel: Axes, result: Saliency, answer: str, channel: int) -> None:
@@ -74,14 +81,17 @@ def _exact(panel: Axes, result: Saliency, answer: str, channel: int) -> None:
     panel.set_title(f"exact:\n{name}", fontsize=7, color=GUIDE)
 
 
-def _mark(panel: Axes, one: Picture) -> None:
+def mark(panel: Axes, one: Picture) -> None:
     """Say on the picture itself what condemns it."""
     for side in panel.spines.values():
         side.set_color(FAILS if one.faults else GUIDE)
         side.set_linewidth(1.6 if one.faults else 0.7)
     if one.faults:
-        words = "\n".join(line for fault in ["FAILS:", *one.faults] for line in textwrap.wrap(fault, 18))
-        panel.set_xlabel(words, fontsize=5.5, color=FAILS, labelpad=1.5)
+        panel.set_xlabel("\n".join(_fault_lines(one)), fontsize=5.5, color=FAILS, labelpad=1.5)
+
+
+def _fault_lines(one: Picture) -> list[str]:
+    return [line for fault in ["FAILS:", *one.faults] for line in textwrap.wrap(fault, 18)] if one.faults else []
 
 
 def _plane(panel: Axes, image: np.ndarray, result: Saliency, low: float = 0) -> None:

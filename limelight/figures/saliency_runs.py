@@ -1,4 +1,7 @@
-"""Several runs of saliency side by side: what strides leave in the picture, and how far from its place a network looks."""
+"""Several runs of saliency side by side: what strides leave in the picture, and how far from its place a network looks.
+
+What the checks condemn on a network is marked so here, too.
+"""
 
 from collections.abc import Sequence
 
@@ -9,8 +12,8 @@ from matplotlib.figure import Figure
 from limelight.errors import problem
 from limelight.figures.common import check_size, line_style, no_ticks, show_plane
 from limelight.figures.figure import StudyFigure
-from limelight.figures.saliency import DASHES
-from limelight.figures.style import GUIDE, PAGE_IN
+from limelight.figures.saliency import DASHES, FAILS, mark
+from limelight.figures.style import GUIDE, PAGE_IN, TRUTH
 from limelight.saliency.saliency_file import Picture, Saliency
 
 MOST_RUNS = 4
@@ -26,10 +29,11 @@ def saliency_strides(files: list[Saliency], shown: Sequence[int] = ()) -> Figure
         answer, one = _of_all_pixels(run)
         plane = one.mean.sum(axis=tuple(range(3, one.mean.ndim))).sum(axis=0)
         show_plane(panels[0], plane / plane.mean(), run.header.axes, vmin=0, vmax=2.5)
-        panels[0].set_title(f"{run.network}: {answer}".replace("_", " "), fontsize=8)
+        panels[0].set_title(_words(run, answer, one, ": "), fontsize=8, color=FAILS if one.faults else TRUTH)
         _classes(panels[1], one.tables["stride"], one.tables["stride_error"])
         for panel in panels:
             no_ticks(panel)
+        mark(panels[0], one)
     axes[0, 0].set_ylabel("attribution over its mean", fontsize=8)
     axes[1, 0].set_ylabel("mean by place modulo four", fontsize=8)
     return figure
@@ -56,7 +60,7 @@ def saliency_reach(files: list[Saliency], shown: Sequence[int] = ()) -> Figure:
         raise problem("saliency_reach", "no answer of a pixel or region", "runs with one", "give their answers a place")
     for k, (run, answer, one) in enumerate(found):
         look = {**line_style(k), "marker": ""}
-        _distance(profile, within, one, label=f"{run.network}, {answer}".replace("_", " "), **look)
+        _distance(profile, within, one, label=_words(run, answer, one, ", "), **look)
         within.axvline(one.numbers["receptive"], color=look["color"], lw=0.8, ls=":")
     exact = {name: one for run in files for (_, name), one in run.references.items()}
     for i, (name, one) in enumerate(exact.items()):
@@ -77,6 +81,11 @@ def _distance(profile: Axes, within: Axes, one: Picture, **look) -> None:
     r = np.arange(len(one.tables["radius"]))
     profile.plot(r, np.where(one.tables["radius"] > 0, one.tables["radius"], np.nan), lw=1.1, **look)
     within.plot(r + 0.5, one.tables["within"], lw=1.1, **look)
+
+
+def _words(run: Saliency, answer: str, one: Picture, between: str) -> str:
+    """Network and answer of a run, and whether the checks condemn what is shown."""
+    return f"{run.network}{between}{answer}{' (FAILS)' if one.faults else ''}".replace("_", " ")
 
 
 def _method(run: Saliency) -> str:

@@ -58,6 +58,13 @@ class Saliency:
     responses: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # intervention: network, gradient (k,)
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """Of what the network sees: the data's, or numbers where it sees others beside them."""
+        seen = self.inputs.shape[1]
+        same = seen == len(self.header.channels)
+        return tuple(self.header.channels) if same else tuple(f"input {i}" for i in range(seen))
+
+    @property
     def methods(self) -> list[str]:
         """Those that there are pictures of, in the order of the config."""
         return list(dict.fromkeys(method for _, method in self.pictures))

@@ -38,6 +38,8 @@ def by_value(shares: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     shares (n, channels, *axes): of `normalised`; values: the pixels', of the same shape. The shares of pixels add up to 1
     in each channel, those of attribution in all channels together.
     """
+    if shares.shape != values.shape:
+        raise ValueError(f"shares of {shares.shape} and values of {values.shape}")
     bins, channels = len(VALUE_EDGES) - 1, values.shape[1]
     found, pixels = np.zeros((channels, bins)), np.zeros((channels, bins))
     for c in range(channels):
@@ -165,4 +167,5 @@ def by_stride(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def by_class(shares: np.ndarray, classes: PixelClasses) -> np.ndarray:
     """Share of attribution that falls on each class of pixels, (classes,); what belongs to none is missing to 1."""
     flat = classes.weights.reshape(*classes.weights.shape[:2], -1)
+    shares = shares[:, : classes.weights.shape[2]]  # a network may see more beside the data, which belongs to no class
     return np.mean(flat @ shares.reshape(len(shares), -1, 1), axis=0)[:, 0]

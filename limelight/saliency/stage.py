@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from limelight.data.answers import answer_weights, place_of
 from limelight.data.axes import axis_from
 from limelight.data.shard import Rows
+from limelight.errors import problem
 from limelight.evaluation.audit import pick
 from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import check_test_rows, target_words
@@ -57,6 +58,9 @@ def explain(
     evaluation, options = settings.evaluation, settings.options
     check_test_rows(info, evaluation, found)
     presentation = probe.presentation(evaluation.trained.network, evaluation.observation, found.header)
+    if control:
+        control = (probe.back_to_data(control[0], presentation)[0], control[1])
+    module, presentation = probe.back_to_data(module, presentation)
     rows = taken(found, pick(len(found), options.maps))
     seen, values = shown(rows, presentation, settings, device)
     shape, axis, seed = tuple(info["target"]["shape"]), axis_from(info["target"]["axis"]), evaluation.trained.seed
@@ -130,18 +134,26 @@ def taken(found: Rows, keep: np.ndarray) -> Rows:
 
 
 def shown(rows: Rows, presentation: Presentation, settings: SaliencySettings, device: str) -> tuple[Shown, np.ndarray]:
-    """(inputs and baselines, values of the pixels as recorded (n, channels, *axes)) of rows, all with the same noise."""
+    """(inputs and baselines, values of the pixels (n, channels, *axes)) of rows, all with the same noise.
+
+    The values are those recorded; of a network that sees more channels than the data have, those that it sees.
+    """
     seed, stage = settings.evaluation.trained.seed, f"saliency {settings.name}"
 
     def seen(x: np.ndarray, how: Presentation) -> Tensor:
         return torch.cat(list(observed(x, how, seed, stage))).float()
 
-    inputs = seen(rows.x, presentation)
+    inputs, recorded = seen(rows.x, presentation), seen(rows.x, presentation.bare())
+    if inputs.shape[2:] != recorded.shape[2:]:
+        where, sides = f"saliency.{settings.name}.network", " × ".join(map(str, recorded.shape[2:]))
+        found = f"a network that sees {' × '.join(map(str, inputs.shape[2:]))} numbers of data of {sides}"
+        raise problem(where, found, "one that sees the data's own pixels", "explain another network")
     if settings.options.baseline == "empty":
         baselines = seen(np.zeros_like(rows.x), presentation)
     else:
         baselines = inputs.mean(dim=(0, *range(2, inputs.ndim)), keepdim=True).expand_as(inputs)
-    return Shown(inputs.to(device), baselines.contiguous().to(device)), seen(rows.x, presentation.bare()).numpy()
+    values = recorded if recorded.shape == inputs.shape else inputs
+    return Shown(inputs.to(device), baselines.contiguous().to(device)), values.numpy()
 
 
 def planes(values: np.ndarray, mean: bool = False) -> np.ndarray:

@@ -9,6 +9,8 @@ import torch
 from judging_toys import judging
 from training_toys import PROBE, SHAPE, settings, toys
 
+from limelight.data.answers import answer_weights
+from limelight.data.axes import axis_from
 from limelight.data.shard import Rows
 from limelight.data.targets import ClassTarget
 from limelight.errors import LimelightError
@@ -19,6 +21,9 @@ from limelight.figures.confusion import accuracy, confusion, confusion_matrix
 from limelight.figures.style import save
 from limelight.files import provenance
 from limelight.networks import build
+from limelight.saliency.answers import row_weights, scale_of
+from limelight.saliency.methods import Method, Shown
+from limelight.study.saliency import Answer, SaliencyRun
 from limelight.training.checkpoint import adopt
 from limelight.training.loop import train
 from limelight.training.losses import Loss
@@ -125,6 +130,23 @@ def test_cross_entropy_is_that_of_the_softmax():
     expected = np.mean([np.log(1 + np.exp(-2)), np.log(1 + np.exp(1))])
     assert loss(odds, truth).item() == pytest.approx(expected, rel=1e-6)
     assert loss.targets(odds)[0].tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))])
+
+
+def test_what_makes_a_class_is_explained_in_log_odds(classifier):
+    """Integrated gradients of one class against the other add up to the change of the log of their odds."""
+    pytest.importorskip("captum")
+    module, content, _ = classifier
+    x = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(5))
+    seen, axis = Shown(x, torch.zeros_like(x)), axis_from(content["target"]["axis"])
+    answer = Answer(outputs=list(MODELS), weights=[1.0, -1.0])
+    weights = row_weights(answer_weights(answer, (2,), axis, "here"), answer, 3, 1, "odds").float()
+    run = SaliencyRun(network="c", steps=128)
+    one = Method("integrated_gradients", module, scale_of(content), run, x[:2])
+    with torch.no_grad():
+        p, before = module(x).double().softmax(dim=1), module(torch.zeros_like(x)).double().softmax(dim=1)
+    expected = ((p[:, 0] / p[:, 1]).log() - (before[:, 0] / before[:, 1]).log()).numpy()
+    assert np.abs(expected).min() > 0.1
+    assert one.saliency(seen, weights).flatten(1).sum(dim=1).numpy() == pytest.approx(expected, rel=0.02)
 
 
 def test_it_begins_with_all_of_another_network_but_its_last_layer(classifier):

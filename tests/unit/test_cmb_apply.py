@@ -16,12 +16,14 @@ from limelight.networks import build
 from limelight.probes.cmb_lensing.apply import (
     check_map,
     check_noise,
+    masked_already,
     mode_tables,
     read_pair,
     read_qu,
     reconstruct,
     write_maps,
 )
+from limelight.probes.cmb_lensing.probe import mask_of_geometry
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.selection import header_of
@@ -67,14 +69,14 @@ def test_units_and_temperature(tmp_path):
     np.testing.assert_allclose(kelvin, first)
 
 
-def model_file(path, loss="mse"):
-    """An untrained network as a model file."""
+def model_file(path, loss="mse", **data):
+    """An untrained network as a model file; data: of its patches."""
     study = resolve_study(
         {
             "study": "lensing",
             "probe": "cmb_lensing",
             "realisations": {"train": [0], "validation": [1], "test": [2]},
-            "data": {"patch": {"pixels": PIXELS, "pixel_arcmin": SIDE}},
+            "data": {"patch": {"pixels": PIXELS, "pixel_arcmin": SIDE, **data}},
             "networks": {
                 "net": {
                     "architecture": "gated",
@@ -229,3 +231,41 @@ def test_a_convention_must_not_contradict_the_header(tmp_path):
     text.write_text("not a map")
     with pytest.raises(LimelightError, match="FITS"):
         read_qu(text)
+
+
+def test_a_map_that_has_the_networks_taper_already_is_not_tapered_twice(tmp_path):
+    """The same answer to a map and to the map under the taper, if the mask is told of; a periodic network knows no mask."""
+    path = model_file(tmp_path / "model.pt", margin=8, taper_deg=0.4)
+    module, info = load_model(path)
+    taper = mask_of_geometry(info["header"]["geometry"])
+    whole = np.random.default_rng(1).normal(size=(2, PIXELS, PIXELS))
+    for name, mask in (("taper", taper), ("nothing", np.ones_like(taper)), ("half", taper**0.5)):
+        fits.PrimaryHDU(mask).writeto(tmp_path / f"{name}.fits")
+    assert masked_already(tmp_path / "taper.fits", info)
+    assert not masked_already(tmp_path / "nothing.fits", info)
+    expected = reconstruct(module, info, whole)["kappa"]
+    np.testing.assert_allclose(reconstruct(module, info, whole * taper, masked=True)["kappa"], expected, atol=1e-6)
+    assert np.abs(reconstruct(module, info, whole * taper)["kappa"] - expected).max() > 1e-3, "that is tapered twice"
+    with pytest.raises(LimelightError, match=r"half.fits: .* of pixels below 1; .*taper of 0\.4 degrees"):
+        masked_already(tmp_path / "half.fits", info)
+    periodic = load_model(model_file(tmp_path / "periodic.pt"))[1]
+    with pytest.raises(LimelightError, match="this network knows no mask"):
+        masked_already(tmp_path / "taper.fits", periodic)
+    script = [sys.executable, ROOT / "scripts" / "predict_lensing.py", "--network", path, "--noise", "1.0"]
+    script += ["--map", write(tmp_path / "qu.fits", *(whole * taper)), "--output", tmp_path / "kappa.fits"]
+    subprocess.run([*script, "--mask", tmp_path / "taper.fits"], check=True, capture_output=True)
+    shown = reconstruct(module, info, read_qu(tmp_path / "qu.fits")[0], masked=True)["kappa"]
+    np.testing.assert_allclose(fits.getdata(tmp_path / "kappa.fits", "KAPPA"), shown, rtol=1e-5, atol=1e-6)
+
+
+def test_a_map_that_pixell_wrote_is_read(tmp_path):
+    """T, Q and U of a patch at the equator; the file says neither unit nor convention."""
+    enmap = pytest.importorskip("pixell.enmap")
+    half = np.radians(PIXELS * SIDE / 60 / 2)
+    shape, wcs = enmap.geometry(np.array([[-half, half], [half, -half]]), res=np.radians(SIDE / 60), proj="car")
+    t, q, u = np.random.default_rng(2).normal(size=(3, *shape))
+    enmap.write_map(str(tmp_path / "tqu.fits"), enmap.ndmap(np.stack([t, q, u]), wcs))
+    maps, header = read_pair([tmp_path / "tqu.fits"], "COSMO", "uK")
+    np.testing.assert_allclose(maps, [-q, u])
+    assert header["CDELT1"] * 60 == pytest.approx(-SIDE)
+    assert shape == (PIXELS, PIXELS)

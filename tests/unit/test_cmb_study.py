@@ -1,5 +1,6 @@
 """A tiny study of CMB lensing from end to end: what networks learn, what files hold, what figures draw."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -15,6 +16,7 @@ from limelight.evaluation.evaluation_file import read_evaluation, write_evaluati
 from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import evaluate
 from limelight.files import provenance, read_csv
+from limelight.networks import build
 from limelight.probes.cmb_lensing.config import Sky
 from limelight.probes.cmb_lensing.features import quadratic_estimator
 from limelight.probes.cmb_lensing.grid import Grid, filtered
@@ -22,6 +24,7 @@ from limelight.probes.cmb_lensing.limits import analytic_noise
 from limelight.probes.cmb_lensing.probe import SkySettings
 from limelight.saliency.saliency_file import read_saliency, write_saliency
 from limelight.saliency.stage import explain
+from limelight.section import plain
 from limelight.study.settings import (
     audit_settings,
     estimates_settings,
@@ -153,10 +156,71 @@ def test_a_pixels_saliency_stands_beside_the_exact_kernel(learnt, shards, tmp_pa
         by_hand.append(maps.grad.square().numpy() / maps.grad.square().sum().item())
     np.testing.assert_allclose(one.mean, np.mean(by_hand, axis=0), rtol=1e-3, atol=1e-7)
     for figure in ("saliency_strides", "saliency_reach"):
-        assert figures.draw_figure(figure, [found, found]).axes
+        assert marks(figure, found) == 0
+        spoilt = copy.deepcopy(found)
+        for one in spoilt.pictures.values():
+            one.faults = ["ignores the weights"]
+        assert marks(figure, spoilt) >= 2, f"{figure}: one for each run"
     assert figures.draw_figure("saliency_maps", [found]).axes
     drawn = figures.draw_figure("saliency_shares", [found]).findobj(lambda part: hasattr(part, "get_text"))
     assert any("quadratic, filtered" in text.get_text() for text in drawn)
+
+
+def test_a_hybrid_is_explained_by_q_and_u_through_its_features(study, shards):
+    """One that corrects nothing yet is the filtered quadratic estimator: its gradient is the exact kernel."""
+    pytest.importorskip("captum")
+    run = {"network": "hybrid", "methods": ["gradient"], "maps": 3, "checked_maps": 2, "interventions": False}
+    looked = lensing_study(saliency={"look": {**run, "answers": {"pixel": {"pixel": [20, 9], "channel": 0}}}})
+    module = build("gated", study.networks["hybrid"].options, (8, 32, 32), (2, 32, 32)).eval()
+    with torch.no_grad():
+        module.trunks[0].output.weight[:] = 0.0
+    found = explain(module, info_of(study, shards[2]), saliency_settings(looked, "look"), PROBE, shards[2])
+    assert found.channels == ("Q", "U")
+    own, exact = found.pictures["pixel", "gradient"], found.references["pixel", "quadratic, filtered"]
+    np.testing.assert_allclose(own.mean, exact.mean, rtol=1e-3, atol=1e-6 * exact.mean.max())
+    assert own.tables["value"].sum() == pytest.approx(1)
+
+
+def test_under_a_mask_every_channel_that_a_hybrid_sees_is_told():
+    """Its answer is its third channel: all attribution of a pixel stands there, at the pixel, and in the picture."""
+    pytest.importorskip("captum")
+    run = {"network": "hybrid", "methods": ["gradient"], "maps": 2, "checked_maps": 2, "interventions": False}
+    patch = {"pixels": 32, "pixel_arcmin": 3.0, "maps": 2, "taper_deg": 0.3, "margin": 16, "oversample": 1}
+    answers = {"pixel": {"pixel": [20, 9], "channel": 0}, "all": {"signs": "random"}}
+    hybrid = lensing_study().networks["hybrid"]
+    masked = lensing_study(
+        data={"patch": patch},
+        networks={"hybrid": plain(hybrid)},
+        audit={"networks": "none"},
+        saliency={"look": {**run, "answers": answers}},
+    )
+    rows = PROBE.simulate(PROBE.dataset_settings(masked, "patch"), "patch", 2)
+    module = build("gated", hybrid.options, (8, 32, 32), (2, 32, 32)).eval()
+    found = explain(module, info_of(masked, rows), saliency_settings(masked, "look"), PROBE, rows)
+    one = found.pictures["pixel", "gradient"]
+    assert one.mean.shape == (8, 32, 32)
+    assert one.mean[2, 20, 9] == pytest.approx(1)
+    assert one.tables["value"].sum(axis=1) == pytest.approx([0, 0, 1, 0, 0, 0, 0, 0])
+    drawn = figures.draw_figure("saliency_maps", [found]).findobj(lambda part: hasattr(part, "get_text"))
+    assert any("input 2" in text.get_text() for text in drawn)
+    assert found.references == {}
+
+
+def info_of(study, rows) -> dict:
+    """What a model file would say of the untrained hybrid."""
+    shape, header = (2, *rows.header.shape[1:]), rows.header
+    axis = PROBE.target(study.networks["hybrid"], header).axis
+    target = {"outputs": "target", "shape": list(shape), "axis": dataclasses.asdict(axis)}
+    target |= {"mean": torch.zeros(shape).double(), "std": torch.ones(shape).double()}
+    entry = plain(study.networks["hybrid"])
+    words = {"network": "hybrid", "header": dataclasses.asdict(header), "target": target, "entry": entry}
+    return {**words, "provenance": {"config_hash": "abc"}}
+
+
+def marks(figure: str, found) -> int:
+    """How often a figure of two equal runs says that a method fails."""
+    drawn = figures.draw_figure(figure, [found, found]).findobj(lambda part: hasattr(part, "get_text"))
+    return sum("FAILS" in text.get_text() for text in drawn)
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "image_examples", "loss_history"])

@@ -1,7 +1,7 @@
 """The stage of saliency, its shares against known pictures, its files, figures and config."""
 
 import copy
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import matplotlib.table
 import numpy as np
@@ -29,7 +29,7 @@ from limelight.saliency.methods import Method, Shown
 from limelight.saliency.responses import responses
 from limelight.saliency.saliency_file import Saliency, in_words, read_saliency, write_saliency, write_table
 from limelight.saliency.sanity import attribution
-from limelight.saliency.stage import explain
+from limelight.saliency.stage import explain, shown
 from limelight.study.config import resolve_study
 from limelight.study.cost import costs
 from limelight.study.saliency import Answer, SaliencyRun, SaliencyThresholds
@@ -163,6 +163,28 @@ def test_the_gradient_foresees_what_a_linear_network_does_when_data_are_changed(
     assert responses(linear, info, settings, Changing(), presentation, rows)["adding"]["network"] == pytest.approx(
         expected, rel=1e-4
     )
+
+
+def test_a_network_that_sees_other_pixels_than_the_datas_is_refused_in_one_line():
+    """A histogram of a map has no place on the sky for its shares by wave and distance."""
+    found = study()
+    probe, settings = load_probe(found.probe), saliency_settings(found, "look")
+    rows = probe.simulate(probe.dataset_settings(found, "fields"), "fields", found.splits["test"][0])
+    plain = probe.presentation(settings.evaluation.trained.network, settings.evaluation.observation, rows.header)
+
+    class Counted(type(plain)):
+        def observe(self, x, random):
+            return super().observe(x, random).flatten(2)[..., :40]
+
+        def bare(self):
+            return plain.bare()
+
+    counted = Counted(**{field.name: getattr(plain, field.name) for field in fields(plain)})
+    with pytest.raises(
+        LimelightError, match=r"saliency.look.network: found a network that sees 40 .* of 16 × 16"
+    ) as error:
+        shown(rows, counted, settings, "cpu")
+    assert len(str(error.value).splitlines()) == 1
 
 
 # Files and figures

@@ -4,6 +4,7 @@ All that is known of the network stands in its model file; the study it was trai
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from limelight.data.shard import header_from
 from limelight.errors import problem
 from limelight.evaluation.images import calibrated_spread
 from limelight.files import atomic_path
-from limelight.probes.cmb_lensing.probe import NAMES, PROBE, noise_range
+from limelight.probes.cmb_lensing.probe import NAMES, PROBE, mask_of_geometry, noise_range
 from limelight.training.losses import decoded_outputs
 
 UNITS = {"uk": 1.0, "µk": 1.0, "k": 1e6, "mk": 1e3, "uk_cmb": 1.0, "k_cmb": 1e6}  # to µK
 CONVENTIONS = ("COSMO", "IAU")
 TOLERANCE = 1e-3  # of the pixels' side
+MASK_TOLERANCE = 1e-3
 NOISE_TOLERANCE = 0.2  # of the noise, beyond which a network's answer is of other maps
 MOST_PIXELS = 4096
 
@@ -111,15 +113,41 @@ def check_noise(noise: float, info: dict) -> None:
         raise problem("--noise", f"{noise:g} µK arcmin", expected, "train a network for this noise")
 
 
+def masked_already(path: str | Path, info: dict) -> bool:
+    """Whether maps that were multiplied with a mask, a FITS image (x, y) of 0 to 1, have the network's own taper on them.
+
+    If not, the mask must be 1 wherever the network looks. Raises LimelightError for any other: it is nothing that the
+    network knows, and its answer would be wrong without a word.
+    """
+    mask, _ = _image(path, (2,), "(x, y)")
+    geometry = info["header"]["geometry"]
+    shape = (geometry["pixels"], geometry["pixels"])
+    if mask.shape != shape:
+        raise problem(path, f"a mask of {mask.shape} pixels", f"{shape}, as the maps", "cut it as the maps")
+    own = mask_of_geometry(geometry) if geometry["taper_deg"] else np.ones(shape)
+    far = np.abs(mask - 1)[own > MASK_TOLERANCE].max() > MASK_TOLERANCE
+    if far and np.abs(mask - own).max() > MASK_TOLERANCE:
+        width = geometry["taper_deg"]
+        taper = f"or the taper of {width:g} degrees that it knows" if width else "for this network knows no mask"
+        fix = "train a network with a margin and this taper_deg"
+        raise problem(path, f"{(mask < 1).mean():.0%} of pixels below 1", f"1 wherever it looks, {taper}", fix)
+    return bool(far)
+
+
 @torch.no_grad()
-def reconstruct(module: nn.Module, info: dict, maps: np.ndarray, device: str = "cpu") -> dict[str, np.ndarray]:
+def reconstruct(
+    module: nn.Module, info: dict, maps: np.ndarray, device: str = "cpu", masked: bool = False
+) -> dict[str, np.ndarray]:
     """The answers of a network to Q and U (2, y, x) in µK as they were recorded, by name of the truth, (y, x) each.
 
     Nothing is added to the maps: their noise should be that which the network was trained with. A network trained under a
-    mask sees them through it. One that answers its errors gives <name>_error as well, the calibrated standard deviation.
+    mask sees them through it, unless they are `masked` already. One that answers its errors gives <name>_error as well, the
+    calibrated standard deviation.
     """
     network, header = PROBE.network(info["entry"]), header_from(info["header"])
     recorded = PROBE.presentation(network, info["observation"], header).with_noise(0.0)
+    if masked:
+        recorded = replace(recorded, mask=None)
     inputs = recorded.observe(torch.as_tensor(maps, dtype=torch.float32)[None], torch.Generator())
     outputs = module(inputs.to(device)).double().cpu().numpy()
     if not np.isfinite(outputs).all():

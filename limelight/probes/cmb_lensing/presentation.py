@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from limelight.training.presentation import PlainPresentation, Truths
 from limelight.training.symmetries import draw_symmetry, symmetry
@@ -70,6 +70,17 @@ class LensingPresentation(PlainPresentation):
 
     def with_noise(self, level: float) -> "LensingPresentation":
         return replace(self, noise_uk_arcmin=level)
+
+
+class BehindFeatures(nn.Module):
+    """A hybrid as a network of Q and U alone, (b, 2, y, x) as `observe` shows them without features."""
+
+    def __init__(self, module: nn.Module, features: Features, scale_uk: float):
+        super().__init__()
+        self.module, self.features, self.scale_uk = module, features, scale_uk
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(torch.cat([x, self.features(x * self.scale_uk)], dim=1))
 
 
 def turned(x: Tensor, transpose: Tensor, flip_x: Tensor, flip_y: Tensor) -> Tensor:

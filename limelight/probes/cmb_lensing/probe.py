@@ -25,6 +25,8 @@ from limelight.summaries.reconstruction import bootstrap, noise
 from limelight.summaries.scales import Scales
 
 if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
+    from torch import nn
+
     from limelight.evaluation.estimates import Estimator
     from limelight.probes.cmb_lensing.presentation import LensingPresentation
 
@@ -215,17 +217,23 @@ class CmbLensing(Probe):
     def describe_test(self, settings, presentation: LensingPresentation) -> dict:
         return {"noise_uk_arcmin": presentation.noise_uk_arcmin}
 
+    def back_to_data(
+        self, module: nn.Module, presentation: LensingPresentation
+    ) -> tuple[nn.Module, LensingPresentation]:
+        """A hybrid is explained by Q and U, through its features; under a mask these cannot be differentiated."""
+        if presentation.features is None or presentation.mask is not None:
+            return module, presentation
+        from limelight.probes.cmb_lensing.presentation import BehindFeatures
+
+        whole = BehindFeatures(module, presentation.features, presentation.scale_uk)
+        return whole.eval(), replace(presentation, features=None)
+
     def exact_saliency(
         self, network: LensingNetwork, observation: dict, header: Header, recorded: np.ndarray, weights: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Of a single pixel, for a network that sees Q and U alone on a periodic patch."""
+        """Of a single pixel, on a periodic patch."""
         places = np.argwhere(weights)
-        if (
-            len(places) != 1
-            or network.inputs != "maps"
-            or header.geometry["taper_deg"]
-            or not header.geometry["periodic"]
-        ):
+        if len(places) != 1 or header.geometry["taper_deg"] or not header.geometry["periodic"]:
             return {}
         from limelight.probes.cmb_lensing.features import quadratic_estimator
         from limelight.probes.cmb_lensing.kernels import exact_saliency
