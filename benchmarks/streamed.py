@@ -196,7 +196,7 @@ class Judge:
         if rival is None:
             return [row | own for row in rows]
         shared = interval_rows(
-            of_maps(result, {key for key in zip(*(rival.rows[name].tolist() for name in ROWS), strict=True)})
+            of_maps(result, set(zip(*(rival.rows[name].tolist() for name in ROWS), strict=True)))
         )
         return [
             row | own | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")}

@@ -93,8 +93,8 @@ def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, 
     """One (trained on, tested on) pair: what quantiles cover bin by bin, a mixture jointly, and what the check says.
 
     covered_95_passed: of the maps that pass the misspecification check. covered_95_complete: of the bins, map by map, in
-    which the catalogue holds all sources (`found["complete"]`, (m, d) bool); complete: how many that are. The bias is that of the
-    worst bin's median, over the half width of its 95 % interval.
+    which the catalogue holds all sources (`found["complete"]`, (m, d) bool); complete: how many that are. The bias is that
+    of the worst bin's median, over the half width of its 95 % interval.
     """
     filled = filled_bins(found)
     inside = (np.abs(found["rank"] - 0.5) <= 0.475)[:, filled].mean(axis=1)
