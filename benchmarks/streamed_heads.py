@@ -51,9 +51,9 @@ def heads() -> Iterator[Head]:
     for network in ("comap", "quiet"):
         yield Head(network, members=1, seed=1)
         for cut in (
+            {"rows": 768},
             {"rows": 1536},
-            {"rows": 3072},
-            {"draws": 48},
+            {"draws": 24},
             {"features": ("power",)},
             {"features": ("histogram",)},
             {"features": ("power", "histogram")},

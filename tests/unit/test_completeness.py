@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.complete_bins import bins_of
 from limelight.probes.line_intensity.lines.completeness import complete_from
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.seeds import generator
@@ -32,3 +33,12 @@ def test_without_scatter_the_limit_is_the_brightest_of_the_lightest_halos():
     redshift = np.linspace(*BAND, 1000)
     found = model.log10_luminosity(np.full(1000, 2.5e10), redshift, parameters, generator(1, "test"))
     assert complete_from(model, parameters, 2.5e10, BAND) == pytest.approx(found.max(), abs=1e-3)
+
+
+def test_bins_are_complete_above_the_limit_of_each_map():
+    counts = np.tile([9.0, 99.0], (40, 1))
+    counts[:20, 0] = 0
+    first, second = bins_of("li", np.array([3.0, 4.0, 5.0]), counts, np.repeat([3.5, 2.0], 20))
+    assert (first["complete"], second["complete"]) == (0.5, 1)
+    assert first["range_95_all"] == pytest.approx(1)
+    assert first["range_95_complete"] == 0, "what varied was the end of the catalogue"
