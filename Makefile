@@ -17,8 +17,8 @@ streamed: .venv/installed
 	$(BIN)/python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
 	$(BIN)/snakemake stream_files $(STREAMED)
 	$(BIN)/python -m benchmarks.streamed_rival --config config/streamed.yaml --results results/streamed
-	$(BIN)/python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed --output docs/results/streamed
-	$(BIN)/python -m benchmarks.streamed_figure --tables docs/results/streamed
+	$(BIN)/python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed --output docs/results/streamed_levels
+	$(BIN)/python -m benchmarks.streamed_figure --tables docs/results/streamed_levels
 
 # A process for each core, at about 1 GB each; every file's tests share what they make.
 test: .venv/installed

@@ -3,7 +3,7 @@
 example: snakemake stream_files --configfile config/streamed.yaml --cores 2
          python -m benchmarks.streamed_rival --config config/streamed.yaml --results results/streamed
          python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed
-             --output docs/results/streamed
+             --output docs/results/streamed_levels
 
 (`make streamed` does all of it.) Each of `heads` (benchmarks.streamed_heads) whose network the config has is trained on the
 stream's files of the training light-cones, chosen by those of the validation light-cones, and asked about every simulation
@@ -195,9 +195,7 @@ class Judge:
         rows = interval_rows(result)
         if rival is None:
             return [row | own for row in rows]
-        shared = interval_rows(
-            of_maps(result, set(zip(*(rival.rows[name].tolist() for name in ROWS), strict=True)))
-        )
+        shared = interval_rows(of_maps(result, set(zip(*(rival.rows[name].tolist() for name in ROWS), strict=True))))
         return [
             row | own | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")}
             for row, alike in zip(rows, shared, strict=True)

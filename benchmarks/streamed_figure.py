@@ -1,6 +1,6 @@
 """Figures of the tables of benchmarks.streamed: widths, coverage, what features are worth, and hours.
 
-example: python -m benchmarks.streamed_figure --tables docs/results/streamed
+example: python -m benchmarks.streamed_figure --tables docs/results/streamed_levels
 """
 
 import argparse
