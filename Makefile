@@ -5,10 +5,20 @@ BIN := .venv/bin
 CONFIG ?= config/demo.yaml
 PROCESSES ?= 2
 
-.PHONY: demo test coverage test-cluster test-all kill-harness lint docs notebooks gpu-check clean
+.PHONY: demo streamed test coverage test-cluster test-all kill-harness lint docs notebooks gpu-check clean
 
 demo: .venv/installed
 	@$(BIN)/python scripts/run_study.py --configfile config/demo.yaml $(if $(VERBOSE),--verbose)
+
+# What fresh simulations teach (docs/fresh_simulations.md), from nothing to its tables and figures; stopped, it goes on.
+STREAMED := --configfile config/streamed.yaml --cores $(PROCESSES)
+streamed: .venv/installed
+	$(BIN)/snakemake stream_files --until subfields $(STREAMED)
+	$(BIN)/python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
+	$(BIN)/snakemake stream_files $(STREAMED)
+	$(BIN)/python -m benchmarks.streamed_rival --config config/streamed.yaml --results results/streamed
+	$(BIN)/python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed --output docs/results/streamed_levels
+	$(BIN)/python -m benchmarks.streamed_figure --tables docs/results/streamed_levels
 
 # A process for each core, at about 1 GB each; every file's tests share what they make.
 test: .venv/installed

@@ -1,30 +1,33 @@
 """Heads on a stream, judged on simulations of test light-cones: the tables of docs/fresh_simulations.md.
 
-example: python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
-         snakemake stream_files --configfile config/streamed.yaml --cores 2
+example: snakemake stream_files --configfile config/streamed.yaml --cores 2
+         python -m benchmarks.streamed_rival --config config/streamed.yaml --results results/streamed
          python -m benchmarks.streamed --config config/streamed.yaml --results results/streamed
-             --output docs/results/streamed
+             --output docs/results/streamed_levels
 
-Each of `heads` is trained on the streams' files of the training light-cones, chosen by those of the validation light-cones,
-and asked about every simulation of the test light-cones, as `scripts/train_posterior.py` and `scripts/sample_posterior.py`
-would. Tables: <output>.csv, one row per test, head and luminosity; <output>_scores.csv, one per test and head;
-<output>_gains.csv, what some heads know beyond others; <output>_models.csv, tests on other models than that of training;
-<output>_hours.csv, widths by noise. --heads takes some of them alone; what is trained already is kept below <results>/heads.
+(`make streamed` does all of it.) Each of `heads` (benchmarks.streamed_heads) whose network the config has is trained on the
+stream's files of the training light-cones, chosen by those of the validation light-cones, and asked about every simulation
+of the test light-cones, as `scripts/train_posterior.py` and `scripts/sample_posterior.py` would.
+Tables: <output>.csv, one row per test, method and luminosity, the rival's beside the heads'; <output>_scores.csv, one per
+test and head; <output>_verdicts.csv, in how many bins each is narrow, unbiased and honest enough; <output>_gains.csv, what
+some heads know beyond others; <output>_models.csv, tests on other models than that of training; <output>_hours.csv, widths
+by noise. --heads takes some of them alone; what is trained already is kept below <results>/heads.
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.streamed_heads import JOINT, MAIN, SAMPLED, TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
+from benchmarks.streamed_verdicts import verdict_rows
 from limelight.data.shard import Rows
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, write_csv
-from limelight.inference.intervals import LEVELS, Intervals, quantiles_of
+from limelight.inference.intervals import LEVELS, Intervals, quantiles_of, read_intervals
 from limelight.inference.posteriors.draw import draw_answers, log_score, quantile_answers
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import p_values
@@ -35,8 +38,10 @@ from limelight.inference.posteriors.stream import Part, read_stream, streamed_ta
 from limelight.inference.posteriors.tables import Table, continuous, finished
 from limelight.probe import load_probe
 from limelight.probes.line_intensity.labels import log10_lum_edges
-from limelight.probes.line_intensity.money import ideal_intervals, interval_rows, without_draws
-from limelight.probes.line_intensity.settings import shard_settings
+from limelight.probes.line_intensity.lines.completeness import complete_from
+from limelight.probes.line_intensity.lines.models import get_model
+from limelight.probes.line_intensity.money import ROWS, ideal_intervals, interval_rows, of_maps, without_draws
+from limelight.probes.line_intensity.settings import fine_grid, shard_settings
 from limelight.probes.line_intensity.targets import line_axis
 from limelight.section import plain
 from limelight.study.config import load_study
@@ -46,89 +51,11 @@ from limelight.training.checkpoint import fingerprint_weights, load_model, save_
 PAPER_UK = {"none": 0.0, "half": 30.3, "comap": 60.6, "season2": 95.3, "twice": 190.6}  # per voxel of arXiv:1905.10376
 COLUMNS = (
     "test", "noise", "noise_uk_per_paper_voxel", "mean_known", "method", "luminosity_lsun", "mean_count", "maps", "lower_95",
-    "upper_95", "width_95", "bias", "rank_covered_68", "rank_covered_95", "error_95",
+    "upper_95", "width_95", "bias", "rank_covered_68", "rank_covered_95", "error_95", "shared_maps", "shared_width_95",
+    "shared_bias",
 )  # fmt: skip
 TESTS = {"li_full": "prior", "li_fiducial": "fiducial"}  # what the tables call a dataset; others have their own names
-SUMMARIES = ("power", "histogram", "mean")
-SEEN = (*SUMMARIES, "convolutions")
-SEEDS = (1, 2, 3)
 SAME = "prior, fields of training"  # a test on simulations that training was not shown, of fields that it was
-
-
-@dataclass(frozen=True)
-class Head:
-    """One head to train: on whose features, and how it differs from the study's own posterior of that network."""
-
-    network: str
-    kind: str = "quantiles"
-    features: tuple[str, ...] = SUMMARIES
-    rows: int = 0  # of the stream, the first; 0: all
-    draws: int = 0  # of each subfield; 0: all; the others are a test of their own
-    seed: int = 0  # added to the study's
-    members: int = 3  # of kind quantiles
-    blind: bool = False  # features hidden: what the prior alone says
-    recalibrated: bool = False  # of kind quantiles: stretched to cover the validation light-cones
-
-    @property
-    def name(self) -> str:
-        rows = f"{self.rows or 'all'} rows" + f" of draws below {self.draws}" * bool(self.draws)
-        parts = (self.network, self.kind, "+".join(self.features), rows, f"{self.members} of seed {self.seed}")
-        return ", ".join(parts) + ", blind" * self.blind + ", recalibrated" * self.recalibrated
-
-
-TRUNKS = ("comap", "comap_unknown")  # networks that see maps beside their summaries
-MAIN = (*TRUNKS, "quiet")
-LEVELS_UK = ("half", "season2", "twice")  # networks of further noises
-TABLED = [Head(network, recalibrated=done) for network in (*MAIN, *LEVELS_UK) for done in (False, True)]
-JOINT = [Head(network, "mdn", seed=1, members=1) for network in MAIN]  # whose draws are kept
-TABLED += JOINT
-
-
-def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
-    """The same head with each of the seeds."""
-    return [Head(network, kind, features, seed=seed, members=1) for seed in SEEDS]
-
-
-def heads() -> Iterator[Head]:
-    """All heads of the tables, the most needed first."""
-    for kind in ("quantiles", "mdn"):
-        for network in TRUNKS:
-            for pair in zip(central(network, kind, SUMMARIES), central(network, kind, SEEN), strict=True):
-                yield from pair
-    yield Head("comap", "mdn", seed=1, members=1, blind=True)
-    yield from (head for head in JOINT if head.network not in TRUNKS)
-    for network in TRUNKS:
-        yield Head(network, "mdn", ("convolutions",), seed=1, members=1)
-        yield Head(network, "quantiles", ("convolutions",), seed=1, members=1)
-    yield from (head for head in TABLED if head.kind == "quantiles" and head.network in MAIN)
-    for network in ("comap", "quiet"):
-        for cut in (
-            {"rows": 1440},
-            {"draws": 30},
-            {"draws": 45},
-            {"features": ("power",)},
-            {"features": ("histogram",)},
-        ):
-            yield Head(network, members=1, seed=1, **cut)
-        yield Head(network, features=("power", "histogram"), members=1, seed=1)
-    yield from (head for head in TABLED if head.network in LEVELS_UK)
-
-
-def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
-    """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
-    blind = [Head("comap", "mdn", seed=1, members=1, blind=True)]
-    for kind in ("mdn", "quantiles"):
-        for network in TRUNKS:
-            both = (central(network, kind, features) for features in (SEEN, SUMMARIES))
-            yield "convolutions over summaries", *both
-            yield (
-                "convolutions alone over summaries",
-                [Head(network, kind, ("convolutions",), seed=1, members=1)],
-                central(network, kind, SUMMARIES)[:1],
-            )
-        yield "mean temperature", central("comap", kind, SUMMARIES), central("comap_unknown", kind, SUMMARIES)
-    for network in MAIN:
-        yield "map over prior", central(network, "mdn", SUMMARIES)[:1], blind
 
 
 class Judge:
@@ -219,14 +146,26 @@ class Judge:
                 hide(part, head.network)
             table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, **_asked(posterior, table, part, head in JOINT))
+            complete = self.complete(tests.get(test, tests["prior"]), part)
+            np.savez(path, **_asked(posterior, table, part, head in JOINT), complete=complete)
         with np.load(path) as file:
             return dict(file)
 
-    def rows_of(self, head: Head, test: str, found: dict[str, np.ndarray]) -> list[dict]:
-        """The table's rows of a head on a test."""
-        network = self.study.networks[head.network]
-        result = Intervals(
+    def complete(self, stream: str, part: Part) -> np.ndarray:
+        """In which bins of each map the catalogue holds all sources, (m, d) bool: its lightest halos are fainter."""
+        entry = self.study.line_models[stream_settings(self.study, stream).dataset[0]]
+        model, band = get_model(entry.model, entry.parameters), fine_grid(self.study).redshift_range
+        limits = [
+            complete_from(
+                model, dict(zip(part.parameter_names, values, strict=True)), self.study.lightcones.mass_min_msun, band
+            )
+            for values in part.theta.tolist()
+        ]
+        return self.edges[:-1] >= np.array(limits)[:, None]
+
+    def intervals(self, head: Head, test: str, found: dict[str, np.ndarray]) -> Intervals:
+        """What a head says of a test, in the form that all methods share."""
+        return Intervals(
             method={"quantiles": "quantiles", "mdn": "mixture density"}[head.kind]
             + ", recalibrated" * head.recalibrated,
             test=test,
@@ -234,12 +173,33 @@ class Judge:
             axis=line_axis(self.edges),
             truth=found["truth"],
             quantiles=found["quantiles"],
-            rows={name: found[name] for name in ("group", "subfield", "draw")},
+            rows={name: found[name] for name in ROWS},
             seconds=np.zeros(len(found["truth"])),
             extra={"rank": found["rank"]},
         )
-        own = {"noise": network.noise[0], "noise_uk_per_paper_voxel": PAPER_UK[network.noise[0]]}
-        return [row | own | {"mean_known": not network.preprocessing.remove_means} for row in interval_rows(result)]
+
+    def rival_path(self, test: str, network: str) -> Path:
+        """Where the rival's intervals stand, of maps as this network is shown them."""
+        return self.results / "rival" / f"{test}_{self.study.networks[network].noise[0]}.h5"
+
+    def rival(self, test: str, network: str) -> Intervals | None:
+        """The rival's intervals under the noise of a network, if it has sampled them."""
+        path = self.rival_path(test, network)
+        return without_draws(read_intervals(path)) if path.is_file() else None
+
+    def rows_of(self, result: Intervals, network: str, rival: Intervals | None) -> list[dict]:
+        """The table's rows of a method under the noise of a network; shared_*: of the maps alone that the rival has, too."""
+        entry = self.study.networks[network]
+        own = {"noise": entry.noise[0], "noise_uk_per_paper_voxel": PAPER_UK[entry.noise[0]]}
+        own["mean_known"] = not (entry.preprocessing.remove_means or "rival" in result.method)
+        rows = interval_rows(result)
+        if rival is None:
+            return [row | own for row in rows]
+        shared = interval_rows(of_maps(result, set(zip(*(rival.rows[name].tolist() for name in ROWS), strict=True))))
+        return [
+            row | own | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")}
+            for row, alike in zip(rows, shared, strict=True)
+        ]
 
     def ideal(self, test: str, maps: int, draws: int) -> Intervals:
         """The scatter that is left when halos and parameters are known, of simulations of the test."""
@@ -320,7 +280,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge = Judge(args.config, args.results)
-    chosen = list(heads())[slice(*args.heads)]
+    known = [head for head in heads() if head.network in judge.study.networks]
+    chosen = known[slice(*args.heads)]
     for head in chosen if args.train else ():
         judge.trained(head)
     if not args.train:
@@ -334,12 +295,15 @@ def write_tables(judge: Judge, chosen: list[Head], output: Path, ideal: int) -> 
     for head in (head for head in TABLED if head in answers):
         noise = PAPER_UK[judge.study.networks[head.network].noise[0]]
         for test, found in answers[head].items():
-            rows += judge.rows_of(head, test, found)
-            if head.kind == "quantiles" and not head.recalibrated and head.network != "comap_unknown":
+            rows += judge.rows_of(judge.intervals(head, test, found), head.network, judge.rival(test, head.network))
+            if head.kind == "quantiles" and not head.recalibrated and "unknown" not in head.network:
                 widths += half_widths(head, test, found, noise, judge.edges)
-            if head.kind == "quantiles" and head.network in MAIN:
+            if head.kind == "quantiles":
                 joint = answers.get(Head(head.network, "mdn", seed=1, members=1), {}).get(test)
                 models.append(foreign_row(head, test, found, joint if joint and "joint" in joint else None))
+    for network, test in SAMPLED:
+        if rival := judge.rival(test, network):
+            rows += judge.rows_of(rival, network, rival)
     for test in TESTS.values() if ideal else ():
         rows += interval_rows(judge.ideal(test, ideal, 79))
     gains = []
@@ -350,7 +314,14 @@ def write_tables(judge: Judge, chosen: list[Head], output: Path, ideal: int) -> 
                 gains.append(gain_row(what, (first[0], second[0]), test, both))
     scores = [score_row(head, test, found) for head, tests in answers.items() for test, found in tests.items()]
     write_csv(output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
-    for name, table in {"scores": scores, "gains": gains, "models": models, "hours": with_hours(widths)}.items():
+    tables = {
+        "scores": scores,
+        "gains": gains,
+        "models": models,
+        "hours": with_hours(widths),
+        "verdicts": verdict_rows(rows),
+    }
+    for name, table in tables.items():
         if table:
             write_csv(output.with_name(f"{output.name}_{name}.csv"), table, digits=4)
 

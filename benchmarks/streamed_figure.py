@@ -1,7 +1,6 @@
-"""Figures of the tables of benchmarks.streamed: widths beside the rival's, what features are worth, and hours.
+"""Figures of the tables of benchmarks.streamed: widths, coverage, what features are worth, and hours.
 
-example: python -m benchmarks.streamed_figure --tables docs/results/streamed --rival docs/results/money.csv
-             --output docs/results/streamed
+example: python -m benchmarks.streamed_figure --tables docs/results/streamed_levels
 """
 
 import argparse
@@ -13,13 +12,32 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.streamed_verdicts import AT_LSUN, FLOOR
 from limelight.errors import plain_errors
 from limelight.figures.style import COLOURS, PAGE_IN, PUBLISHED, TRUTH, save, style
 
 HOURS, NOISE_UK = 6000, 60.6  # arXiv:1808.07487, on 1.5° × 1.5°; per voxel of arXiv:1905.10376
-NOISES = {"none": "no noise", "comap": "60.6 µK per paper voxel", "season2": "95 µK per paper voxel"}
+NOISES = {
+    "none": "no noise",
+    "half": "30 µK",
+    "comap": "60.6 µK",
+    "season2": "95 µK",
+    "twice": "190 µK",
+}  # per paper voxel
 TESTS = {"prior": "over the prior", "fiducial": "at fiducial Li"}
 FEWEST = 10  # sources a map that a bin is drawn for
+METHODS = {  # what the legend says: (which rows, how they look)
+    "quantiles, mean known": (
+        lambda r: r["method"] == "quantiles" and r["mean_known"] == "True",
+        {"color": COLOURS[0]},
+    ),
+    "quantiles, mean unknown": (
+        lambda r: r["method"] == "quantiles" and r["mean_known"] == "False",
+        {"color": COLOURS[5], "ls": "--"},
+    ),
+    "rival, P(k) + VID": (lambda r: str(r["method"]).startswith("rival"), {"color": COLOURS[1]}),
+    "ideal: halos known": (lambda r: r["method"] == "ideal", {"color": PUBLISHED, "lw": 0.9}),
+}
 
 
 def table(path: Path) -> list[dict]:
@@ -35,57 +53,61 @@ def _number(text: str) -> float | str:
         return text
 
 
-def widths_figure(rows: list[dict], rival: list[dict]) -> Figure:
-    """Width of the 95 % interval over the truth, per luminosity: columns noises, rows tests."""
+def widths_figure(rows: list[dict]) -> Figure:
+    """The money figure: columns noises; above widths of 95 % intervals over the truth, below the share of truths inside."""
     with style():
-        figure = Figure(figsize=(PAGE_IN, 5.2))
-        axes = figure.subplots(2, 3, sharex=True, sharey=True)
+        figure = Figure(figsize=(PAGE_IN, 6.4))
+        axes = figure.subplots(4, len(NOISES), sharex=True, sharey="row", height_ratios=[3, 1, 3, 1])
         for (i, test), (j, noise) in itertools.product(enumerate(TESTS), enumerate(NOISES)):
-            here, panel = [row for row in rows if row["test"] == test], axes[i, j]
-            mine = [row for row in here if row["noise"] == noise and row["method"] == "quantiles"]
-            _line(panel, (r for r in mine if r["mean_known"] == "True"), "quantiles, mean known", color=COLOURS[0])
-            unknown = [r for r in mine if r["mean_known"] == "False"]
-            _line(panel, unknown, "quantiles, mean unknown", color=COLOURS[5], ls="--")
-            other = [row for row in here if row["noise"] == noise and row["method"] == "mixture density"]
-            _line(panel, (r for r in other if r["mean_known"] == "True"), "mixture density", color=COLOURS[2], lw=0.9)
-            old = (r for r in rival if r["test"] == f"{test}_{noise}" and str(r["method"]).startswith("rival"))
-            _line(panel, old, "rival, P(k) + VID", color=COLOURS[1])
-            _line(panel, (r for r in here if r["method"] == "ideal"), "ideal: halos known", color=PUBLISHED, lw=0.9)
-            panel.set(xscale="log", yscale="log", ylim=(0.01, 3))
+            panel, below = axes[2 * i, j], axes[2 * i + 1, j]
+            here = [r for r in rows if r["test"] == test]
+            for label, (keep, look) in METHODS.items():
+                mine = [r for r in here if keep(r) and (r["noise"] == noise or r["method"] == "ideal")]
+                _line(panel, mine, "width_95", label, **look)
+                _line(below, (r for r in mine if r["rank_covered_95"] != ""), "rank_covered_95", label, **look)
+            floor = FLOOR.get((test, noise, True))
+            if floor:
+                panel.plot(AT_LSUN, floor, "x", color=TRUTH, ms=3, label="floor, mean known")
+            panel.set(xscale="log", yscale="log", ylim=(0.015, 3))
+            below.axhline(0.95, color=TRUTH, lw=0.6, ls=":")
+            below.set(ylim=(0.84, 1.01))
             if i == 0:
                 panel.set_title(NOISES[noise])
-            else:
-                panel.set_xlabel("$L$ [L$_\\odot$]")
             if j == 0:
                 panel.set_ylabel(f"{TESTS[test]}\n95 % interval / truth")
+                below.set_ylabel("inside")
+        for panel in axes[-1]:
+            panel.set_xlabel("$L$ [L$_\\odot$]")
         handles = {label: h for panel in axes.flat for h, label in zip(*panel.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
         return figure
 
 
-def _line(panel: Axes, rows: Iterable[dict], label: str, **look) -> None:
-    kept = [row for row in rows if row["mean_count"] >= FEWEST and row["width_95"] != ""]
+def _line(panel: Axes, rows: Iterable[dict], column: str, label: str, **look) -> None:
+    kept = [row for row in rows if row["mean_count"] >= FEWEST and row[column] != ""]
     if kept:
-        panel.plot([r["luminosity_lsun"] for r in kept], [r["width_95"] for r in kept], label=label, **look)
+        panel.plot([r["luminosity_lsun"] for r in kept], [r[column] for r in kept], label=label, **look)
 
 
-def scores_figure(gains: list[dict]) -> Figure:
-    """Left: by how much convolutions lower the pinball loss, by network and test. Right: nats over the prior."""
+def scores_figure(scores: list[dict], gains: list[dict]) -> Figure:
+    """Left: pinball loss of one head over the simulations that it learnt from, by network. Right: nats over the prior."""
     with style():
         figure = Figure(figsize=(PAGE_IN, 2.2))
         left, right = figure.subplots(1, 2)
-        added = [r for r in gains if r["what"] == "convolutions over summaries" and r["kind"] == "quantiles"]
-        networks = list(dict.fromkeys(str(r["network"]) for r in added))
-        for i, test in enumerate(dict.fromkeys(str(r["test"]) for r in added)):
-            here = [r for r in added if r["test"] == test]
-            places = [networks.index(str(r["network"])) + 0.2 * (i - 1) for r in here]
-            values, errors = ([100 * r[key] for r in here] for key in ("pinball_gain", "pinball_gain_error"))
-            label = test.replace("_", " ")
-            left.errorbar(values, places, xerr=errors, fmt="os^D"[i % 4], ms=4, color=COLOURS[i], label=label)
-        left.axvline(0, color=TRUTH, lw=0.8)
-        left.set(yticks=range(len(networks)), yticklabels=[name.replace("_", " ") for name in networks])
-        left.set(ylim=(-0.6, len(networks) - 0.4), xlabel="% by which convolutions lower the pinball loss")
-        left.legend(fontsize=6)
+        kept = [
+            r
+            for r in scores
+            if r["test"] == "prior" and r["kind"] == "quantiles" and r["members"] == 1 and not r["draws"]
+        ]
+        kept = [r for r in kept if r["features"] == "power+histogram+mean" and r["seed"] == 1]
+        for i, network in enumerate(dict.fromkeys(r["network"] for r in kept)):
+            mine = sorted(
+                (r["learnt_from"], r["pinball_dex"], r["pinball_error"]) for r in kept if r["network"] == network
+            )
+            learnt, loss, error = zip(*mine, strict=True)
+            left.errorbar(learnt, loss, yerr=error, fmt="o-", ms=3, color=COLOURS[i], label=str(network))
+        left.set(xscale="log", yscale="log", xlabel="simulations", ylabel="pinball loss [dex]")
+        left.legend(fontsize=7)
         whole = [r for r in gains if r["what"] == "map over prior" and r["test"] in ("prior", "fiducial")]
         names = [f"{r['network']}, {r['test']}".replace("_", " ") for r in whole]
         right.barh(
@@ -117,15 +139,12 @@ def hours_figure(rows: list[dict], known: float = 0.1) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, required=True, help="tables of benchmarks.streamed, without .csv")
-    parser.add_argument(
-        "--rival", type=Path, required=True, metavar="MONEY.csv", help="table with the rival's intervals"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="figures to write, without .png")
     args = parser.parse_args()
-    gains, hours = (table(args.tables.with_name(f"{args.tables.name}_{name}.csv")) for name in ("gains", "hours"))
-    save(widths_figure(table(args.tables.with_suffix(".csv")), table(args.rival)), args.output.with_suffix(".pdf"))
-    save(scores_figure(gains), args.output.with_name(args.output.name + "_scores.pdf"))
-    save(hours_figure(hours), args.output.with_name(args.output.name + "_hours.pdf"))
+    names = ("scores", "gains", "hours")
+    scores, gains, hours = (table(args.tables.with_name(f"{args.tables.name}_{name}.csv")) for name in names)
+    save(widths_figure(table(args.tables.with_suffix(".csv"))), args.tables.with_suffix(".pdf"))
+    save(scores_figure(scores, gains), args.tables.with_name(args.tables.name + "_scores.pdf"))
+    save(hours_figure(hours), args.tables.with_name(args.tables.name + "_hours.pdf"))
 
 
 if __name__ == "__main__":

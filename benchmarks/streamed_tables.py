@@ -92,8 +92,9 @@ def joint_ranks_of(truth: np.ndarray, draws: np.ndarray, rng: np.random.Generato
 def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, np.ndarray] | None) -> dict:
     """One (trained on, tested on) pair: what quantiles cover bin by bin, a mixture jointly, and what the check says.
 
-    covered_95_passed: of the maps that pass the misspecification check. The bias is that of the worst bin's median, over the
-    half width of its 95 % interval.
+    covered_95_passed: of the maps that pass the misspecification check. covered_95_complete: of the bins, map by map, in
+    which the catalogue holds all sources (`found["complete"]`, (m, d) bool); complete: how many that are. The bias is that
+    of the worst bin's median, over the half width of its 95 % interval.
     """
     filled = filled_bins(found)
     inside = (np.abs(found["rank"] - 0.5) <= 0.475)[:, filled].mean(axis=1)
@@ -106,6 +107,10 @@ def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, 
     row["largest_bias_over_half_width"] = float(np.abs(bias / np.median((high - low) / 2, axis=0)).max())
     row["unusual_p_0.05"], row["unlike_p_0.01"] = (float(np.mean(found["p_value"] < p)) for p in (UNUSUAL, UNLIKE))
     row["covered_95_passed"] = float(inside[passed].mean()) if passed.any() else float("nan")
+    if "complete" in found:
+        whole = found["complete"][:, filled]
+        row["complete"] = whole.mean()
+        row["covered_95_complete"] = (np.abs(found["rank"] - 0.5) <= 0.475)[:, filled][whole].mean()
     if joint is not None:
         for level in calibration.LEVELS:
             percent = f"{100 * level:.0f}"

@@ -43,9 +43,10 @@ def run_chain(
             walkers, dimension, log_prob, vectorize=True, moves=[(move(), weight) for weight, move in MOVES]
         )
         if done < steps:
+            rows = {name: file[name] for name in file}
             for state in sampler.sample(_state(file, done), iterations=steps - done, store=False):
                 done += 1
-                _save(file, done, state)
+                _save(file, rows, done, state)
         return file["chain"][1:], file["log_prob"][1:]
 
 
@@ -91,11 +92,11 @@ def _state(file: h5py.File, done: int) -> emcee.State:
     return emcee.State(file["chain"][done], log_prob=log_prob, random_state=random_state)
 
 
-def _save(file: h5py.File, done: int, state: emcee.State) -> None:
-    file["chain"][done], file["log_prob"][done] = state.coords, state.log_prob
-    file["random_keys"][done % 2], file["random_rest"][done % 2] = state.random_state[1], state.random_state[2:]
+def _save(file: h5py.File, rows: dict[str, h5py.Dataset], done: int, state: emcee.State) -> None:
+    rows["chain"][done], rows["log_prob"][done] = state.coords, state.log_prob
+    rows["random_keys"][done % 2], rows["random_rest"][done % 2] = state.random_state[1], state.random_state[2:]
     file.flush()
-    file["done"][0] = done
+    rows["done"][0] = done
     file.flush()
 
 

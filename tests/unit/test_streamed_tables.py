@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.streamed import TABLED, Head, half_widths, heads, hide, pairs, some_rows
+from benchmarks.streamed import half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
+from benchmarks.streamed_heads import TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import clustered, foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
+from benchmarks.streamed_verdicts import verdict_rows
 from limelight.figures.style import save
 from limelight.inference.posteriors.stream import Part
 
@@ -78,6 +80,10 @@ def test_another_model_is_judged_with_the_check_beside_it():
     row = foreign_row(Head("comap"), "power_law", shifted, None)
     assert row["largest_bias_over_half_width"] == pytest.approx(np.log10(101.5 / 51.5) / np.log10(201.5 / 51.5) * 2)
     assert "joint_95" not in row
+    whole = np.tile([False, True], (8, 1))
+    whole[0] = True
+    row = foreign_row(Head("comap"), "padmanabhan", answered(0.1, 2.0) | {"complete": whole}, None)
+    assert (row["complete"], row["covered_95_complete"]) == (1 / 8, 0.0), "the one map of a whole catalogue is missed"
 
 
 def test_joint_ranks_of_exact_draws_are_uniform_and_of_narrow_ones_are_not():
@@ -122,22 +128,75 @@ def test_every_pair_and_every_row_is_of_heads_that_are_trained():
     assert set(TABLED) <= set(known)
 
 
-def test_figures_show_what_the_tables_have(tmp_path):
-    row = {"test": "prior", "noise": "comap", "method": "quantiles", "mean_known": "True", "mean_count": 50.0}
-    rows = [{**row, "luminosity_lsun": lum, "width_95": 0.3} for lum in (1e4, 1e5, 1e6)]
-    rival = [{**one, "test": "prior_comap", "method": "rival li", "width_95": 0.6} for one in rows]
-    figure = widths_figure(rows, rival)
-    assert [line.get_ydata()[0] for line in figure.axes[1].lines] == [0.3, 0.6]
-    gain = {"network": "comap", "test": "prior", "nats": 0.4, "nats_error": 0.1}
-    added = {
-        **gain,
-        "what": "convolutions over summaries",
-        "kind": "quantiles",
-        "pinball_gain": 0.02,
-        "pinball_gain_error": 0.01,
+def test_verdicts_count_the_bins_that_do_what_was_asked():
+    common = {
+        "noise": "comap",
+        "test": "prior",
+        "mean_count": 50.0,
+        "rank_covered_95": 0.95,
+        "error_95": 0.01,
+        "bias": 0.01,
     }
-    second = scores_figure([added, {**gain, "what": "map over prior", "kind": "mdn"}])
-    assert second.axes[0].lines[0].get_xdata() == [2]
+    lum = (2.5e4, 9e4, 2.1e5)
+    widths = {"quantiles": (0.5, 0.4, 0.1), "rival li": (0.6, 0.3, 0.2)}
+    rows = [
+        common
+        | {
+            "method": method,
+            "mean_known": "rival" not in method,
+            "luminosity_lsun": at,
+            "width_95": width,
+            "shared_width_95": width,
+        }
+        for method, values in widths.items()
+        for at, width in zip(lum, values, strict=True)
+    ]
+    rows[1] |= {"rank_covered_95": 0.9, "bias": 0.05}
+    found, rival = verdict_rows(rows)
+    assert (found["bins"], found["narrower_than_rival"], found["unbiased"], found["honest"]) == (3, 2, 2, 2)
+    assert (found["floors"], found["no_wider_than_floor"], found["fifth_below_floor"]) == (3, 2, 1), (
+        "0.52, 0.35 and 0.26"
+    )
+    assert "narrower_than_rival" not in rival
+    quiet = [row | {"noise": "none"} for row in rows] + [
+        {**common, "method": "ideal", "luminosity_lsun": at, "width_95": 0.1, "noise": "", "mean_known": ""}
+        for at in lum
+    ]
+    assert (verdict_rows(quiet)[0]["bright_bins"], verdict_rows(quiet)[0]["near_ideal"]) == (2, 1), "from 9e4 on"
+
+
+def test_figures_show_what_the_tables_have(tmp_path):
+    row = {
+        "test": "prior",
+        "noise": "comap",
+        "method": "quantiles",
+        "mean_known": "True",
+        "mean_count": 50.0,
+        "rank_covered_95": 0.95,
+    }
+    rows = [{**row, "luminosity_lsun": lum, "width_95": 0.3} for lum in (1e4, 1e5, 1e6)]
+    rival = [{**one, "method": "rival li", "mean_known": "False", "width_95": 0.6} for one in rows]
+    figure = widths_figure(rows + rival)
+    assert [line.get_ydata()[0] for line in figure.axes[2].lines[:2]] == [0.3, 0.6]
+    gain = {
+        "network": "comap",
+        "test": "prior",
+        "nats": 0.4,
+        "nats_error": 0.1,
+        "what": "map over prior",
+        "kind": "mdn",
+    }
+    score = {
+        "network": "comap",
+        "test": "prior",
+        "kind": "quantiles",
+        "features": "power+histogram+mean",
+        "members": 1.0,
+    }
+    score |= {"seed": 1.0, "draws": 0.0, "pinball_error": 0.001}
+    learnt = [{**score, "learnt_from": rows, "pinball_dex": loss} for rows, loss in ((3072.0, 0.02), (1536.0, 0.03))]
+    second = scores_figure(learnt, [gain])
+    assert list(second.axes[0].lines[0].get_xdata()) == [1536, 3072]
     assert [bar.get_width() for bar in second.axes[1].patches] == [0.4]
     common = {"test": "prior", "mean_count": 50.0}
     widths = [

@@ -24,7 +24,7 @@ from limelight.probe import Probe
 from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings, StreamSettings
 from limelight.training.checkpoint import fingerprint_weights
-from limelight.training.presentation import Presentation, on_device, present
+from limelight.training.presentation import Data, Presentation, on_device, present
 
 KIND = "stream"
 
@@ -74,6 +74,13 @@ def watchers(settings: StreamSettings, probe: Probe, trunks: dict[str, tuple[nn.
     return found
 
 
+def inputs_of(settings: StreamSettings, one: Watcher, data: Data, i: int, place: tuple[int, int, int]) -> Tensor:
+    """What a network of a stream is shown of row i of data (1, channels, *axes); place: (realisation, file, row of it)."""
+    stage = f"stream {settings.name} as {one.settings.name} sees it"
+    random = torch.Generator(data.device).manual_seed(torch_seed(settings.seed, stage, *place))
+    return present(data, torch.tensor([i]), one.presentation, random)[0]
+
+
 @torch.no_grad()
 def watch(
     settings: StreamSettings, seen_by: Sequence[Watcher], batches: Iterable[Rows], realisation: int, part: int
@@ -93,13 +100,9 @@ def watch(
     shown = 0
     for batch in batches:
         for one in seen_by:
-            device = next(one.trunk.parameters()).device
-            data = on_device(batch, [str(batch.dataset[0])], device)
+            data = on_device(batch, [str(batch.dataset[0])], next(one.trunk.parameters()).device)
             for i in range(len(batch)):  # row by row: what is made of a row must not depend on the batch that it is in
-                stage = f"stream {settings.name} as {one.settings.name} sees it"
-                seed = torch_seed(settings.seed, stage, realisation, part, shown + i)
-                random = torch.Generator(device).manual_seed(seed)
-                inputs = present(data, torch.tensor([i]), one.presentation, random)[0]
+                inputs = inputs_of(settings, one, data, i, (realisation, part, shown + i))
                 features[one.settings.name].append(one.trunk.features(inputs).float().cpu())
                 statistics[one.settings.name].append(map_statistics(inputs).cpu())
         shown += len(batch)

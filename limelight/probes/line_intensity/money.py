@@ -238,13 +238,13 @@ def money_table(results: Sequence[Intervals], geometry: Mapping) -> list[dict]:
             raise problem(f"test {test}", found, expected, "make the intervals again")
         shared = set.intersection(*maps)
         for result in members:
-            same = interval_rows(_of_maps(result, shared))
+            same = interval_rows(of_maps(result, shared))
             for row, alike in zip(interval_rows(result, geometry), same, strict=True):
                 rows.append(row | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")})
     return rows + published_rows()
 
 
-def _of_maps(result: Intervals, wanted: set[tuple[int, ...]]) -> Intervals:
+def of_maps(result: Intervals, wanted: set[tuple[int, ...]]) -> Intervals:
     """The result for some maps alone, by (light-cone, subfield, draw)."""
     keys = zip(*(result.rows[name].tolist() for name in ROWS), strict=True)
     kept = np.array([key in wanted for key in keys])

@@ -82,10 +82,14 @@ class LinePresentation:
         steps_down = torch.randint(1, dim_steps(self.bin_width) + 1, (rows,), generator=random, device=device)
         turns = draw_symmetry(rows, shares.flips, shares.quarter_turns, random)
         blank = fate < shares.blank_fraction
-        dim = ~blank & (fate < shares.blank_fraction + shares.dim_fraction)
-        maps, counts = dimmed(maps, n_above, steps_down * dim, self.bin_width)
-        maps = torch.where(blank[:, None, None, None], 0.0, symmetry(maps, *turns))
-        counts = torch.where(blank[:, None], 0.0, counts)
+        maps = symmetry(maps, *turns)
+        if shares.blank_fraction or shares.dim_fraction:
+            dim = ~blank & (fate < shares.blank_fraction + shares.dim_fraction)
+            maps, counts = dimmed(maps, n_above, steps_down * dim, self.bin_width)
+            maps = torch.where(blank[:, None, None, None], 0.0, maps)
+            counts = torch.where(blank[:, None], 0.0, counts)
+        else:  # a stream shows each map to many networks, and these passes over it cost as much as its summaries
+            counts = n_above[:, : n_above.shape[1] - EXTENSION_BINS]
         if shares.superpose_fraction:
             over = torch.rand(rows, generator=random, device=device) < shares.superpose_fraction
             maps, counts = superposed(maps, counts, over & ~blank)

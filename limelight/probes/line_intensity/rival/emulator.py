@@ -145,21 +145,23 @@ def light(counts: np.ndarray, weight: np.ndarray, x: np.ndarray, shape: Shape, s
     ln of the mean temperature in µK; ln of the shot noise ΣL²/(ΣL)², up to a constant; mean x weighted by light, and by
     light squared. counts, weight (bins,): halos of a field, and what they add to its mean per Lsun, by x (bins,).
     """
-    square = np.divide(weight**2, counts, out=np.zeros_like(weight), where=counts > 0)
-    found = np.empty((len(shapes), 4))
-    for i, values in enumerate(shapes):
-        log_lum, boost = shape.location(x, values), (LN10 * shape.scatter(values)) ** 2
-        top = log_lum[counts > 0].max()
-        lum = np.where(counts > 0, 10.0 ** (np.minimum(log_lum, top) - top), 0.0)
-        first, second = weight * lum, square * lum**2
-        total = first.sum()
-        found[i] = (
+    some = counts > 0
+    x, weight, square = x[some], weight[some], weight[some] ** 2 / counts[some]
+    boost = np.array([(LN10 * shape.scatter(values)) ** 2 for values in shapes])
+    log_lum = np.stack([shape.location(x, values) for values in shapes])
+    top = log_lum.max(axis=1)
+    lum = 10.0 ** (log_lum - top[:, None])
+    first, second = weight * lum, square * lum**2
+    total, squares = first.sum(axis=1), second.sum(axis=1)
+    return np.stack(
+        [
             np.log(total) + LN10 * top + boost / 2,
-            np.log(second.sum()) - 2 * np.log(total) + boost,
+            np.log(squares) - 2 * np.log(total) + boost,
             first @ x / total,
-            second @ x / second.sum(),
-        )
-    return found
+            second @ x / squares,
+        ],
+        axis=1,
+    )
 
 
 def prior_pool(

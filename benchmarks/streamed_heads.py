@@ -1,0 +1,75 @@
+"""The heads that benchmarks.streamed trains: on which network's features, and how each differs from the study's own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SUMMARIES = ("power", "histogram", "mean")
+SEEN = (*SUMMARIES, "convolutions")
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head to train: on whose features, and how it differs from the study's own posterior of that network."""
+
+    network: str
+    kind: str = "quantiles"
+    features: tuple[str, ...] = SUMMARIES
+    rows: int = 0  # of the stream, the first; 0: all
+    draws: int = 0  # of each subfield; 0: all; the others are a test of their own
+    seed: int = 0  # added to the study's
+    members: int = 3  # of kind quantiles
+    blind: bool = False  # features hidden: what the prior alone says
+    recalibrated: bool = False  # of kind quantiles: stretched to cover the validation light-cones
+
+    @property
+    def name(self) -> str:
+        rows = f"{self.rows or 'all'} rows" + f" of draws below {self.draws}" * bool(self.draws)
+        parts = (self.network, self.kind, "+".join(self.features), rows, f"{self.members} of seed {self.seed}")
+        return ", ".join(parts) + ", blind" * self.blind + ", recalibrated" * self.recalibrated
+
+
+MAIN = ("comap", "comap_unknown", "quiet")  # networks that are shown other line models as well
+NETWORKS = (*MAIN, "season2", "season2_unknown", "half", "twice")
+TRUNKS = ("quiet_seen",)  # that see maps beside their summaries
+SAMPLED = (("comap", "prior"), ("comap", "fiducial"), ("quiet", "prior"), ("quiet", "fiducial"))  # by the rival as well
+JOINT = [
+    Head(network, "mdn", seed=1, members=1) for network in (*MAIN, "season2", "half", "twice")
+]  # of all bins together
+TABLED = [Head(network, recalibrated=done) for network in NETWORKS for done in (False, True)] + JOINT
+
+
+def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
+    """The same head with each of the seeds."""
+    return [Head(network, kind, features, seed=seed, members=1) for seed in SEEDS]
+
+
+def heads() -> Iterator[Head]:
+    """All heads of the tables, the most needed first."""
+    yield from TABLED
+    yield Head("comap", "mdn", seed=1, members=1, blind=True)
+    for network in ("comap", "quiet"):
+        yield Head(network, members=1, seed=1)
+        for cut in (
+            {"rows": 768},
+            {"rows": 1536},
+            {"draws": 24},
+            {"features": ("power",)},
+            {"features": ("histogram",)},
+            {"features": ("power", "histogram")},
+        ):
+            yield Head(network, members=1, seed=1, **cut)
+    for network in TRUNKS:
+        for features in (SUMMARIES, SEEN):
+            yield from central(network, "quantiles", features)
+
+
+def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
+    """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
+    blind = [Head("comap", "mdn", seed=1, members=1, blind=True)]
+    for network in TRUNKS:
+        yield "convolutions over summaries", *(central(network, "quantiles", kinds) for kinds in (SEEN, SUMMARIES))
+    for network in MAIN[:1]:
+        yield "mean temperature", [Head(network)], [Head(f"{network}_unknown")]
+    for head in JOINT:
+        yield "map over prior", [head], blind
