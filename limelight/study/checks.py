@@ -250,7 +250,10 @@ def _counted(study: Study, entry: Posterior | Stream, where: str, name: str) -> 
     """Data that are shown empty or superposed to a network need answers that are counts."""
     network, shares = study.networks[name], shares_of(entry)
     for key, share in shares.items():
-        if share and not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts:
+        if (
+            share
+            and not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts
+        ):
             expected = "0: what this network answers are no counts, which alone are 0 of empty data and add up"
             yield fault(f"{where}.{key}", f"{share:g}", expected, "leave it out")
     if sum(share or 0 for share in shares.values()) >= 1:

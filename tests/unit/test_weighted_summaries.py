@@ -90,7 +90,9 @@ def test_the_matched_filter_finds_a_source_at_its_height_with_the_error_that_noi
     sigma = torch.where(weights > 0, sigma, torch.inf)[None]
     x = np.arange(24)
     beam = np.exp(-4 * np.log(2) * ((x[:, None] - 10) ** 2 + (x - 12) ** 2) / 2.5**2)
-    significance, error = matched_filter(torch.as_tensor(7.0 * beam)[None, ..., None].float() * torch.ones(SHAPE), sigma, 2.5)
+    significance, error = matched_filter(
+        torch.as_tensor(7.0 * beam)[None, ..., None].float() * torch.ones(SHAPE), sigma, 2.5
+    )
     expected = (weights.numpy() * beam[..., None] ** 2).sum(axis=(0, 1)) ** -0.5
     np.testing.assert_allclose(error[0, 10, 12], expected, rtol=1e-3)
     np.testing.assert_allclose((significance * error)[0, 10, 12], 7, rtol=1e-3)

@@ -50,7 +50,9 @@ class Part:
     y: dict[str, np.ndarray]  # truths of the simulation, (n, …) each
     theta: np.ndarray  # (n, p)
     parameter_names: list[str]
-    rows: dict[str, np.ndarray]  # which row is which, (n,) each; of a mixed stream `empty` and `partner` (see `mixed_rows`)
+    rows: dict[
+        str, np.ndarray
+    ]  # which row is which, (n,) each; of a mixed stream `empty` and `partner` (see `mixed_rows`)
     features: dict[str, np.ndarray]  # by network, (n, F) float32
     statistics: dict[str, np.ndarray]  # by network, (n, k) float32
 
