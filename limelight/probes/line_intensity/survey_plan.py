@@ -192,7 +192,8 @@ observation:
     survey: {{survey: {files["survey"]}}}
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
-training: {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
+training:                   # of the network's own answer, which is audited; posteriors learn from the stream below
+  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
 
 networks:
   survey:                   # power and one-point function, weighted by 1/σ²; nothing of these numbers is trained
