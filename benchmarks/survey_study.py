@@ -23,8 +23,8 @@ from limelight.files import write_text
 DEPTHS = ("season2", "future")
 SIZE_DEG, LAYOUT = 1.4, 7
 MOCK_CONES = 5
-TRAIN, VALIDATION, TEST = range(1, 9), range(9, 11), [11]
-DRAWS, STREAMED = 32, 90  # of each field: maps that are stored, simulations that heads learn from
+TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
+DRAWS, STREAMED = 32, 110  # of each field: maps that are stored, simulations that heads learn from
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
@@ -120,7 +120,7 @@ def plan(folder: Path, depth: str, cone: str) -> None:
         how = ("--lightcone", cone, "--depth", depth, "--layout", LAYOUT, "--field-deg", SIZE_DEG)
         python("-m", "benchmarks.mock_survey", *how, *made)
     if not config.is_file():
-        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.44, "--cores", 1)
+        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.45, "--cores", 1)
         python("scripts/plan.py", file, *how, "--transfer", folder / "transfer.csv", "--output", config)
 
 
