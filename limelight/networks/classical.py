@@ -1,9 +1,9 @@
 """`classical`: what is classically measured on a map of uneven noise, and a small dense network on that alone.
 
 Power of inverse-variance weighted maps in shells of k across and along the line of sight, and the one-point function of
-voxels in classes of their noise, as they are and behind a matched filter of the beam. It learns from the same maps as any
-other network, observed the same way: mode coupling by mask and weights, and what a pipeline takes off, are in what it learns
-from. Nothing of the numbers is trained; posteriors stand on the numbers themselves, so that they can learn from a stream.
+voxels in classes of their noise. It learns from the same maps as any other network, observed the same way: mode coupling
+by mask and weights, and what a pipeline takes off, are in what it learns from. Nothing of the numbers is trained; posteriors
+stand on the numbers themselves, so that they can learn from a stream.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from limelight.errors import problem
 from limelight.networks.checks import cube, ratios, vector, whole
 from limelight.summaries.power import PowerBins, power_bins, wave_numbers
-from limelight.summaries.weighted import SigmaClasses, classed_histogram, matched_filter, pseudo_power
+from limelight.summaries.weighted import SigmaClasses, classed_histogram, pseudo_power
 
 LOW, HIGH = -4.0, 60.0  # ends of the one-point function, in units of the noise
 SMALLEST = 1e-6  # of sinh(weight): where nothing was observed
@@ -32,14 +32,13 @@ def classical(
     classes: list[float] | tuple[float, ...] = (2, 4),
     dense: int = 128,
     least_waves: float = 0.0,
-    beam_pixels: float = 0.0,
 ) -> nn.Module:
     """The network. Its data have two channels: the map itself (transform: none), and `weight` (preprocessing.inputs).
 
     scale: preprocessing.scale_uk of its data; shells: of |k|, each split into `along` of k_par / |k|; bins: of the one-point
     function; classes: limits of the classes of σ, over the map's least; dense: width of the two layers before the output;
     least_waves: waves across the sky that are longer, in waves per side of the map, are left out: those that a pipeline took
-    most of, and what it left of its own systematics; beam_pixels: FWHM of the matched filter, 0: there is none.
+    most of, and what it left of its own systematics.
     """
     shape = cube("classical", input_shape)
     if input_shape[0] != 2:
@@ -58,28 +57,16 @@ def classical(
     if not (type(least_waves) in (int, float) and 0 <= least_waves < min(shape[:2]) / 2):
         expected = f"a number from 0 to {min(shape[:2]) / 2:g}, Nyquist's"
         raise problem("networks.options.least_waves", repr(least_waves), expected, "change it")
-    if not (type(beam_pixels) in (int, float) and 0 <= beam_pixels <= min(shape[:2]) / 2):
-        expected = f"a number of pixels from 0 to {min(shape[:2]) / 2:g}"
-        raise problem("networks.options.beam_pixels", repr(beam_pixels), expected, "change it")
     waves = wave_shells(shape, shells, along, float(least_waves))
-    return Classical(waves, vector(output_shape), scale, bins, SigmaClasses(limits), dense, float(beam_pixels))
+    return Classical(waves, vector(output_shape), scale, bins, SigmaClasses(limits), dense)
 
 
 class Classical(nn.Module):
     """Standardised summaries, two dense layers, output."""
 
-    def __init__(
-        self,
-        waves: PowerBins,
-        n_outputs: int,
-        scale: float,
-        bins: int,
-        classes: SigmaClasses,
-        dense: int,
-        beam_pixels: float,
-    ):
+    def __init__(self, waves: PowerBins, n_outputs: int, scale: float, bins: int, classes: SigmaClasses, dense: int):
         super().__init__()
-        self.scale, self.classes, self.waves, self.bins, self.beam_pixels = scale, classes, waves, bins, beam_pixels
+        self.scale, self.classes, self.waves, self.bins = scale, classes, waves, bins
         self.edges = torch.from_numpy(np.sinh(np.linspace(np.arcsinh(LOW), np.arcsinh(HIGH), bins + 1)))
         summaries = self.kinds["depth"].stop
         self.layers = nn.Sequential(nn.Linear(summaries, dense), nn.SiLU(), nn.Linear(dense, dense), nn.SiLU())
@@ -89,12 +76,9 @@ class Classical(nn.Module):
 
     @property
     def kinds(self) -> dict[str, slice]:
-        """Where each kind of summary stands: power, histogram, that behind the matched filter, depth."""
-        counts = len(self.classes) * self.bins
-        lengths = {"power": len(self.waves.modes), "histogram": counts}
-        lengths |= {"matched": counts} if self.beam_pixels else {}
-        ends = np.cumsum([0, *lengths.values(), 1]).tolist()
-        return {name: slice(*ends[i : i + 2]) for i, name in enumerate((*lengths, "depth"))}
+        """Where each kind of summary stands."""
+        ends = np.cumsum([0, len(self.waves.modes), len(self.classes) * self.bins, 1]).tolist()
+        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(("power", "histogram", "depth"))}
 
     @torch.no_grad()
     def summaries(self, x: Tensor) -> Tensor:
@@ -106,17 +90,11 @@ class Classical(nn.Module):
             self.waves = self.waves.to(x.device)
         inverse = weight.square()
         inverse = inverse / inverse.flatten(1).amax(dim=1)[:, None, None, None].clamp(min=1e-30)
-        found = [(pseudo_power(maps / self.scale, inverse, self.waves) + 1e-12).log()]
-        found.append(self.shares(maps * weight / self.scale, sigma, observed))
-        if self.beam_pixels:
-            significance, error = matched_filter(maps, torch.where(observed, sigma, torch.inf), self.beam_pixels)
-            found.append(self.shares(significance, error, observed))
-        return torch.cat([*found, weight.flatten(1).amax(dim=1, keepdim=True).log10()], dim=1).float()
-
-    def shares(self, values: Tensor, sigma: Tensor, observed: Tensor) -> Tensor:
-        """Roots of the shares of voxels (b, classes · bins) in bins of values, in classes of their σ; (b, x, y, f) each."""
+        power = (pseudo_power(maps / self.scale, inverse, self.waves) + 1e-12).log()
         number = self.classes.numbers(sigma, observed)
-        return classed_histogram(values, number, len(self.classes), self.edges).sqrt().flatten(1)
+        shares = classed_histogram(maps * weight / self.scale, number, len(self.classes), self.edges).sqrt()
+        depth = weight.flatten(1).amax(dim=1, keepdim=True).log10()
+        return torch.cat([power, shares.flatten(1), depth], dim=1).float()
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from limelight.summaries.power import PowerBins, shell_means, transformed
@@ -32,36 +31,6 @@ def noise_pseudo_power(sigma: Tensor, weights: Tensor, voxel_mpc: tuple[float, .
     square = weights.double().square()
     over = tuple(range(1, sigma.ndim))
     return (square * sigma.double().square()).sum(over) / square.sum(over) * math.prod(voxel_mpc)
-
-
-def matched_filter(maps: Tensor, sigma: Tensor, fwhm_pixels: float) -> tuple[Tensor, Tensor]:
-    """(best amplitude of a source behind a Gaussian beam over its error, that error) at each voxel, (b, x, y, f) each.
-
-    With the beam b, of height 1, around a voxel: Σ b T/σ² / √(Σ b²/σ²), and 1/√(Σ b²/σ²), over the voxels of a channel.
-    White noise gives a variance of 1 everywhere. Nothing is taken to lie beyond the map's edges.
-
-    Parameters
-    ----------
-    maps, sigma
-        (b, x, y, f), of white noise; infinite where nothing was observed, where maps play no part.
-    fwhm_pixels
-        Of the beam.
-    """
-    width = fwhm_pixels / math.sqrt(8 * math.log(2))
-    reach = max(1, math.ceil(3 * width))
-    place = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
-    beam, inverse = torch.exp(-(place**2) / (2 * width**2)), sigma.square().reciprocal()
-    light = _across(torch.where(inverse > 0, maps * inverse, 0.0), beam)
-    error = _across(inverse, beam.square()).clamp(min=1e-30).rsqrt()
-    return light * error, error
-
-
-def _across(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Maps (b, x, y, f), each channel convolved with an even kernel (k,) along x and y; zeros beyond the edges."""
-    planes, half = maps.permute(0, 3, 1, 2).flatten(0, 1)[:, None], len(kernel) // 2
-    planes = F.conv2d(planes, kernel.view(1, 1, -1, 1), padding=(half, 0))
-    planes = F.conv2d(planes, kernel.view(1, 1, 1, -1), padding=(0, half))
-    return planes[:, 0].unflatten(0, (len(maps), -1)).permute(0, 2, 3, 1)
 
 
 @dataclass(frozen=True)

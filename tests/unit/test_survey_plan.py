@@ -135,9 +135,6 @@ def test_the_study_is_sound_and_fits(tmp_path, monkeypatch, kept):
     network = study.networks["survey"]
     assert network.preprocessing.remove_means == (None if kept else "channels")
     assert (network.filter is None) == kept
-    pixel_arcmin = 60 * written.pixel_deg[0]
-    beam = None if kept or pixel_arcmin >= 4.5 else pytest.approx(4.5 / pixel_arcmin, rel=0.01)
-    assert network.options.get("beam_pixels") == beam
     assert ("least_waves" in network.options) == (not kept), "where a pipeline left something in the longest waves"
     assert study.posteriors["mdn"].stream == "prior"
     fields = len(study.splits["train"]) * study.subfields.per_side**2

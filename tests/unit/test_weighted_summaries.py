@@ -13,7 +13,6 @@ from limelight.summaries.power import noise_power, power_bins, power_spectrum
 from limelight.summaries.weighted import (
     SigmaClasses,
     classed_histogram,
-    matched_filter,
     noise_pseudo_power,
     pseudo_power,
 )
@@ -84,24 +83,6 @@ def test_voxels_are_counted_by_class_of_their_noise():
     assert not classed_histogram(values, torch.full((2, *SHAPE), -1), 3, edges).any()
 
 
-def test_the_matched_filter_finds_a_source_at_its_height_with_the_error_that_noise_makes():
-    """Against least squares, written out, of a Gaussian beam of 2.5 pixels in the noise of every voxel."""
-    sigma, weights = uneven()
-    sigma = torch.where(weights > 0, sigma, torch.inf)[None]
-    x = np.arange(24)
-    beam = np.exp(-4 * np.log(2) * ((x[:, None] - 10) ** 2 + (x - 12) ** 2) / 2.5**2)
-    significance, error = matched_filter(
-        torch.as_tensor(7.0 * beam)[None, ..., None].float() * torch.ones(SHAPE), sigma, 2.5
-    )
-    expected = (weights.numpy() * beam[..., None] ** 2).sum(axis=(0, 1)) ** -0.5
-    np.testing.assert_allclose(error[0, 10, 12], expected, rtol=1e-3)
-    np.testing.assert_allclose((significance * error)[0, 10, 12], 7, rtol=1e-3)
-    noise = torch.where(weights > 0, 1 / weights.sqrt(), 1e6) * torch.randn(300, *SHAPE, generator=random(6))
-    spread = matched_filter(noise, sigma.expand(300, *SHAPE), 2.5)[0].std(0)
-    assert abs(spread[8:].mean() - 1) < 0.01, "a variance of 1 where noise is low and where it is high"
-    assert (spread[8:] - 1).abs().max() < 0.25
-
-
 def inputs(sigma: torch.Tensor, observed: torch.Tensor, maps: torch.Tensor, scale: float) -> torch.Tensor:
     weight = torch.asinh(scale / sigma) * observed
     return torch.stack([maps * observed, weight.expand_as(maps)], dim=1)
@@ -129,14 +110,7 @@ def test_the_network_sees_through_masks_and_knows_the_depth():
     np.testing.assert_allclose(shares.sum(2), 1, atol=1e-5)
     other = inputs(sigma, observed, torch.where(observed > 0, maps, 1e6), scale)
     assert torch.equal(net(other), net(x))
-    matched = build("classical", {"scale": scale, "beam_pixels": 2.5}, (2, *SHAPE), (3,)).eval()
-    assert list(matched.kinds) == ["power", "histogram", "matched", "depth"]
-    more = matched.summaries(x)
-    assert torch.equal(more[:, matched.kinds["histogram"]], found[:, net.kinds["histogram"]])
-    shares = more[:, matched.kinds["matched"]].reshape(6, 3, -1).square()
-    np.testing.assert_allclose(shares.sum(2), 1, atol=1e-5)
-    assert torch.equal(matched.summaries(other), more), "what is masked changes nothing"
-    assert torch.equal(matched.features(x), (more - matched.mean) / matched.std), "nothing of the numbers is trained"
+    assert torch.equal(net.features(x), (found - net.mean) / net.std), "nothing of the numbers is trained"
 
 
 def test_shells_hold_every_mode_once():
@@ -170,7 +144,6 @@ def test_long_waves_across_the_sky_can_be_left_out():
     [
         ({"least_waves": 4}, (2, 8, 8, 4), "from 0 to 4, Nyquist's"),
         ({"least_waves": "2"}, (2, 8, 8, 4), "networks.options.least_waves"),
-        ({"beam_pixels": -1}, (2, 8, 8, 4), "networks.options.beam_pixels"),
         ({}, (1, 8, 8, 4), "1 channels for classical; expected two"),
         ({"classes": [4, 2]}, (2, 8, 8, 4), "rising numbers above 1"),
         ({"shells": 0}, (2, 8, 8, 4), "networks.options.shells"),

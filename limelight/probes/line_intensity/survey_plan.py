@@ -159,6 +159,7 @@ def study_text(
     filters = f"  filters:                  # what the pipeline did to the map\n    survey:\n{filters}" if how else ""
     filtered = ", filter: survey" if how else ""
     removed = "channels" if made.means_removed else "null"
+    least = f", least_waves: {LEAST_WAVES}" if how.get("filters_noise") else ""
     streamed = min(round(STREAMED / (train * PER_SIDE**2)), EACH_FIELD)
     return f"""# A study made for one map by scripts/plan.py: {wanted.name}.
 # `snakemake --configfile` this file trains it, and `scripts/report_map.py` reads the map with it (docs/your_map.md).
@@ -198,7 +199,7 @@ training:                   # of the network's own answer, which is audited; pos
 networks:
   survey:                   # power and one-point function, weighted by 1/σ²; nothing of these numbers is trained
     architecture: classical
-    options: {options_of(made, grid, how, scale)}
+    options: {{scale: {scale:.3g}{least}}}
     line_models: [li_full]
     noise: [survey, splits]{filtered.replace(", ", chr(10) + "    ")}
     preprocessing: {{transform: none, scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight]}}
@@ -216,17 +217,6 @@ posteriors:
 
 audit: {{networks: [survey], maps: 64}}
 """
-
-
-def options_of(made: SurveyMap, grid: SurveyGrid, how: dict, scale: float) -> str:
-    """Of the network `classical`: without the waves that the pipeline left little of, with a filter as wide as the beam."""
-    found: dict[str, object] = {"scale": float(f"{scale:.3g}")}
-    if how.get("filters_noise"):
-        found["least_waves"] = LEAST_WAVES
-    pixel_arcmin = 60 * grid.size_deg / made.temperature_uk.shape[0]
-    if made.beam_fwhm_arcmin > pixel_arcmin:  # sources fill more than one pixel
-        found["beam_pixels"] = float(f"{made.beam_fwhm_arcmin / pixel_arcmin:.3g}")
-    return yaml.safe_dump(found, default_flow_style=True, sort_keys=False).strip()
 
 
 def rival_text(train: int, wanted: Wanted, filtered: bool, hours: float) -> str:
