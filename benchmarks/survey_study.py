@@ -23,8 +23,8 @@ from limelight.files import write_text
 DEPTHS = ("season2", "future")
 SIZE_DEG, LAYOUT = 1.4, 7
 MOCK_CONES = 5
-TRAIN, VALIDATION, TEST = range(1, 5), range(6, 8), [8]
-DRAWS, EPOCHS, PRESENTATIONS = 64, 5, 3
+TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
+DRAWS, STREAMED = 32, 110  # of each field: maps that are stored, simulations that heads learn from
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
@@ -120,29 +120,21 @@ def plan(folder: Path, depth: str, cone: str) -> None:
         how = ("--lightcone", cone, "--depth", depth, "--layout", LAYOUT, "--field-deg", SIZE_DEG)
         python("-m", "benchmarks.mock_survey", *how, *made)
     if not config.is_file():
-        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.35, "--cores", 1)
+        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.45, "--cores", 1)
         python("scripts/plan.py", file, *how, "--transfer", folder / "transfer.csv", "--output", config)
 
 
 def merged(folder: Path) -> dict:
-    """One study of both plans: their simulations are the same, and are made once.
-
-    More maps than the plans have, on fewer light-cones, and networks that read summaries: both learn in minutes.
-    """
+    """One study of both plans: their simulations are the same, and are made once, for networks, stream and rivals."""
     plans = {depth: yaml.safe_load((folder / f"{depth}.yaml").read_text(encoding="utf-8")) for depth in DEPTHS}
     study = dict(plans["season2"]) | {"study": "survey", "seed": SEED}
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}
     study["line_models"] = {name: study["line_models"][name] for name in ("li_full", "li_fiducial")}
     study["line_models"]["li_full"]["draws"] = DRAWS
     study["observation"] = study["observation"] | {"noise": {}, "filters": {}}
-    study |= {
-        "networks": {},
-        "posteriors": {},
-        "rival": {},
-        "tests": {},
-        "keep": ["subfields"],
-    }  # rivals count halos, later
-    study["training"] = study["training"] | {"epochs": EPOCHS}
+    study |= {"networks": {}, "posteriors": {}, "rival": {}, "tests": {}, "keep": ["subfields"]}
+    stream = study["streams"]["prior"] | {"networks": list(DEPTHS), "draws": STREAMED}
+    study["streams"] = {"prior": stream}
     for depth, own in plans.items():
         add_depth(study, depth, own)
     return study | {"audit": {"networks": list(DEPTHS), "maps": 64}}
@@ -155,23 +147,11 @@ def add_depth(study: dict, depth: str, own: dict) -> None:
         own["networks"]["survey"],
         [f"{depth}_{name}" for name in MODELS],
     )
-    scale = network["preprocessing"]["scale_uk"]
     study["observation"]["noise"] |= {depth: noise["survey"], f"{depth}_splits": noise["splits"]}
     study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
-    study["networks"][depth] = network | {
-        "architecture": "classical",
-        "options": {"scale": scale, "least_waves": 2},
-        "noise": [depth, f"{depth}_splits"],
-        "filter": depth,
-        "preprocessing": {"transform": "none", "scale_uk": scale, "remove_means": "channels", "inputs": ["weight"]},
-        "tests": tests,
-    }
-    study["posteriors"][depth] = own["posteriors"]["mdn"] | {
-        "network": depth,
-        "fine_tune": 0,
-        "presentations": PRESENTATIONS,
-        "training": {"epochs": 40, "patience": 8},
-    }
+    named = {"noise": [depth, f"{depth}_splits"], "filter": depth, "tests": tests}
+    study["networks"][depth] = network | named
+    study["posteriors"][depth] = own["posteriors"]["mdn"] | {"network": depth}
     study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
     for name, model in MODELS.items():
         study["tests"][f"{depth}_{name}"] = {"line_model": model, "noise": depth, "filter": depth}

@@ -50,7 +50,7 @@ def main() -> None:
         expected = f"one of {', '.join(splits)}: {known}"
         raise problem("--realisation", args.realisation, expected, "leave the others unseen")
     settings, probe = stream_settings(study, args.stream), load_probe(study.probe)
-    torch.set_num_threads(study.resources.training_threads)
+    torch.set_num_threads(1)  # files are jobs beside one another
     device, trunks = pick_device(args.device), {}
     for path in args.networks:
         module, info = load_model(path, device)

@@ -27,6 +27,7 @@ examples: python scripts/predict.py --network results/demo/networks/limelight/mo
   python scripts/predict.py --posterior results/money/posteriors/mdn_comap/posterior.pt --cube my_map.fits --output lf.csv
 """
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
+    gc.disable()  # one map and out: looking for garbage among what is imported took a fifth of the time
     columns, quantiles = (
         "\n".join(f"  {name:16} {words}" for name, words in table.items()) for table in (COLUMNS, QUANTILE_COLUMNS)
     )

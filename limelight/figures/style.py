@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from limelight import __version__
@@ -79,13 +80,16 @@ def save(figure: Figure, path: str | Path, sources: Sequence[str | Path] = ()) -
     Both carry their provenance; sources: the HDF5 files that the figure shows.
     """
     path, made = Path(path), json.dumps(made_from(sources))
-    canvas, engine, dpi = FigureCanvasAgg(figure), figure.get_layout_engine(), figure.get_dpi()
+    engine, dpi = figure.get_layout_engine(), figure.get_dpi()
     drawn = {"pdf": io.BytesIO(), "png": io.BytesIO()}  # a full disk fails in a plain write, not within matplotlib
     pdf = {"CreationDate": None, "Producer": None, "Creator": "limelight", "Subject": made}
     with style():
-        figure.savefig(drawn["pdf"], format="pdf", metadata=pdf)
-        # drawn once, in the layout of the first: savefig would lay it out again and draw it twice
-        figure.set_layout_engine("none")
+        canvas = FigureCanvasAgg(figure)
+        if engine is not None:
+            engine.execute(figure)
+        figure.set_layout_engine("none")  # drawn once each: savefig would lay each out twice and draw it twice
+        FigureCanvasPdf(figure).print_pdf(drawn["pdf"], metadata=pdf)
+        figure.set_canvas(canvas)
         figure.set_dpi(STYLE["savefig.dpi"])
         canvas.print_png(drawn["png"], metadata={"Software": "limelight", "Description": made})
     figure.set_dpi(dpi)

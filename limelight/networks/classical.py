@@ -2,8 +2,8 @@
 
 Power of inverse-variance weighted maps in shells of k across and along the line of sight, and the one-point function of
 voxels in classes of their noise. It learns from the same maps as any other network, observed the same way: mode coupling
-by mask and weights, and what a pipeline takes off, are in what it learns from. Beside `limelight` it says what convolutions
-add; posteriors stand on it as on any other.
+by mask and weights, and what a pipeline takes off, are in what it learns from. Nothing of the numbers is trained; posteriors
+stand on the numbers themselves, so that they can learn from a stream.
 """
 
 import math
@@ -66,13 +66,19 @@ class Classical(nn.Module):
 
     def __init__(self, waves: PowerBins, n_outputs: int, scale: float, bins: int, classes: SigmaClasses, dense: int):
         super().__init__()
-        self.scale, self.classes, self.waves = scale, classes, waves
+        self.scale, self.classes, self.waves, self.bins = scale, classes, waves, bins
         self.edges = torch.from_numpy(np.sinh(np.linspace(np.arcsinh(LOW), np.arcsinh(HIGH), bins + 1)))
-        summaries = len(self.waves.modes) + len(classes) * bins + 1
+        summaries = self.kinds["depth"].stop
         self.layers = nn.Sequential(nn.Linear(summaries, dense), nn.SiLU(), nn.Linear(dense, dense), nn.SiLU())
         self.output = nn.Linear(dense, n_outputs)
         self.register_buffer("mean", torch.zeros(summaries))
         self.register_buffer("std", torch.ones(summaries))
+
+    @property
+    def kinds(self) -> dict[str, slice]:
+        """Where each kind of summary stands."""
+        ends = np.cumsum([0, len(self.waves.modes), len(self.classes) * self.bins, 1]).tolist()
+        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(("power", "histogram", "depth"))}
 
     @torch.no_grad()
     def summaries(self, x: Tensor) -> Tensor:
@@ -98,11 +104,11 @@ class Classical(nn.Module):
         self.std.copy_(found.std(dim=0).clamp(min=1e-2))
 
     def features(self, x: Tensor) -> Tensor:
-        """The numbers before the output layer, (b, dense)."""
-        return self.layers((self.summaries(x) - self.mean) / self.std)
+        """The standardised summaries, (b, S)."""
+        return (self.summaries(x) - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.features(x))
+        return self.output(self.layers(self.features(x)))
 
 
 def wave_shells(shape: tuple[int, ...], shells: int, along: int, least_waves: float = 0.0) -> PowerBins:

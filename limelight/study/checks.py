@@ -11,6 +11,7 @@ from limelight.kept import kept
 from limelight.networks import build
 from limelight.probe import Probe, load_probe
 from limelight.study.faults import fault
+from limelight.study.posteriors import Posterior, Stream
 from limelight.study.saliency_checks import check_saliency
 from limelight.study.sections import SPLITS, Study
 from limelight.study.selection import (
@@ -223,24 +224,41 @@ def _posteriors(study: Study) -> Iterator[str]:
 
 
 def _mixed(study: Study, name: str) -> Iterator[str]:
-    """Of empty and of superposed data the counts are known, but no parameters; and a stream has shown its networks none."""
+    """Of empty and of superposed data the counts are known, but no parameters; a stream shows its own share of them."""
     entry = study.posteriors[name]
-    shares = {key: getattr(entry, key) for key in ("empty_share", "superposed_share")}
-    for key, share in shares.items():
-        where = f"posteriors.{name}.{key}"
-        if not share:
-            continue
-        if entry.kind == "imnn" or entry.of == "parameters" or entry.stream is not None:
-            found = f"{share:g} of {entry.kind}, of {entry.of}, {'with' if entry.stream else 'without'} a stream"
-            yield fault(where, found, "mdn, npe or quantiles of counts, from stored data", "leave it out")
+    stream = study.streams.get(entry.stream) if entry.stream else None
+    for key, share in shares_of(entry).items():
+        if share and stream is not None:
+            fix = f"set it in streams.{entry.stream}"
+            yield fault(f"posteriors.{name}.{key}", f"{share:g} with a stream", "the share of its stream", fix)
+    where = f"posteriors.{name}" if stream is None else f"streams.{entry.stream}"
+    for key, share in shares_of(entry if stream is None else stream).items():
+        if share and (entry.kind == "imnn" or entry.of == "parameters"):
+            found = f"{share:g} of {entry.kind}, of {entry.of}"
+            yield fault(f"{where}.{key}", found, "mdn, npe or quantiles of counts", "leave it out")
             return
-        network = study.networks[entry.network]
-        if not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts:
+    if stream is None:
+        yield from _counted(study, entry, where, entry.network)
+
+
+def shares_of(entry: Posterior | Stream) -> dict[str, float | None]:
+    """Which share of presentations is not of the data as drawn."""
+    return {key: getattr(entry, key) for key in ("empty_share", "superposed_share")}
+
+
+def _counted(study: Study, entry: Posterior | Stream, where: str, name: str) -> Iterator[str]:
+    """Data that are shown empty or superposed to a network need answers that are counts."""
+    network, shares = study.networks[name], shares_of(entry)
+    for key, share in shares.items():
+        if (
+            share
+            and not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts
+        ):
             expected = "0: what this network answers are no counts, which alone are 0 of empty data and add up"
-            yield fault(where, f"{share:g}", expected, "leave it out")
+            yield fault(f"{where}.{key}", f"{share:g}", expected, "leave it out")
     if sum(share or 0 for share in shares.values()) >= 1:
         expected = "empty_share and superposed_share of less than 1 together"
-        yield fault(f"posteriors.{name}", f"{shares}", expected, "lower them")
+        yield fault(where, f"{shares}", expected, "lower them")
 
 
 def _bounded(study: Study, name: str) -> Iterator[str]:
@@ -311,6 +329,9 @@ def _streams(study: Study) -> Iterator[str]:
         if len(datasets) > 1 or len(datasets.pop()) > 1:
             found = "; ".join(f"{one}: {', '.join(study.networks[one].datasets)}" for one in entry.networks)
             yield fault(f"{where}.networks", found, "networks of one and the same dataset", "make a stream for each")
+            continue
+        for network in entry.networks:
+            yield from _counted(study, entry, where, network)
 
 
 def _abc(study: Study, name: str) -> Iterator[str]:

@@ -123,6 +123,19 @@ class Stream(Section):
     draws: Whole = Field(
         40, ge=1, description="Simulations in one file: of each field of a realisation, for line maps of each subfield."
     )
+    empty_share: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of simulations that are shown as empty data under the same noise, with counts of 0.",
+    )
+    superposed_share: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of simulations on which the light of one of the field before is laid, with the sum of their"
+        " counts; of none on a file's first field.",
+    )
 
 
 class Posterior(Section):
@@ -177,15 +190,15 @@ class Posterior(Section):
         gt=0,
         lt=1,
         description="Share of presentations in which the head is shown empty data under the same noise, and counts of 0: of"
-        " targets that are counts, not from a stream. Without it the head never sees a map without light.",
+        " targets that are counts; a stream has its own. Without it the head never sees a map without light.",
     )
     superposed_share: Number | None = Field(
         None,
         gt=0,
         lt=1,
         description="Share of presentations in which the head is shown the light of two training maps in one, and the sum of"
-        " their counts: of targets that are counts, not from a stream. Answers then follow what a map holds beyond what one"
-        " draw of the prior ties together.",
+        " their counts: of targets that are counts; a stream has its own. Answers then follow what a map holds beyond what"
+        " one draw of the prior ties together.",
     )
     recalibrate: bool = Field(
         False,

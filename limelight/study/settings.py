@@ -96,6 +96,8 @@ class StreamSettings:
     draws: int
     networks: dict[str, NetworkSettings]
     dataset: tuple[str, object]  # its name, and the probe's settings of it
+    empty_share: float | None = None
+    superposed_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def stream_settings(study: Study, name: str) -> StreamSettings:
     networks = {network: network_settings(study, network) for network in entry.networks}
     dataset = stream_dataset(study, name)
     made = load_probe(study.probe).dataset_settings(study, dataset)
-    return StreamSettings(study.seed, name, entry.draws, networks, (dataset, made))
+    shares = entry.empty_share, entry.superposed_share
+    return StreamSettings(study.seed, name, entry.draws, networks, (dataset, made), *shares)
 
 
 def posterior_settings(study: Study, name: str) -> PosteriorSettings:

@@ -122,6 +122,42 @@ def test_files_come_back_in_order_and_foreign_ones_are_refused(tmp_path, stream)
         assert "\n" not in str(error.value)
 
 
+def test_a_mixed_stream_shows_empty_maps_and_the_light_of_two_with_the_counts_of_two():
+    """Without noise a feature is the light itself: of the row, of none, or of it and the same draw on the field before."""
+    network = settings(noise={"none": {"sigma_uk": 0.0}})
+    rows = next(batches([10]))
+    clean = StreamSettings(7, "s", 5, {"toy": network}, ("toy", None))
+    presentation = PROBE.presentation(network.network, network.observation, rows.header).unaltered().bare()
+    light, target = rows.x.sum(axis=(1, 2, 3, 4)), PROBE.target(network.network, rows.header)
+
+    class Total(Sums):
+        def features(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sum(dim=(1, 2, 3, 4))[:, None]
+
+    def seen(made: StreamSettings, part: int, sizes: list[int]):
+        return watch(made, [Watcher(network, Total(), presentation)], batches(sizes), 0, part)
+
+    mixed = replace(clean, empty_share=0.3, superposed_share=0.5)
+    counts, laid, empties = rows.y["n_above"][:, :10] - rows.y["n_above"][:, 1:11], 0, 0
+    for part in range(12):
+        found = seen(mixed, part, [10])
+        np.testing.assert_array_equal(seen(mixed, part, [2, 5, 3]).features["toy"], found.features["toy"])
+        empty, partner = found.rows["empty"], found.rows["partner"]
+        assert set(partner) <= {0, 5}
+        assert not partner[:5].any(), "a file's first field has none before it"
+        other = np.where(partner > 0, np.arange(10) - partner, -1)
+        own = np.where(empty, 0, light + np.where(other >= 0, light[other], 0))
+        np.testing.assert_allclose(found.features["toy"][:, 0], own, rtol=1e-5)
+        table = streamed_table(found, "toy", target, 0, torch.device("cpu"))
+        expected = np.where(empty[:, None], 0, counts + np.where(other[:, None] >= 0, counts[other], 0))
+        np.testing.assert_array_equal(table.answers.numpy(), expected)
+        np.testing.assert_array_equal(table.of_prior.numpy(), ~empty & (partner == 0))
+        laid, empties = laid + (partner > 0).sum(), empties + empty.sum()
+    assert abs(laid - 0.5 * 60) < 4 * np.sqrt(60 * 0.25)
+    assert abs(empties - 0.3 * 120) < 4 * np.sqrt(120 * 0.21)
+    assert "partner" not in seen(clean, 0, [10]).rows
+
+
 def toy(tmp_path, **posterior):
     """A study with a network of summaries and convolutions, and a posterior on a stream."""
     raw = toy_study()
@@ -267,6 +303,7 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
         ({"stream": None, "stream_rows": 5}, "a stream beside it"),
         ({"fine_tune": 2}, "can only be trained on stored data"),
         ({"presentations": 2}, "shows every simulation once"),
+        ({"empty_share": 0.1}, "empty_share: found 0.1 with a stream; expected the share of its stream"),
         ({"network": "m"}, "a stream that m watches"),
         ({"kind": "quantiles", "of": "parameters"}, "parameters; expected the default with kind: quantiles"),
     ],
@@ -287,6 +324,7 @@ def test_a_config_that_asks_for_the_impossible_is_one_line(tmp_path, changes, wo
         ({"dataset": "flat"}, "draws of its network's own prior"),
         ({"files": 0}, "p learns from them"),
         ({"validation_files": 0}, "p learns from them"),
+        ({"empty_share": 0.5, "superposed_share": 0.5}, "streams.s: .*less than 1 together"),
     ],
 )
 def test_a_posterior_needs_a_stream_of_its_prior_that_has_files(tmp_path, changes, words):

@@ -135,6 +135,10 @@ def test_the_study_is_sound_and_fits(tmp_path, monkeypatch, kept):
     network = study.networks["survey"]
     assert network.preprocessing.remove_means == (None if kept else "channels")
     assert (network.filter is None) == kept
+    assert ("least_waves" in network.options) == (not kept), "where a pipeline left something in the longest waves"
+    assert study.posteriors["mdn"].stream == "prior"
+    fields = len(study.splits["train"]) * study.subfields.per_side**2
+    assert 2000 <= study.streams["prior"].draws * fields <= 5200, "thousands of simulations, whatever the light-cones"
     assert study.observation.beam == (not kept)
     less = make_plan(one, Wanted("mine"), replace(LAPTOP, hours=0.1), files)
     assert less.hours < plan.hours

@@ -10,7 +10,12 @@ from limelight.errors import LimelightError
 from limelight.networks import build
 from limelight.networks.classical import wave_shells
 from limelight.summaries.power import noise_power, power_bins, power_spectrum
-from limelight.summaries.weighted import SigmaClasses, classed_histogram, noise_pseudo_power, pseudo_power
+from limelight.summaries.weighted import (
+    SigmaClasses,
+    classed_histogram,
+    noise_pseudo_power,
+    pseudo_power,
+)
 
 SHAPE, VOXEL = (24, 24, 16), (4.0, 4.0, 6.0)
 EDGES = np.array([0.1, 0.25, 0.4, 0.6])
@@ -100,10 +105,12 @@ def test_the_network_sees_through_masks_and_knows_the_depth():
     normal = weights / weights.max()
     expected = pseudo_power(maps / scale, normal.expand_as(maps), bins).log()
     np.testing.assert_allclose(found[:, :shells], expected, atol=1e-3)
-    shares = found[:, shells:-1].reshape(6, 3, -1).square()
+    assert list(net.kinds) == ["power", "histogram", "depth"]
+    shares = found[:, net.kinds["histogram"]].reshape(6, 3, -1).square()
     np.testing.assert_allclose(shares.sum(2), 1, atol=1e-5)
     other = inputs(sigma, observed, torch.where(observed > 0, maps, 1e6), scale)
     assert torch.equal(net(other), net(x))
+    assert torch.equal(net.features(x), (found - net.mean) / net.std), "nothing of the numbers is trained"
 
 
 def test_shells_hold_every_mode_once():

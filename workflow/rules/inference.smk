@@ -2,7 +2,7 @@
 from limelight.study.code import EXACT, INTERVALS, POSTERIOR, STREAM
 
 
-# Fresh simulations, shown once to every network of the stream and thrown away. Each file is a job of its own.
+# Fresh simulations, shown once to every network of the stream and thrown away. Each file is a job of its own, on one core.
 rule stream:
     input:
         networks=lambda wildcards: [
@@ -17,7 +17,6 @@ rule stream:
         f"{RESULTS}/benchmarks/streams/{{stream}}/{{realisation}}-{{part}}.tsv"
     conda:
         "../../envs/environment.yaml"
-    threads: STUDY.resources.training_threads
     resources:
         mem_mb=memory("stream"),
         runtime=runtime("stream"),

@@ -59,8 +59,9 @@ class Learner:
 
     @property
     def mixed(self) -> Mixed:
-        """What the head is shown beside the data as drawn."""
-        return Mixed(self.entry.empty_share or 0.0, self.entry.superposed_share or 0.0)
+        """What the head is shown beside the data as drawn: by itself, or by its stream."""
+        shares = self.settings.stream or self.entry
+        return Mixed(shares.empty_share or 0.0, shares.superposed_share or 0.0)
 
     @property
     def name(self) -> str:
@@ -385,8 +386,8 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "places": None,
         "training": {
             "presentations": len(training),
-            "empty_share": entry.empty_share or 0.0,
-            "superposed_share": entry.superposed_share or 0.0,
+            "empty_share": learner.mixed.empty,
+            "superposed_share": learner.mixed.superposed,
             **learner.history[-1],
         },
     }

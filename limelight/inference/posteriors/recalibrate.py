@@ -20,10 +20,9 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     """(factors (d,), places (d, k)) of a posterior with draws: what `recalibration.recalibrated` takes.
 
     Answers that are no counts are stretched alone (places: None), so that the density of the draws stays known.
-    From presentations of the data as drawn: empty and superposed ones widen what the head can answer, and are no part of the
-    prior that the intervals must be honest under.
+    From presentations of the data as drawn: see `as_drawn`.
     """
-    rows = torch.nonzero(validation.of_prior).flatten()
+    rows = as_drawn(validation)
     rows = rows[:: max(1, len(rows) // ROWS)]
     device = validation.answers.device
     random = torch.Generator(device).manual_seed(torch_seed(seed, "recalibration truths"))
@@ -42,8 +41,15 @@ def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
     fields, so what counts is how many realisations there are.
     """
     random = torch.Generator(validation.answers.device).manual_seed(torch_seed(seed, "recalibration truths"))
-    quantiles = quantile_answers(posterior, validation.features, recalibrated=False)
-    return stretches(quantiles, continuous(validation.answers, posterior.target, random))
+    rows = as_drawn(validation)
+    quantiles = quantile_answers(posterior, validation.features[rows], recalibrated=False)
+    return stretches(quantiles, continuous(validation.answers[rows], posterior.target, random))
+
+
+def as_drawn(table: Table) -> Tensor:
+    """The rows that are of the prior: empty and superposed ones widen what a head can answer, and are no part of the prior
+    that its intervals must be honest under."""
+    return torch.nonzero(table.of_prior).flatten()
 
 
 def stretches(quantiles: Tensor, truth: Tensor) -> Tensor:

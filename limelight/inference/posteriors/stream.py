@@ -6,7 +6,7 @@ beside the truths. The random numbers of a row depend on (seed, stream, realisat
 jobs, and a table is the same whatever the number of jobs, or their order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from limelight.data.shard import Rows
 from limelight.data.targets import Target
 from limelight.errors import one_line, problem
 from limelight.files import attribute, check_finite, read_hdf5, write_hdf5
-from limelight.inference.posteriors.tables import Table, answers_of, map_statistics
+from limelight.inference.posteriors.tables import Mixed, Table, answers_of, map_statistics
 from limelight.probe import Probe
-from limelight.seeds import torch_seed
+from limelight.seeds import generator, torch_seed
 from limelight.study.settings import NetworkSettings, StreamSettings
 from limelight.training.checkpoint import fingerprint_weights
 from limelight.training.presentation import Data, Presentation, on_device, present
@@ -50,7 +50,9 @@ class Part:
     y: dict[str, np.ndarray]  # truths of the simulation, (n, …) each
     theta: np.ndarray  # (n, p)
     parameter_names: list[str]
-    rows: dict[str, np.ndarray]  # which row is which, (n,) each
+    rows: dict[
+        str, np.ndarray
+    ]  # which row is which, (n,) each; of a mixed stream `empty` and `partner` (see `mixed_rows`)
     features: dict[str, np.ndarray]  # by network, (n, F) float32
     statistics: dict[str, np.ndarray]  # by network, (n, k) float32
 
@@ -97,7 +99,9 @@ def watch(
     features: dict[str, list] = {one.settings.name: [] for one in seen_by}
     statistics: dict[str, list] = {one.settings.name: [] for one in seen_by}
     kept: list[Rows] = []
-    shown = 0
+    shown, mixed = 0, Mixed(settings.empty_share or 0.0, settings.superposed_share or 0.0)
+    if mixed.empty or mixed.superposed:
+        batches = mixed_rows(batches, mixed, settings, realisation, part)
     for batch in batches:
         for one in seen_by:
             data = on_device(batch, [str(batch.dataset[0])], next(one.trunk.parameters()).device)
@@ -115,6 +119,36 @@ def watch(
         features={name: torch.cat(values).numpy() for name, values in features.items()},
         statistics={name: torch.cat(values).numpy() for name, values in statistics.items()},
     )
+
+
+def mixed_rows(
+    batches: Iterable[Rows], mixed: Mixed, settings: StreamSettings, realisation: int, part: int
+) -> Iterator[Rows]:
+    """The rows with a share that is shown empty, and one with the light of the row of the same draw on the field before.
+
+    rows["empty"] says which are empty, rows["partner"] how many rows before the one stands whose light is laid over: 0 for
+    none. Truths stay those of the row itself; `streamed_table` makes the answers. That other row is of another field, where
+    the file has several: halos that shine twice would be other light than that of two skies.
+    """
+    number, lent = 0, {}  # by row: the light that the row `draws` later will be given
+    for batch in batches:
+        x = batch.x.copy()
+        empty, partner = np.zeros(len(batch), bool), np.zeros(len(batch), np.int64)
+        for i in range(len(batch)):
+            fate, lends = (_fate(settings, realisation, part, number + step) for step in (0, settings.draws))
+            if mixed.empty <= lends < mixed.empty + mixed.superposed:
+                lent[number] = batch.x[i].copy()
+            if fate < mixed.empty:
+                empty[i], x[i] = True, 0.0
+            elif (light := lent.pop(number - settings.draws, None)) is not None:
+                partner[i], x[i] = settings.draws, x[i] + light
+            number += 1
+        yield Rows(**{**vars(batch), "x": x, "rows": {**batch.rows, "empty": empty, "partner": partner}})
+
+
+def _fate(settings: StreamSettings, realisation: int, part: int, row: int) -> float:
+    """A number in [0, 1) that says how a row is shown."""
+    return float(generator(settings.seed, f"stream {settings.name}, mixed", realisation, part, row).random())
 
 
 def _without_data(batch: Rows) -> Rows:
@@ -205,11 +239,17 @@ def streamed_table(found: Part, network: str, target: Target, rows: int, device:
         return torch.as_tensor(values[some], dtype=dtype, device=device)
 
     truths = {name: on(np.asarray(values), torch.float64) for name, values in found.y.items()}
+    answers, row = answers_of(truths, target).float(), torch.arange(len(found.theta[some]), device=device)
+    of_prior = torch.ones(len(row), dtype=torch.bool, device=device)
+    if "partner" in found.rows:
+        partner, empty = on(found.rows["partner"], torch.int64), on(found.rows["empty"], torch.bool)
+        answers = answers + torch.where(partner[:, None] > 0, answers[row - partner], 0.0)
+        answers, of_prior = torch.where(empty[:, None], 0.0, answers), ~empty & (partner == 0)
     return Table(
         features=on(found.features[network]),
         statistics=on(found.statistics[network]),
-        answers=answers_of(truths, target).float(),
+        answers=answers,
         theta=on(found.theta),
-        row=torch.arange(len(found.theta[some]), device=device),
-        of_prior=torch.ones(len(found.theta[some]), dtype=torch.bool, device=device),
+        row=row,
+        of_prior=of_prior,
     )

@@ -15,19 +15,21 @@ from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap, save_s
 from limelight.probes.line_intensity.maps.weighted import edges_of, onto
 from limelight.probes.line_intensity.survey_words import pixel_sigma
 from limelight.study.config import load_study, resolve_study
-from limelight.study.cost import memory_mb, seconds
+from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
 
 EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to the field that is chosen
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
-TRAIN = (32, 24, 16, 12, 8)  # light-cones
-LEAST_TRAIN = {False: 16, True: 8}  # and, at most 16 channels given, at least: maps before voxels
-DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 8, 2, 2  # training light-cones for each that validates
+TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
+STREAMED, EACH_FIELD = 5000, 150  # simulations, about, that the posterior learns from; at most of one field
+EPOCHS = 5  # of the network's own answer, which is audited
+DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 4, 2, 2  # training light-cones for each that validates
 RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 300, 3000  # of each test; of a chain; of the prior
 RIVAL_VALIDATION = (20, 64)  # maps that recalibrate it, 100 for each hour; none where these are too few
-EMPTY_SHARE = 0.05  # of a head's presentations: without any it cannot say that a map holds no light
+EMPTY_SHARE = 0.02  # of the stream: without any a posterior cannot say that a map holds no light
 SUPERPOSED_SHARE = 0.2  # likewise, and of the network's: without any, counts follow brightness alone
+LEAST_WAVES = 2  # across the field, of the network's power where a pipeline left little but its own systematics
 SPLIT_FACTOR = (1.3, 1.5)  # of σ: half the data has √2 times the noise
 LEAST_LOG10_K = -1.1  # of a rival's shells: twice the k that COMAP's high-pass cuts at
 COMAP_HIGH_PASS = (0.04, 0.01)  # k and width in 1/Mpc: of season 2's transfer function, roughly (arXiv:2406.07510)
@@ -157,6 +159,8 @@ def study_text(
     filters = f"  filters:                  # what the pipeline did to the map\n    survey:\n{filters}" if how else ""
     filtered = ", filter: survey" if how else ""
     removed = "channels" if made.means_removed else "null"
+    least = f", least_waves: {LEAST_WAVES}" if how.get("filters_noise") else ""
+    streamed = min(round(STREAMED / (train * PER_SIDE**2)), EACH_FIELD)
     return f"""# A study made for one map by scripts/plan.py: {wanted.name}.
 # `snakemake --configfile` this file trains it, and `scripts/report_map.py` reads the map with it (docs/your_map.md).
 study: {wanted.name}
@@ -189,20 +193,23 @@ observation:
     survey: {{survey: {files["survey"]}}}
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
-training: {{epochs: 12, batch_size: 16, learning_rate: 4.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
+training:                   # of the network's own answer, which is audited; posteriors learn from the stream below
+  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
 
 networks:
-  survey:
-    architecture: limelight
-    options: {{filters: 8}}
+  survey:                   # power and one-point function, weighted by 1/σ²; nothing of these numbers is trained
+    architecture: classical
+    options: {{scale: {scale:.3g}{least}}}
     line_models: [li_full]
     noise: [survey, splits]{filtered.replace(", ", chr(10) + "    ")}
-    preprocessing: {{scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight, mask]}}
+    preprocessing: {{transform: none, scale_uk: {scale:.3g}, remove_means: {removed}, inputs: [weight]}}
+
+streams:                    # simulations that are shown once and thrown away; more draws make narrower intervals
+  prior: {{networks: [survey], draws: {streamed}, empty_share: {EMPTY_SHARE}, superposed_share: {SUPERPOSED_SHARE}}}
 
 posteriors:
   mdn:                      # recalibrated: its intervals hold what they promise on the validation light-cones
-    {{network: survey, kind: mdn, fine_tune: 2, presentations: 4, empty_share: {EMPTY_SHARE},
-    superposed_share: {SUPERPOSED_SHARE}, recalibrate: true}}
+    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0}}, recalibrate: true}}
 
 {rival_text(train, wanted, bool(how.get("filters_noise")), hours)}tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}
@@ -300,19 +307,17 @@ class Plan:
 
 def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[str, str]) -> Plan:
     """The finest study of the map that the machine has time and memory for; LimelightError if none has."""
-    field, shapes = field_of(survey, wanted.size_deg), []
+    field, grids = field_of(survey, wanted.size_deg), {}
     for pixels, channels in itertools.product(PIXELS_MAX, CHANNELS):
         grid = grid_for(survey, field, pixels, channels)
-        shape = len(grid.x_edges) - 1, len(grid.frequency_edges) - 1
-        if shape in shapes:
-            continue
-        shapes.append(shape)
+        grids.setdefault((len(grid.x_edges) - 1, len(grid.frequency_edges) - 1), grid)
+    for cones, (shape, grid) in itertools.product(TRAIN, grids.items()):
         made = on_grid(survey, grid)
         how = modes_as_measured(filter_of(survey, shape[1], wanted), survey, made, files["survey"])
-        for train in TRAIN:
+        for train in cones:
             text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)
-            if hours <= machine.hours and gigabytes <= machine.memory_gb and train >= LEAST_TRAIN[shape[1] <= 16]:
+            if hours <= machine.hours and gigabytes <= machine.memory_gb:
                 return Plan(text, made, instrument_dict(made), hours, gigabytes, what_was_done(survey, made, grid))
     found = f"{machine.hours:g} hours on {machine.cores} cores with {machine.memory_gb:.3g} GB"
     fix = "give more --hours, a smaller field (--size-deg), or --gpus"
@@ -326,7 +331,7 @@ def resources_text(machine: Machine) -> str:
 
 
 def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
-    """(hours, GB) that a study is expected to take. Noise, filter and beam cost nothing beside: their files are not read."""
+    """(hours, GB) that a study is expected to take; the files of noise, filter and beam are not read for it."""
     raw = yaml.safe_load(text)
     raw["observation"] = {"noise": {name: {"sigma_uk": 1.0} for name in raw["observation"]["noise"]}}
     for entry in (*raw["networks"].values(), *raw["tests"].values()):
@@ -335,6 +340,9 @@ def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
     cones = sum(map(len, study.splits.values()))
     alone = sum(seconds(study, stage) for stage in ("lightcone", "subfields")) * cones
     alone += sum(seconds(study, stage) for stage in ("maps", "pooled")) * cones
+    alone += seconds(study, "stream") * (len(study.splits["train"]) + len(study.splits["validation"]))
+    shown = EPOCHS * sum(network_rows(study, "survey", split) for split in ("train", "validation"))
+    alone += shown * SHOWN_S_PER_MB * row_mb(study)  # to observe maps takes longer here than to learn from them
     learning = sum(seconds(study, stage) for stage in ("network", "audit_network", "posterior"))
     learning += len(study.tests) * (seconds(study, "intervals") + seconds(study, "evaluation"))
     if study.rival:  # on the map alone: its posteriors of the tests' maps are no part of your_map

@@ -174,8 +174,8 @@ def posterior_figure(
     rivals: tables of the same map by classical rivals, by name, which are drawn as a median and the ends of their 95 %.
     """
     with style():
-        figure = Figure(figsize=(4.2, 3.4))
-        axes = figure.subplots()
+        figure = Figure(figsize=(4.2, 3.4), layout="none")  # a third of the time it takes is the layout's
+        axes = figure.add_axes((0.13, 0.14, 0.84, 0.79))
         x = table["luminosity_lsun"]
         foot = 0.5
         for low, high, shade, label in (("dn_q2.5", "dn_q97.5", 0.2, "95 %"), ("dn_q16", "dn_q84", 0.4, "68 %")):
