@@ -1,5 +1,6 @@
 """The workflow as a user meets it: end to end, repeated, changed, killed."""
 
+import csv
 import random
 import re
 import resource
@@ -253,6 +254,42 @@ def test_galaxy_fields_go_to_posteriors_and_tables_by_one_command(tmp_path: Path
     study = load_study(checkout.root / "config" / "galaxy_field.yaml")
     assert jobs["posterior"] == jobs["calibrate"] == len(study.posteriors)
     assert jobs["beside_catalogue"] == len(study.tests)
+
+
+MASKED = {"cut_deg": 20, "pixel_uk_arcmin": 70}
+SKY = {
+    "study": "small_sky",
+    "probe": "reionisation",
+    "realisations": {"train": [0], "validation": [1], "test": [2]},
+    "data": {"sky": {"nside": 4, "maps": 200}},
+    "training": {"epochs": 2, "batch_size": 64},
+    "networks": {
+        "maps": {
+            "architecture": "healpix",
+            "options": {"filters": 4, "spin": 2},
+            "data": ["sky"],
+            "inputs": "maps",
+            "instrument": MASKED,
+        }
+    },
+    "tests": {"masked": {"data": "sky", "instrument": MASKED}},
+    "posteriors": {
+        "mixture": {"network": "maps", "kind": "mdn", "mdn": {"components": 2, "rank": 0, "dropout": 0}},
+    },
+    "audit": {"networks": "none"},
+    "figures": {"each_network": ["predicted_against_true"]},
+    "resources": {"training_threads": 1},
+}
+
+
+def test_a_sky_goes_to_posteriors_beside_the_exact_one_by_one_command(tmp_path: Path):
+    checkout = Checkout(tmp_path, study=SKY)
+    checkout.snakemake("--cores", "2", "--show-failed-logs")
+    with (checkout.results / "exact" / "masked.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["posterior"] for row in rows] == ["exact", "mixture"]
+    assert float(rows[1]["nats_lost"]) > 0
+    assert (checkout.results / "exact" / "masked.png").stat().st_size > 10_000
 
 
 def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):

@@ -182,6 +182,28 @@ def test_the_simulator_keeps_to_the_prior():
     np.testing.assert_array_equal(found.answers, theta[:1])
 
 
+def test_fresh_fields_are_others_than_the_stored_ones_and_the_same_again():
+    settings = PROBE.dataset_settings(study_of(pixels=16, fields=5), "fields")
+    stored = PROBE.simulate(settings, "fields", 0)
+    (first,), (again,), (other,) = (list(PROBE.fresh_rows(settings, "fields", 0, part, 4, [])) for part in (7, 7, 8))
+    np.testing.assert_array_equal(first.x, again.x)
+    assert first.x.shape == (4, 2, 16, 16)
+    every = np.concatenate([stored.x, first.x, other.x]).reshape(13, -1)
+    assert len(np.unique(every, axis=0)) == 13
+    low, high = PROBE.limits(stored.header).T
+    assert ((first.theta >= low) & (first.theta <= high)).all()
+    np.testing.assert_array_equal(first.y["parameters"], first.theta)
+
+
+def test_only_sequential_abc_simulates_for_each_field():
+    study = study_of()
+    assert PROBE.simulation_cost(study, "p").each_row_s == 0
+    raw = plain(study)
+    smc = {**raw["posteriors"]["p"], "abc": "smc", "compression": "p"}
+    raw["posteriors"] = {"p": raw["posteriors"]["p"], "q": smc}
+    assert PROBE.simulation_cost(resolve_study(raw, "tiny.yaml"), "q").each_row_s > 1
+
+
 # A study
 
 

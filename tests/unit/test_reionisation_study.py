@@ -13,6 +13,7 @@ from limelight.data.shard import read_shards, write_shard
 from limelight.errors import LimelightError
 from limelight.evaluation.metrics import Judged
 from limelight.evaluation.observe import noise_of_test, observed
+from limelight.evaluation.predict import predict_targets
 from limelight.files import ROOT, provenance, read_csv, write_csv
 from limelight.inference.exact import DENSITY, exact_intervals, information_row, moments
 from limelight.inference.intervals import read_intervals, write_intervals
@@ -221,6 +222,25 @@ def test_the_floor_is_the_mean_error_of_the_best_unbiased_estimate():
     judged = Judged(shown, header, {}, truth, truth, truth[0], predicted, truth, truth[0], {})
     found, _ = PROBE.metrics(judged)
     assert found["relative_error"] == pytest.approx(found["floor"], rel=0.06)
+
+
+@pytest.mark.parametrize("name", ["reader", "mdn"])
+def test_no_network_has_a_smaller_error_than_the_mean_of_the_exact_posterior(
+    study, rows, trunks, exact, tmp_path, name
+):
+    """The mean is the best estimate that there is: whatever is far better knows what it must not."""
+    if name == "reader":
+        trunk, info = load_model(trunks[name])
+        test, asked = rows[2], PROBE.presentation(study.networks[name], study.tests["full"].instrument, rows[2].header)
+        batches = observed(test.x, asked, study.seed, noise_of_test("full"))
+        answers = predict_targets(trunk, info, batches, "cpu")
+    else:
+        answers = drawn(study, rows, trunks, tmp_path, name)[0].samples.mean(axis=1)
+    grid = np.linspace(*study.data["sky"].tau, 81)
+    best, _ = moments(exact.extra[DENSITY], [grid])
+    gain = (best - exact.truth) ** 2 - (answers - exact.truth) ** 2
+    assert gain.mean() < 3 * gain.std() / np.sqrt(len(gain))
+    assert np.corrcoef(answers[:, 0], best[:, 0])[0, 1] > 0.9  # and it is an estimate of τ
 
 
 def test_answers_beyond_the_limits_of_the_prior_are_refused(study, rows, trunks):

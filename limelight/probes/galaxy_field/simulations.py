@@ -51,13 +51,18 @@ def most_galaxies(data: GalaxyField) -> float:
 
 def draw_field(theta: np.ndarray, data: GalaxyField, rng: np.random.Generator) -> np.ndarray:
     """One field without noise, (bands, pixels, pixels), of its free parameters θ (p,); the same rng gives like ones."""
+    light, places, colours = draw_catalogue(theta, data, rng)
+    return paint(light, places, colours, data.pixels, data.psf_sigma)
+
+
+def draw_catalogue(theta: np.ndarray, data: GalaxyField, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Luminosities (k,), places (k, 2) in pixels and colours (k, bands), as `paint` takes them, of one field."""
     arrivals = draw_arrivals(most_galaxies(data), rng)
     places = rng.uniform(0, data.pixels, (len(arrivals), 2))
     steps = data.colour + data.colour_scatter * rng.standard_normal((len(arrivals), data.bands - 1))
     colours = np.concatenate([np.zeros((len(arrivals), 1)), np.cumsum(steps, axis=1)], axis=1)
     found = luminosities(arrivals, all_of(theta, data), data.l_min)
-    k = len(found)
-    return paint(found, places[:k], colours[:k], data.pixels, data.psf_sigma)
+    return found, places[: len(found)], colours[: len(found)]
 
 
 def fisher_fields(data: GalaxyField, options: Imnn, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

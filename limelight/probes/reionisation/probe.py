@@ -100,7 +100,8 @@ class Reionisation(Probe):
             return SimulationCost()
         skies = entry.imnn.simulations + 2 * entry.imnn.derivatives
         each = max((data.nside / 8) ** 4 for data in study.data.values()) * 3e-3
-        return SimulationCost(skies * each, 5.0, 40.0 * entry.smc.particles * each, 0.05 * skies)
+        each_row_s = 40.0 * entry.smc.particles * each if entry.abc == "smc" else 0.0
+        return SimulationCost(skies * each, 5.0, each_row_s, 0.05 * skies)
 
     # Data
 
