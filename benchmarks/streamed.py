@@ -26,7 +26,7 @@ from benchmarks.streamed_tables import foreign_row, gain_row, hours_rows, joint_
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.data.shard import Rows
 from limelight.errors import plain_errors, problem
-from limelight.files import provenance, write_csv
+from limelight.files import provenance, settings_hash, write_csv
 from limelight.inference.intervals import LEVELS, Intervals, quantiles_of, read_intervals
 from limelight.inference.posteriors.draw import draw_answers, log_score, quantile_answers
 from limelight.inference.posteriors.learn import train_posterior
@@ -75,14 +75,29 @@ class Judge:
                 found[TESTS.get(dataset, dataset)] = name
         return found
 
+    def files(self, stream: str, split: str) -> list[Path]:
+        """Those of a split of a stream that are there."""
+        folder = self.results / "streams" / stream
+        return sorted(path for n in self.study.splits[split] for path in folder.glob(f"{n}-*.h5"))
+
+    def key(self, stream: str, splits: tuple[str, ...], *more: object) -> str:
+        """Stands in the names of what is kept: other settings or simulations than these have files of their own."""
+        names = [path.name for split in splits for path in self.files(stream, split)]
+        return settings_hash([stream_settings(self.study, stream), names, *more])[:12]
+
+    def folder(self, head: Head) -> Path:
+        """Where a head and its answers are kept."""
+        entry = self.settings(replace(head, recalibrated=False))
+        stream = self.study.posteriors[head.network].stream
+        return self.results / "heads" / self.key(stream, ("train", "validation"), entry)
+
     def part(self, stream: str, network: str, split: str) -> Part:
         """What a network saw of a split of a stream: of every file that is there."""
         numbers, trunk = self.study.splits[split], load_model(self.results / "networks" / network / "model.pt")[0]
-        folder = self.results / "streams" / stream
-        paths = sorted(path for n in numbers for path in folder.glob(f"{n}-*.h5"))
+        paths = self.files(stream, split)
         if not paths:
             found, fix = f"no files of {split}", "run snakemake stream_files first"
-            raise problem(folder, found, "those of its light-cones", fix)
+            raise problem(self.results / "streams" / stream, found, "those of its light-cones", fix)
         weights = fingerprint_weights(trunk.state_dict())
         return read_stream(paths, stream_settings(self.study, stream), network, weights, numbers)
 
@@ -98,13 +113,13 @@ class Judge:
 
     def trained(self, head: Head) -> Posterior:
         """The posterior of a head; kept in a file. A recalibrated one is the other, stretched."""
-        path = self.results / "heads" / f"{replace(head, recalibrated=False).name}.pt"
+        path = self.folder(head) / f"{replace(head, recalibrated=False).name}.pt"
         if not path.is_file():
             settings = self.settings(head)
             trunk, info = load_model(self.results / "networks" / head.network / "model.pt")
             content, history = train_posterior(settings, self.probe, trunk, info, *self.learnt_from(head))
             print(f"{head.name}: {len(history)} epochs, {content['training']}", flush=True)
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             save_model(path, content, provenance(settings, self.study.seed), "posterior")
         posterior = load_posterior(path)
         if head.recalibrated:
@@ -125,10 +140,10 @@ class Judge:
 
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
         """What a head says of each test that is there: truth, quantiles, ranks, scores; kept in a file."""
-        folder, found = self.results / "heads" / head.name, {}
+        folder, found = self.folder(head) / head.name, {}
         for test, stream in self.tests(head.network).items():
             if list((self.results / "streams" / stream).glob(f"{self.study.splits['test'][-1]}-*.h5")):
-                found[test] = self.answered(head, test, folder / f"{test}.npz")
+                found[test] = self.answered(head, test, folder / f"{test}-{self.key(stream, ('test',))}.npz")
         if head.draws:
             found[SAME] = self.answered(head, SAME, folder / f"{SAME}.npz")
         return found
@@ -180,7 +195,11 @@ class Judge:
 
     def rival_path(self, test: str, network: str) -> Path:
         """Where the rival's intervals stand, of maps as this network is shown them."""
-        return self.results / "rival" / f"{test}_{self.study.networks[network].noise[0]}.h5"
+        noise, key = (
+            self.study.networks[network].noise[0],
+            self.key(self.tests(network)[test], ("test",), self.study.rival),
+        )
+        return self.results / "rival" / f"{test}_{noise}-{key}.h5"
 
     def rival(self, test: str, network: str) -> Intervals | None:
         """The rival's intervals under the noise of a network, if it has sampled them."""

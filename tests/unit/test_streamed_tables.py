@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from benchmarks.streamed import half_widths, hide, some_rows
+from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
 from benchmarks.streamed_heads import TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import clustered, foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.figures.style import save
+from limelight.files import ROOT
 from limelight.inference.posteriors.stream import Part
 
 ROWS = {"group": np.repeat([21, 22], 4), "subfield": np.tile([0, 0, 1, 1], 2), "draw": np.tile([0, 1], 4)}
@@ -223,3 +224,24 @@ def test_some_rows_of_a_part_stay_together_and_a_blind_head_sees_nothing_of_the_
     hide(part, "n")
     assert (part.features["n"][:, 1:] == 0).all()
     assert abs(np.corrcoef(part.features["n"][:, 0], maps[:, 0])[0, 1]) < 0.25
+
+
+def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
+    config = ROOT / "config" / "streamed.yaml"
+    for stream, cone in (("learning", 0), ("prior", 34)):
+        (tmp_path / "streams" / stream).mkdir(parents=True)
+        (tmp_path / "streams" / stream / f"{cone}-0.h5").touch()
+
+    def kept(config):
+        judge = Judge(config, tmp_path)
+        return {judge.folder(Head("comap")), judge.rival_path("prior", "comap")}
+
+    first = kept(config)
+    assert kept(config) == first
+    (tmp_path / "streams" / "learning" / "1-0.h5").touch()
+    (tmp_path / "streams" / "prior" / "35-0.h5").touch()
+    more = kept(config)
+    assert not more & first
+    changed = config.read_text(encoding="utf-8").replace("epochs: 120", "epochs: 121").replace("maps: 112", "maps: 113")
+    (tmp_path / "changed.yaml").write_text(changed, encoding="utf-8")
+    assert not kept(tmp_path / "changed.yaml") & more
