@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
-"""Write docs/config.md, the reference of every config key, from the sections that define them.
+"""Write the reference of every config key, from the sections that define them: docs/config.md and the folder docs/config.
 
-example: python scripts/config_reference.py --output docs/config.md
+example: python scripts/config_reference.py --output docs
 """
+
+from collections.abc import Callable
+from pathlib import Path
 
 from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
 FIRST = ("study", "seed", "probe")
-HEAD = """# The config, key by key
+WRITTEN = "Written by `python scripts/config_reference.py --output docs`"
+HEAD = f"""# The config, key by key
 
-Written by `python scripts/config_reference.py --output docs/config.md` from the sections that define the keys:
-`limelight/study/sections.py`, `posteriors.py` and `saliency.py` beside it, `limelight/halos/config.py`, and of the probe
-`limelight/probes/line_intensity/config.py` and `rival/config.py` beside it; change those, not this page. Other probes have
-keys of their own in place of `lightcones` to `rival`: see `limelight/probes/<probe>/config.py`, and the YAML of each in
-`config/`.
+{WRITTEN} from the sections that define the keys: `limelight/study/sections.py`, and `saliency.py` beside it; change those,
+not this page. These are the keys of every study. Further pages:
+
+- [posteriors and streams](config/posteriors.md);
+- what each probe adds: PROBES.
 
 One YAML file is one study. Unknown keys are refused. *Required* keys have no default. Besides the keys below,
 
@@ -24,54 +28,115 @@ One YAML file is one study. Unknown keys are refused. *Required* keys have no de
   itself.
 
 """
+POSTERIORS = ("posteriors", "streams")
+POSTERIORS_HEAD = f"""# The config: posteriors and streams
+
+{WRITTEN} from `limelight/study/posteriors.py`. What these keys do: [inference.md](../inference.md) and
+[fresh_simulations.md](../fresh_simulations.md). All else: [config.md](../config.md).
+
+"""
+PROBE_HEAD = f"""# The config of `probe: {{name}}`
+
+{WRITTEN} from `{{file}}` and what it imports. What follows is what this probe adds to the
+[keys of every study](../config.md), or has otherwise.
+
+"""
+Chapters = dict[str, tuple[str, dict[str, str]]]  # by dotted name: what it says, and a table's row for each plain key
 
 
 def main() -> None:
     parser = Arguments(__doc__)
-    parser.add_output("--output", help="Markdown file to write")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the pages")
     args = parser.parse_args()
     from limelight.files import write_text
 
-    write_text(args.output, reference())
+    (args.output / "config").mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        write_text(args.output / name, text)
 
 
-def reference() -> str:
-    """The reference as Markdown: the probe's own keys first, then those of every study."""
-    from limelight.probe import default_probe, load_probe
+def pages() -> dict[str, str]:
+    """The Markdown of each page, by its path."""
+    from limelight.probe import load_probe
+    from limelight.probes import PROBES
     from limelight.study.sections import Study, Sweep
 
-    whole = load_probe(default_probe()).study.model_json_schema()
+    whole = Study.model_json_schema()
     sweeps = {"description": Sweep.__doc__, "patternProperties": {"": Sweep.model_json_schema()}}
-    keys = sorted(whole["properties"], key=lambda key: key in Study.model_fields and key not in FIRST)
-    properties = {key: whole["properties"][key] for key in (*FIRST, *keys)} | {"sweeps": sweeps}
-    lines = [HEAD]
-    describe({**whole, "properties": properties}, "", lines, whole["$defs"])
+    properties = {key: whole["properties"][key] for key in (*FIRST, *whole["properties"])} | {"sweeps": sweeps}
+    shared = chapters({**whole, "properties": properties})
+    links = ", ".join(f"[{name}](config/{name}.md)" for name in PROBES)
+    found = {
+        "config.md": HEAD.replace("PROBES", links) + tables(shared, lambda name: name.split(".")[0] not in POSTERIORS),
+        "config/posteriors.md": POSTERIORS_HEAD + tables(shared, lambda name: name.split(".")[0] in POSTERIORS),
+    }
+    for name in PROBES:
+        study = load_probe(name).study
+        file = f"{study.__module__.replace('.', '/')}.py"
+        own = without(chapters(study.model_json_schema()), shared)
+        own[""][1].pop("probe")
+        found[f"config/{name}.md"] = PROBE_HEAD.format(name=name, file=file) + tables(own)
+    return found
+
+
+def chapters(schema: dict) -> Chapters:
+    """The sections of a JSON schema, the whole study's plain keys under ""."""
+    found: Chapters = {}
+
+    def describe(node: dict, name: str, prefix: str) -> None:
+        rows: dict[str, str] = {}
+        found[name] = (" ".join(node.get("description", "").split()) if name else "", rows)
+        for key, child in node.get("properties", {}).items():
+            child = resolved(child, schema["$defs"])
+            if "properties" in child or "patternProperties" in child:
+                describe(child, f"{prefix}{key}", f"{prefix}{key}.")
+            else:
+                told = child.get("description", "").replace("|", "\\|")
+                rows[key] = f"| `{key}` | {values(child)} | {default(node, key, child)} | {told} |"
+        for named in node.get("patternProperties", {}).values():  # entries by name
+            named = resolved(named, schema["$defs"])
+            describe({**named, "description": node.get("description", "")}, name, f"{name}.<name>.")
+
+    describe(schema, "", "")
+    return found
+
+
+def without(found: Chapters, known: Chapters) -> Chapters:
+    """What of one study's chapters another's have not: rows that differ, and chapters that are new or have some."""
+    left = {}
+    for name, (told, rows) in found.items():
+        before = known.get(name, ("", {}))[1]
+        new = {key: row for key, row in rows.items() if before.get(key) != row}
+        if new or name not in known:
+            left[name] = (told, new)
+    return left
+
+
+def tables(found: Chapters, wanted: Callable[[str], bool] = lambda name: True) -> str:
+    """Markdown of chapters: heading, what it says, and a table of its plain keys."""
+    lines = []
+    for name, (told, rows) in found.items():
+        if wanted(name):
+            alike = name.rpartition(".")[2]
+            if alike != name and rows and found.get(alike, ("", {}))[1] == rows:
+                told, rows = f"The same keys as [`{alike}`](#{alike}).", {}
+            lines += [f"## `{name}`", "", told, ""] if name else []
+            lines += ["| key | value | default | meaning |", "|---|---|---|---|", *rows.values(), ""] if rows else []
     return "\n".join(lines).rstrip() + "\n"
 
 
-def describe(node: dict, prefix: str, lines: list[str], definitions: dict) -> None:
-    """Append one table for a section's plain keys, then a chapter for each of its sections."""
-    inner, rows = [], []
-    for key, child in node.get("properties", {}).items():
-        child = resolved(child, definitions)
-        if "properties" in child or "patternProperties" in child:
-            inner.append((f"{prefix}{key}", child))
-        else:
-            rows.append(f"| `{key}` | {values(child)} | {default(node, key, child)} | {child.get('description', '')} |")
-    if rows:
-        lines += ["| key | value | default | meaning |", "|---|---|---|---|", *rows, ""]
-    for name, child in inner:
-        lines += [f"## `{name}`", "", " ".join(child.get("description", "").split()), ""]
-        describe(child, f"{name}.", lines, definitions)
-        for named in child.get("patternProperties", {}).values():  # entries by name
-            describe(resolved(named, definitions), f"{name}.<name>.", lines, definitions)
-
-
 def resolved(node: dict, definitions: dict) -> dict:
-    """A node of the JSON schema with its reference followed; its own description comes before that of what it refers to."""
-    if "$ref" not in node:
+    """A node of the JSON schema with its reference followed, also that of a section which may be left out.
+
+    Its own description comes before that of what it refers to.
+    """
+    found = [choice["$ref"] for choice in (node, *node.get("anyOf", ())) if "$ref" in choice]
+    if not found:
         return node
-    return {**definitions[node["$ref"].rpartition("/")[2]], **{key: node[key] for key in node if key != "$ref"}}
+    return {
+        **definitions[found[0].rpartition("/")[2]],
+        **{key: node[key] for key in node if key not in ("$ref", "anyOf")},
+    }
 
 
 def default(node: dict, key: str, child: dict) -> str:

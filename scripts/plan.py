@@ -34,7 +34,10 @@ def main() -> None:
         "--high-pass", type=float, nargs=2, metavar=("K", "WIDTH"), help="of the pipeline across the sky, 1/Mpc"
     )
     parser.add_argument(
-        "--transfer", type=Path, metavar="T.csv", help="its transfer function (docs/config.md, observation.filters)"
+        "--transfer",
+        type=Path,
+        metavar="T.csv",
+        help="its transfer function (observation.filters in docs/config/line_intensity.md)",
     )
     add_survey_options(parser)
     args = parser.parse_args()

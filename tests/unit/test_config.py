@@ -14,6 +14,8 @@ from pydantic import create_model
 
 from limelight.errors import LimelightError
 from limelight.files import settings_hash
+from limelight.probe import load_probe
+from limelight.probes import PROBES
 from limelight.probes.line_intensity import settings as line
 from limelight.probes.line_intensity.config import LineStudy
 from limelight.section import Section, plain
@@ -387,10 +389,28 @@ def test_the_code_of_a_users_own_line_model_decides_its_maps(tmp_path: Path, mon
 
 
 def test_the_config_reference_is_that_of_the_sections(tmp_path: Path):
-    written = tmp_path / "config.md"
-    script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--output", str(written)]
+    script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--output", str(tmp_path)]
     subprocess.run(script, check=True, capture_output=True)
-    assert written.read_text() == (ROOT / "docs" / "config.md").read_text(), "write docs/config.md again"
+    pages = [Path("config.md"), *(Path("config") / f"{name}.md" for name in ("posteriors", *PROBES))]
+    assert set(pages) == {path.relative_to(tmp_path) for path in tmp_path.rglob("*.md")}
+    assert set(pages[1:]) == {path.relative_to(ROOT / "docs") for path in ROOT.glob("docs/config/*")}
+    for page in pages:
+        text = (tmp_path / page).read_text()
+        assert text == (ROOT / "docs" / page).read_text(), f"write docs/{page} again"
+        assert text.count("\n") <= 300
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_the_config_reference_has_every_key_of_a_probe(probe: str):
+    """In a table or as a heading, on the page of the probe or on those that all studies share."""
+    pages = [ROOT / "docs" / "config.md", *(ROOT / "docs" / "config" / f"{name}.md" for name in ("posteriors", probe))]
+    text = "".join(page.read_text() for page in pages)
+    told = {
+        *re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE),
+        *re.findall(r"^## `(?:.*\.)?(\w+)`$", text, re.MULTILINE),
+    }
+    keys = {key for section in sections(load_probe(probe).study) for key in section.model_fields}
+    assert keys <= told
 
 
 @pytest.mark.parametrize(
