@@ -264,6 +264,19 @@ def test_replicated_statistics_follow_the_counts(mixture):
     assert drawn[0] > drawn[1]
 
 
+def test_replicated_statistics_are_those_of_the_presentation_with_these_counts(tmp_path, network, data, monkeypatch):
+    monkeypatch.setattr(learn, "KEPT", 60)  # of 320 presentations: many rows of the data are not kept
+    save_model(tmp_path / "a.pt", made(network, data, wanted("mdn", empty_share=0.4)), {"seed": 7}, "posterior")
+    posterior = load_posterior(tmp_path / "a.pt")
+    random = torch.Generator().manual_seed(1)
+    brightest = replicated(posterior, torch.zeros(5, *BINS), random)[:, 6]
+    assert (brightest == 0).all(), "counts of 0 are those of empty maps"
+    truths = torch.as_tensor(-np.diff(data[0].y["n_above"][:, :11], axis=1), dtype=torch.float32)
+    brightest = replicated(posterior, truths, random)[:, 6]
+    assert (brightest > 0).all(), "these maps are not empty"
+    assert len(brightest.unique()) > 15, "different counts are those of different maps"
+
+
 def test_a_head_that_does_not_fit_is_refused(tmp_path, network, mixture):
     content = mixture[1]
     save_model(tmp_path / "a.pt", {**content, "options": {**KINDS["mdn"], "hidden": 33}}, {"seed": 7}, "posterior")
