@@ -17,6 +17,8 @@ from training_toys import PROBE, settings, toys
 from limelight.codehash import ROOT, Code, code_hash
 from limelight.networks import REGISTRY
 from limelight.probe import load_probe
+from limelight.probes.halo_field.bias import MODELS as BIAS_MODELS
+from limelight.probes.halo_field.sampling import CODE as BIAS_CHAIN
 from limelight.probes.line_intensity.lines.models import MODELS
 from limelight.study.code import (
     AUDIT,
@@ -296,6 +298,13 @@ def test_bands_count_where_errors_are_calibrated_in_them(monkeypatch):
     counted = {name: scales in network_code(study, name) for name in study.networks}
     assert counted == {name: entry.training.loss == "gaussian" for name, entry in study.networks.items()}
     assert set(counted.values()) == {False, True}
+
+
+def test_all_that_a_chain_of_a_bias_model_depends_on_counts():
+    """Models stand in a table, by name; a kept chain of another version of one would be taken for its own."""
+    reached = {name for _, name in Code(ROOT).reached([], BIAS_CHAIN)}
+    models = {part.__name__ for one in BIAS_MODELS.values() for part in (one.numbers, one.shapes)}
+    assert {*models, "places_of", "cell_index", "Mixture", "find_peak", "sample_chain"} <= reached
 
 
 def numbers(path: Path, names: set[str]) -> list[tuple[int, int, int, str]]:
