@@ -223,13 +223,15 @@ def train_density(learner: Learner, training: Table, validation: Table) -> nn.Mo
 
 def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     if learner.of_parameters:
-        return scaling.standardise(training.theta)
+        return scaling.standardise(training.theta, any_unit=True)
     y = continuous(training.answers, learner.target, learner.random("scale of counts"))
+    any_unit = not learner.target.counts
     if learner.entry.kind == "quantiles":
-        return scaling.standardise(y)
+        return scaling.standardise(y, any_unit)
     if learner.entry.kind == "npe" and learner.options.components < y.shape[1]:
         return scaling.principal(y, learner.options.components)
-    return scaling.rotated(y) if learner.limits is None else scaling.standardise(y)  # turned, limits are no limits
+    scale = scaling.rotated if learner.limits is None else scaling.standardise  # turned, limits are no limits
+    return scale(y, any_unit)
 
 
 def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
