@@ -266,8 +266,10 @@ def _bounded(study: Study, name: str) -> Iterator[str]:
     entry, where = study.posteriors[name], f"posteriors.{name}.mdn.bounded"
     if entry.kind != "mdn" or not entry.mdn.bounded:
         return
-    if type(load_probe(study.probe)).limits is Probe.limits:
-        yield fault(where, "true", f"false: {study.probe} has no even prior of what networks answer", "leave it out")
+    probe = load_probe(study.probe)
+    for dataset in study.networks[entry.network].datasets:
+        if probe.limits(header_of(study, dataset)) is None:
+            yield fault(where, "true", f"false: no even prior of what networks answer in {dataset}", "leave it out")
     if entry.mdn.rank or entry.mdn.loss != "log_likelihood" or entry.of != "target":
         found = f"true with rank {entry.mdn.rank}, {entry.mdn.loss}, of the {entry.of}"
         yield fault(where, found, "rank 0, log_likelihood, of the target", "change these, or leave it out")

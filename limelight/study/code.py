@@ -18,8 +18,8 @@ TRAINING = (*DATA, "target", "input_shape", "presentation", "adversary")
 ESTIMATES = (*DATA, "scales", "image_rows", "recorder", "estimators")
 EVALUATION = (*TRAINING, "scales", "image_rows", "metrics", "describe_test", "pictures")
 AUDIT = (*TRAINING, "scales", "describe_test", "interventions", "invariances", "noise_levels", "mean_truth")
-SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes", "exact_saliency")
-POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows", "most_information")
+SALIENCY = (*TRAINING, "describe_test", "interventions", "pixel_classes", "exact_saliency", "back_to_data")
+POSTERIOR = (*TRAINING, "posterior_target", "network", "fisher_rows", "most_information", "limits")
 STREAM = (*TRAINING, "fresh_rows")
 INTERVALS = (*POSTERIOR, "describe_test", "simulator", "grid")
 EXACT = (*DATA, "recorder", "exact_posterior", "grid")
@@ -49,4 +49,6 @@ def network_code(study: Study, name: str) -> str:
     """The hash of the code that trains a network: its rule reruns it, and its checkpoints belong to it."""
     entry = trained_networks(study)[name]
     hooks, simulated = (STREAM, entry.datasets) if entry.training.fresh_draws else (TRAINING, ())
+    if entry.training.loss == "gaussian":
+        hooks = (*hooks, "scales")  # in which its errors are calibrated
     return code_hash("scripts/train_network.py", chosen=stage_code(study, *hooks, networks=[name], datasets=simulated))

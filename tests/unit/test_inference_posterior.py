@@ -24,6 +24,7 @@ from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
 from limelight.inference.posteriors.posterior import load_posterior, views
+from limelight.inference.posteriors.scaling import standardise
 from limelight.inference.posteriors.tables import Mixed, make_table, map_statistics
 from limelight.networks import REGISTRY, build
 from limelight.probes.line_intensity.apply import in_lines, posterior_table
@@ -87,6 +88,17 @@ def test_a_posterior_is_written_read_and_knows_more_than_the_prior(tmp_path, net
     assert (result.extra["predictive_p"][:, 7] == 1).all(), "the least value of each of these maps is 0"
     write_intervals(tmp_path / "i.h5", result, {"seed": 7})
     assert result.extra["p_value"].min() > 0
+
+
+def test_parameters_may_be_as_small_as_they_like(network, data):
+    """Such as 2e-6 ± 5e-7 of the line model breysse: what a head answers in is of order one all the same."""
+    unit = np.array([1e-6, 1.0])
+    small = [replace(rows, theta=2 * unit + unit * rows.theta) for rows in data]
+    content = made(network, small, wanted("mdn", "parameters"))
+    spread = content["scales"]["target"]["std"].numpy() / unit
+    np.testing.assert_allclose(spread, data[0].theta.std(axis=0), rtol=1e-3)
+    constant = standardise(torch.full((50, 1), 4.17e12), any_unit=True)
+    assert constant["std"].item() == 1
 
 
 def test_quantiles_of_each_bin_are_intervals_without_draws(tmp_path, network, data):
@@ -262,6 +274,19 @@ def test_replicated_statistics_follow_the_counts(mixture):
         replicated(posterior, c.expand(20, -1), torch.Generator().manual_seed(1))[:, 0].mean() for c in (bright, faint)
     ]
     assert drawn[0] > drawn[1]
+
+
+def test_replicated_statistics_are_those_of_the_presentation_with_these_counts(tmp_path, network, data, monkeypatch):
+    monkeypatch.setattr(learn, "KEPT", 60)  # of 320 presentations: many rows of the data are not kept
+    save_model(tmp_path / "a.pt", made(network, data, wanted("mdn", empty_share=0.4)), {"seed": 7}, "posterior")
+    posterior = load_posterior(tmp_path / "a.pt")
+    random = torch.Generator().manual_seed(1)
+    brightest = replicated(posterior, torch.zeros(5, *BINS), random)[:, 6]
+    assert (brightest == 0).all(), "counts of 0 are those of empty maps"
+    truths = torch.as_tensor(-np.diff(data[0].y["n_above"][:, :11], axis=1), dtype=torch.float32)
+    brightest = replicated(posterior, truths, random)[:, 6]
+    assert (brightest > 0).all(), "these maps are not empty"
+    assert len(brightest.unique()) > 15, "different counts are those of different maps"
 
 
 def test_a_head_that_does_not_fit_is_refused(tmp_path, network, mixture):

@@ -1,6 +1,7 @@
 """The hash of the code of real stages, held against what they run and against edits that must or must not rerun them."""
 
 import ast
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,21 @@ from training_toys import PROBE, settings, toys
 from limelight.codehash import ROOT, Code, code_hash
 from limelight.networks import REGISTRY
 from limelight.probe import load_probe
+from limelight.probes.halo_field.bias import MODELS as BIAS_MODELS
+from limelight.probes.halo_field.sampling import CODE as BIAS_CHAIN
 from limelight.probes.line_intensity.lines.models import MODELS
-from limelight.study.code import AUDIT, EVALUATION, INTERVALS, POSTERIOR, TRAINING, stage_code
+from limelight.study.code import (
+    AUDIT,
+    ESTIMATES,
+    EVALUATION,
+    INTERVALS,
+    POSTERIOR,
+    SALIENCY,
+    STREAM,
+    TRAINING,
+    network_code,
+    stage_code,
+)
 from limelight.study.config import load_study
 from limelight.training.loop import train
 
@@ -258,6 +272,39 @@ def test_all_that_the_stages_of_a_study_run_counts(tmp_path, monkeypatch):
     check("sample_posterior", INTERVALS, both, *tested, *sampled)
     judged = ("--intervals", "intervals.h5", "--prior", "0.h5", "--output", "calibration.csv")
     check("calibrate_posterior", ("posterior_target", "network"), {}, *judged)
+
+
+@pytest.mark.parametrize(
+    ("stages", "hooks"),
+    [
+        ("training", {*TRAINING, "scales"}),  # of the loss gaussian
+        ("evaluation", {*EVALUATION, *AUDIT, *ESTIMATES}),
+        ("inference", {*INTERVALS, *STREAM}),
+        ("saliency", {*SALIENCY}),
+    ],
+)
+def test_all_that_the_engine_calls_of_a_probe_counts(stages, hooks):
+    """Where a study asks for it, too, as the small one above does not."""
+    files = (ROOT / "limelight" / stages).rglob("*.py")
+    called = {name for file in files for name in re.findall(r"\bprobe\.(\w+)\(", file.read_text(encoding="utf-8"))}
+    assert len(called) > 2
+    assert not called - hooks
+
+
+def test_bands_count_where_errors_are_calibrated_in_them(monkeypatch):
+    monkeypatch.setattr("limelight.study.code.code_hash", lambda script, chosen: chosen)
+    study = load_study(ROOT / "config" / "cmb_lensing_masked.yaml")
+    scales = load_probe(study.probe).code("scales")[0]
+    counted = {name: scales in network_code(study, name) for name in study.networks}
+    assert counted == {name: entry.training.loss == "gaussian" for name, entry in study.networks.items()}
+    assert set(counted.values()) == {False, True}
+
+
+def test_all_that_a_chain_of_a_bias_model_depends_on_counts():
+    """Models stand in a table, by name; a kept chain of another version of one would be taken for its own."""
+    reached = {name for _, name in Code(ROOT).reached([], BIAS_CHAIN)}
+    models = {part.__name__ for one in BIAS_MODELS.values() for part in (one.numbers, one.shapes)}
+    assert {*models, "places_of", "cell_index", "Mixture", "find_peak", "sample_chain"} <= reached
 
 
 def numbers(path: Path, names: set[str]) -> list[tuple[int, int, int, str]]:

@@ -257,6 +257,29 @@ def test_fits_axes_of_velocity_and_wavelength(tmp_path, axis):
     assert survey.sigma_uk.min() > 50 / np.sqrt(2) * 0.8
 
 
+@pytest.mark.parametrize("name", ["MASK", "NHIT"])
+def test_masks_and_hits_follow_the_channels_of_wavelengths(tmp_path, name):
+    """They fall in frequency and are brought to one width with the map: what is bad stays masked, wherever it lies."""
+    one = {**sky(), "seen": np.ones((4, 8, NY, NX), bool)}
+    bad = np.zeros((4, 8, NY, NX), bool)
+    bad[3, 4] = True  # number 28, counted from the highest frequency
+    one["map"] = np.where(bad, 1.0, 1e-6)
+    one["sigma"] = np.full(one["sigma"].shape, 50e-6)
+    extension = {"MASK": in_fits(bad.astype(np.int16))}
+    extension["NHIT"] = (1 - extension["MASK"]) * 10
+    first, last = 33.875e9, 26.125e9
+    step = (C / last - C / first) / 31
+    cards = {"CTYPE3": "WAVE", "CUNIT3": "m", "CRVAL3": C / first, "CDELT3": step}
+    extensions = [("RMS", in_fits(one["sigma"])), (name, extension[name])]
+    survey = read_survey(write_fits(tmp_path / "cube.fits", one, extensions, **cards))
+    assert np.abs(survey.temperature_uk - np.where(survey.mask, 1, 0)).max() < 1e-3, (
+        "nothing of the bad channel is left"
+    )
+    masked = survey.frequency_ghz[~survey.mask.any(axis=(0, 1))]
+    assert 1 <= len(masked) <= 3
+    assert np.abs(masked - C / (C / first + 28 * step) / 1e9).max() < 0.5
+
+
 def test_intensities_become_temperatures(tmp_path):
     one = {**sky(), "seen": np.ones((4, 8, NY, NX), bool)}
     k = 2 * 1.380649e-23 * (one["freq"][..., None, None] * 1e9) ** 2 / C**2 * 1e26  # Jy/sr of a kelvin

@@ -141,6 +141,14 @@ def test_modes_of_narrow_channels_act_on_wide_ones_as_measured(tmp_path):
     torch.testing.assert_close(along[1], along[0], rtol=0.3, atol=0.01)
     white = torch.as_tensor(rng.standard_normal((1, 32, 32, wide))).float()
     assert not lost_directions(white, torch.ones_like(white))[0].numel(), "white noise has lost none"
+    seen = torch.ones_like(white)
+    seen[..., 2], seen[:, :20, :, 5] = 0, 0
+    assert not lost_directions(white * seen, seen)[0].numel(), "nor has it where voxels are masked"
+    found = lost_directions(cleaned[:1] * seen, 8 * seen)
+    assert 1 <= len(found[1]) <= len(left)
+    assert not found[0][2].any(), "a channel that nothing was seen in"
+    light = damp_directions(torch.ones_like(white), seen, *lost_directions(white * seen, seen))
+    torch.testing.assert_close(light, seen, msg="light in a channel that is seen in part stays as it is")
 
 
 def test_noise_goes_through_the_filter_only_where_it_is_told_to(survey):

@@ -123,6 +123,12 @@ def test_a_map_is_brought_onto_the_study_s_voxels(tmp_path, mock):
     np.testing.assert_allclose(found.temperature_uk, survey.temperature_uk, atol=1e-5)
     seen = survey.mask
     np.testing.assert_allclose(found.sigma_uk[seen], survey.sigma_uk[seen] / np.sqrt(2), rtol=1e-5)
+    wider = {name: np.concatenate([fine[name][:1], fine[name]]) for name in ("temperature_uk", "sigma_uk", "mask")}
+    wider["x_deg"] = step * np.arange(-16, 17)
+    save_survey(tmp_path / "wider.h5", replace(survey, **wider, center_deg=(360 - step / 2, 0.0)))
+    again = read_like(tmp_path / "wider.h5", Told(), tmp_path / "like.h5")  # a column more, and so another middle
+    np.testing.assert_allclose(again.temperature_uk, survey.temperature_uk, atol=1e-5)
+    np.testing.assert_allclose(again.x_deg, found.x_deg)
     save_survey(tmp_path / "far.h5", replace(survey, center_deg=(10.0, 0.0)))
     with pytest.raises(LimelightError, match="a field 10° away"):
         read_like(tmp_path / "far.h5", Told(), tmp_path / "like.h5")

@@ -250,6 +250,16 @@ def test_maps_that_cannot_be_drawn_anew_are_refused_with_the_config(kind):
         assert "\n" not in str(error.value)
 
 
+def test_a_mixture_ends_with_no_prior_that_is_not_known():
+    """Files say of each map what universe it is of, but not what the universes were drawn from."""
+    posterior = {"network": "cnn", "kind": "mdn", "mdn": {"rank": 0, "bounded": True}}
+    assert study(posteriors={"p": posterior})  # of lognormal maps
+    raw = tiny(posteriors={"p": posterior})
+    raw["data"]["lognormal"] |= {"kind": "files", "files": {"table": "table.csv"}}
+    with pytest.raises(LimelightError, match="posteriors.p.mdn.bounded: found true; expected false: no even prior"):
+        resolve_study(raw, "tiny.yaml")
+
+
 @pytest.mark.parametrize("name", ["weak_lensing", "weak_lensing_traced"])
 def test_the_studies_of_the_repository_are_sound(name):
     wanted = load_study(ROOT / "config" / f"{name}.yaml")

@@ -29,7 +29,7 @@ from limelight.training.presentation import Data, Presentation, on_device, train
 
 CHUNK = 4096  # rows of a validation loss at a time
 LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
-KEPT = 20_000  # training presentations whose statistics and summaries the file holds
+KEPT = 20_000  # training presentations whose answers, statistics and summaries the file holds
 
 
 @dataclass
@@ -223,13 +223,15 @@ def train_density(learner: Learner, training: Table, validation: Table) -> nn.Mo
 
 def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     if learner.of_parameters:
-        return scaling.standardise(training.theta)
+        return scaling.standardise(training.theta, any_unit=True)
     y = continuous(training.answers, learner.target, learner.random("scale of counts"))
+    any_unit = not learner.target.counts
     if learner.entry.kind == "quantiles":
-        return scaling.standardise(y)
+        return scaling.standardise(y, any_unit)
     if learner.entry.kind == "npe" and learner.options.components < y.shape[1]:
         return scaling.principal(y, learner.options.components)
-    return scaling.rotated(y) if learner.limits is None else scaling.standardise(y)  # turned, limits are no limits
+    scale = scaling.rotated if learner.limits is None else scaling.standardise  # turned, limits are no limits
+    return scale(y, any_unit)
 
 
 def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
@@ -362,8 +364,6 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
     random = torch.Generator().manual_seed(torch_seed(learner.seed, f"kept of {learner.name}"))
     kept = torch.randperm(len(training), generator=random)[:KEPT].sort().values.to(learner.device)
     entry = learner.entry
-    first = torch.zeros(int(training.row.max()) + 1, dtype=torch.long, device=learner.device)
-    first[training.row] = torch.arange(len(training), device=learner.device)  # a presentation of each row, any
     return {
         "posterior": learner.settings.name,
         "kind": entry.kind,
@@ -375,9 +375,9 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "scales": learner.scales,
         "state_dict": learner.weights,
         "prior": {
-            "answers": training.answers[first],
-            "parameters": training.theta[first].cpu() if parameter_names else torch.empty(0),
-            "row": training.row[kept],
+            "answers": training.answers[kept],  # of each presentation: some may be of empty or superposed data
+            "parameters": training.theta[kept].cpu() if parameter_names else torch.empty(0),
+            "row": torch.arange(len(kept), device=learner.device),
             "statistics": training.statistics[kept],
             "kept": kept,
         },

@@ -6,22 +6,27 @@ from torch import Tensor
 from limelight.errors import problem
 
 MIN_SPREAD = 1e-3
+ROUNDED = 1e-6  # of its mean: what rounding may spread a constant by
 GROUPS = 8  # of equal size in a bin's reconstructed value, over which the scatter is followed
 
 
-def standardise(values: Tensor) -> dict[str, Tensor]:
-    """The scale {mean, std} of values (n, d); std is 1 for a column that hardly varies: it must not outweigh the others."""
-    spread = values.std(dim=0, correction=0)
-    return {"mean": values.mean(dim=0), "std": torch.where(spread > MIN_SPREAD, spread, 1.0)}
+def standardise(values: Tensor, any_unit: bool = False) -> dict[str, Tensor]:
+    """The scale {mean, std} of values (n, d); std is 1 for a column that hardly varies: it must not outweigh the others.
+
+    any_unit: columns may be as small as they like, such as parameters; only constants do not vary.
+    """
+    mean, spread = values.mean(dim=0), values.std(dim=0, correction=0)
+    least = ROUNDED * mean.abs() if any_unit else MIN_SPREAD
+    return {"mean": mean, "std": torch.where(spread > least, spread, 1.0)}
 
 
-def rotated(values: Tensor) -> dict[str, Tensor]:
+def rotated(values: Tensor, any_unit: bool = False) -> dict[str, Tensor]:
     """The scale of values (n, d) as all their principal components, each of unit spread: {mean, std, components, length}.
 
     Nothing is lost. What bins have in common, by far the most of their variance, becomes a few answers of their own, whose
     widths a head learns as quickly as any other's.
     """
-    scale = standardise(values)
+    scale = standardise(values, any_unit)
     directions = _directions((values - scale["mean"]) / scale["std"])
     found = (values - scale["mean"]) / scale["std"] @ directions.T
     return {**scale, "components": directions, "length": found.std(dim=0, correction=0).clamp(min=MIN_SPREAD)}

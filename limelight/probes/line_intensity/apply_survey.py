@@ -38,11 +38,14 @@ def read_like(path: Path, told: Told, like: Path | None) -> SurveyMap:
     if like is None:
         return survey
     model = load_survey(like)
-    far = np.hypot(*(np.subtract(model.center_deg, survey.center_deg) * (np.cos(np.radians(model.center_deg[1])), 1)))
+    (ra, dec), (other_ra, other_dec) = survey.center_deg, model.center_deg
+    right, up = ((ra - other_ra + 180) % 360 - 180) * np.cos(np.radians(other_dec)), dec - other_dec
+    far = np.hypot(right, up)
     if far > model.pixel_deg[0] / 2:
         found = f"a field {far:.3g}° away from that of {like}"
         raise problem(path, found, "the same field", "give a map of the field that the study is made for")
-    return onto(survey, *(edges_of(one) for one in (model.x_deg, model.y_deg, model.frequency_ghz)))
+    there = replace(survey, x_deg=survey.x_deg + right, y_deg=survey.y_deg + up, center_deg=model.center_deg)
+    return onto(there, *(edges_of(one) for one in (model.x_deg, model.y_deg, model.frequency_ghz)))
 
 
 def prepare_survey(survey: SurveyMap, info: dict, where: object) -> tuple[np.ndarray, CubeNoise]:

@@ -5,6 +5,7 @@ dataset where files are HDF5. A file holds one map (n, n) or several (m, n, n), 
 one box have one realisation, so that training and test share no box.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,11 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
             raise problem(
                 f"{path}: {name}", values[values < 0][:1] if (values < 0).any() else values[:1], expected, "mend it"
             )
+    parts = table["dataset"] if "dataset" in table else [""] * len(table["file"])
+    rows = Counter(f"{Path(str(name))} {part}".strip() for name, part in zip(table["file"], parts, strict=True))
+    if again := [row for row, count in rows.items() if count > 1]:
+        expected = "each once: a test must not hold maps that training saw"
+        raise problem(f"{path}: file", f"{again[0]} in {rows[again[0]]} rows", expected, "leave the others out")
     return table
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("k_perp_per_mpc", "k_par_per_mpc", "transfer")
 LOST = 0.75  # of the least eigenvalue that white noise has: below, a direction was taken away
+SHARED = 0.3  # of the pixels of the fullest channel: of one with fewer it cannot be told whether it lost power
 
 
 def inverse_variance(sigma: Tensor, observed: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -61,13 +62,22 @@ def lost_directions(maps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     In units of its noise, pixels are taken as draws of f numbers. Of white noise in N pixels no eigenvalue of the covariance
     lies below (1 − √(f/N))² times the mean (Marchenko & Pastur 1967); what lies below LOST of that was taken away. A mode
     that is smooth along frequency is gone from wide channels as well; one of noise among narrow ones is not.
+
+    Where voxels are masked, the noise in a direction is that of the channels' shares of pixels: masked voxels are no lost
+    power. Channels that saw less than SHARED of what the fullest one saw take no part.
     """
-    whitened = (maps * weights.sqrt()).flatten(0, 2).double()
-    values, vectors = torch.linalg.eigh(whitened.T @ whitened)
-    seen = int((weights > 0).any(dim=-1).sum())
+    whitened, seen = (maps * weights.sqrt()).flatten(0, 2).double(), (weights > 0).flatten(0, 2)
+    pixels = int(seen.any(dim=1).sum())
+    share = seen.sum(dim=0).double() / pixels
+    used = share >= SHARED * share.max()
+    scale, draws = share[used].rsqrt(), int(pixels * share[used].min())
+    scaled = whitened[:, used] * scale
+    values, vectors = torch.linalg.eigh(scaled.T @ scaled)
     usual = values.median()
-    lost = values < LOST * (1 - math.sqrt(len(values) / max(seen, len(values)))) ** 2 * usual
-    return vectors[:, lost].to(maps.dtype), (values[lost] / usual).clamp(min=0).sqrt().to(maps.dtype)
+    lost = values < LOST * (1 - math.sqrt(len(values) / max(draws, len(values)))) ** 2 * usual
+    directions = whitened.new_zeros(len(used), int(lost.sum()))
+    directions[used] = torch.nn.functional.normalize(vectors[:, lost] * scale[:, None], dim=0)
+    return directions.to(maps.dtype), (values[lost] / usual).clamp(min=0).sqrt().to(maps.dtype)
 
 
 def damp_directions(maps: Tensor, weights: Tensor, directions: Tensor, left: Tensor) -> Tensor:

@@ -55,7 +55,6 @@ def read_comap(path: str | Path, told: Told) -> SurveyMap:
     raw = Raw(
         values_uk=values.astype(np.float32) * np.float32(1e6),
         sigma_uk=None if sigma is None else sigma.astype(np.float32) * np.float32(1e6),
-        seen=None,
         x_deg=(x - ra) * np.cos(np.radians(dec)),
         y_deg=y - dec,
         frequency_ghz=frequency,

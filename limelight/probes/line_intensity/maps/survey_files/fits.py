@@ -56,7 +56,10 @@ def read_fits_survey(path: str | Path, told: Told) -> SurveyMap:
         factor = (1e6 / intensity_per_kelvin(cube.freq_ghz)).astype(np.float32)
         notes.append("intensities turned into brightness temperatures")
     values, noise = cube.values * factor, None if noise is None else noise.values * factor
-    values, noise, frequency = _equal_channels(values, noise, cube.freq_edges_ghz, notes)
+    missing, hits = (None if one is None else one.values for one in planes)
+    if missing is not None:
+        values = np.where(missing == 0, values, np.nan)
+    values, noise, hits, frequency = _equal_channels(values, noise, hits, cube.freq_edges_ghz, notes)
     nx, ny, _ = values.shape
     ra, dec = (float(value) for value in cube.sky.wcs_pix2world((nx - 1) / 2, (ny - 1) / 2, 0))
     if cube.beam_arcmin is None and told.beam_arcmin is None:
@@ -64,8 +67,7 @@ def read_fits_survey(path: str | Path, told: Told) -> SurveyMap:
     raw = Raw(
         values_uk=values,
         sigma_uk=noise,
-        seen=None if planes[0] is None else planes[0].values == 0,
-        hits=None if planes[1] is None else planes[1].values,
+        hits=hits,
         x_deg=(np.arange(nx) - (nx - 1) / 2) * steps[0, 0],
         y_deg=(np.arange(ny) - (ny - 1) / 2) * steps[1, 1],
         frequency_ghz=frequency,
@@ -78,12 +80,15 @@ def read_fits_survey(path: str | Path, told: Told) -> SurveyMap:
 
 
 def _equal_channels(
-    values: np.ndarray, sigma: np.ndarray | None, edges: np.ndarray, notes: list[str]
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """(map, σ, middles of channels): those of VOPT and WAVE, which differ in width, as means in as many of one width."""
+    values: np.ndarray, sigma: np.ndarray | None, hits: np.ndarray | None, edges: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """(map, σ, hits, middles of channels): those of VOPT and WAVE, which differ in width, as means in as many of one width.
+
+    Of a voxel that is missing, NaN, or without hits nothing is known of those that take in a part of it.
+    """
     widths = np.diff(edges)
     if np.abs(widths / widths.mean() - 1).max() <= EQUAL / 2:
-        return values, sigma, (edges[1:] + edges[:-1]) / 2
+        return values, sigma, hits, (edges[1:] + edges[:-1]) / 2
     new = np.linspace(edges.min(), edges.max(), len(edges))
     notes.append(f"channels of {np.abs(widths).min():.4g} to {np.abs(widths).max():.4g} GHz brought to one width")
     if sigma is not None:
@@ -92,7 +97,9 @@ def _equal_channels(
         low, high = np.minimum(edges[1:], edges[:-1]), np.maximum(edges[1:], edges[:-1])
         share = (np.minimum(high, new[1:, None]) - np.maximum(low, new[:-1, None])).clip(min=0) / np.diff(new)[:, None]
         sigma = np.sqrt(variance @ (share**2).T)
-    return rebinned(values, edges, new), sigma, (new[1:] + new[:-1]) / 2
+    if hits is not None:
+        hits = rebinned(np.where(hits > 0, hits, np.nan), edges, new)
+    return rebinned(values, edges, new), sigma, hits, (new[1:] + new[:-1]) / 2
 
 
 def _cube(data: np.ndarray, header: fits.Header, path: object, raw: bool = False) -> Cube:

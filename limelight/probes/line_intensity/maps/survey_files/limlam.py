@@ -24,5 +24,5 @@ def read_limlam(path: str | Path, told: Told) -> SurveyMap:
             found = f"map_cube of shape {cube.shape} for {x.shape} × {y.shape} × {frequency.shape} centres"
             raise problem(path, found, "(x, y, frequency)", "save the cube with its own axes")
     notes = [] if told.sigma_uk is not None else ["no noise in the file"]
-    raw = Raw(cube.astype(np.float32), None, None, x, y, frequency, "map_cube of limlam_mocker", notes=notes)
+    raw = Raw(cube.astype(np.float32), None, x, y, frequency, "map_cube of limlam_mocker", notes=notes)
     return assemble(raw, told, path)

@@ -39,9 +39,8 @@ class Told:
 class Raw:
     """A map as a file holds it, in axes (x, y, channel) of any direction."""
 
-    values_uk: np.ndarray
+    values_uk: np.ndarray  # not finite where missing
     sigma_uk: np.ndarray | None  # None: the file has none
-    seen: np.ndarray | None  # True where the file does not mark a voxel as missing; None: it marks none
     x_deg: np.ndarray  # on the sky, rising or falling
     y_deg: np.ndarray
     frequency_ghz: np.ndarray  # in any order
@@ -57,7 +56,7 @@ class Raw:
 def assemble(raw: Raw, told: Told, where: object) -> SurveyMap:
     """The survey map of a file; what was done is told in its `source`."""
     sigma = _sigma(raw, told, where)
-    seen = np.isfinite(raw.values_uk) if raw.seen is None else np.isfinite(raw.values_uk) & raw.seen
+    seen = np.isfinite(raw.values_uk)
     if raw.hits is not None:
         seen &= raw.hits >= max(1, told.min_hits or 1)
     elif told.min_hits:
