@@ -148,7 +148,9 @@ def one_mock(
             except LimelightError as error:
                 print(f"mock {number}, {depth}: {name} refuses it: {error}", flush=True)
                 continue
-            rows += [about | row for row in rows_of(drawn, planted, prior, np.random.default_rng((args.seed, number, 9)))]
+            rows += [
+                about | row for row in rows_of(drawn, planted, prior, np.random.default_rng((args.seed, number, 9)))
+            ]
     return rows
 
 

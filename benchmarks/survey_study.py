@@ -121,7 +121,7 @@ def plan(folder: Path, depth: str, cone: str) -> None:
         how = ("--lightcone", cone, "--depth", depth, "--layout", LAYOUT, "--field-deg", SIZE_DEG)
         python("-m", "benchmarks.mock_survey", *how, *made)
     if not config.is_file():
-        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.45, "--cores", 1)
+        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.46, "--cores", 1)
         python("scripts/plan.py", file, *how, "--transfer", folder / "transfer.csv", "--output", config)
 
 
