@@ -10,7 +10,8 @@ run goes on. benchmarks.survey_ranks makes tables and a figure of it.
 
 example: python -m benchmarks.survey_coverage --posterior results/mine/posteriors/mdn/posterior.pt \\
     --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depths season2 future --layout 7 --mocks 44 \\
-    --training results/mine/shards/li_full/*.h5 --config config/mine.yaml --rival li --test prior --emulator results/mine/rival/li/emulator.h5 --output rows.csv
+    --training results/mine/shards/li_full/*.h5 --config config/mine.yaml --rival li --test prior \\
+    --emulator results/mine/rival/li/emulator.h5 --output rows.csv
 """
 
 import argparse

@@ -42,8 +42,8 @@ def main() -> None:
     cleared = [row["slope_without_prior"] for row in read if 2 * row["maps"] >= len(made)]
     held = sum(CLEARED[0] <= slope <= CLEARED[1] for slope in cleared)
     print(
-        f"{len(made)} maps; the audit says that {len(read)} of {len(table)} bins are read; in {len(cleared)} of them at least"
-        f" half of the maps weigh more than the prior, and the slope without it is 1 ± 0.1 in {held}"
+        f"{len(made)} maps; the audit says that {len(read)} of {len(table)} bins are read; in {len(cleared)} of them at"
+        f" least half of the maps weigh more than the prior, and the slope without it is 1 ± 0.1 in {held}"
     )
 
 
