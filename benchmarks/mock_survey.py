@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--names", choices=("old", "new"), default="new", help="old: with a split `half` too")
     parser.add_argument("--parameters", nargs="*", default=[], metavar="NAME=VALUE", help="of the Li model")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--layout", type=int, help="seed of σ, mask and ripples alone (default: drawn with the rest)")
+    parser.add_argument("--layout", type=int, help="seed of σ and mask alone (default: drawn with the rest)")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--truth", type=Path, required=True)
     parser.add_argument("--field-deg", type=float, default=2.0)
@@ -80,8 +80,8 @@ def mock(
 ) -> np.ndarray:
     """Write a mock file about a place of a light-cone; sources in bins of log10 L within its middle square.
 
-    parameters: of the Li model; splits: older names with a split in two halves, else newer ones; layout: seed of σ, mask
-    and ripples, so that several maps are of one survey.
+    parameters: of the Li model; splits: older names with a split in two halves, else newer ones; layout: seed of σ and
+    mask, so that several maps are of one survey; each has ripples of its own.
     """
     sky, counts = sky_of(halos, parameters, rng, field_deg, center_deg)
     record(path, sky, depth, rng, splits, layout)
@@ -105,7 +105,7 @@ def record(path: Path, sky: np.ndarray, depth: str, rng: np.random.Generator, sp
     """Write the file of a survey that saw this sky; see `mock`."""
     of_survey = rng if layout is None else np.random.default_rng(layout)
     sigma, seen = scan(depth, of_survey)
-    sky = sky + standing_modes(sigma[seen].min(), of_survey)
+    sky = sky + standing_modes(sigma[seen].min(), rng)
     halves = [sky + np.sqrt(2) * sigma * rng.standard_normal(sky.shape) for _ in range(2)] if splits else []
     data = (halves[0] + halves[1]) / 2 if splits else sky + sigma * rng.standard_normal(sky.shape)
     made = [(pipeline(half, np.sqrt(2) * sigma, seen), np.sqrt(2) * sigma) for half in halves]

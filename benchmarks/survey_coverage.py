@@ -2,14 +2,16 @@
 """Do posteriors of surveys' maps cover what was planted? Mock COMAP files, read as a user's own, one after the other.
 
 Each mock is made by benchmarks.mock_survey from halos that the study has not seen, in the four quarters of each light-cone,
-with parameters of Li's prior and the σ and mask of one survey (--layout); then it is read, brought onto the study's voxels
-and answered by posteriors and, with --rival, by an observed rival. A row a mock, method and luminosity bin: planted counts,
-quantiles, the rank of the truth among the draws. Rows that the output has already are not made again: a killed run goes on.
-benchmarks.survey_ranks makes tables and a figure of it.
+with parameters of Li's prior, ripples of its own, and the σ and mask of one survey (--layout); then it is read, brought
+onto the study's voxels and answered by posteriors and, with --rival, by an observed rival. A row a mock, method and
+luminosity bin: planted counts, quantiles, the rank of the truth among the draws; nats gained over the prior by the log score
+and the CRPS of log10(1 + N + u), as in tables of calibration. Rows that the output has already are not made again: a killed
+run goes on. benchmarks.survey_ranks makes tables and a figure of it.
 
 example: python -m benchmarks.survey_coverage --posterior results/mine/posteriors/mdn/posterior.pt \\
     --like config/mine.survey.h5 --lightcones other/lightcones/*.h5 --depths season2 future --layout 7 --mocks 44 \\
-    --config config/mine.yaml --rival li --test prior --emulator results/mine/rival/li/emulator.h5 --output rows.csv
+    --training results/mine/shards/li_full/*.h5 --config config/mine.yaml --rival li --test prior \\
+    --emulator results/mine/rival/li/emulator.h5 --output rows.csv
 """
 
 import argparse
@@ -23,14 +25,17 @@ import numpy as np
 import torch
 
 from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, record, sky_of, sources
+from limelight.data.shard import read_shards
 from limelight.errors import LimelightError, plain_errors
 from limelight.files import read_csv, write_csv
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
+from limelight.inference.calibration import crps, information_gain
 from limelight.inference.intervals import LEVELS
 from limelight.inference.posteriors.draw import draw_answers
 from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.probes.line_intensity.apply import trained
 from limelight.probes.line_intensity.apply_survey import prepare_survey, read_like
+from limelight.probes.line_intensity.labels import log10_lum_edges, quantity
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey, save_survey
@@ -42,6 +47,7 @@ from limelight.study.config import load_study
 
 MEAN_UK = 0.05, 20.0  # of a map, as scripts/plan.py has it
 DRAWS = 1000
+PRIOR = 1000  # training maps, about, whose counts stand for the prior
 COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
 Answer = Callable[[SurveyMap], np.ndarray]  # draws of counts (s, bins)
 
@@ -51,9 +57,11 @@ def main() -> None:
     parser.add_argument("--posterior", type=Path, nargs="*", default=[])
     parser.add_argument("--like", type=Path, required=True)
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True)
+    parser.add_argument("--training", type=Path, nargs="+", required=True, help="shards of the prior")
     parser.add_argument("--depths", choices=tuple(DEPTH_UK), nargs="+", default=["future"])
     parser.add_argument("--layout", type=int, default=1, help="seed of the survey's σ and mask")
     parser.add_argument("--mocks", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1, help="of parameters, ripples and noise")
     parser.add_argument("--prior", default="full", help="of the Li model, or fiducial")
     parser.add_argument("--config", type=Path, help="of the rival's study")
     parser.add_argument("--rival", help="an observed rival of it, on maps as those of --test")
@@ -68,6 +76,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    prior = prior_counts(args.training)
     methods: dict[str, Answer] = {f"network {path.parent.name}": of_posterior(path) for path in args.posterior}
     with tempfile.TemporaryDirectory() as chains:
         if args.rival:
@@ -81,7 +90,7 @@ def main() -> None:
             path = args.lightcones[k]
             left = [one for one in wanted if (number, *one) not in done]
             if left:
-                rows += one_mock(number, path, quarter, left, methods, args)
+                rows += one_mock(number, path, quarter, left, methods, prior, args)
                 write_csv(args.output, rows, digits=6)
                 print(f"{number + 1} mocks", flush=True)
 
@@ -119,6 +128,7 @@ def one_mock(
     quarter: int,
     wanted: list[tuple[str, str]],
     methods: dict[str, Answer],
+    prior: np.ndarray,
     args: argparse.Namespace,
 ) -> list[dict]:
     """The rows of one sky, of a brightness that the study allows, in one of the quarters about a light-cone's axis.
@@ -139,7 +149,9 @@ def one_mock(
             except LimelightError as error:
                 print(f"mock {number}, {depth}: {name} refuses it: {error}", flush=True)
                 continue
-            rows += [about | row for row in rows_of(drawn, planted, np.random.default_rng((number, 9)))]
+            rows += [
+                about | row for row in rows_of(drawn, planted, prior, np.random.default_rng((args.seed, number, 9)))
+            ]
     return rows
 
 
@@ -147,7 +159,7 @@ def write_mock(
     number: int, path: Path, quarter: int, files: dict[str, Path], planted: Path, args: argparse.Namespace
 ) -> None:
     """Files of one sky at each depth, read and brought onto the study's voxels, and the table of what was planted."""
-    like, halos, rng = load_survey(args.like), read_lightcone(path), np.random.default_rng((number, 8))
+    like, halos, rng = load_survey(args.like), read_lightcone(path), np.random.default_rng((args.seed, number, 8))
     size = like.pixel_deg[0] * len(like.x_deg)
     place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][quarter % 4]
     parameters = parameters_of(halos, args.prior, place, size, rng)
@@ -155,7 +167,7 @@ def write_mock(
     planted.parent.mkdir(parents=True, exist_ok=True)
     for depth, file in files.items():
         with tempfile.TemporaryDirectory() as folder:
-            own = np.random.default_rng((number, *depth.encode()))
+            own = np.random.default_rng((args.seed, number, *depth.encode()))
             record(Path(folder) / "mock.h5", sky, depth, own, splits=False, layout=args.layout)
             save_survey(file, read_like(Path(folder) / "mock.h5", Told(efficiency=1.0), args.like))
     write_csv(planted, {"planted": counts}, digits=9)
@@ -164,14 +176,26 @@ def write_mock(
 read_lightcone = functools.lru_cache(maxsize=1)(read_catalogue)  # four quarters of one stand together
 
 
-def rows_of(drawn: np.ndarray, planted: np.ndarray, rng: np.random.Generator) -> list[dict]:
-    """A row a bin of draws (s, bins) of counts beside those that were planted (bins,)."""
+def prior_counts(training: list[Path]) -> np.ndarray:
+    """Counts (n, bins) of some maps of the prior."""
+    rows = read_shards(training)
+    edges = log10_lum_edges(rows.header.truths["labels"])
+    counts = quantity(rows.y["n_above"][:, : len(edges)], edges, 1.0, "dn")
+    return counts[:: max(1, len(counts) // PRIOR)]
+
+
+def rows_of(drawn: np.ndarray, planted: np.ndarray, prior: np.ndarray, rng: np.random.Generator) -> list[dict]:
+    """A row a bin of draws (s, bins) of counts beside those that were planted (bins,) and those of the prior (n, bins)."""
     below, equal = (drawn < planted).sum(axis=0), (drawn == planted).sum(axis=0)
     rank = (below + rng.uniform(size=len(planted)) * (equal + 1)) / (len(drawn) + 1)
     quantiles = dict(zip((f"q{level:g}" for level in LEVELS), np.quantile(drawn, LEVELS, axis=0), strict=True))
     edges = np.linspace(*LOG10_LUM)
+    spread, truth, known = (np.log10(1 + counts + rng.uniform(size=counts.shape)) for counts in (drawn, planted, prior))
+    gain, score = information_gain(spread[None], truth[None], known)[0], crps(spread[None], truth[None])[0]
+    of_prior = crps(known[None], truth[None])[0]
     return [
         {"log10_lum": (edges[j] + edges[j + 1]) / 2, "planted": planted[j], "rank": rank[j]}
+        | {"gain_nats": gain[j], "crps": score[j], "prior_crps": of_prior[j]}
         | {name: values[j] for name, values in quantiles.items()}
         for j in range(len(planted))
     ]

@@ -2,7 +2,8 @@
 
 Of a calibrated posterior the truths' ranks among its draws are uniform: p_ks of Kolmogorov and Smirnov, p_chi2 of five equal
 bins. Widths are of 1 + counts, 95 %, medians over mocks; nats the mean ln of the ratio of 68 % widths, prior over posterior,
-the prior's being percentiles of the training maps' counts.
+the prior's being percentiles of the training maps' counts. An interval without width, as of a map with no source in a bin,
+counts there as 0.001 dex, some 8 nats; gain_nats, of the log score, and the CRPS are free of that (docs/inference.md).
 
 example: python -m benchmarks.survey_ranks --rows season2.csv future.csv --training results/mine/shards/li_full/*.h5 \\
     --output docs/results/line_intensity/survey_ranks.csv --figure ranks.png
@@ -47,9 +48,11 @@ def main() -> None:
         mine = [row for row in table if row["depth"] == depth and row["method"] == method]
         p = np.array([[row["p_ks"], row["p_chi2"]] for row in mine])
         inside = [np.mean([row[f"inside_{level}"] for row in mine]) for level in (68, 95)]
+        gain, score = (np.mean([row[name] for row in mine]) for name in ("gain_nats", "crps_over_prior"))
         print(
             f"{depth}, {method}: {len(one['rank'])} mocks, {inside[0]:.3f} and {inside[1]:.3f} inside; bins below p = 0.05:"
-            f" {(p < 0.05).sum(axis=0)} of {len(p)} (KS, χ²), least {p.min(axis=0)}; mean rank {one['rank'].mean():.3f}"
+            f" {(p < 0.05).sum(axis=0)} of {len(p)} (KS, χ²), least {p.min(axis=0)}; mean rank {one['rank'].mean():.3f};"
+            f" {gain:.3f} nats gained; CRPS {score:.3f} of the prior's"
         )
     if args.figure:
         save(figure(found), args.figure)
@@ -82,6 +85,8 @@ def rows_of(depth: str, method: str, one: dict[str, np.ndarray], prior: np.ndarr
                 "prior_width_95_dex": prior[4, j] - prior[0, j],
                 "width_95_dex": np.median(high[:, j] - low[:, j]),
                 "nats": np.mean(np.log(narrower)),
+                "gain_nats": one["gain_nats"][:, j].mean(),
+                "crps_over_prior": one["crps"][:, j].mean() / one["prior_crps"][:, j].mean(),
                 "bias_dex": np.median(middle[:, j] - truth),
                 "rms_dex": np.sqrt(np.mean((middle[:, j] - truth) ** 2)),
                 "inside_68": np.mean((lower[:, j] <= truth) & (truth <= upper[:, j])),

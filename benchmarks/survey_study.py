@@ -21,8 +21,9 @@ from limelight.errors import plain_errors
 from limelight.files import write_text
 
 DEPTHS = ("season2", "future")
-SIZE_DEG, LAYOUT = 1.4, 7
-MOCK_CONES = 5
+SIZE_DEG, LAYOUT = 1.4, 11
+MOCK_CONES = 10  # four fields in each: mocks share none
+MOCKS_SEED = 20261130
 TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
 DRAWS, STREAMED = 32, 110  # of each field: maps that are stored, simulations that heads learn from
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
@@ -41,10 +42,10 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     mocks, study = args.folder / "mocks.yaml", args.folder / "survey.yaml"
     write_text(mocks, yaml.safe_dump(mocks_study(), sort_keys=False))
-    cones = [f"results/survey_mocks/lightcones/{i}.h5" for i in range(MOCK_CONES)]
-    snakemake(mocks, args.cores, *cones)
+    *cones, own = (f"results/survey_mocks/lightcones/{i}.h5" for i in range(MOCK_CONES + 1))
+    snakemake(mocks, args.cores, *cones, own)
     for depth in DEPTHS:
-        plan(args.folder, depth, cones[1])
+        plan(args.folder, depth, own)
     write_text(study, yaml.safe_dump(merged(args.folder), sort_keys=False, allow_unicode=True))
     if args.until == "simulations":
         fiducial = f"results/survey/shards/li_fiducial/{TEST[0]}.h5"
@@ -90,11 +91,11 @@ def mocks_study() -> dict:
     """The light-cones of the mocks: those of a study with a seed of its own."""
     return {
         "study": "survey_mocks",
-        "seed": 7,
+        "seed": MOCKS_SEED,
         "lightcones": {
             "field_deg": 2 * SIZE_DEG,
             "train": f"0-{MOCK_CONES - 1}",
-            "validation": [MOCK_CONES],
+            "validation": [MOCK_CONES],  # of the files that the study is made for
             "test": [MOCK_CONES + 1],
         },
         "subfields": {"size_deg": SIZE_DEG, "per_side": 2},
@@ -120,7 +121,7 @@ def plan(folder: Path, depth: str, cone: str) -> None:
         how = ("--lightcone", cone, "--depth", depth, "--layout", LAYOUT, "--field-deg", SIZE_DEG)
         python("-m", "benchmarks.mock_survey", *how, *made)
     if not config.is_file():
-        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.45, "--cores", 1)
+        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.46, "--cores", 1)
         python("scripts/plan.py", file, *how, "--transfer", folder / "transfer.csv", "--output", config)
 
 
@@ -178,9 +179,10 @@ def coverage(folder: Path, depth: str, cones: list[str], count: int) -> None:
     )
     rival = ("--rival", depth, "--test", f"{depth}_prior", "--emulator", f"results/survey/rival/{depth}/emulator.h5")
     rival += ("--calibration", f"results/survey/rival/{depth}/validation/{depth}_prior.h5")
-    mocks = ("--lightcones", *cones, "--depths", depth, "--layout", LAYOUT, "--mocks", count)
+    mocks = ("--lightcones", *cones, "--depths", depth, "--layout", LAYOUT, "--mocks", count, "--seed", MOCKS_SEED)
     kept = ("--kept", folder / "kept", "--output", folder / f"rows_{depth}.csv")
-    python("-m", "benchmarks.survey_coverage", *network, *mocks, "--config", folder / "survey.yaml", *rival, *kept)
+    prior = ("--training", *shards(*TRAIN), "--config", folder / "survey.yaml")
+    python("-m", "benchmarks.survey_coverage", *network, *mocks, *prior, *rival, *kept)
 
 
 def slopes(folder: Path, depth: str, count: int) -> None:

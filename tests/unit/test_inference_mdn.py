@@ -1,13 +1,17 @@
 """Mixture heads and flows against problems whose posterior is known, and scores against numerical integrals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 
 from limelight.errors import LimelightError
+from limelight.inference import calibration
 from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.fit import fit
+from limelight.inference.posteriors.learn import Learner
 from limelight.inference.posteriors.npe import build_flow, flow_log_density, flow_loss, flow_sample, trained_flow
 
 OPTIONS = {"epochs": 10, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
@@ -262,3 +266,37 @@ def test_a_bounded_head_learns_the_posterior_that_a_prior_cuts_off():
     exact = [stats.truncnorm((-1 - s) / 0.3, (1 - s) / 0.3, s, 0.3) for s in seen[:, 0].tolist()]
     np.testing.assert_allclose(drawn.mean(dim=1), [one.mean() for one in exact], atol=0.02)
     np.testing.assert_allclose(drawn.std(dim=1), [one.std() for one in exact], rtol=0.06)
+
+
+# A score of each output, of a mixture that answers in another basis
+
+
+def test_the_marginals_of_outputs_are_those_of_turned_draws():
+    values = torch.randn(3000, 4, generator=torch.Generator().manual_seed(21)) @ torch.randn(
+        4, 4, generator=torch.Generator().manual_seed(22)
+    )
+    scale = scaling.rotated(values)
+    one = mdn.Mixture(*(part.float() for part in mixture(23, b=1)[:3]), torch.zeros(1, 3, 4, 0))
+    drawn = mdn.sample(one, 40_000, torch.Generator().manual_seed(24))
+    outputs = (scaling.decode(scale, drawn, torch.Generator()) - scale["mean"]) / scale["std"]
+    found = mdn.turned(one, scaling.of_outputs(scale))
+    truth = torch.tensor([[0.3, -1.0, 2.0, 0.0]])
+    scored = calibration.crps(outputs[:, :4000].double().numpy(), truth.double().numpy())
+    np.testing.assert_allclose(mdn.crps(found, truth).numpy(), scored, rtol=0.05)
+    mean = torch.einsum("bk,bkd->bd", found.log_weights.exp(), found.means)
+    np.testing.assert_allclose(outputs.mean(dim=1), mean, atol=0.03)
+
+
+def test_crps_scores_each_output_by_itself_and_not_what_is_left_of_others():
+    """Two outputs that are nearly one: of their difference, a component of unit spread too, nothing can be learnt."""
+    random = torch.Generator().manual_seed(25)
+    shared, own = torch.randn(400, 1, generator=random), 0.01 * torch.randn(400, 2, generator=random)
+    scale = scaling.rotated(shared + own)
+    answers = scaling.encode(scale, shared + own)
+    near = mdn.Mixture(torch.zeros(400, 1), answers[:, None] * torch.tensor([1.0, 0.0]), torch.full((400, 1, 2), 0.01),
+                       torch.zeros(400, 1, 2, 0))  # fmt: skip
+    learner = SimpleNamespace(
+        entry=SimpleNamespace(kind="mdn"), options=SimpleNamespace(loss="crps"), scales={"target": scale}
+    )
+    assert mdn.mean_crps(near, answers) > 0.3  # half of it is of the noise alone
+    assert Learner.head_loss(learner, lambda x: near, None, answers) < 0.02

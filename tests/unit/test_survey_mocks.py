@@ -30,6 +30,21 @@ def test_maps_of_one_layout_share_sigma_and_mask_and_nothing_else(tmp_path: Path
     assert abs(np.corrcoef(first["map_coadd"][seen], second["map_coadd"][seen])[0, 1]) < 0.1
 
 
+def test_each_map_of_one_layout_has_ripples_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mock_survey, "N", 24)
+    monkeypatch.setattr(mock_survey, "pipeline", lambda data, sigma, seen: data)
+    spectra = []
+    for number, seed in enumerate((1, 1, 2)):
+        path, rng = tmp_path / f"{number}.h5", np.random.default_rng(seed)
+        mock_survey.record(path, np.zeros((24, 24, 256)), "season2", rng, splits=False, layout=7)
+        with h5py.File(path) as file:
+            spectrum = file["map_coadd"][..., 8:16, 8:16].mean(axis=(2, 3)).ravel()
+            spectra.append(spectrum[np.isfinite(spectrum)])
+    same, other = (np.corrcoef(spectra[0], spectrum)[0, 1] for spectrum in spectra[1:])
+    assert same > 0.999
+    assert abs(other) < 0.8
+
+
 def test_the_transfer_function_is_that_of_the_pipeline(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(mock_survey, "MODES", 0)
     pixel_mpc = np.radians(mock_survey.PIXEL_DEG) * Cosmology().comoving_distance(115.27 / 30 - 1)
@@ -50,14 +65,15 @@ def test_ranks_of_a_calibrated_posterior_are_uniform_and_of_others_are_not(
 ):
     """Counts with many ties; a posterior twice too narrow; one that is too high."""
     rng, mocks, bins = np.random.default_rng(1), 200, 49
-    rows = []
+    rows, wide = [], np.hypot(0.3, 0.2)
+    known = np.floor(10 ** rng.normal(np.linspace(3, 0, bins), wide, (1000, bins)) - 1).clip(0)
     for number in range(mocks):
         middle = rng.normal(np.linspace(3, 0, bins), 0.3)
         planted = np.floor(10 ** rng.normal(middle, 0.2) - 1).clip(0)
         for method, width, off in (("right", 0.2, 0), ("narrow", 0.1, 0), ("high", 0.2, 0.2)):
             drawn = np.floor(10 ** rng.normal(middle + off, width, (400, bins)) - 1).clip(0)
             about = {"mock": number, "method": method, "depth": "season2"}
-            rows += [about | row for row in survey_coverage.rows_of(drawn, planted, rng)]
+            rows += [about | row for row in survey_coverage.rows_of(drawn, planted, known, rng)]
     write_csv(tmp_path / "rows.csv", rows, digits=6)
     prior = np.tile([[0.0], [1], [10], [100], [1000]], bins)
     monkeypatch.setattr(survey_ranks, "read_shards", lambda paths: None)
@@ -76,6 +92,11 @@ def test_ranks_of_a_calibrated_posterior_are_uniform_and_of_others_are_not(
     inside = {name: np.mean([float(row["inside_95"]) for row in table if row["method"] == name]) for name in p}
     assert inside["right"] == pytest.approx(0.95, abs=0.02)
     assert inside["narrow"] < 0.85
+    for name, expected in (("gain_nats", np.log(wide / 0.2)), ("crps_over_prior", 0.2 / wide)):
+        score = {method: np.mean([float(row[name]) for row in table if row["method"] == method][:20]) for method in p}
+        assert score["right"] == pytest.approx(expected, abs=0.05)
+        worse = (score["narrow"], score["high"])
+        assert max(worse) < score["right"] if name == "gain_nats" else min(worse) > score["right"]
     one = table[0]
     assert float(one["nats"]) == pytest.approx(np.log((np.log10(101) - np.log10(2)) / 0.4), abs=0.1)
     assert (tmp_path / "f.png").stat().st_size > 10_000

@@ -103,6 +103,20 @@ def test_unseen_ends_of_the_band_are_left_out():
     assert edges == pytest.approx(26 + np.arange(10, 57, 4) / 8)  # 47 channels: 11 blocks of 4
 
 
+def test_blocks_of_channels_are_widened_a_little_where_less_is_left_out():
+    one = survey(nf=256)
+    mask = one.mask & (np.arange(256) % 255 > 0)  # as COMAP's, whose first and last channel are empty
+    gone = replace(
+        one, mask=mask, sigma_uk=np.where(mask, one.sigma_uk, np.inf), temperature_uk=one.temperature_uk * mask
+    )
+    blocks = {}
+    for channels in (48, 24, 16, 12):
+        edges = grid_for(gone, field_of(gone, 0.8), 24, channels).frequency_edges
+        width = one.channel_ghz
+        blocks[channels] = (len(edges) - 1, round((edges[1] - edges[0]) / width))
+    assert blocks == {48: (42, 6), 24: (23, 11), 16: (16, 16), 12: (11, 23)}  # 12 of 22 would leave out a twentieth
+
+
 def test_the_filter_takes_as_large_a_share_of_modes():
     wanted = Wanted("a")
     assert filter_of(survey(nf=64), 32, wanted) == {

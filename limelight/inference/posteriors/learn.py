@@ -13,7 +13,7 @@ from limelight.errors import problem
 from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
-from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
+from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start, turned
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
 from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Posterior, build_head
@@ -99,7 +99,15 @@ class Learner:
     def head_loss(self, head: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         if self.entry.kind == "quantiles":
             return pinball(head(x) if head.training else head.quantiles(x), y)
-        return LOSSES[self.options.loss](head(x), y) if self.entry.kind == "mdn" else flow_loss(head, x, y)
+        if self.entry.kind != "mdn":
+            return flow_loss(head, x, y)
+        mixture, scale = head(x), self.scales["target"]
+        if (
+            self.options.loss == "crps" and "components" in scale
+        ):  # a score of each output, whatever basis is answered in
+            turn = scaling.of_outputs(scale)
+            mixture, y = turned(mixture, turn), y @ turn
+        return LOSSES[self.options.loss](mixture, y)
 
 
 def train_posterior(

@@ -189,6 +189,13 @@ def _sample_between(mixture: Mixture, count: int, random: torch.Generator) -> Te
     return drawn.to(mixture.means.dtype).clamp(low, high)
 
 
+def turned(mixture: Mixture, turn: Tensor) -> Mixture:
+    """Marginals of y @ turn (c, d) for y that a mixture of rank 0 answers: what the outputs have in common is left out."""
+    widths = (mixture.widths.square() @ turn.square()).sqrt()
+    b, k, _ = mixture.means.shape
+    return Mixture(mixture.log_weights, mixture.means @ turn, widths, widths.new_zeros(b, k, turn.shape[1], 0))
+
+
 def negative_log_likelihood(mixture: Mixture, y: Tensor) -> Tensor:
     """Mean of −ln p(y) per dimension, in nats."""
     return -log_density(mixture, y).mean() / y.shape[-1]

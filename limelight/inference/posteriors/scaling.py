@@ -67,6 +67,11 @@ def encode(scale: dict[str, Tensor], values: Tensor) -> Tensor:
     return flat @ scale["components"].T / scale["length"] if "components" in scale else flat
 
 
+def of_outputs(scale: dict[str, Tensor]) -> Tensor:
+    """The matrix (c, d) that turns answers of all principal components (..., c) into standardised values (..., d)."""
+    return scale["length"][:, None] * scale["components"]
+
+
 def decode(scale: dict[str, Tensor], answers: Tensor, random: torch.Generator) -> Tensor:
     """Undo `encode` (..., d); of a few principal components with scatter drawn anew."""
     if "components" not in scale:

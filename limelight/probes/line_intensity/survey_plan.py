@@ -20,10 +20,12 @@ from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb
 EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to the field that is chosen
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
+BLOCK_TIMES = 1.1  # a block of channels may be so much wider, if fewer channels are left out
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
 TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
 STREAMED, EACH_FIELD = 5000, 150  # simulations, about, that the posterior learns from; at most of one field
 EPOCHS = 5  # of the network's own answer, which is audited
+HEAD_EPOCHS, PATIENCE = 120, 30  # of the posterior's head: at 60 it still learns
 DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 4, 2, 2  # training light-cones for each that validates
 RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 300, 3000  # of each test; of a chain; of the prior
 RIVAL_VALIDATION = (20, 64)  # maps that recalibrate it, 100 for each hour; none where these are too few
@@ -124,13 +126,14 @@ def grid_for(survey: SurveyMap, field: tuple[float, float, float], pixels_max: i
 
 
 def _channel_edges(survey: SurveyMap, channels: int) -> np.ndarray:
-    """Edges of at most so many channels, each a block of the survey's; ends that were not seen are left out if need be."""
+    """Edges of at most so many channels, each a block of the survey's; ends are left out if need be, unseen ones first."""
     edges, seen = edges_of(survey.frequency_ghz), np.flatnonzero(survey.mask.any(axis=(0, 1)))
     total, first, last = len(edges) - 1, seen[0], seen[-1] + 1
     block = math.ceil(total / channels)
     if total % block == 0 and max(first, total - last) <= block / 4:  # unseen ends fill no block
         return edges[::block]
-    block = math.ceil((last - first) / channels)
+    least = math.ceil((last - first) / channels)
+    block = min(range(least, int(BLOCK_TIMES * least) + 1), key=lambda size: (last - first) % size)
     used = (last - first) // block * block
     return edges[first : first + used + 1 : block]
 
@@ -209,7 +212,8 @@ streams:                    # simulations that are shown once and thrown away; m
 
 posteriors:
   mdn:                      # recalibrated: its intervals hold what they promise on the validation light-cones
-    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0}}, recalibrate: true}}
+    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0}}, recalibrate: true,
+    training: {{epochs: {HEAD_EPOCHS}, patience: {PATIENCE}}}}}
 
 {rival_text(train, wanted, bool(how.get("filters_noise")), hours)}tests:
   prior: {{line_model: li_prior, noise: survey{filtered}}}
