@@ -18,8 +18,8 @@ from limelight.data.targets import Target
 from limelight.errors import one_line, problem
 from limelight.inference.posteriors.contents import check_contents
 from limelight.inference.posteriors.imnn import Summariser
-from limelight.inference.posteriors.mdn import MixtureHead
-from limelight.inference.posteriors.npe import build_flow, trained_flow
+from limelight.inference.posteriors.mdn import MixtureEnsemble, MixtureHead
+from limelight.inference.posteriors.npe import FlowEnsemble, build_flow, trained_flow
 from limelight.inference.posteriors.quantiles import QuantileHead
 from limelight.inference.posteriors.tables import map_statistics
 from limelight.probe import load_probe
@@ -28,6 +28,7 @@ from limelight.training.checkpoint import load_torch, rebuild
 ANSWER_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
 KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
 POSTERIORS = ("mdn", "npe", "quantiles", "imnn")
+ENSEMBLES = {"mdn": MixtureEnsemble, "npe": FlowEnsemble}
 
 
 @dataclass
@@ -65,6 +66,9 @@ class Chosen(nn.Module):
 
 def build_head(kind: str, options: dict, inputs: int, outputs: int, trained: bool = False) -> nn.Module:
     """The head of a kind; options: the config's section of that name; trained: whether its weights are there already."""
+    if kind in ENSEMBLES and options.get("members", 1) > 1:  # files of earlier versions do not say
+        alone = {**options, "members": 1}
+        return ENSEMBLES[kind]([build_head(kind, alone, inputs, outputs, trained) for _ in range(options["members"])])
     if kind == "mdn":
         return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD}, bounded=options["bounded"])
     if kind == "npe":
