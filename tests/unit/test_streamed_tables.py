@@ -228,7 +228,7 @@ def test_some_rows_of_a_part_stay_together_and_a_blind_head_sees_nothing_of_the_
 
 def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
     config = ROOT / "config" / "streamed.yaml"
-    for stream, cone in (("learning", 0), ("prior", 34)):
+    for stream, cone in (("learning", 0), ("prior", 38)):
         (tmp_path / "streams" / stream).mkdir(parents=True)
         (tmp_path / "streams" / stream / f"{cone}-0.h5").touch()
 
@@ -239,7 +239,7 @@ def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
     first = kept(config)
     assert kept(config) == first
     (tmp_path / "streams" / "learning" / "1-0.h5").touch()
-    (tmp_path / "streams" / "prior" / "35-0.h5").touch()
+    (tmp_path / "streams" / "prior" / "39-0.h5").touch()
     more = kept(config)
     assert not more & first
     changed = config.read_text(encoding="utf-8").replace("epochs: 120", "epochs: 121").replace("maps: 112", "maps: 113")

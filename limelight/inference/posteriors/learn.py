@@ -11,7 +11,9 @@ from limelight.data.shard import Rows, header_from
 from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
+from limelight.inference.posteriors.complete import limits_of_rows, train_limit
 from limelight.inference.posteriors.compression import train_summaries
+from limelight.inference.posteriors.datasets import train_datasets
 from limelight.inference.posteriors.fit import best_epoch, fit
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
@@ -170,6 +172,7 @@ def train_posterior(
         if learner.of_parameters:
             answers_given_parameters = train_answers_given_parameters(learner, training, validation)
     learner.weights["head"] = head.state_dict()
+    train_beside(learner, probe, (training, validation), (training_rows, validation_rows))
     content = posterior_content(learner, info, training, validation, training_rows.parameter_names * needs_parameters)
     if entry.kind == "imnn":
         kept = content["prior"].pop("kept")
@@ -280,6 +283,30 @@ def fine_tune(learner: Learner, head: nn.Module) -> None:
         both.load_state_dict(kept)
     else:
         learner.kept = best_epoch(history)
+
+
+def train_beside(
+    learner: Learner, probe: Probe, tables: tuple[Table, Table], data: tuple[Rows | Part, Rows | Part]
+) -> None:
+    """Small heads on the same features: from where on answers are whole, and which of several datasets a row is of."""
+    network, names = learner.settings.network, list(learner.settings.network.network.datasets)
+    device, options = learner.device, plain(learner.entry.training)
+    of_row = [part.dataset if isinstance(part, Rows) else np.repeat(names, len(part)) for part in data]
+    features = tuple(learner.features(table) for table in tables)
+    limits = [
+        limits_of_rows(probe, network.datasets, own, part.theta, part.parameter_names)
+        for own, part in zip(of_row, data, strict=True)
+    ]
+    if all(limit is not None for limit in limits):
+        known = tuple(torch.as_tensor(limit, device=device) for limit in limits)
+        head, learner.scales["limit"] = train_limit(
+            features, tables, known, learner.target, options, learner.seed, learner.name
+        )
+        learner.weights["limit"] = head.state_dict()
+    if len(names) > 1:
+        numbers = tuple(torch.tensor([names.index(name) for name in own.tolist()], device=device) for own in of_row)
+        which = train_datasets(features, tables, numbers, len(names), options, learner.seed, learner.name)
+        learner.weights["datasets"] = which.state_dict()
 
 
 def train_answers_given_parameters(learner: Learner, training: Table, validation: Table) -> nn.Module:
