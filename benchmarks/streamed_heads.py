@@ -41,7 +41,7 @@ JOINT = [
 FEWER = (384, 1024)  # of the 2,048 that recalibrate: the first file of three light-cones, and of all eight
 ENSEMBLES = [
     Head(network, kind, seed=1, members=members, recalibrated=done)
-    for network, kind in (("comap", "mdn"), ("quiet", "mdn"), ("comap_unknown", "mdn"), ("comap", "npe"))
+    for network, kind in (("comap", "mdn"), ("quiet", "mdn"), ("comap", "npe"))
     for members in (1, 4)
     for done in (False, True)
 ]
