@@ -270,7 +270,8 @@ def _asked(posterior: Posterior, table: Table, part: Part) -> dict[str, np.ndarr
         at = quantile_answers(posterior, x)
         found["quantiles"] = finished(at, posterior.target).numpy()
     else:
-        found["log_score"] = log_score(posterior, x, table.answers, 1, "streamed").numpy()
+        if (score := log_score(posterior, x, table.answers, 1, "streamed")) is not None:
+            found["log_score"] = score.numpy()
         draws = draw_answers(posterior, x, 400, 1, "streamed")[0].numpy()
         at = torch.as_tensor(quantiles_of(continuous(torch.as_tensor(draws), posterior.target, random).numpy()))
         found["quantiles"] = quantiles_of(draws)

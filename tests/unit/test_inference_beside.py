@@ -113,7 +113,7 @@ def network(tmp_path_factory, data):
 @pytest.mark.parametrize("kind", ["quantiles", "mdn"])
 def test_bins_that_the_catalogue_leaves_incomplete_are_marked(tmp_path, monkeypatch, network, data, kind):
     monkeypatch.setattr(type(PROBE), "complete_from", lambda self, made, theta, names: 4.5 + theta[:, 1])
-    what = wanted(kind)
+    what = wanted(kind, recalibrate=True)
     what = replace(what, network=replace(what.network, datasets={DATASET: None}))
     content, _ = train_posterior(what, PROBE, *load_model(network), *data[:2])
     save_model(tmp_path / "a.pt", content, {"seed": 7}, "posterior")

@@ -28,7 +28,7 @@ PARTS = {
     "scales.features": {"mean": "F", "std": "F"},
     "scales.target": {"mean": "q", "std": "q"},
     "scales.labels": {"mean": "d", "std": "d", "components": "ed", "length": "e"},
-    "scales.limit": {"mean": "l", "std": "l", "stretch": "li"},
+    "scales.limit": {"mean": "z", "std": "z", "stretch": "zi"},
     "scales.summaries": {"covariance": "pp", "fisher": "pp"},
     "prior": {"answers": "nd", "row": "r", "statistics": "rk"},
     "check.features": {"mean": "F", "whiten": "Fv", "reference": "mv", "distances": "s"},
