@@ -32,7 +32,8 @@ def train_summaries(learner: "Learner", simulations: tuple[np.ndarray, ...]) -> 
         for turn in range(learner.entry.presentations):
             shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn)) for x in data]
             for part, (start, end) in zip(parts, ((0, 2), (2, 3), (3, 4)), strict=True):
-                part.append(Simulations(*(x[len(x) * start // 4 : len(x) * end // 4] for x in shown), step))
+                fiducial, below, above = (x[len(x) * start // 4 : len(x) * end // 4] for x in shown)
+                part.append(Simulations(fiducial, below, above, step))
     learnt, (choosing, fresh) = parts[0], (_together(part) for part in parts[1:])
     inputs = learner.scales["features"]["mean"].shape[0]
     head = Summariser(inputs, len(step), options.hidden, options.layers).to(device)
@@ -71,7 +72,8 @@ def refuse_long_steps(learner: "Learner", step: Tensor, information: Tensor) -> 
 
 def _together(parts: list[Simulations]) -> Simulations:
     """Several sets of simulations with one step as one."""
-    return Simulations(*(torch.cat(x) for x in list(zip(*parts, strict=True))[:3]), parts[0].step)
+    fiducial, below, above = (torch.cat(x) for x in list(zip(*parts, strict=True))[:3])
+    return Simulations(fiducial, below, above, parts[0].step)
 
 
 def _features(learner: "Learner", x: np.ndarray, turn: int) -> Tensor:

@@ -344,6 +344,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "options": plain(learner.options),
         "network": {**info, "state_dict": _whole(learner.trunk).state_dict()},
         "features": entry.features,
+        "datasets": list(learner.settings.network.network.datasets),
         "parameter_names": list(parameter_names),
         "scales": learner.scales,
         "state_dict": learner.weights,

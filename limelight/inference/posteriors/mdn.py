@@ -90,8 +90,8 @@ def mean_density(mixtures: list[Mixture]) -> Mixture:
     for mixture in mixtures:
         kept = mixture.log_weights if mixture.limits is None else mixture.log_weights + log_shares(mixture)
         weights.append(mixture.log_weights - torch.logsumexp(kept, dim=1, keepdim=True))
-    parts = (torch.cat(part, dim=1) for part in list(zip(*mixtures, strict=True))[1:4])
-    return Mixture(F.log_softmax(torch.cat(weights, dim=1), dim=1), *parts, mixtures[0].limits)
+    means, widths, factors = (torch.cat(part, dim=1) for part in list(zip(*mixtures, strict=True))[1:4])
+    return Mixture(F.log_softmax(torch.cat(weights, dim=1), dim=1), means, widths, factors, mixtures[0].limits)
 
 
 @torch.no_grad()

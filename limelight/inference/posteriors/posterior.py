@@ -51,7 +51,7 @@ class Posterior:
     @property
     def datasets(self) -> list[str]:
         """Those that its network learnt from."""
-        return list(load_probe(self.info["probe"]).network(self.info["entry"]).datasets)
+        return self.content["datasets"]
 
     def complete(self, features: Tensor) -> np.ndarray | None:
         """The chance that each bin of the target holds all that it counts, (b, d), for features (b, F); None: not known."""
@@ -123,8 +123,7 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         trunk = Chosen(trunk, content["features"])
     weights, scales = content.pop("state_dict"), content["scales"]
     probe = load_probe(info["probe"])
-    network = probe.network(info["entry"])
-    target = probe.posterior_target(network, header_from(info["header"]))
+    target = probe.posterior_target(probe.network(info["entry"]), header_from(info["header"]))
     inputs, answers = len(scales["features"]["mean"]), int(torch.Size(target.shape).numel())
     if content["kind"] == "imnn":
         outputs = len(scales["summaries"]["covariance"])
@@ -137,7 +136,7 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
             makers = {
                 "labels": lambda: MixtureHead(outputs, answers, **ANSWER_HEAD),
                 "limit": lambda: QuantileHead(inputs, 1, **LIMIT_HEAD),
-                "datasets": lambda: DatasetHead(inputs, len(network.datasets)),
+                "datasets": lambda: DatasetHead(inputs, len(content["datasets"])),
             }
             heads |= {name: make() for name, make in makers.items() if name in weights}
         for name, head in heads.items():
