@@ -328,7 +328,8 @@ def write_tables(judge: Judge, chosen: list[Head], output: Path, ideal: int) -> 
             if head.kind == "quantiles":
                 joint = answers.get(Head(head.network, "mdn", seed=1, members=1), {}).get(test)
                 models.append(foreign_row(head, test, found, joint if joint and "joint" in joint else None))
-    for network, test in SAMPLED:
+    shown = {head.network for head in chosen}
+    for network, test in (pair for pair in SAMPLED if pair[0] in shown):
         if rival := judge.rival(test, network):
             rows += judge.rows_of(rival, network, rival)
     for test in TESTS.values() if ideal else ():
