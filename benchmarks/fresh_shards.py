@@ -3,8 +3,8 @@
 example: python -m benchmarks.fresh_shards --config config/streamed.yaml --dataset li_full --results results/streamed
 
 The maps are of the same prior on the same subfields as those of the rules, but other draws of it (in single precision,
-and pooled as they are painted). Only shards of the training and validation light-cones are written, and only those that are
-not there; the subfields must be.
+and pooled as they are painted). Only shards that are not there are written, by default of the training and validation
+light-cones; the subfields must be there.
 """
 
 import argparse
@@ -43,13 +43,14 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--dataset", required=True, help="a name in its line_models")
     parser.add_argument("--results", type=Path, required=True, help="its folder of results")
+    parser.add_argument("--splits", nargs="+", default=["train", "validation"], metavar="SPLIT", help="of light-cones")
     args = parser.parse_args()
     study = load_study(args.config)
     if args.dataset not in study.line_models:
         known = ", ".join(study.line_models)
         raise problem("--dataset", f"'{args.dataset}'", f"one of the config's: {known}", "name one of them")
     settings = shard_settings(study, args.dataset)
-    for number in (*study.splits["train"], *study.splits["validation"]):
+    for number in (number for split in args.splits for number in study.splits[split]):
         path = args.results / "shards" / args.dataset / f"{number}.h5"
         if path.is_file():
             continue

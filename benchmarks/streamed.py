@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.streamed_heads import JOINT, MAIN, SAMPLED, TABLED, Head, heads, pairs
+from benchmarks.streamed_heads import MAIN, SAMPLED, TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.data.shard import Rows
@@ -33,7 +33,7 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, load_posterior
 from limelight.inference.posteriors.quantiles import quantile_ranks
-from limelight.inference.posteriors.recalibrate import conformal
+from limelight.inference.posteriors.recalibrate import conformal, recalibration_of_draws
 from limelight.inference.posteriors.stream import Part, read_stream, streamed_table
 from limelight.inference.posteriors.tables import Table, continuous, finished
 from limelight.probe import load_probe
@@ -123,17 +123,16 @@ class Judge:
             save_model(path, content, provenance(settings, self.study.seed), "posterior")
         posterior = load_posterior(path)
         if head.recalibrated:
-            table = streamed_table(self.learnt_from(head)[1], head.network, posterior.target, 0, torch.device("cpu"))
+            part, device = self.learnt_from(head)[1], torch.device("cpu")
+            table = streamed_table(part, head.network, posterior.target, head.validation_rows, device)
             table.features = posterior.trunk.pick(table.features)
-            posterior.content["recalibration"] = conformal(posterior, table, self.study.seed)
+            learn_recalibration(posterior, table, self.study.seed)
         return posterior
 
     def settings(self, head: Head) -> PosteriorSettings:
         """The study's own posterior on the head's network, changed as the head says."""
         base = posterior_settings(self.study, head.network)
-        own = getattr(self.study.posteriors[head.network], head.kind)
-        if head.kind == "quantiles":
-            own = own.model_copy(update={"members": head.members})
+        own = getattr(self.study.posteriors[head.network], head.kind).model_copy(update={"members": head.members})
         changes = {"kind": head.kind, head.kind: own, "features": list(head.features), "stream_rows": head.rows}
         entry = base.entry.model_copy(update=changes)
         return replace(base, entry=entry, network=replace(base.network, seed=base.network.seed + head.seed))
@@ -162,7 +161,7 @@ class Judge:
             table = streamed_table(part, head.network, posterior.target, 0, torch.device("cpu"))
             path.parent.mkdir(parents=True, exist_ok=True)
             complete = self.complete(tests.get(test, tests["prior"]), part)
-            np.savez(path, **_asked(posterior, table, part, head in JOINT), complete=complete)
+            np.savez(path, **_asked(posterior, table, part), complete=complete)
         with np.load(path) as file:
             return dict(file)
 
@@ -181,7 +180,7 @@ class Judge:
     def intervals(self, head: Head, test: str, found: dict[str, np.ndarray]) -> Intervals:
         """What a head says of a test, in the form that all methods share."""
         return Intervals(
-            method={"quantiles": "quantiles", "mdn": "mixture density"}[head.kind]
+            method={"quantiles": "quantiles", "mdn": "mixture density", "npe": "flow"}[head.kind]
             + ", recalibrated" * head.recalibrated,
             test=test,
             settings={"line_model": {"name": test}},
@@ -251,8 +250,17 @@ def some_rows(part: Part, keep: np.ndarray) -> Part:
     return Part(theta=part.theta[keep], parameter_names=part.parameter_names, **kept)
 
 
-def _asked(posterior: Posterior, table: Table, part: Part, drawn: bool) -> dict[str, np.ndarray]:
-    """What a posterior says of every row: quantiles, ranks and pinball loss; or ln q and, if drawn, joint ranks."""
+def learn_recalibration(posterior: Posterior, validation: Table, seed: int) -> None:
+    """Recalibrate a posterior on a table, in place."""
+    content = posterior.content
+    if content["kind"] == "quantiles":
+        content["recalibration"] = conformal(posterior, validation, seed)
+    else:
+        content["recalibration"], content["places"] = recalibration_of_draws(posterior, validation, seed)
+
+
+def _asked(posterior: Posterior, table: Table, part: Part) -> dict[str, np.ndarray]:
+    """What a posterior says of every row: quantiles, ranks, pinball loss and, of one with draws, ln q and joint ranks."""
     x, truth = posterior.trunk.pick(table.features), table.answers.numpy()
     random = torch.Generator().manual_seed(1)
     y = continuous(table.answers, posterior.target, random).numpy()
@@ -262,16 +270,15 @@ def _asked(posterior: Posterior, table: Table, part: Part, drawn: bool) -> dict[
         at = quantile_answers(posterior, x)
         found["quantiles"] = finished(at, posterior.target).numpy()
     else:
-        found["log_score"] = log_score(posterior, x, table.answers, 1, "streamed").numpy()
-        if drawn:
-            draws = draw_answers(posterior, x, 400, 1, "streamed")[0].numpy()
-            at = torch.as_tensor(quantiles_of(continuous(torch.as_tensor(draws), posterior.target, random).numpy()))
-            found["quantiles"] = quantiles_of(draws)
-            found |= joint_ranks_of(truth, draws, np.random.default_rng(1))
-    if "quantiles" in found:
-        over, levels = y[..., None] - at.numpy(), np.array(LEVELS)
-        found["pinball"] = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
-        found["rank"] = quantile_ranks(at.numpy(), y)
+        if (score := log_score(posterior, x, table.answers, 1, "streamed")) is not None:
+            found["log_score"] = score.numpy()
+        draws = draw_answers(posterior, x, 400, 1, "streamed")[0].numpy()
+        at = torch.as_tensor(quantiles_of(continuous(torch.as_tensor(draws), posterior.target, random).numpy()))
+        found["quantiles"] = quantiles_of(draws)
+        found |= joint_ranks_of(truth, draws, np.random.default_rng(1))
+    over, levels = y[..., None] - at.numpy(), np.array(LEVELS)
+    found["pinball"] = np.maximum(over * levels, over * (levels - 1)).mean(axis=-1)
+    found["rank"] = quantile_ranks(at.numpy(), y)
     rows = {name: part.rows[name] for name in ("group", "subfield", "draw")}
     return found | rows | {"learnt_from": np.array(posterior.content["training"]["presentations"])}
 
@@ -294,12 +301,13 @@ def main() -> None:
     parser.add_argument(
         "--heads", nargs=2, type=int, default=(0, 1000), metavar="N", help="first and last of the heads"
     )
+    parser.add_argument("--networks", nargs="*", metavar="NAME", help="heads on these alone")
     parser.add_argument("--train", action="store_true", help="train the heads and stop; their tests may be missing yet")
     parser.add_argument("--ideal", type=int, default=64, metavar="MAPS", help="maps whose ideal is drawn; 0: none")
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge = Judge(args.config, args.results)
-    known = [head for head in heads() if head.network in judge.study.networks]
+    known = [head for head in heads() if head.network in (args.networks or judge.study.networks)]
     chosen = known[slice(*args.heads)]
     for head in chosen if args.train else ():
         judge.trained(head)
@@ -320,7 +328,8 @@ def write_tables(judge: Judge, chosen: list[Head], output: Path, ideal: int) -> 
             if head.kind == "quantiles":
                 joint = answers.get(Head(head.network, "mdn", seed=1, members=1), {}).get(test)
                 models.append(foreign_row(head, test, found, joint if joint and "joint" in joint else None))
-    for network, test in SAMPLED:
+    shown = {head.network for head in chosen}
+    for network, test in (pair for pair in SAMPLED if pair[0] in shown):
         if rival := judge.rival(test, network):
             rows += judge.rows_of(rival, network, rival)
     for test in TESTS.values() if ideal else ():

@@ -1,7 +1,7 @@
 """The heads that benchmarks.streamed trains: on which network's features, and how each differs from the study's own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SUMMARIES = ("power", "histogram", "mean")
 SEEN = (*SUMMARIES, "convolutions")
@@ -18,15 +18,17 @@ class Head:
     rows: int = 0  # of the stream, the first; 0: all
     draws: int = 0  # of each subfield; 0: all; the others are a test of their own
     seed: int = 0  # added to the study's
-    members: int = 3  # of kind quantiles
+    members: int = 3
     blind: bool = False  # features hidden: what the prior alone says
-    recalibrated: bool = False  # of kind quantiles: stretched to cover the validation light-cones
+    recalibrated: bool = False  # to cover the validation light-cones
+    validation_rows: int = 0  # simulations of these that recalibrate, the first; 0: all
 
     @property
     def name(self) -> str:
         rows = f"{self.rows or 'all'} rows" + f" of draws below {self.draws}" * bool(self.draws)
         parts = (self.network, self.kind, "+".join(self.features), rows, f"{self.members} of seed {self.seed}")
-        return ", ".join(parts) + ", blind" * self.blind + ", recalibrated" * self.recalibrated
+        on = f", recalibrated on {self.validation_rows or 'all'} rows" * self.recalibrated
+        return ", ".join(parts) + ", blind" * self.blind + on
 
 
 MAIN = ("comap", "comap_unknown", "quiet")  # networks that are shown other line models as well
@@ -36,6 +38,13 @@ SAMPLED = (("comap", "prior"), ("comap", "fiducial"), ("quiet", "prior"), ("quie
 JOINT = [
     Head(network, "mdn", seed=1, members=1) for network in (*MAIN, "season2", "half", "twice")
 ]  # of all bins together
+FEWER = (384, 1024)  # of the 2,048 that recalibrate: the first file of three light-cones, and of all eight
+ENSEMBLES = [
+    Head(network, kind, seed=1, members=members, recalibrated=done)
+    for network, kind in (("comap", "mdn"), ("quiet", "mdn"), ("comap", "npe"))
+    for members in (1, 4)
+    for done in (False, True)
+]
 TABLED = [Head(network, recalibrated=done) for network in NETWORKS for done in (False, True)] + JOINT
 
 
@@ -47,6 +56,9 @@ def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
 def heads() -> Iterator[Head]:
     """All heads of the tables, the most needed first."""
     yield from TABLED
+    for network in NETWORKS:
+        yield from (Head(network, recalibrated=True, validation_rows=rows) for rows in FEWER)
+    yield from (head for head in ENSEMBLES if head not in TABLED)
     yield Head("comap", "mdn", seed=1, members=1, blind=True)
     for network in ("comap", "quiet"):
         yield Head(network, members=1, seed=1)
@@ -73,3 +85,6 @@ def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
         yield "mean temperature", [Head(network)], [Head(f"{network}_unknown")]
     for head in JOINT:
         yield "map over prior", [head], blind
+    for one in ENSEMBLES:
+        if one.members > 1 and not one.recalibrated:
+            yield "four heads over one", [one], [replace(one, members=1)]

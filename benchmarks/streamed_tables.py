@@ -7,6 +7,7 @@ from limelight.inference import calibration
 from limelight.inference.posteriors.misspecification import UNLIKE, UNUSUAL
 
 LEAST = 10  # sources a map that a bin holds on average, to count
+COVERED, WITHIN = 0.95, 0.01  # share of truths that 95 % intervals are to hold, and by how much it may be off
 KNOWN_DEX = 0.1  # half width of a 68 % interval from which on a bin counts as known
 COMAP = (60.6, 6000.0)  # µK per voxel of arXiv:1905.10376 after so many hours on 1.5° × 1.5° (arXiv:1808.07487)
 
@@ -35,6 +36,7 @@ def score_row(head, test: str, found: dict[str, np.ndarray]) -> dict:
         "seed": head.seed,
         "blind": head.blind,
         "recalibrated": head.recalibrated,
+        "validation_rows": head.validation_rows,
         "draws": head.draws,
         "test": test,
         "maps": len(found["truth"]),
@@ -46,7 +48,14 @@ def score_row(head, test: str, found: dict[str, np.ndarray]) -> dict:
         width = np.median(np.log10((1 + high) / (1 + low)), axis=0)[filled].mean()
         row |= {"pinball_dex": loss, "pinball_error": error, "width_95_dex": width}
         row["covered_95"], row["covered_95_error"] = clustered(inside[:, filled].mean(axis=1), found)
-        row["least_covered_95"] = inside[:, filled].mean(axis=0).min()
+        covered = inside[:, filled].mean(axis=0)
+        row["least_covered_95"], row["bins"] = covered.min(), filled.sum()
+        row["honest"] = np.sum(np.abs(covered - COVERED) <= WITHIN + 2 * np.sqrt(COVERED * (1 - COVERED) / len(inside)))
+    if "joint" in found:
+        for level in calibration.LEVELS:
+            row[f"joint_{100 * level:.0f}"], error = clustered((found["joint"] >= 1 - level).astype(float), found)
+        row["joint_95_error"] = error
+        row["tarp_95"] = float((found["tarp"] < 0.95).mean())
     if "log_score" in found:
         row["log_score"], row["log_score_error"] = clustered(found["log_score"], found)
         row["log_score_median"] = float(np.median(found["log_score"]))

@@ -317,6 +317,13 @@ class Probe:
         """Clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), and the steps (p,)."""
         raise NotImplementedError
 
+    def complete_from(self, dataset_settings, theta: np.ndarray, parameter_names: list[str]) -> "np.ndarray | None":
+        """From where on the axis of the answers on each row's truths are whole, (n,), for parameters theta (n, p).
+
+        None where they are whole everywhere, or nobody knows.
+        """
+        return None
+
     def most_information(self, posterior_settings) -> "np.ndarray | None":
         """The largest Fisher information (p, p) that any summary can have at the prior's mean, where theory gives it."""
         return None

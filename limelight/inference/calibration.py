@@ -156,3 +156,21 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     weights = (2 * np.arange(1, s + 1) - s - 1) / (s * (s - 1))
     pairs = np.einsum("s,msd->md", weights, ordered)  # ½ E|X − X'| over different draws
     return np.abs(draws - truth[:, None]).mean(axis=1) - pairs
+
+
+def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = 10) -> list[dict]:
+    """Are probabilities of classes (m, k) as frequent as they say? truth (m,): the class of each row.
+
+    One row for each of `bins` equal steps of probability that any answer lies in: how many answers do, their mean
+    probability, the share of them that are right, and its binomial error.
+    """
+    right = truth[:, None] == np.arange(probability.shape[1])
+    step = np.minimum((probability * bins).astype(int), bins - 1)
+    rows = []
+    for i in range(bins):
+        here = step == i
+        if n := int(here.sum()):
+            said = float(probability[here].mean())
+            rows.append({"answers": n, "probability": said, "share": float(right[here].mean())})
+            rows[-1]["error"] = float(np.sqrt(max(said * (1 - said), 1 / n) / n))
+    return rows

@@ -59,7 +59,8 @@ def posterior_intervals(
 
     `extra` holds p_value (m,) of the misspecification check, predictive_p (m, k) of the posterior predictive check for each
     of tables.map_statistics, and of densities over the target log_score (m,), ln q of all answers together; where the probe
-    has a grid over the prior, also their log_mass (m, g) on it (inference.exact).
+    has a grid over the prior, also their log_mass (m, g) on it (inference.exact). Where the posterior knows them, complete
+    (m, d) is the chance that each answer counts all there is, and dataset_probability (m, k) that of each dataset.
     """
     evaluation, smc, content = settings.evaluation, settings.smc, posterior.content
     check_test_rows(posterior.info, evaluation, found)
@@ -109,13 +110,17 @@ class _Draws:
         self.stage = f"draws of posterior {settings.name} on {settings.evaluation.test}"
         self.sample = None  # of abc: smc
         self.answers, self.parameters, self.quantiles, self.seconds = [], [], [], []
-        self.extra: dict[str, list] = {"p_value": [], "predictive_p": [], "log_score": [], DENSITY: []}
+        names = ("p_value", "predictive_p", "log_score", DENSITY, "complete", "dataset_probability")
+        self.extra: dict[str, list] = {name: [] for name in names}
         self.checks: dict[str, list] = {}
 
     def take(self, i: int, one: torch.Tensor) -> None:
         """Draw the posterior of row i, shown as `one`, and check it."""
         posterior, start = self.posterior, time.perf_counter()
         seen = views(posterior, one[None].to(self.device))
+        for name in ("complete", "dataset_probability"):
+            if (known := getattr(posterior, name)(seen["features"])) is not None:
+                self.extra[name].append(torch.from_numpy(known))
         if posterior.content["kind"] == "quantiles":
             self.quantiles.append(quantile_answers(posterior, seen["features"]))
             self.seconds.append(time.perf_counter() - start)
@@ -177,8 +182,8 @@ class _Draws:
         random = torch.Generator().manual_seed(torch_seed(self.seed, f"truths of {self.stage}"))
         truth = continuous(torch.as_tensor(self.truth[chosen], dtype=torch.float64), target, random)
         rank = quantile_ranks(found.double().cpu().numpy(), truth.numpy())
-        p_value = torch.cat(self.extra["p_value"]).double().cpu().numpy()
-        return {"quantiles": finished(found, target).cpu().numpy(), "extra": {"p_value": p_value, "rank": rank}}
+        extra = {name: torch.cat(values).double().cpu().numpy() for name, values in self.extra.items() if values}
+        return {"quantiles": finished(found, target).cpu().numpy(), "extra": extra | {"rank": rank}}
 
 
 def _chosen_inputs(found: Rows, presentation: Presentation, evaluation, chosen: np.ndarray, slow: bool):

@@ -6,11 +6,16 @@ Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, 
 share, such as no source at all, come right as well.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
+from limelight.inference.intervals import LEVELS
+
 LIMITS = (0.5, 3.0)  # of a factor
 KNOTS = 41  # levels of `places`, both ends included
+AT_ONCE = 500  # rows: torch.quantile takes 16 million numbers at most
 EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few maps must not move draws far
 
 
@@ -66,7 +71,28 @@ def factors(y: Tensor, truth: Tensor) -> Tensor:
     median = y.median(dim=1).values
     logs = []
     for level in (0.68, 0.95):
-        low, high = (torch.quantile(y, q, dim=1) for q in (0.5 - level / 2, 0.5 + level / 2))
+        ends = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=y.dtype, device=y.device)
+        low, high = torch.cat([torch.quantile(part, ends, dim=1) for part in y.split(AT_ONCE)], dim=1)
         side = torch.where(truth > median, high - median, median - low).clamp(min=1e-6)
         logs.append(torch.quantile((truth - median).abs() / side, level, dim=0).clamp(min=1e-3).log())
     return torch.stack(logs).mean(dim=0).exp().clamp(*LIMITS).cpu()
+
+
+def stretches(quantiles: Tensor, truth: Tensor) -> Tensor:
+    """The factors (d, 2) from quantiles at LEVELS (n, d, 5) and truths (n, d)."""
+    median, rows, found = quantiles[..., LEVELS.index(0.5)], len(truth), []
+    for i in (0, 1):
+        low, high = quantiles[..., i], quantiles[..., -1 - i]
+        side = torch.where(truth > median, high - median, median - low).clamp(min=1e-6)
+        last = min(rows, math.ceil((rows + 1) * (LEVELS[-1 - i] - LEVELS[i])))
+        found.append(((truth - median).abs() / side).kthvalue(last, dim=0).values)
+    return torch.stack(found, dim=1).clamp(*LIMITS).cpu()
+
+
+def stretched_quantiles(quantiles: Tensor, factor: Tensor) -> Tensor:
+    """Quantiles at LEVELS (b, d, 5) moved away from (or to) their median by the factors (d, 2) of `stretches`."""
+    outer, inner = factor.to(quantiles.device).T
+    each = torch.stack([outer, inner, torch.ones_like(outer), inner, outer], dim=1)
+    middle = LEVELS.index(0.5)
+    median = quantiles[..., middle : middle + 1]
+    return (median + (quantiles - median) * each).sort(dim=-1).values  # should the inner interval outgrow the outer one

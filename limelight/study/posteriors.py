@@ -6,10 +6,13 @@ from pydantic import Field
 
 from limelight.section import Number, Section, SomeNames, Whole
 
+MEMBERS = "Heads, each with weights and a training of its own; the mean of their densities answers."
+
 
 class Mdn(Section):
     """Of kind mdn: a mixture density head."""
 
+    members: Whole = Field(1, ge=1, le=16, description=MEMBERS)
     components: Whole = Field(4, ge=1, le=64, description="Gaussians in the mixture.")
     rank: Whole = Field(6, ge=0, le=32, description="Of each component's correlations between bins or parameters.")
     hidden: Whole = Field(256, ge=1, description="Width of its layers.")
@@ -28,6 +31,7 @@ class Mdn(Section):
 class Npe(Section):
     """Of kind npe: neural posterior estimation with a flow."""
 
+    members: Whole = Field(1, ge=1, le=16, description=MEMBERS)
     flow: Literal["nsf", "maf"] = Field("nsf", description="Neural spline or masked autoregressive flow.")
     transforms: Whole = Field(5, ge=1, le=32, description="Steps of the flow.")
     hidden: Whole = Field(64, ge=1, description="Width of the flow's networks.")

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks.complete_bins import bins_of
+from limelight.files import ROOT, provenance
+from limelight.probe import load_probe
+from limelight.probes.line_intensity.apply import complete_at_means
 from limelight.probes.line_intensity.lines.completeness import complete_from
 from limelight.probes.line_intensity.lines.models import get_model
 from limelight.seeds import generator
+from limelight.study.config import load_study
+from limelight.study.settings import network_settings
 
 BAND = (2.4, 3.4)
 
@@ -42,3 +47,23 @@ def test_bins_are_complete_above_the_limit_of_each_map():
     assert (first["complete"], second["complete"]) == (0.5, 1)
     assert first["range_95_all"] == pytest.approx(1)
     assert first["range_95_complete"] == 0, "what varied was the end of the catalogue"
+
+
+def test_the_settings_of_a_study_tell_the_limit_of_each_map_and_of_a_network():
+    study = load_study(ROOT / "config" / "demo.yaml")
+    settings = network_settings(study, next(iter(study.networks)))
+    (made,) = settings.datasets.values()
+    model = get_model(made.maps.dataset.model, made.maps.dataset.parameters)
+    low, high = 115.27 / study.grid.freq_max_ghz - 1, 115.27 / study.grid.freq_min_ghz - 1
+    means = {key: mean for key, (mean, _) in model.parameters.items()}
+    brighter = {**means, "beta": means["beta"] - 1}  # L′ grows as 10^(−β/α)
+    expected = [complete_from(model, one, study.lightcones.mass_min_msun, (low, high)) for one in (means, brighter)]
+    assert expected[1] > expected[0] + 0.5
+    names = ["of another model", *model.parameters]
+    theta = np.array([[np.nan, *one.values()] for one in (means, brighter)])
+    found = load_probe("line_intensity").complete_from(made, theta, names)
+    assert found == pytest.approx(expected)
+    edges = np.linspace(3.5, 7, 50)
+    info = {"provenance": provenance(settings, 1)}
+    np.testing.assert_array_equal(complete_at_means(info, edges), edges[:-1] >= expected[0])
+    assert complete_at_means({"provenance": {}}, edges) is None

@@ -12,7 +12,14 @@ from limelight.inference import calibration
 from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import Learner
-from limelight.inference.posteriors.npe import build_flow, flow_log_density, flow_loss, flow_sample, trained_flow
+from limelight.inference.posteriors.npe import (
+    FlowEnsemble,
+    build_flow,
+    flow_log_density,
+    flow_loss,
+    flow_sample,
+    trained_flow,
+)
 
 OPTIONS = {"epochs": 10, "patience": 10, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 0.0}
 A = torch.tensor([[1.0, 0.5], [0.0, 0.8], [0.3, -0.4]])  # x = A θ + noise
@@ -145,6 +152,38 @@ def test_a_run_that_diverges_ends_in_one_line(head):
     options = {**OPTIONS, "batch_size": 64, "learning_rate": 1e20}
     with pytest.raises(LimelightError, match="a loss of nan, nan; expected finite losses; lower its training.learning"):
         fit(module, loss, lambda: loss(torch.arange(256), None), 256, options, 5, "linear")
+
+
+def test_the_mean_density_of_mixtures_is_that_of_each_mixture_in_turn():
+    parts, y = [mixture(seed) for seed in (1, 2, 3)], torch.randn(3, 4, dtype=torch.float64)
+    mean = torch.stack([mdn.log_density(m, y).exp() for m in parts]).mean(dim=0)
+    torch.testing.assert_close(mdn.log_density(mdn.mean_density(parts), y).exp(), mean)
+
+
+def test_the_mean_density_of_bounded_mixtures_weighs_what_is_left_of_each_alike():
+    parts, limits = [], torch.tensor([[-1.0], [1.2]])
+    for middle in (0.0, 3.0):  # of the second most lies beyond the limits
+        parts.append(mdn.Mixture(torch.zeros(1, 1), torch.full((1, 1, 1), middle), torch.full((1, 1, 1), 0.7),
+                                 torch.zeros(1, 1, 1, 0), limits))  # fmt: skip
+    together = mdn.mean_density(parts)
+    for y in (-0.9, 0.1, 1.1):
+        each = [stats.truncnorm.pdf(y, (-1 - m) / 0.7, (1.2 - m) / 0.7, m, 0.7) for m in (0, 3)]
+        assert mdn.log_density(together, torch.tensor([[y]])).exp().item() == pytest.approx(np.mean(each), rel=1e-4)
+    drawn = mdn.sample(together, 20_000, torch.Generator().manual_seed(2))[0, :, 0]
+    exact = np.mean([stats.truncnorm.mean((-1 - m) / 0.7, (1.2 - m) / 0.7, m, 0.7) for m in (0, 3)])
+    assert drawn.mean().item() == pytest.approx(exact, abs=0.015)
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+def test_the_first_draws_of_an_ensemble_of_flows_are_of_all_its_members():
+    torch.manual_seed(0)
+    members = [build_flow(3, 2, "nsf", 2, 16, 4, 0.0).eval() for _ in range(2)]
+    for sign, member in zip((-1, 1), members, strict=True):  # one answers about −20, one about 20
+        member.log_prob, own = None, member.sample
+        member.sample = lambda shape, condition, own=own, sign=sign: own(shape, condition=condition) + 20 * sign
+    drawn = flow_sample(FlowEnsemble(members), torch.zeros(1, 3), 5, torch.Generator().manual_seed(1))
+    assert drawn.shape == (1, 5, 2)
+    assert (drawn[0, :, 0] > 0).tolist() == [False, True, False, True, False]
 
 
 def test_crps_is_the_integral_it_stands_for():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from posterior_toys import HEADER, KINDS, cones, sampled, simulations, wanted
+from posterior_toys import HEADER, KINDS, TRAINING, cones, sampled, simulations, wanted
 from training_toys import BINS, DATASET, PROBE, SHAPE, settings
 
 from limelight.data.shard import write_shard
@@ -19,7 +19,7 @@ from limelight.inference import calibration
 from limelight.inference.intervals import write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors import learn
-from limelight.inference.posteriors.draw import draw_answers, replicated
+from limelight.inference.posteriors.draw import draw_answers, log_score, replicated
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike, make_check, p_values
@@ -167,6 +167,39 @@ def test_fine_tuning_that_does_harm_is_undone(network, data, monkeypatch):
     monkeypatch.setattr(learn, "fit", harmful)
     content, _ = train_posterior(wanted("mdn", fine_tune=1), PROBE, trunk, info, data[0], data[1])
     assert all(torch.equal(content["network"]["state_dict"][key], before[key]) for key in before)
+
+
+def test_the_file_says_how_good_the_weights_are_that_it_holds(network, data):
+    """At this rate later epochs overfit: the weights are those of an earlier one, and so must be what is said of them."""
+    trunk, info = load_model(network)
+    long = {**TRAINING, "epochs": 15, "patience": 15, "learning_rate": 2e-2}
+    content, history = train_posterior(wanted("mdn", training=long), PROBE, trunk, info, data[0], data[1])
+    losses = [row["validation_loss"] for row in history]
+    assert int(np.argmin(losses)) < 14, "or the last would be the best"
+    told = {key: content["training"][key] for key in ("epoch", "train_loss", "validation_loss")}
+    assert told == history[int(np.argmin(losses))]
+
+
+@pytest.mark.parametrize("kind", ["mdn", "npe"])
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+def test_an_ensemble_answers_with_the_mean_density_of_its_members(tmp_path, network, data, kind):
+    what = wanted(kind, **{kind: {**KINDS[kind], "members": 3, **({"components": 10} if kind == "npe" else {})}})
+    content = made(network, data, what)
+    save_model(tmp_path / "a.pt", content, {"seed": 7}, "posterior")
+    posterior = load_posterior(tmp_path / "a.pt")
+    assert len(content["training"]["epoch"]) == 3
+    inputs = torch.asinh(torch.as_tensor(data[2].x) / 3)
+    seen = views(posterior, inputs)["features"]
+    answers = torch.as_tensor(-np.diff(data[2].y["n_above"][:, :11], axis=1), dtype=torch.float32)
+    alone = []
+    for member in posterior.head.members:
+        alone.append(log_score(replace(posterior, head=member), seen, answers, 1, "x"))
+    assert (alone[0] - alone[1]).abs().max() > 0.1, "each has weights of its own"
+    together = log_score(posterior, seen, answers, 1, "x")
+    torch.testing.assert_close(together, torch.stack(alone).exp().mean(dim=0).log())
+    assert together.mean() > torch.stack(alone).mean()
+    result = posterior_intervals(posterior, sampled(what), PROBE, data[2])
+    assert 0.8 < calibration.interval_coverage(result.quantiles, result.truth)[0.95].mean() <= 1
 
 
 def test_strange_maps_are_found(mixture, data):

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 
 from limelight.inference.intervals import LEVELS
-from limelight.inference.posteriors.recalibrate import stretches
 from limelight.inference.posteriors.tables import dequantised, whole_counts
-from limelight.inference.recalibration import factors, learnt_from, recalibrated
+from limelight.inference.recalibration import factors, learnt_from, recalibrated, stretches
 
 
 def test_counts_come_back_from_dequantised_ones():

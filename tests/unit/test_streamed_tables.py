@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
 from benchmarks.streamed_heads import TABLED, Head, heads, pairs
@@ -228,7 +229,7 @@ def test_some_rows_of_a_part_stay_together_and_a_blind_head_sees_nothing_of_the_
 
 def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
     config = ROOT / "config" / "streamed.yaml"
-    for stream, cone in (("learning", 0), ("prior", 34)):
+    for stream, cone in (("learning", 0), ("prior", 38)):
         (tmp_path / "streams" / stream).mkdir(parents=True)
         (tmp_path / "streams" / stream / f"{cone}-0.h5").touch()
 
@@ -239,9 +240,45 @@ def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
     first = kept(config)
     assert kept(config) == first
     (tmp_path / "streams" / "learning" / "1-0.h5").touch()
-    (tmp_path / "streams" / "prior" / "35-0.h5").touch()
+    (tmp_path / "streams" / "prior" / "39-0.h5").touch()
     more = kept(config)
     assert not more & first
     changed = config.read_text(encoding="utf-8").replace("epochs: 120", "epochs: 121").replace("maps: 112", "maps: 113")
     (tmp_path / "changed.yaml").write_text(changed, encoding="utf-8")
     assert not kept(tmp_path / "changed.yaml") & more
+
+
+def test_joint_regions_and_honest_bins_are_counted_by_hand():
+    found = answered(0.1, 2.0) | {"joint": np.array([0.01, 0.04, *[0.5] * 6]), "tarp": np.full((8, 20), 0.8)}
+    row = score_row(Head("comap", "mdn"), "prior", found)
+    assert (row["joint_95"], row["tarp_95"]) == (6 / 8, 1)
+    assert (row["bins"], row["honest"]) == (1, 1), "7 of 8 within: one error of eight maps is 8 %"
+    found["rank"] = np.full((8, 2), 0.99)
+    assert score_row(Head("comap", "mdn"), "prior", found)["honest"] == 0
+
+
+def test_heads_that_recalibrate_on_fewer_rows_share_what_is_trained(tmp_path):
+    judge = Judge(ROOT / "config" / "streamed.yaml", tmp_path)
+    (tmp_path / "streams" / "learning").mkdir(parents=True)
+    (tmp_path / "streams" / "learning" / "0-0.h5").touch()
+    every = [head for head in heads() if head.network == "comap" and head.kind == "quantiles" and not head.features[3:]]
+    few = [head for head in every if head.validation_rows]
+    assert sorted(head.validation_rows for head in few) == [384, 1024]
+    assert len({judge.folder(head) for head in few} | {judge.folder(Head("comap"))}) == 1
+    assert len({head.name for head in heads()}) == len(list(heads())), "no two answers share a file"
+
+
+def test_several_models_are_judged_by_hand():
+    found = answered(0.1, 2.0) | {"joint": np.full(8, 0.5), "dataset_probability": np.tile([0.8, 0.2], (8, 1))}
+    found["complete"], found["whole"] = np.tile([0.2, 0.99], (8, 1)), np.tile([False, True], (8, 1))
+    found["whole"][0, 1] = False
+    row = model_row("both", "li", found, 0)
+    assert (row["probability"], row["most_probable"]) == (pytest.approx(0.8), 1)
+    assert row["nats"] == pytest.approx(np.log(1.6))
+    assert (row["said_whole"], row["whole_where_said"]) == (0.5, 7 / 8)
+    assert "probability" not in model_row("both", "unknown", found, -1)
+    rows = reliability_rows("both", [(0, found), (1, found)])
+    bins = [(row["answers"], row["share"]) for row in rows if row["of"] == "complete bins"]
+    assert bins == [(16, 0), (16, 7 / 8)]
+    models = [(row["answers"], row["share"]) for row in rows if row["of"] == "line model"]
+    assert models == [(16, 0.5), (16, 0.5)]

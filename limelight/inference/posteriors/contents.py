@@ -28,6 +28,7 @@ PARTS = {
     "scales.features": {"mean": "F", "std": "F"},
     "scales.target": {"mean": "q", "std": "q"},
     "scales.labels": {"mean": "d", "std": "d", "components": "ed", "length": "e"},
+    "scales.limit": {"mean": "z", "std": "z", "stretch": "zi"},
     "scales.summaries": {"covariance": "pp", "fisher": "pp"},
     "prior": {"answers": "nd", "row": "r", "statistics": "rk"},
     "check.features": {"mean": "F", "whiten": "Fv", "reference": "mv", "distances": "s"},
@@ -49,7 +50,7 @@ def check_contents(content: Mapping, path: str | Path) -> None:
     for place, shapes in PARTS.items():
         if place == "scales.target" and imnn or place == "scales.summaries" and not imnn:
             continue
-        if place == "scales.labels" and "labels" not in content["state_dict"]:
+        if place in ("scales.labels", "scales.limit") and place[7:] not in content["state_dict"]:
             continue
         part = content
         for key in place.split("."):

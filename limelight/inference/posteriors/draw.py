@@ -9,10 +9,9 @@ from limelight.inference.posteriors import mdn, scaling
 from limelight.inference.posteriors.abc import adjusted, nearest, resample, whitener
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
-from limelight.inference.posteriors.quantiles import MIDDLE
 from limelight.inference.posteriors.tables import LN10, continuous, finished
 from limelight.inference.recalibration import recalibrated as recalibrated_draws
-from limelight.inference.recalibration import stretched
+from limelight.inference.recalibration import stretched, stretched_quantiles
 from limelight.seeds import torch_seed
 
 
@@ -52,10 +51,7 @@ def quantile_answers(posterior: Posterior, features: Tensor, recalibrated: bool 
     found = found * scales["target"]["std"][:, None] + scales["target"]["mean"][:, None]
     if not recalibrated or posterior.content["recalibration"] is None:
         return found
-    outer, inner = posterior.content["recalibration"].to(found.device).T
-    factor = torch.stack([outer, inner, torch.ones_like(outer), inner, outer], dim=1)
-    median = found[..., MIDDLE : MIDDLE + 1]
-    return (median + (found - median) * factor).sort(dim=-1).values  # should the inner interval outgrow the outer one
+    return stretched_quantiles(found, posterior.content["recalibration"])
 
 
 def _draw_one(posterior: Posterior, features: Tensor, count: int, random: torch.Generator) -> tuple:

@@ -64,3 +64,8 @@ def fit(
     module.load_state_dict(best_weights)
     module.eval()
     return history
+
+
+def best_epoch(history: list[dict]) -> dict:
+    """The row of a history of `fit` whose weights are kept."""
+    return min(history, key=lambda row: row["validation_loss"])

@@ -11,8 +11,10 @@ from limelight.data.shard import Rows, header_from
 from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
-from limelight.inference.posteriors.fit import fit
-from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
+from limelight.inference.posteriors.complete import limits_of_rows, train_limit
+from limelight.inference.posteriors.compression import train_summaries
+from limelight.inference.posteriors.datasets import train_datasets
+from limelight.inference.posteriors.fit import best_epoch, fit
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start, turned
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
@@ -20,7 +22,7 @@ from limelight.inference.posteriors.posterior import ANSWER_HEAD, Chosen, Poster
 from limelight.inference.posteriors.quantiles import pinball
 from limelight.inference.posteriors.recalibrate import conformal, recalibration_of_draws
 from limelight.inference.posteriors.stream import Part, streamed_table
-from limelight.inference.posteriors.tables import BATCH, Mixed, Table, continuous, make_table, shown
+from limelight.inference.posteriors.tables import Mixed, Table, continuous, make_table, shown
 from limelight.probe import Probe
 from limelight.section import plain
 from limelight.seeds import torch_seed
@@ -28,7 +30,6 @@ from limelight.study.settings import PosteriorSettings
 from limelight.training.presentation import Data, Presentation, on_device, training_data
 
 CHUNK = 4096  # rows of a validation loss at a time
-LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
 KEPT = 20_000  # training presentations whose answers, statistics and summaries the file holds
 
 
@@ -46,6 +47,7 @@ class Learner:
     scales: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
+    kept: dict = field(default_factory=dict)  # the row of it whose weights the head has
 
     @property
     def entry(self):
@@ -170,7 +172,7 @@ def train_posterior(
         head = train_summaries(learner, simulations)
         if (most := probe.most_information(settings)) is not None:
             found = learner.scales["summaries"]["fisher"].cpu().numpy()
-            learner.history[-1]["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
+            learner.kept["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:
@@ -178,6 +180,7 @@ def train_posterior(
         if learner.of_parameters:
             answers_given_parameters = train_answers_given_parameters(learner, training, validation)
     learner.weights["head"] = head.state_dict()
+    train_beside(learner, probe, (training, validation), (training_rows, validation_rows))
     content = posterior_content(learner, info, training, validation, training_rows.parameter_names * needs_parameters)
     if entry.kind == "imnn":
         kept = content["prior"].pop("kept")
@@ -201,32 +204,45 @@ def train_density(learner: Learner, training: Table, validation: Table) -> nn.Mo
     first = torch.arange(2, device=device)
     outputs = len(learner.answers(training, first, learner.random(name))[0])
     head = build_head(entry.kind, plain(learner.options), training.features.shape[1], outputs).to(device)
+    members = list(head.members) if entry.kind != "quantiles" and learner.options.members > 1 else [head]
     if learner.limits is not None:
         ends = torch.as_tensor(learner.limits.T, dtype=torch.float32, device=device)
         if (training.answers < ends[0]).any() or (training.answers > ends[1]).any():
             expected = f"answers within the limits of the prior, {learner.limits.tolist()}"
             fix = "leave it out, or train on one dataset"
             raise problem(f"posteriors.{learner.settings.name}.mdn.bounded", "answers beyond them", expected, fix)
-        head.limits.copy_(scaling.encode(learner.scales["target"], ends))
-
-    def loss(rows: Tensor, random: torch.Generator, table: Table = training) -> Tensor:
-        return learner.head_loss(head, learner.features(table, rows), learner.answers(table, rows, random))
-
-    def held_out() -> float:
-        random = learner.random(f"validation of {name}")
-        parts = torch.arange(len(validation), device=device).split(CHUNK)
-        return sum(len(rows) * loss(rows, random, validation).item() for rows in parts) / len(validation)
-
+        for member in members:
+            member.limits.copy_(scaling.encode(learner.scales["target"], ends))
     if entry.kind == "mdn":
         both = [(table, torch.arange(len(table), device=device)) for table in (training, validation)]
         random = learner.random(f"linear start of {name}")
         x, held_x = (learner.features(table) for table, _ in both)
         y, held_y = (learner.answers(table, rows, random) for table, rows in both)
-        linear_start(head, x, y, held_x, held_y)
-    learner.history += fit(head, loss, held_out, len(training), plain(entry.training), learner.seed, name)
+        for member in members:
+            linear_start(member, x, y, held_x, held_y)
+    best = [fit_member(learner, member, i, training, validation) for i, member in enumerate(members)]
+    learner.kept = {key: sum(row[key] for row in best) / len(best) for key in ("train_loss", "validation_loss")}
+    learner.kept["epoch"] = best[0]["epoch"] if len(best) == 1 else [row["epoch"] for row in best]
     if entry.fine_tune:
-        learner.history += fine_tune(learner, head)
-    return head
+        fine_tune(learner, head)
+    return head.eval()
+
+
+def fit_member(learner: Learner, member: nn.Module, number: int, training: Table, validation: Table) -> dict:
+    """Train one head, or one of an ensemble's, on the table, and return the row of its history whose weights it has."""
+    name = learner.name + f", member {number}" * (number > 0)
+
+    def loss(rows: Tensor, random: torch.Generator, table: Table = training) -> Tensor:
+        return learner.head_loss(member, learner.features(table, rows), learner.answers(table, rows, random))
+
+    def held_out() -> float:
+        random = learner.random(f"validation of {learner.name}")
+        parts = torch.arange(len(validation), device=learner.device).split(CHUNK)
+        return sum(len(rows) * loss(rows, random, validation).item() for rows in parts) / len(validation)
+
+    found = fit(member, loss, held_out, len(training), plain(learner.entry.training), learner.seed, name)
+    learner.history += found
+    return best_epoch(found)
 
 
 def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
@@ -242,7 +258,7 @@ def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     return scale(y, any_unit)
 
 
-def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
+def fine_tune(learner: Learner, head: nn.Module) -> None:
     """Train trunk and head together on fresh presentations, at a tenth of the rate; the scales stay.
 
     Both keep the weights they began with unless some epoch has a lower validation loss.
@@ -272,9 +288,35 @@ def fine_tune(learner: Learner, head: nn.Module) -> list[dict]:
     with torch.no_grad():
         before, kept = held_out(), copy.deepcopy(both.state_dict())
     history = fit(both, loss, held_out, len(sets[0]), options, seed, name)
-    if min(row["validation_loss"] for row in history) > before:
+    learner.history += history
+    if best_epoch(history)["validation_loss"] > before:
         both.load_state_dict(kept)
-    return history
+    else:
+        learner.kept = best_epoch(history)
+
+
+def train_beside(
+    learner: Learner, probe: Probe, tables: tuple[Table, Table], data: tuple[Rows | Part, Rows | Part]
+) -> None:
+    """Small heads on the same features: from where on answers are whole, and which of several datasets a row is of."""
+    network, names = learner.settings.network, list(learner.settings.network.network.datasets)
+    device, options = learner.device, plain(learner.entry.training)
+    of_row = [part.dataset if isinstance(part, Rows) else np.repeat(names, len(part)) for part in data]
+    features = tuple(learner.features(table) for table in tables)
+    limits = [
+        limits_of_rows(probe, network.datasets, own, part.theta, part.parameter_names)
+        for own, part in zip(of_row, data, strict=True)
+    ]
+    if all(limit is not None for limit in limits):
+        known = tuple(torch.as_tensor(limit, device=device) for limit in limits)
+        head, learner.scales["limit"] = train_limit(
+            features, tables, known, learner.target, options, learner.seed, learner.name
+        )
+        learner.weights["limit"] = head.state_dict()
+    if len(names) > 1:
+        numbers = tuple(torch.tensor([names.index(name) for name in own.tolist()], device=device) for own in of_row)
+        which = train_datasets(features, tables, numbers, len(names), options, learner.seed, learner.name)
+        learner.weights["datasets"] = which.state_dict()
 
 
 def train_answers_given_parameters(learner: Learner, training: Table, validation: Table) -> nn.Module:
@@ -298,75 +340,6 @@ def train_answers_given_parameters(learner: Learner, training: Table, validation
     return head
 
 
-def train_summaries(learner: Learner, simulations: tuple[np.ndarray, ...]) -> nn.Module:
-    """The IMNN on the trunk's features of simulations about the fiducial point.
-
-    Half of the simulations teach, a quarter chooses the weights, and the last quarter, which neither has seen, says how much
-    information the summaries have. Raises LimelightError where derivatives are taken over steps that are too long.
-    """
-    options, device = learner.options, learner.device
-    *data, step = simulations
-    step = torch.as_tensor(step, dtype=torch.float32, device=device)
-    parts: tuple[list, list, list] = ([], [], [])
-    with torch.no_grad():
-        for turn in range(learner.entry.presentations):
-            shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn)) for x in data]
-            for part, (start, end) in zip(parts, ((0, 2), (2, 3), (3, 4)), strict=True):
-                part.append(Simulations(*(x[len(x) * start // 4 : len(x) * end // 4] for x in shown), step))
-    learnt, (choosing, fresh) = parts[0], (_together(part) for part in parts[1:])
-    inputs = learner.scales["features"]["mean"].shape[0]
-    head = Summariser(inputs, len(step), options.hidden, options.layers).to(device)
-    start = best_linear(head, _together(learnt), choosing)
-    learner.history = train_imnn(
-        head, lambda i: learnt[i % len(learnt)], choosing, options.steps, options.learning_rate, start=start
-    )
-    with torch.no_grad():
-        information = fisher(head, fresh)[0]
-        covariance = fisher(head, _together([choosing, fresh]))[1]
-    refuse_long_steps(learner, step, information)
-    learner.history[-1]["fisher"] = information.tolist()
-    learner.scales["summaries"] = {"covariance": covariance, "fisher": information}
-    return head
-
-
-def refuse_long_steps(learner: Learner, step: Tensor, information: Tensor) -> None:
-    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
-
-    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
-    at 1.7 σ it claims twice the information that there is.
-    """
-    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
-    if (share > LONGEST_STEP).any():
-        found = f"{learner.options.step:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
-        raise problem(
-            f"posteriors.{learner.settings.name}.imnn.step",
-            found,
-            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
-            f"lower it to {learner.options.step * LONGEST_STEP / share.max().item():.2g} or less",
-        )
-
-
-def _together(parts: list[Simulations]) -> Simulations:
-    """Several sets of simulations with one step as one."""
-    return Simulations(*(torch.cat(x) for x in list(zip(*parts, strict=True))[:3]), parts[0].step)
-
-
-def _features(learner: Learner, x: np.ndarray, turn: int) -> Tensor:
-    """Features (…, F) of clean data (…, channels, *axes); row i of each array sees the same noise."""
-    axes = learner.sets[0].x.ndim - 1
-    lead, found = x.shape[:-axes], []
-    flat = torch.as_tensor(x.reshape(-1, *x.shape[-axes:]))
-    per_row = int(np.prod(lead[1:], dtype=int))
-    for first in range(0, len(flat), BATCH):
-        shown = []
-        for i, one in enumerate(flat[first : first + BATCH], first):
-            seed = torch_seed(learner.seed, f"simulations of {learner.name}", turn, i // per_row)
-            random = torch.Generator(learner.device).manual_seed(seed)
-            shown.append(learner.presentation.observe(one[None].to(learner.device), random))
-        found.append(learner.trunk.features(torch.cat(shown)).float())
-    return torch.cat(found).reshape(*lead, -1)
-
-
 def posterior_content(learner: Learner, info: dict, training: Table, validation: Table, parameter_names: list) -> dict:
     """All that a posterior's file holds, but provenance: enough to use it on other data without its study."""
     random = torch.Generator().manual_seed(torch_seed(learner.seed, f"kept of {learner.name}"))
@@ -379,6 +352,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "options": plain(learner.options),
         "network": {**info, "state_dict": _whole(learner.trunk).state_dict()},
         "features": entry.features,
+        "datasets": list(learner.settings.network.network.datasets),
         "parameter_names": list(parameter_names),
         "scales": learner.scales,
         "state_dict": learner.weights,
@@ -396,7 +370,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
             "presentations": len(training),
             "empty_share": learner.mixed.empty,
             "superposed_share": learner.mixed.superposed,
-            **learner.history[-1],
+            **learner.kept,
         },
     }
 

@@ -73,6 +73,27 @@ class MixtureHead(nn.Module):
         return Mixture(F.log_softmax(logits, dim=-1), means, widths, factors.reshape(b, k, d, r), self.limits)
 
 
+class MixtureEnsemble(nn.Module):
+    """Several mixture heads; their mean density is a mixture again, of all their components."""
+
+    def __init__(self, members: list[MixtureHead]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Mixture:
+        return mean_density([member(x) for member in self.members])
+
+
+def mean_density(mixtures: list[Mixture]) -> Mixture:
+    """The mean of the densities of mixtures of the same rows; of bounded ones, of what is left between the limits."""
+    weights = []
+    for mixture in mixtures:
+        kept = mixture.log_weights if mixture.limits is None else mixture.log_weights + log_shares(mixture)
+        weights.append(mixture.log_weights - torch.logsumexp(kept, dim=1, keepdim=True))
+    means, widths, factors = (torch.cat(part, dim=1) for part in list(zip(*mixtures, strict=True))[1:4])
+    return Mixture(F.log_softmax(torch.cat(weights, dim=1), dim=1), means, widths, factors, mixtures[0].limits)
+
+
 @torch.no_grad()
 def linear_start(head: MixtureHead, x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor) -> float:
     """Set a head's linear part to the ridge regression of y (n, d) on x (n, inputs), and return its held-out error.

@@ -6,6 +6,7 @@ The flow is sbi's; the loop is ours, for sbi's own sets rows aside at random and
 """
 
 import functools
+import math
 import warnings
 
 import torch
@@ -83,6 +84,25 @@ def trained_flow(
             steps.append(of.RandomPermutation(outputs))
     squeeze = squeezed(inputs, hidden, embedding, dropout)
     return TrainedFlow(Flow(of.CompositeTransform(steps), StandardNormal((outputs,)), squeeze))
+
+
+class FlowEnsemble(nn.Module):
+    """Several flows as one, with the mean of their densities."""
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def log_prob(self, y: Tensor, condition: Tensor) -> Tensor:
+        """As TrainedFlow's."""
+        each = torch.stack([member.log_prob(y, condition=condition) for member in self.members])
+        return torch.logsumexp(each, dim=0) - math.log(len(self.members))
+
+    def sample(self, shape: tuple[int], condition: Tensor) -> Tensor:
+        """As TrainedFlow's: draws of all members by turns, so that any first few are of all of them."""
+        each = -(-shape[0] // len(self.members))
+        drawn = torch.stack([member.sample((each,), condition=condition) for member in self.members], dim=1)
+        return drawn.flatten(0, 1)[: shape[0]]
 
 
 def flow_log_density(flow: nn.Module, features: Tensor, y: Tensor) -> Tensor:

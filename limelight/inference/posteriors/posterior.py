@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from limelight.data.shard import header_from
 from limelight.data.targets import Target
 from limelight.errors import one_line, problem
+from limelight.inference.posteriors import scaling
+from limelight.inference.posteriors.complete import HEAD as LIMIT_HEAD
+from limelight.inference.posteriors.complete import complete
 from limelight.inference.posteriors.contents import check_contents
+from limelight.inference.posteriors.datasets import DatasetHead
 from limelight.inference.posteriors.imnn import Summariser
-from limelight.inference.posteriors.mdn import MixtureHead
-from limelight.inference.posteriors.npe import build_flow, trained_flow
+from limelight.inference.posteriors.mdn import MixtureEnsemble, MixtureHead
+from limelight.inference.posteriors.npe import FlowEnsemble, build_flow, trained_flow
 from limelight.inference.posteriors.quantiles import QuantileHead
 from limelight.inference.posteriors.tables import map_statistics
 from limelight.probe import load_probe
@@ -28,6 +32,7 @@ from limelight.training.checkpoint import load_torch, rebuild
 ANSWER_HEAD = {"components": 4, "rank": 6, "hidden": 128, "layers": 2, "dropout": 0.0}
 KEYS = ("posterior", "kind", "of", "network", "scales", "state_dict", "prior", "check", "provenance")
 POSTERIORS = ("mdn", "npe", "quantiles", "imnn")
+ENSEMBLES = {"mdn": MixtureEnsemble, "npe": FlowEnsemble}
 
 
 @dataclass
@@ -40,6 +45,29 @@ class Posterior:
     target: Target  # what it answers
     head: nn.Module  # MixtureHead, flow, QuantileHead, or Summariser
     answers_given_parameters: nn.Module | None  # MixtureHead
+    limit: nn.Module | None = None  # QuantileHead: from where on answers are whole (posteriors.complete)
+    which: nn.Module | None = None  # DatasetHead, of a network of several datasets
+
+    @property
+    def datasets(self) -> list[str]:
+        """Those that its network learnt from."""
+        return self.content["datasets"]
+
+    def complete(self, features: Tensor) -> np.ndarray | None:
+        """The chance that each bin of the target holds all that it counts, (b, d), for features (b, F); None: not known."""
+        if self.limit is None:
+            return None
+        scales = self.content["scales"]
+        x = scaling.encode(scales["features"], features)
+        return complete(self.limit, scales["limit"], x, self.target.axis.edges)
+
+    @torch.no_grad()
+    def dataset_probability(self, features: Tensor) -> np.ndarray | None:
+        """That each of `datasets` made the data of features (b, F), (b, k); None where there is one alone."""
+        if self.which is None:
+            return None
+        x = scaling.encode(self.content["scales"]["features"], features)
+        return self.which(x).exp().double().cpu().numpy()
 
 
 class Chosen(nn.Module):
@@ -65,6 +93,9 @@ class Chosen(nn.Module):
 
 def build_head(kind: str, options: dict, inputs: int, outputs: int, trained: bool = False) -> nn.Module:
     """The head of a kind; options: the config's section of that name; trained: whether its weights are there already."""
+    if kind in ENSEMBLES and options.get("members", 1) > 1:  # files of earlier versions do not say
+        alone = {**options, "members": 1}
+        return ENSEMBLES[kind]([build_head(kind, alone, inputs, outputs, trained) for _ in range(options["members"])])
     if kind == "mdn":
         return MixtureHead(inputs, outputs, **{key: options[key] for key in ANSWER_HEAD}, bounded=options["bounded"])
     if kind == "npe":
@@ -101,12 +132,16 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         outputs = len(scale["length"]) if "components" in scale else len(scale["mean"])
     try:
         with torch.random.fork_rng([]):
-            head = build_head(content["kind"], content["options"], inputs, outputs, trained=True)
-            labels = MixtureHead(outputs, answers, **ANSWER_HEAD) if "labels" in weights else None
-        head.load_state_dict(weights["head"])
-        if labels is not None:
-            labels.load_state_dict(weights["labels"])
-            labels.to(device).eval()
+            heads = {"head": build_head(content["kind"], content["options"], inputs, outputs, trained=True)}
+            makers = {
+                "labels": lambda: MixtureHead(outputs, answers, **ANSWER_HEAD),
+                "limit": lambda: QuantileHead(inputs, 1, **LIMIT_HEAD),
+                "datasets": lambda: DatasetHead(inputs, len(content["datasets"])),
+            }
+            heads |= {name: make() for name, make in makers.items() if name in weights}
+        for name, head in heads.items():
+            head.load_state_dict(weights[name])
+            head.to(device).eval()
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise problem(path, f"weights that do not fit ({first})", "those of its options", "train it again") from None
@@ -117,7 +152,8 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
         raise problem(f"{path}: prior", found, f"{answers}, as its network's target has", "train it again")
     for section in ("scales", "prior", "check"):
         content[section] = _to(content[section], device)
-    return Posterior(content, trunk, info, target, head.to(device).eval(), labels)
+    beside = (heads.get(name) for name in makers)
+    return Posterior(content, trunk, info, target, heads["head"], *beside)
 
 
 def _to(value: object, device: str | torch.device) -> object:

@@ -9,9 +9,10 @@ from limelight.errors import problem
 from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.verdicts import warning
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
-from limelight.inference.posteriors.posterior import load_posterior
+from limelight.inference.posteriors.posterior import load_posterior, views
 from limelight.probes.line_intensity.apply import (
     bins_outside_training,
+    incomplete_in_words,
     luminosity_function,
     posterior_table,
     prepare_cube,
@@ -50,6 +51,9 @@ class Answer:
     warnings: list[str]  # why the answer may be wrong
     info: dict  # what the model file says of the network
     p_value: float | None = None  # of the map among those of training; with a posterior alone
+    models: dict[str, float] = field(
+        default_factory=dict
+    )  # probability of each line model that a posterior learnt from
 
 
 def predict(
@@ -99,6 +103,7 @@ def predict(
             f"in {outside} of {bins} bins the prediction lies outside the middle 95 % of the training maps: the network"
             " extrapolates, do not trust it"
         )
+    notes += filter(None, [incomplete_in_words(table)])
     return Answer(table, notes, [*warnings, *doubtful], info)
 
 
@@ -110,7 +115,13 @@ def _with_intervals(cube: Path, path: str | Path, options: Options) -> Answer:
     (warnings if p < UNLIKE else notes).append(f"this cube is {how_unlike(p)}")
     if posterior.content["recalibration"] is not None:
         notes.append("intervals recalibrated on the validation light-cones")
-    return Answer(table, notes, warnings, posterior.info, p)
+    notes += filter(None, [incomplete_in_words(table)])
+    models = {}
+    if posterior.which is not None:
+        seen = views(posterior, trained(posterior.info).inputs(prepared, noise))["features"]
+        models = dict(zip(posterior.datasets, posterior.dataset_probability(seen)[0].tolist(), strict=True))
+        notes.append("line models: " + ", ".join(f"{name} {chance:.3g}" for name, chance in models.items()))
+    return Answer(table, notes, warnings, posterior.info, p, models)
 
 
 def _prepared(cube: Path, info: dict, options: Options) -> tuple[np.ndarray, CubeNoise | None, list[str], list[str]]:

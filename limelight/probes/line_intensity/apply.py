@@ -3,6 +3,7 @@
 All that is known of the network stands in its model file; the study it was trained in is not needed.
 """
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +20,11 @@ from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.tables import finished
 from limelight.kept import kept
-from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
+from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS, incomplete
 from limelight.probes.line_intensity.config import LineNetwork
 from limelight.probes.line_intensity.inputs import CubeNoise, network_inputs, recorded
 from limelight.probes.line_intensity.labels import quantity
+from limelight.probes.line_intensity.lines.completeness import complete_from_plain
 from limelight.probes.line_intensity.maps.cube import Cube, judge_beam, pool_as_trained, whole
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.pooling import TRANSFORMS
@@ -131,16 +133,34 @@ def luminosity_function(
     y = {"volume_mpc3": np.array([volume])}
     found = target.sources(target.decode(encoded, y), y)[0]
     if target.quantity == "n_above":
-        return _table(np.append(found[:-1] - found[1:], np.nan), found, target.edges, volume)
-    return _table(found, np.cumsum(found[::-1])[::-1], target.edges, volume)
+        dn, n_above = np.append(found[:-1] - found[1:], np.nan), found
+    else:
+        dn, n_above = found, np.cumsum(found[::-1])[::-1]
+    return _table(dn, n_above, target.edges, volume, complete_at_means(info, target.edges))
 
 
-def _table(dn: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float) -> dict[str, np.ndarray]:
+def complete_at_means(info: dict, edges: np.ndarray) -> np.ndarray | None:
+    """1 or 0 (bins,): whether a network's training catalogues are complete in each bin, at its line models' mean parameters.
+
+    The strictest of its line models counts. A network does not tell parameters, so it cannot say more of a map. None where
+    its file does not say what made the maps.
+    """
+    made = json.loads(info.get("provenance", {}).get("settings", "{}")).get("datasets") or {}
+    limits = [complete_from_plain(one["maps"]) for one in made.values()]
+    if not limits or None in limits:
+        return None
+    return (edges[:-1] >= max(limits)).astype(np.float64)
+
+
+def _table(
+    dn: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float, complete: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """The columns of COLUMNS from counts (bins,) in and above the bins between edges (bins + 1,)."""
+    complete = np.full(len(dn), np.nan) if complete is None else complete
     one_each = np.arange(len(dn), -1, -1.0)[None]
     phi, l_phi = (dn * quantity(one_each, edges, volume_mpc3, key)[0] for key in ("phi", "l_phi"))
     values = [edges[:-1], edges[1:], 10 ** (0.5 * (edges[1:] + edges[:-1])), dn, n_above, phi, l_phi]
-    return dict(zip(COLUMNS, [*values, np.full(len(dn), volume_mpc3)], strict=True))
+    return dict(zip(COLUMNS, [*values, np.full(len(dn), volume_mpc3), complete], strict=True))
 
 
 POSTERIOR_DRAWS = 1000
@@ -168,7 +188,8 @@ def posterior_table(
         of_bins, n_above = _of_draws(counts)
     if not np.isfinite(counts).all():
         raise problem("the posterior", "draws that are not finite", "numbers", "check the cube's unit and values")
-    table = _table_of_quantiles(of_bins, n_above, edges, known.volume_mpc3)
+    complete = posterior.complete(seen["features"])
+    table = _table_of_quantiles(of_bins, n_above, edges, known.volume_mpc3, None if complete is None else complete[0])
     return table, float(p_values(posterior.content["check"], seen)[0])
 
 
@@ -183,21 +204,40 @@ def _of_draws(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _table_of_quantiles(
-    of_bins: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float
+    of_bins: np.ndarray, n_above: np.ndarray, edges: np.ndarray, volume_mpc3: float, complete: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     low, lower, dn, upper, high = of_bins.T
-    table = _table(dn, n_above, edges, volume_mpc3)
+    table = _table(dn, n_above, edges, volume_mpc3, complete)
     return table | dict(zip(QUANTILE_COLUMNS, [low, lower, upper, high], strict=True))
 
 
 def in_lines(table: dict[str, np.ndarray]) -> str:
-    """The median and the 68 and 95 % intervals of every second bin, one line each: what a terminal has room for."""
+    """The median and the 68 and 95 % intervals of every second bin, one line each: what a terminal has room for.
+
+    Of a bin in which the training catalogues miss sources, the low end of the 95 % alone: how many there are is not known.
+    """
     lines = ["     L [Lsun]        dN   68 %                95 %"]
+    unknown = incomplete(table)
     for i in range(0, len(table["dn"]), 2):
         low, lower, upper, high = (f"{table[name][i]:.4g}" for name in QUANTILE_COLUMNS)
+        if unknown[i]:
+            lines.append(f"{table['luminosity_lsun'][i]:13.3g}   unknown   at least {low}")
+            continue
         pairs = f"{lower} to {upper}".ljust(19) + f" {low} to {high}"
         lines.append(f"{table['luminosity_lsun'][i]:13.3g} {table['dn'][i]:9.4g}   {pairs}")
     return "\n".join(lines)
+
+
+def incomplete_in_words(table: dict[str, np.ndarray]) -> str:
+    """What is to be said of such bins; empty where there are none."""
+    bins = incomplete(table)
+    if not bins.any():
+        return ""
+    last = table["log10_lum_upper"][np.flatnonzero(bins)[-1]]
+    return (
+        f"below {10**last:.2g} Lsun ({bins.sum()} of {len(bins)} bins) the halo catalogues of training miss sources: counts"
+        " there are lower limits, of halos above the catalogues' least mass"
+    )
 
 
 def bins_outside_training(table: dict[str, np.ndarray], info: dict) -> int:

@@ -220,6 +220,14 @@ class LineIntensity(Probe):
 
         return fisher_rows(posterior_settings, paths)
 
+    def complete_from(
+        self, dataset_settings: settings.ShardSettings, theta: np.ndarray, parameter_names: list[str]
+    ) -> np.ndarray | None:
+        """log10 L / Lsun that the catalogue's lightest halos stay below; unknown of halos that the study did not make."""
+        from limelight.probes.line_intensity.lines.completeness import complete_from_rows
+
+        return complete_from_rows(dataset_settings.maps, theta, parameter_names)
+
     def simulator(self, intervals_settings: IntervalsSettings, paths: Sequence[str | Path]) -> LineSimulator:
         from limelight.probes.line_intensity.simulator import LineSimulator
 

@@ -8,6 +8,8 @@ import numpy as np
 from limelight.figures.style import save
 from limelight.files import write_csv, write_text
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
+from limelight.probes.line_intensity.apply import incomplete_in_words
+from limelight.probes.line_intensity.columns import incomplete
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.figures.survey import survey_figure
 from limelight.probes.line_intensity.figures.survey_report import injections_figure, nulls_figure
@@ -54,6 +56,7 @@ def page(report: MapReport, name: str, made: dict[str, str], figures: list[str])
         _list(report.doubts) if report.doubts else "<p>No statistic is out of its range.</p>",
         "<h2>Luminosity function</h2>",
         shown[1],
+        *(f"<p>{html.escape(words)}.</p>" for words in filter(None, [incomplete_in_words(report.reading.table)])),
         _luminosities(report),
         "<h2>Null tests</h2>",
         _nulls(report),
@@ -98,11 +101,12 @@ def _statistics(report: MapReport) -> str:
 def _luminosities(report: MapReport) -> str:
     table, injected = report.reading.table, report.injections
     verdicts = None if report.audit is None else report.audit.verdict
-    rows = []
+    unknown, rows = incomplete(table), []
     for i in range(len(table["dn"])):
         low, lower, upper, high = (f"{table[f'dn_{q}'][i]:.4g}" for q in ("q2.5", "q16", "q84", "q97.5"))
         prior = f"{report.prior[0, i]:.3g} to {report.prior[4, i]:.3g}"
         row = [f"{table['luminosity_lsun'][i]:.3g}", f"{table['dn'][i]:.4g}", f"{lower} to {upper}", f"{low} to {high}"]
+        row[1:] = ["unknown", "–", f"at least {low}"] if unknown[i] else row[1:]
         slope, weight, own = injected.slope[i], injected.weight[i], injected.data_slope[i]
         row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–", f"{weight:.2f}"]
         low, high = sorted(injected.data_range[:, i])

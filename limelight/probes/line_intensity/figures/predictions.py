@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -13,6 +14,7 @@ from limelight.evaluation.evaluation_file import Evaluation
 from limelight.figures.common import colour_and_marker, legend_name, stretched
 from limelight.figures.figure import ANY_TESTS
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, PAGE_IN, PUBLISHED, TRUTH, style
+from limelight.probes.line_intensity.columns import incomplete
 from limelight.probes.line_intensity.figures.common import (
     BINS_AND_QUANTITY,
     COUNTS,
@@ -159,6 +161,7 @@ def prediction(table: dict[str, np.ndarray], quantity: str, percentiles: np.ndar
             lw=1.4,
             label="read off the cube",
         )
+        shade_incomplete(panel, table)
         counts_axis(panel, quantity, [percentiles, table[quantity]])
         luminosity_axis(panel, axis)
         panel.set_title(title)
@@ -185,6 +188,7 @@ def posterior_figure(
         for colour, (name, other) in zip(COLOURS[1:], (rivals or {}).items(), strict=False):
             for column, line, label in (("dn", "-", name), ("dn_q2.5", ":", f"{name}, 95 %"), ("dn_q97.5", ":", None)):
                 axes.step(x, np.maximum(other[column], foot / 2), line, where="mid", color=colour, lw=1, label=label)
+        shade_incomplete(axes, table)
         axes.set_yscale("log")
         axes.set_ylim(foot, 3 * max(table["dn_q97.5"].max(), 1))
         axes.set_ylabel(r"sources per bin $\mathrm{d}N$")
@@ -192,6 +196,14 @@ def posterior_figure(
         axes.legend(loc="upper right", title=warning or None)
         axes.set_title(title, color=GUIDE)
         return figure
+
+
+def shade_incomplete(axes: Axes, table: dict[str, np.ndarray]) -> None:
+    """Hatch the bins in which the training catalogues miss sources, so that counts are lower limits."""
+    for i in np.flatnonzero(incomplete(table)):
+        low, high = (10 ** table[f"log10_lum_{end}"][i] for end in ("lower", "upper"))
+        label = "lower limits" if i == np.flatnonzero(incomplete(table))[0] else None
+        axes.axvspan(low, high, facecolor="none", edgecolor="0.8", hatch="////", lw=0, zorder=0, label=label)
 
 
 def luminosity_bins(table: dict[str, np.ndarray]) -> OutputAxis:

@@ -1,0 +1,92 @@
+"""Training the compression of an IMNN posterior on a trunk's features of simulations about the fiducial point."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limelight.errors import problem
+from limelight.inference.posteriors import scaling
+from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
+from limelight.inference.posteriors.tables import BATCH
+from limelight.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from limelight.inference.posteriors.learn import Learner
+
+LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
+
+
+def train_summaries(learner: "Learner", simulations: tuple[np.ndarray, ...]) -> nn.Module:
+    """The IMNN on the trunk's features of simulations about the fiducial point.
+
+    Half of the simulations teach, a quarter chooses the weights, and the last quarter, which neither has seen, says how much
+    information the summaries have. Raises LimelightError where derivatives are taken over steps that are too long.
+    """
+    options, device = learner.options, learner.device
+    *data, step = simulations
+    step = torch.as_tensor(step, dtype=torch.float32, device=device)
+    parts: tuple[list, list, list] = ([], [], [])
+    with torch.no_grad():
+        for turn in range(learner.entry.presentations):
+            shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn)) for x in data]
+            for part, (start, end) in zip(parts, ((0, 2), (2, 3), (3, 4)), strict=True):
+                fiducial, below, above = (x[len(x) * start // 4 : len(x) * end // 4] for x in shown)
+                part.append(Simulations(fiducial, below, above, step))
+    learnt, (choosing, fresh) = parts[0], (_together(part) for part in parts[1:])
+    inputs = learner.scales["features"]["mean"].shape[0]
+    head = Summariser(inputs, len(step), options.hidden, options.layers).to(device)
+    start = best_linear(head, _together(learnt), choosing)
+    learner.history = train_imnn(
+        head, lambda i: learnt[i % len(learnt)], choosing, options.steps, options.learning_rate, start=start
+    )
+    finite = [row for row in learner.history if row["held_out_log_det"] > start]
+    begun = {"step": 0, "held_out_log_det": start}
+    learner.kept = dict(max(finite, key=lambda row: row["held_out_log_det"], default=begun))
+    with torch.no_grad():
+        information = fisher(head, fresh)[0]
+        covariance = fisher(head, _together([choosing, fresh]))[1]
+    refuse_long_steps(learner, step, information)
+    learner.kept["fisher"] = information.tolist()
+    learner.scales["summaries"] = {"covariance": covariance, "fisher": information}
+    return head
+
+
+def refuse_long_steps(learner: "Learner", step: Tensor, information: Tensor) -> None:
+    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
+
+    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
+    at 1.7 σ it claims twice the information that there is.
+    """
+    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
+    if (share > LONGEST_STEP).any():
+        found = f"{learner.options.step:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
+        raise problem(
+            f"posteriors.{learner.settings.name}.imnn.step",
+            found,
+            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
+            f"lower it to {learner.options.step * LONGEST_STEP / share.max().item():.2g} or less",
+        )
+
+
+def _together(parts: list[Simulations]) -> Simulations:
+    """Several sets of simulations with one step as one."""
+    fiducial, below, above = (torch.cat(x) for x in list(zip(*parts, strict=True))[:3])
+    return Simulations(fiducial, below, above, parts[0].step)
+
+
+def _features(learner: "Learner", x: np.ndarray, turn: int) -> Tensor:
+    """Features (…, F) of clean data (…, channels, *axes); row i of each array sees the same noise."""
+    axes = learner.sets[0].x.ndim - 1
+    lead, found = x.shape[:-axes], []
+    flat = torch.as_tensor(x.reshape(-1, *x.shape[-axes:]))
+    per_row = int(np.prod(lead[1:], dtype=int))
+    for first in range(0, len(flat), BATCH):
+        shown = []
+        for i, one in enumerate(flat[first : first + BATCH], first):
+            seed = torch_seed(learner.seed, f"simulations of {learner.name}", turn, i // per_row)
+            random = torch.Generator(learner.device).manual_seed(seed)
+            shown.append(learner.presentation.observe(one[None].to(learner.device), random))
+        found.append(learner.trunk.features(torch.cat(shown)).float())
+    return torch.cat(found).reshape(*lead, -1)
