@@ -293,6 +293,25 @@ def test_banks_of_noises_stand_beside_fresh_ones_of_the_same_kind():
     np.testing.assert_allclose(line.get_xydata(), [[0, 0.4], [1, 0.2], [2, 0.1]])
 
 
+def test_banks_with_systematics_stand_beside_fresh_noise_with_systematics():
+    dusty = {**FULL, "pixel_uk_arcmin": 60, "dust_uk": 0.3}
+    plain_study = banked()
+    sky, reader = plain(plain_study.data["sky"]), plain(plain_study.networks["fresh"])
+    names = ("fresh", "dusty", "dusty_bank")
+    study = study_of(
+        data={"sky": sky, "bank": {**sky, "bank": {"noises": 5, "instrument": dusty}}},
+        networks={
+            "fresh": reader,
+            "dusty": {**reader, "instrument": dusty},
+            "dusty_bank": {**reader, "instrument": FULL, "data": ["bank"]},  # whose filter would not know of the dust
+        },
+        posteriors={name: {**HEAD, "network": name} for name in names},
+    )
+    information = {"posterior": np.array(names), **{key: np.arange(3.0) for key in list(INFORMATION)[1:]}}
+    rows = noise_rows(study, information)
+    assert [(row["posterior"], row["noises"]) for row in rows] == [("dusty_bank", 10), ("dusty", "fresh")]
+
+
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
