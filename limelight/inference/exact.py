@@ -169,9 +169,9 @@ def information_row(exact: Intervals, other: Intervals, name: str) -> dict:
 
     nats_known: what the exact posterior knows beyond the even prior, on average over the rows. nats_lost: the mean of the
     Kullback-Leibler divergence ∫ p ln(p/q) of a method's q from the exact p, with its error over rows. width_over_exact: the
-    mean of the ratios of standard deviations. bias: the mean of how far its mean lies above the exact one, in the exact
-    posterior's σ, of the answer where that is largest. Ranks are the probability below the truth. unlike: the share of rows that
-    the misspecification check warns of. share_of_information: of an IMNN, det F over the largest there is.
+    mean of the ratios of standard deviations. bias: how far its mean lies above the exact one on average, in the exact
+    posterior's σ, of the answer where that is largest. Ranks are the probability below the truth. unlike: the share of rows
+    that the misspecification check warns of. share_of_information: of an IMNN, det F over the largest there is.
     """
     grid, rows = grid_of(exact), matching(exact, other)
     p = exact.extra[DENSITY][rows]

@@ -19,9 +19,9 @@ def noises_of(study: TauStudy, posterior: str) -> int:
 
 
 def beside_fresh(study: TauStudy) -> list[str]:
-    """The posteriors to compare: of networks and answers of a kind that learnt from noise of a kind, if some of it was a bank.
+    """The posteriors to compare, fewest noises first.
 
-    Fewest noises first.
+    Compared are networks and answers of a kind that learnt from noise of a kind, if for some of them it was a bank.
     """
     kinds: dict[tuple, list[str]] = {}
     for name, entry in study.posteriors.items():
