@@ -171,6 +171,23 @@ def test_an_imnn_has_no_more_information_than_there_is_and_abc_finds_the_posteri
     assert 0.6 < row["width_over_exact"] < 1.7
 
 
+@pytest.mark.parametrize("exact_over_true", [1.0, 0.5])
+def test_more_information_than_there_is_is_warned_of(
+    study, rows, trunks, tmp_path, monkeypatch, capsys, exact_over_true
+):
+    """The same IMNN, which has some 0.9 of the information, told of half of what there is has 1.8 of it."""
+    asked = study_of(posteriors={"imnn": {**IMNN, "imnn": {**IMNN["imnn"], "steps": 1}}})
+    most = PROBE.most_information(posterior_settings(asked, "imnn"))
+    monkeypatch.setattr(type(PROBE), "most_information", lambda self, settings: exact_over_true * most)
+    _, content = drawn(asked, rows, trunks, tmp_path, "imnn")
+    share, lines = content["training"]["share_of_information"], capsys.readouterr().err.splitlines()
+    warning = (
+        f"limelight: warning: posterior imnn: found {share:.3f} of the information that there is; expected 1 at most"
+    )
+    assert (share > 1) == (exact_over_true == 0.5)
+    assert [line.startswith(warning) for line in lines if "warning" in line] == [True] * (share > 1)
+
+
 def test_steps_as_long_as_the_error_are_refused(study, rows, trunks, tmp_path):
     with pytest.raises(LimelightError, match=r"posteriors.long_steps.imnn.step: found 0.5 of the prior's σ"):
         drawn(study, rows, trunks, tmp_path, "long_steps")

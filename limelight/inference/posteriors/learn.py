@@ -1,6 +1,7 @@
 """Training a posterior: tables of the trunk's features, a head on them, and what its file carries beside the weights."""
 
 import copy
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,15 @@ from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.fit import fit
-from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
+from limelight.inference.posteriors.imnn import (
+    Simulations,
+    Summariser,
+    best_linear,
+    fisher,
+    refuse_long_steps,
+    too_much,
+    train_imnn,
+)
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
@@ -28,7 +37,6 @@ from limelight.study.settings import PosteriorSettings
 from limelight.training.presentation import Data, Presentation, on_device, training_data
 
 CHUNK = 4096  # rows of a validation loss at a time
-LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
 KEPT = 20_000  # training presentations whose statistics and summaries the file holds
 
 
@@ -162,7 +170,10 @@ def train_posterior(
         head = train_summaries(learner, simulations)
         if (most := probe.most_information(settings)) is not None:
             found = learner.scales["summaries"]["fisher"].cpu().numpy()
-            learner.history[-1]["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
+            share = float(np.linalg.det(found) / np.linalg.det(most))
+            learner.history[-1]["share_of_information"] = share
+            if share > 1:
+                print(f"limelight: warning: {learner.name}: {too_much(share, learner.options)}", file=sys.stderr)
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:
@@ -313,27 +324,10 @@ def train_summaries(learner: Learner, simulations: tuple[np.ndarray, ...]) -> nn
     with torch.no_grad():
         information = fisher(head, fresh)[0]
         covariance = fisher(head, _together([choosing, fresh]))[1]
-    refuse_long_steps(learner, step, information)
+    refuse_long_steps(learner.settings.name, options.step, step, information)
     learner.history[-1]["fisher"] = information.tolist()
     learner.scales["summaries"] = {"covariance": covariance, "fisher": information}
     return head
-
-
-def refuse_long_steps(learner: Learner, step: Tensor, information: Tensor) -> None:
-    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
-
-    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
-    at 1.7 σ it claims twice the information that there is.
-    """
-    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
-    if (share > LONGEST_STEP).any():
-        found = f"{learner.options.step:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
-        raise problem(
-            f"posteriors.{learner.settings.name}.imnn.step",
-            found,
-            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
-            f"lower it to {learner.options.step * LONGEST_STEP / share.max().item():.2g} or less",
-        )
 
 
 def _together(parts: list[Simulations]) -> Simulations:
