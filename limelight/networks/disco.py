@@ -103,22 +103,28 @@ def resampling(nside: int) -> np.ndarray:
 
 
 def row_filters(nside: int) -> np.ndarray:
-    """Waves along the rows of `taps`, (3 nside + 1, TAPS · rows, rows) complex64, conjugate."""
+    """Waves along the rows of `taps`, (3 nside + 1, rows, TAPS, 3) complex64, conjugate.
+
+    A filter ends within two rows, and so it meets its own row and the two beside it, also across a pole.
+    """
     theta, phi = directions(nside)
     rows = 3 * nside
     first = slice(None, None, 2 * rows)  # of each row
     distance, south, east = seen_from(theta[first], phi[first], theta, phi)
     found = taps(distance * rows / np.pi, np.arctan2(east, south), np.sin(theta))
-    waves = np.fft.rfft(found.reshape(TAPS * rows, rows, 2 * rows)).conj()
-    return np.ascontiguousarray(waves.transpose(2, 0, 1)).astype(np.complex64)
+    waves = np.fft.rfft(found.reshape(TAPS, rows, rows, 2 * rows)).conj()
+    beside = np.arange(rows)[:, None] + [-1, 0, 1]
+    met = waves[:, np.arange(rows)[:, None], beside % rows] * ((beside >= 0) & (beside < rows))[..., None]
+    return np.ascontiguousarray(met.transpose(3, 1, 0, 2)).astype(np.complex64)
 
 
 def disco_rows(x: Tensor, filters: Tensor) -> Tensor:
     """(npix, b, c) on the grid -> (npix, b, TAPS c): `disco` with `row_filters`."""
-    rows, (_, b, c) = filters.shape[2], x.shape
+    rows, (_, b, c) = filters.shape[1], x.shape
     waves = torch.fft.rfft(x.float().view(rows, 2 * rows, b * c), dim=1).transpose(0, 1)
-    found = torch.fft.irfft(filters @ waves, n=2 * rows, dim=0)
-    return found.view(2 * rows, TAPS, rows, b, c).permute(2, 0, 3, 1, 4).reshape(len(x), b, TAPS * c)
+    beside = torch.stack([waves.roll(-k, dims=1) for k in (-1, 0, 1)], dim=2)  # across the ends filters are 0
+    found = torch.fft.irfft(filters @ beside, n=2 * rows, dim=0)
+    return found.view(2 * rows, rows, TAPS, b, c).permute(1, 0, 3, 2, 4).reshape(len(x), b, TAPS * c)
 
 
 def halved(x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from limelight.networks.disco import (
     pixel_areas,
     resampling,
     row_filters,
+    seen_from,
+    taps,
 )
 from limelight.networks.healpix import chebyshev, neighbours, nine_weights, spin_rings
 from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, symmetries
@@ -129,10 +131,12 @@ def test_filters_on_rows_are_sums_that_are_written_out_and_turn_with_the_sky():
     filters = torch.from_numpy(row_filters(nside))
     found = disco_rows(x, filters)
     assert found.shape == (72, 3, 12)
-    plain = torch.fft.irfft(filters.conj(), n=2 * rows, dim=0).view(2 * rows, 6, rows, rows)
+    theta, phi = directions(nside)
     for row, column, tap in ((0, 0, 0), (2, 5, 3), (5, 11, 4)):
-        around = torch.stack([plain[:, tap, row, other].roll(column) for other in range(rows)])
-        expected = torch.einsum("rl,rlbc->bc", around, x.view(rows, 2 * rows, 3, 2))
+        pixel = row * 2 * rows + column
+        around = seen_from(theta[pixel : pixel + 1], phi[pixel : pixel + 1], theta, phi)
+        weight = taps(around[0] * rows / np.pi, np.arctan2(around[2], around[1]), np.sin(theta))[tap, 0]
+        expected = torch.einsum("p,pbc->bc", torch.from_numpy(weight.astype(np.float32)), x)
         torch.testing.assert_close(found[row * 2 * rows + column, :, 2 * tap : 2 * tap + 2], expected)
     turned = x.view(rows, 2 * rows, 3, 2).roll(5, dims=1).reshape(x.shape)
     torch.testing.assert_close(
