@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from limelight.data.axes import OutputAxis
 from limelight.data.shard import read_shards, write_shard
 from limelight.data.targets import FieldTarget
 from limelight.errors import LimelightError
@@ -14,7 +15,7 @@ from limelight.inference.posteriors.posterior import load_posterior
 from limelight.networks import build
 from limelight.probe import load_probe
 from limelight.probes.galaxy_field.config import GalaxyField
-from limelight.probes.galaxy_field.fields import cells_of, expected_number, paint
+from limelight.probes.galaxy_field.fields import SUMS, cells_of, expected_number, paint
 from limelight.probes.galaxy_field.presentation import GalaxyPresentation
 from limelight.probes.galaxy_field.simulations import draw_catalogue
 from limelight.stages.evaluate import evaluate
@@ -66,7 +67,7 @@ def test_cells_turn_and_move_with_their_images():
     light, places = rng.uniform(0.1, 2, 30), rng.integers(0, 16, (30, 2)) + 0.5
     x = torch.from_numpy(paint(light, places, np.zeros((30, 1)), 16, 0.05)).expand(6, 1, 16, 16)
     cells = torch.from_numpy(cells_of(light, places, 16, 0.1)).expand(6, 3, 8, 8)
-    how = GalaxyPresentation(None)
+    how = GalaxyPresentation(FieldTarget(("cells",), OutputAxis("cell", channels=SUMS), (3, 8, 8)))
     moved, y = how.augment(x, {"cells": cells, "parameters": torch.zeros(6, 2)}, torch.Generator().manual_seed(2))
     assert not torch.equal(moved, x)
     torch.testing.assert_close(moved[:, 0].unfold(1, 2, 2).unfold(2, 2, 2).sum((3, 4)), y["cells"][:, 2])

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from limelight.data.targets import FieldTarget
 from limelight.probes.galaxy_field.fields import CELL, HISTOGRAM_REACH, HISTOGRAM_STEPS
 from limelight.training.presentation import PlainPresentation, Truths
-from limelight.training.symmetries import draw_symmetry, symmetry
+from limelight.training.symmetries import draw_symmetry, shifted, symmetry
 
 
 @dataclass(frozen=True)
 class GalaxyPresentation(PlainPresentation):
-    """Fields turned, mirrored and moved by whole cells; noise; and arcsinh, whose scale is the network's noise."""
+    """Fields turned, mirrored and moved; noise; and arcsinh, whose scale is the network's noise."""
 
     noise: float = 0.0
     scale: float | None = 1.0  # None: as they are recorded
@@ -20,9 +21,12 @@ class GalaxyPresentation(PlainPresentation):
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
         turns = draw_symmetry(len(x), flips=True, quarter_turns=True, random=random)
+        x = symmetry(x, *turns, axes=(2, 3))
+        if not isinstance(self.target, FieldTarget):
+            return shifted(x, random), y
         steps = torch.randint(0, x.shape[-1] // CELL, (2,), generator=random, device=random.device)
-        x, cells = (symmetry(maps, *turns, axes=(2, 3)) for maps in (x, y["cells"]))
-        return x.roll((CELL * steps).tolist(), (2, 3)), {**y, "cells": cells.roll(steps.tolist(), (2, 3))}
+        cells = symmetry(y["cells"], *turns, axes=(2, 3)).roll(steps.tolist(), (2, 3))
+        return x.roll((CELL * steps).tolist(), (2, 3)), {**y, "cells": cells}
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
         x = x + self.noise * torch.randn(x.shape, generator=random, device=x.device)
