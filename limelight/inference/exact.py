@@ -31,6 +31,7 @@ COLUMNS = (
     "nats_lost",
     "nats_error",
     "width_over_exact",
+    "bias",
     "rank_p",
     *(f"{name}_{100 * level:.0f}" for level in LEVELS for name in ("covered", "error")),
     "unlike",
@@ -168,15 +169,18 @@ def information_row(exact: Intervals, other: Intervals, name: str) -> dict:
 
     nats_known: what the exact posterior knows beyond the even prior, on average over the rows. nats_lost: the mean of the
     Kullback-Leibler divergence ∫ p ln(p/q) of a method's q from the exact p, with its error over rows. width_over_exact: the
-    mean of the ratios of standard deviations. Ranks are the probability below the truth. unlike: the share of rows that
-    the misspecification check warns of. share_of_information: of an IMNN, det F over the largest there is.
+    mean of the ratios of standard deviations. bias: how far its mean lies above the exact one on average, in the exact
+    posterior's σ, of the answer where that is largest. Ranks are the probability below the truth. unlike: the share of rows
+    that the misspecification check warns of. share_of_information: of an IMNN, det F over the largest there is.
     """
     grid, rows = grid_of(exact), matching(exact, other)
     p = exact.extra[DENSITY][rows]
     q = other.extra[DENSITY] if DENSITY in other.extra else of_draws(other.samples, grid)
     mass = np.exp(p)
     lost, known = np.sum(mass * (p - q), axis=1), np.sum(mass * (p - shares(grid)), axis=1)
-    width = moments(q, grid)[1] / np.maximum(moments(p, grid)[1], 1e-300)
+    (mean, spread), (exact_mean, exact_spread) = moments(q, grid), moments(p, grid)
+    exact_spread = np.maximum(exact_spread, 1e-300)
+    bias = np.mean((mean - exact_mean) / exact_spread, axis=0)
     rank = ranks(q, exact.truth[rows], grid)
     row = {
         "posterior": name,
@@ -186,7 +190,8 @@ def information_row(exact: Intervals, other: Intervals, name: str) -> dict:
         "nats_known": known.mean(),
         "nats_lost": lost.mean(),
         "nats_error": lost.std() / np.sqrt(len(lost)),
-        "width_over_exact": width.mean(),
+        "width_over_exact": np.mean(spread / exact_spread),
+        "bias": bias[np.argmax(np.abs(bias))],
         "rank_p": rank_p_value(rank).min(),
     }
     for level in LEVELS:

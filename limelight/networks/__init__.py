@@ -42,6 +42,7 @@ REGISTRY = Registry(
         "vgg": "limelight.networks.zoo:vgg",
         "googlenet": "limelight.networks.zoo:googlenet",
         "resnet": "limelight.networks.zoo:resnet",
+        "local": "limelight.networks.local:local",
     },
 )
 

@@ -3,8 +3,9 @@
 Each layer mixes a pixel with its neighbours, in one of three ways: `neighbours` gives each of the nine its own weights, as a
 3 × 3 kernel on a plane does (Krachmalnicoff & Tomasi 2019, arXiv:1902.04083); `chebyshev` takes polynomials of the mean over
 the neighbours, which have no direction (Perraudin et al. 2019, arXiv:1810.12186); `disco`, discrete-continuous, sums over
-pixels under a filter that is a function of distance and azimuth (Ocampo, Price & McEwen 2022, arXiv:2209.13603; their points
-are equiangular, here they are HEALPix's, all of one weight). Between layers four pixels become one.
+pixels under a filter that is a function of distance and azimuth (Ocampo, Price & McEwen 2022, arXiv:2209.13603), on the
+pixels of HEALPix, all of one weight; `disco_equiangular` does so on rows of equal latitude, as they do, to which the sky is
+brought once. Between layers four pixels become one.
 
 Q and U are given in frames that turn from pixel to pixel, so their plain sums mean nothing. With spin 2 the first layer
 takes each pixel's polarisation along and across the great circle to the centre, and sums it in rings about that centre: the
@@ -22,9 +23,21 @@ from torch import Tensor, nn
 
 from limelight.errors import problem
 from limelight.networks.checks import one_of, vector, whole
+from limelight.networks.disco import (
+    TAPS,
+    base,
+    disco,
+    disco_rows,
+    filters_near,
+    halved,
+    near,
+    pixel_areas,
+    resampling,
+    row_filters,
+    seen_from,
+)
 
-KINDS = ("neighbours", "chebyshev", "disco")
-DISCO_TAPS = 6
+KINDS = ("neighbours", "chebyshev", "disco", "disco_equiangular")
 RING_DEG = 60.0  # as far as the rings of the first layer reach
 
 
@@ -77,30 +90,43 @@ class Healpix(nn.Module):
         super().__init__()
         self.first = SpinRings(nside, rings) if spin else None
         width = 2 * rings if spin else channels
-        sizes = [nside // 2**i for i in range(layers)]
-        taps = {"neighbours": 9, "chebyshev": order + 1, "disco": DISCO_TAPS}[kind]
-        self.kind, self.order, self.sizes = kind, order, sizes
+        self.kind, self.order, self.sizes = kind, order, [nside // 2**i for i in range(layers)]
+        taps = {"neighbours": 9, "chebyshev": order + 1}.get(kind, TAPS)
         self.mixes = nn.ModuleList(
             nn.Conv1d(before * taps, filters, 1) for before in [width] + [filters] * (layers - 1)
         )
-        seen = [(width, nside)] + [(filters, size) for size in sizes]
-        self.weights = nn.ParameterList(nn.Parameter(torch.zeros(12 * size**2)) for _, size in seen)
+        seen = [(width, nside)] + [(filters, size) for size in self.sizes]
+        self.weights = nn.ParameterList(nn.Parameter(self._even(size)) for _, size in seen)
         self.dense = nn.Linear(2 * sum(count for count, _ in seen), dense)
         self.output = nn.Linear(dense, outputs)
 
+    def _even(self, nside: int) -> Tensor:
+        """Weights of the pixels by their area, in ln: all of one area but on rows."""
+        if self.kind == "disco_equiangular":
+            return torch.as_tensor(np.log(pixel_areas(nside)), dtype=torch.float32)
+        return torch.zeros(12 * nside**2)
+
+    def _ordered(self, x: Tensor) -> Tensor:
+        """(b, c, npix) in ring order -> (npix, b, c), nested or on rows: with pixels first, neighbours are whole rows."""
+        x = x.permute(2, 0, 1)
+        if self.kind == "disco_equiangular":
+            return torch.tensordot(_on(x.device, resampling, self.sizes[0]), x, dims=1)
+        return x[_on(x.device, nested, self.sizes[0])]
+
     def features(self, x: Tensor) -> Tensor:
         """(b, dense) numbers that the output is made of."""
-        x = x if self.first is None else self.first(x)
-        x = x.permute(2, 0, 1)[_on(x.device, nested, self.sizes[0])]  # pixels first: neighbours are then whole rows
+        x = self._ordered(x if self.first is None else self.first(x))
         kept = self._seen(x, 0)
         for i, mix in enumerate(self.mixes):
             if i:
-                x = x.unflatten(0, (-1, 4)).mean(dim=1)
+                x = halved(x) if self.kind == "disco_equiangular" else x.unflatten(0, (-1, 4)).mean(dim=1)
             nside, weight = self.sizes[i], mix.weight[..., 0]
             if self.kind == "neighbours":
                 x = nine_weights(x, _on(x.device, neighbours, nside), weight) + mix.bias
             elif self.kind == "chebyshev":
                 x = F.linear(chebyshev(x, _on(x.device, neighbours, nside), self.order), weight, mix.bias)
+            elif self.kind == "disco_equiangular":
+                x = F.linear(disco_rows(x, _on(x.device, row_filters, nside)), weight, mix.bias)
             else:
                 around, filters = (_on(x.device, table, nside) for table in (near, filters_near))
                 x = F.linear(disco(x, around, filters), weight, mix.bias)
@@ -117,12 +143,6 @@ class Healpix(nn.Module):
         return self.output(self.features(x))
 
 
-def _base(nside: int, order: str):
-    import ducc0  # of the extra `cmb`
-
-    return ducc0.healpix.Healpix_Base(nside, order)
-
-
 @functools.lru_cache(maxsize=32)
 def _on(device: torch.device, table: Callable[..., np.ndarray], *arguments: int) -> Tensor:
     """A table of the pixels on a device. It is no part of a module, and so of no model file: the options say all of it."""
@@ -131,13 +151,13 @@ def _on(device: torch.device, table: Callable[..., np.ndarray], *arguments: int)
 
 def nested(nside: int) -> np.ndarray:
     """The ring number of each pixel in nested order, in which four neighbours follow one another, (npix,)."""
-    return _base(nside, "NEST").nest2ring(np.arange(12 * nside**2))
+    return base(nside, "NEST").nest2ring(np.arange(12 * nside**2))
 
 
 def neighbours(nside: int) -> np.ndarray:
     """The pixel itself and its eight neighbours in nested order, (npix, 9); where there are seven, the pixel again."""
     pixels = np.arange(12 * nside**2)
-    around = _base(nside, "NEST").neighbors(pixels)
+    around = base(nside, "NEST").neighbors(pixels)
     return np.column_stack([pixels, np.where(around < 0, pixels[:, None], around)])
 
 
@@ -166,51 +186,6 @@ def chebyshev(x: Tensor, around: Tensor, order: int) -> Tensor:
     return torch.cat(found[: order + 1], dim=2)
 
 
-def disco(x: Tensor, around: Tensor, filters: Tensor) -> Tensor:
-    """(npix, b, c) -> (npix, b, k c): sums over pixels around (npix, m) under filters (k, npix, m)."""
-    flat = x.flatten(1)
-    found = [F.embedding_bag(around, flat, mode="sum", per_sample_weights=one).view_as(x) for one in filters]
-    return torch.cat(found, dim=2)
-
-
-@functools.lru_cache(maxsize=8)
-def _near(nside: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each pixel those within two pixel sizes, their distance in pixel sizes and azimuth; each (npix, m)."""
-    base = _base(nside, "NEST")
-    theta, phi = base.pix2ang(np.arange(12 * nside**2)).T
-    distance, south, east = _seen_from(theta, phi)
-    distance = distance / math.sqrt(math.pi / 3) * nside
-    most = (distance < 2).sum(axis=1).max()
-    around = np.argsort(distance, axis=1, kind="stable")[:, :most]
-    azimuth = np.arctan2(np.take_along_axis(east, around, 1), np.take_along_axis(south, around, 1))
-    return around, np.take_along_axis(distance, around, 1), azimuth
-
-
-def near(nside: int) -> np.ndarray:
-    """Pixels in nested order that `filters_near` weighs, (npix, m)."""
-    return _near(nside)[0]
-
-
-def filters_near(nside: int) -> np.ndarray:
-    """(DISCO_TAPS, npix, m) float32: a hat about the pixel, and one about a ring of one pixel size: even, and with the
-    cosine and sine of the azimuth and of twice the azimuth. The sum over a hat is 1, as all pixels have the same area."""
-    _, distance, azimuth = _near(nside)
-    middle, ring = (np.maximum(1 - np.abs(distance - at), 0) for at in (0, 1))
-    middle, ring = middle / middle.sum(axis=1, keepdims=True), ring / ring.sum(axis=1, keepdims=True)
-    waves = [wave(m * azimuth) for m in (1, 2) for wave in (np.cos, np.sin)]
-    uneven = [ring * (wave - (ring * wave).sum(axis=1, keepdims=True)) for wave in waves]  # of an even sky they are 0
-    return np.stack([middle, ring, *uneven]).astype(np.float32)
-
-
-def _seen_from(theta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distance (radian) of each pixel (second axis) from each (first), and its direction there: towards south and east."""
-    step = phi[None] - phi[:, None]
-    sin, cos = np.sin(theta), np.cos(theta)
-    distance = np.arccos(np.clip(cos[:, None] * cos + sin[:, None] * sin * np.cos(step), -1, 1))
-    south = cos[:, None] * sin[None] * np.cos(step) - sin[:, None] * cos[None]
-    return distance, south, sin[None] * np.sin(step)
-
-
 class SpinRings(nn.Module):
     """Q and U (b, 2, npix) in ring order -> (b, 2 rings, npix) scalars: even ones, then odd ones."""
 
@@ -228,8 +203,8 @@ def spin_rings(nside: int, rings: int) -> np.ndarray:
     With α the position angle of the centre as seen from a pixel, a pixel has Q cos 2α + U sin 2α along the great circle and
     U cos 2α − Q sin 2α across it (at 45°). Each row is normalised.
     """
-    theta, phi = _base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T
-    distance, south, east = (table.T for table in _seen_from(theta, phi))  # of the centre (first) from the pixel
+    theta, phi = base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T
+    distance, south, east = (table.T for table in seen_from(theta, phi, theta, phi))  # of the centre from the pixel
     twice = 2 * np.arctan2(east, south)
     ring = np.minimum(np.floor(np.degrees(distance) / RING_DEG * rings).astype(int), rings)
     ring[distance < 1e-6] = rings  # the pixel itself has no direction to itself

@@ -21,6 +21,7 @@ from limelight.study.selection import (
     header_of,
     input_shape,
     output_shape,
+    posterior_target,
     suitable_tests,
     why_not,
 )
@@ -201,7 +202,7 @@ def _posteriors(study: Study) -> Iterator[str]:
         where, takes = f"posteriors.{name}", suitable_tests(study, entry.network)
         if study.networks[entry.network].classifies:
             yield fault(f"{where}.network", f"{entry.network}, a classifier", "one without classes", "name another")
-        if len(output_shape(study, study.networks[entry.network])) > 1:
+        if len(posterior_target(study, entry.network).shape) > 1:
             yield fault(f"{where}.network", f"{entry.network}, which answers images", "one of vectors", "name another")
         for test in entry.tests or []:
             if test not in takes:
@@ -248,12 +249,9 @@ def shares_of(entry: Posterior | Stream) -> dict[str, float | None]:
 
 def _counted(study: Study, entry: Posterior | Stream, where: str, name: str) -> Iterator[str]:
     """Data that are shown empty or superposed to a network need answers that are counts."""
-    network, shares = study.networks[name], shares_of(entry)
+    shares = shares_of(entry)
     for key, share in shares.items():
-        if (
-            share
-            and not load_probe(study.probe).posterior_target(network, header_of(study, network.datasets[0])).counts
-        ):
+        if share and not posterior_target(study, name).counts:
             expected = "0: what this network answers are no counts, which alone are 0 of empty data and add up"
             yield fault(f"{where}.{key}", f"{share:g}", expected, "leave it out")
     if sum(share or 0 for share in shares.values()) >= 1:

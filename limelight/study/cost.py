@@ -23,6 +23,7 @@ from limelight.study.selection import (
     header_of,
     input_shape,
     output_shape,
+    posterior_target,
     stream_dataset,
     trained_networks,
 )
@@ -232,8 +233,8 @@ def prediction_s(study: Study) -> float:
 
 def _draws_mb(study: Study) -> float:
     """Size of the draws kept of one row's posterior."""
-    drawn = study.posteriors.values()  # beside networks that answer whole cubes, theirs may answer a few numbers
-    sizes = [entry.samples * math.prod(output_shape(study, study.networks[entry.network])) for entry in drawn]
+    drawn = study.posteriors.values()
+    sizes = [entry.samples * math.prod(posterior_target(study, entry.network).shape) for entry in drawn]
     return 4e-6 * max(sizes, default=0)
 
 

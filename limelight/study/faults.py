@@ -26,6 +26,7 @@ LIMITS = {
     "greater_than_equal": ("ge", "at least {:g}"),
     "less_than": ("lt", "less than {:g}"),
     "less_than_equal": ("le", "at most {:g}"),
+    "multiple_of": ("multiple_of", "a multiple of {:g}"),
     "string_pattern_mismatch": ("pattern", "text that matches {}"),
     "literal_error": ("expected", "one of {}"),
     "doubled": ("", "each once"),

@@ -106,7 +106,7 @@ class Network(Section):
     architecture: str = Field(
         description="A registered network: limelight, cnn2d, cnn3d, resnet3d, convnet, dense, healpix, counting, crossing,"
         " traces, antennas, statistics, kappa_small, kappa_residual, kappa_published, lenet,"
-        " alexnet, vgg, googlenet, resnet; for images resunet, gated; for cubes of cells inception."
+        " alexnet, vgg, googlenet, resnet; for images resunet, gated, local; for cubes of cells inception."
     )
     options: dict[str, object] = Field({}, description="Arguments of the architecture.")
     target: Target = Target()

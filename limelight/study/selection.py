@@ -1,7 +1,7 @@
 """Which networks take which tests, and so which audits, posteriors and comparisons a study asks for."""
 
 from limelight.data.shard import Header
-from limelight.data.targets import built_shape
+from limelight.data.targets import Target, built_shape
 from limelight.probe import load_probe
 from limelight.study.sections import Network, Study
 
@@ -21,6 +21,12 @@ def output_shape(study: Study, network: Network) -> tuple[int, ...]:
     """The shape of a network's outputs."""
     target = load_probe(study.probe).target(network, header_of(study, network.datasets[0]))
     return built_shape(network.training.loss, target.shape)
+
+
+def posterior_target(study: Study, network: str) -> Target:
+    """What posteriors on a network answer; it need not be what the network does."""
+    entry = study.networks[network]
+    return load_probe(study.probe).posterior_target(entry, header_of(study, entry.datasets[0]))
 
 
 def why_not(study: Study, network: str, test: str) -> str:

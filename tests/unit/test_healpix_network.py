@@ -6,7 +6,20 @@ import torch
 
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.networks.healpix import chebyshev, disco, filters_near, near, neighbours, nine_weights, spin_rings
+from limelight.networks.disco import (
+    directions,
+    disco,
+    disco_rows,
+    filters_near,
+    halved,
+    near,
+    pixel_areas,
+    resampling,
+    row_filters,
+    seen_from,
+    taps,
+)
+from limelight.networks.healpix import chebyshev, neighbours, nine_weights, spin_rings
 from limelight.probes.reionisation.harmonics import flat_matrix, multipoles, symmetries
 
 NSIDE, LMAX = 8, 12
@@ -46,7 +59,7 @@ def test_rings_do_not_depend_on_the_frames_of_q_and_u():
     assert np.corrcoef(moved, plain[1])[0, 1] < 0.9
 
 
-@pytest.mark.parametrize("kind", ["neighbours", "chebyshev", "disco"])
+@pytest.mark.parametrize("kind", ["neighbours", "chebyshev", "disco", "disco_equiangular"])
 def test_a_quarter_turn_of_the_sky_about_the_poles_changes_no_answer(kind):
     """An exact symmetry of the pixels, and of the nine neighbours' order, as long as the pixels' weights are even."""
     torch.manual_seed(0)
@@ -106,6 +119,59 @@ def test_discrete_continuous_filters_take_means_and_derivatives():
     torch.testing.assert_close(disco(fields, around, filters)[5, 0, 6:9], alone[0])
 
 
+def on_rows(nside: int, *fields: np.ndarray) -> torch.Tensor:
+    """(18 nside², 1, fields) of functions of z and x of the equiangular grid."""
+    return torch.from_numpy(np.stack(fields, axis=1)[:, None].astype(np.float32))
+
+
+def test_filters_on_rows_are_sums_that_are_written_out_and_turn_with_the_sky():
+    """Against a sum over all pixels, one by one; turned about the poles by any number of pixels the answer turns, too."""
+    nside, rows = 2, 6
+    x = torch.randn(18 * nside**2, 3, 2, generator=torch.Generator().manual_seed(0))
+    filters = torch.from_numpy(row_filters(nside))
+    found = disco_rows(x, filters)
+    assert found.shape == (72, 3, 12)
+    theta, phi = directions(nside)
+    for row, column, tap in ((0, 0, 0), (2, 5, 3), (5, 11, 4)):
+        pixel = row * 2 * rows + column
+        around = seen_from(theta[pixel : pixel + 1], phi[pixel : pixel + 1], theta, phi)
+        weight = taps(around[0] * rows / np.pi, np.arctan2(around[2], around[1]), np.sin(theta))[tap, 0]
+        expected = torch.einsum("p,pbc->bc", torch.from_numpy(weight.astype(np.float32)), x)
+        torch.testing.assert_close(found[row * 2 * rows + column, :, 2 * tap : 2 * tap + 2], expected)
+    turned = x.view(rows, 2 * rows, 3, 2).roll(5, dims=1).reshape(x.shape)
+    torch.testing.assert_close(
+        disco_rows(turned, filters), found.view(rows, 2 * rows, 3, 12).roll(5, dims=1).reshape(found.shape)
+    )
+
+
+def test_filters_on_rows_take_the_means_and_derivatives_that_those_on_healpix_take():
+    """Of smooth fields, at any latitude but beside the poles; brought there from HEALPix the sky is the same."""
+    ducc0 = pytest.importorskip("ducc0")
+    nside = 16
+    (theta, phi), (sky_theta, sky_phi) = (
+        directions(nside),
+        ducc0.healpix.Healpix_Base(nside, "RING").pix2ang(np.arange(12 * nside**2)).T,
+    )
+    z, x = np.cos(theta), np.sin(theta) * np.cos(phi)
+    found = disco_rows(on_rows(nside, np.ones_like(z), z, x), torch.from_numpy(row_filters(nside)))
+    found = found[:, 0].reshape(-1, 6, 3).numpy()
+    assert np.abs(found[:, :2, 0] - 1).max() < 1e-5
+    assert np.abs(found[:, 2:, 0]).max() < 1e-5
+    assert np.abs(found[:, :2, 1] - z[:, None]).max() < 0.03
+    size = np.pi / (3 * nside)
+    seen = np.abs(z) < 0.95
+    for tap, field, slope in ((2, 1, -np.sin(theta)), (2, 2, np.cos(theta) * np.cos(phi)), (3, 2, -np.sin(phi))):
+        expected = slope[seen] * size * 7 / 12  # as on HEALPix, above, whose pixels are of another size
+        got = found[seen, tap, field]
+        assert np.corrcoef(got, expected)[0, 1] > 0.98
+        assert abs(np.sum(got * expected) / np.sum(expected**2) - 1) < 0.05
+    moved = resampling(nside) @ np.stack([np.cos(sky_theta), np.sin(sky_theta) * np.cos(sky_phi)], axis=1)
+    np.testing.assert_allclose(moved, np.stack([z, x], axis=1), atol=0.02)
+    half = np.cos(directions(nside // 2)[0])
+    np.testing.assert_allclose(halved(on_rows(nside, z))[:, 0, 0], half, atol=0.01)
+    np.testing.assert_allclose(np.sum(pixel_areas(nside) * z**2) / len(z), 1 / 3, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "shape", "line"),
     [
@@ -145,9 +211,10 @@ def test_a_dense_network_keeps_its_inputs_beside_its_features_where_asked():
     assert build("dense", {"hidden": 6}, (2, 7), (3,)).features(x).shape == (5, 6)
 
 
-def test_a_network_is_rebuilt_from_its_options_and_weights_alone():
+@pytest.mark.parametrize("kind", ["neighbours", "disco_equiangular"])
+def test_a_network_is_rebuilt_from_its_options_and_weights_alone(kind):
     """As model files are read: built without numbers, then given its weights; tables of pixels are no weights."""
-    options = {"filters": 4, "layers": 2, "spin": 2, "dense": 8}
+    options = {"kind": kind, "filters": 4, "layers": 2, "spin": 2, "dense": 8}
     network = build("healpix", options, (2, 192), (1,))
     assert not list(network.buffers())
     with torch.device("meta"):

@@ -94,6 +94,7 @@ def test_what_is_lost_is_the_divergence_of_gaussians():
     assert row["nats_lost"] == pytest.approx(expected, rel=2e-3)
     assert row["nats_known"] == pytest.approx(-np.log(0.05 * np.sqrt(2 * np.pi * np.e)), rel=2e-3)
     assert row["width_over_exact"] == pytest.approx(1.2, rel=1e-3)
+    assert row["bias"] == pytest.approx(0.01 / 0.05, rel=1e-2)
     assert row["unlike"] == 1 / 400
     own = information_row(exact, exact, "exact")
     assert own["nats_lost"] == 0

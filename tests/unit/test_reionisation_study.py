@@ -171,6 +171,23 @@ def test_an_imnn_has_no_more_information_than_there_is_and_abc_finds_the_posteri
     assert 0.6 < row["width_over_exact"] < 1.7
 
 
+@pytest.mark.parametrize("exact_over_true", [1.0, 0.5])
+def test_more_information_than_there_is_is_warned_of(
+    study, rows, trunks, tmp_path, monkeypatch, capsys, exact_over_true
+):
+    """The same IMNN, which has some 0.9 of the information, told of half of what there is has 1.8 of it."""
+    asked = study_of(posteriors={"imnn": {**IMNN, "imnn": {**IMNN["imnn"], "steps": 1}}})
+    most = PROBE.most_information(posterior_settings(asked, "imnn"))
+    monkeypatch.setattr(type(PROBE), "most_information", lambda self, settings: exact_over_true * most)
+    _, content = drawn(asked, rows, trunks, tmp_path, "imnn")
+    share, lines = content["training"]["share_of_information"], capsys.readouterr().err.splitlines()
+    warning = (
+        f"limelight: warning: posterior imnn: found {share:.3f} of the information that there is; expected 1 at most"
+    )
+    assert (share > 1) == (exact_over_true == 0.5)
+    assert [line.startswith(warning) for line in lines if "warning" in line] == [True] * (share > 1)
+
+
 def test_steps_as_long_as_the_error_are_refused(study, rows, trunks, tmp_path):
     with pytest.raises(LimelightError, match=r"posteriors.long_steps.imnn.step: found 0.5 of the prior's σ"):
         drawn(study, rows, trunks, tmp_path, "long_steps")
@@ -291,6 +308,25 @@ def test_banks_of_noises_stand_beside_fresh_ones_of_the_same_kind():
     assert [label.get_text() for label in panel.get_xticklabels()] == ["6", "20", "fresh"]
     (line,) = panel.lines[:1]
     np.testing.assert_allclose(line.get_xydata(), [[0, 0.4], [1, 0.2], [2, 0.1]])
+
+
+def test_banks_with_systematics_stand_beside_fresh_noise_with_systematics():
+    dusty = {**FULL, "pixel_uk_arcmin": 60, "dust_uk": 0.3}
+    plain_study = banked()
+    sky, reader = plain(plain_study.data["sky"]), plain(plain_study.networks["fresh"])
+    names = ("fresh", "dusty", "dusty_bank")
+    study = study_of(
+        data={"sky": sky, "bank": {**sky, "bank": {"noises": 5, "instrument": dusty}}},
+        networks={
+            "fresh": reader,
+            "dusty": {**reader, "instrument": dusty},
+            "dusty_bank": {**reader, "instrument": FULL, "data": ["bank"]},  # whose filter would not know of the dust
+        },
+        posteriors={name: {**HEAD, "network": name} for name in names},
+    )
+    information = {"posterior": np.array(names), **{key: np.arange(3.0) for key in list(INFORMATION)[1:]}}
+    rows = noise_rows(study, information)
+    assert [(row["posterior"], row["noises"]) for row in rows] == [("dusty_bank", 10), ("dusty", "fresh")]
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.errors import problem
 from limelight.inference.posteriors import scaling
-from limelight.inference.posteriors.imnn import Simulations, Summariser, best_linear, fisher, train_imnn
+from limelight.inference.posteriors.imnn import (
+    Simulations,
+    Summariser,
+    best_linear,
+    fisher,
+    refuse_long_steps,
+    train_imnn,
+)
 from limelight.inference.posteriors.tables import BATCH
 from limelight.seeds import torch_seed
 
 if TYPE_CHECKING:
     from limelight.inference.posteriors.learn import Learner
-
-LONGEST_STEP = 0.5  # of an IMNN's derivatives, in the posterior's σ
 
 
 def train_summaries(learner: "Learner", simulations: tuple[np.ndarray, ...]) -> nn.Module:
@@ -47,27 +51,10 @@ def train_summaries(learner: "Learner", simulations: tuple[np.ndarray, ...]) -> 
     with torch.no_grad():
         information = fisher(head, fresh)[0]
         covariance = fisher(head, _together([choosing, fresh]))[1]
-    refuse_long_steps(learner, step, information)
+    refuse_long_steps(learner.settings.name, options.step, step, information)
     learner.kept["fisher"] = information.tolist()
     learner.scales["summaries"] = {"covariance": covariance, "fisher": information}
     return head
-
-
-def refuse_long_steps(learner: "Learner", step: Tensor, information: Tensor) -> None:
-    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
-
-    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
-    at 1.7 σ it claims twice the information that there is.
-    """
-    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
-    if (share > LONGEST_STEP).any():
-        found = f"{learner.options.step:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
-        raise problem(
-            f"posteriors.{learner.settings.name}.imnn.step",
-            found,
-            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
-            f"lower it to {learner.options.step * LONGEST_STEP / share.max().item():.2g} or less",
-        )
 
 
 def _together(parts: list[Simulations]) -> Simulations:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from limelight.errors import problem
+from limelight.study.posteriors import Imnn
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # tried for the linear start, in units of the inputs' mean variance
+LONGEST_STEP = 0.5  # of derivatives, in the posterior's σ
 STRENGTH, CLOSENESS = 10.0, 0.1  # λ and ε of the penalty on C
 CLIP = (
     1.0  # of the gradient's norm: without it the determinant's steep walls throw the weights about and training stalls
@@ -150,3 +152,29 @@ def train_imnn(
     module.load_state_dict(kept)
     module.eval()
     return history
+
+
+def refuse_long_steps(posterior: str, asked: float, step: Tensor, information: Tensor) -> None:
+    """A step of more than LONGEST_STEP of the error that the summaries allow makes them look better than they can be.
+
+    Over steps (p,) as long as the error itself the mean summary is no straight line, and a network bends it to its favour:
+    at 1.7 σ it claims twice the information that there is. asked: the step in the prior's σ, as the config has it.
+    """
+    share = step.double() / torch.linalg.pinv(information, hermitian=True).diagonal().clamp(min=1e-300).sqrt()
+    if (share > LONGEST_STEP).any():
+        found = f"{asked:g} of the prior's σ, {share.max().item():.2g} of the posterior's"
+        raise problem(
+            f"posteriors.{posterior}.imnn.step",
+            found,
+            f"at most {LONGEST_STEP:g} of the posterior's: longer steps overstate the information",
+            f"lower it to {asked * LONGEST_STEP / share.max().item():.2g} or less",
+        )
+
+
+def too_much(share: float, options: Imnn) -> str:
+    """In words, what is wrong with summaries that have more than all of the information, det F over the largest there is."""
+    held_back = f"{options.simulations // 4} simulations and {options.derivatives // 4} pairs that are held back for it"
+    found = f"found {share:.3f} of the information that there is; expected 1 at most"
+    return (
+        f"{found}: what is beyond it is scatter of the {held_back}, or bent by the step; take more, or lower imnn.step"
+    )

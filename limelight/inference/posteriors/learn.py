@@ -1,6 +1,7 @@
 """Training a posterior: tables of the trunk's features, a head on them, and what its file carries beside the weights."""
 
 import copy
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from limelight.inference.posteriors.complete import limits_of_rows, train_limit
 from limelight.inference.posteriors.compression import train_summaries
 from limelight.inference.posteriors.datasets import train_datasets
 from limelight.inference.posteriors.fit import best_epoch, fit
+from limelight.inference.posteriors.imnn import too_much
 from limelight.inference.posteriors.mdn import LOSSES, MixtureHead, linear_start, turned
 from limelight.inference.posteriors.misspecification import VIEWS, make_check
 from limelight.inference.posteriors.npe import flow_loss
@@ -172,7 +174,10 @@ def train_posterior(
         head = train_summaries(learner, simulations)
         if (most := probe.most_information(settings)) is not None:
             found = learner.scales["summaries"]["fisher"].cpu().numpy()
-            learner.kept["share_of_information"] = float(np.linalg.det(found) / np.linalg.det(most))
+            share = float(np.linalg.det(found) / np.linalg.det(most))
+            learner.kept["share_of_information"] = share
+            if share > 1:
+                print(f"limelight: warning: {learner.name}: {too_much(share, learner.options)}", file=sys.stderr)
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from limelight.probes.galaxy_field.fields import CELL
 from limelight.section import Either, Name, NonNegative, Number, Pair, Positive, Section, Whole
 from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 
@@ -11,7 +12,7 @@ from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 class GalaxyField(Section):
     """One dataset: images of square fields, each with a luminosity function of its own."""
 
-    pixels: Whole = Field(64, ge=8, le=1024, description="Along each side; opposite edges touch.")
+    pixels: Whole = Field(64, ge=8, le=1024, multiple_of=CELL, description="Along each side; opposite edges touch.")
     bands: Whole = Field(2, ge=1, le=8, description="Images of each field.")
     fields: Whole = Field(500, ge=1, description="Fields per realisation.")
     ln_phi_star: Pair = Field([3.0, 5.0], description="Limits of the even prior of ln φ*, φ* in galaxies per field.")
@@ -34,6 +35,11 @@ class GalaxyNetwork(DataNetwork):
         "images",
         description="images: arcsinh of the pixels over the noise. histogram: how many pixels of each band there are in"
         " steps of it.",
+    )
+    answers: Literal["parameters", "cells"] = Field(
+        "parameters",
+        description="parameters: of the luminosity function. cells: what there is in each square of 2 × 2 pixels: how many"
+        " galaxies, their light, and its logarithms' sum; posteriors on the network answer the parameters.",
     )
 
 

@@ -19,6 +19,8 @@ STEPS = 2000  # of integrals over L
 HISTOGRAM_STEPS = 48  # of the pixels that networks are shown as a histogram, in arcsinh of pixel over noise
 HISTOGRAM_REACH = (-2.0, 8.0)
 HIGHEST = 40.0  # L/L* beyond which there is none
+CELL = 2  # pixels along each side of the squares whose galaxies networks may be asked for
+SUMS = ("galaxies", "ln light", "light")  # over the galaxies of a cell
 REACH = 5.0  # σ of the PSF within which a source is painted, in each axis
 
 
@@ -130,6 +132,19 @@ def paint(luminosity: np.ndarray, places: np.ndarray, colours: np.ndarray, pixel
     flux = luminosity[:, None] * np.exp(colours)
     compiled_exactly(_add_sources)(images, flux, places.astype(np.float64), float(psf_sigma), REACH)
     return images.astype(np.float32)
+
+
+def cells_of(luminosity: np.ndarray, places: np.ndarray, pixels: int, l_min: float) -> np.ndarray:
+    """SUMS over the galaxies of each cell, (3, pixels/CELL, pixels/CELL) float32: their number, Σ ln(L/l_min) and Σ L.
+
+    Over the whole field these three sums are all that a perfect catalogue says of θ: ln of its probability is linear in
+    them.
+    """
+    side = pixels // CELL
+    row, column = (places // CELL).astype(int).T
+    weights = (np.ones(len(luminosity)), np.log(luminosity / l_min), luminosity)
+    found = [np.bincount(row * side + column, weights=one, minlength=side**2) for one in weights]
+    return np.reshape(found, (len(SUMS), side, side)).astype(np.float32)
 
 
 def _add_sources(images, flux, places, psf_sigma, reach):

@@ -5,22 +5,28 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from limelight.probes.galaxy_field.fields import HISTOGRAM_REACH, HISTOGRAM_STEPS
+from limelight.data.targets import FieldTarget
+from limelight.probes.galaxy_field.fields import CELL, HISTOGRAM_REACH, HISTOGRAM_STEPS
 from limelight.training.presentation import PlainPresentation, Truths
 from limelight.training.symmetries import draw_symmetry, shifted, symmetry
 
 
 @dataclass(frozen=True)
 class GalaxyPresentation(PlainPresentation):
-    """Fields turned, mirrored and moved around their square; noise; and arcsinh, whose scale is the network's noise."""
+    """Fields turned, mirrored and moved; noise; and arcsinh, whose scale is the network's noise."""
 
     noise: float = 0.0
     scale: float | None = 1.0  # None: as they are recorded
     histogram: bool = False
 
     def augment(self, x: Tensor, y: Truths, random: torch.Generator) -> tuple[Tensor, Truths]:
-        turned = symmetry(x, *draw_symmetry(len(x), flips=True, quarter_turns=True, random=random), axes=(2, 3))
-        return shifted(turned, random), y
+        turns = draw_symmetry(len(x), flips=True, quarter_turns=True, random=random)
+        x = symmetry(x, *turns, axes=(2, 3))
+        if not isinstance(self.target, FieldTarget):
+            return shifted(x, random), y
+        steps = torch.randint(0, x.shape[-1] // CELL, (2,), generator=random, device=random.device)
+        cells = symmetry(y["cells"], *turns, axes=(2, 3)).roll(steps.tolist(), (2, 3))
+        return x.roll((CELL * steps).tolist(), (2, 3)), {**y, "cells": cells}
 
     def observe(self, x: Tensor, random: torch.Generator) -> Tensor:
         x = x + self.noise * torch.randn(x.shape, generator=random, device=x.device)

@@ -10,15 +10,15 @@ import numpy as np
 
 from limelight.data.axes import Axis, OutputAxis
 from limelight.data.shard import Header, Rows
-from limelight.data.targets import VectorTarget
+from limelight.data.targets import FieldTarget, VectorTarget
 from limelight.errors import problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
 from limelight.probes.galaxy_field.config import GalaxyField, GalaxyNetwork, GalaxyStudy, GalaxyTest
-from limelight.probes.galaxy_field.fields import HISTOGRAM_STEPS
+from limelight.probes.galaxy_field.fields import CELL, HISTOGRAM_STEPS, SUMS, cells_of, paint
 from limelight.probes.galaxy_field.simulations import (
     GalaxySimulator,
-    draw_field,
+    draw_catalogue,
     fisher_fields,
     free,
     limits,
@@ -27,6 +27,7 @@ from limelight.probes.galaxy_field.simulations import (
 )
 from limelight.seeds import generator
 from limelight.study.cost import SimulationCost, StageCost
+from limelight.summaries.scales import Scales, scales_of
 
 if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a config is read without torch
     from limelight.probes.galaxy_field.presentation import GalaxyPresentation
@@ -64,6 +65,9 @@ class GalaxyFields(Probe):
         for name, network in study.networks.items():
             if network.noise == 0:
                 yield str(problem(f"networks.{name}.noise", 0, "above 0: it is the scale of arcsinh", "give some"))
+            if network.answers == "cells" and network.inputs == "histogram":
+                expected = "parameters: a histogram has no places"
+                yield str(problem(f"networks.{name}.answers", "cells of a histogram", expected, "show it images"))
 
     def knows_observation(self, network: GalaxyNetwork, test: GalaxyTest) -> bool:
         return network.noise == test.noise
@@ -78,7 +82,9 @@ class GalaxyFields(Probe):
         return study.data[dataset].fields
 
     def stage_costs(self, study: GalaxyStudy) -> dict[str, StageCost]:
-        mb = max(4e-6 * data.fields * data.bands * data.pixels**2 for data in study.data.values())
+        mb = max(
+            4e-6 * data.fields * (data.bands + len(SUMS) / CELL**2) * data.pixels**2 for data in study.data.values()
+        )
         seconds = max(data.fields * field_s(data) for data in study.data.values())
         return {"simulate": StageCost(5 + seconds, 8 * mb, mb)}
 
@@ -102,8 +108,9 @@ class GalaxyFields(Probe):
         sides = tuple(Axis(name, "pixel", 0.0, float(data.pixels), data.pixels) for name in ("x", "y"))
         geometry = {"pixels": data.pixels, "bands": data.bands, "psf_sigma": data.psf_sigma}
         channels = tuple(f"band {i + 1}" for i in range(data.bands))
+        truths = {"parameters": list(free(data)), "cells": list(SUMS)}
         simulation = {key: getattr(data, key) for key in ("ln_phi_star", "ln_l_star", "alpha", "l_min")}
-        return Header(self.name, sides, channels, "flux", geometry, {"parameters": list(free(data))}, simulation)
+        return Header(self.name, sides, channels, "flux", geometry, truths, simulation)
 
     def simulate(self, settings: FieldSettings, dataset: str, realisation: int) -> Rows:
         rng = generator(settings.seed, f"fields of {dataset}", realisation)
@@ -113,11 +120,15 @@ class GalaxyFields(Probe):
         self, settings: FieldSettings, dataset: str, realisation: int, count: int, rng: np.random.Generator
     ) -> Rows:
         data = settings.data
-        theta = rng.uniform(*limits(data).T, (count, len(free(data))))
+        theta, images, cells = rng.uniform(*limits(data).T, (count, len(free(data)))), [], []
+        for one in theta:
+            light, places, colours = draw_catalogue(one, data, rng)
+            images.append(paint(light, places, colours, data.pixels, data.psf_sigma))
+            cells.append(cells_of(light, places, data.pixels, data.l_min))
         return Rows(
             header=self.header(settings),
-            x=np.array([draw_field(one, data, rng) for one in theta]),
-            y={"parameters": theta},
+            x=np.array(images),
+            y={"parameters": theta, "cells": np.array(cells)},
             theta=theta,
             parameter_names=list(free(data)),
             group=np.full(count, realisation),
@@ -134,7 +145,13 @@ class GalaxyFields(Probe):
 
     # Training
 
-    def target(self, network: GalaxyNetwork, header: Header) -> VectorTarget:
+    def target(self, network: GalaxyNetwork, header: Header) -> VectorTarget | FieldTarget:
+        if network is None or network.answers == "parameters":
+            return self.posterior_target(network, header)
+        side = header.geometry["pixels"] // CELL
+        return FieldTarget(("cells",), OutputAxis("cell", channels=SUMS), (len(SUMS), side, side))
+
+    def posterior_target(self, network: GalaxyNetwork, header: Header) -> VectorTarget:
         names = tuple(header.truths["parameters"])
         return VectorTarget("parameters", OutputAxis("parameter", names=names), shape=(len(names),))
 
@@ -149,6 +166,10 @@ class GalaxyFields(Probe):
 
     # Judging
 
+    def scales(self, header: Header) -> Scales:
+        sides = [Axis(axis.name, axis.unit, axis.low, axis.high, axis.n // CELL) for axis in header.axes]
+        return scales_of(tuple(sides))
+
     def limits(self, header: Header) -> np.ndarray:
         return limits(GalaxyField.model_validate(header.simulation))
 
@@ -159,7 +180,12 @@ class GalaxyFields(Probe):
         return [0.0, presentation.noise, 2 * presentation.noise] if presentation.noise else [0.0]
 
     def metrics(self, judged: Judged) -> Statistics:
-        """The least error from a perfect catalogue of each field, and the network's root mean square error over it."""
+        """The least error from a perfect catalogue of each field, and the network's root mean square error over it.
+
+        Of a network that answers the parameters.
+        """
+        if judged.images is not None:
+            return {}, {}
         data = GalaxyField.model_validate(judged.header.simulation)
         variance = [np.diag(np.linalg.inv(perfect_fisher(theta, data))) for theta in judged.truth]
         bound = np.sqrt(np.mean(variance, axis=0))

@@ -19,11 +19,17 @@ def noises_of(study: TauStudy, posterior: str) -> int:
 
 
 def beside_fresh(study: TauStudy) -> list[str]:
-    """The posteriors to compare: of networks and answers of a kind, if some learnt from a bank; fewest noises first."""
-    kinds = {}
+    """The posteriors to compare, fewest noises first.
+
+    Compared are networks and answers of a kind that learnt from noise of a kind, if for some of them it was a bank.
+    """
+    kinds: dict[tuple, list[str]] = {}
     for name, entry in study.posteriors.items():
         network = study.networks[entry.network]
-        kinds.setdefault((network.inputs, network.architecture, str(network.options), entry.kind), []).append(name)
+        (data, *_) = (study.data[one] for one in network.data)
+        noise = data.bank.instrument if data.bank else network.instrument
+        kind = network.inputs, network.architecture, str(network.options), entry.kind, noise
+        kinds.setdefault(kind, []).append(name)
     found = [names for names in kinds.values() if any(noises_of(study, name) for name in names)]
     return [name for names in found for name in sorted(names, key=lambda one: noises_of(study, one) or np.inf)]
 
