@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from limelight.codehash import ROOT, Code
 from limelight.errors import LimelightError
 from limelight.probes.halo_field import bias_calibration
 from limelight.probes.halo_field.bias import (
@@ -27,7 +28,7 @@ from limelight.probes.halo_field.bias import (
 from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.bias_study import Fitted, fit, ladder_row, painted_by, points_of
 from limelight.probes.halo_field.config import Bias
-from limelight.probes.halo_field.sampling import chain_at, convergence, find_peak, sample_chain, sampled_evidence
+from limelight.probes.halo_field.sampling import CODE, chain_at, convergence, find_peak, sample_chain, sampled_evidence
 
 KNOWN = torch.tensor([0.1, 1.1, -0.5, 1.4, 1.0, -1.5], dtype=torch.float64)
 
@@ -177,7 +178,7 @@ def test_likelihoods_are_those_of_scipy():
     sigma, mean = np.exp(0.75), (np.exp(-1.5) * MASS_REFERENCE - 1.0) / np.exp(-1.5)
     cut = stats.truncnorm(-mean / sigma, np.inf, mean, sigma)
     assert float(masses) == pytest.approx(cut.logpdf(found.mass.numpy()).sum(), rel=1e-6)
-    prior = stats.norm(0, [10] * 6 + [3]).logpdf(theta.numpy()).sum()
+    prior = stats.norm(0, [10] * 5 + [2, 3]).logpdf(theta.numpy()).sum()
     assert float(posterior(theta)) == pytest.approx(right + float(masses) + prior)
     assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
 
@@ -207,6 +208,11 @@ def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, mon
     (tmp_path / "c.h5").write_bytes(b"nonsense")
     with pytest.raises(LimelightError, match=r"c\.h5"):
         chain_at(tmp_path / "c.h5", "a", make, 1)
+
+
+def test_a_chain_belongs_to_the_code_of_its_model():
+    followed = Code(ROOT).followed([tuple(place.split(":")) for place in CODE])
+    assert {"neural_shapes", "neural_signal", "power_law_numbers", "power_law_shapes"} <= {name for _, name in followed}
 
 
 def test_convergence_knows_the_size_of_autoregressive_chains():

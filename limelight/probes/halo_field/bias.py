@@ -175,7 +175,7 @@ MODELS = {
         "power_law",
         ("ln number", "slope", "ln curvature of number", "sharpness", "steepness", "ln curvature"),
         (-0.7, 1.0, -0.7, 0.6, 0.8, -2.0),
-        (1.0,) * 6,
+        (*(1.0,) * 5, 0.2),  # below −5 the mass law is an exponential, and ln of its curvature is free
         power_law_numbers,
         power_law_shapes,
     ),

@@ -117,8 +117,8 @@ class Bias(Section):
     tree_depth: Whole = Field(6, ge=1, le=12, description="Most doublings of a step's trajectory.")
     prior_sigma: Positive = Field(
         10.0,
-        description="σ of the normal prior of each parameter of a bias model; of the knee"
-        " of the neural bias and of ln of the dispersion it is 0.3 times that, of the bend 0.1 times.",
+        description="σ of the normal prior of each parameter of a bias model. Of some it is 0.1 to 0.3 times that"
+        " (docs/halo_field.md).",
     )
     calibration: dict[Literal["power_law", "neural"], Annotated[Whole, Field(ge=20)]] = Field(
         {},

@@ -23,7 +23,7 @@ from limelight.seeds import generator, torch_seed
 
 KIND = "bias_chain"
 _PLACE = "limelight.probes.halo_field"
-CODE = (f"{_PLACE}.sampling:sample_chain", f"{_PLACE}.sampling:find_peak", f"{_PLACE}.bias:Posterior")  # makes a chain
+CODE = tuple(f"{_PLACE}.{name}" for name in ("sampling:sample_chain", "sampling:find_peak", "bias:posterior_of"))
 START_STEPS = 400  # of L-BFGS
 STARTS = 3  # searches for the maximum, from places about the model's start
 LEAST_CURVATURE = 0.5  # of −ln posterior in units of the prior's, which alone gives 1
