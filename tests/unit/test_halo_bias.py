@@ -5,28 +5,32 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from limelight.codehash import ROOT, Code
 from limelight.errors import LimelightError
 from limelight.probes.halo_field import bias_calibration
 from limelight.probes.halo_field.bias import (
     FLOOR,
+    LEAST_WIDTH,
+    MASS_REFERENCE,
     MODELS,
     REFERENCE,
     Mixture,
     catalogue_of,
     draw_catalogue,
     draw_masses,
+    neural_lines,
     neural_numbers,
     neural_shapes,
-    neural_signal,
     places_of,
     posterior_of,
+    power_law_numbers,
 )
 from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.bias_study import Fitted, fit, ladder_row, painted_by, points_of
 from limelight.probes.halo_field.config import Bias
-from limelight.probes.halo_field.sampling import chain_at, convergence, find_peak, sample_chain, sampled_evidence
+from limelight.probes.halo_field.sampling import CODE, chain_at, convergence, find_peak, sample_chain, sampled_evidence
 
-KNOWN = torch.tensor([-0.3, 0.7, 0.2, 1.4, 0.8, -1.5], dtype=torch.float64)
+KNOWN = torch.tensor([0.1, 1.1, -0.5, 1.4, 1.0, -1.5], dtype=torch.float64)
 
 
 def boxes(seed=1, count=1, n=12):
@@ -78,20 +82,61 @@ def test_both_models_count_what_their_densities_integrate_to():
         mixture = model.mixture(theta, places)
         torch.testing.assert_close(mixture.number(0.0), model.numbers(theta, places).sum(dim=0))
     mean, width = neural_shapes(theta, places)
-    assert (mean[1] > mean[0]).all()
+    assert (mean[0] > mean[1]).all()
     assert (width > 0).all()
     assert (neural_numbers(theta, places) > 0).all()
 
 
-def test_the_offsets_of_the_neural_bias_are_its_values_at_the_reference_density():
-    """Whatever the kernel and the slopes are; so the two do not grow against each other."""
-    even = places_of(np.full((1, 3, 3, 3), np.exp(REFERENCE) - FLOOR - 1))
-    theta = torch.from_numpy(np.random.default_rng(2).normal(0, 2, 17))
-    torch.testing.assert_close(neural_signal(theta, even), torch.ones(27, dtype=torch.float64))
-    offsets = theta[5:].view(-1, 2)[:, 1]
-    numbers = torch.nn.functional.softplus(offsets[:2])
-    torch.testing.assert_close(neural_numbers(theta, even)[:, 0], numbers, atol=1e-9, rtol=1e-9)
-    torch.testing.assert_close(neural_shapes(theta, even)[0][0, 0], offsets[2])
+def test_the_power_law_is_the_published_one():
+    """n̄ (1 + δ)^β exp(−ρ (1 + δ)^−ε), whose parameters follow from value, slope and curvature at REFERENCE."""
+    places, (value, slope, log_curvature, sharpness) = places_of(boxes()), KNOWN[:4].numpy()
+    over = np.exp(log_curvature) / sharpness
+    exponent, threshold = slope - over, over / sharpness * np.exp(sharpness * REFERENCE)
+    number = np.exp(value + over / sharpness - exponent * REFERENCE)
+    density = np.maximum(places.density.numpy(), 0.05)
+    right = number * density**exponent * np.exp(-threshold * density**-sharpness)
+    np.testing.assert_allclose(power_law_numbers(KNOWN, places)[0], right, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("knee", "bend"), [(-3.0, -0.2), (1.5, 0.7), (0.3, 1e-6), (8.0, -4.0)])
+def test_the_neural_bias_is_the_published_one(knee, bend):
+    """A softplus of a kernel and its bias; numbers, middles and widths follow lines of a slope and an offset in it."""
+    places, theta = places_of(boxes()), torch.from_numpy(np.random.default_rng(2).normal(0, 0.7, 17))
+    theta[4], theta[5] = knee, bend
+    softplus, kernel = torch.nn.functional.softplus, bend * theta[:4]
+    signal = softplus(places.features @ kernel + knee - REFERENCE * kernel.sum())
+    values, slopes = neural_lines(theta)
+    slopes = slopes / (bend * torch.sigmoid(theta[4]))
+    offsets = values - slopes * softplus(theta[4])
+    lines = slopes[:, None] * signal + offsets[:, None]
+    close = {"rtol": 1e-6, "atol": 1e-8 / min(abs(bend), 0.1)}
+    torch.testing.assert_close(neural_numbers(theta, places), softplus(lines[:2]), **close)
+    mean, width = neural_shapes(theta, places)
+    torch.testing.assert_close(mean, torch.stack([lines[2], lines[2] - softplus(lines[3])]), **close)
+    torch.testing.assert_close(width, LEAST_WIDTH + softplus(lines[4:]), **close)
+
+
+def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
+    """Whatever the kernel and the slopes are: n and −d ln n/dm of the heavy Gaussian at MASS_REFERENCE, and its slope."""
+    model, theta = MODELS["neural"], torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, 17))
+    found = []
+    for shift in (0.0, 1e-5):  # of ln(1 + δ) from REFERENCE, by which the signal is the kernel's sum times as large
+        mixture = model.mixture(theta, places_of(np.full((1, 3, 3, 3), np.exp(REFERENCE + shift) - FLOOR - 1)))
+        found.append((mixture.above[0, 0], (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2))
+    assert float(found[0][0]) == pytest.approx(float(torch.nn.functional.softplus(theta[6])))
+    assert float(found[0][1]) == pytest.approx(float(theta[10]))
+    slope = (found[1][1] - found[0][1]) / (1e-5 * theta[:4].sum())
+    assert float(slope) == pytest.approx(float(theta[9]), rel=1e-3)
+
+
+def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():
+    places = places_of(boxes())
+    for knee, bend in ((-40.0, 30.0), (40.0, -30.0), (0.0, 1e-9)):
+        theta = torch.tensor(MODELS["neural"].start, dtype=torch.float64)
+        theta[4], theta[5] = knee, bend
+        theta.requires_grad_(True)
+        neural_numbers(theta, places).sum().backward()
+        assert theta.grad.isfinite().all()
 
 
 def test_masses_are_drawn_from_the_density():
@@ -130,10 +175,10 @@ def test_likelihoods_are_those_of_scipy():
     right = stats.nbinom.logpmf(found.counts.numpy(), r, r / (r + number)).sum()
     counts, masses = posterior.log_likelihood(theta)
     assert float(counts) == pytest.approx(right, rel=1e-9)
-    sigma, mean = np.exp(0.75), -0.8 / np.exp(-1.5)
+    sigma, mean = np.exp(0.75), (np.exp(-1.5) * MASS_REFERENCE - 1.0) / np.exp(-1.5)
     cut = stats.truncnorm(-mean / sigma, np.inf, mean, sigma)
     assert float(masses) == pytest.approx(cut.logpdf(found.mass.numpy()).sum(), rel=1e-6)
-    prior = stats.norm(0, 10).logpdf(theta.numpy()).sum()
+    prior = stats.norm(0, [10] * 5 + [2, 3]).logpdf(theta.numpy()).sum()
     assert float(posterior(theta)) == pytest.approx(right + float(masses) + prior)
     assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
 
@@ -163,6 +208,11 @@ def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, mon
     (tmp_path / "c.h5").write_bytes(b"nonsense")
     with pytest.raises(LimelightError, match=r"c\.h5"):
         chain_at(tmp_path / "c.h5", "a", make, 1)
+
+
+def test_a_chain_belongs_to_the_code_of_its_model():
+    followed = Code(ROOT).followed([tuple(place.split(":")) for place in CODE])
+    assert {"neural_shapes", "neural_signal", "power_law_numbers", "power_law_shapes"} <= {name for _, name in followed}
 
 
 def test_convergence_knows_the_size_of_autoregressive_chains():

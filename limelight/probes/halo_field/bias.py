@@ -4,9 +4,12 @@ Truncated power law (Neyrinck et al. 2014, arXiv:1309.6641), 6 parameters: n̄ (
 ln M under one Gaussian cut off at the least mass. Neural bias (Charnock et al. 2019, arXiv:1909.06379), 17 parameters: a
 kernel of 3³ cells that depends on distance alone (ℓ = 0: four weights and a bias) over ln(1 + δ), a softplus, and two
 Gaussians in ln M whose number, mean and width follow it. The means are ordered. A Gaussian's share above the least mass is
-an erfc, so that the number of halos in a cell is known in closed form. Its number above the least mass is the parameter, not
-its amplitude: where its middle lies far below, the amplitude is all but free. Where the softplus is an exponential a slope
-may grow as its kernel's bias falls, on a curve that no Hessian straightens: so its value is taken over that at one density.
+an erfc, so that the number of halos in a cell is known in closed form.
+
+Both are told by what halos fix: values, slopes and curvatures where ln(1 + δ) is REFERENCE and m MASS_REFERENCE, and the
+number above the least mass. In the parameters as published (n̄, β, ρ; a Gaussian's amplitude; a kernel whose scale and bias
+the slopes undo) much is free along curves that no Hessian straightens, and chains crawl. A test holds that the halos are
+those of the published forms.
 
 All in float64. m is ln(M/M_least) throughout.
 """
@@ -29,7 +32,10 @@ LOWEST = 30.0  # widths by which the middle of a Gaussian may lie below the leas
 DISTANCES = 4  # of the cells of a 3³ kernel from its middle: 0, 1, √2, √3 cells
 AT_DISTANCE = (1, 6, 12, 8)  # cells
 LOG_DISPERSION = (-12.0, 6.0)  # limits of ln φ
-REFERENCE = 1.0  # ln(1 + δ) about where halos stand: there a line's value and its slope hang together least
+PRIOR_OF_DISPERSION = 0.3  # σ of ln φ, in units of the study's: below −6 halos are Poisson
+REFERENCE = 1.0  # ln(1 + δ) about where halos stand: there values and slopes hang together least
+MASS_REFERENCE = 1.0  # m, likewise
+STEEPEST = 500.0  # exponent of the softplus, at most
 LEAST_NUMBER = 1e-12  # of halos of one Gaussian in a cell
 
 
@@ -88,6 +94,7 @@ class BiasModel:
     name: str
     parameters: tuple[str, ...]
     start: tuple[float, ...]
+    prior: tuple[float, ...]  # σ of each, in units of the study's
     numbers: Callable[[Tensor, Places], Tensor]  # halos of each Gaussian above m = 0, (c, n)
     shapes: Callable[[Tensor, Places], tuple[Tensor, Tensor]]  # middles and widths (c, n)
 
@@ -98,49 +105,77 @@ class BiasModel:
 
 
 def power_law_numbers(theta: Tensor, places: Places) -> Tensor:
-    """Of ln n̄ (halos per cell), β, ln ρ, ε."""
-    log_number, slope, log_threshold, sharpness = theta[:4].unbind()
-    log_density = places.density.clamp(min=FLOOR).log()
-    cut = torch.exp((log_threshold - sharpness * log_density).clamp(max=30.0))
-    return torch.exp((log_number + slope * log_density - cut).clamp(-60.0, 30.0))[None] + LEAST_NUMBER
+    """Of ln of the halos per cell, its slope and ln of its curvature c in ln(1 + δ) at REFERENCE, and ε.
+
+    With y = ln(1 + δ) − REFERENCE: ρ (1 + δ)^−ε is c/ε² exp(−ε y), of which value and slope at y = 0 are taken off.
+    """
+    log_number, slope, log_curvature, sharpness = theta[:4].unbind()
+    y = places.density.clamp(min=FLOOR).log() - REFERENCE
+    fall = (log_curvature - 2 * sharpness.abs().log()).exp() * (torch.expm1(-sharpness * y) + sharpness * y)
+    return torch.exp((log_number + slope * y - fall).clamp(-60.0, 30.0))[None] + LEAST_NUMBER
 
 
 def power_law_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
-    """Of the steepness a and ln of the curvature b of the mass law: ln n falls as a m + b m²/2 from m = 0 on."""
-    steepness, curvature = theta[4], theta[5].clamp(-6.0, 6.0).exp()
+    """Of the steepness of the mass law at MASS_REFERENCE and ln of its curvature b: ln n falls as a m + b m²/2."""
+    curvature = theta[5].clamp(-6.0, 6.0).exp()
+    steepness = theta[4] - curvature * MASS_REFERENCE
     one = torch.ones_like(places.density)[None]
     return -steepness / curvature * one, curvature**-0.5 * one
 
 
 def neural_signal(theta: Tensor, places: Places) -> Tensor:
-    """The softplus of the kernel over its value where ln(1 + δ) is REFERENCE all around, (n,)."""
-    weights, bias = theta[:DISTANCES], theta[DISTANCES]
-    return F.softplus(places.features @ weights + bias) / F.softplus(REFERENCE * weights.sum() + bias)
+    """[softplus(k + c z) − softplus(k)] / (c σ(k)), (n,), with the kernel z over ln(1 + δ) − REFERENCE, knee k and bend c.
+
+    Near z = 0 it is z, whatever knee and bend are.
+    """
+    z = (places.features - REFERENCE) @ theta[:DISTANCES]
+    share, bend = torch.sigmoid(theta[DISTANCES].clamp(-30.0, 30.0)), theta[DISTANCES + 1]
+    return torch.log1p(share * torch.expm1((bend * z).clamp(-STEEPEST, STEEPEST))) / (bend * share)
 
 
-def neural_lines(theta: Tensor, places: Places, first: int, last: int) -> Tensor:
-    """Lines [first, last) of NEURAL_LINES in the signal, (lines, n); the offset is a line's value at a signal of 1."""
-    lines = theta[DISTANCES + 1 : DISTANCES + 1 + 2 * len(NEURAL_LINES)].view(-1, 2)[first:last]
-    return lines[:, :1] * neural_signal(theta, places) + (lines[:, 1:] - lines[:, :1])
+def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each.
+
+    The first has slope 1: the kernel's scale is its slope. Of the heavy Gaussian's middle, steepness −d ln n/dm at
+    MASS_REFERENCE and its slope are told.
+    """
+    told = theta[DISTANCES + 2 : DISTANCES + 1 + 2 * len(NEURAL_LINES)]
+    values, slopes = told[::2], torch.cat([torch.ones_like(told[:1]), told[1::2]])
+    width, widens = LEAST_WIDTH + F.softplus(values[4]), torch.sigmoid(values[4]) * slopes[4]
+    middle = MASS_REFERENCE - values[2] * width.square()
+    moves = -slopes[2] * width.square() - 2 * values[2] * width * widens
+    at = torch.tensor(2)
+    return values.index_copy(0, at, middle[None]), slopes.index_copy(0, at, moves[None])
 
 
 def neural_numbers(theta: Tensor, places: Places) -> Tensor:
-    return F.softplus(neural_lines(theta, places, 0, 2)) + LEAST_NUMBER
+    values, slopes = neural_lines(theta)
+    return F.softplus(slopes[:2, None] * neural_signal(theta, places) + values[:2, None]) + LEAST_NUMBER
 
 
 def neural_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
-    """The second middle lies above the first by a softplus: the two cannot change places."""
-    lines = neural_lines(theta, places, 2, 6)
-    mean = torch.stack([lines[0], lines[0] + F.softplus(lines[1])])
+    """The light Gaussian's middle lies below the heavy one's by a softplus: the two cannot change places."""
+    values, slopes = neural_lines(theta)
+    lines = slopes[2:, None] * neural_signal(theta, places) + values[2:, None]
+    mean = torch.stack([lines[0], lines[0] - F.softplus(lines[1])])
     return mean, LEAST_WIDTH + F.softplus(lines[2:])
 
 
-NEURAL_LINES = ("number 1", "number 2", "mean 1", "step to mean 2", "width 1", "width 2")
+# Each Gaussian's number, middle and width follow the signal along a line, through a softplus where they are positive.
+NEURAL_LINES = (
+    "number, heavy",
+    "number, light",
+    "steepness, heavy",
+    "step to the light",
+    "width, heavy",
+    "width, light",
+)
 MODELS = {
     "power_law": BiasModel(
         "power_law",
-        ("ln number", "slope", "ln threshold", "sharpness", "steepness", "ln curvature"),
-        (-1.5, 1.2, -1.0, 0.6, 0.8, -2.0),
+        ("ln number", "slope", "ln curvature of number", "sharpness", "steepness", "ln curvature"),
+        (-0.7, 1.0, -0.7, 0.6, 0.8, -2.0),
+        (*(1.0,) * 5, 0.2),  # below −5 the mass law is an exponential, and ln of its curvature is free
         power_law_numbers,
         power_law_shapes,
     ),
@@ -148,10 +183,13 @@ MODELS = {
         "neural",
         (
             *(f"kernel {i}" for i in range(DISTANCES)),
-            "kernel bias",
-            *(f"{line} {part}" for line in NEURAL_LINES for part in ("slope", "offset")),
+            "knee",
+            "bend",
+            "number, heavy",
+            *(f"{line}{part}" for line in NEURAL_LINES[1:] for part in (", slope", "")),
         ),
-        (1.0, 0.3, 0.2, 0.1, 0.0, 1.8, -1.2, 0.9, -3.1, 0.2, -0.3, 0.4, 0.9, 0.1, -0.1, 0.2, 0.4),
+        (3.0, -1.0, -0.5, -0.2, 0.0, -0.2, -1.7, 1.4, -3.0, -0.3, 1.0, 1.2, 0.0, 0.3, 0.8, 0.0, 1.0),
+        (*(1.0,) * DISTANCES, 0.3, 0.1, *(1.0,) * 11),  # beyond, a softplus is its own limit: a line or an exponential
         neural_numbers,
         neural_shapes,
     ),
@@ -199,10 +237,10 @@ class Posterior:
 
 
 def posterior_of(model: str, likelihood: str, catalogue: Catalogue, prior_sigma: float) -> Posterior:
-    """With a normal prior of one σ about zero."""
-    size = len(MODELS[model].parameters) + (likelihood == "negative_binomial")
-    zeros = torch.zeros(size, dtype=torch.float64)
-    return Posterior(MODELS[model], likelihood, catalogue, zeros, prior_sigma * torch.eye(size, dtype=torch.float64))
+    """With a normal prior about zero."""
+    scales = MODELS[model].prior + ((PRIOR_OF_DISPERSION,) if likelihood == "negative_binomial" else ())
+    prior = prior_sigma * torch.tensor(scales, dtype=torch.float64)
+    return Posterior(MODELS[model], likelihood, catalogue, torch.zeros_like(prior), torch.diag(prior))
 
 
 def places_of(lpt: np.ndarray) -> Places:

@@ -22,8 +22,8 @@ from limelight.seeds import generator
 SBC_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fits", "p_value", "mean_rank", "within_68", "within_95")
 SBC_CELLS = 4096
 SBC_WIDTH = 3.0  # of the prior, in units of the posterior's own
-SBC_STEPS = (50, 90)  # warm-up and kept
-SBC_EVERY = 3  # steps: draws that follow each other would not be ranked as independent ones
+SBC_STEPS = (40, 60)  # warm-up and kept
+SBC_EVERY = 2  # steps: draws that follow each other would not be ranked as independent ones
 SBC_CELLS_OF_BIN = 400  # over which n(M|δ) is averaged
 CODE = ("limelight.probes.halo_field.bias_calibration:simulated_chain",)
 

@@ -115,7 +115,11 @@ class Bias(Section):
     warmup: Whole = Field(200, ge=10, description="Steps of each chain that adapt and are thrown away.")
     samples: Whole = Field(300, ge=20, description="Steps of each chain that are kept.")
     tree_depth: Whole = Field(6, ge=1, le=12, description="Most doublings of a step's trajectory.")
-    prior_sigma: Positive = Field(10.0, description="σ of the normal prior of each parameter of the neural bias.")
+    prior_sigma: Positive = Field(
+        10.0,
+        description="σ of the normal prior of each parameter of a bias model. Of some it is 0.1 to 0.3 times that"
+        " (docs/halo_field.md).",
+    )
     calibration: dict[Literal["power_law", "neural"], Annotated[Whole, Field(ge=20)]] = Field(
         {},
         description="Fits of simulated halos for simulation-based calibration of n(M|δ), of each model that is named, with"
