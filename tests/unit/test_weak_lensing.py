@@ -25,7 +25,7 @@ from limelight.probes.weak_lensing.fields import (
 )
 from limelight.probes.weak_lensing.presentation import LensingPresentation, open_sky, removed, shape_noise
 from limelight.probes.weak_lensing.simulations import design, limits
-from limelight.probes.weak_lensing.spectra import camb_spectra, convergence_power
+from limelight.probes.weak_lensing.spectra import UNIVERSE, camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
 
 PROBE = load_probe("weak_lensing")
@@ -40,6 +40,25 @@ def test_spectra_of_the_table_are_cambs():
     ells = np.array([100.0, 700.0, 4000.0])
     found = convergence_power(np.array([[0.27, 0.77]]), ells, 1.0)[0]
     np.testing.assert_allclose(found, camb_spectra(0.27, 0.77, (1.0,), ells)[0], rtol=3e-3)
+
+
+def test_spectra_of_the_table_are_those_of_pyccl():
+    """A second code makes the distances and the integral over HMcode's power; κ of one source redshift, as of the CMB's."""
+    ccl = pytest.importorskip("pyccl")
+    (omega_m, sigma8), ells, fixed = (0.27, 0.77), np.array([100.0, 700.0, 1500.0, 4000.0]), dict(UNIVERSE)
+    universe = ccl.Cosmology(
+        Omega_c=omega_m - fixed["omega_b"],
+        Omega_b=fixed["omega_b"],
+        h=fixed["h"],
+        n_s=fixed["ns"],
+        sigma8=sigma8,
+        m_nu=0,
+        matter_power_spectrum="camb",
+        extra_parameters={"camb": {"halofit_version": "mead2020", "kmax": 30.0}},
+    )
+    lens = ccl.CMBLensingTracer(universe, z_source=1.0)
+    theirs = ccl.angular_cl(universe, lens, lens, ells) * ((ells + 0.5) ** 2 / (ells * (ells + 1))) ** 2
+    np.testing.assert_allclose(convergence_power(np.array([[omega_m, sigma8]]), ells, 1.0)[0], theirs, rtol=3e-3)
 
 
 # Lognormal and Gaussian maps
