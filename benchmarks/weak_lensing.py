@@ -22,10 +22,10 @@ from limelight.probes.weak_lensing.config import Boxes, Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps, fisher
 from limelight.probes.weak_lensing.probe import CLASSES
 from limelight.probes.weak_lensing.simulations import ray_traced
-from limelight.probes.weak_lensing.spectra import PARAMETERS, camb_spectra, convergence_power
+from limelight.probes.weak_lensing.spectra import PARAMETERS, convergence_power
 from limelight.saliency.saliency_file import read_saliency
 from limelight.seeds import generator
-from limelight.summaries.power import power_bins, power_spectrum
+from limelight.summaries.power import power_bins, power_spectrum, wave_numbers
 
 THETA = np.array([0.3, 0.8])
 SQUARE = Square(32, 4.0, 1.0, 0.05)
@@ -41,17 +41,17 @@ def spectrum(pairs: int, maps: int, boxes: Boxes, theta: np.ndarray) -> list[dic
     found = []
     for pair in range(pairs):
         x, _ = ray_traced(data, 1, "benchmark", pair, maps, generator(1, "maps of the benchmark", pair))
-        ells, power = mean_power(x, data.pixel_arcmin, ELLS)
-        found.append(power)
-        print(pair, power)
-    ratio = np.array(found) / camb_spectra(*theta, (1.0,), ells)[0]
+        found.append(over_hmcode(x, data.pixel_arcmin, theta, data.source_redshift, ELLS))
+        print(pair, found[-1])
     settings = {"omega_m": theta[0], "sigma8": theta[1], "side_mpc": boxes.side_mpc, "particles": boxes.particles}
     settings |= {"sharpen": boxes.sharpen, "pairs": pairs}
-    return rows_by_bin(settings, ratio, ELLS)
+    return rows_by_bin(settings, np.array(found), ELLS)
 
 
-def mean_power(x: np.ndarray, pixel_arcmin: float, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ℓ of each bin and the mean C_ℓ of ray-traced maps (m, n, n) in it.
+def over_hmcode(
+    x: np.ndarray, pixel_arcmin: float, theta: np.ndarray, redshift: float, edges: np.ndarray
+) -> np.ndarray:
+    """Mean C_ℓ of ray-traced maps (m, n, n) in bins of ℓ over HMcode's, the mean of the same waves.
 
     A pixel is the mean of four rays, half a pixel apart: the power is taken over the square of cos(k_x a/4) cos(k_y a/4).
     """
@@ -59,7 +59,10 @@ def mean_power(x: np.ndarray, pixel_arcmin: float, edges: np.ndarray) -> tuple[n
     bins = power_bins((n, n), (side, side), edges)
     window = np.multiply.outer(*(np.cos(np.pi / 2 * f(n)) for f in (np.fft.fftfreq, np.fft.rfftfreq)))
     sharp = torch.from_numpy(np.fft.irfft2(np.fft.rfft2(x) / window, s=(n, n)))
-    return bins.k_mean, power_spectrum(sharp, bins)[:, 0].mean(dim=0).numpy()
+    power = power_spectrum(sharp, bins)[:, 0].mean(dim=0).numpy()
+    ells = np.hypot(*wave_numbers(bins.shape, bins.voxel_mpc)).ravel()
+    waves = bins.weight.numpy() * convergence_power(theta[None], ells, redshift)[0]
+    return power / (np.bincount(bins.index.numpy(), waves)[: len(power)] / bins.modes)
 
 
 def rows_by_bin(settings: dict, ratio: np.ndarray, edges: np.ndarray) -> list[dict]:
@@ -74,10 +77,9 @@ def study_spectrum(paths: list[str]) -> list[dict]:
     ratio, theta, edges = [], [], ELLS[1:]
     for path in paths:
         shard = read_shards([path])
-        here = shard.theta[:1]
-        ells, power = mean_power(shard.x[:, 0], shard.header.geometry["pixel_arcmin"], edges)
-        ratio.append(power / convergence_power(here, ells, shard.header.simulation["source_redshift"])[0])
-        theta.append(here[0])
+        arcmin, redshift = shard.header.geometry["pixel_arcmin"], shard.header.simulation["source_redshift"]
+        theta.append(shard.theta[0])
+        ratio.append(over_hmcode(shard.x[:, 0], arcmin, theta[-1], redshift, edges))
     limits = np.array([shard.header.simulation[name] for name in PARAMETERS])
     many, high = (np.array(theta) > limits.mean(axis=1)).T
     groups = {"all": np.full(len(paths), True)}
