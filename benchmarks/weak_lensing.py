@@ -85,7 +85,7 @@ def study_spectrum(paths: list[str]) -> list[dict]:
     groups = {"all": np.full(len(paths), True)}
     for i, matter in enumerate(("low", "high")):
         for j, sigma in enumerate(("low", "high")):
-            groups[f"{matter} omega_m, {sigma} sigma8"] = (many == i) & (high == j)
+            groups[f"{matter} omega_m and {sigma} sigma8"] = (many == i) & (high == j)
     rows = []
     for name, mine in groups.items():
         rows += rows_by_bin({"cosmologies": name, "pairs": int(mine.sum())}, np.array(ratio)[mine], edges)

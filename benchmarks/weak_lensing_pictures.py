@@ -108,13 +108,15 @@ def traced() -> Figure:
     noise.set(xlabel="galaxies per square arcminute", ylabel="area", yscale="log")
     noise.legend(fontsize=7)
     learning.set(xlabel="cosmologies learnt from", title="with 30 galaxies", ylim=(0, None))
-    learning.set_xticks(list(LEARNT.values()))
+    learning.set_xticks(list(LEARNT.values()), [f"{count:g}" for count in LEARNT.values()])
+    known = read_table("traced_areas.csv")["posterior"]
+    removed = {name: label for name, label in REMOVED.items() if name in known}
     for i, (key, label) in enumerate({"area_over_reference": "area", "area_by_score": "area by score"}.items()):
-        places = {name: place + 0.16 * (i - 0.5) for place, name in enumerate(REMOVED)}
+        places = {name: place + 0.16 * (i - 0.5) for place, name in enumerate(removed)}
         deletion.errorbar(*told(places, key), color=COLOURS[i], marker=MARKERS[i], ls="", label=label)
     deletion.axhline(1, color=GUIDE, lw=0.8)
-    deletion.set_xticks(range(len(REMOVED)), REMOVED.values(), fontsize=7)
-    deletion.set(title="pixels removed", ylabel="over the whole maps'", xlim=(-0.5, len(REMOVED) - 0.5))
+    deletion.set_xticks(range(len(removed)), removed.values(), fontsize=7)
+    deletion.set(title="pixels removed", ylabel="over the whole maps'", xlim=(-0.5, len(removed) - 0.5))
     deletion.legend(fontsize=7)
     for panel in (noise, learning, deletion):
         panel.tick_params(axis="x", which="minor", bottom=False, top=False)
@@ -143,13 +145,13 @@ def contours(panels: np.ndarray) -> None:
 
 def attribution() -> Figure:
     """The κ of one map and its attribution of σ8, each in its own greys; condemned methods are named so."""
-    figure = Figure(figsize=(PAGE_IN, 4.3))
+    figure, greys = Figure(figsize=(PAGE_IN, 4.6)), colormaps["Greys"].resampled(10)
     for line, (run, label) in zip(figure.subplots(len(RUNS), 1 + len(METHODS)), RUNS.items(), strict=True):
         found = read_saliency(STUDY / "saliency" / f"{run}.h5")
         pictures = {method: found.pictures["sigma8", method] for method in METHODS}
         shown = {"κ": found.inputs[0, 0]} | {method: one.examples[0, 0] for method, one in pictures.items()}
         for panel, (name, values) in zip(line, shown.items(), strict=True):
-            panel.imshow(values, vmin=np.percentile(values, 1), vmax=np.percentile(values, 99.5), cmap="Greys")
+            panel.imshow(values, vmin=np.percentile(values, 1), vmax=np.percentile(values, 99.5), cmap=greys)
             panel.set(xticks=[], yticks=[])
             failed = name in pictures and run != "random_30" and pictures[name].faults
             panel.set_title(f"{name.replace('_', ' ')}{': fails' if failed else ''}", fontsize=8)
