@@ -1,10 +1,12 @@
-"""Three tables of the pages on weak lensing that no study gives.
+"""Four tables of the pages on weak lensing that no study gives.
 
 spectrum: C_ℓ of ray-traced maps over CAMB's HMcode, with the scatter between boxes.
+study: the same of all maps of a study, over its cosmologies and by quarters of the prior.
 fisher: areas of statistics from Fisher matrices by few and by many maps, beside the bound that none can pass.
 shares: attribution by κ without noise, of every method in files of saliency, beside the shares of the pixels themselves.
 
 example: python -m benchmarks.weak_lensing fisher --output docs/results/weak_lensing/fisher.csv
+         python -m benchmarks.weak_lensing study --shards results/weak_lensing_traced/shards/*/*.h5 --output spectrum.csv
 """
 
 import argparse
@@ -12,6 +14,7 @@ import argparse
 import numpy as np
 import torch
 
+from limelight.data.shard import read_shards
 from limelight.files import write_csv
 from limelight.networks.statistics import Summaries
 from limelight.probes.weak_lensing.areas import DELTA
@@ -19,10 +22,10 @@ from limelight.probes.weak_lensing.config import Boxes, Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps, fisher
 from limelight.probes.weak_lensing.probe import CLASSES
 from limelight.probes.weak_lensing.simulations import ray_traced
-from limelight.probes.weak_lensing.spectra import camb_spectra
+from limelight.probes.weak_lensing.spectra import PARAMETERS, convergence_power
 from limelight.saliency.saliency_file import read_saliency
 from limelight.seeds import generator
-from limelight.summaries.power import power_bins, power_spectrum
+from limelight.summaries.power import power_bins, power_spectrum, wave_numbers
 
 THETA = np.array([0.3, 0.8])
 SQUARE = Square(32, 4.0, 1.0, 0.05)
@@ -32,28 +35,61 @@ ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
 
 
 def spectrum(pairs: int, maps: int, boxes: Boxes, theta: np.ndarray) -> list[dict]:
-    """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair.
-
-    A pixel is the mean of four rays, half a pixel apart: the power is taken over the square of cos(k_x a/4) cos(k_y a/4).
-    """
+    """One row per bin of ℓ: the mean over pairs of boxes of C_ℓ over HMcode's, and its scatter from pair to pair."""
     limits = {"omega_m": [theta[0], theta[0] + 1e-6], "sigma8": [theta[1], theta[1] + 1e-6]}
     data = Maps(kind="ray_traced", pixels=128, pixel_arcmin=1, maps=maps, boxes=boxes, **limits)
-    n, side = data.pixels, np.radians(data.pixel_arcmin / 60)
-    bins = power_bins((n, n), (side, side), ELLS)
-    window = np.multiply.outer(*(np.cos(np.pi / 2 * f(n)) for f in (np.fft.fftfreq, np.fft.rfftfreq)))
     found = []
     for pair in range(pairs):
         x, _ = ray_traced(data, 1, "benchmark", pair, maps, generator(1, "maps of the benchmark", pair))
-        x = np.fft.irfft2(np.fft.rfft2(x) / window, s=(n, n))
-        found.append(power_spectrum(torch.from_numpy(x), bins)[:, 0].mean(dim=0).numpy())
+        found.append(over_hmcode(x, data.pixel_arcmin, theta, data.source_redshift, ELLS))
         print(pair, found[-1])
-    theory = camb_spectra(*theta, (1.0,), bins.k_mean)[0]
-    ratio = np.array(found) / theory
-    spread = ratio.std(axis=0, ddof=1) if pairs > 1 else np.full(len(theory), np.nan)
     settings = {"omega_m": theta[0], "sigma8": theta[1], "side_mpc": boxes.side_mpc, "particles": boxes.particles}
     settings |= {"sharpen": boxes.sharpen, "pairs": pairs}
-    rows = zip(ELLS[:-1], ELLS[1:], ratio.mean(axis=0), spread, strict=True)
+    return rows_by_bin(settings, np.array(found), ELLS)
+
+
+def over_hmcode(
+    x: np.ndarray, pixel_arcmin: float, theta: np.ndarray, redshift: float, edges: np.ndarray
+) -> np.ndarray:
+    """Mean C_ℓ of ray-traced maps (m, n, n) in bins of ℓ over HMcode's, the mean of the same waves.
+
+    A pixel is the mean of four rays, half a pixel apart: the power is taken over the square of cos(k_x a/4) cos(k_y a/4).
+    """
+    n, side = x.shape[-1], np.radians(pixel_arcmin / 60)
+    bins = power_bins((n, n), (side, side), edges)
+    window = np.multiply.outer(*(np.cos(np.pi / 2 * f(n)) for f in (np.fft.fftfreq, np.fft.rfftfreq)))
+    sharp = torch.from_numpy(np.fft.irfft2(np.fft.rfft2(x) / window, s=(n, n)))
+    power = power_spectrum(sharp, bins)[:, 0].mean(dim=0).numpy()
+    ells = np.hypot(*wave_numbers(bins.shape, bins.voxel_mpc)).ravel()
+    waves = bins.weight.numpy() * convergence_power(theta[None], ells, redshift)[0]
+    return power / (np.bincount(bins.index.numpy(), waves)[: len(power)] / bins.modes)
+
+
+def rows_by_bin(settings: dict, ratio: np.ndarray, edges: np.ndarray) -> list[dict]:
+    """One row per bin of ratios (pairs, bins): their mean and their scatter from pair to pair."""
+    spread = ratio.std(axis=0, ddof=1) if len(ratio) > 1 else np.full(ratio.shape[1], np.nan)
+    rows = zip(edges[:-1], edges[1:], ratio.mean(axis=0), spread, strict=True)
     return [settings | {"low": a, "high": b, "over_hmcode": c, "scatter": d} for a, b, c, d in rows]
+
+
+def study_spectrum(paths: list[str]) -> list[dict]:
+    """Rows of `spectrum` of a study's shards, each one pair of boxes: of all, and of each quarter of the prior."""
+    ratio, theta, edges = [], [], ELLS[1:]
+    for path in paths:
+        shard = read_shards([path])
+        arcmin, redshift = shard.header.geometry["pixel_arcmin"], shard.header.simulation["source_redshift"]
+        theta.append(shard.theta[0])
+        ratio.append(over_hmcode(shard.x[:, 0], arcmin, theta[-1], redshift, edges))
+    limits = np.array([shard.header.simulation[name] for name in PARAMETERS])
+    many, high = (np.array(theta) > limits.mean(axis=1)).T
+    groups = {"all": np.full(len(paths), True)}
+    for i, matter in enumerate(("low", "high")):
+        for j, sigma in enumerate(("low", "high")):
+            groups[f"{matter} omega_m and {sigma} sigma8"] = (many == i) & (high == j)
+    rows = []
+    for name, mine in groups.items():
+        rows += rows_by_bin({"cosmologies": name, "pairs": int(mine.sum())}, np.array(ratio)[mine], edges)
+    return rows
 
 
 def fisher_areas(counts: list[int]) -> list[dict]:
@@ -115,7 +151,7 @@ def shares(paths: list[str]) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("spectrum", "fisher", "shares"))
+    parser.add_argument("what", choices=("spectrum", "study", "fisher", "shares"))
     parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
     parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
     parser.add_argument("--side", type=float, default=170, help="of a box, Mpc (spectrum; default 170)")
@@ -125,6 +161,7 @@ def main() -> None:
     parser.add_argument("--blurred", action="store_true", help="without sharpening (spectrum)")
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 400, 1000, 4000], help="of maps (fisher)")
     parser.add_argument("--saliency", nargs="+", metavar="S.h5", help="files of saliency (shares)")
+    parser.add_argument("--shards", nargs="+", metavar="S.h5", help="of ray-traced maps (study)")
     parser.add_argument("--output", required=True, help="CSV to write")
     args = parser.parse_args()
     if args.what == "fisher":
@@ -133,6 +170,10 @@ def main() -> None:
         if not args.saliency:
             parser.error("shares needs --saliency")
         rows = shares(args.saliency)
+    elif args.what == "study":
+        if not args.shards:
+            parser.error("study needs --shards")
+        rows = study_spectrum(args.shards)
     else:
         boxes = Boxes(side_mpc=args.side, particles=args.particles, mesh=2 * args.particles, times=args.times)
         boxes = boxes.model_copy(update={"sharpen": not args.blurred})

@@ -10,7 +10,6 @@ in which the truths do not vary.
 """
 
 import numpy as np
-from scipy import stats
 
 LEVELS = (0.68, 0.95)
 
@@ -51,6 +50,8 @@ def interval_coverage(quantiles: np.ndarray, truth: np.ndarray) -> dict[float, n
 
 def rank_p_value(rank: np.ndarray) -> np.ndarray:
     """p (d,) of a Kolmogorov-Smirnov test that ranks (m, d) are uniform. Maps of one light-cone are not independent."""
+    from scipy import stats  # a second of import, which jobs that only take draws from here need not pay
+
     return np.array([stats.kstest(column, "uniform").pvalue for column in rank.T])
 
 

@@ -7,7 +7,6 @@ normalised. Every method is cut to the prior so, for the prior is known to all o
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from limelight.data.axes import OutputAxis
 from limelight.data.shard import Rows
@@ -68,6 +67,8 @@ def _log_sum(values: np.ndarray) -> np.ndarray:
 def of_draws(draws: np.ndarray, grid: Grid) -> np.ndarray:
     """ln mass (m, g) of the Gaussian kernel estimates of draws (m, s, d), for methods that have no density."""
     at = points(grid).T
+    from scipy import stats  # a second of import that only this needs
+
     found = [stats.gaussian_kde(one.T.astype(np.float64)).logpdf(at) for one in draws]
     return normalised(np.maximum(found, LEAST), grid)
 

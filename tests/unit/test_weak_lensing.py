@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from benchmarks.weak_lensing import over_hmcode
 from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.inference.calibration import rank_p_value, ranks
@@ -25,7 +26,7 @@ from limelight.probes.weak_lensing.fields import (
 )
 from limelight.probes.weak_lensing.presentation import LensingPresentation, open_sky, removed, shape_noise
 from limelight.probes.weak_lensing.simulations import design, limits
-from limelight.probes.weak_lensing.spectra import camb_spectra, convergence_power
+from limelight.probes.weak_lensing.spectra import UNIVERSE, camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
 
 PROBE = load_probe("weak_lensing")
@@ -40,6 +41,39 @@ def test_spectra_of_the_table_are_cambs():
     ells = np.array([100.0, 700.0, 4000.0])
     found = convergence_power(np.array([[0.27, 0.77]]), ells, 1.0)[0]
     np.testing.assert_allclose(found, camb_spectra(0.27, 0.77, (1.0,), ells)[0], rtol=3e-3)
+
+
+def test_spectra_of_the_table_are_those_of_pyccl():
+    """A second code makes the distances and the integral over HMcode's power; κ of one source redshift, as of the CMB's."""
+    ccl = pytest.importorskip("pyccl")
+    (omega_m, sigma8), ells, fixed = (0.27, 0.77), np.array([100.0, 700.0, 1500.0, 4000.0]), dict(UNIVERSE)
+    universe = ccl.Cosmology(
+        Omega_c=omega_m - fixed["omega_b"],
+        Omega_b=fixed["omega_b"],
+        h=fixed["h"],
+        n_s=fixed["ns"],
+        sigma8=sigma8,
+        m_nu=0,
+        matter_power_spectrum="camb",
+        extra_parameters={"camb": {"halofit_version": "mead2020", "kmax": 30.0}},
+    )
+    lens = ccl.CMBLensingTracer(universe, z_source=1.0)
+    theirs = ccl.angular_cl(universe, lens, lens, ells) * ((ells + 0.5) ** 2 / (ells * (ells + 1))) ** 2
+    np.testing.assert_allclose(convergence_power(np.array([[omega_m, sigma8]]), ells, 1.0)[0], theirs, rtol=3e-3)
+
+
+def test_c_l_over_hmcode_is_1_of_fields_that_have_hmcodes_power():
+    """Gaussian fields on the grid of rays, four rays a pixel as on ray-traced maps, small maps cut out of large ones."""
+    n, side, rng = 256, np.radians(1 / 60), np.random.default_rng(0)
+    k = 2 * np.pi / side * np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)).ravel()
+    amplitude = np.sqrt(convergence_power(THETA[None], np.maximum(k, 1), 1.0)[0]).reshape(n, -1) / side
+    amplitude[0, 0] = 0
+    rays = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((48, n, n))) * amplitude, s=(n, n))
+    pixels = rays.reshape(48, n // 2, 2, n // 2, 2).mean(axis=(2, 4))
+    cut = pixels.reshape(48, 2, 64, 2, 64).transpose(0, 1, 3, 2, 4).reshape(-1, 64, 64)
+    ratio = over_hmcode(cut, 2.0, THETA, 1.0, np.array([300, 450, 650, 900, 1200, 1500]))
+    np.testing.assert_allclose(ratio, 1, atol=0.06)
+    assert ratio.mean() == pytest.approx(1, abs=0.025)
 
 
 # Lognormal and Gaussian maps
