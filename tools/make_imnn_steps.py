@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from limelight.figures.style import COLOURS, COLUMN_IN, GUIDE, save, style
 from limelight.files import ROOT, write_csv
-from limelight.inference.posteriors.learn import LONGEST_STEP
+from limelight.inference.posteriors.imnn import LONGEST_STEP
 from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.steps import information_by_step
 
