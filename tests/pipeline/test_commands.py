@@ -28,7 +28,7 @@ NOT_TYPED = {  # and why
     r"make (test|lint|docs|test-cluster)": "what .ci/run does",
     r"make coverage": "make test, and a table at its end",
     r"make notebooks": "test_notebooks.py runs what it writes",
-    r"make streamed": "half an hour; its stages and its tables have tests of their own",
+    r"make streamed": "an hour or more; its stages and its tables have tests of their own",
     r"make kill-harness": "an hour; its short form is in test_workflow.py",
     r"make gpu-check": "needs a GPU; test_gpu_check.py rehearses it without one",
     r"make \.venv/installed .*": "what the other targets begin with",
