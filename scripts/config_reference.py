@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the reference of every config key, from the sections that define them: docs/config.md and the folder docs/config.
 
-example: python scripts/config_reference.py --output docs
+example: python scripts/config_reference.py --folder docs
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from limelight.arguments import Arguments
 from limelight.errors import plain_errors
 
 FIRST = ("study", "seed", "probe")
-WRITTEN = "Written by `python scripts/config_reference.py --output docs`"
+WRITTEN = "Written by `python scripts/config_reference.py --folder docs`"
 HEAD = f"""# The config, key by key
 
 {WRITTEN} from the sections that define the keys: `limelight/study/sections.py`, and `saliency.py` beside it; change those,
@@ -46,13 +46,13 @@ Chapters = dict[str, tuple[str, dict[str, str]]]  # by dotted name: what it says
 
 def main() -> None:
     parser = Arguments(__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the pages")
+    parser.add_argument("--folder", type=Path, required=True, help="of the pages")
     args = parser.parse_args()
     from limelight.files import write_text
 
-    (args.output / "config").mkdir(parents=True, exist_ok=True)
+    (args.folder / "config").mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        write_text(args.output / name, text)
+        write_text(args.folder / name, text)
 
 
 def pages() -> dict[str, str]:

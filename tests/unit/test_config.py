@@ -389,7 +389,7 @@ def test_the_code_of_a_users_own_line_model_decides_its_maps(tmp_path: Path, mon
 
 
 def test_the_config_reference_is_that_of_the_sections(tmp_path: Path):
-    script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--output", str(tmp_path)]
+    script = [sys.executable, str(ROOT / "scripts" / "config_reference.py"), "--folder", str(tmp_path)]
     subprocess.run(script, check=True, capture_output=True)
     pages = [Path("config.md"), *(Path("config") / f"{name}.md" for name in ("posteriors", *PROBES))]
     assert set(pages) == {path.relative_to(tmp_path) for path in tmp_path.rglob("*.md")}

@@ -346,6 +346,7 @@ OF_OTHER_DATA = (
     "traces",
     "antennas",
     "inception",
+    "local",
     "statistics",
 )
 
