@@ -1,15 +1,18 @@
 """Toy maps of two parameters, and posteriors of every kind that learn from them in seconds."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from judging_toys import judging, posterior_of
-from training_toys import EDGES, GRID, LABELS, SHAPE, made_rows, settings
+from training_toys import EDGES, GRID, LABELS, PROBE, SHAPE, made_rows, settings
 
 from limelight.data.shard import Rows
 from limelight.probes.line_intensity.labels import count_above
 from limelight.probes.line_intensity.shards import line_header
 from limelight.study.settings import IntervalsSettings, PosteriorSettings
+from limelight.training.checkpoint import save_model
+from limelight.training.loop import train
 
 KINDS = {
     "mdn": {"components": 2, "rank": 2, "hidden": 32, "layers": 1, "dropout": 0.0, "loss": "log_likelihood"},
@@ -43,6 +46,13 @@ def cones(count: int, seed: int, group: int) -> Rows:
         rows={"subfield": np.arange(count), "draw": np.zeros(count, int)},
         examples={"fine": np.zeros((1, 32, 32), np.float32)},
     )
+
+
+def trained_network(folder: Path, training: Rows, validation: Rows) -> Path:
+    """The file of a network that learnt from such maps."""
+    content, _ = train(settings(epochs=6, batch_size=16), PROBE, training, validation, folder / "checkpoints")
+    save_model(folder / "model.pt", content, {"seed": 7})
+    return folder / "model.pt"
 
 
 def simulations():

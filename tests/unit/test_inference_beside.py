@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from posterior_toys import KINDS, TRAINING, cones, one_map, sampled, wanted
+from posterior_toys import KINDS, TRAINING, cones, one_map, sampled, trained_network, wanted
 from scipy import stats
 from training_toys import DATASET, EDGES, PROBE, made_rows, settings
 
@@ -104,10 +104,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("network")
-    content, _ = train(settings(epochs=6, batch_size=16), PROBE, data[0], data[1], folder / "checkpoints")
-    save_model(folder / "model.pt", content, {"seed": 7})
-    return folder / "model.pt"
+    return trained_network(tmp_path_factory.mktemp("network"), data[0], data[1])
 
 
 @pytest.mark.parametrize("kind", ["quantiles", "mdn"])

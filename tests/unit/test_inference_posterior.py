@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from posterior_toys import HEADER, KINDS, TRAINING, cones, sampled, simulations, wanted
+from posterior_toys import HEADER, KINDS, TRAINING, cones, sampled, simulations, trained_network, wanted
 from training_toys import BINS, DATASET, PROBE, SHAPE, settings
 
 from limelight.data.shard import write_shard
@@ -32,7 +32,6 @@ from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.study.settings import PosteriorSettings
 from limelight.training.checkpoint import load_model, save_model
-from limelight.training.loop import train
 from limelight.training.presentation import on_device
 
 
@@ -44,10 +43,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("network")
-    content, _ = train(settings(epochs=6, batch_size=16), PROBE, data[0], data[1], folder / "checkpoints")
-    save_model(folder / "model.pt", content, {"seed": 7})
-    return folder / "model.pt"
+    return trained_network(tmp_path_factory.mktemp("network"), data[0], data[1])
 
 
 def made(network, data, what: PosteriorSettings) -> dict:

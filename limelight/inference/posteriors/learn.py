@@ -106,9 +106,8 @@ class Learner:
         if self.entry.kind != "mdn":
             return flow_loss(head, x, y)
         mixture, scale = head(x), self.scales["target"]
-        if (
-            self.options.loss == "crps" and "components" in scale
-        ):  # a score of each output, whatever basis is answered in
+        # a score of each output, whatever basis is answered in
+        if self.options.loss == "crps" and "components" in scale:
             turn = scaling.of_outputs(scale)
             mixture, y = turned(mixture, turn), y @ turn
         return LOSSES[self.options.loss](mixture, y)
