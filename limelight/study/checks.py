@@ -271,6 +271,9 @@ def _bounded(study: Study, name: str) -> Iterator[str]:
     if entry.mdn.rank or entry.mdn.loss != "log_likelihood" or entry.of != "target":
         found = f"true with rank {entry.mdn.rank}, {entry.mdn.loss}, of the {entry.of}"
         yield fault(where, found, "rank 0, log_likelihood, of the target", "change these, or leave it out")
+    if entry.recalibrate:
+        found = f"true with posteriors.{name}.recalibrate"
+        yield fault(where, found, "one of the two: widened draws would leave the prior", "leave one out")
 
 
 def _stream(study: Study, name: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Mdn(Section):
     bounded: bool = Field(
         False,
         description="Cut the mixture off at the limits of the prior, where the probe has an even one: a Gaussian cannot end"
-        " there. With rank 0 and log_likelihood.",
+        " there. With rank 0 and log_likelihood, not with recalibrate.",
     )
 
 

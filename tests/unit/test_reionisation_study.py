@@ -20,6 +20,7 @@ from limelight.inference.intervals import read_intervals, write_intervals
 from limelight.inference.posterior_intervals import posterior_intervals
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
+from limelight.inference.recalibration import recalibrated
 from limelight.probe import load_probe
 from limelight.probes.reionisation.config import Instrument
 from limelight.probes.reionisation.likelihood import fisher_information
@@ -226,6 +227,15 @@ def test_the_scripts_write_the_table_and_its_figure(study, rows, exact, tmp_path
 def test_a_mixture_that_ends_with_the_prior_needs_components_of_known_share(mdn, line):
     with pytest.raises(LimelightError, match=f"posteriors.p.mdn.bounded: {line}"):
         study_of(posteriors={"p": {**HEAD, "mdn": {**mdn, "bounded": True}}})
+
+
+def test_a_mixture_that_ends_with_the_prior_is_not_widened_beyond_it():
+    drawn = torch.rand(1, 2000, 1, generator=torch.Generator().manual_seed(0))  # of a prior that ends at 0 and 1
+    widened = recalibrated(drawn, torch.tensor([1.3]), None)
+    assert widened.min() < 0
+    assert widened.max() > 1
+    with pytest.raises(LimelightError, match="posteriors.p.mdn.bounded: found true with posteriors.p.recalibrate"):
+        study_of(posteriors={"p": {**HEAD, "recalibrate": True, "mdn": {"rank": 0, "bounded": True}}})
 
 
 def test_the_floor_is_the_mean_error_of_the_best_unbiased_estimate():
