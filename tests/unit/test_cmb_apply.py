@@ -223,6 +223,41 @@ def test_maps_of_another_noise_are_refused_in_one_line(trained, sound, wrong):
             check_noise(level, info)
 
 
+@pytest.mark.parametrize(
+    "turned",
+    [{"PC1_1": 0.0, "PC1_2": 1.0, "PC2_1": -1.0, "PC2_2": 0.0}, {"PC1_1": -1.0}, {"CROTA2": 30.0}, {"CD1_1": 0.05}],
+)
+def test_axes_that_are_turned_on_the_sky_are_refused(tmp_path, turned):
+    """By 45 degrees they would make B of E, and mirrored they change the sign of U."""
+    path = write(tmp_path / "m.fits", np.ones((4, 4)), np.ones((4, 4)))
+    for key, value in turned.items():
+        fits.setval(path, key, value=value)
+    with pytest.raises(LimelightError, match=f"{next(iter(turned))} .*along right ascension and declination"):
+        read_qu(path)
+
+
+@pytest.mark.parametrize(
+    ("projection", "declination", "sound"),
+    [("CAR", 0, True), ("CAR", 60, False), ("TAN", 60, True), ("ZEA", -85, True)],
+)
+def test_pixels_are_measured_on_the_sky(model, tmp_path, projection, declination, sound):
+    """CDELT1 is a step of right ascension in plate carrée: at 60 degrees it is half as wide on the sky."""
+    plane, middle = np.zeros((PIXELS, PIXELS)), (PIXELS + 1) / 2
+    path = write(tmp_path / "m.fits", plane, plane)
+    away = declination / (SIDE / 60) if projection == "CAR" else 0  # whose reference must lie on the equator
+    for key, value in {
+        **{"CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}", "CRVAL1": 50.0},
+        **{"CRVAL2": 0.0 if projection == "CAR" else float(declination), "CRPIX1": middle, "CRPIX2": middle - away},
+    }.items():
+        fits.setval(path, key, value=value)
+    info = load_model(model)[1]
+    if sound:
+        check_map(*read_qu(path), info, path)
+    else:
+        with pytest.raises(LimelightError, match=r"pixels of 1\.5 × 3 arcmin on the sky in the middle"):
+            check_map(*read_qu(path), info, path)
+
+
 def test_a_convention_must_not_contradict_the_header(tmp_path):
     path = write(tmp_path / "m.fits", np.zeros((4, 4)), np.zeros((4, 4)), convention="IAU")
     with pytest.raises(LimelightError, match="POLCCONV: found IAU"):

@@ -3,6 +3,7 @@
 All that is known of the network stands in its model file; the study it was trained in is not needed.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from astropy.io import fits
+from astropy.wcs import WCS
 from torch import nn
 
 from limelight.data.shard import header_from
@@ -22,6 +24,9 @@ from limelight.training.losses import decoded_outputs
 UNITS = {"uk": 1.0, "µk": 1.0, "k": 1e6, "mk": 1e3, "uk_cmb": 1.0, "k_cmb": 1e6}  # to µK
 CONVENTIONS = ("COSMO", "IAU")
 TOLERANCE = 1e-3  # of the pixels' side
+AT_CORNERS = 0.03  # the same at the corners of a map: a flat patch is a plane, the sky is none
+PLAIN = {"PC1_1": 1.0, "PC2_2": 1.0, "PC1_2": 0.0, "PC2_1": 0.0, "CROTA1": 0.0, "CROTA2": 0.0}  # axes along RA and Dec
+TURNED = 1e-6  # by how much these may differ
 MASK_TOLERANCE = 1e-3
 NOISE_TOLERANCE = 0.2  # of the noise, beyond which a network's answer is of other maps
 MOST_PIXELS = 4096
@@ -59,9 +64,20 @@ def _image(path: str | Path, axes: tuple[int, ...], expected: str) -> tuple[np.n
             if not sizes or max(sizes[:2]) > MOST_PIXELS or any(n not in (2, 3) for n in sizes[2:]):
                 found = f"an image of {' × '.join(map(str, sizes))}" if sizes else "no image of so many axes"
                 raise problem(path, found, f"{expected}, at most {MOST_PIXELS} pixels a side", "write the maps so")
+            _refuse_turned(header, path)
             return np.asarray(next(hdu.data for hdu in file if hdu.header is header), np.float64), header
     except OSError as error:
         raise problem(path, f"no FITS file ({error})", "a FITS image", "check the path") from None
+
+
+def _refuse_turned(header: fits.Header, path: str | Path) -> None:
+    """Refuse axes that CDELT1 and CDELT2 alone do not tell: Q and U refer to north, and networks to the pixels' axes."""
+    found = {key: header[key] for key, plain in PLAIN.items() if abs(header.get(key, plain) - plain) > TURNED}
+    found |= {key: header[key] for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2") if key in header}
+    if found:
+        words = ", ".join(f"{key} {value:g}" for key, value in found.items())
+        fix = "regrid the map; of axes that are not turned give CDELT1 and CDELT2 alone"
+        raise problem(path, words, "axes along right ascension and declination", fix)
 
 
 def _signed(maps: np.ndarray, header: fits.Header, path: str | Path, convention: str, unit: str) -> np.ndarray:
@@ -102,6 +118,37 @@ def check_map(maps: np.ndarray, header: fits.Header, info: dict, where: object) 
         if abs(side / geometry["pixel_arcmin"] - 1) > TOLERANCE:
             expected = f"{geometry['pixel_arcmin']:g}, as the network was trained"
             raise problem(f"{where}: {key}", f"pixels of {side:g} arcmin", expected, "regrid the map")
+    places = ("the middle", *["a corner"] * 4)
+    for place, found in zip(places, sides_on_sky(header, shape[1:], where), strict=False):
+        allowed = TOLERANCE if place == places[0] else AT_CORNERS
+        if np.abs(found / geometry["pixel_arcmin"] - 1).max() > allowed:
+            words = f"pixels of {found[0]:.4g} × {found[1]:.4g} arcmin on the sky in {place} of the map"
+            expected = f"{geometry['pixel_arcmin']:g} each way, as the network was trained"
+            fix = "project the map onto a plane about its middle (TAN or ZEA)"
+            raise problem(f"{where}: {header['CTYPE1']}", words, expected, fix)
+
+
+def sides_on_sky(header: fits.Header, shape: tuple[int, int], where: object) -> np.ndarray:
+    """Sides of a pixel along x and y, arcmin, in the middle of a map (y, x) and in its corners, (5, 2).
+
+    (0, 2) of a header that does not say where its pixels lie on the sky. In many projections CDELT1 and CDELT2 are not what
+    a pixel measures: one of plate carrée at 60 degrees of declination is half as wide.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            wcs = WCS(header, naxis=2)
+    except Exception as error:  # noqa: BLE001 - wcslib's faults have many classes
+        words = " ".join(str(error).split())[:200]
+        raise problem(where, f"a WCS that astropy refuses ({words})", "places on the sky, or none", "mend it") from None
+    if not wcs.has_celestial:
+        return np.empty((0, 2))
+    n_y, n_x = shape
+    x, y = np.array([[(n_x - 1) / 2, 0, 0, n_x - 1, n_x - 1], [(n_y - 1) / 2, 0, n_y - 1, 0, n_y - 1]])
+    sides = []
+    for dx, dy in ((0.5, 0), (0, 0.5)):
+        first, second = (wcs.pixel_to_world(x + sign * dx, y + sign * dy) for sign in (-1, 1))
+        sides.append(first.separation(second).arcmin)
+    return np.stack(sides, axis=1)
 
 
 def check_noise(noise: float, info: dict) -> None:
