@@ -170,6 +170,28 @@ def test_own_maps_are_read_in_the_order_of_the_table(folder):
     assert PROBE.grid(rows.header) == ()
 
 
+@pytest.mark.parametrize(
+    ("said", "sound"),
+    [
+        ({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -2 / 60, "CDELT2": 2 / 60}, True),
+        ({"CUNIT1": "arcmin", "CUNIT2": "arcmin", "CDELT1": 2.0, "CDELT2": 2.0}, True),
+        ({"CDELT1": 1.0, "CDELT2": 1.0}, True),  # of nothing: steps of a pixel
+        ({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -1 / 60, "CDELT2": 1 / 60}, False),
+        ({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CD1_1": -2 / 60, "CD2_2": 1.5 / 60}, False),
+        ({"CUNIT1": "arcsec", "CUNIT2": "arcsec", "CDELT1": 2.0, "CDELT2": 2.0}, False),
+    ],
+)
+def test_a_fits_map_of_other_pixels_is_refused(folder, said, sound):
+    """The power of a map is at other scales if its pixels are; arrays alone do not say it."""
+    path, maps = folder
+    fits.writeto(path / "b.fits", maps[0], fits.Header(said), overwrite=True)
+    if sound:
+        np.testing.assert_array_equal(read_realisation(own(path), 1)[0][0], maps[0])
+    else:
+        with pytest.raises(LimelightError, match=r"b.fits: found pixels of .* expected data.pixel_arcmin, 2;"):
+            read_realisation(own(path), 1)
+
+
 def test_a_shard_of_own_maps_is_made_of_the_table_and_its_files(folder):
     path, _ = folder
     settings = MapSettings(1, own(path))

@@ -5,7 +5,9 @@ dataset where files are HDF5. A file holds one map (n, n) or several (m, n, n), 
 one box have one realisation, so that training and test share no box.
 """
 
+import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from limelight.probes.weak_lensing.spectra import PARAMETERS
 
 COLUMNS = ("file", *PARAMETERS, "realisation")
 LARGEST = 4e9  # bytes of one file's maps
+TOLERANCE = 0.01  # of the pixels' side
 EXPECTED = "maps of κ as FITS, npy or HDF5"
 
 
@@ -36,8 +39,8 @@ def read_realisation(data: Maps, realisation: int) -> tuple[np.ndarray, np.ndarr
     theta: list[np.ndarray] = []
     for row in rows:
         name = str(table["dataset"][row]) if "dataset" in table else ""
-        found = read_maps(path.parent / str(table["file"][row]), name, data.pixels) * np.float32(data.files.scale)
-        maps.append(found)
+        found = read_maps(path.parent / str(table["file"][row]), name, data.pixels, data.pixel_arcmin)
+        maps.append(found * np.float32(data.files.scale))
         theta.append(np.tile([table[key][row] for key in PARAMETERS], (len(found), 1)))
     return np.concatenate(maps)[: data.maps], np.concatenate(theta)[: data.maps].astype(np.float64)
 
@@ -76,8 +79,11 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     return table
 
 
-def read_maps(path: Path, dataset: str, pixels: int) -> np.ndarray:
-    """Maps (m, pixels, pixels) float32 of one file. Nothing in it is executed, and sizes are looked at before it is read."""
+def read_maps(path: Path, dataset: str, pixels: int, pixel_arcmin: float) -> np.ndarray:
+    """Maps (m, pixels, pixels) float32 of one file. Nothing in it is executed, and sizes are looked at before it is read.
+
+    Of formats, FITS alone may say how large its pixels are; others than pixel_arcmin are refused.
+    """
     if not path.is_file():
         raise problem(path, "no such file", EXPECTED, "mend the table, or put the file there")
     ending = path.suffix.lower()
@@ -90,7 +96,7 @@ def read_maps(path: Path, dataset: str, pixels: int) -> np.ndarray:
     elif ending in (".h5", ".hdf5"):
         values = _of_hdf5(path, dataset, pixels)
     elif ending in (".fits", ".fit", ".fts"):
-        values = _of_fits(path, pixels)
+        values = _of_fits(path, pixels, pixel_arcmin)
     else:
         raise problem(path, f"the ending {ending or 'of none'}", ".fits, .npy, .h5 or .hdf5", "convert the file")
     return check_finite(values.reshape(-1, pixels, pixels), path)
@@ -117,7 +123,7 @@ def _of_hdf5(path: Path, dataset: str, pixels: int) -> np.ndarray:
         return file[dataset][...].astype(np.float32)
 
 
-def _of_fits(path: Path, pixels: int) -> np.ndarray:
+def _of_fits(path: Path, pixels: int, pixel_arcmin: float) -> np.ndarray:
     from astropy.io import fits  # a second of import that only these files need
 
     with reading(path, EXPECTED), fits.open(path, memmap=True) as units:
@@ -127,4 +133,22 @@ def _of_fits(path: Path, pixels: int) -> np.ndarray:
         header = images[0].header
         shape = tuple(int(header[f"NAXIS{i}"]) for i in range(header["NAXIS"], 0, -1))
         check_shape(path, shape, "f", pixels)
+        sides = pixel_sides(header)
+        if sides is not None and np.abs(sides / pixel_arcmin - 1).max() > TOLERANCE:
+            found = f"pixels of {sides[0]:.4g} × {sides[1]:.4g} arcmin"
+            raise problem(path, found, f"data.pixel_arcmin, {pixel_arcmin:g}", "set it, or regrid the maps")
         return np.array(images[0].data, np.float32)
+
+
+def pixel_sides(header: Mapping) -> np.ndarray | None:
+    """Sides (2,) of the pixels in arcmin, as a FITS header has them; None where it does not say it in angles."""
+    from astropy import units
+    from astropy.wcs import WCS
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    with warnings.catch_warnings(action="ignore"):
+        wcs = WCS(header, naxis=2)
+    scales = [abs(one) * unit for one, unit in zip(proj_plane_pixel_scales(wcs), wcs.wcs.cunit, strict=True)]
+    if not all(scale.unit.is_equivalent(units.deg) for scale in scales):
+        return None
+    return np.array([scale.to_value(units.arcmin) for scale in scales])
