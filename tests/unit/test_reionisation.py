@@ -294,6 +294,10 @@ def raw(**changes) -> dict:
         ({"networks__n__data": ["sky", "stored"]}, r"networks.n.data: found datasets with stored noise"),
         ({"tests__t__instrument": {"cut_deg": 20}}, r"tests.t.instrument.pixel_uk_arcmin: found 0"),
         ({"tests__t__data": "stored"}, r"tests.t.data: found stored, with stored noise"),
+        (
+            {"data__faint": {"nside": 4, "tau": [0.03, 0.04]}, "tests__t__data": "faint"},
+            r"networks.n.tests: found 't', its τ lies between \[0.03, 0.04\], and the network knows \[0.03, 0.1\]",
+        ),
     ],
 )
 def test_faults_of_the_config_end_in_one_line(changes, line):

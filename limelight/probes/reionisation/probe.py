@@ -69,6 +69,11 @@ class Reionisation(Probe):
                 expected = "a dataset without a bank: tests draw noise of their own"
                 yield str(problem(f"tests.{name}.data", f"{test.data}, with stored noise", expected, "name another"))
 
+    def cannot_take(self, study: TauStudy, network: str, test: str) -> str:
+        """What a network is shown is in units of the middle of its prior; the exact posterior has the prior of the test."""
+        ours, theirs = (study.data[one].tau for one in (study.networks[network].data[0], study.tests[test].data))
+        return "" if ours == theirs else f"its τ lies between {theirs}, and the network knows {ours}"
+
     def knows_observation(self, network: TauNetwork, test: TauTest) -> bool:
         return network.instrument == test.instrument
 
