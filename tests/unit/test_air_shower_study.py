@@ -19,6 +19,8 @@ from limelight.probes.air_shower.beside import (
     QUIET,
     TRAINED,
     TRIGGER_COLUMNS,
+    direction_rows,
+    distance_edges,
     judge_directions,
     judge_triggers,
 )
@@ -146,3 +148,14 @@ def test_networks_that_cannot_be_judged_together_are_refused():
     other = study.model_copy(update={"networks": networks})
     with pytest.raises(LimelightError, match="one dataset and one clock_ns"):
         judge_directions({"n": None, "other": None}, other)
+
+
+def test_every_event_counts_in_the_row_of_all_distances():
+    """Ends that are no tenths of a kilometre were rounded, and the events beyond them left out of the mean over all."""
+    distance = np.geomspace(0.26, 2.24, 100)
+    edges = distance_edges(0.26, 2.24)
+    assert edges == (0.26, *(float(f"{edge:.3g}") for edge in (0.26 * (2.24 / 0.26) ** (i / 3) for i in (1, 2))), 2.24)
+    rows = direction_rows({"plane wave": distance}, np.ones(100), distance, edges)
+    counted = [row["events"] for row in rows if row["estimate"] == "plane wave"]
+    assert counted[0] == sum(counted[1:]) == 100
+    assert distance_edges(3.0, 300.0) == (3.0, 13.9, 64.6, 300.0)

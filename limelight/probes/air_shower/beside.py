@@ -231,7 +231,7 @@ def judge_directions(modules: Mapping[str, nn.Module], study: ShowerStudy, devic
             estimates[one].append(module.eval()(shown.to(device)).double().cpu().numpy())
     angles = {one: angle_deg(np.concatenate(parts), found.y["direction"]) for one, parts in estimates.items()}
     least = bound_of(found, found.header, clock_ns)
-    edges = tuple(np.geomspace(*settings.data.array.distance_km, 4).round(1).tolist())
+    edges = distance_edges(*settings.data.array.distance_km)
     table = direction_rows(angles, least, found.y["distance_km"], edges)
     return Directions(table, found.y["distance_km"], angles, least)
 
@@ -249,6 +249,11 @@ def bound_of(found: Rows, header: Header, clock_ns: float) -> np.ndarray:
     """The Cramér-Rao bound (m,) of events, degrees."""
     positions = np.array(header.geometry["positions_us"])
     return bound(found.y["direction"], found.y["distance_km"] * LIGHT_KM, positions, clock_ns / 1000)
+
+
+def distance_edges(near: float, far: float) -> tuple[float, ...]:
+    """Edges of three steps of distance, km, even in its logarithm; the inner ones to three digits."""
+    return near, *(float(f"{edge:.3g}") for edge in np.geomspace(near, far, 4)[1:-1]), far
 
 
 def direction_rows(
