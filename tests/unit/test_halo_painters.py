@@ -17,7 +17,7 @@ from limelight.networks import build
 from limelight.probes.halo_field import stages
 from limelight.probes.halo_field.config import Critic
 from limelight.probes.halo_field.critic import BoxCritic, HeldOut, draw_counts, painted_counts
-from limelight.probes.halo_field.painting import paint
+from limelight.probes.halo_field.painting import Painted, paint
 from limelight.probes.halo_field.probe import PROBE
 from limelight.section import plain
 from limelight.study.config import resolve_study
@@ -234,6 +234,45 @@ def test_alternating_updates_resume_to_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.undo()
     again, _ = trained(short, "critic", rows, validation, tmp_path / "parts", start)
     assert again.read_bytes() == whole.read_bytes()
+
+
+def test_painters_are_judged_on_boxes_of_their_own_geometry_alone(tmp_path, monkeypatch):
+    """A painter of other cells paints any box without a word; and wave numbers are those of the test's own boxes."""
+    boxes = {"side_mpc": 32, "particles": 32, "cells": CELLS, "steps": 6}
+    network = {"architecture": "inception", "options": {"filters": 4}}
+    study = study_of(
+        data={"boxes": boxes, "large": {**boxes, "side_mpc": 64, "mass_edges_msun": [8e12, 1e16]}},
+        networks={"small": {**network, "data": ["boxes"]}, "large": {**network, "data": ["large"]}},
+        tests={"s": {"data": "boxes"}, "l": {"data": "large"}},
+    )
+    paths, rng = [], np.random.default_rng(0)
+    for dataset in ("boxes", "large"):
+        settings = PROBE.dataset_settings(study, dataset)
+        for number in (4, 5):
+            made = mock_rows([number])
+            counts = rng.poisson(3, (1, 1, CELLS, CELLS, CELLS)).astype(np.float32)
+            found = replace(
+                made,
+                header=PROBE.header(settings),
+                y={"total": counts, "bands": counts},
+                dataset=np.array([dataset]),
+                group=np.array([number]),
+            )
+            paths.append(tmp_path / f"{dataset}{number}.h5")
+            write_shard(paths[-1], found, provenance(settings, study.seed))
+
+    def painted(module, info, probe, found, draws, seed):
+        true = found.y["total"][:, 0]
+        return Painted(true, np.stack([true] * draws), 0.0)
+
+    monkeypatch.setattr(stages, "load_painter", lambda study, path: (None, {"network": path}))
+    monkeypatch.setattr(stages, "paint", painted)
+    rows, _ = stages.judge_painters(study, ["small", "large"], paths, paths[:1])
+    assert {(row["test"], row["painter"]) for row in rows} == {("s", "small"), ("l", "large")}
+    at = {
+        test: [row["at"] for row in rows if (row["test"], row["statistic"]) == (test, "empty regions")] for test in "sl"
+    }
+    assert at == {"s": [8.0, 16.0], "l": [16.0, 32.0]}
 
 
 def test_a_tiny_study_by_its_scripts(tmp_path):

@@ -19,6 +19,7 @@ from limelight.probes.halo_field.painting import Painted, paint
 from limelight.probes.halo_field.probe import PROBE
 from limelight.section import plain
 from limelight.study.config import load_study
+from limelight.study.selection import suitable_tests
 from limelight.study.settings import network_settings
 from limelight.training.checkpoint import load_model
 from limelight.training.presentation import fingerprint
@@ -49,7 +50,7 @@ def load(config: str | Path) -> HaloStudy:
 def judge_painters(
     study: HaloStudy, networks: Sequence[str | Path], tests: Sequence[str | Path], others: Sequence[str | Path]
 ) -> tuple[list[dict], tuple]:
-    """Rows of judging.COLUMNS of every painter on every test, and what a figure of slices shows of the first test.
+    """Rows of judging.COLUMNS of every painter on the tests that it takes, and what a figure of slices shows of the first.
 
     tests: shards of the test boxes of all tests; others: of training and validation boxes, for the scatter from box to box.
     """
@@ -64,8 +65,10 @@ def judge_painters(
         if entry.data not in read:
             raise problem("--tests", f"no boxes of {entry.data}", f"those of test {test}", "give its shards")
         found = read[entry.data]
-        truth = Truth(test, _total(found), _side(read), scattered)
+        truth = Truth(test, _total(found), found.header.geometry["side_mpc"], scattered)
         for module, info in painters:
+            if test not in suitable_tests(study, info["network"]):  # of boxes of another geometry, say
+                continue
             painted = paint(module, info, PROBE, found, study.judging.draws, study.seed)
             tables += judge(truth, info["network"], painted, edges)
             if test == next(iter(study.tests)):
