@@ -301,6 +301,20 @@ def test_a_survey_of_another_grid_is_refused_in_one_line(survey, grid, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("shift", "sound"), [(0.05, True), (0.3, False), (-0.6, False)])
+def test_channels_that_lie_between_those_of_the_study_are_refused(tmp_path, shift, sound):
+    """However many voxels there are: with 64 channels a shift by 0.6 of one was taken as the same."""
+    grid = replace(GRID, channels=64 * GRID.pool_channels)
+    path, width = survey_file(tmp_path / "s.h5", grid), (grid.freq_max_ghz - grid.freq_min_ghz) / 64
+    frequency = load_survey(path).frequency_ghz + shift * width
+    survey_file(path, grid, frequency_ghz=frequency)
+    if sound:
+        assert survey_noise(path, grid).observed.shape[2] == 64
+    else:
+        with pytest.raises(LimelightError, match="frequency_ghz: found"):
+            survey_noise(path, grid)
+
+
 def test_a_survey_without_sigma_or_file_is_refused(tmp_path):
     silent = np.zeros(GRID.pooled_shape, np.float32)
     path = survey_file(tmp_path / "s.h5", sigma_uk=silent, mask=np.ones(GRID.pooled_shape, bool))

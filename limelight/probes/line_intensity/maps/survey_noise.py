@@ -14,7 +14,7 @@ from limelight.probes.line_intensity.maps.instrument import pooled_sigma
 from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
 
 SURVEYS = resource_path("surveys")
-SAME = 0.01  # of a voxel's side: by how much places on a survey's grid may differ from the study's, per voxel
+SAME = 0.1  # of a voxel's side: by how much any place on a survey's grid may differ from the study's
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _check_grid(survey: SurveyMap, grid: Grid, path: Path) -> bool:
     ):
         step = width / len(centers)
         expected = center + (np.arange(len(centers)) - (len(centers) - 1) / 2) * step
-        if np.abs(centers - expected).max() > SAME * step * len(centers):
+        if np.abs(centers - expected).max() > SAME * step:
             own = f"{centers[0]:.6g} to {centers[-1]:.6g}"
             study = f"{expected[0]:.6g} to {expected[-1]:.6g}, as the study's grid has it"
             raise problem(f"{path}: {name}", own, study, "bring the survey onto the study's grid (scripts/plan.py)")
