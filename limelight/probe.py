@@ -228,6 +228,10 @@ class Probe:
         """What tables and figures say of a test: its noise, its dataset's parameters, as plain words and numbers."""
         return {}
 
+    def doubts(self, network, observation, header: Header, recorded: np.ndarray) -> list[str]:
+        """What is off about a user's own data (n, channels, *axes) beyond what plain statistics tell; one line each."""
+        return []
+
     def pictures(self, found: Rows, recorded: np.ndarray, presentation: "Presentation") -> dict[str, np.ndarray]:
         """Pictures of the first rows for figures; recorded: these rows with the test's noise, without preprocessing."""
         return {"clean": found.x[: len(recorded)], "noisy": recorded}

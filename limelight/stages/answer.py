@@ -71,10 +71,12 @@ def answer(
         fix = f"use scripts/{probe.answered_by}" if probe.answered_by else "judge it on a test of its study"
         found_words, expected = f"one of the probe {info['probe']}", "one that answers numbers or classes of plain rows"
         raise problem(f"network {info['network']}", found_words, expected, fix)
-    presentation = probe.presentation(known, probe.observation_from(info["observation"]), header).as_recorded()
+    observation = probe.observation_from(info["observation"])
+    presentation = probe.presentation(known, observation, header).as_recorded()
     x = _checked(rows, header.shape, f"network {info['network']}")
     random, shown = torch.Generator().manual_seed(seed), x.split(BATCH)
     warnings = unlike_training((presentation.bare().observe(some, random) for some in shown), info)
+    warnings += probe.doubts(known, observation, header, x.numpy())
     inputs = (presentation.observe(some, random) for some in shown)
     if found is None:
         return Answers(presentation.target.axis, predict_targets(module, info, inputs, "cpu"), None, None, warnings)

@@ -306,6 +306,29 @@ def test_faults_of_the_config_end_in_one_line(changes, line):
         resolve_study(raw(**changes), "s.yaml")
 
 
+# A user's own maps
+
+
+@pytest.mark.parametrize(
+    "instrument", [{"isotropic_uk_arcmin": 60}, {"cut_deg": 20, "pixel_uk_arcmin": 70, "isotropic_uk_arcmin": 40}]
+)
+def test_maps_in_another_convention_are_doubted(instrument):
+    """A wrong sign of U or pixels in nested order make B of E, and τ a tenth too high or low, in healthy-looking maps."""
+    study = resolve_study(raw(networks__n__instrument=instrument, tests__t__instrument=instrument), "s.yaml")
+    entry, found = study.networks["n"], PROBE.simulate(PROBE.dataset_settings(study, "sky"), "sky", 2)
+    record = PROBE.recorder(entry.instrument, found.header).observe
+    maps = record(torch.from_numpy(found.x), torch.Generator().manual_seed(1)).numpy()
+    ducc0 = pytest.importorskip("ducc0")
+    nested = np.empty_like(maps)
+    nested[:, :, ducc0.healpix.Healpix_Base(4, "RING").ring2nest(np.arange(pixels_of(4)))] = maps
+    noisy = maps + np.random.default_rng(0).normal(0, 0.1, maps.shape).astype(np.float32)
+    for sound in (maps, maps[:1], maps[7:8]):
+        assert PROBE.doubts(entry, entry.instrument, found.header, sound) == []
+    for wrong in (maps * np.float32([[1], [-1]]), nested, noisy, maps * 1e-6):
+        (line,) = PROBE.doubts(entry, entry.instrument, found.header, wrong)
+        assert "B modes have" in line
+
+
 # What an IMNN claims
 
 

@@ -83,6 +83,21 @@ def transform_of(inputs: str, instrument: Instrument, pixels: Pixels) -> "Callab
     return (Power if inputs.endswith("power") else Spectra)(matrix, variance, pixels.lmax)
 
 
+def b_share(recorded: np.ndarray, instrument: Instrument, pixels: Pixels) -> tuple[float, float]:
+    """Power of B in recorded maps (n, 2, npix) over its expectation, the mean over moments and maps; and its scatter."""
+    import torch
+
+    seen = seen_pixels(instrument, pixels.nside)
+    power = transform_of("power", instrument, pixels)
+    ells = np.arange(2, pixels.lmax + 1)
+    known, moments = power.weight[1].numpy() > 0, 2 * ells + 1
+    if not known.any():  # without noise there is none
+        return 1.0, 0.0
+    found = power(torch.from_numpy(recorded * seen.astype(np.float32)))[:, 1].double().numpy().mean(axis=0)
+    share = np.average(found[known], weights=moments[known])
+    return float(share), float(np.sqrt(2 / moments[known].sum() / seen.mean() / len(recorded)))
+
+
 def _scaled(factor: float, maps: "Tensor") -> "Tensor":
     return maps * factor
 

@@ -16,7 +16,7 @@ from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import ExactPosterior, Probe
 from limelight.probes.reionisation.config import Instrument, Sky, TauNetwork, TauStudy, TauTest
 from limelight.probes.reionisation.harmonics import multipoles, pixels_of
-from limelight.probes.reionisation.inputs import Pixels, input_shape, transform_of
+from limelight.probes.reionisation.inputs import Pixels, b_share, input_shape, transform_of
 from limelight.probes.reionisation.likelihood import fisher_information, log_likelihood
 from limelight.probes.reionisation.simulations import TauSimulator, draw_skies, fisher_skies, stored_noise
 from limelight.probes.reionisation.spectra import TAUS
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a conf
 PARAMETERS = ("tau",)
 NODES = 6  # of τ, between which the bound on its error is interpolated
 GRID = 81  # steps of τ that posteriors are compared on
+ODD_B = 0.25  # how far the power of B may be off what it is expected to be, beyond five times its scatter
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,16 @@ class Reionisation(Probe):
         sigma = np.interp(truth, nodes, [fisher_information(float(tau), *sky) ** -0.5 for tau in nodes])
         floor = np.mean(np.sqrt(2 / np.pi) * sigma / truth, axis=0)
         return {"relative_error": relative, "floor": floor, "bound": np.full(relative.shape, bound)}, {}
+
+    def doubts(self, network: TauNetwork, observation: Instrument, header: Header, recorded: np.ndarray) -> list[str]:
+        """The sky has no B modes: all of them are noise, and of E where the sky is cut."""
+        if header.simulation["stored_noise"]:  # of which the network's instrument need not say all
+            return []
+        share, spread = b_share(recorded, observation, pixels_seen(header))
+        if abs(share - 1) <= ODD_B + 5 * spread:
+            return []
+        causes = "U with the sign of IAU (it should have HEALPix's), pixels in nested order, another noise?"
+        return [f"B modes have {share:.3g} times the power that the network's instrument lets expect: {causes}"]
 
     # Inference by simulation: nothing is read for it
 
