@@ -41,12 +41,15 @@ def main() -> None:
     from limelight.probes.cmb_lensing.apply import (
         check_map,
         check_noise,
+        doubts,
         masked_already,
         mode_tables,
         read_pair,
         reconstruct,
+        shown,
         write_maps,
     )
+    from limelight.stages.answer import unlike_training
     from limelight.training.checkpoint import load_model
 
     module, info = load_model(args.network)
@@ -56,6 +59,8 @@ def main() -> None:
     check_map(maps, header, info, args.map[0])
     check_noise(args.noise, info)
     masked = args.mask is not None and masked_already(args.mask, info)
+    for doubt in [*unlike_training([shown(info, maps, masked, bare=True)], info), *doubts(maps, info, args.noise)]:
+        print(f"limelight: warning: {args.map[0]}: {doubt}", file=sys.stderr)
     answers = reconstruct(module, info, maps, masked=masked)
     made = {"CREATOR": f"limelight {__version__}", "NETWORK": info["network"]}
     write_maps(args.output, answers, header, made, mode_tables(info))

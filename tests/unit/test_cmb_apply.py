@@ -16,6 +16,7 @@ from limelight.networks import build
 from limelight.probes.cmb_lensing.apply import (
     check_map,
     check_noise,
+    doubts,
     masked_already,
     mode_tables,
     read_pair,
@@ -23,10 +24,14 @@ from limelight.probes.cmb_lensing.apply import (
     reconstruct,
     write_maps,
 )
+from limelight.probes.cmb_lensing.grid import Grid, qu_from_eb
 from limelight.probes.cmb_lensing.probe import mask_of_geometry
+from limelight.probes.cmb_lensing.sky import white_noise
+from limelight.probes.cmb_lensing.spectra import Spectra
 from limelight.section import plain
 from limelight.study.config import resolve_study
 from limelight.study.selection import header_of
+from limelight.summaries.inputs import input_statistics, ranges
 from limelight.training.checkpoint import load_model, save_model
 
 PIXELS, SIDE = 24, 3.0
@@ -304,3 +309,34 @@ def test_a_map_that_pixell_wrote_is_read(tmp_path):
     np.testing.assert_allclose(maps, [-q, u])
     assert header["CDELT1"] * 60 == pytest.approx(-SIDE)
     assert shape == (PIXELS, PIXELS)
+
+
+def test_a_map_whose_u_has_the_other_sign_is_doubted():
+    """Nothing else shows it: E and B trade half of their power, and every pixel looks as before."""
+    grid = Grid(64, 2.34375)
+    info, rng = {"header": {"geometry": {"pixels": 64, "pixel_arcmin": 2.34375}}}, np.random.default_rng(1)
+    spectra = Spectra(*[1e-4 * np.exp(-np.arange(5001) / 800)] * 2, *[np.zeros(5001)] * 2)
+    e = np.fft.fft2(rng.standard_normal((64, 64))) * np.sqrt(grid.sample(spectra.ee)) / grid.pixel
+    q, u = qu_from_eb(grid, np.fft.ifft2(e).real, np.zeros((64, 64)))
+    q, u = (one + white_noise(grid, 5.0, (), rng) for one in (q, u))
+    assert doubts(np.stack([q, u]), info, 5.0) == []
+    (line,) = doubts(np.stack([q, -u]), info, 5.0)
+    assert "of the power of E" in line
+    assert doubts(np.stack([q, -u]), info, 50.0) == [], "noise has as much B as E"
+
+
+def test_a_map_in_another_unit_than_it_says_is_told(model, tmp_path):
+    """The ranges of the training maps, which the model file carries, tell kelvins that are called microkelvins."""
+    content = torch.load(model, weights_only=True)
+    rng = np.random.default_rng(0)
+    parts = [input_statistics(torch.from_numpy(rng.normal(0, 4, (20, 2, PIXELS, PIXELS)))) for _ in range(5)]
+    torch.save({**content, "input_ranges": ranges(parts)}, tmp_path / "model.pt")
+    script = [sys.executable, ROOT / "scripts" / "predict_lensing.py", "--network", tmp_path / "model.pt"]
+    for size, told in ((4.0, False), (4e-6, True)):
+        q, u = rng.normal(0, size, (2, PIXELS, PIXELS))
+        path = write(tmp_path / "qu.fits", q, u)
+        done = subprocess.run(
+            [*script, "--map", path, "--noise", "1", "--output", tmp_path / "k.fits"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("smaller than in training: other units" in done.stderr) == told

@@ -18,7 +18,9 @@ from limelight.data.shard import header_from
 from limelight.errors import problem
 from limelight.evaluation.images import calibrated_spread
 from limelight.files import atomic_path
+from limelight.probes.cmb_lensing.grid import Grid, eb_modes
 from limelight.probes.cmb_lensing.probe import NAMES, PROBE, mask_of_geometry, noise_range
+from limelight.probes.cmb_lensing.sky import taper
 from limelight.training.losses import decoded_outputs
 
 UNITS = {"uk": 1.0, "µk": 1.0, "k": 1e6, "mk": 1e3, "uk_cmb": 1.0, "k_cmb": 1e6}  # to µK
@@ -30,6 +32,9 @@ TURNED = 1e-6  # by how much these may differ
 MASK_TOLERANCE = 1e-3
 NOISE_TOLERANCE = 0.2  # of the noise, beyond which a network's answer is of other maps
 MOST_PIXELS = 4096
+OF_E = (200, 1500)  # multipoles in which E is far above B, and above noise of MOST_NOISE
+MOST_NOISE = 20.0  # µK arcmin
+ODD_B = 0.5  # of the power of E there: of a sound map up to 0.3, of one whose U has the other sign 0.6 and more
 
 
 def read_pair(paths: Sequence[str | Path], convention: str = "", unit: str = "") -> tuple[np.ndarray, fits.Header]:
@@ -181,6 +186,30 @@ def masked_already(path: str | Path, info: dict) -> bool:
     return bool(far)
 
 
+def doubts(maps: np.ndarray, info: dict, noise: float) -> list[str]:
+    """Whether Q and U (2, y, x) have more B than a sky: with the sign of U of the other convention half of E is B."""
+    grid = Grid(info["header"]["geometry"]["pixels"], info["header"]["geometry"]["pixel_arcmin"])
+    few = (grid.ell >= OF_E[0]) & (grid.ell <= OF_E[1]) & (grid.usable > 0)
+    if noise > MOST_NOISE or not few.any():
+        return []
+    e, b = eb_modes(grid, *maps * taper(grid, grid.npix * grid.pixel_arcmin / 240))
+    share = (np.abs(b[few]) ** 2).sum() / max((np.abs(e[few]) ** 2).sum(), 1e-300)
+    if share < ODD_B:
+        return []
+    return [
+        f"B has {share:.2g} of the power of E: a sky has far less; is U of the other convention, or the noise larger?"
+    ]
+
+
+def shown(info: dict, maps: np.ndarray, masked: bool = False, bare: bool = False) -> torch.Tensor:
+    """What a network sees of recorded maps (2, y, x) in µK, (1, channels, y, x); bare: before preprocessing."""
+    network, header = PROBE.network(info["entry"]), header_from(info["header"])
+    recorded = PROBE.presentation(network, info["observation"], header).with_noise(0.0)
+    recorded = replace(recorded, mask=None) if masked else recorded
+    recorded = recorded.bare() if bare else recorded
+    return recorded.observe(torch.as_tensor(maps, dtype=torch.float32)[None], torch.Generator())
+
+
 @torch.no_grad()
 def reconstruct(
     module: nn.Module, info: dict, maps: np.ndarray, device: str = "cpu", masked: bool = False
@@ -191,11 +220,7 @@ def reconstruct(
     mask sees them through it, unless they are `masked` already. One that answers its errors gives <name>_error as well, the
     calibrated standard deviation.
     """
-    network, header = PROBE.network(info["entry"]), header_from(info["header"])
-    recorded = PROBE.presentation(network, info["observation"], header).with_noise(0.0)
-    if masked:
-        recorded = replace(recorded, mask=None)
-    inputs = recorded.observe(torch.as_tensor(maps, dtype=torch.float32)[None], torch.Generator())
+    network, inputs = PROBE.network(info["entry"]), shown(info, maps, masked)
     outputs = module(inputs.to(device)).double().cpu().numpy()
     if not np.isfinite(outputs).all():
         raise problem("the network", "an answer that is not finite", "numbers", "check the map's unit and values")
