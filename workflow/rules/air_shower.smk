@@ -9,6 +9,7 @@ JUDGED_TOGETHER = {
     "triggers": CLASSIFIERS,
     "directions": [name for name in STUDY.networks if name not in CLASSIFIERS],
 }
+JUDGED_BY = {"triggers": STUDY.judging, "directions": STUDY.judging.traces}
 MORE += [f"{RESULTS}/beside/{kind}.csv" for kind, names in JUDGED_TOGETHER.items() if names]
 
 
@@ -42,7 +43,10 @@ rule beside:
         gpu=min(1, STUDY.resources.gpus),
     params:
         settings=lambda wildcards: as_text(
-            [STUDY.judging, *(stages.network_settings(STUDY, name) for name in JUDGED_TOGETHER[wildcards.kind])]
+            [
+                JUDGED_BY[wildcards.kind],
+                *(stages.network_settings(STUDY, name) for name in JUDGED_TOGETHER[wildcards.kind]),
+            ]
         ),
         code=lambda wildcards: code(
             "scripts/judge_showers.py", *TRAINING, "simulate", networks=JUDGED_TOGETHER[wildcards.kind]

@@ -1,4 +1,7 @@
 # Strong lenses: shards as for every probe whose data take one stage, and networks beside what is known without one.
+from dataclasses import replace
+
+from limelight.section import without
 from limelight.study.code import INTERVALS, TRAINING
 
 
@@ -51,7 +54,10 @@ rule finding:
         runtime=runtime("finding"),
     params:
         settings=as_text(
-            [STUDY.judging.rates, *(stages.evaluation_settings(STUDY, name, FOUND) for name in CLASSIFIERS)]
+            [
+                STUDY.judging.rates,
+                *(replace(stages.evaluation_settings(STUDY, name, FOUND), shown=()) for name in CLASSIFIERS),
+            ]
         ),
         code=code("scripts/judge_lenses.py", *TRAINING, networks=CLASSIFIERS),
         test=FOUND,
@@ -90,7 +96,7 @@ rule chains:
     params:
         settings=lambda wildcards: as_text(
             [
-                STUDY.judging,
+                without(STUDY.judging, "rates"),
                 *(stages.intervals_settings(STUDY, name, wildcards.test) for name in MEASURED[wildcards.test]),
             ]
         ),

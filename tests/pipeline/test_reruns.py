@@ -1,0 +1,29 @@
+"""What a changed key plans again, of a probe with rules of its own: dry runs on files that were only touched."""
+
+from pathlib import Path
+
+import yaml
+from checkout import ROOT, Checkout
+
+
+def as_if_done(config: str, folder: Path) -> tuple[Checkout, dict]:
+    """A checkout in which every file of a study's config is there, empty, with Snakemake's record of what made it."""
+    raw = yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text())
+    checkout = Checkout(folder, raw)
+    for line in checkout.snakemake("--summary").stdout.splitlines():
+        if line.startswith("results/"):
+            path = folder / line.split("\t")[0]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    checkout.snakemake("--cores", "1", "--touch", "--forceall")
+    return checkout, raw
+
+
+def test_what_is_judged_by_a_key_alone_is_judged_again(tmp_path):
+    """Minutes of MCMC do not hang on the rates at which other networks find lenses."""
+    checkout, raw = as_if_done("strong_lens", tmp_path)
+    for change, expected in (({}, {}), ({"rates": [0.2]}, {"finding": 1}), ({"steps": 90}, {"chains": 1})):
+        (tmp_path / "config" / "changed.yaml").write_text(
+            yaml.safe_dump({**raw, "judging": {**raw["judging"], **change}})
+        )
+        assert checkout.planned("config/changed.yaml") == expected, change
