@@ -267,6 +267,18 @@ def test_faults_of_a_config_are_one_line_each(changes, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("split", "sound"), [([0, 1, 4], False), ([0, 1, 2, 3], True)])
+def test_a_cosmology_whose_realisations_stand_in_two_splits_is_refused(split, sound):
+    """Other boxes of the very cosmology that training saw are no test of what was learnt between cosmologies."""
+    raw = tiny(realisations={"train": split, "validation": [6, 7], "test": [5]})
+    raw["data"]["lognormal"] |= {"kind": "ray_traced", "boxes": {"realisations_per_cosmology": 2}}
+    if sound:
+        assert resolve_study(raw, "tiny.yaml")
+    else:
+        with pytest.raises(LimelightError, match=r"realisations 4 \(train\) and 5 \(test\) are of one cosmology"):
+            resolve_study(raw, "tiny.yaml")
+
+
 @pytest.mark.parametrize("kind", ["ray_traced", "files"])
 def test_maps_that_cannot_be_drawn_anew_are_refused_with_the_config(kind):
     more = {"kind": kind} | ({"files": {"table": "table.csv"}} if kind == "files" else {})

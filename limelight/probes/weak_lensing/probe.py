@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class WeakLensing(Probe):
     def check(self, study: LensingStudy) -> Iterator[str]:
         for name, data in study.data.items():
             yield from faults_of_maps(f"data.{name}", data)
+            yield from faults_of_splits(f"data.{name}.boxes.realisations_per_cosmology", data, study.splits)
         yield from faults_of_fresh_maps(study)
 
     def knows_observation(self, network: LensingNetwork, test: LensingTest) -> bool:
@@ -258,6 +259,22 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
                 yield str(problem(f"{where}.boxes.sources", [z, weight], expected, "change it"))
     if data.kind == "ray_traced" and data.source_redshift > 10:
         yield str(problem(f"{where}.source_redshift", data.source_redshift, "at most 10", "lower it"))
+
+
+def faults_of_splits(where: str, data: Maps, splits: Mapping[str, list[int]]) -> Iterator[str]:
+    """One line for realisations of one cosmology that stand in two splits: a test would ask for what training learnt."""
+    each, seen = data.boxes.realisations_per_cosmology, {}
+    if data.kind != "ray_traced" or each == 1:
+        return
+    for split, numbers in splits.items():
+        for number in numbers:
+            other, there = seen.setdefault(number // each, (number, split))
+            if there != split:
+                found = f"{each}, by which realisations {other} ({there}) and {number} ({split}) are of one cosmology"
+                yield str(
+                    problem(where, found, "each cosmology in one split", "move realisations by whole cosmologies")
+                )
+                return
 
 
 def faults_of_fresh_maps(study: LensingStudy) -> Iterator[str]:
