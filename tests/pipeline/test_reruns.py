@@ -6,9 +6,9 @@ import yaml
 from checkout import ROOT, Checkout
 
 
-def as_if_done(config: str, folder: Path) -> tuple[Checkout, dict]:
+def as_if_done(config: str, folder: Path, **more) -> tuple[Checkout, dict]:
     """A checkout in which every file of a study's config is there, empty, with Snakemake's record of what made it."""
-    raw = yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text())
+    raw = {**yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text()), **more}
     checkout = Checkout(folder, raw)
     for line in checkout.snakemake("--summary").stdout.splitlines():
         if line.startswith("results/"):
@@ -20,10 +20,15 @@ def as_if_done(config: str, folder: Path) -> tuple[Checkout, dict]:
 
 
 def test_what_is_judged_by_a_key_alone_is_judged_again(tmp_path):
-    """Minutes of MCMC do not hang on the rates at which other networks find lenses."""
-    checkout, raw = as_if_done("strong_lens", tmp_path)
-    for change, expected in (({}, {}), ({"rates": [0.2]}, {"finding": 1}), ({"steps": 90}, {"chains": 1})):
-        (tmp_path / "config" / "changed.yaml").write_text(
-            yaml.safe_dump({**raw, "judging": {**raw["judging"], **change}})
-        )
+    """Minutes of MCMC do not hang on the rates at which other networks find lenses; figures do on the order of networks."""
+    both = {"figure": "loss_history", "networks": ["measure", "find"], "caption": "Losses."}
+    checkout, raw = as_if_done("strong_lens", tmp_path, comparisons={"both": both})
+    turned = {"comparisons": {"both": {**both, "networks": ["find", "measure"]}}}
+    for change, expected in (
+        ({}, {}),
+        ({"judging": {**raw["judging"], "rates": [0.2]}}, {"finding": 1}),
+        ({"judging": {**raw["judging"], "steps": 90}}, {"chains": 1}),
+        (turned, {"figure_comparison": 1}),
+    ):
+        (tmp_path / "config" / "changed.yaml").write_text(yaml.safe_dump({**raw, **change}))
         assert checkout.planned("config/changed.yaml") == expected, change

@@ -58,6 +58,7 @@ rule figure_comparison:
     params:
         figure=lambda wildcards: STUDY.comparisons[wildcards.comparison].figure,
         caption=lambda wildcards: STUDY.comparisons[wildcards.comparison].caption,
+        order=lambda wildcards: compared(wildcards.comparison),  # of colours: of inputs Snakemake forgets the order
         reading=lambda wildcards: reading(STUDY.comparisons[wildcards.comparison].figure),
         code=lambda wildcards: figure_code(STUDY.comparisons[wildcards.comparison].figure),
     shell:
