@@ -128,7 +128,19 @@ def _networks(study: Study) -> Iterator[str]:
         except LimelightError as error:
             yield fault_of(where, error)
         yield from _loss(name, network, len(output_shape(study, network)))
+        yield from _first_rows(study, name)
         yield from _critic(study, name)
+
+
+def _first_rows(study: Study, name: str) -> Iterator[str]:
+    """The first max_maps rows must be of all datasets, which stand one after the other."""
+    network, probe = study.networks[name], load_probe(study.probe)
+    *before, last = network.datasets
+    rows = len(study.splits["train"]) * sum(probe.rows_per_realisation(study, one) for one in before)
+    most = network.training.max_maps
+    if 0 < most <= rows:
+        found = f"{most}, all of them rows before those of {last}"
+        yield fault(f"networks.{name}.training.max_maps", found, f"0, or more than {rows}", "make smaller datasets")
 
 
 def fault_of(key: str, error: LimelightError) -> str:

@@ -306,6 +306,15 @@ def test_faults_of_the_config_end_in_one_line(changes, line):
         resolve_study(raw(**changes), "s.yaml")
 
 
+def test_first_rows_that_are_all_of_one_dataset_are_refused():
+    """Datasets stand one after the other: the first 500 rows of two of 500 each are those of the first alone."""
+    both = {"data__other": {"nside": 4}, "networks__n__data": ["sky", "other"]}
+    assert resolve_study(raw(**both, networks__n__training={"max_maps": 501}), "s.yaml")
+    assert resolve_study(raw(networks__n__training={"max_maps": 5}), "s.yaml")
+    with pytest.raises(LimelightError, match="max_maps: found 500, all of them rows before those of other; expected 0"):
+        resolve_study(raw(**both, networks__n__training={"max_maps": 500}), "s.yaml")
+
+
 # A user's own maps
 
 
