@@ -19,12 +19,13 @@ from limelight.probes.air_shower.beside import (
     QUIET,
     TRAINED,
     TRIGGER_COLUMNS,
+    Trigger,
     direction_rows,
     distance_edges,
     judge_directions,
     judge_triggers,
 )
-from limelight.probes.air_shower.figures import directions_figure, trigger_figure
+from limelight.probes.air_shower.figures import directions_figure, rates_shown, trigger_figure
 from limelight.probes.air_shower.presentation import TracePresentation
 from limelight.probes.air_shower.pulses import TRANSIENTS
 from limelight.section import plain
@@ -159,3 +160,21 @@ def test_every_event_counts_in_the_row_of_all_distances():
     counted = [row["events"] for row in rows if row["estimate"] == "plane wave"]
     assert counted[0] == sum(counted[1:]) == 100
     assert distance_edges(3.0, 300.0) == (3.0, 13.9, 64.6, 300.0)
+
+
+def test_the_figure_of_triggers_shows_rates_that_there_are():
+    """The rates are the study's, and its panels stayed empty under a title of 1e-2 and 1e-4 where it named others."""
+    curves, table = {}, []
+    for name in ("threshold", "matched filter", "likelihood ratio"):
+        curves[name] = np.linspace(0, 1, 81)
+        for rate, share in ((0.3, 0.9), (0.05, 0.7), (0.002, 0.5), (1e-5, np.nan)):
+            row = (name, QUIET, "3", rate, 0.0, share, 0.01, 0.9)
+            table.append(dict(zip(TRIGGER_COLUMNS, row, strict=True)))
+    found = Trigger(table, curves)
+    assert rates_shown(found) == (0.05, 0.002)
+    panel = trigger_figure(found).axes[1]
+    assert panel.get_title() == "noise: rates 0.05, 0.002 (dashed)"
+    drawn = sorted(set(np.concatenate([line.get_ydata() for line in panel.lines])))
+    np.testing.assert_allclose(drawn, [0.5, 0.7])
+    usual = Trigger([{**row, "rate": 10 ** -(1 + i % 4), "efficiency": 0.5} for i, row in enumerate(table)], curves)
+    assert trigger_figure(usual).axes[1].get_title() == "noise: rates $10^{-2}$, $10^{-4}$ (dashed)"

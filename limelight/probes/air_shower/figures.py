@@ -40,13 +40,26 @@ def trigger_figure(found: Trigger) -> Figure:
         panels[0].text(2e-4, 0.93, "forbidden", fontsize=8, color=GUIDE)
         panels[0].set(xscale="log", xlabel="false positives", ylabel="true positives", ylim=(0, 1), xlim=(1e-4, 1))
         panels[0].set_title("pulses of the prior, noise")
-        _efficiencies(panels[1], found, {QUIET: "-"}, (1e-2, 1e-4))
-        panels[1].set_title("noise: rates $10^{-2}$, $10^{-4}$ (dashed)", fontsize=8)
+        rates = rates_shown(found)
+        words = ", ".join(_power_of_ten(rate) for rate in rates) + " (dashed)" * (len(rates) > 1)
+        _efficiencies(panels[1], found, {QUIET: "-"}, rates)
+        panels[1].set_title(f"noise: {'rates' if len(rates) > 1 else 'rate'} {words}", fontsize=8)
         if backgrounds:
-            _efficiencies(panels[2], found, dict(zip(backgrounds, ("-", ":"), strict=False)), (1e-2,))
+            _efficiencies(panels[2], found, dict(zip(backgrounds, ("-", ":"), strict=False)), rates[:1])
             panels[2].set_title("with transients; left-out kind dotted", fontsize=8)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return figure
+
+
+def rates_shown(found: Trigger) -> tuple[float, ...]:
+    """The second largest rate that thresholds could be set for, and the smallest."""
+    known = sorted({row["rate"] for row in found.table if np.isfinite(row["efficiency"])}, reverse=True)
+    return tuple(dict.fromkeys([*known[:2][-1:], *known[-1:]]))
+
+
+def _power_of_ten(rate: float) -> str:
+    exponent = np.log10(rate)
+    return f"$10^{{{exponent:.0f}}}$" if np.isclose(exponent, round(exponent)) else f"{rate:.2g}"
 
 
 def _efficiencies(panel, found: Trigger, backgrounds: dict[str, str], rates: tuple[float, ...]) -> None:
