@@ -299,6 +299,10 @@ def test_posteriors_stand_beside_the_perfect_catalogue():
 
 def test_the_region_of_the_catalogue_holds_68_percent_of_a_gaussian_of_its_width():
     data, drawn = GalaxyField(alpha=[-1.3, -0.7]), gaussian()
+    many = beside_figure({f"p{i}": drawn for i in range(9)}, data)
+    assert (
+        len(many.legends[0].get_texts()) == 9 + 2
+    )  # none is left out: the catalogue's region and the truth beside them
     figure = beside_figure({"p": drawn}, data)
     row = np.argmin(np.square((drawn.truth - [4, 0, -1]) / [2, 2, 0.6]).sum(axis=1))
     draws = drawn.samples[row] - drawn.samples[row].mean(axis=0) + drawn.truth[row]

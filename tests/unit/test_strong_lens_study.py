@@ -19,7 +19,8 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.inference.posteriors.tables import make_table
 from limelight.probe import load_probe
-from limelight.probes.strong_lens.beside import CHAIN_COLUMNS, EVEN, FINDING_COLUMNS, judge_finding
+from limelight.probes.strong_lens.beside import CHAIN_COLUMNS, EVEN, FINDING_COLUMNS, Finding, judge_finding
+from limelight.probes.strong_lens.figures import finding_figure
 from limelight.probes.strong_lens.simulations import KINDS
 from limelight.section import plain
 from limelight.study.config import resolve_study
@@ -177,3 +178,15 @@ def test_a_flow_stands_beside_mcmc(made, monkeypatch, capsys):
     np.testing.assert_allclose(table["truth"], rows["lenses", "test"].y["parameters"][0], rtol=1e-3)
     assert (table["chain_std"] < 1.5 * table["bound"]).all()
     assert (table["std"] > table["chain_std"]).mean() > 0.5  # so small a network cannot be as sure
+
+
+def test_every_rate_of_a_study_is_drawn():
+    """A study may ask for more rates than a figure has kinds of lines."""
+    rates, look = (EVEN, 0.3, 0.1, 0.03, 0.01), {"number": 9, "error": 0.1, "auc": 0.9, "false_share": 0.2}
+    table = [
+        {"network": "find", "galaxies": kind, "from_arcsec": low, "to_arcsec": low + 1, "rate": rate, **look}
+        for rate in rates
+        for kind, low in ((KINDS[0], 1.0), *((kind, np.nan) for kind in KINDS))
+    ]
+    figure = finding_figure(Finding(table, {}, np.ones(1, bool)))
+    assert len(figure.legends[0].get_texts()) == len(rates)

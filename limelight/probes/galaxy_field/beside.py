@@ -1,6 +1,7 @@
 """Posteriors of galaxy fields beside what the perfect catalogue of every field would allow."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def beside_figure(found: Mapping[str, Intervals], data: GalaxyField) -> Figure:
     with style():
         figure = Figure(figsize=(min(3.4 + 2.2 * (len(pairs) - 1), PAGE_IN), 3.0))
         for panel, (i, j) in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs, strict=True):
-            for colour, (name, one) in zip(COLOURS, found.items(), strict=False):
+            for colour, (name, one) in zip(cycle(COLOURS), found.items(), strict=False):
                 draws = one.samples[row][:, [i, j]]
                 panel.plot(*draws.T, ".", ms=2, alpha=0.6, color=colour, label=name.replace("_", " "))
             values, vectors = np.linalg.eigh(covariance[np.ix_([i, j], [i, j])])

@@ -1,5 +1,7 @@
 """Networks beside what is known of lenses: what `beside.py` found."""
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -18,7 +20,7 @@ def finding_figure(found: Finding) -> Figure:
         left, right = figure.subplots(1, 2)
         networks, rates = (list(dict.fromkeys(row[key] for row in found.table)) for key in ("network", "rate"))
         for i, network in enumerate(networks):
-            for rate, line in zip(rates, ("-", "--", ":"), strict=False):
+            for rate, line in zip(rates, cycle(("-", "--", ":", "-.")), strict=False):
                 rows = [row for row in found.table if (row["network"], row["rate"]) == (network, rate)]
                 words = rate if rate == EVEN else f"{rate:g} of galaxies pass"
                 look = {"color": COLOURS[i], "ls": line, "label": f"{network}: {words}".replace("_", " ")}
