@@ -67,7 +67,8 @@ def answer(
     module, info = (found.trunk, found.info) if found is not None else load_model(str(network))
     header, probe = header_from(info["header"]), load_probe(info["probe"])
     known = probe.network(info["entry"])
-    if probe.answered_by or isinstance(probe.target(known, header), FieldTarget):
+    target = probe.target(known, header) if found is None else found.target
+    if probe.answered_by or isinstance(target, FieldTarget):
         fix = f"use scripts/{probe.answered_by}" if probe.answered_by else "judge it on a test of its study"
         found_words, expected = f"one of the probe {info['probe']}", "one that answers numbers or classes of plain rows"
         raise problem(f"network {info['network']}", found_words, expected, fix)

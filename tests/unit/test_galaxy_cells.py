@@ -18,6 +18,7 @@ from limelight.probes.galaxy_field.config import GalaxyField
 from limelight.probes.galaxy_field.fields import SUMS, cells_of, expected_number, paint
 from limelight.probes.galaxy_field.presentation import GalaxyPresentation
 from limelight.probes.galaxy_field.simulations import draw_catalogue
+from limelight.stages.answer import answer
 from limelight.stages.evaluate import evaluate
 from limelight.study.config import resolve_study
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
@@ -164,6 +165,12 @@ def test_posteriors_on_a_network_that_answers_cells_answer_the_parameters(tmp_pa
     )
     np.testing.assert_array_equal(drawn.truth, rows[2].theta)
     assert (drawn.samples.std(axis=1).mean(axis=0) < 0.8 * 2 / np.sqrt(12)).all()
+    recorded = PROBE.presentation(asked.network, asked.observation, rows[2].header).bare()
+    maps = recorded.observe(torch.from_numpy(rows[2].x[:40]), torch.Generator().manual_seed(0)).numpy()
+    own = answer(maps, posterior=tmp_path / "posterior.pt")  # a user's own images
+    assert np.corrcoef(own.values[:, 0], rows[2].theta[:40, 0])[0, 1] > 0.7
+    with pytest.raises(LimelightError, match="one that answers numbers or classes"):
+        answer(maps, network=tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize(
