@@ -21,6 +21,7 @@ from limelight.probes.galaxy_field.simulations import draw_catalogue
 from limelight.stages.answer import answer
 from limelight.stages.evaluate import evaluate
 from limelight.study.config import resolve_study
+from limelight.study.selection import suitable_tests
 from limelight.study.settings import intervals_settings, network_settings, posterior_settings
 from limelight.study.yaml import read_yaml
 from limelight.training.checkpoint import load_model, save_model
@@ -183,6 +184,17 @@ def test_posteriors_on_a_network_that_answers_cells_answer_the_parameters(tmp_pa
 def test_networks_that_cannot_answer_cells_are_refused(changes, line):
     with pytest.raises(LimelightError, match=line):
         resolve_study(raw(**changes), "tiny.yaml")
+
+
+def test_cells_of_another_limit_are_no_test():
+    """Galaxies above another luminosity are other truths; the parameters are the same."""
+    study = raw()
+    study["data"]["deeper"] = {**study["data"]["fields"], "l_min": 0.05}
+    study["tests"]["d"] = {"data": "deeper"}
+    assert suitable_tests(resolve_study(study, "tiny.yaml"), "n") == ["t"]
+    study["networks"]["n"]["tests"] = ["d"]
+    with pytest.raises(LimelightError, match=r"'d', whose cells hold galaxies above 0.05, .* those above 0.1"):
+        resolve_study(study, "tiny.yaml")
 
 
 def test_fields_of_half_cells_are_refused():

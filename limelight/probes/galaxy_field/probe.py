@@ -69,6 +69,14 @@ class GalaxyFields(Probe):
                 expected = "parameters: a histogram has no places"
                 yield str(problem(f"networks.{name}.answers", "cells of a histogram", expected, "show it images"))
 
+    def cannot_take(self, study: GalaxyStudy, network: str, test: str) -> str:
+        """What there is in a cell is what is brighter than the dataset's own limit."""
+        entry = study.networks[network]
+        ours, theirs = (study.data[one].l_min for one in (entry.data[0], study.tests[test].data))
+        if entry.answers == "parameters" or ours == theirs:
+            return ""
+        return f"whose cells hold galaxies above {theirs:g}, where the network counts those above {ours:g}"
+
     def knows_observation(self, network: GalaxyNetwork, test: GalaxyTest) -> bool:
         return network.noise == test.noise
 
