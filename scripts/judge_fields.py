@@ -20,6 +20,8 @@ def main() -> None:
     )
     parser.add_output("--output", metavar="B.csv", help="table; a figure stands beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    import numpy as np
+
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.intervals import read_intervals
@@ -37,10 +39,9 @@ def main() -> None:
         if name not in study.posteriors or one.test not in study.tests:
             known = f"a posterior of the study: {', '.join(study.posteriors) or 'none'}"
             raise problem(path, f"posterior {name} on {one.test}", known, "give others")
-        if one.test != first.test or one.truth.shape != first.truth.shape:
-            raise problem(
-                path, f"{len(one.truth)} rows of test {one.test}", "one test, as of the first file", "give others"
-            )
+        if one.test != first.test or not np.array_equal(one.truth, first.truth):
+            expected = "one test and its rows, as of the first file"
+            raise problem(path, f"{len(one.truth)} other rows of test {one.test}", expected, "give others")
         if one.samples is None:
             raise problem(path, "no draws", "a posterior of kind mdn, npe or imnn", "leave it out")
         found[name] = one

@@ -34,8 +34,10 @@ def main() -> None:
 
     from limelight.ancestry import check_data
     from limelight.data.shard import read_shards
+    from limelight.evaluation.estimates import check_rows
     from limelight.probe import load_probe
     from limelight.study.config import load_study
+    from limelight.study.settings import estimates_settings
 
     start, study = time.monotonic(), load_study(args.config)
     if study.probe != "strong_lens":
@@ -49,6 +51,7 @@ def main() -> None:
     check_data(args.data, {dataset: load_probe(study.probe).dataset_settings(study, dataset)})
     torch.set_num_threads(study.resources.training_threads)
     rows = read_shards(args.data)
+    check_rows(estimates_settings(study, args.test), rows)
     table = finding(args, study, rows) if args.networks else chains(args, study, rows)
     print(f"{args.output}: {len(table)} rows; {time.monotonic() - start:.1f} s", file=sys.stderr)
 

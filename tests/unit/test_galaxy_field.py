@@ -346,6 +346,13 @@ def test_foreign_files_end_in_one_line(monkeypatch, tmp_path, file, line):
     assert not (tmp_path / "b.csv").exists()
 
 
+def test_posteriors_of_other_fields_are_not_drawn_beside_one_another(monkeypatch, tmp_path):
+    """As many rows of the same test, in another order: the draws of another field stood beside the truth."""
+    one = gaussian(count=50)
+    with pytest.raises(LimelightError, match=r"1.h5: found 300 other rows of test t; expected one test and its rows"):
+        judged(monkeypatch, tmp_path, one, replace(one, truth=one.truth[::-1], samples=one.samples[::-1]))
+
+
 def test_its_metrics_are_the_bound_and_the_error_over_it():
     study = study_of()
     header = PROBE.header(PROBE.dataset_settings(study, "fields"))

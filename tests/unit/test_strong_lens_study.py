@@ -3,6 +3,7 @@
 import re
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,14 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import load_posterior
 from limelight.inference.posteriors.tables import make_table
 from limelight.probe import load_probe
-from limelight.probes.strong_lens.beside import CHAIN_COLUMNS, EVEN, FINDING_COLUMNS, Finding, judge_finding
+from limelight.probes.strong_lens.beside import (
+    CHAIN_COLUMNS,
+    EVEN,
+    FINDING_COLUMNS,
+    Finding,
+    judge_chains,
+    judge_finding,
+)
 from limelight.probes.strong_lens.figures import finding_figure
 from limelight.probes.strong_lens.simulations import KINDS
 from limelight.section import plain
@@ -126,6 +134,11 @@ def test_the_script_judges_finders_and_refuses_the_networks_of_another_study(mad
     assert made_files == {f"{one}.{kind}" for one in "btf" for kind in ("pdf", "png")} | {"b.csv"}
     for config, changed, expected in (
         ("theirs", words, r"mixed5\.h5: found [^\n]*seed[^\n]*"),
+        (
+            "ours",
+            [*words[:3], "mixed0.h5", *words[4:]],
+            r"test data: found realisations \[0\]; expected [^\n]*test real",
+        ),
         ("ours", [*words[:5], "measure.pt", *words[6:]], r"measure\.pt: found network measure; expected [^\n]*find"),
         ("ours", ["--test", "no", *words[2:]], r"--test: found 'no'; expected one of lenses, mixed"),
         ("ours", [*words[:4], *words[6:]], r"judge_lenses\.py: found neither"),
@@ -175,6 +188,9 @@ def test_a_flow_stands_beside_mcmc(made, monkeypatch, capsys):
     table = read_csv(folder / "chains.csv", "table")
     assert tuple(table) == CHAIN_COLUMNS
     assert len(table["lens"]) == 5
+    turned = {key: values[::-1] for key, values in drawn.rows.items()}
+    with pytest.raises(LimelightError, match="posterior flow: found draws of other images"):
+        judge_chains({"flow": replace(drawn, rows=turned)}, STUDY, rows["lenses", "test"])
     np.testing.assert_allclose(table["truth"], rows["lenses", "test"].y["parameters"][0], rtol=1e-3)
     assert (table["chain_std"] < 1.5 * table["bound"]).all()
     assert (table["std"] > table["chain_std"]).mean() > 0.5  # so small a network cannot be as sure

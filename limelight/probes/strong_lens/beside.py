@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from limelight.data.shard import Rows
+from limelight.errors import problem
 from limelight.evaluation.observe import noise_of_test, observed
 from limelight.evaluation.roc import auc, threshold_at
 from limelight.inference.intervals import Intervals
@@ -95,6 +96,10 @@ def judge_chains(posteriors: Mapping[str, Intervals], study: LensStudy, found: R
 
     The chain sees the very image that the network saw, and the prior that it was drawn from.
     """
+    for name, one in posteriors.items():
+        if not all(np.array_equal(one.rows.get(key), values) for key, values in found.identifiers.items()):
+            expected = "those of the data, in their order: each posterior stands beside the chain of its own image"
+            raise problem(f"posterior {name}", "draws of other images", expected, "give the data that it was drawn for")
     judging, test = study.judging, next(iter(posteriors.values())).test
     settings = PROBE.dataset_settings(study, study.tests[test].data)
     limits = np.array(found.header.simulation["limits"])
