@@ -243,7 +243,7 @@ def test_axes_that_are_turned_on_the_sky_are_refused(tmp_path, turned):
 
 @pytest.mark.parametrize(
     ("projection", "declination", "sound"),
-    [("CAR", 0, True), ("CAR", 60, False), ("TAN", 60, True), ("ZEA", -85, True)],
+    [("CAR", 0, True), ("CAR", 6, True), ("CAR", 60, False), ("TAN", 60, True), ("ZEA", -85, True)],
 )
 def test_pixels_are_measured_on_the_sky(model, tmp_path, projection, declination, sound):
     """CDELT1 is a step of right ascension in plate carrée: at 60 degrees it is half as wide on the sky."""

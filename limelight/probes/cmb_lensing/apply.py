@@ -26,7 +26,7 @@ from limelight.training.losses import decoded_outputs
 UNITS = {"uk": 1.0, "µk": 1.0, "k": 1e6, "mk": 1e3, "uk_cmb": 1.0, "k_cmb": 1e6}  # to µK
 CONVENTIONS = ("COSMO", "IAU")
 TOLERANCE = 1e-3  # of the pixels' side
-AT_CORNERS = 0.03  # the same at the corners of a map: a flat patch is a plane, the sky is none
+ON_SKY, AT_CORNERS = 0.01, 0.03  # of their sides on the sky, in the middle and at the corners: a plane is no sphere
 PLAIN = {"PC1_1": 1.0, "PC2_2": 1.0, "PC1_2": 0.0, "PC2_1": 0.0, "CROTA1": 0.0, "CROTA2": 0.0}  # axes along RA and Dec
 TURNED = 1e-6  # by how much these may differ
 MASK_TOLERANCE = 1e-3
@@ -125,7 +125,7 @@ def check_map(maps: np.ndarray, header: fits.Header, info: dict, where: object) 
             raise problem(f"{where}: {key}", f"pixels of {side:g} arcmin", expected, "regrid the map")
     places = ("the middle", *["a corner"] * 4)
     for place, found in zip(places, sides_on_sky(header, shape[1:], where), strict=False):
-        allowed = TOLERANCE if place == places[0] else AT_CORNERS
+        allowed = ON_SKY if place == places[0] else AT_CORNERS
         if np.abs(found / geometry["pixel_arcmin"] - 1).max() > allowed:
             words = f"pixels of {found[0]:.4g} × {found[1]:.4g} arcmin on the sky in {place} of the map"
             expected = f"{geometry['pixel_arcmin']:g} each way, as the network was trained"
