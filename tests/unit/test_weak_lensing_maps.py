@@ -216,6 +216,12 @@ def test_a_shard_of_own_maps_is_made_of_the_table_and_its_files(folder):
         (lambda p: (p / "table.csv").write_text("file,omega_m,sigma8,realisation\na.npy,0.3,0.8,7\n"), "no row of"),
         (lambda p: (p / "table.csv").write_text("file,omega_m,sigma8,realisation\nc.h5,0.3,0.8,0\n"), "no name of its"),
         (lambda p: (p / "table.csv").open("a").write("./a.npy,0.3,0.8,1,\n"), "a.npy in 2 rows; expected each once"),
+        (lambda p: (p / "table.csv").open("a").write(f"../{p.name}/a.npy,0.3,0.8,1,\n"), "a.npy in 2 rows; expected"),
+        (
+            lambda p: ((p / "z.npy").symlink_to(p / "a.npy"), (p / "table.csv").open("a").write("z.npy,0.3,0.8,1,\n")),
+            "a.npy in 2 rows; expected each once",
+        ),
+        (lambda p: (p / "table.csv").write_text("file,omega_m,sigma8,realisation\na.npy,0,0.8,0\n"), "numbers above 0"),
     ],
 )  # fmt: skip
 def test_what_readers_refuse_is_one_line(folder, spoil, words):

@@ -66,13 +66,14 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         values = table[name]
         if values.dtype.kind != "f" or not np.isfinite(values).all():
             raise problem(f"{path}: {name}", "text or empty fields", "a number in every row", "mend the table")
-        if (values < 0).any() or name == "realisation" and (values != np.round(values)).any():
-            expected = "whole numbers from 0" if name == "realisation" else "numbers above 0"
-            raise problem(
-                f"{path}: {name}", values[values < 0][:1] if (values < 0).any() else values[:1], expected, "mend it"
-            )
+        counts = name == "realisation"
+        wrong = (values < 0) | (values != np.round(values)) if counts else values <= 0
+        if wrong.any():
+            expected = "whole numbers from 0" if counts else "numbers above 0"
+            raise problem(f"{path}: {name}", values[wrong][:1], expected, "mend it")
     parts = table["dataset"] if "dataset" in table else [""] * len(table["file"])
-    rows = Counter(f"{Path(str(name))} {part}".strip() for name, part in zip(table["file"], parts, strict=True))
+    files = [(path.parent / str(name)).resolve() for name in table["file"]]  # whatever way leads there, links too
+    rows = Counter(f"{file} {part}".strip() for file, part in zip(files, parts, strict=True))
     if again := [row for row, count in rows.items() if count > 1]:
         expected = "each once: a test must not hold maps that training saw"
         raise problem(f"{path}: file", f"{again[0]} in {rows[again[0]]} rows", expected, "leave the others out")
