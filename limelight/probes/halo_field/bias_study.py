@@ -21,13 +21,25 @@ from limelight.probes.halo_field.bias import (
 )
 from limelight.probes.halo_field.boxes import cell_index
 from limelight.probes.halo_field.config import Bias
+from limelight.probes.halo_field.judging import uniform_nats
 from limelight.probes.halo_field.painting import Painted
-from limelight.probes.halo_field.sampling import Peak, chain_at, convergence, find_peak, pilot_scale, sample_chain
+from limelight.probes.halo_field.sampling import (
+    Peak,
+    chain_at,
+    convergence,
+    find_peak,
+    pilot_scale,
+    sample_chain,
+    sampled_evidence,
+)
 from limelight.progress import progress
 from limelight.seeds import generator
 
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
-LADDER_COLUMNS = ("model", "likelihood", "parameters", "counts", "masses", "both", "log_evidence", "rhat", "ess")
+LADDER_COLUMNS = (
+    *("model", "likelihood", "parameters", "uniform", "counts", "masses", "both"),
+    *("log_evidence", "sampled_evidence", "evidence_error", "rhat", "ess"),
+)
 BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
 PILOT = 0  # number of the chain that tells the others their coordinates
 POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
@@ -126,8 +138,11 @@ def fit(
     return Fitted(posterior, peak, found, functions, convergence(functions))
 
 
-def ladder_row(fitted: Fitted, judged: Catalogue) -> dict:
-    """ln L per halo of unseen boxes at the mean of the chains' predictive probability, and how the chains converged."""
+def ladder_row(fitted: Fitted, judged: Catalogue, seed: int) -> dict:
+    """ln L per halo of unseen boxes, evidence (Laplace's, and by importance from the chains), and how the chains converged.
+
+    Both probabilities are means over draws of the posterior; `uniform` is that of the counts in a Poisson field without structure.
+    """
     posterior, halos = fitted.posterior, len(judged.mass)
     draws = fitted.chains.reshape(-1, fitted.chains.shape[-1])
     some = draws[:: max(1, len(draws) // 40)]
@@ -138,10 +153,12 @@ def ladder_row(fitted: Fitted, judged: Catalogue) -> dict:
         posterior.model.name,
         posterior.likelihood,
         len(posterior.names),
+        -uniform_nats(judged.counts.numpy()),
         counts,
         masses,
         counts + masses,
         fitted.peak.log_evidence,
+        *sampled_evidence(posterior, fitted.chains, seed),
         fitted.convergence["rhat"].max(),
         fitted.convergence["ess"].min(),
     )

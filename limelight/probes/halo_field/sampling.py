@@ -149,8 +149,12 @@ def start_of(posterior: Posterior, peak: Peak, z: Tensor) -> Tensor:
     return peak.theta + peak.scale @ z
 
 
-def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws: int = 2000) -> float:
-    """ln of the evidence by importance: the mean of posterior over a normal with the chains' mean and covariance."""
+def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
+    """ln of the evidence and its error, by importance: the mean of the posterior over a normal about the chains' draws.
+
+    The normal has their mean and covariance. Where the posterior is far from one, few draws carry the mean, and the error
+    says so.
+    """
     found = torch.from_numpy(chains.reshape(-1, chains.shape[-1]))
     proposal = torch.distributions.MultivariateNormal(found.mean(dim=0), torch.cov(found.T))
     random = generator(seed, f"evidence of {posterior.model.name}")
@@ -158,7 +162,9 @@ def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws:
     theta = proposal.loc + normal @ proposal.scale_tril.T
     with torch.no_grad():
         ratio = torch.stack([posterior(one) for one in theta]) - proposal.log_prob(theta)
-    return float(torch.logsumexp(ratio, dim=0)) - math.log(draws)
+    share = torch.softmax(ratio, dim=0)
+    error = float((share.square().sum() - 1 / draws).clamp(min=0).sqrt())
+    return float(torch.logsumexp(ratio, dim=0)) - math.log(draws), error
 
 
 def chain_at(path: str | Path, key: str, make, seed: int) -> np.ndarray:
