@@ -28,7 +28,15 @@ from limelight.probes.halo_field.bias import (
 from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.bias_study import Fitted, fit, ladder_row, painted_by, points_of
 from limelight.probes.halo_field.config import Bias
-from limelight.probes.halo_field.sampling import CODE, chain_at, convergence, find_peak, sample_chain, sampled_evidence
+from limelight.probes.halo_field.sampling import (
+    CODE,
+    chain_at,
+    convergence,
+    find_peak,
+    pilot_scale,
+    sample_chain,
+    sampled_evidence,
+)
 
 KNOWN = torch.tensor([0.1, 1.1, -0.5, 1.4, 1.0, -1.5], dtype=torch.float64)
 
@@ -187,7 +195,9 @@ def test_likelihoods_are_those_of_scipy():
 def test_halos_are_drawn_from_the_likelihood_that_fits_them(model, likelihood):
     """Over catalogues of a known θ the mean of ∂ ln L/∂θ is zero, in each direction (Bartlett): no fit, no chain."""
     theta = torch.tensor(MODELS[model].start, dtype=torch.float64)
-    theta = torch.cat([theta, torch.tensor([-0.5], dtype=torch.float64)]) if likelihood == "negative_binomial" else theta
+    theta = (
+        torch.cat([theta, torch.tensor([-0.5], dtype=torch.float64)]) if likelihood == "negative_binomial" else theta
+    )
     empty = catalogue_of(places_of(boxes(3, n=10)), np.zeros(0, np.int64), np.zeros(0))
     posterior, rng, scores = posterior_of(model, likelihood, empty, 10.0), np.random.default_rng(5), []
     for _ in range(200):
@@ -205,7 +215,12 @@ def test_halos_are_drawn_from_the_likelihood_that_fits_them(model, likelihood):
 def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, monkeypatch):
     posterior = mock(n=14)
     peak = find_peak(posterior, 1)
-    chains = np.array([sample_chain(posterior, peak, 40, 60, 5, 1, chain) for chain in range(2)])
+    pilot = sample_chain(posterior, peak, 40, 60, 5, 1, 0)
+    scale = pilot_scale(peak, pilot)
+    covariance = 0.2 * peak.scale @ peak.scale.T + 0.8 * torch.from_numpy(np.cov(pilot.T))
+    torch.testing.assert_close(scale @ scale.T, covariance)
+    moved = sample_chain(posterior, peak, 40, 60, 5, 1, 2, scale)
+    chains = np.array([pilot, sample_chain(posterior, peak, 40, 60, 5, 1, 1), moved])  # in all coordinates the same
     found = convergence(chains)
     assert found["rhat"].max() < 1.1
     assert found["ess"].min() > 12

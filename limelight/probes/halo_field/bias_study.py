@@ -141,7 +141,7 @@ def fit(
 def ladder_row(fitted: Fitted, judged: Catalogue, seed: int) -> dict:
     """ln L per halo of unseen boxes, evidence (Laplace's, and by importance from the chains), and how the chains converged.
 
-    Both probabilities are means over draws of the posterior; `uniform` is that of the counts in a Poisson field without structure.
+    ln L is a mean over draws of the posterior; `uniform` is that of the counts in a Poisson field without structure.
     """
     posterior, halos = fitted.posterior, len(judged.mass)
     draws = fitted.chains.reshape(-1, fitted.chains.shape[-1])

@@ -101,7 +101,7 @@ def _correlations(panel: Axes, rows: list[dict], painters: list[str]) -> None:
 
 
 def ladder_figure(rows: list[dict]) -> Figure:
-    """ln L per halo of unseen boxes of each bias model: of where halos stand, above a uniform field's, and of their masses."""
+    """ln L per halo of unseen boxes of each bias model: of where halos stand, over a uniform field's, and of masses."""
     names = [f"{row['model']}, {row['likelihood']}".replace("_", " ") for row in rows]
     figure = Figure(figsize=(PAGE_IN, 0.7 + 0.25 * len(rows)))
     panels = figure.subplots(1, 2, sharey=True)

@@ -3,8 +3,8 @@
 The parameters of the neural bias differ in scale by orders of magnitude and hang together; plain NUTS hardly moves. In the
 coordinates z of θ = θ_max + L z, where L Lᵀ is the inverse Hessian of −ln posterior at its maximum, the posterior is nearer
 to a unit normal. A pilot chain is pyro's NUTS there. Where the posterior bends away from the maximum it is up to five times
-as wide as the Hessian says; the chains proper therefore have L from the covariance of the pilot's draws. Each chain stands in
-a file of its own, so that a run that was stopped goes on with those that are missing.
+as wide as the Hessian says; so the chains proper have L from the covariance of the pilot's draws. Each chain stands in a
+file of its own, so that a run that was stopped goes on with those that are missing.
 """
 
 import math
@@ -140,8 +140,8 @@ def sample_chain(
 def start_of(posterior: Posterior, peak: Peak, z: Tensor) -> Tensor:
     """The θ where a chain starts: the Hessian's coordinates z, halved until the posterior is within FALL for each parameter.
 
-    Where the posterior is no normal, a draw of a unit normal may lie thousands below the maximum, and a chain from there does
-    nothing but climb.
+    Where the posterior is no normal, a draw of a unit normal may lie thousands below the maximum, and a chain from there
+    does nothing but climb.
     """
     with torch.no_grad():
         while not posterior(peak.theta + peak.scale @ z) > peak.log_posterior - FALL * len(z):
