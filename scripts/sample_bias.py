@@ -31,12 +31,7 @@ def main() -> None:
         help="ladder of models; tables and figures stand beside it",
         beside=(
             *(f".{table}.csv" for table in TABLES),
-            ".bands.pdf",
-            ".bands.png",
-            ".chains.pdf",
-            ".chains.png",
-            ".ranks.pdf",
-            ".ranks.png",
+            *(f".{name}.{kind}" for name in ("models", "bands", "chains", "ranks") for kind in ("pdf", "png")),
         ),
     )
     args = parser.parse_args()
@@ -56,7 +51,9 @@ def main() -> None:
     ):
         write_csv(args.output.with_suffix(f".{table}.csv"), rows, 6, columns)
     with style():
+        models = figures.ladder_figure(found.ladder)
         bands, chains = figures.bands_figure(found.bands), figures.chains_figure(*found.last)
+    save(models, args.output.with_suffix(".models.png"), args.tests)
     save(bands, args.output.with_suffix(".bands.png"), args.train)
     save(chains, args.output.with_suffix(".chains.png"), args.train)
     if found.ranks:

@@ -256,6 +256,21 @@ def test_galaxy_fields_go_to_posteriors_and_tables_by_one_command(tmp_path: Path
     assert jobs["beside_catalogue"] == len(study.tests)
 
 
+def test_boxes_of_another_simulation_go_to_painters_and_bias_models_by_one_command(tmp_path: Path):
+    realisations = {"train": [0, 1], "validation": [2], "test": [3]}
+    for number in range(4):
+        (tmp_path / f"box{number}.h5").touch()
+    theirs = {"files": f"{tmp_path}/box{{realisation}}.h5", "side_mpc": 32, "particles": 32, "cells": 8}
+    study = {"study": "theirs", "probe": "halo_field", "realisations": realisations, "data": {"theirs": theirs}}
+    study |= {"training": {"loss": "negative_binomial_field", "batch_size": 1, "epochs": 1}}
+    study |= {"networks": {"painter": {"architecture": "inception", "data": ["theirs"]}}}
+    study |= {"tests": {"unseen": {"data": "theirs"}}, "bias": {"data": "theirs"}, "audit": {"networks": "none"}}
+    checkout = Checkout(tmp_path / "checkout", study=study)
+    jobs = checkout.planned(checkout.config)
+    assert jobs["simulate"] == 4
+    assert jobs["painted"] == jobs["bias"] == 1
+
+
 MASKED = {"cut_deg": 20, "pixel_uk_arcmin": 70}
 SKY = {
     "study": "small_sky",

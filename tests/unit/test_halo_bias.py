@@ -28,7 +28,15 @@ from limelight.probes.halo_field.bias import (
 from limelight.probes.halo_field.bias_calibration import calibrate, calibration_rows
 from limelight.probes.halo_field.bias_study import Fitted, fit, ladder_row, painted_by, points_of
 from limelight.probes.halo_field.config import Bias
-from limelight.probes.halo_field.sampling import CODE, chain_at, convergence, find_peak, sample_chain, sampled_evidence
+from limelight.probes.halo_field.sampling import (
+    CODE,
+    chain_at,
+    convergence,
+    find_peak,
+    pilot_scale,
+    sample_chain,
+    sampled_evidence,
+)
 
 KNOWN = torch.tensor([0.1, 1.1, -0.5, 1.4, 1.0, -1.5], dtype=torch.float64)
 
@@ -183,14 +191,42 @@ def test_likelihoods_are_those_of_scipy():
     assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
 
 
+@pytest.mark.parametrize(("model", "likelihood"), [("power_law", "negative_binomial"), ("neural", "poisson")])
+def test_halos_are_drawn_from_the_likelihood_that_fits_them(model, likelihood):
+    """Over catalogues of a known θ the mean of ∂ ln L/∂θ is zero, in each direction (Bartlett): no fit, no chain."""
+    theta = torch.tensor(MODELS[model].start, dtype=torch.float64)
+    theta = (
+        torch.cat([theta, torch.tensor([-0.5], dtype=torch.float64)]) if likelihood == "negative_binomial" else theta
+    )
+    empty = catalogue_of(places_of(boxes(3, n=10)), np.zeros(0, np.int64), np.zeros(0))
+    posterior, rng, scores = posterior_of(model, likelihood, empty, 10.0), np.random.default_rng(5), []
+    for _ in range(200):
+        at = theta.clone().requires_grad_(True)
+        sum(posterior.log_likelihood(at, draw_catalogue(posterior, theta, rng))).backward()
+        scores.append(at.grad.numpy().copy())
+    found = np.array(scores)
+    mean, covariance = found.mean(axis=0), np.cov(found.T) / len(found)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > 1e-12 * values.max()
+    chi2 = ((vectors.T @ mean)[kept] ** 2 / values[kept]).sum()
+    assert 1e-3 < stats.chi2.sf(chi2, kept.sum()) < 1 - 1e-3
+
+
 def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, monkeypatch):
     posterior = mock(n=14)
     peak = find_peak(posterior, 1)
-    chains = np.array([sample_chain(posterior, peak, 40, 60, 5, 1, chain) for chain in range(2)])
+    pilot = sample_chain(posterior, peak, 40, 60, 5, 1, 0)
+    scale = pilot_scale(peak, pilot)
+    covariance = 0.2 * peak.scale @ peak.scale.T + 0.8 * torch.from_numpy(np.cov(pilot.T))
+    torch.testing.assert_close(scale @ scale.T, covariance)
+    moved = sample_chain(posterior, peak, 40, 60, 5, 1, 2, scale)
+    chains = np.array([pilot, sample_chain(posterior, peak, 40, 60, 5, 1, 1), moved])  # in all coordinates the same
     found = convergence(chains)
     assert found["rhat"].max() < 1.1
     assert found["ess"].min() > 12
-    assert sampled_evidence(posterior, chains, 1) == pytest.approx(peak.log_evidence, abs=0.5)
+    evidence, error = sampled_evidence(posterior, chains, 1)
+    assert evidence == pytest.approx(peak.log_evidence, abs=0.5)
+    assert 0 < error < 0.1
     np.testing.assert_array_equal(chains[1], sample_chain(posterior, peak, 40, 60, 5, 1, 1))  # the seed decides
     made = []
 
@@ -234,10 +270,10 @@ def test_a_fit_is_told_judged_and_painted(tmp_path):
     points = points_of(posterior.catalogue)
     assert points.density[0] < points.density[1] < points.density[2]
     fitted = fit(settings, "power_law", "poisson", posterior.catalogue, points, tmp_path, "key", 1)
-    assert len(list(tmp_path.glob("power_law-poisson-*.h5"))) == 2
+    assert len(list(tmp_path.glob("power_law-poisson-*.h5"))) == 3  # the pilot's, too
     inside = np.exp(fitted.functions.mean(axis=(0, 1)).reshape(3, 3)) / points.fof
     assert np.abs(np.log(inside[points.fof_error / points.fof < 0.2])).max() < 0.5
-    row = ladder_row(fitted, posterior.catalogue)
+    row = ladder_row(fitted, posterior.catalogue, 1)
     truth = sum(float(v) for v in posterior.log_likelihood(KNOWN)) / len(posterior.catalogue.mass)
     assert row["both"] == pytest.approx(truth, abs=0.05)
     painted = painted_by(fitted, posterior.catalogue, (1, 12, 12, 12), 3, 1)
@@ -297,5 +333,6 @@ def test_a_calibration_that_was_stopped_goes_on_to_the_same_ranks(tmp_path, monk
     np.testing.assert_array_equal(calibrate(fitted, points, 3, 3, tmp_path / "parts", "key", 1), whole)
     assert len(calls) == 1  # two fits were there
     assert ((whole > 0) & (whole < 1)).all()
+    assert len(np.unique(whole)) == whole.size  # spread over their steps
     calibrate(fitted, points, 1, 3, tmp_path / "parts", "other key", 1)
     assert len(calls) == 2

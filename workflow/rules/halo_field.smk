@@ -41,7 +41,7 @@ rule painted:
         mem_mb=memory("painted"),
         runtime=runtime("painted"),
     params:
-        settings=as_text(
+        settings=lambda wildcards: as_text(  # a function, for a path of `data` may have {realisation} in it
             [STUDY.judging, STUDY.tests, [stages.network_settings(STUDY, name) for name in STUDY.networks]]
         ),
         code=code("scripts/judge_painters.py", *TRAINING, networks=list(STUDY.networks)),
@@ -61,6 +61,11 @@ rule bias:
     output:
         ladder=f"{RESULTS}/bias/ladder.csv",
         tables=expand(f"{RESULTS}/bias/ladder.{{kind}}.csv", kind=("bands", "statistics", "calibration")),
+        models=report(
+            f"{RESULTS}/bias/ladder.models.png",
+            caption="../report/halo_field/models.rst",
+            category="Bias models",
+        ),
         bands=report(
             f"{RESULTS}/bias/ladder.bands.png",
             caption="../report/halo_field/bands.rst",
@@ -71,7 +76,7 @@ rule bias:
             caption="../report/halo_field/chains.rst",
             category="Bias models",
         ),
-        pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("bands", "chains")),
+        pdf=expand(f"{RESULTS}/bias/ladder.{{kind}}.pdf", kind=("models", "bands", "chains")),
         ranks=(
             [report(RANKS[0], caption="../report/halo_field/ranks.rst", category="Bias models"), RANKS[1]]
             if STUDY.bias and STUDY.bias.calibration

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from scipy.special import log_ndtr, ndtri_exp
 from torch import Tensor
 
-from limelight.training.losses import negative_binomial, poisson
+from limelight.training.losses import poisson
 
 FLOOR = 0.05  # of 1 + δ
 LEAST_WIDTH = 0.05  # of a Gaussian in ln M
@@ -128,7 +128,7 @@ def neural_signal(theta: Tensor, places: Places) -> Tensor:
 
     Near z = 0 it is z, whatever knee and bend are.
     """
-    z = (places.features - REFERENCE) @ theta[:DISTANCES]
+    z = places.features @ theta[:DISTANCES] - REFERENCE * theta[:DISTANCES].sum()
     share, bend = torch.sigmoid(theta[DISTANCES].clamp(-30.0, 30.0)), theta[DISTANCES + 1]
     return torch.log1p(share * torch.expm1((bend * z).clamp(-STEEPEST, STEEPEST))) / (bend * share)
 
@@ -218,10 +218,10 @@ class Posterior:
         if self.likelihood == "poisson":  # most cells are empty, and what an empty cell says is short
             counts = -number.sum() + here.sum() - poisson(here.log(), seen).sum()
         else:
-            log_dispersion = theta[-1].clamp(*LOG_DISPERSION)
-            empty = torch.log1p(number * log_dispersion.exp()) / log_dispersion.exp()
-            occupied = negative_binomial(here.log(), seen, log_dispersion.expand_as(here)).sum()
-            counts = -empty.sum() + empty[found.occupied].sum() - occupied
+            dispersion = theta[-1].clamp(*LOG_DISPERSION).exp()
+            spread = torch.log1p(number * dispersion)
+            each = seen * (here.log() - spread[found.occupied]) - torch.lgamma(seen + 1)
+            counts = -spread.sum() / dispersion + each.sum() + rising(seen, dispersion)
         hosts = self.model.mixture(theta, found.hosts)
         masses = hosts.log_density(found.mass) - hosts.above.sum(dim=0).log()
         return counts, masses.sum()
@@ -234,6 +234,12 @@ class Posterior:
     def __call__(self, theta: Tensor) -> Tensor:
         """ln of likelihood times prior."""
         return sum(self.log_likelihood(theta)) + self.log_prior(theta)
+
+
+def rising(counts: Tensor, dispersion: Tensor) -> Tensor:
+    """Σ ln[Γ(n + 1/φ) φⁿ / Γ(1/φ)] over counts n: each is ln(1 + φ) + … + ln(1 + (n − 1) φ), exact where φ is small."""
+    more = torch.bincount(counts.long()).flip(0).cumsum(0).flip(0)[1:]  # cells with more than 0, 1, … halos
+    return (more * torch.log1p(dispersion * torch.arange(len(more)))).sum()
 
 
 def posterior_of(model: str, likelihood: str, catalogue: Catalogue, prior_sigma: float) -> Posterior:

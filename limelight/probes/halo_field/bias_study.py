@@ -21,14 +21,27 @@ from limelight.probes.halo_field.bias import (
 )
 from limelight.probes.halo_field.boxes import cell_index
 from limelight.probes.halo_field.config import Bias
+from limelight.probes.halo_field.judging import uniform_nats
 from limelight.probes.halo_field.painting import Painted
-from limelight.probes.halo_field.sampling import Peak, chain_at, convergence, find_peak, sample_chain
+from limelight.probes.halo_field.sampling import (
+    Peak,
+    chain_at,
+    convergence,
+    find_peak,
+    pilot_scale,
+    sample_chain,
+    sampled_evidence,
+)
 from limelight.progress import progress
 from limelight.seeds import generator
 
 LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
-LADDER_COLUMNS = ("model", "likelihood", "parameters", "counts", "masses", "both", "log_evidence", "rhat", "ess")
+LADDER_COLUMNS = (
+    *("model", "likelihood", "parameters", "uniform", "counts", "masses", "both"),
+    *("log_evidence", "sampled_evidence", "evidence_error", "rhat", "ess"),
+)
 BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
+PILOT = 0  # number of the chain that tells the others their coordinates
 POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
 HEAVIEST = 0.98
 CELLS_OF_BIN = 4000  # at most, over which n(M|δ) is averaged
@@ -106,22 +119,30 @@ def points_of(catalogue: Catalogue, bins: int = POINTS, masses: int = POINTS) ->
 def fit(
     settings: Bias, model: str, likelihood: str, catalogue: Catalogue, points: Points, folder: Path, key: str, seed: int
 ) -> Fitted:
-    """A model's maximum and its chains; those in the folder that belong to the key are taken as they are."""
+    """A model's maximum, its pilot and its chains; those in the folder that belong to the key are taken as they are."""
     posterior = posterior_of(model, likelihood, catalogue, settings.prior_sigma)
     peak = find_peak(posterior, seed)
-    chains = []
-    for chain in progress(range(settings.chains), f"chains of {model}, {likelihood}", settings.chains):
-        path = folder / f"{model}-{likelihood}-{chain}.h5"
-        steps = (settings.warmup, settings.samples, settings.tree_depth)
-        chains.append(chain_at(path, key, lambda c=chain, s=steps: sample_chain(posterior, peak, *s, seed, c), seed))
+    steps, name = (settings.warmup, settings.samples, settings.tree_depth), f"{model}-{likelihood}"
+
+    def made(chain: int, scale: Tensor | None = None) -> np.ndarray:
+        path = folder / f"{name}-{chain}.h5"
+        return chain_at(path, key, lambda: sample_chain(posterior, peak, *steps, seed, chain, scale), seed)
+
+    scale = pilot_scale(peak, made(PILOT))
+    every = range(PILOT + 1, PILOT + 1 + settings.chains)
+    numbers = progress(every, f"chains of {model}, {likelihood}", settings.chains)
+    chains = [made(chain, scale) for chain in numbers]
     found = np.array(chains)
     functions = np.log(np.array([[points.values(posterior, torch.from_numpy(one)) for one in c] for c in found]))
     functions = functions.reshape(*found.shape[:2], -1)
     return Fitted(posterior, peak, found, functions, convergence(functions))
 
 
-def ladder_row(fitted: Fitted, judged: Catalogue) -> dict:
-    """ln L per halo of unseen boxes at the mean of the chains' predictive probability, and how the chains converged."""
+def ladder_row(fitted: Fitted, judged: Catalogue, seed: int) -> dict:
+    """ln L per halo of unseen boxes, evidence (Laplace's, and by importance from the chains), and how the chains converged.
+
+    ln L is a mean over draws of the posterior; `uniform` is that of the counts in a Poisson field without structure.
+    """
     posterior, halos = fitted.posterior, len(judged.mass)
     draws = fitted.chains.reshape(-1, fitted.chains.shape[-1])
     some = draws[:: max(1, len(draws) // 40)]
@@ -132,10 +153,12 @@ def ladder_row(fitted: Fitted, judged: Catalogue) -> dict:
         posterior.model.name,
         posterior.likelihood,
         len(posterior.names),
+        -uniform_nats(judged.counts.numpy()),
         counts,
         masses,
         counts + masses,
         fitted.peak.log_evidence,
+        *sampled_evidence(posterior, fitted.chains, seed),
         fitted.convergence["rhat"].max(),
         fitted.convergence["ess"].min(),
     )

@@ -100,6 +100,24 @@ def _correlations(panel: Axes, rows: list[dict], painters: list[str]) -> None:
     panel.axhline(0, color=GUIDE, lw=0.6, ls=":")
 
 
+def ladder_figure(rows: list[dict]) -> Figure:
+    """ln L per halo of unseen boxes of each bias model: of where halos stand, over a uniform field's, and of masses."""
+    names = [f"{row['model']}, {row['likelihood']}".replace("_", " ") for row in rows]
+    figure = Figure(figsize=(PAGE_IN, 0.7 + 0.25 * len(rows)))
+    panels = figure.subplots(1, 2, sharey=True)
+    found = [[row["counts"] - row["uniform"] for row in rows], [row["masses"] for row in rows]]
+    words = ("where halos stand: $\\ln L$ over a uniform field's", "masses: $\\ln L$")
+    for panel, values, label in zip(panels, found, words, strict=True):
+        panel.plot(values, np.arange(len(rows)), "o", ms=4)
+        for at, value in enumerate(values):
+            panel.annotate(f"{value:.3f}", (value, at), (0, 4), textcoords="offset points", fontsize=6, ha="center")
+        panel.margins(x=0.15, y=0.2)
+        panel.set_xlabel(f"{label} per halo", fontsize=8)
+    panels[0].set_yticks(np.arange(len(rows)), names)
+    panels[0].invert_yaxis()
+    return figure
+
+
 def bands_figure(rows: list[dict]) -> Figure:
     """n(M|δ) of each model, 68 and 95 % of the posterior, in bins of density; points: the FoF halos."""
     models = list(dict.fromkeys((row["model"], row["likelihood"]) for row in rows))

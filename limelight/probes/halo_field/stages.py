@@ -104,7 +104,7 @@ def sample_bias(
     ladder, bands, statistics, every = [], [], [], []
     for model, likelihood in bias_study.models_of(settings):
         fitted = bias_study.fit(settings, model, likelihood, fitted_to, points, folder, key, study.seed)
-        ladder.append(bias_study.ladder_row(fitted, judged))
+        ladder.append(bias_study.ladder_row(fitted, judged, study.seed))
         bands += bias_study.band_rows(fitted, points, least)
         painted: Painted = bias_study.painted_by(fitted, judged, total.shape, study.judging.draws, study.seed)
         statistics += judge(Truth(BIAS_TEST, total, side, scatter), fitted.name, painted, edges)
