@@ -6,13 +6,14 @@ the head of a posterior.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from limelight.errors import problem
+from limelight.summaries.convergence import peak_counts
 
 LEAST_POWER = 1e-12  # of log10: an empty map has none
 
@@ -38,6 +39,8 @@ class Counting:
     bins: int
     across: int  # steps of the waves on the sky
     along: int  # steps of those along the line of sight
+    smoothing: tuple[float, ...] = ()  # σ of Gaussians on the sky, pixels
+    peak_bins: int = 0
 
     def __post_init__(self):
         if not self.low < self.high:
@@ -51,17 +54,33 @@ class Counting:
     @property
     def names(self) -> dict[str, slice]:
         """Where each kind of summary stands among the numbers."""
-        ends = np.cumsum([0, len(self.cells[1]) - 1, self.bins, 1]).tolist()
-        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(("power", "histogram", "mean"))}
+        blurred = sum(sigma > 0 for sigma in self.smoothing)
+        sizes = {"power": len(self.cells[1]) - 1, "histogram": self.bins, "mean": 1}
+        if self.smoothing:
+            sizes |= {"blurred": blurred * self.bins, "peaks": len(self.smoothing) * self.peak_bins}
+        ends = np.cumsum([0, *sizes.values()]).tolist()
+        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(sizes)}
 
     def __len__(self) -> int:
-        return self.names["mean"].stop
+        return max(one.stop for one in self.names.values())
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Summaries (b, len(self)) float32 of maps (b, 1, x, y, f)."""
         cubes = maps[:, 0].float() / self.scale
         mean = torch.asinh(cubes.mean(dim=(1, 2, 3)) * math.sqrt(math.prod(self.shape)))
-        return torch.cat([self.power(cubes), self.histogram(cubes), mean[:, None]], dim=1)
+        found = [self.power(cubes), self.histogram(cubes), mean[:, None]]
+        behind = {sigma: blurred(cubes, sigma) for sigma in self.smoothing}
+        found += [self.histogram(cube) for sigma, cube in behind.items() if sigma > 0]
+        found += [self.peaks(cube) for cube in behind.values()]
+        return torch.cat(found, dim=1)
+
+    def peaks(self, cubes: Tensor) -> Tensor:
+        """log(1 + n) of the peaks on the sky of all channels, by height, (b, peak_bins)."""
+        ends = math.asinh(self.low), math.asinh(self.high)
+        edges = torch.linspace(*ends, self.peak_bins + 1, device=cubes.device).sinh()
+        b, nx, ny, nf = cubes.shape
+        planes = cubes.permute(0, 3, 1, 2).reshape(b * nf, nx, ny)
+        return peak_counts(planes, edges, periodic=False).view(b, nf, -1).sum(dim=1).log1p()
 
     def power(self, cubes: Tensor) -> Tensor:
         """log10 of the mean power in each cell, (b, cells), of cubes (b, x, y, f) in units of `scale`."""
@@ -74,9 +93,32 @@ class Counting:
     def histogram(self, cubes: Tensor) -> Tensor:
         """log(1 + n) of the voxels in each bin, (b, bins), of cubes (b, x, y, f) in units of `scale`."""
         low, high, flat = math.asinh(self.low), math.asinh(self.high), cubes.flatten(1)
-        place = torch.copysign((flat.abs() + (flat.square() + 1).sqrt()).log(), flat)  # asinh, vectorised
-        place = ((place - low) * (self.bins / (high - low))).clamp_(0, self.bins - 1).long()
+        place = ((quick_asinh(flat) - low) * (self.bins / (high - low))).clamp_(0, self.bins - 1).long()
         return flat.new_zeros(len(flat), self.bins).scatter_add_(1, place, torch.ones_like(flat)).log1p()
+
+
+def quick_asinh(x: Tensor) -> Tensor:
+    """asinh, in operations that torch vectorises: four times as fast."""
+    return torch.copysign((x.abs() + (x.square() + 1).sqrt()).log(), x)
+
+
+def blurred(cubes: Tensor, sigma: float) -> Tensor:
+    """Cubes (b, x, y, f) behind a Gaussian on the sky of σ pixels, mirrored at their edges, over what it leaves of white noise.
+
+    1/(2√π σ) of it: white noise of σ = 1 stays so, but at the edges.
+    """
+    if sigma == 0:
+        return cubes
+    x, y = (_gaussian(n, sigma).to(cubes) for n in cubes.shape[1:3])
+    return torch.einsum("ij,bjkf,lk->bilf", x, cubes, y) * (2 * math.sqrt(math.pi) * sigma)
+
+
+@cache
+def _gaussian(side: int, sigma: float) -> Tensor:
+    """The matrix (side, side) that blurs along one axis."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return torch.from_numpy(gaussian_filter1d(np.eye(side), sigma, axis=0, mode="mirror"))
 
 
 def wave_cells(shape: tuple[int, int, int], across: int, along: int) -> tuple[np.ndarray, np.ndarray]:
