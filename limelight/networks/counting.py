@@ -82,7 +82,7 @@ def sigmas(values: object, side: int) -> tuple[float, ...]:
 
 
 class CountingNetwork(nn.Module):
-    """Standardised summaries, beside them a histogram that learns and features of convolutions, and a linear layer on all."""
+    """Standardised summaries, a histogram that learns and features of convolutions, and a linear layer on all of them."""
 
     def __init__(
         self, n_outputs: int, summaries: Counting, soft: SoftHistogram | None, filters: int, pool_channels: int

@@ -103,9 +103,9 @@ def quick_asinh(x: Tensor) -> Tensor:
 
 
 def blurred(cubes: Tensor, sigma: float) -> Tensor:
-    """Cubes (b, x, y, f) behind a Gaussian on the sky of σ pixels, mirrored at their edges, over what it leaves of white noise.
+    """Cubes (b, x, y, f) behind a Gaussian on the sky of σ pixels that mirrors their edges; white noise keeps its σ.
 
-    1/(2√π σ) of it: white noise of σ = 1 stays so, but at the edges.
+    It would be 1/(2√π σ) of what it was, inside, and is brought back.
     """
     if sigma == 0:
         return cubes
