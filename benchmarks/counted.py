@@ -69,7 +69,10 @@ def main() -> None:
     scores = [score_row(head, test, found) for head in heads for test, found in answers[head].items()]
     gains = [
         gain_row(
-            what, (first[0], second[0]), test, [(answers[a][test], answers[b][test]) for a, b in zip(first, second)]
+            what,
+            (first[0], second[0]),
+            test,
+            [(answers[a][test], answers[b][test]) for a, b in zip(first, second, strict=True)],
         )
         for what, first, second in pairs
         for test in answers[first[0]]
