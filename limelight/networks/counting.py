@@ -30,7 +30,6 @@ def counting(
     pool_channels: int = 1,
     soft_bins: int = 0,
     smoothing: list[float] | tuple[float, ...] = (0.0, 1.0, 2.0),
-    peak_bins: int = 0,
 ) -> nn.Module:
     """The network; it reads maps without preprocessing (transform: none).
 
@@ -50,8 +49,6 @@ def counting(
         Of the histograms whose edges are learnt; 0: there are none.
     smoothing
         σ of the Gaussians on the sky behind which those are taken, pixels; 0: the map as it is.
-    peak_bins
-        Of peaks by height, behind the same Gaussians, and beside them the histogram behind each; 0: there are none.
     """
     shape = cube("counting", input_shape)
     whole("bins", bins, 2, 1000)
@@ -64,10 +61,8 @@ def counting(
         found = f"{shape[2]} channels in blocks of {pool_channels}"
         raise problem("networks.options.pool_channels", found, f"a divisor of {shape[2]}", "change it")
     whole("soft_bins", soft_bins, 0, 1000)
-    whole("peak_bins", peak_bins, 0, 1000)
     widths = sigmas(smoothing, min(shape[:2]))
-    behind = widths if peak_bins else ()
-    summaries = Counting(shape, float(scale), float(low), float(high), bins, across, along, behind, peak_bins)
+    summaries = Counting(shape, float(scale), float(low), float(high), bins, across, along)
     soft = SoftHistogram(summaries.scale, summaries.low, summaries.high, soft_bins, widths) if soft_bins else None
     return CountingNetwork(vector(output_shape), summaries, soft, filters, pool_channels)
 

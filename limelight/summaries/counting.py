@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from limelight.errors import problem
-from limelight.summaries.convergence import peak_counts
 
 LEAST_POWER = 1e-12  # of log10: an empty map has none
 
@@ -39,8 +38,6 @@ class Counting:
     bins: int
     across: int  # steps of the waves on the sky
     along: int  # steps of those along the line of sight
-    smoothing: tuple[float, ...] = ()  # σ of Gaussians on the sky, pixels
-    peak_bins: int = 0
 
     def __post_init__(self):
         if not self.low < self.high:
@@ -54,33 +51,17 @@ class Counting:
     @property
     def names(self) -> dict[str, slice]:
         """Where each kind of summary stands among the numbers."""
-        blurred = sum(sigma > 0 for sigma in self.smoothing)
-        sizes = {"power": len(self.cells[1]) - 1, "histogram": self.bins, "mean": 1}
-        if self.smoothing:
-            sizes |= {"blurred": blurred * self.bins, "peaks": len(self.smoothing) * self.peak_bins}
-        ends = np.cumsum([0, *sizes.values()]).tolist()
-        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(sizes)}
+        ends = np.cumsum([0, len(self.cells[1]) - 1, self.bins, 1]).tolist()
+        return {name: slice(*ends[i : i + 2]) for i, name in enumerate(("power", "histogram", "mean"))}
 
     def __len__(self) -> int:
-        return max(one.stop for one in self.names.values())
+        return self.names["mean"].stop
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Summaries (b, len(self)) float32 of maps (b, 1, x, y, f)."""
         cubes = maps[:, 0].float() / self.scale
         mean = torch.asinh(cubes.mean(dim=(1, 2, 3)) * math.sqrt(math.prod(self.shape)))
-        found = [self.power(cubes), self.histogram(cubes), mean[:, None]]
-        behind = {sigma: blurred(cubes, sigma) for sigma in self.smoothing}
-        found += [self.histogram(cube) for sigma, cube in behind.items() if sigma > 0]
-        found += [self.peaks(cube) for cube in behind.values()]
-        return torch.cat(found, dim=1)
-
-    def peaks(self, cubes: Tensor) -> Tensor:
-        """log(1 + n) of the peaks on the sky of all channels, by height, (b, peak_bins)."""
-        ends = math.asinh(self.low), math.asinh(self.high)
-        edges = torch.linspace(*ends, self.peak_bins + 1, device=cubes.device).sinh()
-        b, nx, ny, nf = cubes.shape
-        planes = cubes.permute(0, 3, 1, 2).reshape(b * nf, nx, ny)
-        return peak_counts(planes, edges, periodic=False).view(b, nf, -1).sum(dim=1).log1p()
+        return torch.cat([self.power(cubes), self.histogram(cubes), mean[:, None]], dim=1)
 
     def power(self, cubes: Tensor) -> Tensor:
         """log10 of the mean power in each cell, (b, cells), of cubes (b, x, y, f) in units of `scale`."""
