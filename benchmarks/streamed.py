@@ -256,7 +256,7 @@ def learn_recalibration(posterior: Posterior, validation: Table, seed: int) -> N
     if content["kind"] == "quantiles":
         content["recalibration"] = conformal(posterior, validation, seed)
     else:
-        content["recalibration"], content["places"] = recalibration_of_draws(posterior, validation, seed)
+        content |= recalibration_of_draws(posterior, validation, seed)
 
 
 def _asked(posterior: Posterior, table: Table, part: Part) -> dict[str, np.ndarray]:

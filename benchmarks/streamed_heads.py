@@ -1,11 +1,9 @@
 """The heads that benchmarks.streamed trains: on which network's features, and how each differs from the study's own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 SUMMARIES = ("power", "histogram", "mean")
-SEEN = (*SUMMARIES, "convolutions")
-SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -33,24 +31,12 @@ class Head:
 
 MAIN = ("comap", "comap_unknown", "quiet")  # networks that are shown other line models as well
 NETWORKS = (*MAIN, "season2", "season2_unknown", "half", "twice")
-TRUNKS = ("quiet_seen",)  # that see maps beside their summaries
 SAMPLED = (("comap", "prior"), ("comap", "fiducial"), ("quiet", "prior"), ("quiet", "fiducial"))  # by the rival as well
 JOINT = [
     Head(network, "mdn", seed=1, members=1) for network in (*MAIN, "season2", "half", "twice")
 ]  # of all bins together
 FEWER = (384, 1024)  # of the 2,048 that recalibrate: the first file of three light-cones, and of all eight
-ENSEMBLES = [
-    Head(network, kind, seed=1, members=members, recalibrated=done)
-    for network, kind in (("comap", "mdn"), ("quiet", "mdn"), ("comap", "npe"))
-    for members in (1, 4)
-    for done in (False, True)
-]
 TABLED = [Head(network, recalibrated=done) for network in NETWORKS for done in (False, True)] + JOINT
-
-
-def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
-    """The same head with each of the seeds."""
-    return [Head(network, kind, features, seed=seed, members=1) for seed in SEEDS]
 
 
 def heads() -> Iterator[Head]:
@@ -58,7 +44,6 @@ def heads() -> Iterator[Head]:
     yield from TABLED
     for network in NETWORKS:
         yield from (Head(network, recalibrated=True, validation_rows=rows) for rows in FEWER)
-    yield from (head for head in ENSEMBLES if head not in TABLED)
     yield Head("comap", "mdn", seed=1, members=1, blind=True)
     for network in ("comap", "quiet"):
         yield Head(network, members=1, seed=1)
@@ -71,20 +56,12 @@ def heads() -> Iterator[Head]:
             {"features": ("power", "histogram")},
         ):
             yield Head(network, members=1, seed=1, **cut)
-    for network in TRUNKS:
-        for features in (SUMMARIES, SEEN):
-            yield from central(network, "quantiles", features)
 
 
 def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
     """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
     blind = [Head("comap", "mdn", seed=1, members=1, blind=True)]
-    for network in TRUNKS:
-        yield "convolutions over summaries", *(central(network, "quantiles", kinds) for kinds in (SEEN, SUMMARIES))
     for network in MAIN[:1]:
         yield "mean temperature", [Head(network)], [Head(f"{network}_unknown")]
     for head in JOINT:
         yield "map over prior", [head], blind
-    for one in ENSEMBLES:
-        if one.members > 1 and not one.recalibrated:
-            yield "four heads over one", [one], [replace(one, members=1)]

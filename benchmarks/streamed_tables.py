@@ -55,7 +55,9 @@ def score_row(head, test: str, found: dict[str, np.ndarray]) -> dict:
         for level in calibration.LEVELS:
             row[f"joint_{100 * level:.0f}"], error = clustered((found["joint"] >= 1 - level).astype(float), found)
         row["joint_95_error"] = error
-        row["tarp_95"] = float((found["tarp"] < 0.95).mean())
+        row["tarp_95"], row["tarp_95_error"] = clustered((found["tarp"] < 0.95).mean(axis=1), found)
+    if "empty" in found:
+        row["empty_95"], row["empty_95_error"] = clustered((np.abs(found["empty"] - 0.5) <= 0.475).astype(float), found)
     if "log_score" in found:
         row["log_score"], row["log_score_error"] = clustered(found["log_score"], found)
         row["log_score_median"] = float(np.median(found["log_score"]))
@@ -91,11 +93,19 @@ def gain_row(what: str, heads: tuple, test: str, pairs: list[tuple[dict, dict]])
 
 
 def joint_ranks_of(truth: np.ndarray, draws: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Joint ranks (m,) and TARP shares (m, 20) of the bins with one source a map or more; truth (m, d), draws (m, s, d)."""
+    """Joint ranks (m,) and TARP shares (m, 20) of the bins with one source a map or more; truth (m, d), draws (m, s, d).
+
+    empty: ranks (m,) of how many bins are empty, those of equal numbers by lot.
+    """
     filled = truth.mean(axis=0) >= 1
     spread, points = (calibration.spread_out(values[..., filled], rng) for values in (draws, truth))
     shares = calibration.tarp(spread, points, rng)
-    return {"joint": calibration.joint_ranks(spread, points), "tarp": shares.reshape(-1, len(truth)).T}
+    empty, known = ((values == 0).sum(axis=-1) + rng.random(values.shape[:-1]) for values in (draws, truth))
+    return {
+        "joint": calibration.joint_ranks(spread, points),
+        "tarp": shares.reshape(-1, len(truth)).T,
+        "empty": calibration.ranks(empty[..., None], known[:, None])[:, 0],
+    }
 
 
 def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, np.ndarray] | None) -> dict:

@@ -3,7 +3,8 @@
 Draws are first stretched about their median by a factor for each answer, so that the widths are right. Then each keeps its
 order among the draws, but takes the value of the place below which as large a share of the truths lies (Kuleshov, Fenner &
 Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, or smeared over a value that many truths
-share, such as no source at all, come right as well.
+share, such as no source at all, come right as well. Counts are then looked at together: draws are taken again so that as
+many of a draw's answers are empty as of the truths. Bins that are right one by one can still be empty together too seldom.
 """
 
 import math
@@ -15,6 +16,7 @@ from limelight.inference.intervals import LEVELS
 
 LIMITS = (0.5, 3.0)  # of a factor
 KNOTS = 41  # levels of `places`, both ends included
+ONE = math.log10(2)  # least value of a count of one: log10(1 + N + u)
 AT_ONCE = 500  # rows: torch.quantile takes 16 million numbers at most
 EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few maps must not move draws far
 
@@ -42,12 +44,15 @@ def places(y: Tensor, truth: Tensor) -> Tensor:
 
     EVEN_TRUTHS are counted as if they stood at even places, so that a few maps do not say more than they can.
     """
-    n, s = y.shape[:2]
-    found = ((y < truth[:, None]).sum(dim=1).double() + 0.5) / (s + 1)
-    even = (torch.arange(EVEN_TRUTHS, dtype=torch.float64, device=y.device) + 0.5) / EVEN_TRUTHS
-    known = torch.cat([found, even[:, None].expand(-1, y.shape[2])]).sort(dim=0).values
+    return _steps(((y < truth[:, None]).sum(dim=1).double() + 0.5) / (y.shape[1] + 1))
+
+
+def _steps(found: Tensor) -> Tensor:
+    """Places (d, KNOTS) below which equal steps of those found (n, d) lie, with EVEN_TRUTHS among them."""
+    even = (torch.arange(EVEN_TRUTHS, dtype=torch.float64, device=found.device) + 0.5) / EVEN_TRUTHS
+    known = torch.cat([found, even[:, None].expand(-1, found.shape[1])]).sort(dim=0).values
     ends = [torch.full_like(known[:1], end) for end in (0.0, 1.0)]
-    levels = torch.linspace(0, 1, KNOTS, dtype=torch.float64, device=y.device)
+    levels = torch.linspace(0, 1, KNOTS, dtype=torch.float64, device=found.device)
     return torch.quantile(torch.cat([ends[0], known, ends[1]]), levels, dim=0).T.float().cpu()
 
 
@@ -64,6 +69,33 @@ def placed(y: Tensor, levels: Tensor) -> Tensor:
     below, above = (ranked.gather(1, (first + i).expand(len(y), -1, -1)) for i in (0, 1))
     moved = below + (above - below) * (place - first).to(y.dtype)
     return torch.empty_like(y).scatter_(1, order, moved)
+
+
+def empty_places(y: Tensor, truth: Tensor, random: torch.Generator) -> Tensor:
+    """Places (1, KNOTS) as those of `places`, of how many answers of a draw (n, s, d) and of a truth (n, d) are empty.
+
+    A truth with as many empty answers as several draws stands anywhere among them.
+    """
+    drawn, known = ((values < ONE).sum(dim=-1) for values in (y, truth))
+    below, even = ((drawn < known[:, None]).sum(dim=1), (drawn == known[:, None]).sum(dim=1))
+    lot = torch.rand(len(y), generator=random, dtype=torch.float64, device=y.device)
+    return _steps(((below + lot * even) / y.shape[1])[:, None])
+
+
+def as_empty(y: Tensor, levels: Tensor) -> Tensor:
+    """Which draw to take for each of y (b, s, d), (b, s): that at its new place by its number of empty answers.
+
+    levels: of `empty_places`.
+    """
+    s, knots = y.shape[1], levels.shape[1]
+    turn = torch.randperm(s, generator=torch.Generator().manual_seed(s)).to(
+        y.device
+    )  # draws alike in no order of theirs
+    order = turn[(y[:, turn] < ONE).sum(dim=2).argsort(dim=1, stable=True)]
+    at = (torch.arange(s, dtype=torch.float64, device=y.device) + 0.5) / s * (knots - 1)
+    knot, level = at.long().clamp(max=knots - 2), levels[0].double().to(y.device)
+    place = level[knot] + (level[knot + 1] - level[knot]) * (at - knot)
+    return torch.empty_like(order).scatter_(1, order, order[:, (place * s).long().clamp(0, s - 1)])
 
 
 def factors(y: Tensor, truth: Tensor) -> Tensor:

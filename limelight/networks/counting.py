@@ -1,7 +1,8 @@
 """`counting`: power, one-point function and mean of the map, and beside them, if asked for, what convolutions see.
 
 The summaries are fixed; a last linear layer makes the answer of them. It is a poor answer. The network is there for
-posteriors, whose heads stand on its features, and to say what convolutions add to summaries.
+posteriors, whose heads stand on its features, and to say what convolutions, or a histogram whose edges are learnt, add to
+summaries.
 """
 
 import math
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from limelight.errors import problem
 from limelight.networks.checks import cube, one_of, vector, whole
 from limelight.networks.residual import NORMS, Limelight
+from limelight.networks.soft_histogram import SoftHistogram
 from limelight.summaries.counting import Counting
 
 
@@ -26,6 +28,8 @@ def counting(
     along: int = 5,
     filters: int = 0,
     pool_channels: int = 1,
+    soft_bins: int = 0,
+    smoothing: list[float] | tuple[float, ...] = (0.0, 1.0, 2.0),
 ) -> nn.Module:
     """The network; it reads maps without preprocessing (transform: none).
 
@@ -41,6 +45,10 @@ def counting(
         Of the convolutions that stand beside the summaries, as those of `limelight`; 0: there are none.
     pool_channels
         Channels that the convolutions see summed; the summaries see all.
+    soft_bins
+        Of the histograms whose edges are learnt; 0: there are none.
+    smoothing
+        σ of the Gaussians on the sky behind which those are taken, pixels; 0: the map as it is.
     """
     shape = cube("counting", input_shape)
     whole("bins", bins, 2, 1000)
@@ -52,33 +60,58 @@ def counting(
     if shape[2] % whole("pool_channels", pool_channels, 1, 10_000):
         found = f"{shape[2]} channels in blocks of {pool_channels}"
         raise problem("networks.options.pool_channels", found, f"a divisor of {shape[2]}", "change it")
+    whole("soft_bins", soft_bins, 0, 1000)
+    widths = sigmas(smoothing, min(shape[:2]))
     summaries = Counting(shape, float(scale), float(low), float(high), bins, across, along)
-    return CountingNetwork(vector(output_shape), summaries, filters, pool_channels)
+    soft = SoftHistogram(summaries.scale, summaries.low, summaries.high, soft_bins, widths) if soft_bins else None
+    return CountingNetwork(vector(output_shape), summaries, soft, filters, pool_channels)
+
+
+def sigmas(values: object, side: int) -> tuple[float, ...]:
+    """Widths of Gaussians: a list of numbers, each 0 or from half a pixel to an eighth of the map's side."""
+    numbers = isinstance(values, list | tuple) and len(values) > 0
+    if not numbers or not all(type(one) in (int, float) and (one == 0 or 0.5 <= one <= side / 8) for one in values):
+        expected = f"a list of numbers, each 0 or from 0.5 to {side / 8:g} pixels"
+        raise problem("networks.options.smoothing", repr(values), expected, "change it")
+    return tuple(map(float, values))
 
 
 class CountingNetwork(nn.Module):
-    """Standardised summaries, features of convolutions beside them, and a linear layer on both."""
+    """Standardised summaries, a histogram that learns and features of convolutions, and a linear layer on all of them."""
 
-    def __init__(self, n_outputs: int, summaries: Counting, filters: int, pool_channels: int):
+    def __init__(
+        self, n_outputs: int, summaries: Counting, soft: SoftHistogram | None, filters: int, pool_channels: int
+    ):
         super().__init__()
-        self.summaries, self.pool_channels = summaries, pool_channels
+        self.summaries, self.soft, self.pool_channels = summaries, soft, pool_channels
         self.trunk = Limelight(1, filters, NORMS["group"], "mean_max", True, [1.0, 10.0]) if filters else None
         if self.trunk is not None:
             self.trunk.output = nn.Identity()
-        self.output = nn.Linear(len(summaries) + (256 if filters else 0), n_outputs)
-        self.register_buffer("mean", torch.zeros(len(summaries)))
-        self.register_buffer("std", torch.ones(len(summaries)))
+        numbers = len(summaries) + (len(soft) if soft else 0)
+        self.output = nn.Linear(numbers + (256 if filters else 0), n_outputs)
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.register_buffer("std", torch.ones(numbers))
 
     @property
     def kinds(self) -> dict[str, slice]:
-        """Where each kind of feature stands: power, histogram, mean, convolutions."""
-        seen = {"convolutions": slice(len(self.summaries), self.output.in_features)} if self.trunk is not None else {}
-        return {**self.summaries.names, **seen}
+        """Where each kind of feature stands: power, histogram, mean, soft_histogram, convolutions."""
+        found, fixed, counted = dict(self.summaries.names), len(self.summaries), len(self.mean)
+        if self.soft is not None:
+            found["soft_histogram"] = slice(fixed, counted)
+        if self.trunk is not None:
+            found["convolutions"] = slice(counted, self.output.in_features)
+        return found
+
+    def counted(self, x: Tensor) -> Tensor:
+        """The summaries, and after them the histogram that learns, of inputs (b, 1, x, y, f)."""
+        with torch.no_grad():
+            found = self.summaries(x)
+        return found if self.soft is None else torch.cat([found, self.soft(x[:, 0].float())], dim=1)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Take the scale of the summaries from a first batch of inputs, (b, 1, x, y, f)."""
-        found = self.summaries(x)
+        found = self.counted(x)
         self.mean.copy_(found.mean(dim=0))
         self.std.copy_(found.std(dim=0).clamp(min=1e-2))
         if self.trunk is not None:
@@ -91,9 +124,8 @@ class CountingNetwork(nn.Module):
         return torch.asinh(blocks / (self.summaries.scale * math.sqrt(self.pool_channels)))
 
     def features(self, x: Tensor) -> Tensor:
-        """The standardised summaries, (b, S), and after them 256 numbers of the convolutions where there are some."""
-        with torch.no_grad():
-            found = (self.summaries(x) - self.mean) / self.std
+        """The standardised numbers that are counted, (b, S), and after them 256 of the convolutions where there are some."""
+        found = (self.counted(x) - self.mean) / self.std
         return found if self.trunk is None else torch.cat([found, self.trunk.features(self.seen(x))], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:

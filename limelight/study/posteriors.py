@@ -171,7 +171,7 @@ class Posterior(Section):
     features: SomeNames | None = Field(
         None,
         description="Kinds of the network's features that the head sees, of a network that has several (counting: power,"
-        " histogram, mean, convolutions); without it all.",
+        " histogram, mean, soft_histogram, convolutions); without it all.",
     )
     samples: Whole = Field(500, ge=40, description="Draws kept of each test map's posterior.")
     fine_tune: Whole = Field(

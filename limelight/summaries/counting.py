@@ -6,7 +6,7 @@ the head of a posterior.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -74,9 +74,32 @@ class Counting:
     def histogram(self, cubes: Tensor) -> Tensor:
         """log(1 + n) of the voxels in each bin, (b, bins), of cubes (b, x, y, f) in units of `scale`."""
         low, high, flat = math.asinh(self.low), math.asinh(self.high), cubes.flatten(1)
-        place = torch.copysign((flat.abs() + (flat.square() + 1).sqrt()).log(), flat)  # asinh, vectorised
-        place = ((place - low) * (self.bins / (high - low))).clamp_(0, self.bins - 1).long()
+        place = ((quick_asinh(flat) - low) * (self.bins / (high - low))).clamp_(0, self.bins - 1).long()
         return flat.new_zeros(len(flat), self.bins).scatter_add_(1, place, torch.ones_like(flat)).log1p()
+
+
+def quick_asinh(x: Tensor) -> Tensor:
+    """asinh, in operations that torch vectorises: four times as fast."""
+    return torch.copysign((x.abs() + (x.square() + 1).sqrt()).log(), x)
+
+
+def blurred(cubes: Tensor, sigma: float) -> Tensor:
+    """Cubes (b, x, y, f) behind a Gaussian on the sky of σ pixels that mirrors their edges; white noise keeps its σ.
+
+    It would be 1/(2√π σ) of what it was, inside, and is brought back.
+    """
+    if sigma == 0:
+        return cubes
+    x, y = (_gaussian(n, sigma).to(cubes) for n in cubes.shape[1:3])
+    return torch.einsum("ij,bjkf,lk->bilf", x, cubes, y) * (2 * math.sqrt(math.pi) * sigma)
+
+
+@cache
+def _gaussian(side: int, sigma: float) -> Tensor:
+    """The matrix (side, side) that blurs along one axis."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return torch.from_numpy(gaussian_filter1d(np.eye(side), sigma, axis=0, mode="mirror"))
 
 
 def wave_cells(shape: tuple[int, int, int], across: int, along: int) -> tuple[np.ndarray, np.ndarray]:

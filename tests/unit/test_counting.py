@@ -7,7 +7,8 @@ import torch
 from benchmarks.exact_counts import compare
 from limelight.errors import LimelightError
 from limelight.networks import build
-from limelight.summaries.counting import Counting, wave_cells
+from limelight.networks.soft_histogram import SoftHistogram
+from limelight.summaries.counting import Counting, blurred, wave_cells
 
 SHAPE = (16, 16, 12)
 SUMMARIES = Counting(SHAPE, scale=2.0, low=-4.0, high=60.0, bins=30, across=5, along=3)
@@ -80,8 +81,98 @@ def test_the_network_puts_convolutions_beside_them():
         assert build("counting", options, (1, *SHAPE), (7,))(torch.zeros(2, 1, *SHAPE)).shape == (2, 7)
 
 
+def soft(bins: int = 6, smoothing: tuple = (0.0,), softness: float = 1e-4) -> SoftHistogram:
+    layer = SoftHistogram(2.0, -4.0, 60.0, bins, smoothing)
+    torch.nn.init.constant_(layer.log_softness, float(np.log(softness)))
+    return layer
+
+
+def test_a_soft_histogram_of_hard_edges_counts_known_values():
+    layer = soft()
+    edges = 2 * np.sinh(layer.edges[0].detach().numpy())
+    middles = np.sinh(np.concatenate([[-2.3], np.linspace(np.arcsinh(-4), np.arcsinh(60), 7)[:-1] + 0.57, [5.5]]))
+    values = 2 * np.repeat(middles, [2, 3, 5, 7, 11, 13, 17, 19])  # the first and the last beyond the ends
+    cube = torch.as_tensor(values, dtype=torch.float32).reshape(1, 7, 11, 1)
+    exact = np.histogram(values, np.concatenate([[-np.inf], edges, [np.inf]]))[0]
+    assert exact.tolist() == [5, 5, 7, 11, 13, 36]
+    np.testing.assert_allclose(torch.expm1(layer(cube))[0].detach(), exact, rtol=1e-4)
+
+
+def test_a_soft_histogram_is_the_sum_of_logistic_functions_and_counts_every_voxel_once():
+    layer, x = soft(6, (0.0,), 0.15), maps(2)[:, 0]
+    found = torch.expm1(layer(x)).detach().double()
+    assert torch.allclose(found.sum(dim=1), torch.full((2,), 16.0 * 16 * 12, dtype=torch.float64))
+    t = np.arcsinh(x.double().numpy().reshape(2, -1, 1) / 2)
+    above = 1 / (1 + np.exp(-(t - layer.edges[0].detach().numpy()) / 0.15))
+    ends = [np.ones((*t.shape[:2], 1)), np.zeros((*t.shape[:2], 1))]
+    exact = -np.diff(np.concatenate([ends[0], above, ends[1]], axis=2), axis=2).sum(axis=1)
+    np.testing.assert_allclose(found, exact, rtol=2e-3)
+
+
+def test_gradients_of_a_soft_histogram_are_its_finite_differences():
+    """In its edges, their softness, and the voxels; double precision, where float32 nodes are exact enough."""
+    layer = soft(5, (0.0, 1.0), 0.2).double()
+    x = maps(1)[:, 0].double().requires_grad_()
+    weight = torch.linspace(-1, 1, len(layer), dtype=torch.float64)
+
+    def loss() -> torch.Tensor:
+        return (layer(x) * weight).sum()
+
+    loss().backward()
+    for values in (layer.first, layer.log_gaps, layer.log_softness, x):
+        place = (0,) * values.ndim
+        known, step = values.grad[place].item(), 1e-6
+        with torch.no_grad():
+            values[place] += step
+            above = loss().item()
+            values[place] -= 2 * step
+            below = loss().item()
+            values[place] += step
+        assert known != 0
+        np.testing.assert_allclose((above - below) / (2 * step), known, rtol=1e-4)
+
+
+def test_a_soft_histogram_does_not_change_under_the_squares_symmetries_and_noise_keeps_its_scale():
+    layer, x = soft(8, (0.0, 1.0, 2.0), 0.1), maps(4)[:, 0]
+    same = layer(x).detach()
+    assert same.shape == (4, 24)
+    for turned in (x.transpose(1, 2), x.flip(1), x.rot90(1, (1, 2))):
+        np.testing.assert_allclose(layer(turned).detach(), same, rtol=1e-3, atol=1e-3)
+    noise = torch.randn(2, 64, 64, 20, generator=torch.Generator().manual_seed(1))
+    for sigma in (1.0, 2.0, 4.0):
+        inside = blurred(noise, sigma)[:, 16:-16, 16:-16]
+        assert abs(inside.std() - 1) < 0.07, "what a Gaussian leaves of white noise is its unit"
+
+
+def test_the_network_learns_where_its_edges_stand():
+    options = {"scale": 2.0, "soft_bins": 4, "smoothing": [0, 1], "across": 5, "along": 3, "bins": 30}
+    module = build("counting", options, (1, *SHAPE), (2,))
+    x = maps(32)
+    module.calibrate(x)
+    assert module.kinds["soft_histogram"] == slice(len(SUMMARIES), len(SUMMARIES) + 8)
+    assert module.features(x)[:, module.kinds["soft_histogram"]].std() < 2, "in units of their spread"
+    before = module.soft.edges.detach().clone()
+    module(x).square().sum().backward()
+    torch.optim.SGD(module.parameters(), 1e-3).step()
+    assert (module.soft.edges != before).all()
+    assert (module.soft.edges.diff(dim=1) > 0).all()
+
+
 @pytest.mark.parametrize(
-    "options", [{"scale": 0}, {"scale": "1"}, {"low": 5, "high": 1}, {"pool_channels": 5}, {"filters": 3}, {"bins": 1}]
+    "options",
+    [
+        {"soft_bins": -1},
+        {"smoothing": []},
+        {"smoothing": [0.2]},
+        {"smoothing": [3]},
+        {"smoothing": 1},
+        {"scale": 0},
+        {"scale": "1"},
+        {"low": 5, "high": 1},
+        {"pool_channels": 5},
+        {"filters": 3},
+        {"bins": 1},
+    ],
 )
 def test_options_that_make_no_sense_are_one_line(options):
     with pytest.raises(LimelightError) as error:

@@ -126,6 +126,7 @@ def test_the_same_bytes_again_and_for_every_map_by_itself(tmp_path, network, dat
     posterior = load_posterior(tmp_path / "a.pt")
     assert posterior.content["recalibration"].shape == (10,)
     assert posterior.content["places"].shape == (10, 41)
+    assert posterior.content["empties"].shape == (1, 41)
     seen = views(posterior, torch.asinh(torch.as_tensor(data[2].x[:3]) / 3))["features"]
     together, alone = draw_answers(posterior, seen, 50, 7, "x")[0], draw_answers(posterior, seen[:1], 50, 7, "x")[0]
     assert torch.equal(together[:1], alone)

@@ -5,7 +5,7 @@ import torch
 
 from limelight.inference.intervals import LEVELS
 from limelight.inference.posteriors.tables import dequantised, whole_counts
-from limelight.inference.recalibration import factors, learnt_from, recalibrated, stretches
+from limelight.inference.recalibration import as_empty, empty_places, factors, learnt_from, recalibrated, stretches
 
 
 def test_counts_come_back_from_dequantised_ones():
@@ -46,3 +46,27 @@ def test_stretches_of_quantiles_undo_planted_widths():
     truth = 3 * torch.randn(4000, 2, generator=random)
     shrunk = 3 * torch.special.ndtri(torch.tensor(LEVELS)) * torch.tensor([0.5, 0.8, 1, 0.8, 0.5])
     np.testing.assert_allclose(stretches(shrunk.expand(4000, 2, 5), truth), [[2.0, 1.25]] * 2, rtol=0.04)
+
+
+def test_draws_whose_bins_are_empty_by_turns_become_empty_together():
+    """Truths: all eight bins of a map hold a source, or none does. Draws: each by itself, so every bin is right alone."""
+    random = torch.Generator().manual_seed(6)
+
+    def light(count: int, *more: int) -> torch.Tensor:
+        some = torch.rand(count, *more, 1, generator=random) < 0.5
+        return torch.where(some.expand(*some.shape[:-1], 8), 0.4, 0.1)
+
+    truth = light(2000)
+    draws = torch.where(torch.rand(2000, 200, 8, generator=random) < 0.5, 0.4, 0.1)
+    which = as_empty(draws[1000:], empty_places(draws[:1000], truth[:1000], random))
+    found = draws[1000:].take_along_dim(which[..., None], dim=1)
+    empty = (found < 0.3).sum(dim=2).double()
+    assert (draws[1000:] < 0.3).sum(dim=2).double().std() < 1.5
+    assert empty.std() > 2.3, "as far apart as draws go; truths: 4"
+    assert abs((found < 0.3).double().mean() - 0.5) < 0.02, "bin by bin it is right before and after"
+    assert abs(empty[:, :100].mean() - 4) < 0.2, "the first draws are like the others"
+
+    exact = light(2000, 200)
+    same = exact.take_along_dim(as_empty(exact, empty_places(exact, truth, random))[..., None], dim=1)
+    assert abs((same < 0.3).double().mean() - (truth < 0.3).double().mean()) < 0.03
+    assert (same == exact).double().mean() > 0.9, "draws that were right stay"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.counted import GROUPS, compared
 from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
@@ -50,6 +51,8 @@ def test_scores_are_of_the_bins_that_hold_sources():
     assert row["width_95_dex"] == pytest.approx(np.log10(201 / 51))
     assert row["log_score"] == pytest.approx(5.5)
     assert row["learnt_from"] == 640
+    empty = {"empty": np.array([0.01, *[0.5] * 7])}
+    assert score_row(Head("comap", "mdn"), "prior", answered(0.1, 2.0) | empty)["empty_95"] == 7 / 8
 
 
 def test_gains_are_taken_map_by_map_and_seed_by_seed():
@@ -100,6 +103,21 @@ def test_joint_ranks_of_exact_draws_are_uniform_and_of_narrow_ones_are_not():
     assert (joint_ranks_of(truth, narrow, rng)["joint"] >= 0.05).mean() < 0.7
 
 
+def test_bins_that_are_right_one_by_one_but_empty_by_turns_are_seen():
+    """A rate shared by eight bins: exact draws share it, too; others are of the same marginals, each bin by itself."""
+    rng = np.random.default_rng(2)
+    rate = rng.uniform(0.05, 3, 600)
+    truth = rng.poisson(rate[:, None], (600, 8))
+    shared, own = (rng.uniform(0.05, 3, (600, 200, bins)) for bins in (1, 8))
+    exact, apart = rng.poisson(np.broadcast_to(shared, (600, 200, 8))), rng.poisson(own)
+    covered = {}
+    for name, draws in (("exact", exact), ("apart", apart)):
+        covered[name] = (np.abs(joint_ranks_of(truth, draws, rng)["empty"] - 0.5) <= 0.475).mean()
+        assert abs((draws == 0).mean() - (truth == 0).mean()) < 0.02
+    assert abs(covered["exact"] - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / 600)
+    assert covered["apart"] < 0.85
+
+
 def test_hours_lie_between_the_noises_that_were_measured():
     half = {1e4: (0.05, 0.1, 0.2), 1e5: (0.2, 0.3, 0.4), 1e6: (0.01, 0.02, 0.03)}
     rows = [
@@ -128,6 +146,15 @@ def test_every_pair_and_every_row_is_of_heads_that_are_trained():
     assert len(set(known)) == len(known) == len({head.name for head in known})
     assert all({*first, *second} <= set(known) for _, first, second in pairs())
     assert set(TABLED) <= set(known)
+
+
+def test_heads_on_what_is_counted_are_compared_seed_by_seed():
+    known = [pair for group in GROUPS for pair in compared(group)]
+    assert all(len(first) == len(second) for _, first, second in known)
+    assert all(
+        [(a.seed, a.kind, a.network) for a in first] == [(b.seed, b.kind, b.network) for b in second]
+        for _, first, second in known
+    )
 
 
 def test_verdicts_count_the_bins_that_do_what_was_asked():

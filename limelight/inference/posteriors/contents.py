@@ -66,6 +66,8 @@ def check_contents(content: Mapping, path: str | Path) -> None:
         _check_tensor(content["recalibration"], shape, {**lengths, "i": 2}, path, "recalibration")
     if content.get("places") is not None:
         _check_tensor(content["places"], "dl", lengths, path, "places")
+    if content.get("empties") is not None:
+        _check_tensor(content["empties"], "hl", {**lengths, "h": 1}, path, "empties")
 
 
 def _check_tensor(value: object, shape: str, lengths: dict[str, int], path: str | Path, where: str) -> None:

@@ -10,8 +10,8 @@ from limelight.inference.posteriors.abc import adjusted, nearest, resample, whit
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import LN10, continuous, finished
+from limelight.inference.recalibration import as_empty, stretched, stretched_quantiles
 from limelight.inference.recalibration import recalibrated as recalibrated_draws
-from limelight.inference.recalibration import stretched, stretched_quantiles
 from limelight.seeds import torch_seed
 
 
@@ -34,9 +34,13 @@ def draw_answers(
         random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage, i))
         found.append(_draw_one(posterior, one[None], count, random))
     y = torch.stack([pair[0] for pair in found])
-    if recalibrated and posterior.content["recalibration"] is not None:
-        y = recalibrated_draws(y, posterior.content["recalibration"], posterior.content.get("places"))
     parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
+    content = posterior.content
+    if recalibrated and content["recalibration"] is not None:
+        y = recalibrated_draws(y, content["recalibration"], content.get("places"))
+        if content.get("empties") is not None:  # files of earlier versions have none
+            which = as_empty(y, content["empties"])[..., None]
+            y, parameters = (None if one is None else one.take_along_dim(which, dim=1) for one in (y, parameters))
     return finished(y, posterior.target), parameters
 
 

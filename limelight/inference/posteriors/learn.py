@@ -196,8 +196,7 @@ def train_posterior(
         if entry.kind == "quantiles":
             content["recalibration"] = conformal(posterior, validation, learner.seed)
         else:
-            factor, places = recalibration_of_draws(posterior, validation, learner.seed)
-            content["recalibration"], content["places"] = factor, places
+            content |= recalibration_of_draws(posterior, validation, learner.seed)
     return content, learner.history
 
 
@@ -370,6 +369,7 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "check": make_check(*({view: getattr(table, view) for view in VIEWS} for table in (training, validation))),
         "recalibration": None,
         "places": None,
+        "empties": None,
         "training": {
             "presentations": len(training),
             "empty_share": learner.mixed.empty,

@@ -6,17 +6,18 @@ from torch import Tensor
 from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
-from limelight.inference.recalibration import learnt_from, stretches
+from limelight.inference.recalibration import empty_places, learnt_from, recalibrated, stretches
 from limelight.seeds import torch_seed
 
 SAMPLES = 300
 ROWS = 2000  # validation presentations used at most, evenly
 
 
-def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -> tuple[Tensor, Tensor | None]:
-    """(factors (d,), places (d, k)) of a posterior with draws: what `recalibration.recalibrated` takes.
+def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -> dict[str, Tensor | None]:
+    """Of a posterior with draws, for its file: recalibration (d,) and places (d, k), which `recalibrated` takes, and
+    empties (1, k), which `as_empty` takes.
 
-    Answers that are no counts are stretched alone (places: None), so that the density of the draws stays known.
+    Answers that are no counts are stretched alone (the others: None), so that the density of the draws stays known.
     From presentations of the data as drawn: see `as_drawn`.
     """
     rows = as_drawn(validation)
@@ -27,7 +28,10 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     target = posterior.target
     y, truth = continuous(drawn, target, random), continuous(validation.answers[rows], target, random)
     factor, levels = learnt_from(y, truth)
-    return factor, levels if target.counts else None
+    if not target.counts:
+        return {"recalibration": factor, "places": None, "empties": None}
+    empties = empty_places(recalibrated(y, factor, levels), truth, random)
+    return {"recalibration": factor, "places": levels, "empties": empties}
 
 
 def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
