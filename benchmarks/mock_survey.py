@@ -94,10 +94,11 @@ def sky_of(
     rng: np.random.Generator,
     field_deg: float,
     center_deg: tuple[float, float] = (0.0, 0.0),
+    middle_deg: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(the smoothed sky (x, y, channel) in µK, sources in bins of log10 L within its middle square)."""
+    """(the smoothed sky (x, y, channel) in µK, sources in bins of log10 L within a square about middle_deg of the map)."""
     x, y, freq, log10_lum, light = sources(halos, parameters, center_deg, rng)
-    within = np.maximum(np.abs(x), np.abs(y)) < field_deg / 2
+    within = np.maximum(np.abs(x - middle_deg[0]), np.abs(y - middle_deg[1])) < field_deg / 2
     return painted(x, y, freq, light), np.histogram(log10_lum[within], np.linspace(*LOG10_LUM))[0]
 
 

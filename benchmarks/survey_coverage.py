@@ -160,10 +160,12 @@ def write_mock(
 ) -> None:
     """Files of one sky at each depth, read and brought onto the study's voxels, and the table of what was planted."""
     like, halos, rng = load_survey(args.like), read_lightcone(path), np.random.default_rng((args.seed, number, 8))
-    size = like.pixel_deg[0] * len(like.x_deg)
+    size, middle = like.pixel_deg[0] * len(like.x_deg), (float(like.x_deg.mean()), float(like.y_deg.mean()))
     place = [(0.5 * sx * size, 0.5 * sy * size) for sx in (-1, 1) for sy in (-1, 1)][quarter % 4]
     parameters = parameters_of(halos, args.prior, place, size, rng)
-    sky, counts = sky_of(halos, parameters, rng, size, place)
+    # the study's field need not lie in the middle of the map; it is the quarter
+    center = place[0] - middle[0], place[1] - middle[1]
+    sky, counts = sky_of(halos, parameters, rng, size, center, middle)
     planted.parent.mkdir(parents=True, exist_ok=True)
     for depth, file in files.items():
         with tempfile.TemporaryDirectory() as folder:

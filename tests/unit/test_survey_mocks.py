@@ -3,6 +3,7 @@
 import csv
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -43,6 +44,29 @@ def test_each_map_of_one_layout_has_ripples_of_its_own(tmp_path: Path, monkeypat
     same, other = (np.corrcoef(spectra[0], spectrum)[0, 1] for spectrum in spectra[1:])
     assert same > 0.999
     assert abs(other) < 0.8
+
+
+def test_sources_are_counted_in_the_square_that_the_study_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A field that lies a pixel beside the middle of its map, in a quarter of the light-cone: that quarter's sources."""
+    x, y = (np.random.default_rng(seed).uniform(-1.4, 1.4, 4000) for seed in (1, 2))  # on the light-cone's plane
+    lum = np.full(4000, 5.0)
+
+    def lit(halos, parameters, center, rng):
+        return x - center[0], y - center[1], np.full(4000, 30.0), lum, np.ones(4000)
+
+    pixel, n = 1.4 / 42, 42
+    places = {name: (np.arange(n) - (n - 1) / 2 + off) * pixel for name, off in (("x_deg", 1), ("y_deg", 0))}
+    like = SimpleNamespace(pixel_deg=(pixel, pixel), **places)
+    monkeypatch.setattr(mock_survey, "sources", lit)
+    monkeypatch.setattr(mock_survey, "painted", lambda *light: None)
+    for name in ("record", "save_survey", "read_like", "parameters_of", "read_lightcone"):
+        monkeypatch.setattr(survey_coverage, name, lambda *args, **named: {})
+    monkeypatch.setattr(survey_coverage, "load_survey", lambda path: like)
+    args = SimpleNamespace(like="like.h5", seed=1, prior="full", layout=1)
+    for quarter, (right, up) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        survey_coverage.write_mock(3, Path("cone.h5"), quarter, {"future": tmp_path / "a.h5"}, tmp_path / "n.csv", args)
+        planted = np.loadtxt(tmp_path / "n.csv", skiprows=1)
+        assert planted.sum() == ((x > 0) == right).astype(int) @ ((y > 0) == up).astype(int)
 
 
 def test_the_transfer_function_is_that_of_the_pipeline(monkeypatch: pytest.MonkeyPatch):

@@ -117,21 +117,33 @@ def test_blocks_of_channels_are_widened_a_little_where_less_is_left_out():
     assert blocks == {48: (42, 6), 24: (23, 11), 16: (16, 16), 12: (11, 23)}  # 12 of 22 would leave out a twentieth
 
 
-def test_the_filter_takes_as_large_a_share_of_modes():
-    wanted = Wanted("a")
-    assert filter_of(survey(nf=64), 32, wanted) == {
+def test_the_filter_takes_the_modes_that_the_survey_took():
+    wanted, one = Wanted("a"), survey(nf=64)
+    share = (1 + np.sqrt(64 / one.mask.any(axis=2).sum())) ** 2 / 64
+    assert filter_of(one, 32, wanted) == {
         "means": "removed_weighted",
-        "pca_modes": 2,
+        "pca_modes": 5,
+        "modes_share": pytest.approx(share, rel=0.01),
         "high_pass_perp": [0.04, 0.01],
         "filters_noise": "true",
     }
-    assert filter_of(survey(), 8, replace(wanted, transfer="t.csv"))["pca_modes"] == 1
+    assert "modes_share" not in filter_of(one, 64, wanted), "the survey's own channels: its own modes"
+    assert filter_of(survey(), 8, replace(wanted, transfer="t.csv"))["transfer"] == "t.csv"
     plain = replace(survey(), modes_removed=0, means_removed=False)
     assert filter_of(plain, 8, wanted) == {}
     assert filter_of(plain, 8, replace(wanted, high_pass=(0.1, 0.02))) == {
         "high_pass_perp": [0.1, 0.02],
         "filters_noise": "true",
     }
+
+
+def test_channels_are_narrow_where_modes_were_taken():
+    """Of wide channels the survey's modes are no modes: with five, 60 or more; without, as few as there is time for."""
+    files = {"survey": "mine.survey.h5", "instrument": "mine.instrument.yaml"}
+    one, short = survey(nf=256), Machine(hours=0.3, cores=1, gpus=0, memory_gb=30)
+    assert make_plan(one, Wanted("mine"), short, files).survey.mask.shape[2] == 64
+    free = replace(one, modes_removed=0)
+    assert make_plan(free, Wanted("mine"), short, files).survey.mask.shape[2] < 60
 
 
 @pytest.mark.parametrize("kept", [False, True])

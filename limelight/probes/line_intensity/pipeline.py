@@ -1,6 +1,5 @@
 """What a survey's pipeline does to maps, as a setting of observation.filters says, on the grid of training maps."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,8 +16,6 @@ from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.filters import (
     apply_transfer,
     correlated_on_sky,
-    damp_directions,
-    lost_directions,
     remove_means,
     remove_modes,
     sky_wave_numbers,
@@ -26,7 +23,6 @@ from limelight.probes.line_intensity.maps.filters import (
     transfer_on_modes,
 )
 from limelight.probes.line_intensity.maps.grid import Grid
-from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
 
 FACTOR_MIN = 0.05  # of the drawn calibration: three σ of an error of 30 % stay above 0
 
@@ -39,7 +35,6 @@ class Pipeline:
     grid: Grid
     transfer: np.ndarray | None  # of maps.filters.transfer_on_modes
     k_perp: np.ndarray | None  # of maps.filters.sky_wave_numbers, for 1/f noise
-    lost: tuple[Tensor, Tensor] | None = None  # of maps.filters.lost_directions
 
     def before_noise(self, maps: Tensor, random: torch.Generator) -> Tensor:
         """Maps (b, x, y, f) of the sky, times what efficiency and calibration make of it, filtered, with the ripple."""
@@ -75,18 +70,12 @@ class Pipeline:
     def after_noise(self, found: Recorded) -> Tensor:
         """Noisy maps (b, x, y, f) without what the pipeline takes off: means of channels, then modes."""
         setting, maps = self.setting, found.maps
-        if setting.means == "kept" and not (setting.pca_modes or self.lost or setting.modes_share):
+        if setting.means == "kept" and not setting.pca_modes:
             return maps
         weights = found.weights
         if setting.means != "kept":
             maps = remove_means(maps, weights if setting.means == "removed_weighted" else (weights > 0).to(maps.dtype))
-        return remove_modes(self.damped(maps, weights), weights, setting.pca_modes)
-
-    def damped(self, maps: Tensor, weights: Tensor) -> Tensor:
-        """Maps (b, x, y, f) without what the survey's own modes took among narrower channels."""
-        if self.lost is not None:
-            maps = damp_directions(maps, weights, *(one.to(maps.device) for one in self.lost))
-        return maps * math.sqrt(1 - self.setting.modes_share) if self.setting.modes_share else maps
+        return remove_modes(maps, weights, setting.pca_modes, setting.modes_share)
 
     def silent(self) -> "Pipeline":
         """The same without ripple, which is noise, and with the middle of what it draws."""
@@ -99,17 +88,12 @@ class Pipeline:
 
 def make_pipeline(setting: Filter, grid: Grid, header: Header) -> Pipeline:
     """A setting on the grid of a header's maps, with comoving lengths in their cosmology."""
-    shape, transfer, k_perp, lost = grid.pooled_shape, None, None, None
+    shape, transfer, k_perp = grid.pooled_shape, None, None
     if setting.pca_modes >= shape[2]:
         expected = f"fewer than the {shape[2]} pooled channels"
         raise problem("observation.filters: pca_modes", setting.pca_modes, expected, "remove fewer, or pool less")
     if setting.ripple_uk and grid.unit != "uK":
         raise problem("observation.filters: ripple_uk", f"a map in {grid.unit}", "one in uK", "leave the ripple out")
-    if setting.modes_lost:
-        lost = lost_modes(load_survey(setting.modes_lost))
-        if len(lost[0]) != shape[2]:
-            found, expected = f"{len(lost[0])} channels", f"{shape[2]}, the study's"
-            raise problem(f"modes_lost: {setting.modes_lost}", found, expected, "scripts/plan.py makes it")
     if setting.filters_waves or setting.knee_per_mpc:
         voxel = voxel_size_mpc(grid, Cosmology(**header.simulation["cosmology"]))
         if setting.filters_waves:
@@ -117,16 +101,4 @@ def make_pipeline(setting: Filter, grid: Grid, header: Header) -> Pipeline:
             transfer = transfer_on_modes(shape, voxel, *cuts, setting.passed, setting.transfer)
         if setting.knee_per_mpc:
             k_perp = sky_wave_numbers(shape[:2], voxel[0]).astype(np.float32)
-    return Pipeline(setting, grid, transfer, k_perp, lost)
-
-
-def lost_modes(survey: SurveyMap) -> tuple[Tensor, Tensor]:
-    """`lost_directions` of a survey's map on the study's pooled voxels."""
-    values = np.where(survey.mask, survey.temperature_uk, 0)
-    return lost_directions(torch.as_tensor(values)[None], weights_of(survey))
-
-
-def weights_of(survey: SurveyMap) -> Tensor:
-    """1/σ² of a survey's map, (1, x, y, f), 0 where nothing was observed."""
-    weights = np.divide(1, survey.sigma_uk**2, out=np.zeros_like(survey.sigma_uk), where=survey.mask)
-    return torch.as_tensor(weights)[None]
+    return Pipeline(setting, grid, transfer, k_perp)

@@ -13,8 +13,9 @@ from limelight.probes.line_intensity.columns import incomplete
 from limelight.probes.line_intensity.figures.predictions import posterior_figure
 from limelight.probes.line_intensity.figures.survey import survey_figure
 from limelight.probes.line_intensity.figures.survey_report import injections_figure, nulls_figure
+from limelight.probes.line_intensity.survey_injections import WEIGHT_LEAST
 from limelight.probes.line_intensity.survey_options import FIGURES
-from limelight.probes.line_intensity.survey_report import WEIGHT_LEAST, MapReport
+from limelight.probes.line_intensity.survey_report import MapReport
 from limelight.probes.line_intensity.survey_words import survey_words
 
 STYLE = (
@@ -108,14 +109,16 @@ def _luminosities(report: MapReport) -> str:
         row = [f"{table['luminosity_lsun'][i]:.3g}", f"{table['dn'][i]:.4g}", f"{lower} to {upper}", f"{low} to {high}"]
         row[1:] = ["unknown", "–", f"at least {low}"] if unknown[i] else row[1:]
         slope, weight, own = injected.slope[i], injected.weight[i], injected.data_slope[i]
-        row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–", f"{weight:.2f}"]
+        expected, scatter = injected.expected[i], injected.scatter[i]
+        row += [prior, f"{slope:.2f}" if np.isfinite(slope) else "–"]
+        row += [f"{expected:.2f} ± {scatter:.2f}" if np.isfinite(expected) else "–", f"{weight:.2f}"]
         low, high = sorted(injected.data_range[:, i])
         row.append(f"{own:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(own) else "–")
         for other in report.rivals.values():
             row.append(f"{other['dn'][i]:.4g}: {other['dn_q2.5'][i]:.4g} to {other['dn_q97.5'][i]:.4g}")
         rows.append(row + ([] if verdicts is None else [str(verdicts[i])]))
     heading = ["L [Lsun]", "dN", "68 %", "95 %", "prior, 95 %"]
-    heading += ["found again: slope", "expected: the map's weight", "slope without the prior"]
+    heading += ["found again: slope", "of simulated maps", "the map's weight", "slope without the prior"]
     heading += [f"{one}: dN, 95 %" for one in report.rivals]
     return _table(heading + ([] if verdicts is None else ["audit"]), rows)
 
@@ -141,10 +144,12 @@ def _nulls(report: MapReport) -> str:
 def _injections(report: MapReport) -> str:
     count = len(report.injections.added)
     words = (
-        f"The light of {count} simulated fields, filtered as the map is, was added to this map one at a time. A slope of 1"
-        " (in dex of the counts) says that the answer rises by the sources that were added, 0 that it does not move. An"
-        " answer is a mean of map and prior: its slope should be the map's weight in it, 1 − (σ/σ_prior)². Without the"
-        f" prior, which is divided out where the map weighs {WEIGHT_LEAST:g} or more, it should be 1; in brackets its range"
-        " if the map held fewer or more sources before, by one σ."
+        f"The light of {count} simulated fields, filtered as the map is, was added to this map one at a time, and to"
+        f" {len(report.injections.simulated)} simulated maps under its noise and pipeline whose counts are like its own. A"
+        " slope of 1 (in dex of the counts) says that the answer rises by the sources that were added, 0 that it does not"
+        " move. An answer leans on the prior and on what other bins say, so even a perfect one need not have a slope of 1:"
+        " it should have that of the simulated maps (mean and scatter). Where a bin knows nothing of others that is the"
+        f" map's weight, 1 − (σ/σ_prior)²; without the prior, which is divided out where the map weighs {WEIGHT_LEAST:g} or"
+        " more, it is then 1; in brackets its range if the map held fewer or more sources before, by one σ."
     )
     return f"<p>{words}</p><p>{html.escape(report.found_again)}</p>"

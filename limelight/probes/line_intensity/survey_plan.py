@@ -20,6 +20,7 @@ from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb
 EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to the field that is chosen
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
+CHANNELS_A_MODE = 12  # at least, for each mode that the survey took: of wider ones its modes are no modes any more
 BLOCK_TIMES = 1.1  # a block of channels may be so much wider, if fewer channels are left out
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
 TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
@@ -248,12 +249,15 @@ def rival_text(train: int, wanted: Wanted, filtered: bool, hours: float) -> str:
 def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     """What the pipeline did to the map, as `observation.filters` has it, for a study of so many channels.
 
-    Of n modes out of the survey's channels as large a share is taken out of the study's, at least one; see
-    `modes_as_measured`.
+    Modes that the survey took off among narrower channels are those of the study that rise above noise, and for the others
+    the share of a map's power that a mode of noise takes there.
     """
     found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
     if survey.modes_removed:
-        found["pca_modes"] = max(1, round(survey.modes_removed * channels / len(survey.frequency_ghz)))
+        found["pca_modes"], narrow = survey.modes_removed, len(survey.frequency_ghz)
+        if channels < narrow:
+            pixels = int(survey.mask.any(axis=2).sum())
+            found["modes_share"] = float(f"{(1 + math.sqrt(narrow / pixels)) ** 2 / narrow:.3g}")
     if wanted.transfer:
         found["transfer"] = wanted.transfer
     elif wanted.high_pass or survey.modes_removed:
@@ -261,23 +265,6 @@ def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     if {"transfer", "high_pass_perp"} & set(found):
         found["filters_noise"] = "true"  # maps are filtered with their noise
     return found
-
-
-def modes_as_measured(how: dict, survey: SurveyMap, made: SurveyMap, file: str) -> dict:
-    """`filter_of`, of modes that were taken off among channels narrower than the study's.
-
-    Most of n such modes are noise, and take a little of every wide channel's: a whole mode of the study's would be too much.
-    Those that were smooth along frequency are measured on the map itself, made, which `file` will hold.
-    """
-    narrow = len(survey.frequency_ghz)
-    if not survey.modes_removed or len(made.frequency_ghz) >= narrow:
-        return how
-    from limelight.probes.line_intensity.pipeline import lost_modes  # torch, a second of every plan
-
-    pixels, smooth = int(survey.mask.any(axis=2).sum()), len(lost_modes(made)[1])
-    share = max(survey.modes_removed - smooth, 0.5) / narrow * (1 + math.sqrt(narrow / pixels)) ** 2
-    kept = {key: value for key, value in how.items() if key != "pca_modes"}
-    return kept | {"modes_lost": file, "modes_share": float(f"{min(share, 0.9):.3g}")}
 
 
 def instrument_dict(survey: SurveyMap) -> dict:
@@ -312,12 +299,13 @@ class Plan:
 def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[str, str]) -> Plan:
     """The finest study of the map that the machine has time and memory for; LimelightError if none has."""
     field, grids = field_of(survey, wanted.size_deg), {}
-    for pixels, channels in itertools.product(PIXELS_MAX, CHANNELS):
+    narrow = [n for n in CHANNELS if n >= CHANNELS_A_MODE * survey.modes_removed] or CHANNELS[:1]
+    for pixels, channels in itertools.product(PIXELS_MAX, narrow):
         grid = grid_for(survey, field, pixels, channels)
         grids.setdefault((len(grid.x_edges) - 1, len(grid.frequency_edges) - 1), grid)
     for cones, (shape, grid) in itertools.product(TRAIN, grids.items()):
         made = on_grid(survey, grid)
-        how = modes_as_measured(filter_of(survey, shape[1], wanted), survey, made, files["survey"])
+        how = filter_of(survey, shape[1], wanted)
         for train in cones:
             text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)

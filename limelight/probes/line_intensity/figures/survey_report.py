@@ -59,7 +59,7 @@ def injections_figure(report: MapReport) -> Figure:
         left.legend(fontsize=7)
         right.axhline(1, color=GUIDE, lw=0.8)
         right.step(x, found.slope, where="mid", color=COLOURS[0], label="answer")
-        right.step(x, found.weight, ":", where="mid", color=COLOURS[0], label="expected: the map's weight")
+        right.step(x, found.expected, ":", where="mid", color=COLOURS[0], label="of simulated maps")
         right.step(x, found.data_slope, where="mid", color=COLOURS[1], label="without the prior")
         right.legend(fontsize=7)
         right.set_ylim(-0.2, 2)

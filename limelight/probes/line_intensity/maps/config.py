@@ -116,24 +116,19 @@ class Filter(Section):
         ge=0,
         description="Principal components along frequency that it takes off, in units of the noise (arXiv:2406.07511).",
     )
-
-    modes_lost: str | None = Field(
-        None,
-        description="In place of pca_modes, where the survey took modes off among channels narrower than the study's: its"
-        " map on the study's voxels (kind survey). Directions along frequency that are nearly gone in it are damped alike.",
-    )
     modes_share: Number | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Share of a map's power that the other of these modes took, a little of every direction: n modes of C"
-        " channels and N pixels take n/C (1 + √(C/N))² of noise.",
+        description="Where the survey took pca_modes among channels narrower than the study's: share of a map's power that a"
+        " mode of noise takes there, of C channels and N pixels (1 + √(C/N))²/C. Of the leading components only those that"
+        " rise above noise are then taken off whole; each of the others takes this share.",
     )
 
     @property
     def files(self) -> list[str]:
         """Files that it reads."""
-        return [path for path in (self.transfer, self.modes_lost) if path]
+        return [self.transfer] if self.transfer else []
 
     @property
     def filters_waves(self) -> bool:

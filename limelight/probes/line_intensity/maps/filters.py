@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scipy.interpolate import RegularGridInterpolator
 
 COLUMNS = ("k_perp_per_mpc", "k_par_per_mpc", "transfer")
-LOST = 0.75  # of the least eigenvalue that white noise has: below, a direction was taken away
-SHARED = 0.3  # of the pixels of the fullest channel: of one with fewer it cannot be told whether it lost power
 
 
 def inverse_variance(sigma: Tensor, observed: Tensor | None, shape: tuple[int, ...]) -> Tensor:
@@ -40,52 +38,44 @@ def remove_means(maps: Tensor, weights: Tensor, of: str = "channels") -> Tensor:
     return torch.where(weights > 0, maps - mean, 0.0)
 
 
-def remove_modes(maps: Tensor, weights: Tensor, modes: int) -> Tensor:
+def remove_modes(maps: Tensor, weights: Tensor, modes: int, share: float | None = None) -> Tensor:
     """Maps without their leading principal components along frequency, as surveys clean them (arXiv:2406.07511).
 
     A map in units of its noise is a matrix (pixels × channels); of its singular value decomposition the `modes` largest
     terms are subtracted. They are found as eigenvectors of the small matrix (channels × channels), in float64.
+
+    share: where the survey took its modes among channels narrower than these, the share of a map's power that a mode of
+    noise takes there. The middle eigenvalue is that of what differs from channel to channel: noise, and light of single
+    sources. Noise in N pixels reaches (1 + √(channels/N))² times that (Marchenko & Pastur 1967). What rises higher is light
+    or a ripple, smooth along frequency and so a mode of narrow and wide channels alike: it loses what it has above the
+    middle, and of the middle, of which a narrow channel holds less than a wide one, channels · share. Of the other modes
+    each takes its share of all directions.
     """
     if not modes:
         return maps
     root = weights.sqrt()
     whitened = (maps * root).flatten(1, 2)
-    between_channels = whitened.mT.double() @ whitened.double()
-    spectra = torch.linalg.eigh(between_channels).eigenvectors[..., -modes:].to(maps.dtype)  # rising eigenvalues
-    cleaned = whitened - (whitened @ spectra) @ spectra.mT
-    return torch.where(weights > 0, cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
+    values, vectors = torch.linalg.eigh(whitened.mT.double() @ whitened.double())  # rising eigenvalues
+    spectra, kept, left = vectors[..., -modes:].to(maps.dtype), 1.0, None
+    if share is not None:
+        middle, noise = of_noise(values, weights)
+        top = values[:, -modes:]
+        rises = top > noise[:, None]
+        floor = middle[:, None] * max(0.0, 1 - values.shape[1] * share)
+        left = torch.where(rises, (floor / top.clamp(min=1e-300)).sqrt(), 1.0).to(maps.dtype)[:, None]
+        kept = (1 - share * (~rises).sum(dim=1)).sqrt().to(maps.dtype)[:, None, None, None]
+    taken = whitened @ spectra
+    cleaned = whitened - (taken if left is None else taken * (1 - left)) @ spectra.mT
+    return torch.where(weights > 0, kept * cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
 
 
-def lost_directions(maps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions along frequency that a map (1, x, y, f) has lost, (f, d), and what amplitude is left in each, (d,).
-
-    In units of its noise, pixels are taken as draws of f numbers. Of white noise in N pixels no eigenvalue of the covariance
-    lies below (1 − √(f/N))² times the mean (Marchenko & Pastur 1967); what lies below LOST of that was taken away. A mode
-    that is smooth along frequency is gone from wide channels as well; one of noise among narrow ones is not.
-
-    Where voxels are masked, the noise in a direction is that of the channels' shares of pixels: masked voxels are no lost
-    power. Channels that saw less than SHARED of what the fullest one saw take no part.
-    """
-    whitened, seen = (maps * weights.sqrt()).flatten(0, 2).double(), (weights > 0).flatten(0, 2)
-    pixels = int(seen.any(dim=1).sum())
-    share = seen.sum(dim=0).double() / pixels
-    used = share >= SHARED * share.max()
-    scale, draws = share[used].rsqrt(), int(pixels * share[used].min())
-    scaled = whitened[:, used] * scale
-    values, vectors = torch.linalg.eigh(scaled.T @ scaled)
-    usual = values.median()
-    lost = values < LOST * (1 - math.sqrt(len(values) / max(draws, len(values)))) ** 2 * usual
-    directions = whitened.new_zeros(len(used), int(lost.sum()))
-    directions[used] = torch.nn.functional.normalize(vectors[:, lost] * scale[:, None], dim=0)
-    return directions.to(maps.dtype), (values[lost] / usual).clamp(min=0).sqrt().to(maps.dtype)
-
-
-def damp_directions(maps: Tensor, weights: Tensor, directions: Tensor, left: Tensor) -> Tensor:
-    """Maps (b, x, y, f) with as much of these directions as `lost_directions` found."""
-    root = weights.sqrt()
-    whitened = (maps * root).flatten(1, 2)
-    damped = whitened - ((whitened @ directions) * (1 - left)) @ directions.T
-    return torch.where(weights > 0, damped.view_as(maps) / root.clamp(min=1e-30), 0.0)
+def of_noise(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """(the middle of the eigenvalues of maps (b, channels), rising; up to where those of white noise reach), (b,) each."""
+    seen = weights > 0
+    pixels, channels = (seen.any(dim=axis).flatten(1).sum(dim=1) for axis in (3, (1, 2)))
+    number = (values.shape[1] - 1 - channels // 2).clamp(min=0)  # of channels that are seen
+    middle = values.gather(1, number[:, None])[:, 0]
+    return middle, middle * (1 + (channels / pixels.clamp(min=1)).sqrt()) ** 2
 
 
 def high_pass(k: np.ndarray, cut: float, width: float) -> np.ndarray:
