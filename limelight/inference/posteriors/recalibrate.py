@@ -6,7 +6,7 @@ from torch import Tensor
 from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
-from limelight.inference.recalibration import learnt_from, stretches
+from limelight.inference.recalibration import factors, frame, learnt_from, stretches
 from limelight.seeds import torch_seed
 
 SAMPLES = 300
@@ -16,7 +16,8 @@ ROWS = 2000  # validation presentations used at most, evenly
 def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -> tuple[Tensor, Tensor | None]:
     """(factors (d,), places (d, k)) of a posterior with draws: what `recalibration.recalibrated` takes.
 
-    Answers that are no counts are stretched alone (places: None), so that the density of the draws stays known.
+    Answers that are no counts are stretched along the axes of their draws and not placed (None), so that the density of the
+    draws stays known.
     From presentations of the data as drawn: see `as_drawn`.
     """
     rows = as_drawn(validation)
@@ -26,8 +27,10 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     drawn = draw_answers(posterior, validation.features[rows], SAMPLES, seed, "recalibration", recalibrated=False)[0]
     target = posterior.target
     y, truth = continuous(drawn, target, random), continuous(validation.answers[rows], target, random)
-    factor, levels = learnt_from(y, truth)
-    return factor, levels if target.counts else None
+    if target.counts:
+        return learnt_from(y, truth)
+    along = frame(y)
+    return factors(along.seen(y), along.seen(truth[:, None])[:, 0]), None
 
 
 def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
