@@ -50,6 +50,9 @@ class Files(Section):
         description="CSV with one row per file: columns file, omega_m, sigma8 and realisation, and dataset of HDF5 files."
     )
     scale: Positive = Field(1.0, description="What the values are multiplied by to be κ.")
+    average: Whole = Field(
+        1, ge=1, le=64, description="Pixels of the files along each side of one pixel: their mean; larger maps are cut."
+    )
 
 
 class Maps(Section):
