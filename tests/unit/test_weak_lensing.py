@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks.weak_lensing import over_hmcode
+from benchmarks.weak_lensing import over_hmcode, seeds
 from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.inference.calibration import rank_p_value, ranks
@@ -232,6 +232,37 @@ def test_ranks_are_tested_one_map_of_a_universe():
     prior = exact_intervals("none", flat, grid, PROBE.target(None, rows.header), rows, "clean", 1)
     assert rank_p_value(ranks(prior.samples, prior.truth)).min() < 1e-3
     assert area_rows([prior], grid, prior, 1)[0]["rank_p"] > 0.01
+
+
+def test_trainings_are_compared_by_their_means_with_both_errors():
+    """Gaussian densities about the truth: half the width each way is a quarter of the area, whatever the training."""
+    rows = PROBE.simulate(PROBE.dataset_settings(study(), "lognormal"), "lognormal", 2)
+    theta = np.repeat(np.random.default_rng(5).uniform([0.3, 0.75], [0.36, 0.85], (8, 2)), 5, axis=0)
+    rows = replace(
+        rows,
+        **{key: getattr(rows, key)[:40] for key in ("x", "group", "dataset")},
+        y={"parameters": theta},
+        theta=theta,
+    )
+    rows = replace(rows, rows={"map": np.arange(40)})
+    grid = PROBE.grid(rows.header)
+    at = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, 2)
+
+    def trained(width: float):
+        density = -0.5 * np.square((at - theta[:, None]) / width).sum(axis=-1)
+        return exact_intervals("toy", density, grid, PROBE.target(None, rows.header), rows, "clean", 1)
+
+    first, second = [trained(0.018), trained(0.018)], [trained(0.033), trained(0.036), trained(0.039)]
+    (row,) = seeds(first, second, grid)
+    expected = 0.018**2 / (0.033 * 0.036 * 0.039) ** (2 / 3)
+    assert row["area"] == pytest.approx(expected, rel=0.02)
+    assert row["area_by_score"] == pytest.approx(expected, rel=0.02)
+    assert row["area_error"] < 0.01 * row["area"]
+    spread = np.std(2 * np.log([0.033, 0.036, 0.039]), ddof=1) / np.sqrt(3)
+    assert row["area_seed_error"] == pytest.approx(expected * spread, rel=0.05)
+    assert row["first_covered_68"] == 1  # the truth is the middle
+    with pytest.raises(LimelightError, match="all of one test"):
+        seeds(first, [replace(second[0], truth=second[0].truth + 0.1)], grid)
 
 
 def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():
