@@ -285,7 +285,6 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
         ({"shift": 0.004}, "negative power"),
         ({"kind": "files"}, "without files"),
         ({"kind": "ray_traced", "boxes": {"mesh": 33}}, "even number"),
-        ({"kind": "ray_traced", "boxes": {"bent": True, "sources": [[0.5, 1], [1, 1]]}}, "one source redshift"),
         ({"kind": "ray_traced", "boxes": {"sources": [[0.5, -1]]}}, "weight above 0"),
     ],
 )

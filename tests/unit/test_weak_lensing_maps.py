@@ -115,7 +115,10 @@ def test_maps_of_a_realisation_are_of_one_cosmology_and_can_be_made_again():
     other, _ = simulate_maps(data, 5, "traced", 2, 3)
     assert not np.allclose(maps[0], other[0])
     far = data.model_copy(update={"boxes": data.boxes.model_copy(update={"sources": [[0.5, 1.0], [1.0, 1.0]]})})
-    assert simulate_maps(far, 5, "traced", 1, 3)[0].std() < maps.std()  # nearer sources are lensed less
+    spread = simulate_maps(far, 5, "traced", 1, 3)[0]
+    assert spread.std() < maps.std()  # nearer sources are lensed less
+    bent_rays = far.model_copy(update={"boxes": far.boxes.model_copy(update={"bent": True})})
+    assert (simulate_maps(bent_rays, 5, "traced", 1, 3)[0] - spread).std() < 0.16 * spread.std() < 0.16 * maps.std()
     rows = PROBE.simulate(MapSettings(5, data), "traced", 1)
     assert (rows.group == 1).all()
     with pytest.raises(LimelightError, match="lognormal or gaussian"):

@@ -39,7 +39,7 @@ class Boxes(Section):
     sources: list[Pair] = Field(
         [],
         max_length=200,
-        description="[z, weight] of sources at several redshifts (straight rays); empty: all at one.",
+        description="[z, weight] of sources at several redshifts; empty: all at one.",
     )
 
 

@@ -250,9 +250,6 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
         for key in ("mesh", "plane"):
             if getattr(data.boxes, key) % 2:
                 yield str(problem(f"{where}.boxes.{key}", getattr(data.boxes, key), "an even number", "change it"))
-        if data.boxes.bent and data.boxes.sources:
-            found = "bent rays with sources at several redshifts"
-            yield str(problem(f"{where}.boxes.bent", found, "one source redshift", "set sources: [], or bent: false"))
         for z, weight in data.boxes.sources:
             if not (0 < z <= 10 and weight > 0):
                 expected = "[z, weight] with 0 < z ≤ 10 and a weight above 0"

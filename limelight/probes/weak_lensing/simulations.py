@@ -57,13 +57,15 @@ def ray_traced(
     redshifts = boxes.sources or [[data.source_redshift, 1.0]]
     total = sum(weight for _, weight in redshifts)
     slabs = slabs_of(universe, boxes.side_mpc, max(z for z, _ in redshifts))
-    weights = np.zeros_like(slabs.weight)
-    for z, weight in redshifts:
-        nearer = slabs_of(universe, boxes.side_mpc, z).weight
-        weights[: len(nearer)] += nearer * weight / total
     times = np.linspace(1 / (1 + max(z for z, _ in redshifts)), 1.0, boxes.times)
     kept = times[nearest(times, slabs.time)]
-    slabs = replace(slabs, weight=weights * universe.growth(1 / slabs.time - 1) / universe.growth(1 / kept - 1))
+    grown, had = universe.growth(1 / slabs.time - 1), universe.growth(1 / kept - 1)
+    weights, each = np.zeros_like(slabs.weight), []
+    for z, weight in redshifts:
+        one = slabs_of(universe, boxes.side_mpc, z)
+        one = replace(one, weight=one.weight * grown[: len(one.weight)] / had[: len(one.weight)])
+        weights[: len(one.weight)] += one.weight * weight / total
+        each.append((weight / total, one))
     drawn = int(generator(seed, f"boxes of {dataset}", realisation).integers(2**62))
     options = {"cosmology": universe, "seed": drawn, "fixed": boxes.pair, "sharpen": boxes.sharpen}
     planes = [
@@ -71,5 +73,6 @@ def ray_traced(
         for sign in ((1, -1) if boxes.pair else (1,))
     ]
     field = data.pixels * data.pixel_arcmin / 60
-    maps = trace_maps(planes, times, boxes.side_mpc, slabs, count, field, data.pixels, rng, born=not boxes.bent)
+    slabs, bent_to = replace(slabs, weight=weights), each if boxes.bent else ()
+    maps = trace_maps(planes, times, boxes.side_mpc, slabs, count, field, data.pixels, rng, bent_to)
     return maps, np.tile(theta, (count, 1))
