@@ -25,7 +25,7 @@ from limelight.probes.weak_lensing.fields import (
     modes_of,
 )
 from limelight.probes.weak_lensing.presentation import LensingPresentation, open_sky, removed, shape_noise
-from limelight.probes.weak_lensing.simulations import design, limits
+from limelight.probes.weak_lensing.simulations import design, limits, universe_of
 from limelight.probes.weak_lensing.spectra import UNIVERSE, camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
 
@@ -274,6 +274,13 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
     assert ((unit > 0) & (unit < 1)).all()
     for axis in unit.T:
         assert sorted((axis * 16).astype(int)) == list(range(16))  # one in each sixteenth
+    free = Maps(kind="ray_traced", boxes={"realisations_per_cosmology": 2, "drawn": {"h": [0.6, 0.8]}})
+    drawn = [universe_of(free, 7, n) for n in range(32)]
+    assert drawn[::2] == drawn[1::2]
+    assert [(one.omega_m, one.sigma8) for one in drawn] == [tuple(one) for one in theta]
+    assert all(0.6 < one.h < 0.8 and one.ns == UNIVERSE["ns"] for one in drawn)
+    assert len({one.h for one in drawn}) == 16
+    assert {universe_of(data, 7, n).h for n in range(32)} == {UNIVERSE["h"]}
 
 
 @pytest.mark.parametrize(
@@ -285,6 +292,7 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
         ({"shift": 0.004}, "negative power"),
         ({"kind": "files"}, "without files"),
         ({"kind": "ray_traced", "boxes": {"mesh": 33}}, "even number"),
+        ({"kind": "ray_traced", "boxes": {"drawn": {"h": [0.8, 0.6]}}}, "boxes.drawn.h"),
         ({"kind": "ray_traced", "boxes": {"sources": [[0.5, -1]]}}, "weight above 0"),
     ],
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from limelight.cosmology import Cosmology
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps
 from limelight.probes.weak_lensing.files import read_realisation
@@ -46,6 +47,14 @@ def design(data: Maps, seed: int, realisation: int) -> np.ndarray:
     return low + (high - low) * sequence.random(1)[0]
 
 
+def universe_of(data: Maps, seed: int, realisation: int) -> Cosmology:
+    """The universe of a realisation, its other parameters drawn or fixed."""
+    number = realisation // data.boxes.realisations_per_cosmology
+    rng, wanted = generator(seed, "other parameters of cosmologies", number), data.boxes.drawn or {}
+    others = {name: float(rng.uniform(*wanted[name])) for name in sorted(wanted)}
+    return cosmology(*design(data, seed, realisation), **others)
+
+
 def ray_traced(
     data: Maps, seed: int, dataset: str, realisation: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +62,7 @@ def ray_traced(
     from limelight.matter.projected import projected_boxes  # torch, which other maps are drawn without
 
     theta, boxes = design(data, seed, realisation), data.boxes
-    universe = cosmology(*theta)
+    universe = universe_of(data, seed, realisation)
     redshifts = boxes.sources or [[data.source_redshift, 1.0]]
     total = sum(weight for _, weight in redshifts)
     slabs = slabs_of(universe, boxes.side_mpc, max(z for z, _ in redshifts))
