@@ -131,9 +131,9 @@ def _of_fits(path: Path, data: Maps) -> np.ndarray:
         check_shape(path, shape, "f", data)
         sides = pixel_sides(header)
         if sides is not None and np.abs(sides * data.files.average / data.pixel_arcmin - 1).max() > TOLERANCE:
-            found = f"pixels of {sides[0]:.4g} × {sides[1]:.4g} arcmin"
-            expected = f"data.pixel_arcmin over files.average, {data.pixel_arcmin / data.files.average:g}"
-            raise problem(path, found, expected, "set it, or regrid the maps")
+            wide, high = sides * data.files.average
+            found = f"pixels of {wide:.4g} × {high:.4g} arcmin"
+            raise problem(path, found, f"data.pixel_arcmin, {data.pixel_arcmin:g}", "set it, or regrid the maps")
         return np.array(images[0].data, np.float32)
 
 
