@@ -1,26 +1,32 @@
-"""Four tables of the pages on weak lensing that no study gives.
+"""Five tables of the pages on weak lensing that no study gives.
 
 spectrum: C_ℓ of ray-traced maps over CAMB's HMcode, with the scatter between boxes.
 study: the same of all maps of a study, over its cosmologies and by quarters of the prior.
 fisher: areas of statistics from Fisher matrices by few and by many maps, beside the bound that none can pass.
 shares: attribution by κ without noise, of every method in files of saliency, beside the shares of the pixels themselves.
+seeds: two posteriors, each trained with several random numbers, over one another: areas, scores and coverage.
 
 example: python -m benchmarks.weak_lensing fisher --output docs/results/weak_lensing/fisher.csv
          python -m benchmarks.weak_lensing study --shards results/weak_lensing_traced/shards/*/*.h5 --output spectrum.csv
 """
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from limelight.data.shard import read_shards
+from limelight.errors import problem
 from limelight.files import write_csv
+from limelight.inference.calibration import joint_ranks
+from limelight.inference.exact import DENSITY
+from limelight.inference.intervals import Intervals, read_intervals
 from limelight.networks.statistics import Summaries
-from limelight.probes.weak_lensing.areas import DELTA
+from limelight.probes.weak_lensing.areas import DELTA, areas, scores, with_error
 from limelight.probes.weak_lensing.config import Boxes, Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps, fisher
-from limelight.probes.weak_lensing.probe import CLASSES
+from limelight.probes.weak_lensing.probe import CLASSES, GRID
 from limelight.probes.weak_lensing.simulations import ray_traced
 from limelight.probes.weak_lensing.spectra import PARAMETERS, convergence_power
 from limelight.saliency.saliency_file import read_saliency
@@ -149,9 +155,32 @@ def shares(paths: list[str]) -> list[dict]:
     return rows
 
 
+def seeds(first: list[Intervals], second: list[Intervals], grid: Sequence[np.ndarray]) -> list[dict]:
+    """One row: areas of the first posterior over the second's, each the mean over its trainings, all of the same maps.
+
+    Two errors: of the universes, by resampling them (areas.with_error), and of the trainings, by their scatter.
+    """
+    truth, rng, row = first[0].truth, generator(1, "seeds"), {}
+    if not all(np.array_equal(one.truth, truth) for one in first + second):
+        raise problem("seeds", "posteriors of other maps", "all of one test", "name the files of one test")
+    told = []
+    for name, trainings in (("first", first), ("second", second)):
+        joint = np.stack([joint_ranks(np.asarray(one.samples, np.float64), truth) for one in trainings])
+        covered, error = with_error((joint >= 1 - 0.68).mean(axis=0), truth, rng)
+        row |= {f"{name}_trainings": len(trainings), f"{name}_covered_68": covered, f"{name}_covered_error": error}
+        mass = [one.extra[DENSITY] for one in trainings]
+        sizes = [np.log(areas(one, grid)) for one in mass], [-scores(one, truth, grid) for one in mass]
+        told.append([np.stack(size) for size in sizes])
+    for key, one, other in zip(("area", "area_by_score"), *told, strict=True):
+        mean, error = with_error(one.mean(axis=0) - other.mean(axis=0), truth, rng)
+        scatter = np.sqrt(sum(x.mean(axis=1).var(ddof=1) / len(x) for x in (one, other)))
+        row |= {key: np.exp(mean), f"{key}_error": np.exp(mean) * error, f"{key}_seed_error": np.exp(mean) * scatter}
+    return [row]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("spectrum", "study", "fisher", "shares"))
+    parser.add_argument("what", choices=("spectrum", "study", "fisher", "shares", "seeds"))
     parser.add_argument("--pairs", type=int, default=4, help="of boxes (spectrum; default 4)")
     parser.add_argument("--maps", type=int, default=40, help="per pair (spectrum; default 40)")
     parser.add_argument("--side", type=float, default=170, help="of a box, Mpc (spectrum; default 170)")
@@ -162,6 +191,9 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[200, 400, 1000, 4000], help="of maps (fisher)")
     parser.add_argument("--saliency", nargs="+", metavar="S.h5", help="files of saliency (shares)")
     parser.add_argument("--shards", nargs="+", metavar="S.h5", help="of ray-traced maps (study)")
+    parser.add_argument("--first", nargs="+", metavar="P.h5", help="intervals of one posterior's trainings (seeds)")
+    parser.add_argument("--second", nargs="+", metavar="P.h5", help="of the other's (seeds)")
+    parser.add_argument("--prior", type=float, nargs=4, default=[0.2, 0.45, 0.6, 1], help="limits of Ωm, σ8 (seeds)")
     parser.add_argument("--output", required=True, help="CSV to write")
     args = parser.parse_args()
     if args.what == "fisher":
@@ -170,6 +202,11 @@ def main() -> None:
         if not args.saliency:
             parser.error("shares needs --saliency")
         rows = shares(args.saliency)
+    elif args.what == "seeds":
+        if not (args.first and args.second):
+            parser.error("seeds needs --first and --second")
+        grid = [np.linspace(*pair, n) for pair, n in zip(np.reshape(args.prior, (2, 2)), GRID, strict=True)]
+        rows = seeds(*([read_intervals(path) for path in paths] for paths in (args.first, args.second)), grid)
     elif args.what == "study":
         if not args.shards:
             parser.error("study needs --shards")

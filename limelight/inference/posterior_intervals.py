@@ -13,7 +13,14 @@ from limelight.evaluation.observe import observed
 from limelight.evaluation.predict import check_test_rows, numbered
 from limelight.inference.exact import DENSITY, normalised, points
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
-from limelight.inference.posteriors.draw import draw_answers, log_density_at, log_score, quantile_answers, replicated
+from limelight.inference.posteriors.draw import (
+    draw_answers,
+    frame_of_draws,
+    log_density_at,
+    log_score,
+    quantile_answers,
+    replicated,
+)
 from limelight.inference.posteriors.misspecification import p_values
 from limelight.inference.posteriors.posterior import Posterior, views
 from limelight.inference.posteriors.quantiles import quantile_ranks
@@ -126,6 +133,7 @@ class _Draws:
             self.seconds.append(time.perf_counter() - start)
             self.extra["p_value"].append(p_values(posterior.content["check"], seen))
             return
+        along = None
         if self.sample:
             *answer, numbers = self.sample(seen["features"], *(values[i] for values in self.keys.values()))
             answers, parameters = (values.to(self.device) for values in answer)
@@ -133,7 +141,9 @@ class _Draws:
                 self.checks.setdefault(key, []).append(value)
         else:
             stage = f"{self.stage}, map {i}"
-            answers, parameters = draw_answers(posterior, seen["features"], self.settings.samples, self.seed, stage)
+            drawn = seen["features"], self.settings.samples, self.seed, stage
+            answers, parameters = draw_answers(posterior, *drawn)
+            along = frame_of_draws(posterior, *drawn)
         self.seconds.append(time.perf_counter() - start)
         random = torch.Generator(self.device).manual_seed(torch_seed(self.seed, f"replicates of {self.stage}", i))
         twins = replicated(posterior, answers[0, :REPLICATES], random)
@@ -143,13 +153,12 @@ class _Draws:
         self.extra["p_value"].append(p_values(posterior.content["check"], seen))
         known = torch.as_tensor(self.truth[i][None], dtype=torch.float32, device=self.device)
         stage = f"truth of {self.settings.evaluation.test}, map {i}"
-        median = answers.median(dim=1).values  # stretching has left it where it was
-        score = log_score(posterior, seen["features"], known, self.seed, stage, median)
+        score = log_score(posterior, seen["features"], known, self.seed, stage, along)
         if score is not None:
             self.extra["log_score"].append(score)
             if self.grid:
                 at = torch.as_tensor(points(self.grid), dtype=torch.float32, device=self.device)
-                found = log_density_at(posterior, seen["features"], at, median)[None].double().cpu().numpy()
+                found = log_density_at(posterior, seen["features"], at, along)[None].double().cpu().numpy()
                 self.extra[DENSITY].append(torch.from_numpy(normalised(found, self.grid)))
         self.answers.append(answers)
         if parameters is not None:

@@ -5,9 +5,14 @@ order among the draws, but takes the value of the place below which as large a s
 Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, or smeared over a value that many truths
 share, such as no source at all, come right as well. Counts are then looked at together: draws are taken again so that as
 many of a draw's answers are empty as of the truths. Bins that are right one by one can still be empty together too seldom.
+
+Answers that are no counts are stretched along the principal axes of each map's own draws instead, the longest first, and
+then left alone. Two answers of which the data know one combination far better than another have marginals that say
+nothing of the better one: their regions together would cover too little, however well each answer by itself is covered.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +26,29 @@ AT_ONCE = 500  # rows: torch.quantile takes 16 million numbers at most
 EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few maps must not move draws far
 
 
+class Frame(NamedTuple):
+    """Where the draws of b maps are stretched from, and along what."""
+
+    centre: Tensor  # (b, 1, d): their median
+    axes: Tensor  # (b, d, d): a column for each principal axis of their correlations, in the answers' units
+
+    def seen(self, y: Tensor) -> Tensor:
+        """Answers (b, s, d) as steps along the axes from the centre, uncorrelated among the draws."""
+        return torch.linalg.solve(self.axes, (y - self.centre).mT).mT
+
+    def stretched(self, y: Tensor, factor: Tensor) -> Tensor:
+        """Answers (b, s, d) moved away from the centre (or to it) by a factor (d,) along each axis."""
+        return self.centre + (self.seen(y) * factor.to(y.device)) @ self.axes.mT
+
+
+def frame(y: Tensor) -> Frame:
+    """The frame of draws (b, s, d)."""
+    spread = y.std(dim=1).clamp(min=1e-12)
+    z = (y - y.mean(dim=1, keepdim=True)) / spread[:, None]
+    directions = torch.linalg.eigh(z.mT @ z / (y.shape[1] - 1))[1].flip(-1)  # eigh has the shortest first
+    return Frame(y.median(dim=1, keepdim=True).values, spread[:, :, None] * directions)
+
+
 def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """(`factors` (d,), `places` (d, KNOTS)) from continuous draws y (n, s, d) and truths (n, d)."""
     factor = factors(y, truth)
@@ -28,14 +56,15 @@ def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None) -> Tensor:
-    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched alone."""
-    y = stretched(y, factor.to(y.device))
-    return y if levels is None else placed(y, levels.to(y.device))
+    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes."""
+    if levels is None:
+        return frame(y).stretched(y, factor)
+    return placed(stretched(y, factor.to(y.device)), levels.to(y.device))
 
 
-def stretched(y: Tensor, factor: Tensor, median: Tensor | None = None) -> Tensor:
-    """Draws y (b, s, d) moved away from (or to) a median (b, 1, d), their own where none is given, by a factor (d,)."""
-    median = y.median(dim=1, keepdim=True).values if median is None else median
+def stretched(y: Tensor, factor: Tensor) -> Tensor:
+    """Draws y (b, s, d) moved away from (or to) their median by a factor (d,) for each answer."""
+    median = y.median(dim=1, keepdim=True).values
     return median + (y - median) * factor
 
 

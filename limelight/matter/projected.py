@@ -35,6 +35,9 @@ FIRST = 0.1  # scale factor at which the particles start
 BEFORE = 12  # steps from there to the first time asked for
 # α today, its power of 1/a, and k from and to in units of one over the particles' spacing
 SHARPEN = (0.0025, 1.5, 1.0, 5.0)
+SPACING = (
+    1.5  # Mpc between particles that α is for; it grows as the square of theirs, as does what the blur takes off k
+)
 LEAST_WINDOW = 0.8  # planes are not raised by more than this window's inverse
 
 
@@ -121,6 +124,7 @@ def _between_scales(inverse: torch.Tensor, spacing_mpc: float) -> torch.Tensor:
 def _sharpened(position: np.ndarray, side_mpc: float, modes: torch.Tensor, time: float) -> np.ndarray:
     """Positions moved towards matter, by −α ∇φ; modes: of −φ."""
     alpha, power, *_ = SHARPEN
+    alpha *= (side_mpc / SPACING) ** 2 / len(position) ** (2 / 3)
     moved = position.copy()
     push(position, moved, side_mpc, modes, alpha * time**-power)
     move(moved, np.zeros_like(moved), np.float32(0), np.float32(side_mpc))  # back into the box

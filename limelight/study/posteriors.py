@@ -206,8 +206,9 @@ class Posterior(Section):
     )
     recalibrate: bool = Field(
         False,
-        description="Widen or narrow draws or quantiles, bin by bin, and move draws to even ranks, until the validation"
-        " realisations are covered as promised; reported as such.",
+        description="Widen or narrow draws or quantiles, bin by bin (draws of answers that are no counts along their"
+        " principal axes), and move draws of counts to even ranks, until the validation realisations are covered as"
+        " promised; reported as such.",
     )
     mdn: Mdn = Mdn()
     npe: Npe = Npe()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks.weak_lensing import over_hmcode
+from benchmarks.weak_lensing import over_hmcode, seeds
 from limelight.errors import LimelightError
 from limelight.files import ROOT
 from limelight.inference.calibration import rank_p_value, ranks
@@ -25,7 +25,7 @@ from limelight.probes.weak_lensing.fields import (
     modes_of,
 )
 from limelight.probes.weak_lensing.presentation import LensingPresentation, open_sky, removed, shape_noise
-from limelight.probes.weak_lensing.simulations import design, limits
+from limelight.probes.weak_lensing.simulations import design, limits, universe_of
 from limelight.probes.weak_lensing.spectra import UNIVERSE, camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
 
@@ -234,6 +234,37 @@ def test_ranks_are_tested_one_map_of_a_universe():
     assert area_rows([prior], grid, prior, 1)[0]["rank_p"] > 0.01
 
 
+def test_trainings_are_compared_by_their_means_with_both_errors():
+    """Gaussian densities about the truth: half the width each way is a quarter of the area, whatever the training."""
+    rows = PROBE.simulate(PROBE.dataset_settings(study(), "lognormal"), "lognormal", 2)
+    theta = np.repeat(np.random.default_rng(5).uniform([0.3, 0.75], [0.36, 0.85], (8, 2)), 5, axis=0)
+    rows = replace(
+        rows,
+        **{key: getattr(rows, key)[:40] for key in ("x", "group", "dataset")},
+        y={"parameters": theta},
+        theta=theta,
+    )
+    rows = replace(rows, rows={"map": np.arange(40)})
+    grid = PROBE.grid(rows.header)
+    at = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, 2)
+
+    def trained(width: float):
+        density = -0.5 * np.square((at - theta[:, None]) / width).sum(axis=-1)
+        return exact_intervals("toy", density, grid, PROBE.target(None, rows.header), rows, "clean", 1)
+
+    first, second = [trained(0.018), trained(0.018)], [trained(0.033), trained(0.036), trained(0.039)]
+    (row,) = seeds(first, second, grid)
+    expected = 0.018**2 / (0.033 * 0.036 * 0.039) ** (2 / 3)
+    assert row["area"] == pytest.approx(expected, rel=0.02)
+    assert row["area_by_score"] == pytest.approx(expected, rel=0.02)
+    assert row["area_error"] < 0.01 * row["area"]
+    spread = np.std(2 * np.log([0.033, 0.036, 0.039]), ddof=1) / np.sqrt(3)
+    assert row["area_seed_error"] == pytest.approx(expected * spread, rel=0.05)
+    assert row["first_covered_68"] == 1  # the truth is the middle
+    with pytest.raises(LimelightError, match="all of one test"):
+        seeds(first, [replace(second[0], truth=second[0].truth + 0.1)], grid)
+
+
 def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():
     data = Maps(kind="ray_traced", boxes={"realisations_per_cosmology": 2})
     theta = np.array([design(data, 7, n) for n in range(32)])
@@ -243,6 +274,13 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
     assert ((unit > 0) & (unit < 1)).all()
     for axis in unit.T:
         assert sorted((axis * 16).astype(int)) == list(range(16))  # one in each sixteenth
+    free = Maps(kind="ray_traced", boxes={"realisations_per_cosmology": 2, "drawn": {"h": [0.6, 0.8]}})
+    drawn = [universe_of(free, 7, n) for n in range(32)]
+    assert drawn[::2] == drawn[1::2]
+    assert [(one.omega_m, one.sigma8) for one in drawn] == [tuple(one) for one in theta]
+    assert all(0.6 < one.h < 0.8 and one.ns == UNIVERSE["ns"] for one in drawn)
+    assert len({one.h for one in drawn}) == 16
+    assert {universe_of(data, 7, n).h for n in range(32)} == {UNIVERSE["h"]}
 
 
 @pytest.mark.parametrize(
@@ -254,7 +292,7 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
         ({"shift": 0.004}, "negative power"),
         ({"kind": "files"}, "without files"),
         ({"kind": "ray_traced", "boxes": {"mesh": 33}}, "even number"),
-        ({"kind": "ray_traced", "boxes": {"bent": True, "sources": [[0.5, 1], [1, 1]]}}, "one source redshift"),
+        ({"kind": "ray_traced", "boxes": {"drawn": {"h": [0.8, 0.6]}}}, "boxes.drawn.h"),
         ({"kind": "ray_traced", "boxes": {"sources": [[0.5, -1]]}}, "weight above 0"),
     ],
 )

@@ -115,7 +115,10 @@ def test_maps_of_a_realisation_are_of_one_cosmology_and_can_be_made_again():
     other, _ = simulate_maps(data, 5, "traced", 2, 3)
     assert not np.allclose(maps[0], other[0])
     far = data.model_copy(update={"boxes": data.boxes.model_copy(update={"sources": [[0.5, 1.0], [1.0, 1.0]]})})
-    assert simulate_maps(far, 5, "traced", 1, 3)[0].std() < maps.std()  # nearer sources are lensed less
+    spread = simulate_maps(far, 5, "traced", 1, 3)[0]
+    assert spread.std() < maps.std()  # nearer sources are lensed less
+    bent_rays = far.model_copy(update={"boxes": far.boxes.model_copy(update={"bent": True})})
+    assert (simulate_maps(bent_rays, 5, "traced", 1, 3)[0] - spread).std() < 0.16 * spread.std() < 0.16 * maps.std()
     rows = PROBE.simulate(MapSettings(5, data), "traced", 1)
     assert (rows.group == 1).all()
     with pytest.raises(LimelightError, match="lognormal or gaussian"):
@@ -200,6 +203,68 @@ def test_a_shard_of_own_maps_is_made_of_the_table_and_its_files(folder):
     (path / "table.csv").write_text("file\n")
     assert PROBE.source_files(settings, 0) == [str(path / "table.csv")]
     assert PROBE.source_files(MapSettings(1, Maps()), 0) == []
+
+
+def table_of(path, rows: list[str]) -> None:
+    (path / "table.csv").write_text("file,omega_m,sigma8,realisation,dataset\n" + "\n".join(rows) + "\n")
+
+
+def test_larger_maps_are_averaged_and_cut(folder):
+    """As of Columbia's suite: one FITS file per map, in folders named after the cosmology."""
+    path, _ = folder
+    whole = np.random.default_rng(1).normal(0, 0.02, (48, 48)).astype(np.float32)
+    (path / "Om0.260_si0.800").mkdir()
+    fits.writeto(path / "Om0.260_si0.800" / "WLconv_z1.00_0001r.fits", whole)
+    table_of(path, ["Om0.260_si0.800/WLconv_z1.00_0001r.fits,0.26,0.8,0,"])
+    found, theta = read_realisation(own(path, average=2), 0)
+    assert found.shape == (4, 12, 12)
+    np.testing.assert_allclose(found[1, 2, 3], whole[4:6, 30:32].mean(), rtol=1e-5)  # above, on the right
+    np.testing.assert_allclose(found[2, 0, 0], whole[24:26, :2].mean(), rtol=1e-5)
+    assert (theta == [0.26, 0.8]).all()
+    with pytest.raises(LimelightError, match="n a multiple of 60"):
+        read_realisation(own(path, average=5), 0)
+
+
+def test_both_formats_of_kappatng_are_read(folder):
+    """HDF5 with a group for each source redshift, and before that n, n² numbers of double length, n, further records."""
+    path, _ = folder
+    whole = np.random.default_rng(2).normal(0, 0.02, (24, 24))
+    with h5py.File(path / "LP001_run001_maps.hdf5", "w") as file:
+        file["z23/kappa"] = whole
+    n = np.int32(24).tobytes()
+    (path / "kappa23.dat").write_bytes(n + whole.tobytes() + n + n + whole.tobytes() + n)
+    table_of(path, ["LP001_run001_maps.hdf5,0.31,0.82,0,z23/kappa", "kappa23.dat,0.31,0.82,1,"])
+    first, second = (read_realisation(own(path), number)[0] for number in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(second[3], whole[12:, 12:].astype(np.float32))
+    (path / "kappa23.dat").write_bytes(n + whole.tobytes()[:-8])
+    with pytest.raises(LimelightError, match="kappa23.dat: found no 24 behind"):
+        read_realisation(own(path), 1)
+
+
+def test_a_sky_is_cut_into_squares_that_do_not_overlap(folder):
+    """As of CosmoGrid: HEALPix maps in groups of an HDF5 file. The sky is one of its own coordinates, so that each pixel
+    says where it was looked up."""
+    healpix = pytest.importorskip("ducc0.healpix")
+    path, _ = folder
+    nside, arcmin = 256, 30.0
+    place = healpix.Healpix_Base(nside, "RING").pix2vec(np.arange(12 * nside**2))
+    with h5py.File(path / "maps.h5", "w") as file:
+        for axis, name in enumerate("xyz"):
+            file[f"kg/{name}"] = place[:, axis].astype(np.float32)
+    table_of(path, [f"maps.h5,0.3,0.8,{i},kg/{name}" for i, name in enumerate("xyz")])
+    data = own(path).model_copy(update={"pixel_arcmin": arcmin})
+    seen = np.stack([read_realisation(data, i)[0] for i in range(3)], axis=-1)
+    assert seen.shape == (192, 12, 12, 3)  # of 6 by 6 degrees, about the centres of nside 4
+    step = np.degrees(np.linalg.norm(np.diff(seen, axis=2), axis=-1)) * 60
+    assert step.mean() == pytest.approx(arcmin, rel=0.01)
+    corner = seen[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    middle = seen.mean(axis=(1, 2))
+    reach = np.arccos((corner * middle[:, None]).sum(axis=-1) / np.linalg.norm(middle, axis=-1)[:, None]).max()
+    apart = np.arccos(np.clip(middle @ middle.T, -1, 1))[~np.eye(len(middle), dtype=bool)].min()
+    assert apart > 2 * reach
+    with pytest.raises(LimelightError, match="a sky with 14' between its pixels"):
+        read_realisation(data.model_copy(update={"pixel_arcmin": 10.0}), 0)
 
 
 @pytest.mark.parametrize(

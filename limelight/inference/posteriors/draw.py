@@ -10,7 +10,7 @@ from limelight.inference.posteriors.abc import adjusted, nearest, resample, whit
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import LN10, continuous, finished
-from limelight.inference.recalibration import as_empty, stretched, stretched_quantiles
+from limelight.inference.recalibration import Frame, as_empty, frame, stretched_quantiles
 from limelight.inference.recalibration import recalibrated as recalibrated_draws
 from limelight.seeds import torch_seed
 
@@ -42,6 +42,13 @@ def draw_answers(
             which = as_empty(y, content["empties"])[..., None]
             y, parameters = (None if one is None else one.take_along_dim(which, dim=1) for one in (y, parameters))
     return finished(y, posterior.target), parameters
+
+
+def frame_of_draws(posterior: Posterior, features: Tensor, count: int, seed: int, stage: str) -> Frame | None:
+    """Along what `draw_answers` stretches these draws; None where it does not."""
+    if posterior.content["recalibration"] is None or posterior.target.counts:
+        return None
+    return frame(draw_answers(posterior, features, count, seed, stage, recalibrated=False)[0])
 
 
 @torch.no_grad()
@@ -96,13 +103,13 @@ def _accept(posterior: Posterior, x: Tensor, count: int, random: torch.Generator
 
 @torch.no_grad()
 def log_score(
-    posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str, median: Tensor | None = None
+    posterior: Posterior, features: Tensor, answers: Tensor, seed: int, stage: str, along: Frame | None = None
 ) -> Tensor | None:
     """ln q(answers | data) of the true answers all together, (b,); None where there is no such density.
 
     Of mixture heads and flows over the target, unless a flow answers only some principal components; per unit of each
     continuous answer (for counts log10(1 + N + u)). Of a recalibrated posterior of no counts it is the density of the
-    stretched draws, whose median (b or 1, d) is to be given; without it, and for counts, that before recalibration.
+    stretched draws, whose `frame_of_draws` is to be given; without it, and for counts, that before recalibration.
     """
     content = posterior.content
     scale = content["scales"].get("target", {})
@@ -110,9 +117,9 @@ def log_score(
         return None
     random = torch.Generator(features.device).manual_seed(torch_seed(seed, stage))
     values, stretch = continuous(answers, posterior.target, random), torch.ones(answers.shape[-1])
-    if content["recalibration"] is not None and median is not None and not posterior.target.counts:
+    if along is not None:
         stretch = content["recalibration"]
-        values = stretched(values[:, None], 1 / stretch.to(values.device), median[:, None])[:, 0]
+        values = along.stretched(values[:, None], 1 / stretch)[:, 0]
     y = scaling.encode(scale, values)
     x = scaling.encode(content["scales"]["features"], features)
     found = (
@@ -123,12 +130,12 @@ def log_score(
 
 
 @torch.no_grad()
-def log_density_at(posterior: Posterior, features: Tensor, answers: Tensor, median: Tensor) -> Tensor | None:
-    """ln q (g,) of answers (g, d) that are not counts, given one row's features (1, F) and the median (1, d) of its draws;
-    None as for `log_score`."""
+def log_density_at(posterior: Posterior, features: Tensor, answers: Tensor, along: Frame | None) -> Tensor | None:
+    """ln q (g,) of answers (g, d) that are not counts, given one row's features (1, F) and the frame of its draws; None as
+    for `log_score`."""
     if posterior.target.counts:
         return None
-    return log_score(posterior, features.expand(len(answers), -1), answers, 0, "a grid", median)
+    return log_score(posterior, features.expand(len(answers), -1), answers, 0, "a grid", along)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from torch import Tensor
 from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
-from limelight.inference.recalibration import empty_places, learnt_from, recalibrated, stretches
+from limelight.inference.recalibration import empty_places, factors, frame, learnt_from, recalibrated, stretches
 from limelight.seeds import torch_seed
 
 SAMPLES = 300
@@ -17,7 +17,8 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     """Of a posterior with draws, for its file: recalibration (d,) and places (d, k), which `recalibrated` takes, and
     empties (1, k), which `as_empty` takes.
 
-    Answers that are no counts are stretched alone (the others: None), so that the density of the draws stays known.
+    Answers that are no counts are stretched along the axes of their draws and no more (the others: None), so that the
+    density of the draws stays known.
     From presentations of the data as drawn: see `as_drawn`.
     """
     rows = as_drawn(validation)
@@ -27,9 +28,11 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     drawn = draw_answers(posterior, validation.features[rows], SAMPLES, seed, "recalibration", recalibrated=False)[0]
     target = posterior.target
     y, truth = continuous(drawn, target, random), continuous(validation.answers[rows], target, random)
-    factor, levels = learnt_from(y, truth)
     if not target.counts:
+        along = frame(y)
+        factor = factors(along.seen(y), along.seen(truth[:, None])[:, 0])
         return {"recalibration": factor, "places": None, "empties": None}
+    factor, levels = learnt_from(y, truth)
     empties = empty_places(recalibrated(y, factor, levels), truth, random)
     return {"recalibration": factor, "places": levels, "empties": empties}
 

@@ -29,17 +29,22 @@ class Boxes(Section):
     )
     sharpen: bool = Field(
         True,
-        description="Move particles towards matter where halves are kept, which puts back what forces and steps blur"
-        " (set for about 1.5 Mpc between particles).",
+        description="Move particles towards matter where halves are kept, which puts back what forces and steps blur, by a"
+        " strength that grows as the square of the particles' spacing.",
     )
     realisations_per_cosmology: Whole = Field(
         1, ge=1, description="Realisations in a row, from 0, that share one point of the Sobol design in (Ωm, σ8)."
+    )
+    drawn: dict[Literal["omega_b", "h", "ns"], Pair] | None = Field(
+        None,
+        description="Other parameters of the universe: [low, high] that each cosmology's are drawn from evenly; the others"
+        " are 0.046, 0.72 and 0.96. Networks are told nothing of them.",
     )
     bent: bool = Field(False, description="Bend the rays at every plane; otherwise they are straight (Born).")
     sources: list[Pair] = Field(
         [],
         max_length=200,
-        description="[z, weight] of sources at several redshifts (straight rays); empty: all at one.",
+        description="[z, weight] of sources at several redshifts; empty: all at one.",
     )
 
 
@@ -50,6 +55,9 @@ class Files(Section):
         description="CSV with one row per file: columns file, omega_m, sigma8 and realisation, and dataset of HDF5 files."
     )
     scale: Positive = Field(1.0, description="What the values are multiplied by to be κ.")
+    average: Whole = Field(
+        1, ge=1, le=64, description="Pixels of the files along each side of one pixel: their mean; larger maps are cut."
+    )
 
 
 class Maps(Section):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what computes is loaded by the methods that call it: a conf
 
 GRID = (61, 151)  # steps of Ωm and σ8 that posteriors are compared on
 DRAWN = ("lognormal", "gaussian")  # kinds whose maps are drawn at any time, by the thousand
+OTHERS = {"omega_b": (0.01, 0.1), "h": (0.4, 1.0), "ns": (0.7, 1.3)}  # within which other parameters may be drawn
 CLASSES = (-np.inf, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, np.inf)  # of κ without noise, in σ of the map
 
 
@@ -250,9 +251,11 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
         for key in ("mesh", "plane"):
             if getattr(data.boxes, key) % 2:
                 yield str(problem(f"{where}.boxes.{key}", getattr(data.boxes, key), "an even number", "change it"))
-        if data.boxes.bent and data.boxes.sources:
-            found = "bent rays with sources at several redshifts"
-            yield str(problem(f"{where}.boxes.bent", found, "one source redshift", "set sources: [], or bent: false"))
+        for name, pair in (data.boxes.drawn or {}).items():
+            low, high = OTHERS[name]
+            if not low <= pair[0] < pair[1] <= high:
+                expected = f"[low, high] with {low:g} ≤ low < high ≤ {high:g}"
+                yield str(problem(f"{where}.boxes.drawn.{name}", pair, expected, "change it"))
         for z, weight in data.boxes.sources:
             if not (0 < z <= 10 and weight > 0):
                 expected = "[z, weight] with 0 < z ≤ 10 and a weight above 0"

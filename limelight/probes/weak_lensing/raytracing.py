@@ -9,6 +9,7 @@ map. Two halves that belong together keep the waves along the line of sight that
 the time of its slab: it is scaled by the linear growth from the time at which it was kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -63,7 +64,7 @@ def trace_maps(
     field_deg: float,
     pixels: int,
     rng: np.random.Generator,
-    born: bool = True,
+    bent_to: Sequence[tuple[float, Slabs]] = (),
 ) -> np.ndarray:
     """Maps of κ, (maps, pixels, pixels) float32.
 
@@ -71,17 +72,21 @@ def trace_maps(
     ----------
     boxes
         Planes of matter.projected.projected_boxes, at `times`; each slab is of one of these.
-    born
-        Straight rays; otherwise they are bent at every plane.
+    bent_to
+        The share of sources at each redshift, and the slabs before it: rays are bent at every plane. None: straight rays
+        through `slabs`.
     """
-    which = nearest(times, slabs.time)
-    trace = straight if born else bent
+    which, field = nearest(times, slabs.time), np.radians(field_deg)
     found = np.empty((maps, pixels, pixels), np.float32)
     for i in range(maps):
         drawn = [
             plane for pair in zip_longest(which[::2], which[1::2]) for plane in _planes(boxes, pair, side_mpc, rng)
         ]
-        found[i] = trace(drawn, slabs, side_mpc, np.radians(field_deg), pixels)
+        if bent_to:
+            parts = [share * bent(drawn[: len(one.time)], one, side_mpc, field, pixels) for share, one in bent_to]
+            found[i] = np.sum(parts, axis=0)
+        else:
+            found[i] = straight(drawn, slabs, side_mpc, field, pixels)
     return found
 
 

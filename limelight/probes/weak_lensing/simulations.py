@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from limelight.cosmology import Cosmology
 from limelight.probes.weak_lensing.config import Maps
 from limelight.probes.weak_lensing.fields import Square, draw_maps
 from limelight.probes.weak_lensing.files import read_realisation
@@ -46,6 +47,14 @@ def design(data: Maps, seed: int, realisation: int) -> np.ndarray:
     return low + (high - low) * sequence.random(1)[0]
 
 
+def universe_of(data: Maps, seed: int, realisation: int) -> Cosmology:
+    """The universe of a realisation, its other parameters drawn or fixed."""
+    number = realisation // data.boxes.realisations_per_cosmology
+    rng, wanted = generator(seed, "other parameters of cosmologies", number), data.boxes.drawn or {}
+    others = {name: float(rng.uniform(*wanted[name])) for name in sorted(wanted)}
+    return cosmology(*design(data, seed, realisation), **others)
+
+
 def ray_traced(
     data: Maps, seed: int, dataset: str, realisation: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -53,17 +62,19 @@ def ray_traced(
     from limelight.matter.projected import projected_boxes  # torch, which other maps are drawn without
 
     theta, boxes = design(data, seed, realisation), data.boxes
-    universe = cosmology(*theta)
+    universe = universe_of(data, seed, realisation)
     redshifts = boxes.sources or [[data.source_redshift, 1.0]]
     total = sum(weight for _, weight in redshifts)
     slabs = slabs_of(universe, boxes.side_mpc, max(z for z, _ in redshifts))
-    weights = np.zeros_like(slabs.weight)
-    for z, weight in redshifts:
-        nearer = slabs_of(universe, boxes.side_mpc, z).weight
-        weights[: len(nearer)] += nearer * weight / total
     times = np.linspace(1 / (1 + max(z for z, _ in redshifts)), 1.0, boxes.times)
     kept = times[nearest(times, slabs.time)]
-    slabs = replace(slabs, weight=weights * universe.growth(1 / slabs.time - 1) / universe.growth(1 / kept - 1))
+    grown, had = universe.growth(1 / slabs.time - 1), universe.growth(1 / kept - 1)
+    weights, each = np.zeros_like(slabs.weight), []
+    for z, weight in redshifts:
+        one = slabs_of(universe, boxes.side_mpc, z)
+        one = replace(one, weight=one.weight * grown[: len(one.weight)] / had[: len(one.weight)])
+        weights[: len(one.weight)] += one.weight * weight / total
+        each.append((weight / total, one))
     drawn = int(generator(seed, f"boxes of {dataset}", realisation).integers(2**62))
     options = {"cosmology": universe, "seed": drawn, "fixed": boxes.pair, "sharpen": boxes.sharpen}
     planes = [
@@ -71,5 +82,6 @@ def ray_traced(
         for sign in ((1, -1) if boxes.pair else (1,))
     ]
     field = data.pixels * data.pixel_arcmin / 60
-    maps = trace_maps(planes, times, boxes.side_mpc, slabs, count, field, data.pixels, rng, born=not boxes.bent)
+    slabs, bent_to = replace(slabs, weight=weights), each if boxes.bent else ()
+    maps = trace_maps(planes, times, boxes.side_mpc, slabs, count, field, data.pixels, rng, bent_to)
     return maps, np.tile(theta, (count, 1))

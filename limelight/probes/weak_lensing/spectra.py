@@ -24,9 +24,9 @@ DISTANCES = 200  # steps of the integral
 K_MAX = 30.0  # 1/Mpc; beyond it CAMB extrapolates
 
 
-def cosmology(omega_m: float, sigma8: float) -> Cosmology:
-    """The universe of these parameters."""
-    return Cosmology(omega_m=omega_m, sigma8=sigma8, **UNIVERSE)
+def cosmology(omega_m: float, sigma8: float, **others: float) -> Cosmology:
+    """The universe of these parameters; others: in place of UNIVERSE's."""
+    return Cosmology(omega_m=omega_m, sigma8=sigma8, **(UNIVERSE | others))
 
 
 def camb_power(omega_m: float, sigma8: float, z_max: float):
