@@ -69,11 +69,11 @@ def counting(
 
 def sigmas(values: object, side: int) -> tuple[float, ...]:
     """Widths of Gaussians: a list of numbers, each 0 or from half a pixel to an eighth of the map's side."""
-    numbers = isinstance(values, list | tuple) and len(values) > 0
-    if not numbers or not all(type(one) in (int, float) and (one == 0 or 0.5 <= one <= side / 8) for one in values):
+    numbers = list(values) if isinstance(values, list | tuple) else []
+    if not numbers or not all(type(one) in (int, float) and (one == 0 or 0.5 <= one <= side / 8) for one in numbers):
         expected = f"a list of numbers, each 0 or from 0.5 to {side / 8:g} pixels"
         raise problem("networks.options.smoothing", repr(values), expected, "change it")
-    return tuple(map(float, values))
+    return tuple(map(float, numbers))
 
 
 class CountingNetwork(nn.Module):
