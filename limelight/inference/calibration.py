@@ -68,15 +68,18 @@ def joint_ranks(draws: np.ndarray, truth: np.ndarray, second: np.ndarray | None 
     """Share of a map's draws that lie further out than the truth, all dimensions together, (m,).
 
     The distance is the Mahalanobis distance under mean and covariance of half of the draws (ridge: 1e-4 of its mean
-    variance), so the region of a level is an ellipsoid. The truth is ranked among the other half. Draws lie closer to the
-    middle of an ellipsoid that they shape themselves than a truth of the same distribution does: with 500 of them in 40
-    dimensions its 95 % region holds 89 % of the truths, with 100 of them repeated five times 20 %.
+    variance, each dimension in units of the truths' spread), so the region of a level is an ellipsoid. The truth is ranked
+    among the other half. Draws lie closer to the middle of an ellipsoid that they shape themselves than a truth of the
+    same distribution does: with 500 of them in 40 dimensions its 95 % region holds 89 % of the truths, with 100 of them
+    repeated five times 20 %.
 
     second: of `halves` where draws repeat, as those of ABC do, and have since been spread out. Then the share has steps of
     one over the number of different draws. A row whose halves are no two draws each counts as missed.
     """
     second, found = halves(draws) if second is None else second, np.empty(len(draws))
-    for i, (sample, one, ranked) in enumerate(zip(draws.astype(np.float64), truth, second, strict=True)):
+    spread = truth.std(axis=0, dtype=np.float64)
+    spread[spread == 0] = 1
+    for i, (sample, one, ranked) in enumerate(zip(draws / spread, truth / spread, second, strict=True)):
         if min(ranked.sum(), (~ranked).sum()) < 2:
             found[i] = 0.5 / (len(sample) + 1)
             continue

@@ -32,6 +32,16 @@ def test_an_honest_posterior_covers_what_it_says(level):
     assert (calibration.rank_p_value(calibration.ranks(draws, truth)) > 1e-3).all()
 
 
+def test_joint_regions_do_not_depend_on_the_answers_units():
+    """One answer is off, and its unit is small: a ridge in raw units would drown it."""
+    draws, truth = posterior()
+    draws[..., 0] += 0.6 * (truth[:, None, 0] - draws[..., 0].mean(axis=1, keepdims=True)) * np.array([-1.0])
+    units = np.array([1e-4, *[1.0] * (truth.shape[1] - 1)])
+    same = calibration.joint_ranks(draws, truth)
+    assert np.abs(calibration.joint_ranks(draws * units, truth * units) - same).max() < 1e-6
+    assert calibration.joint_coverage(same, 0.68)[0] < 0.66
+
+
 @pytest.mark.parametrize(("scale", "sign"), [(0.7, -1), (1.4, 1)])
 def test_one_that_is_too_sure_or_too_shy_is_found(scale, sign):
     draws, truth = posterior(scale)
