@@ -35,9 +35,8 @@ FIRST = 0.1  # scale factor at which the particles start
 BEFORE = 12  # steps from there to the first time asked for
 # α today, its power of 1/a, and k from and to in units of one over the particles' spacing
 SHARPEN = (0.0025, 1.5, 1.0, 5.0)
-SPACING = (
-    1.5  # Mpc between particles that α is for; it grows as the square of theirs, as does what the blur takes off k
-)
+# Mpc between particles that α is for; it grows as the square of theirs, as does what the blur takes off k
+SPACING = 1.5
 LEAST_WINDOW = 0.8  # planes are not raised by more than this window's inverse
 
 

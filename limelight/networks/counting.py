@@ -16,6 +16,8 @@ from limelight.networks.residual import NORMS, Limelight
 from limelight.networks.soft_histogram import SoftHistogram
 from limelight.summaries.counting import Counting
 
+SMOOTHING = (0.0, 1.0, 2.0)  # pixels
+
 
 def counting(
     input_shape: tuple[int, ...],
@@ -29,7 +31,7 @@ def counting(
     filters: int = 0,
     pool_channels: int = 1,
     soft_bins: int = 0,
-    smoothing: list[float] | tuple[float, ...] = (0.0, 1.0, 2.0),
+    smoothing: list[float] | tuple[float, ...] | None = None,
 ) -> nn.Module:
     """The network; it reads maps without preprocessing (transform: none).
 
@@ -48,7 +50,7 @@ def counting(
     soft_bins
         Of the histograms whose edges are learnt; 0: there are none.
     smoothing
-        σ of the Gaussians on the sky behind which those are taken, pixels; 0: the map as it is.
+        σ of the Gaussians on the sky behind which those are taken, pixels; 0: the map as it is. None: 0, 1 and 2.
     """
     shape = cube("counting", input_shape)
     whole("bins", bins, 2, 1000)
@@ -60,8 +62,10 @@ def counting(
     if shape[2] % whole("pool_channels", pool_channels, 1, 10_000):
         found = f"{shape[2]} channels in blocks of {pool_channels}"
         raise problem("networks.options.pool_channels", found, f"a divisor of {shape[2]}", "change it")
-    whole("soft_bins", soft_bins, 0, 1000)
-    widths = sigmas(smoothing, min(shape[:2]))
+    if whole("soft_bins", soft_bins, 0, 1000) == 1:
+        raise problem("networks.options.soft_bins", "1", "0, or 2 at least: one bin has no edge", "change it")
+    wanted = SMOOTHING if soft_bins and smoothing is None else smoothing
+    widths = () if wanted is None else sigmas(wanted, min(shape[:2]))
     summaries = Counting(shape, float(scale), float(low), float(high), bins, across, along)
     soft = SoftHistogram(summaries.scale, summaries.low, summaries.high, soft_bins, widths) if soft_bins else None
     return CountingNetwork(vector(output_shape), summaries, soft, filters, pool_channels)

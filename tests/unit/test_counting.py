@@ -144,6 +144,12 @@ def test_a_soft_histogram_does_not_change_under_the_squares_symmetries_and_noise
         assert abs(inside.std() - 1) < 0.07, "what a Gaussian leaves of white noise is its unit"
 
 
+def test_small_maps_need_no_smoothing_that_they_do_not_ask_for():
+    assert build("counting", {}, (1, 8, 8, 4), (3,))(torch.zeros(2, 1, 8, 8, 4)).shape == (2, 3)
+    with pytest.raises(LimelightError, match=r"smoothing: found \(0.0, 1.0, 2.0\)"):
+        build("counting", {"soft_bins": 4}, (1, 8, 8, 4), (3,))
+
+
 def test_the_network_learns_where_its_edges_stand():
     options = {"scale": 2.0, "soft_bins": 4, "smoothing": [0, 1], "across": 5, "along": 3, "bins": 30}
     module = build("counting", options, (1, *SHAPE), (2,))
@@ -162,6 +168,7 @@ def test_the_network_learns_where_its_edges_stand():
     "options",
     [
         {"soft_bins": -1},
+        {"soft_bins": 1},
         {"smoothing": []},
         {"smoothing": [0.2]},
         {"smoothing": [3]},

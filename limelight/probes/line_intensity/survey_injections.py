@@ -42,9 +42,8 @@ class Injections:
     found: np.ndarray  # (n, k) by how much the median answer rose
     # (k,) of found against added, both in dex of 1 + counts, through zero; NaN where nothing was added
     slope: np.ndarray
-    weight: (
-        np.ndarray
-    )  # (k,) of the map in its answer, `weight_of_map`: what the slope is where bins know nothing of others
+    # (k,) of the map in its answer, `weight_of_map`: what the slope is where bins know nothing of others
+    weight: np.ndarray
     # (k,) slope of what the map alone says, `without_prior`; NaN where it weighs less than WEIGHT_LEAST or little was added
     data_slope: np.ndarray
     # (2, k) the same if the map held fewer or more sources before by one σ: what it holds is known from itself alone
