@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from limelight.errors import LimelightError
 from limelight.inference.calibration import joint_coverage, joint_ranks
 from limelight.inference.intervals import LEVELS
+from limelight.inference.posteriors.contents import check_recalibration
 from limelight.inference.posteriors.tables import dequantised, whole_counts
 from limelight.inference.recalibration import (
     as_empty,
@@ -107,3 +109,18 @@ def test_draws_are_stretched_along_their_own_axes_until_regions_of_all_answers_h
         joint, _ = joint_coverage(joint_ranks(drawn.numpy(), truth.numpy(), second), 0.68)
         assert joint == pytest.approx(0.68, abs=0.03) if even else joint < 0.6
     np.testing.assert_allclose(along.stretched(along.stretched(y, factor), 1 / factor), y, rtol=1e-3, atol=1e-3)
+
+
+def test_factors_of_single_answers_are_not_taken_for_those_of_axes():
+    """Files of earlier versions have no `empties`; theirs are right for counts, quantiles and single answers alone."""
+    earlier = {"kind": "mdn", "recalibration": torch.ones(2)}
+    for content, counts, answers in (
+        (earlier | {"empties": None}, False, 2),
+        (earlier, True, 2),
+        (earlier, False, 1),
+        (earlier | {"kind": "quantiles"}, False, 2),
+        (earlier | {"recalibration": None}, False, 2),
+    ):
+        check_recalibration(content, counts, answers, "posterior.pt")
+    with pytest.raises(LimelightError, match="posterior.pt: recalibration: found recalibrated by an earlier version"):
+        check_recalibration(earlier, False, 2, "posterior.pt")

@@ -70,6 +70,14 @@ def check_contents(content: Mapping, path: str | Path) -> None:
         _check_tensor(content["empties"], "hl", {**lengths, "h": 1}, path, "empties")
 
 
+def check_recalibration(content: Mapping, counts: bool, answers: int, path: str | Path) -> None:
+    """Refuse draws of earlier versions, whose factors are of single answers: today they stretch along principal axes."""
+    of_draws = content["kind"] != "quantiles" and content["recalibration"] is not None
+    if of_draws and not counts and answers > 1 and "empties" not in content:
+        found, expected = "recalibrated by an earlier version, answer by answer", "along the axes of its draws"
+        raise problem(f"{path}: recalibration", found, expected, "train it again")
+
+
 def _check_tensor(value: object, shape: str, lengths: dict[str, int], path: str | Path, where: str) -> None:
     if not isinstance(value, Tensor):
         raise _wrong(path, where, f"a {type(value).__name__}", "a tensor")

@@ -19,7 +19,7 @@ from limelight.errors import one_line, problem
 from limelight.inference.posteriors import scaling
 from limelight.inference.posteriors.complete import HEAD as LIMIT_HEAD
 from limelight.inference.posteriors.complete import complete
-from limelight.inference.posteriors.contents import check_contents
+from limelight.inference.posteriors.contents import check_contents, check_recalibration
 from limelight.inference.posteriors.datasets import DatasetHead
 from limelight.inference.posteriors.imnn import Summariser
 from limelight.inference.posteriors.mdn import MixtureEnsemble, MixtureHead
@@ -125,6 +125,7 @@ def load_posterior(path: str | Path, device: str | torch.device = "cpu") -> Post
     probe = load_probe(info["probe"])
     target = probe.posterior_target(probe.network(info["entry"]), header_from(info["header"]))
     inputs, answers = len(scales["features"]["mean"]), int(torch.Size(target.shape).numel())
+    check_recalibration(content, target.counts, answers, path)
     if content["kind"] == "imnn":
         outputs = len(scales["summaries"]["covariance"])
     else:

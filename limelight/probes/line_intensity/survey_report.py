@@ -23,9 +23,8 @@ from limelight.probes.line_intensity.maps.survey import SurveyMap
 from limelight.probes.line_intensity.survey_injections import Injections, inject
 
 FLIPS = 6  # maps of random signs
-FOUND_AGAIN = (
-    0.5  # of the slope that simulated maps have: by so much, and three of their scatters, a map's own may differ
-)
+# of the slope that simulated maps have: by so much, and three of their scatters, a map's own may differ
+FOUND_AGAIN = 0.5
 CLEARED = 0.1  # about 1, of simulated maps' slopes and of the map's own
 STATISTICS = {
     "mean": "mean of all voxels",
