@@ -81,9 +81,17 @@ def run_out(checkout: Checkout) -> None:
         time.sleep(0.5)
 
 
+def log_text(checkout: Checkout) -> str:
+    """What the trainer said so far; nothing while the old log is taken away and the next job has not begun one."""
+    try:
+        return (checkout.root / LOG).read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def resumed_at(checkout: Checkout) -> int:
     """The epoch that the last start of training went on from."""
-    text = (checkout.root / LOG).read_text()
+    text = log_text(checkout)
     assert "going on from epoch" in text, text
     return int(text.split("going on from epoch ")[1].split(",")[0])
 
@@ -159,7 +167,7 @@ def test_after_kill_9_of_snakemake_the_rerun_waits_for_the_orphan_and_does_nothi
 
     checkout.snakemake("--unlock")
     run = train(checkout)
-    run.until(lambda: "waiting for it to end" in (checkout.root / LOG).read_text(), "a trainer that waits")
+    run.until(lambda: "waiting for it to end" in log_text(checkout), "a trainer that waits")
     assert len(scripts(checkout, TRAINER)) == 2
     pause(run, signal.SIGCONT)
     assert run.end() == 0, run.text()[-4000:]
