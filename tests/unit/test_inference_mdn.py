@@ -183,7 +183,22 @@ def test_the_first_draws_of_an_ensemble_of_flows_are_of_all_its_members():
         member.sample = lambda shape, condition, own=own, sign=sign: own(shape, condition=condition) + 20 * sign
     drawn = flow_sample(FlowEnsemble(members), torch.zeros(1, 3), 5, torch.Generator().manual_seed(1))
     assert drawn.shape == (1, 5, 2)
-    assert (drawn[0, :, 0] > 0).tolist() == [False, True, False, True, False]
+    assert (drawn[0, :, 0] > 0).tolist() == [False, True, True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_both_halves_of_the_draws_of_an_ensemble_are_of_all_its_members(count):
+    """Joint coverage ranks the truth among every second draw: of members by turns these would be some members' alone."""
+    torch.manual_seed(0)
+    members = [build_flow(1, 2, "nsf", 1, 8, 2, 0.0).eval() for _ in range(count)]
+    for i, member in enumerate(members):
+        member.log_prob, own = None, member.sample
+        member.sample = lambda shape, condition, own=own, i=i: own(shape, condition=condition) * 1e-3 + i
+    drawn = flow_sample(FlowEnsemble(members), torch.zeros(1, 1), 12 * count, torch.Generator().manual_seed(1))
+    for half in (False, True):
+        some = drawn[0, calibration.halves(drawn.numpy())[0] == half, 0].round().int()
+        assert some.bincount(minlength=count).tolist() == [6] * count
 
 
 def test_crps_is_the_integral_it_stands_for():
