@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from limelight.errors import LimelightError
 from limelight.inference import calibration
 from limelight.inference.posteriors import mdn, scaling
+from limelight.inference.posteriors.draw import replicated
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import Learner
 from limelight.inference.posteriors.npe import (
@@ -252,6 +253,24 @@ def test_the_linear_start_is_the_posterior_mean_of_a_linear_problem():
     head = mdn.MixtureHead(203, 2, components=2, rank=0, hidden=8, layers=1, dropout=0.0)
     error = mdn.linear_start(head, x, theta, held_x, held)
     assert error == pytest.approx(float(exact(x[:, :3])[1].diagonal().mean()), rel=0.1)  # the posterior's variance
+
+
+def test_a_few_components_stand_for_answers_in_any_unit():
+    """Answers of no counts may be as small as they like: as constants they would be lost in the scatter."""
+    random = torch.Generator().manual_seed(2)
+    values = torch.randn(400, 2, generator=random) @ torch.randn(2, 5, generator=random)
+    large, small = (scaling.principal(values * unit, 2, any_unit=True) for unit in (1.0, 1e-5))
+    torch.testing.assert_close(scaling.encode(large, values), scaling.encode(small, values * 1e-5), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_replicates_are_of_the_nearest_answers_in_any_unit(unit):
+    """Two answers: one as small as it likes, beside one that never varies."""
+    known = torch.tensor([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]) * torch.tensor([unit, 1.0])
+    prior = {"answers": known, "row": torch.arange(4), "statistics": torch.arange(4.0)[:, None]}
+    posterior = SimpleNamespace(content={"prior": prior}, target=SimpleNamespace(counts=False))
+    drawn = torch.tensor([[2.9 * unit, 5.01], [0.2 * unit, 4.99]])
+    assert replicated(posterior, drawn, torch.Generator().manual_seed(0))[:, 0].tolist() == [3.0, 0.0]
 
 
 @pytest.mark.parametrize("make", [scaling.standardise, scaling.rotated])

@@ -152,7 +152,8 @@ def replicated(posterior: Posterior, answers: Tensor, random: torch.Generator) -
     """
     prior = posterior.content["prior"]
     known, drawn = (torch.log1p(a) / LN10 if posterior.target.counts else a for a in (prior["answers"], answers))
-    spread = known.std(dim=0, correction=0).clamp(min=0.01)
+    spread = known.std(dim=0, correction=0)
+    spread = spread.clamp(min=0.01) if posterior.target.counts else torch.where(spread > 0, spread, 1.0)
     far = torch.cdist(drawn / spread, known / spread)
     like = far.argmin(dim=1)
     order = torch.randperm(len(prior["row"]), generator=random, device=random.device).to(prior["row"].device)
