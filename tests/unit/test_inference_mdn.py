@@ -260,7 +260,9 @@ def test_a_few_components_stand_for_answers_in_any_unit():
     random = torch.Generator().manual_seed(2)
     values = torch.randn(400, 2, generator=random) @ torch.randn(2, 5, generator=random)
     large, small = (scaling.principal(values * unit, 2, any_unit=True) for unit in (1.0, 1e-5))
-    torch.testing.assert_close(scaling.encode(large, values), scaling.encode(small, values * 1e-5), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        scaling.encode(large, values), scaling.encode(small, values * 1e-5), rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6])
