@@ -78,6 +78,7 @@ def check_together(paths: Sequence[str | Path]) -> None:
             settings = json.loads(text)
             settings = settings.get("evaluation", settings)
             data = {name: settings[name] for name in ("dataset", "entry", "observation", "splits")}
+            data["splits"] = {"test": data["splits"]["test"]}  # an exact posterior has been taught by no others
             of_test = tests.setdefault(str(settings["test"]), (path, data))
         except (AttributeError, KeyError, TypeError, ValueError):  # of no test, or without provenance
             continue

@@ -32,6 +32,7 @@ def main() -> None:
     )
     parser.add_output("--output", metavar="A.csv", help="table; a figure stands beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.ancestry import check_file
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.exact import DENSITY
@@ -39,6 +40,7 @@ def main() -> None:
     from limelight.probe import load_probe
     from limelight.probes.weak_lensing.areas import COLUMNS, area_rows, areas_figure
     from limelight.study.config import load_study
+    from limelight.study.settings import estimates_settings, intervals_settings
 
     study = load_study(args.config)
     if study.probe != "weak_lensing":
@@ -48,18 +50,27 @@ def main() -> None:
         found = read_intervals(path)
         if found.test not in study.tests:
             raise problem(path, f"test {found.test}", f"one of {', '.join(study.tests)}", "give others")
+        name = found.settings.get("posterior")
+        if path not in args.exact and name not in study.posteriors:
+            known = ", ".join(study.posteriors) or "none"
+            raise problem(path, f"posterior {name}", f"one of the study's: {known}", "give others")
+        exact = path in args.exact
+        check_file(
+            path, estimates_settings(study, found.test) if exact else intervals_settings(study, name, found.test)
+        )
         if DENSITY not in found.extra:
             raise problem(path, "no densities on a grid", "posteriors of kind mdn or npe, or exact", "leave it out")
         groups.setdefault(whole_test(study, found.test), []).append(found)
-    rows = {}
+    rows, grids = {}, {}
     for test, found in groups.items():
         grid = probe.grid(probe.header(probe.dataset_settings(study, study.tests[test].data)))
+        grids[test] = grid
         reference = next((one for one in found if one.test == test), found[0])
         rows[test] = area_rows(
             [reference, *(one for one in found if one is not reference)], grid, reference, study.seed
         )
     write_csv(args.output, [row for test in rows for row in rows[test]], 4, COLUMNS)
-    save(areas_figure(rows, groups, grid), args.output)
+    save(areas_figure(rows, groups, grids), args.output)
     print(f"{args.output}: {sum(map(len, rows.values()))} rows", file=sys.stderr)
 
 

@@ -20,12 +20,14 @@ def main() -> None:
     )
     parser.add_output("--output", metavar="C.csv", help="table; figures stand beside it", beside=(".pdf", ".png"))
     args = parser.parse_args()
+    from limelight.ancestry import check_together
     from limelight.figures.information import information_figure
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.exact import COLUMNS, DENSITY, information_row
     from limelight.inference.intervals import read_intervals
 
+    check_together([args.exact, *args.intervals])
     exact = read_intervals(args.exact)
     if DENSITY not in exact.extra or "grid" not in exact.settings:
         raise problem(args.exact, exact.method, "the file of an exact posterior", "give the one of exact_posterior.py")

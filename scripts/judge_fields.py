@@ -22,11 +22,13 @@ def main() -> None:
     args = parser.parse_args()
     import numpy as np
 
+    from limelight.ancestry import check_file
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.intervals import read_intervals
     from limelight.probes.galaxy_field.beside import COLUMNS, beside_figure, beside_rows
     from limelight.study.config import load_study
+    from limelight.study.settings import intervals_settings
 
     study = load_study(args.config)
     if study.probe != "galaxy_field":
@@ -39,6 +41,7 @@ def main() -> None:
         if name not in study.posteriors or one.test not in study.tests:
             known = f"a posterior of the study: {', '.join(study.posteriors) or 'none'}"
             raise problem(path, f"posterior {name} on {one.test}", known, "give others")
+        check_file(path, intervals_settings(study, name, one.test))
         if one.test != first.test or not np.array_equal(one.truth, first.truth):
             expected = "one test and its rows, as of the first file"
             raise problem(path, f"{len(one.truth)} other rows of test {one.test}", expected, "give others")

@@ -18,11 +18,13 @@ def main() -> None:
     parser.add_output("--table", metavar="T.csv", help="table to write")
     parser.add_output("--output", metavar="F.pdf", help="figure; a PNG is written as well", beside=(".png",))
     args = parser.parse_args()
+    from limelight.ancestry import check_together
     from limelight.figures.style import save
     from limelight.files import write_csv
     from limelight.inference.intervals import read_intervals
     from limelight.probes.line_intensity.figures.rival import rival_figure, rival_table
 
+    check_together(args.intervals)
     results = [read_intervals(path) for path in args.intervals]
     rows = [
         {"rival": result.settings["rival"], "test": result.test, **row}

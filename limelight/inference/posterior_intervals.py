@@ -14,8 +14,7 @@ from limelight.evaluation.predict import check_test_rows, numbered
 from limelight.inference.exact import DENSITY, normalised, points
 from limelight.inference.intervals import Intervals, evenly, quantiles_of
 from limelight.inference.posteriors.draw import (
-    draw_answers,
-    frame_of_draws,
+    draw_along,
     log_density_at,
     log_score,
     quantile_answers,
@@ -133,8 +132,8 @@ class _Draws:
             self.seconds.append(time.perf_counter() - start)
             self.extra["p_value"].append(p_values(posterior.content["check"], seen))
             return
-        along = None
         if self.sample:
+            along = None
             *answer, numbers = self.sample(seen["features"], *(values[i] for values in self.keys.values()))
             answers, parameters = (values.to(self.device) for values in answer)
             for key, value in numbers.items():
@@ -142,8 +141,7 @@ class _Draws:
         else:
             stage = f"{self.stage}, map {i}"
             drawn = seen["features"], self.settings.samples, self.seed, stage
-            answers, parameters = draw_answers(posterior, *drawn)
-            along = frame_of_draws(posterior, *drawn)
+            answers, parameters, along = draw_along(posterior, *drawn)
         self.seconds.append(time.perf_counter() - start)
         random = torch.Generator(self.device).manual_seed(torch_seed(self.seed, f"replicates of {self.stage}", i))
         twins = replicated(posterior, answers[0, :REPLICATES], random)

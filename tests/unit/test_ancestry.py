@@ -85,6 +85,7 @@ def of_test(path: Path, seed: int = 7, test: str = "clean", nested: bool = False
 def test_results_of_two_studies_do_not_come_together(tmp_path, change, words):
     first = of_test(tmp_path / "a.h5")
     same = [of_test(tmp_path / "b.h5", nested=True), of_test(tmp_path / "c.h5", test="other", entry={"noise": "loud"})]
+    same.append(of_test(tmp_path / "taught.h5", splits={"train": [1], "test": [9]}))  # beside an exact posterior
     check_together([first, *same, made(tmp_path / "rival.h5", provenance({"noise_name": "none"}, 7))])
     wrong = of_test(tmp_path / "w.h5", **change)
     with pytest.raises(LimelightError) as caught:
@@ -92,7 +93,9 @@ def test_results_of_two_studies_do_not_come_together(tmp_path, change, words):
     assert str(caught.value).startswith(f"{wrong}: found {words} {first}")
 
 
-@pytest.mark.parametrize("script", ["money_plot", "summarise", "make_figure"])
+@pytest.mark.parametrize(
+    "script", ["money_plot", "summarise", "make_figure", "compare_posteriors", "make_rival_figure"]
+)
 def test_tables_and_figures_refuse_results_of_two_studies(tmp_path, script):
     for name, seed in (("ours", 1), ("theirs", 2)):
         write_evaluation(tmp_path / f"{name}.h5", network(name, "clean"), provenance({}, seed))
@@ -101,6 +104,8 @@ def test_tables_and_figures_refuse_results_of_two_studies(tmp_path, script):
         "money_plot": "--evaluation ours.h5 --intervals theirs.h5 --output out.csv",
         "summarise": f"--evaluation {files} --output out.csv",
         "make_figure": f"--figure error_bands --files {files} --output out.pdf",
+        "compare_posteriors": "--exact ours.h5 --intervals theirs.h5 --output out.csv",
+        "make_rival_figure": f"--intervals {files} --table out.csv --output out.pdf",
     }
     status, said = run(script, None, *options[script].split(), folder=tmp_path)
     assert (status, said) == (

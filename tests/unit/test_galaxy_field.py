@@ -313,11 +313,13 @@ def test_the_region_of_the_catalogue_holds_68_percent_of_a_gaussian_of_its_width
         )
 
 
-def judged(monkeypatch, tmp_path, *files: Intervals) -> Path:
+def judged(monkeypatch, tmp_path, *files: Intervals, own: bool = True) -> Path:
     """What scripts/judge_fields.py makes of some posteriors of a study of free slopes."""
+    study = study_of(alpha=[-1.3, -0.7])
+    made_from = intervals_settings(study if own else study_of(alpha=[-1.3, -0.6]), "p", "t")
     for i, one in enumerate(files):
-        write_intervals(tmp_path / f"{i}.h5", one, provenance({}, 1))
-    raw = plain(study_of(alpha=[-1.3, -0.7]))
+        write_intervals(tmp_path / f"{i}.h5", one, provenance(made_from, study.seed))
+    raw = plain(study)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(raw))
     output, intervals = tmp_path / "b.csv", [str(tmp_path / f"{i}.h5") for i in range(len(files))]
     words = ["--config", str(tmp_path / "study.yaml"), "--intervals", *intervals, "--output", str(output)]
@@ -344,6 +346,11 @@ def test_foreign_files_end_in_one_line(monkeypatch, tmp_path, file, line):
     with pytest.raises(LimelightError, match=line):
         judged(monkeypatch, tmp_path, file)
     assert not (tmp_path / "b.csv").exists()
+
+
+def test_posteriors_of_another_study_are_not_held_against_its_catalogues(monkeypatch, tmp_path):
+    with pytest.raises(LimelightError, match=r"0.h5: found a file of another study \(.*alpha \[-1.3, -0.6\]"):
+        judged(monkeypatch, tmp_path, gaussian(count=50), own=False)
 
 
 def test_posteriors_of_other_fields_are_not_drawn_beside_one_another(monkeypatch, tmp_path):

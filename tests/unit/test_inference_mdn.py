@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from limelight.errors import LimelightError
 from limelight.inference import calibration
 from limelight.inference.posteriors import mdn, scaling
+from limelight.inference.posteriors.draw import replicated
 from limelight.inference.posteriors.fit import fit
 from limelight.inference.posteriors.learn import Learner
 from limelight.inference.posteriors.npe import (
@@ -183,7 +184,22 @@ def test_the_first_draws_of_an_ensemble_of_flows_are_of_all_its_members():
         member.sample = lambda shape, condition, own=own, sign=sign: own(shape, condition=condition) + 20 * sign
     drawn = flow_sample(FlowEnsemble(members), torch.zeros(1, 3), 5, torch.Generator().manual_seed(1))
     assert drawn.shape == (1, 5, 2)
-    assert (drawn[0, :, 0] > 0).tolist() == [False, True, False, True, False]
+    assert (drawn[0, :, 0] > 0).tolist() == [False, True, True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_both_halves_of_the_draws_of_an_ensemble_are_of_all_its_members(count):
+    """Joint coverage ranks the truth among every second draw: of members by turns these would be some members' alone."""
+    torch.manual_seed(0)
+    members = [build_flow(1, 2, "nsf", 1, 8, 2, 0.0).eval() for _ in range(count)]
+    for i, member in enumerate(members):
+        member.log_prob, own = None, member.sample
+        member.sample = lambda shape, condition, own=own, i=i: own(shape, condition=condition) * 1e-3 + i
+    drawn = flow_sample(FlowEnsemble(members), torch.zeros(1, 1), 12 * count, torch.Generator().manual_seed(1))
+    for half in (False, True):
+        some = drawn[0, calibration.halves(drawn.numpy())[0] == half, 0].round().int()
+        assert some.bincount(minlength=count).tolist() == [6] * count
 
 
 def test_crps_is_the_integral_it_stands_for():
@@ -237,6 +253,26 @@ def test_the_linear_start_is_the_posterior_mean_of_a_linear_problem():
     head = mdn.MixtureHead(203, 2, components=2, rank=0, hidden=8, layers=1, dropout=0.0)
     error = mdn.linear_start(head, x, theta, held_x, held)
     assert error == pytest.approx(float(exact(x[:, :3])[1].diagonal().mean()), rel=0.1)  # the posterior's variance
+
+
+def test_a_few_components_stand_for_answers_in_any_unit():
+    """Answers of no counts may be as small as they like: as constants they would be lost in the scatter."""
+    random = torch.Generator().manual_seed(2)
+    values = torch.randn(400, 2, generator=random) @ torch.randn(2, 5, generator=random)
+    large, small = (scaling.principal(values * unit, 2, any_unit=True) for unit in (1.0, 1e-5))
+    torch.testing.assert_close(
+        scaling.encode(large, values), scaling.encode(small, values * 1e-5), rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_replicates_are_of_the_nearest_answers_in_any_unit(unit):
+    """Two answers: one as small as it likes, beside one that never varies."""
+    known = torch.tensor([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]) * torch.tensor([unit, 1.0])
+    prior = {"answers": known, "row": torch.arange(4), "statistics": torch.arange(4.0)[:, None]}
+    posterior = SimpleNamespace(content={"prior": prior}, target=SimpleNamespace(counts=False))
+    drawn = torch.tensor([[2.9 * unit, 5.01], [0.2 * unit, 4.99]])
+    assert replicated(posterior, drawn, torch.Generator().manual_seed(0))[:, 0].tolist() == [3.0, 0.0]
 
 
 @pytest.mark.parametrize("make", [scaling.standardise, scaling.rotated])

@@ -1,5 +1,7 @@
 """Recalibration against planted widths, biases and spikes: what it learns holds on truths that taught nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from limelight.errors import LimelightError
 from limelight.inference.calibration import joint_coverage, joint_ranks
 from limelight.inference.intervals import LEVELS
+from limelight.inference.posteriors import draw
 from limelight.inference.posteriors.contents import check_recalibration
 from limelight.inference.posteriors.tables import dequantised, whole_counts
 from limelight.inference.recalibration import (
@@ -112,15 +115,43 @@ def test_draws_are_stretched_along_their_own_axes_until_regions_of_all_answers_h
 
 
 def test_factors_of_single_answers_are_not_taken_for_those_of_axes():
-    """Files of earlier versions have no `empties`; theirs are right for counts, quantiles and single answers alone."""
+    """Files of earlier versions have no `empties`; theirs are right for counts with their places, quantiles and single
+    answers alone. Counts of still earlier ones have no places, and draws would be stretched along axes."""
     earlier = {"kind": "mdn", "recalibration": torch.ones(2)}
     for content, counts, answers in (
         (earlier | {"empties": None}, False, 2),
-        (earlier, True, 2),
+        (earlier | {"places": torch.ones(2, 41)}, True, 2),
         (earlier, False, 1),
         (earlier | {"kind": "quantiles"}, False, 2),
         (earlier | {"recalibration": None}, False, 2),
     ):
         check_recalibration(content, counts, answers, "posterior.pt")
-    with pytest.raises(LimelightError, match="posterior.pt: recalibration: found recalibrated by an earlier version"):
-        check_recalibration(earlier, False, 2, "posterior.pt")
+    for content, counts in ((earlier, False), (earlier, True), (earlier | {"places": None, "empties": None}, True)):
+        with pytest.raises(
+            LimelightError, match="posterior.pt: recalibration: found recalibrated by an earlier version"
+        ):
+            check_recalibration(content, counts, 2, "posterior.pt")
+    check_recalibration({"kind": "mdn"}, False, 2, "posterior.pt")  # of before there was any
+
+
+def test_draws_and_the_frame_that_they_were_stretched_along_are_of_one_drawing(monkeypatch):
+    asked = []
+
+    def one(posterior, features, count, random):
+        asked.append(float(features[0, 0]))
+        return torch.randn(count, 2, generator=random) * torch.tensor([1.0, 3.0]), None
+
+    monkeypatch.setattr(draw, "_draw_one", one)
+    factor = torch.tensor([1.5, 0.7])
+    content = {"kind": "mdn", "recalibration": factor, "places": None, "empties": None}
+    posterior, rows = (
+        SimpleNamespace(content=content, target=SimpleNamespace(counts=False)),
+        torch.tensor([[1.0], [2.0]]),
+    )
+    answers, _, along = draw.draw_along(posterior, rows, 50, 3, "x")
+    assert asked == [1.0, 2.0]
+    torch.testing.assert_close(answers, draw.draw_answers(posterior, rows, 50, 3, "x")[0])
+    own = draw.draw_answers(posterior, rows, 50, 3, "x", recalibrated=False)[0]
+    torch.testing.assert_close(along.stretched(own, factor), answers)
+    for other in (content | {"recalibration": None}, content | {"places": torch.linspace(0, 1, 41).repeat(2, 1)}):
+        assert draw.draw_along(SimpleNamespace(content=other, target=posterior.target), rows, 50, 3, "x")[2] is None

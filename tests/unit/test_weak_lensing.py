@@ -1,17 +1,22 @@
 """Weak lensing: spectra against CAMB, lognormal maps against their likelihood, networks against the exact posterior."""
 
+import runpy
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy import stats
 
 from benchmarks.weak_lensing import over_hmcode, seeds
 from limelight.errors import LimelightError
-from limelight.files import ROOT
+from limelight.files import ROOT, provenance
 from limelight.inference.calibration import rank_p_value, ranks
 from limelight.inference.exact import exact_intervals, normalised
+from limelight.inference.intervals import write_intervals
 from limelight.probe import load_probe
 from limelight.probes.weak_lensing.areas import area_rows, areas, scores, with_error
 from limelight.probes.weak_lensing.config import Maps, Survey
@@ -28,6 +33,7 @@ from limelight.probes.weak_lensing.presentation import LensingPresentation, open
 from limelight.probes.weak_lensing.simulations import design, limits, universe_of
 from limelight.probes.weak_lensing.spectra import UNIVERSE, camb_spectra, convergence_power
 from limelight.study.config import load_study, resolve_study
+from limelight.study.settings import estimates_settings
 
 PROBE = load_probe("weak_lensing")
 THETA = np.array([0.3, 0.8])
@@ -232,6 +238,66 @@ def test_ranks_are_tested_one_map_of_a_universe():
     prior = exact_intervals("none", flat, grid, PROBE.target(None, rows.header), rows, "clean", 1)
     assert rank_p_value(ranks(prior.samples, prior.truth)).min() < 1e-3
     assert area_rows([prior], grid, prior, 1)[0]["rank_p"] > 0.01
+
+
+def compared(folder: Path, monkeypatch, made_by: dict) -> list:
+    """The figures of scripts/compare_areas.py for exact posteriors of two tests with priors of their own.
+
+    made_by: what differs in the study that they were made by.
+    """
+    narrow = {
+        "kind": "lognormal",
+        "pixels": 16,
+        "pixel_arcmin": 6,
+        "maps": 5,
+        "omega_m": [0.3, 0.4],
+        "sigma8": [0.9, 1.0],
+    }
+    wide = narrow | {"omega_m": [0.16, 0.5], "sigma8": [0.5, 1.1]}
+    raw = tiny(
+        data={"lognormal": narrow, "wide": wide}, tests={"close": {"data": "lognormal"}, "far": {"data": "wide"}}
+    )
+    (folder / "study.yaml").write_text(yaml.safe_dump(raw))
+    study, figures = resolve_study(raw | made_by, "tiny.yaml"), []
+    for test, entry in study.tests.items():
+        rows = PROBE.simulate(PROBE.dataset_settings(study, entry.data), entry.data, 2)
+        grid = PROBE.grid(rows.header)
+        at = np.stack(np.meshgrid(*grid, indexing="ij"), -1).reshape(-1, 2)
+        density = -0.5 * (np.square((at - rows.theta[:, None]) / np.ptp(at, axis=0)).sum(axis=-1)) / 0.1**2
+        found = exact_intervals("toy", density, grid, PROBE.target(None, rows.header), rows, test, 1)
+        write_intervals(folder / f"{test}.h5", found, provenance(estimates_settings(study, test), study.seed))
+    monkeypatch.setattr("limelight.figures.style.save", lambda figure, *_: figures.append(figure))
+    words = [
+        "--config",
+        "study.yaml",
+        "--exact",
+        "far.h5",
+        "close.h5",
+        "--intervals",
+        "far.h5",
+        "--output",
+        "areas.csv",
+    ]
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["compare_areas.py", *words])
+    runpy.run_path(str(ROOT / "scripts" / "compare_areas.py"), run_name="compare_areas")["main"]()
+    return figures
+
+
+def test_contours_of_each_test_are_drawn_over_its_own_prior(tmp_path, monkeypatch):
+    (figure,) = compared(tmp_path, monkeypatch, {})
+    for panel, (low, high) in zip(figure.axes[1::2], ([0.16, 0.5], [0.3, 0.4]), strict=True):
+        places = np.concatenate([path.vertices for path in panel.collections[0].get_paths()])
+        assert low - 1e-9 <= places[:, 0].min() < places[:, 0].max() <= high + 1e-9
+        assert np.ptp(places[:, 0]) > 0.2 * (high - low)
+        (x,), (y,) = panel.lines[-1].get_data()  # the truth of this row, and the middle of its contour
+        assert places.min(axis=0)[0] < x < places.max(axis=0)[0]
+        assert places.min(axis=0)[1] < y < places.max(axis=0)[1]
+
+
+def test_areas_of_another_study_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(LimelightError, match=r"far.h5: found a file of another study \(seed 5, dataset.seed 5\)"):
+        compared(tmp_path, monkeypatch, {"seed": 5})
 
 
 def test_trainings_are_compared_by_their_means_with_both_errors():

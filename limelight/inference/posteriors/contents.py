@@ -71,10 +71,14 @@ def check_contents(content: Mapping, path: str | Path) -> None:
 
 
 def check_recalibration(content: Mapping, counts: bool, answers: int, path: str | Path) -> None:
-    """Refuse draws of earlier versions, whose factors are of single answers: today they stretch along principal axes."""
-    of_draws = content["kind"] != "quantiles" and content["recalibration"] is not None
-    if of_draws and not counts and answers > 1 and "empties" not in content:
-        found, expected = "recalibrated by an earlier version, answer by answer", "along the axes of its draws"
+    """Refuse draws of earlier versions, whose factors are of single answers: without places they would be read as factors
+    along principal axes."""
+    if content["kind"] == "quantiles" or content.get("recalibration") is None:
+        return
+    by_answer = content.get("places") is None if counts else answers > 1 and "empties" not in content
+    if by_answer:
+        found = "recalibrated by an earlier version, answer by answer"
+        expected = "places of counts" if counts else "along the axes of its draws"
         raise problem(f"{path}: recalibration", found, expected, "train it again")
 
 

@@ -44,11 +44,16 @@ def draw_answers(
     return finished(y, posterior.target), parameters
 
 
-def frame_of_draws(posterior: Posterior, features: Tensor, count: int, seed: int, stage: str) -> Frame | None:
-    """Along what `draw_answers` stretches these draws; None where it does not."""
-    if posterior.content["recalibration"] is None or posterior.target.counts:
-        return None
-    return frame(draw_answers(posterior, features, count, seed, stage, recalibrated=False)[0])
+def draw_along(
+    posterior: Posterior, features: Tensor, count: int, seed: int, stage: str
+) -> tuple[Tensor, Tensor | None, Frame | None]:
+    """What `draw_answers` gives, and along what these draws were stretched; None where they were not."""
+    content, drawn = posterior.content, (posterior, features, count, seed, stage)
+    if content["recalibration"] is None or posterior.target.counts or content.get("places") is not None:
+        return *draw_answers(*drawn), None
+    y, parameters = draw_answers(*drawn, recalibrated=False)
+    along = frame(y)
+    return along.stretched(y, content["recalibration"]), parameters, along
 
 
 @torch.no_grad()
@@ -109,7 +114,7 @@ def log_score(
 
     Of mixture heads and flows over the target, unless a flow answers only some principal components; per unit of each
     continuous answer (for counts log10(1 + N + u)). Of a recalibrated posterior of no counts it is the density of the
-    stretched draws, whose `frame_of_draws` is to be given; without it, and for counts, that before recalibration.
+    stretched draws, whose frame (`draw_along`) is to be given; without it, and for counts, that before recalibration.
     """
     content = posterior.content
     scale = content["scales"].get("target", {})
@@ -147,7 +152,8 @@ def replicated(posterior: Posterior, answers: Tensor, random: torch.Generator) -
     """
     prior = posterior.content["prior"]
     known, drawn = (torch.log1p(a) / LN10 if posterior.target.counts else a for a in (prior["answers"], answers))
-    spread = known.std(dim=0, correction=0).clamp(min=0.01)
+    spread = known.std(dim=0, correction=0)
+    spread = spread.clamp(min=0.01) if posterior.target.counts else torch.where(spread > 0, spread, 1.0)
     far = torch.cdist(drawn / spread, known / spread)
     like = far.argmin(dim=1)
     order = torch.randperm(len(prior["row"]), generator=random, device=random.device).to(prior["row"].device)

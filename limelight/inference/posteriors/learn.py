@@ -256,7 +256,7 @@ def _target_scale(learner: Learner, training: Table) -> dict[str, Tensor]:
     if learner.entry.kind == "quantiles":
         return scaling.standardise(y, any_unit)
     if learner.entry.kind == "npe" and learner.options.components < y.shape[1]:
-        return scaling.principal(y, learner.options.components)
+        return scaling.principal(y, learner.options.components, any_unit)
     scale = scaling.rotated if learner.limits is None else scaling.standardise  # turned, limits are no limits
     return scale(y, any_unit)
 
@@ -325,7 +325,8 @@ def train_beside(
 def train_answers_given_parameters(learner: Learner, training: Table, validation: Table) -> nn.Module:
     """A mixture head for the target's answers given parameters; it takes the place of painting data for them."""
     device, name, target = training.answers.device, learner.name, learner.target
-    scale = scaling.rotated(continuous(training.answers, target, learner.random("scale of counts")))
+    known = continuous(training.answers, target, learner.random("scale of counts"))
+    scale = scaling.rotated(known, any_unit=not target.counts)
     head = MixtureHead(training.theta.shape[1], training.answers.shape[1], **ANSWER_HEAD).to(device)
 
     def loss(rows: Tensor, random: torch.Generator, table: Table = training) -> Tensor:

@@ -99,10 +99,15 @@ class FlowEnsemble(nn.Module):
         return torch.logsumexp(each, dim=0) - math.log(len(self.members))
 
     def sample(self, shape: tuple[int], condition: Tensor) -> Tensor:
-        """As TrainedFlow's: draws of all members by turns, so that any first few are of all of them."""
-        each = -(-shape[0] // len(self.members))
+        """As TrainedFlow's: draws of all members by turns, so that any first few are of all of them.
+
+        Each turn begins with the next member: of every second draw, or third, none has more than its share.
+        """
+        members = len(self.members)
+        each = -(-shape[0] // members)
         drawn = torch.stack([member.sample((each,), condition=condition) for member in self.members], dim=1)
-        return drawn.flatten(0, 1)[: shape[0]]
+        turns, places = torch.arange(each)[:, None], torch.arange(members)
+        return drawn[turns, (places + turns) % members].flatten(0, 1)[: shape[0]]
 
 
 def flow_log_density(flow: nn.Module, features: Tensor, y: Tensor) -> Tensor:

@@ -38,14 +38,14 @@ def _directions(flat: Tensor) -> Tensor:
     return directions * torch.where(directions.sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
 
 
-def principal(values: Tensor, components: int) -> dict[str, Tensor]:
+def principal(values: Tensor, components: int, any_unit: bool = False) -> dict[str, Tensor]:
     """The scale of values (n, d) as so many principal components, and the scatter of each column about them.
 
     Counts scatter more where they are few, so a column's scatter is taken in GROUPS of equal size of its reconstructed
     value: {mean, std, components (c, d), length (c,), at (d, g), scatter (d, g)}; standardised columns, the components' own
-    lengths taken out. The scatter of different columns counts as independent.
+    lengths taken out. The scatter of different columns counts as independent. any_unit: as of `standardise`.
     """
-    scale = standardise(values)
+    scale = standardise(values, any_unit)
     flat = (values - scale["mean"]) / scale["std"]
     if not components <= min(flat.shape):
         fix = "lower npe.components"

@@ -135,9 +135,12 @@ def _numbers(one: Intervals, grid: Sequence[np.ndarray]) -> tuple[np.ndarray, np
 
 
 def areas_figure(
-    rows: dict[str, list[dict]], contours: dict[str, list[Intervals]], grid: Sequence[np.ndarray]
+    rows: dict[str, list[dict]], contours: dict[str, list[Intervals]], grids: dict[str, Sequence[np.ndarray]]
 ) -> Figure:
-    """Areas over the reference of each group of tests, and the contours of its first row by up to six posteriors."""
+    """Areas over the reference of each group of tests, and the contours of its first row by up to six posteriors.
+
+    grids: of each group, for its prior may be its own.
+    """
     with style():
         tests = list(contours)
         figure = Figure(figsize=(PAGE_IN, 1.2 + 2.8 * len(tests)))
@@ -156,6 +159,7 @@ def areas_figure(
             left.set_yticks(place, [row["posterior"].replace("_", " ") for row in mine], fontsize=6)
             left.invert_yaxis()
             for i, one in enumerate(contours[test][:6]):
+                grid = grids[test]
                 mass = one.extra[DENSITY][0].reshape(tuple(map(len, grid)))
                 order = np.sort(np.exp(mass), axis=None)[::-1]
                 level = np.log(order[min(np.searchsorted(np.cumsum(order), 0.68), order.size - 1)])
