@@ -223,6 +223,21 @@ def test_fits_with_files_beside_it_and_masks(tmp_path):
     refused(cube, "a median σ", Told(noise=_louder(tmp_path, one)))
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"sigma_uk": 0.0}, "--sigma: found 0; expected a number above 0"),
+        ({"sigma_uk": np.nan}, "--sigma: found nan; expected a number above 0"),
+        ({"sigma_uk": 50.0, "max_sigma_uk": 90.0}, "--max-sigma: found one σ for every voxel"),
+        ({"max_sigma_uk": -1.0}, "--max-sigma: found -1; expected a number above 0"),
+        ({"beam_arcmin": -3.0}, "--beam: found -3; expected a number of 0 or more"),
+        ({"modes": -2}, "--modes: found -2; expected a number of 0 or more"),
+    ],
+)
+def test_numbers_that_no_map_has_are_named_by_their_option(tmp_path, told, words):
+    refused(write_fits(tmp_path / "cube.fits", sky()), words, Told(**told))
+
+
 @pytest.mark.parametrize("kind", ["noise", "mask", "extension"])
 @pytest.mark.parametrize(
     ("change", "words"),
