@@ -8,7 +8,7 @@ import pytest
 from limelight.errors import LimelightError
 from limelight.probes.cmb_lensing import sky
 from limelight.probes.cmb_lensing.grid import Grid, bin_modes, cross_power, eb_from_qu, qu_from_eb
-from limelight.probes.cmb_lensing.iterative import IterativeEstimator, lensing_b, lensing_gradient, masked_mean_field
+from limelight.probes.cmb_lensing.iterative import IterativeEstimator, lensing_gradient, masked_mean_field
 from limelight.probes.cmb_lensing.noise import Data
 from limelight.probes.cmb_lensing.quadratic import QuadraticEstimator
 from limelight.probes.cmb_lensing.wiener import Masked, masked_wiener, wiener_e
@@ -117,14 +117,24 @@ def test_the_gradient_is_the_slope_of_the_likelihood():
     assert np.vdot(slope, along).real / 32**2 == pytest.approx(by_difference, rel=1e-3)
 
 
+def lensing_b(e: np.ndarray, kappa: np.ndarray) -> np.ndarray:
+    """B maps (n, npix, npix) that lensing by kappa makes of unlensed E."""
+    maps = []
+    for one_e, one_kappa in zip(e, kappa, strict=True):
+        moved = sky.deflection(GRID, np.fft.fft2(one_kappa))
+        lensed = sky.remap(GRID, np.fft.fft2(one_e) * GRID.spin, moved)
+        maps.append(eb_from_qu(GRID, lensed.real, lensed.imag)[1])
+    return np.stack(maps)
+
+
 def test_the_lensing_b_of_the_estimate_removes_most_b():
     q, u, truth = observed(6, 7)
     found = IterativeEstimator(GRID, fiducial(), DATA).estimate(q, u)
     b = eb_from_qu(GRID, truth.q, truth.u)[1]
     low = np.array([200, 1500])
-    left = b - lensing_b(GRID, found.e, found.kappa)
+    left = b - lensing_b(found.e, found.kappa)
     assert cross_power(GRID, left, left, low).mean() < 0.15 * cross_power(GRID, b, b, low).mean()
-    exact = b - lensing_b(GRID, truth.e, truth.kappa)
+    exact = b - lensing_b(truth.e, truth.kappa)
     assert cross_power(GRID, exact, exact, low).mean() < 1e-3 * cross_power(GRID, b, b, low).mean()
 
 

@@ -75,11 +75,15 @@ def test_the_estimate_answers_true_kappa_with_unit_response_and_the_noise_of_n0(
 
 def test_each_part_answers_kappa_and_the_two_are_weighted_by_their_noise(estimator):
     q, u, kappa = observed(60, 2)
-    parts = estimator.estimate_parts(q, u)
+    total = GRID.sample(sum(estimator.response_curves))
+    parts = []
+    for shares, curve in zip(((1.0, 0.0), (0.0, 1.0)), estimator.response_curves, strict=True):  # EE alone, EB alone
+        own = GRID.sample(curve)
+        normalised = np.where(own > 0, estimator.divergence * total / np.maximum(own, 1e-300), 0)
+        parts.append(estimator._estimate(q, u, shares, normalised))
     weights = [
         filtered(GRID, part, GRID.sample(curve)) for part, curve in zip(parts, estimator.response_curves, strict=True)
     ]
-    total = GRID.sample(sum(estimator.response_curves))
     both = filtered(GRID, sum(weights), np.where(total > 0, 1 / np.where(total > 0, total, 1), 0))
     np.testing.assert_allclose(both, estimator.estimate(q, u), atol=1e-9)
     some = np.array([300, 1700])

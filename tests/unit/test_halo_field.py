@@ -20,13 +20,14 @@ from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import Box, periodic_field
 from limelight.probe import load_probe
 from limelight.probes.halo_field.boxes import Halos, cell_density, cell_index, halo_counts, lpt_fields, paired_box
-from limelight.probes.halo_field.clustering import correlation_ceiling, correlation_with, statistics_of
+from limelight.probes.halo_field.clustering import correlation_ceiling, spectra_between, statistics_of
 from limelight.probes.halo_field.foreign import read_box
 from limelight.probes.halo_field.judging import Truth, box_scatter, judge, uniform_nats
 from limelight.probes.halo_field.painting import Painted
 from limelight.probes.halo_field.presentation import BoxPresentation, tidal_shear
 from limelight.study.config import resolve_study
 from limelight.summaries.bispectrum import bispectra
+from limelight.summaries.reconstruction import correlation
 
 ROOT = Path(__file__).resolve().parents[2]
 EDGES = np.array([0.05, 0.2, 0.4, 0.7])
@@ -166,14 +167,14 @@ def mock(seed, boxes=4, n=16):
 
 def test_r_of_the_true_rate_is_its_ceiling_and_that_of_permuted_pairs_is_zero():
     rate, halos = mock(5, boxes=12)
-    found = correlation_with(rate, halos, 64.0, EDGES)
+    found = correlation(spectra_between(rate, halos, 64.0, EDGES))[0]
     power = np.array(
         [[v for (name, _), v in statistics_of(one, 64.0, EDGES).items() if name == "power"] for one in halos]
     )
     ceiling = correlation_ceiling(power.mean(axis=0), halos.sum() / 12, 64.0**3)
     np.testing.assert_allclose(found, ceiling, atol=0.03)
     assert (ceiling < 1).all()
-    other = correlation_with(rate, np.roll(halos, 1, axis=0), 64.0, EDGES)
+    other = correlation(spectra_between(rate, np.roll(halos, 1, axis=0), 64.0, EDGES))[0]
     assert np.abs(other).max() < 0.25
     assert abs(other[-1]) < 0.05  # of many waves
 

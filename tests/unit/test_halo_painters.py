@@ -267,12 +267,24 @@ def test_painters_are_judged_on_boxes_of_their_own_geometry_alone(tmp_path, monk
 
     monkeypatch.setattr(stages, "load_painter", lambda study, path: (None, {"network": path}))
     monkeypatch.setattr(stages, "paint", painted)
-    rows, _ = stages.judge_painters(study, ["small", "large"], paths, paths[:1])
+    others = []
+    for number in range(3):
+        made = mock_rows([number])
+        counts = rng.poisson(3, (1, 1, CELLS, CELLS, CELLS)).astype(np.float32)
+        header, y = PROBE.header(PROBE.dataset_settings(study, "boxes")), {"total": counts, "bands": counts}
+        found = replace(made, header=header, y=y, dataset=np.array(["boxes"]), group=np.array([number]))
+        others.append(tmp_path / f"other{number}.h5")
+        write_shard(others[-1], found, provenance(PROBE.dataset_settings(study, "boxes"), study.seed))
+    rows, _ = stages.judge_painters(study, ["small", "large"], paths, others)
     assert {(row["test"], row["painter"]) for row in rows} == {("s", "small"), ("l", "large")}
     at = {
         test: [row["at"] for row in rows if (row["test"], row["statistic"]) == (test, "empty regions")] for test in "sl"
     }
     assert at == {"s": [8.0, 16.0], "l": [16.0, 32.0]}
+    numbers = [float(read_shards([path]).y["total"].sum()) for path in (*paths[:2], *others)]
+    scatter = {row["test"]: row["box_scatter"] for row in rows if row["statistic"] == "number"}
+    assert scatter["s"] == pytest.approx(np.std(numbers, ddof=1) / np.mean(numbers))
+    assert np.isnan(scatter["l"])  # of two boxes of its own dataset: those of another universe say nothing of it
 
 
 def test_a_tiny_study_by_its_scripts(tmp_path):

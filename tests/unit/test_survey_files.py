@@ -223,6 +223,59 @@ def test_fits_with_files_beside_it_and_masks(tmp_path):
     refused(cube, "a median σ", Told(noise=_louder(tmp_path, one)))
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"sigma_uk": 0.0}, "--sigma: found 0; expected a number above 0"),
+        ({"sigma_uk": np.nan}, "--sigma: found nan; expected a number above 0"),
+        ({"sigma_uk": 50.0, "max_sigma_uk": 90.0}, "--max-sigma: found one σ for every voxel"),
+        ({"max_sigma_uk": -1.0}, "--max-sigma: found -1; expected a number above 0"),
+        ({"beam_arcmin": -3.0}, "--beam: found -3; expected a number of 0 or more"),
+        ({"modes": -2}, "--modes: found -2; expected a number of 0 or more"),
+    ],
+)
+def test_numbers_that_no_map_has_are_named_by_their_option(tmp_path, told, words):
+    refused(write_fits(tmp_path / "cube.fits", sky()), words, Told(**told))
+
+
+@pytest.mark.parametrize("kind", ["noise", "mask", "extension"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"CDELT3": -0.25e9, "CRVAL3": 33.875e9},
+            "axis 3: found FREQ from 3.3875e.10 in steps of -2.5e.08; expected FREQ",
+        ),
+        ({"CDELT1": 1.0}, "axis 1: found RA---CAR from"),
+        ({"CRPIX2": 3.0}, "axis 2: found DEC--CAR from"),
+        ({"CTYPE3": "VRAD"}, "axis 3: found VRAD from"),
+        ({"CRVAL1": CENTER[0] + 360}, None),  # the same place
+        ({"CRVAL3": 26.125e9 + 0.25e9, "CRPIX3": 2.0}, None),  # told of another pixel
+    ],
+)
+def test_noise_and_masks_on_other_axes_are_refused(tmp_path, kind, change, words):
+    """Of the same shape, with a band that runs the other way: each σ stood beside the value of another channel."""
+    one = sky()
+    header = fits_header(one)
+    header.update({**change, "EXTNAME": "RMS"})
+    if kind == "mask":
+        cube = write_fits(tmp_path / "cube.fits", one, [("RMS", in_fits(one["sigma"]))])
+        fits.PrimaryHDU(in_fits(~one["seen"]).astype(np.int16), header).writeto(tmp_path / "mask.fits")
+        told = Told(mask=tmp_path / "mask.fits")
+    elif kind == "noise":
+        cube = write_fits(tmp_path / "cube.fits", one, [("MASK", in_fits(~one["seen"]).astype(np.int16))])
+        fits.PrimaryHDU(in_fits(one["sigma"]), header).writeto(tmp_path / "rms.fits")
+        told = Told(noise=tmp_path / "rms.fits")
+    else:
+        cube, told = write_fits(tmp_path / "cube.fits", one, [("MASK", in_fits(~one["seen"]).astype(np.int16))]), Told()
+        with fits.open(cube, mode="append") as hdus:
+            hdus.append(fits.ImageHDU(in_fits(one["sigma"]), header))
+    if words is None:
+        same(read_survey(cube, told), one, tolerance=1e-5)
+    else:
+        refused(cube, words, told)
+
+
 def _louder(folder, one):
     fits.PrimaryHDU(in_fits(1e6 * one["sigma"])).writeto(folder / "loud_rms.fits")
     return folder / "loud_rms.fits"

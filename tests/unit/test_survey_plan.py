@@ -63,6 +63,11 @@ def test_the_field_is_where_sigma_is_low():
     assert field_of(survey(), 0.5)[2] == 0.5
     with pytest.raises(LimelightError, match="--size-deg: found 5; expected at most 2"):
         field_of(survey(), 5)
+    for size in (0.01, 0.0, -1.0, np.nan):  # of 2′ pixels
+        with pytest.raises(
+            LimelightError, match="--size-deg: found a field of [^;]*; expected 0.133 at least, 4 of the"
+        ):
+            field_of(survey(), size)
     with pytest.raises(LimelightError, match="found no σ"):
         field_of(replace(survey(), sigma_uk=np.where(survey().mask, 0, np.inf)), None)
 
@@ -129,6 +134,8 @@ def test_the_filter_takes_the_modes_that_the_survey_took():
     }
     assert "modes_share" not in filter_of(one, 64, wanted), "the survey's own channels: its own modes"
     assert filter_of(survey(), 8, replace(wanted, transfer="t.csv"))["transfer"] == "t.csv"
+    with pytest.raises(LimelightError, match="--transfer: found --high-pass beside it; expected one of them"):
+        filter_of(one, 8, replace(wanted, transfer="t.csv", high_pass=(0.1, 0.02)))
     plain = replace(survey(), modes_removed=0, means_removed=False)
     assert filter_of(plain, 8, wanted) == {}
     assert filter_of(plain, 8, replace(wanted, high_pass=(0.1, 0.02))) == {
@@ -180,6 +187,15 @@ def test_a_study_that_is_refused_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(LimelightError, match=r"none\.csv"):
         write_plan(plan, tmp_path / "mine.yaml", files)
     assert not list(tmp_path.iterdir())
+    own = {
+        "mine.yaml": b"study: mine\n",
+        "mine.survey.h5": b"another map",
+    }  # of an earlier plan, with its user's changes
+    for name, text in own.items():
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(LimelightError, match=r"none\.csv"):
+        write_plan(plan, tmp_path / "mine.yaml", files)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == own
 
 
 def test_the_scripts_by_hand(tmp_path):

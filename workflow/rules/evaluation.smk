@@ -111,6 +111,7 @@ rule summary:
         mem_mb=memory("figure"),
         runtime=runtime("figure"),
     params:
+        order=evaluations(JUDGED),
         code=code("scripts/summarise.py"),
     shell:
         "python scripts/summarise.py --evaluation {input:q} --output {output:q} > {log:q} 2>&1"

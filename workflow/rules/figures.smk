@@ -1,5 +1,8 @@
 # Figures, each from files alone: remaking one never retrains. limelight.figures and the probe say which there are, and what
 # each reads: the evaluations of a network, its audit, or its layers.
+#
+# Colours, rows and what comes first hang on the order of a rule's files, which Snakemake forgets of inputs, and of parameters that
+# are made of them: `order` says it from the config.
 
 
 for figure, kind in KINDS.items():
@@ -29,6 +32,7 @@ for figure, kind in KINDS.items():
             runtime=runtime("figure"),
         params:
             figure=figure,
+            order=figure_input(kind.reads),
             code=figure_code(figure),
         shell:
             "python scripts/make_figure.py --figure {params.figure} --files {input:q}"
@@ -58,7 +62,7 @@ rule figure_comparison:
     params:
         figure=lambda wildcards: STUDY.comparisons[wildcards.comparison].figure,
         caption=lambda wildcards: STUDY.comparisons[wildcards.comparison].caption,
-        order=lambda wildcards: compared(wildcards.comparison),  # of colours: of inputs Snakemake forgets the order
+        order=lambda wildcards: compared(wildcards.comparison),
         reading=lambda wildcards: reading(STUDY.comparisons[wildcards.comparison].figure),
         code=lambda wildcards: figure_code(STUDY.comparisons[wildcards.comparison].figure),
     shell:
@@ -135,6 +139,7 @@ rule overview:
         runtime=runtime("figure"),
     params:
         audits="--audit" if AUDITED else "",
+        order=[*evaluations(JUDGED), *headline()],
         code=code("scripts/make_overview.py", "in_columns"),
     shell:
         "python scripts/make_overview.py --config $STUDY --evaluation {input.evaluations:q} {params.audits}"

@@ -31,6 +31,7 @@ rule beside_catalogue:
         mem_mb=memory("intervals"),
         runtime=runtime("figure"),
     params:
+        order=lambda wildcards: DRAWN_ON[wildcards.test],
         code=code("scripts/judge_fields.py"),
     shell:
         "python scripts/judge_fields.py --config $STUDY --intervals {input:q} --output {output.table:q} > {log:q} 2>&1"

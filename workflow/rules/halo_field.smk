@@ -5,8 +5,9 @@ from limelight.study.code import TRAINING
 include: "simulate.smk"
 
 
-# Of the first test: its universe tells the scatter from box to box.
-FIRST_DATA = next(iter(STUDY.tests.values())).data
+# Training and validation boxes that are there anyway, of the tests' universes: they tell the scatter from box to box as well.
+TESTED = list(dict.fromkeys(test.data for test in STUDY.tests.values()))
+ALIKE = [data for data in TESTED if (data, "train") in SHARDS_USED] or TESTED[:1]
 MORE += [f"{RESULTS}/painted/statistics.csv"]
 if STUDY.bias:
     MORE += [f"{RESULTS}/bias/ladder.csv"]
@@ -15,8 +16,8 @@ if STUDY.bias:
 rule painted:
     input:
         networks=expand(f"{RESULTS}/networks/{{network}}/model.pt", network=STUDY.networks),
-        tests=shards(dict.fromkeys(test.data for test in STUDY.tests.values()), "test"),
-        others=[*shards([FIRST_DATA], "train"), *shards([FIRST_DATA], "validation")],
+        tests=shards(TESTED, "test"),
+        others=[*shards(ALIKE, "train"), *shards(ALIKE, "validation")],
     output:
         table=f"{RESULTS}/painted/statistics.csv",
         slices=report(
@@ -44,6 +45,7 @@ rule painted:
         settings=lambda wildcards: as_text(  # a function, for a path of `data` may have {realisation} in it
             [STUDY.judging, STUDY.tests, [stages.network_settings(STUDY, name) for name in STUDY.networks]]
         ),
+        order=list(STUDY.tests),
         code=code("scripts/judge_painters.py", *TRAINING, networks=list(STUDY.networks)),
     shell:
         "python scripts/judge_painters.py --config $STUDY --networks {input.networks:q} --tests {input.tests:q}"

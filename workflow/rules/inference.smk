@@ -186,6 +186,7 @@ rule information:
         mem_mb=memory("intervals"),
         runtime=runtime("figure"),
     params:
+        order=lambda wildcards: [posterior for posterior, test in DRAWN if test == wildcards.test],
         code=code("scripts/compare_posteriors.py"),
     shell:
         "python scripts/compare_posteriors.py --exact {input.exact:q} --intervals {input.intervals:q}"

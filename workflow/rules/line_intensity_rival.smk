@@ -52,6 +52,7 @@ rule money_table:
         mem_mb=memory("intervals"),
         runtime=runtime("figure"),
     params:
+        order=[f"{name}/{test}" for name, test in (*JUDGED, *DRAWN)],
         code=code_hash("scripts/money_plot.py", "resources/ihle2018_interval.csv"),
     shell:
         "python scripts/money_plot.py --intervals {input.intervals:q} {input.rivals:q} {input.ideal:q}"
@@ -212,6 +213,7 @@ rule rival_figure:
         mem_mb=memory("figure"),
         runtime=runtime("figure"),
     params:
+        order=lambda wildcards: list(rival_tests(STUDY, wildcards.rival)),
         code=code_hash("scripts/make_rival_figure.py", "resources/ihle2018_interval.csv"),
     shell:
         "python scripts/make_rival_figure.py --intervals {input:q} --table {output.table:q} --output {output.pdf:q}"

@@ -40,6 +40,7 @@ rule areas:
         runtime=runtime("areas"),
     params:
         exact=lambda wildcards, input: "--exact" if input.exact else "",
+        order=[f"{name}/{test}" for name, test in COMPARED],
         code=code("scripts/compare_areas.py", "grid", "header"),
     shell:
         "python scripts/compare_areas.py --config $STUDY --intervals {input.intervals:q} {params.exact} {input.exact:q}"

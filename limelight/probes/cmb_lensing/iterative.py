@@ -1,4 +1,4 @@
-"""The iterative (maximum a posteriori) estimator of κ, and the delensing of B.
+"""The iterative (maximum a posteriori) estimator of κ.
 
 From φ = 0, each step lenses the most probable E of the maps at the present φ, takes what the maps have beyond that, and
 moves φ along the gradient of the posterior (Carron & Lewis 2017, arXiv:1704.08230):
@@ -166,17 +166,3 @@ def masked_mean_field(estimator: IterativeEstimator, n: int, rng: np.random.Gene
         q, u = ((one[0] + white_noise(grid, data.sigma_p, (), rng)) * estimator.mask for one in (sky.q, sky.u))
         total = total + lensing_gradient(grid, *_UnderMask(estimator, q, u).e_and_residual(none), none)
     return total / n
-
-
-def lensing_b(grid: Grid, e: np.ndarray, kappa: np.ndarray, beam_fwhm: float = 0.0) -> np.ndarray:
-    """B maps (n, npix, npix) that lensing by kappa makes of unlensed E, behind the beam: subtract them to delens observed B.
-
-    Both should be Wiener filtered, as those of `IterativeEstimator.estimate` are.
-    """
-    smooth = beam(grid, beam_fwhm)
-    maps = []
-    for one_e, one_kappa in zip(e, kappa, strict=True):
-        lensed = remap(grid, np.fft.fft2(one_e) * grid.spin, deflection(grid, np.fft.fft2(one_kappa)))
-        seen = np.fft.ifft2(np.fft.fft2(lensed) * smooth)
-        maps.append(eb_from_qu(grid, seen.real, seen.imag)[1])
-    return np.stack(maps)

@@ -79,17 +79,6 @@ class QuadraticEstimator:
         """κ maps (..., npix, npix) of observed Q and U maps; not Wiener filtered."""
         return self._estimate(q, u, (1.0, 1.0), self.divergence)
 
-    def estimate_parts(self, q: Array, u: Array) -> tuple[Array, Array]:
-        """κ from EE alone and from EB alone, each with its own normalisation."""
-        total = self.grid.sample(sum(self.response_curves))
-        maps = []
-        for parts, curve in zip(((1.0, 0.0), (0.0, 1.0)), self.response_curves, strict=True):
-            own = self.grid.sample(curve)
-            maps.append(
-                self._estimate(q, u, parts, np.where(own > 0, self.divergence * total / np.maximum(own, 1e-300), 0))
-            )
-        return tuple(maps)
-
     def filtered_maps(self, q: Array, u: Array, parts: tuple[float, float] = (1.0, 1.0)) -> tuple[Array, Array, Array]:
         """P̄, ∂P_W/∂x and ∂P_W/∂y, complex maps (..., npix, npix); parts: factors of E and of B in P̄."""
         grid = self.grid

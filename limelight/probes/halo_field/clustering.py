@@ -5,7 +5,7 @@ import torch
 
 from limelight.summaries.bispectrum import bispectra
 from limelight.summaries.power import power_bins, power_spectrum
-from limelight.summaries.reconstruction import Spectra, correlation, spectra_of
+from limelight.summaries.reconstruction import Spectra, spectra_of
 
 COUNTS = (0, 1, 2, 3)  # cells that hold so many; then more
 BLOCKS = (2, 4)  # cells along each side of the regions whose emptiness is told
@@ -49,11 +49,6 @@ def bispectrum_of(contrast: np.ndarray, side_mpc: float, k_edges: np.ndarray) ->
         for (name, shell), value, count in zip(kinds, values[0], number, strict=True)
         if count >= 1
     }
-
-
-def correlation_with(painted: np.ndarray, true: np.ndarray, side_mpc: float, k_edges: np.ndarray) -> np.ndarray:
-    """r in each shell between boxes (m, z, y, x) and the true ones, all boxes together, (shells,)."""
-    return correlation(spectra_between(painted, true, side_mpc, k_edges))[0]
 
 
 def spectra_between(painted: np.ndarray, true: np.ndarray, side_mpc: float, k_edges: np.ndarray) -> Spectra:

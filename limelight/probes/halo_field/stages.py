@@ -52,20 +52,19 @@ def judge_painters(
 ) -> tuple[list[dict], tuple]:
     """Rows of judging.COLUMNS of every painter on the tests that it takes, and what a figure of slices shows of the first.
 
-    tests: shards of the test boxes of all tests; others: of training and validation boxes, for the scatter from box to box.
+    tests: shards of the test boxes of all tests; others: of training and validation boxes, for the scatter from box to box,
+    which is told of each test by boxes of its own dataset: another universe scatters otherwise.
     """
     edges, tables, example = np.array(study.judging.k_edges), [], {}
     painters = [load_painter(study, path) for path in networks]
-    read = _by_dataset(study, tests, "test")
-    check_data(others, _settings_of(study))
-    scattered = box_scatter(
-        np.concatenate([_total(found) for found in [read_shards(others), *_first(read)]]), _side(read), edges
-    )
+    read, more = _by_dataset(study, tests, "test"), _by_dataset(study, others)
     for test, entry in study.tests.items():
         if entry.data not in read:
             raise problem("--tests", f"no boxes of {entry.data}", f"those of test {test}", "give its shards")
         found = read[entry.data]
-        truth = Truth(test, _total(found), found.header.geometry["side_mpc"], scattered)
+        side, alike = found.header.geometry["side_mpc"], [found, *([more[entry.data]] if entry.data in more else [])]
+        scattered = box_scatter(np.concatenate([_total(one) for one in alike]), side, edges)
+        truth = Truth(test, _total(found), side, scattered)
         for module, info in painters:
             if test not in suitable_tests(study, info["network"]):  # of boxes of another geometry, say
                 continue
@@ -126,12 +125,12 @@ def chain_key(study: HaloStudy, fitted_to: Rows, settings: Sequence[str]) -> str
     return settings_hash([kept, study.seed, plain(study.data[study.bias.data]), fingerprint(fitted_to)])
 
 
-def _by_dataset(study: HaloStudy, paths: Sequence[str | Path], split: str) -> dict[str, Rows]:
-    """The rows of shards by dataset; all of realisations of a split."""
+def _by_dataset(study: HaloStudy, paths: Sequence[str | Path], split: str = "") -> dict[str, Rows]:
+    """The rows of shards by dataset; all of realisations of a split, where one is named."""
     named, found = check_data(paths, _settings_of(study)), {}
     for dataset in dict.fromkeys(named):
         found[dataset] = read_shards([path for path, name in zip(paths, named, strict=True) if name == dataset])
-        if strange := sorted(set(found[dataset].group.tolist()) - set(study.splits[split])):
+        if split and (strange := sorted(set(found[dataset].group.tolist()) - set(study.splits[split]))):
             expected = f"the {split} realisations {study.splits[split]}"
             raise problem(f"shards of {dataset}", f"realisations {strange}", expected, "give the right shards")
     return found
@@ -144,12 +143,3 @@ def _settings_of(study: HaloStudy) -> dict[str, object]:
 def _total(found: Rows) -> np.ndarray:
     """Halos of all bands (boxes, z, y, x)."""
     return found.y["total"][:, 0]
-
-
-def _side(read: dict[str, Rows]) -> float:
-    return next(iter(read.values())).header.geometry["side_mpc"]
-
-
-def _first(read: dict[str, Rows]) -> list[Rows]:
-    """The rows of the first dataset."""
-    return [next(iter(read.values()))]

@@ -18,6 +18,7 @@ from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
 
 EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to the field that is chosen
+FEWEST_PIXELS = 4  # of the map along the field's side
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
 CHANNELS_A_MODE = 12  # at least, for each mode that the survey took: of wider ones its modes are no modes any more
@@ -95,7 +96,11 @@ def field_of(survey: SurveyMap, size_deg: float | None) -> tuple[float, float, f
     largest = min(high - low for low, high in whole)
     if size_deg is not None and size_deg > largest * (1 + 1e-9):
         raise problem("--size-deg", f"{size_deg:g}", f"at most {largest:.4g}, the map's", "choose a smaller field")
-    side = min(side, largest)
+    side, least = min(side, largest), FEWEST_PIXELS * max(survey.pixel_deg)
+    if not side >= least:
+        where = "the survey's map" if size_deg is None else "--size-deg"
+        expected = f"{least:.3g} at least, {FEWEST_PIXELS} of the map's pixels"
+        raise problem(where, f"a field of {side:.3g} degrees", expected, "choose a larger field")
     middles = [
         float(np.clip((low + high) / 2, edge[0] + side / 2, edge[1] - side / 2))
         for (low, high), edge in zip(((x0, x1), (y0, y1)), whole, strict=True)
@@ -252,6 +257,9 @@ def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
     Modes that the survey took off among narrower channels are those of the study that rise above noise, and for the others
     the share of a map's power that a mode of noise takes there.
     """
+    if wanted.transfer and wanted.high_pass:
+        expected = "one of them: a transfer function holds the whole filter"
+        raise problem("--transfer", "--high-pass beside it", expected, "leave one out")
     found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
     if survey.modes_removed:
         found["pca_modes"], narrow = survey.modes_removed, len(survey.frequency_ghz)
@@ -383,7 +391,12 @@ def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[
 
 
 def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:
-    """The survey's map on the study's grid, its instrument and the config, which is then read back and checked."""
+    """The survey's map on the study's grid, its instrument and the config, which is then read back and checked.
+
+    If it is refused, all files are as they were before.
+    """
+    paths = (config, *map(Path, files.values()))
+    before = {path: path.read_bytes() for path in paths if path.exists()}
     save_survey(files["survey"], plan.survey)
     if plan.survey.beam_fwhm_arcmin:
         write_text(files["instrument"], yaml.safe_dump(plan.instrument, sort_keys=False, allow_unicode=True))
@@ -391,6 +404,8 @@ def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:
     try:
         load_study(config)
     except LimelightError:
-        for path in (config, *map(Path, files.values())):
+        for path in paths:
             path.unlink(missing_ok=True)
+            if path in before:
+                path.write_bytes(before[path])
         raise

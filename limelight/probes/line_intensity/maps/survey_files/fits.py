@@ -25,6 +25,7 @@ KINDS = {
     "weight": (re.compile(r"(^|[_\W\d])(ivar|weights?|wht)([_\W\d]|$)", re.IGNORECASE), -0.5),
 }
 MASK = re.compile(r"(^|[_\W\d])(mask|flags?)([_\W\d]|$)", re.IGNORECASE)
+SHIFT = 0.1  # of a step, by which places may differ
 HITS = re.compile(r"(^|[_\W\d])(n?hits?|nsamples?)([_\W\d]|$)", re.IGNORECASE)
 
 
@@ -39,10 +40,11 @@ def read_fits_survey(path: str | Path, told: Told) -> SurveyMap:
         source = f"HDU {number} {name_of(hdu)}".strip()
         cube = _cube(hdu.data, header, path)
         sigma, words = _noise(others, told, header, hdu.shape, path)
-        missing = _masks(others, told, hdu.shape, path)
-        hits = next(
-            (np.asarray(one.data) for one in others if HITS.search(name_of(one)) and one.shape == hdu.shape), None
-        )
+        missing = _masks(others, told, header, hdu.shape, path)
+        counted = [one for one in others if HITS.search(name_of(one)) and one.shape == hdu.shape]
+        for one in counted[:1]:
+            _check_axes(one, header, path)
+        hits = next((np.asarray(one.data) for one in counted), None)
         planes = [None if one is None else _cube(one, header, path, raw=True) for one in (missing, hits)]
     notes = [words] if words else []
     noise = None if sigma is None else _cube(sigma, header, path)
@@ -150,6 +152,7 @@ def _as_sigma(hdu, kind: str | None, header: fits.Header, shape: tuple[int, ...]
         raise problem(where, f"a cube called '{name_of(hdu)}'", expected, "set its EXTNAME, or rename the file")
     if hdu.shape != shape:
         raise problem(where, f"{kind} of shape {hdu.shape}", f"{shape}, the map's", "give the map's own")
+    _check_axes(hdu, header, where)
     from astropy import units
 
     power, factor = KINDS[kind][1], 1.0
@@ -165,15 +168,41 @@ def _as_sigma(hdu, kind: str | None, header: fits.Header, shape: tuple[int, ...]
         return np.where(values > 0, np.where(values > 0, values, 1) ** power, np.inf)
 
 
-def _masks(others: list, told: Told, shape: tuple[int, ...], path: object) -> np.ndarray | None:
+def _check_axes(hdu, header: fits.Header, where: object) -> None:
+    """Refuse a cube whose header has other axes than the map's, as far as it says: shapes do not tell which way they run."""
+    for axis in range(1, hdu.header["NAXIS"] + 1):
+        theirs, ours = (_axis(one, axis) for one in (hdu.header, header))
+        if theirs is None or ours is None:
+            continue
+        off = theirs[2] - ours[2]
+        off = (off + 180) % 360 - 180 if ours[0].startswith("RA") else off
+        if theirs[0] != ours[0] or abs(theirs[1] / ours[1] - 1) > EQUAL or abs(off) > SHIFT * abs(ours[1]):
+            found, expected = ("{0} from {2:.6g} in steps of {1:.4g}".format(*one) for one in (theirs, ours))
+            fix = "write it on the map's own axes, or leave the axes out of its header"
+            raise problem(f"{where}: axis {axis}", found, f"{expected}, the map's", fix)
+
+
+def _axis(header: fits.Header, number: int) -> tuple[str, float, float] | None:
+    """(kind, step, where its first pixel lies) of an axis; None where a header does not say all of it."""
+    values = [header.get(f"{key}{number}") for key in ("CTYPE", "CDELT", "CRVAL", "CRPIX")]
+    if None in values:
+        return None
+    step, value, pixel = map(float, values[1:])
+    return str(values[0]).strip(), step, value + (1 - pixel) * step
+
+
+def _masks(others: list, told: Told, header: fits.Header, shape: tuple[int, ...], path: object) -> np.ndarray | None:
     """Not 0 where voxels are missing: an extension MASK or FLAGS, and the file --mask."""
-    found = [(one, path) for one in others if MASK.search(name_of(one)) and not _kind(name_of(one))]
-    arrays = [np.asarray(one.data) != 0 for one, _ in found]
+    found = [one for one in others if MASK.search(name_of(one)) and not _kind(name_of(one))]
+    arrays = [np.asarray(one.data) != 0 for one in found]
+    for one in found:
+        _check_axes(one, header, path)
     if told.mask is not None:
         with open_fits(told.mask) as hdus:
             cubes = [one for one in hdus if is_cube(one)]
             if len(cubes) != 1:
                 raise problem(told.mask, f"{len(cubes)} cubes", "one mask", "give a file with one")
+            _check_axes(cubes[0], header, told.mask)
             arrays.append(np.asarray(cubes[0].data) != 0)
     for one in arrays:
         if one.shape != shape:

@@ -1,5 +1,6 @@
 """Any file of a survey, by its kind."""
 
+import math
 from pathlib import Path
 
 import h5py
@@ -28,6 +29,7 @@ def read_survey(path: str | Path, told: Told | None = None) -> SurveyMap:
     """The map of a survey's file, whatever its format; LimelightError, one line, for anything else."""
     path, told = Path(path), told or Told()
     kind = format_of(path)
+    _check_numbers(told)
     for name, formats in OPTIONS.items():
         if getattr(told, name) is not None and kind not in formats:
             option = f"--{name.replace('_', '-')}"
@@ -42,6 +44,18 @@ def read_survey(path: str | Path, told: Told | None = None) -> SurveyMap:
             )
         return load_survey(path)
     return {"comap": read_comap, "fits": read_fits_survey, "limlam": read_limlam}[kind](path, told)
+
+
+def _check_numbers(told: Told) -> None:
+    """Refuse numbers that no map has, before they are taken for the file's."""
+    positive, others = {"sigma": told.sigma_uk, "max-sigma": told.max_sigma_uk}, {"beam": told.beam_arcmin}
+    others |= {"modes": told.modes, "min-hits": told.min_hits}
+    for option, value in (positive | others).items():
+        if value is not None and not (0 <= value < math.inf and (value > 0 or option in others)):
+            expected = f"a number {'above 0' if option in positive else 'of 0 or more'}"
+            raise problem(f"--{option}", f"{value:g}", expected, "mend it")
+    if told.sigma_uk is not None and told.max_sigma_uk is not None:
+        raise problem("--max-sigma", "one σ for every voxel (--sigma)", "a map with a σ of each", "leave one out")
 
 
 def format_of(path: Path) -> str:
