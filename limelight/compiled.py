@@ -22,6 +22,8 @@ def compiled(function: Callable) -> Callable:
 def compiled_exactly(function: Callable) -> Callable:
     """The function, compiled for one thread; every operation is rounded as numpy rounds it, in the order written.
 
+    It gives up Python's lock: several threads can run it side by side, each on arrays of its own.
+
     Call it where the function is used. A decorator would act when its module is imported, which counts for every stage that
     does so (`limelight.codehash`).
     """
@@ -33,9 +35,9 @@ def _machine_code(function: Callable, fastmath: bool) -> Callable:
     from numba import njit
 
     try:
-        return njit(fastmath=fastmath, cache=True)(function)
+        return njit(fastmath=fastmath, nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
-        return njit(fastmath=fastmath)(function)
+        return njit(fastmath=fastmath, nogil=True)(function)
 
 
 def chunks(n: int) -> Iterator[slice]:

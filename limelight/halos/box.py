@@ -41,7 +41,7 @@ def generate_box(
     cone, slabs = periodic_slabs(side_mpc, lightcones.cell_mpc, redshift)
     box = cone.box
     bands = calibrate_bands(lightcones, box, np.full(len(slabs), redshift), cosmology, periodic=True)
-    with chunk_runner(device) as run:
+    with chunk_runner() as run:
         field = box_field(box, cosmology, seed, device, run, modes)
         halos = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run)
         psi = displacements(field, run)
@@ -100,7 +100,7 @@ def move_in_box(
     around = torch.arange(-1, psi.shape[2] + 1, device=psi.device) % psi.shape[2]
     fields = interpolate(block[:, :, around][..., around].permute(1, 2, 3, 0).contiguous(), place)
     first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift, cosmology))
-    start = torch.tensor([0.0, 0.0, slab.z[0] * cell], device=psi.device)
+    start = torch.tensor([0.0, 0.0, slab.z[0] * cell])
     position = place * cell + start + fields[:, :3] * first + fields[:, 3:] * second
     velocity = fields[:, :3] * first_speed + fields[:, 3:] * second_speed
     return position.cpu().numpy(), velocity.cpu().numpy()

@@ -18,6 +18,7 @@ KIND = "light-cone"
 COLUMNS = ("position_mpc", "velocity_kms", "mass_msun", "redshift", "redshift_observed")
 UNITS = {"position_mpc": "Mpc", "velocity_kms": "km/s", "mass_msun": "Msun", "redshift": "", "redshift_observed": ""}
 CHUNK_ROWS = 1 << 18
+ZLIB_HEADER = b"\x78\x01"  # of a stream whose raw blocks follow, and then their checksum (RFC 1950)
 
 
 @dataclass
@@ -87,14 +88,19 @@ def write_catalogue(path: str | Path, halos: HaloCatalogue, attributes: dict[str
 def _compressed(values: np.ndarray, rows: int) -> bytes:
     """A chunk of float32 rows as HDF5's shuffle and gzip filters would leave it, for any reader.
 
-    Of shuffled floats only the bytes of sign and exponent compress, and they need no search for repeated strings:
-    Huffman codes alone are three times as fast and 2 % larger. HDF5's own filters also work on one thread only.
+    Of shuffled floats only the bytes of sign and exponent compress: the lower half is stored as it is, and the upper half
+    needs no search for repeated strings. Huffman codes alone are three times as fast as gzip's fastest level and 2 % larger,
+    and half of them are half the work. HDF5's own filters also work on one thread only.
     """
     chunk = np.zeros((rows, *values.shape[1:]), dtype="<f4")  # the last one of a file is filled up
     chunk[: len(values)] = values
     shuffled = np.ascontiguousarray(chunk.reshape(-1).view(np.uint8).reshape(-1, 4).T)
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
-    return packer.compress(shuffled) + packer.flush()
+    store = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
+    stored = 2 if len(values) == rows else 0  # zeros to fill up with are packed, too
+    lower = store.compress(shuffled[:stored]) + store.flush(zlib.Z_SYNC_FLUSH)
+    upper = packer.compress(shuffled[stored:]) + packer.flush()
+    return ZLIB_HEADER + lower + upper + zlib.adler32(shuffled).to_bytes(4, "big")
 
 
 @one_line("a light-cone file")

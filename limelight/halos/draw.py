@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from limelight import seeds
+from limelight.compiled import compiled_exactly
 from limelight.cosmology import COLLAPSE_THRESHOLD, SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.halos.conditional import (
     Rate,
@@ -32,6 +33,7 @@ from limelight.halos.exclusion import (
     response_sums,
     take_mass,
 )
+from limelight.halos.kernels import add_rates, cell_slopes, find_cells, running_sum
 from limelight.halos.massfunction import band_abundance, band_masses
 from limelight.matter.chunks import together
 from limelight.matter.initial import (
@@ -46,10 +48,8 @@ from limelight.matter.initial import (
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
 STEEPEST, TINY = 8.0, 1e-12  # slope of the log rate across a cell; a share of a rate that is none
-CHUNK = {
-    "cpu": 1 << 15,
-    "cuda": 1 << 22,
-}  # halos placed or moved at a time: what a core's cache holds; enough for a GPU
+FLATTEST = 1e-3  # slope that stands for the limit of no slope, which is smooth
+CHUNK = 1 << 15  # halos placed or moved at a time: what a core's cache holds
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def draw_lightcone(
 ) -> list[LagrangianHalos]:
     """The halos of every slab where they are born, band by band, the heaviest first."""
     halos = [LagrangianHalos([], []) for _ in slabs]
-    used = torch.zeros(cone.box.shape, device=field.modes.device) if bands.exclusion else None
+    used = torch.zeros(cone.box.shape) if bands.exclusion else None
     large = smoothed(field, LARGE_SCALE_MPC) if bands.exclusion else None
 
     def smooth(band: int) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -174,12 +174,12 @@ def keep_apart(
 
 
 def density_block(field: LinearField, fields: tuple[torch.Tensor, torch.Tensor | None], slab: Slab) -> torch.Tensor:
-    """A slab of a smoothed field, long waves added."""
+    """A slab of a smoothed field, long waves added, on the CPU."""
     short, coarse = fields
     density = short[slab.cells].clone()
     if coarse is not None:
         density += long_block(field, coarse, slab.z, slab.y, slab.x)
-    return density
+    return density.cpu()
 
 
 def _recalibrate(
@@ -225,18 +225,21 @@ def log_cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, 
     Cells nearer or farther than that follow the abundance's own slope with distance.
     """
     rate, evolution = bands.rate, float(bands.evolution[key])
-    exponent = (density * -float(rate.slope[key])).add_(float(rate.barrier[key])).square_()
-    exponent.mul_(-float(rate.width[key])).add_(float(np.log(rate.factor[key])))
-    if rate.tilt[key]:
-        turn = (density * -float(rate.tilt[key])).add_(float(rate.turn[key]))
-        exponent += turn.clamp_(min=TINY).log_()
     z, y, x = (
-        torch.arange(*span, device=density.device, dtype=torch.float64) * cone.box.cell_mpc + start
+        torch.arange(*span, dtype=torch.float64) * cone.box.cell_mpc + start
         for span, start in zip((slab.z, slab.y, slab.x), cone.origin_mpc[::-1], strict=True)
     )
-    exponent += (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
-    exponent += (evolution * (z - slab.distance_mpc)).float()[:, None, None]
-    return exponent
+    lateral = (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
+    depth = (evolution * (z - slab.distance_mpc)).float()
+    terms = rate.slope[key], rate.barrier[key], rate.width[key], np.log(rate.factor[key])
+    log_rates = torch.zeros_like(density)
+    if rate.tilt[key]:
+        turn = (density * -float(rate.tilt[key])).add_(float(rate.turn[key]))
+        log_rates = turn.clamp_(min=TINY).log_()
+    compiled_exactly(add_rates)(
+        density.numpy(), *map(np.float32, terms), lateral.numpy(), depth.numpy(), log_rates.numpy()
+    )
+    return log_rates
 
 
 def draw_halos(
@@ -247,12 +250,13 @@ def draw_halos(
     log_rates (z, y, x): of the expected numbers; cumulative (t,): abundance between the band's lower edge and each of
     masses (t,).
     """
-    running = torch.cumsum(log_rates.exp().flatten(), 0, dtype=torch.float64)
+    running = torch.empty(log_rates.numel(), dtype=torch.float64)
+    compiled_exactly(running_sum)(log_rates.exp().flatten().numpy(), running.numpy())
     number = int(rng.poisson(float(running[-1])))
     gaps = np.cumsum(rng.standard_exponential(number + 1))  # over the last, the order statistics of uniform numbers
     place = draw_places(log_rates, running, gaps[:-1] / gaps[-1], rng)
     mass = np.exp(np.interp(rng.random(number) * cumulative[-1], cumulative, np.log(masses)))
-    return place, torch.from_numpy(mass.astype(np.float32)).to(log_rates.device), running
+    return place, torch.from_numpy(mass.astype(np.float32)), running
 
 
 def draw_places(
@@ -263,26 +267,19 @@ def draw_places(
     Inside its cell a halo follows the slope of the log rate there (an exponential between the neighbours, by inverse
     CDF): places uniform in cells would blur the clustering below two cells.
     """
-    wanted = torch.from_numpy(uniform).to(running.device) * running[-1]
-    place = torch.from_numpy(rng.random((3, len(uniform)), dtype=np.float32)).to(running.device)
-    chunk = CHUNK[running.device.type]
-    for start in range(0, len(uniform), chunk):
-        part = slice(start, start + chunk)
-        chosen = torch.searchsorted(running, wanted[part], right=True).clamp_(max=len(running) - 1)
+    wanted = torch.from_numpy(uniform) * running[-1]
+    place = torch.from_numpy(rng.random((3, len(uniform)), dtype=np.float32))
+    for start in range(0, len(uniform), CHUNK):
+        part = slice(start, start + CHUNK)
+        chosen = torch.empty(len(wanted[part]), dtype=torch.int64)
+        compiled_exactly(find_cells)(running.numpy(), wanted[part].numpy(), chosen.numpy())
         place_in_cells(place[:, part], chosen, log_rates)
     return place.T.contiguous()
 
 
 def place_in_cells(place: torch.Tensor, chosen: torch.Tensor, log_rates: torch.Tensor) -> None:
     """Turn uniform numbers (3, n) into places x, y, z, in place; chosen (n,): the flat indices of their cells."""
-    nz, ny, nx = log_rates.shape
-    flat = log_rates.view(-1)
-    row = torch.div(chosen, nx, rounding_mode="floor")
-    layer = torch.div(row, ny, rounding_mode="floor")
-    cell = chosen - row * nx, row - layer * ny, layer
-    for part, index, size, stride in zip(place, cell, (nx, ny, nz), (1, nx, nx * ny), strict=True):
-        ahead, behind = index < size - 1, index > 0
-        slope = flat[chosen + ahead * stride] - flat[chosen - behind * stride]
-        slope = (slope / (ahead.float() + behind).clamp_(min=1)).clamp_(-STEEPEST, STEEPEST)
-        slope += torch.where(slope.abs() < 1e-3, 1e-3, 0.0)  # the limit of no slope is smooth: 1e-3 stands for it
-        part.mul_(torch.expm1(slope)).log1p_().div_(slope).sub_(0.5).add_(index)
+    slope, cell = torch.empty((2, *place.shape))
+    bounds = np.float32(STEEPEST), np.float32(FLATTEST)
+    compiled_exactly(cell_slopes)(log_rates.numpy(), chosen.numpy(), *bounds, slope.numpy(), cell.numpy())
+    place.mul_(torch.expm1(slope)).log1p_().div_(slope).sub_(0.5).add_(cell)

@@ -15,16 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from limelight.compiled import compiled_exactly
 from limelight.cosmology import SPEED_OF_LIGHT_KMS, Cosmology
 from limelight.errors import problem
 from limelight.halos.catalogue import COLUMNS, HaloCatalogue
 from limelight.halos.cone import Cone, Slab, cut_slabs, place_cone
 from limelight.halos.config import Lightcones
 from limelight.halos.draw import CHUNK, LagrangianHalos, draw_lightcone, prepare_bands
+from limelight.halos.kernels import interpolate_linearly, keep_inside
 from limelight.halos.massfunction import mass_definition
 from limelight.matter.chunks import chunk_runner
 from limelight.matter.initial import displacements, linear_field
 from limelight.matter.lagrangian import lpt_factors
+
+SHAPES = {"position_mpc": (3,), "velocity_kms": (3,), "mass_msun": (), "redshift": (), "redshift_observed": ()}
 
 
 def generate_lightcone(
@@ -63,7 +67,7 @@ def generate_lightcone(
     cone = place_cone(lightcones.field_deg, redshift_min, redshift_max, cosmology, lightcones.cell_mpc)
     slabs = cut_slabs(cone)
     bands = prepare_bands(lightcones, cone, slabs, cosmology)
-    with chunk_runner(device) as run:
+    with chunk_runner() as run:
         field = linear_field(cone.box, cosmology, seed, device, run)
         halos = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run)
         psi = displacements(field, run)
@@ -148,24 +152,21 @@ def move_halos(
     place, mass = torch.cat(halos.place), torch.cat(halos.mass)
     (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
     block = psi[:, z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(1, 2, 3, 0).contiguous()
-    corner, growth, redshift_of = slab_frame(slab, cone, cosmology, place.device)
+    corner, growth, redshift_of = slab_frame(slab, cone, cosmology)
     pieces = [
-        move_chunk(place[i : i + chunk], mass[i : i + chunk], block, corner, growth, redshift_of, cone)
-        for chunk in (CHUNK[place.device.type],)
-        for i in range(0, max(len(place), 1), chunk)
+        move_chunk(place[i : i + CHUNK], mass[i : i + CHUNK], block, corner, growth, redshift_of, cone)
+        for i in range(0, max(len(place), 1), CHUNK)
     ]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def slab_frame(
-    slab: Slab, cone: Cone, cosmology: Cosmology, device: torch.device
-) -> tuple[torch.Tensor, Curves, Curves]:
+def slab_frame(slab: Slab, cone: Cone, cosmology: Cosmology) -> tuple[torch.Tensor, Curves, Curves]:
     """Position of a slab's place 0 (x, y, z) in Mpc; the growth factors and the redshift in it, by distance."""
     corner = [
         start + span[0] * cone.box.cell_mpc
         for start, span in zip(cone.origin_mpc, (slab.x, slab.y, slab.z), strict=True)
     ]
-    corner = torch.tensor(corner, dtype=torch.float32, device=device)
+    corner = torch.tensor(corner, dtype=torch.float32)
     near = corner[2].item() - cone.margin_mpc
     far = corner[2].item() + (slab.z[1] - slab.z[0]) * cone.box.cell_mpc + cone.margin_mpc
     reach = near, float(np.hypot(far, np.sqrt(2) * (cone.half_width * far + cone.margin_mpc)))
@@ -191,26 +192,18 @@ def kept_columns(
     redshift_of: Curves, cone: Cone
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The columns of those halos that stand inside the light-cone. psi: their displacements; speeds: of each, km/s/Mpc."""
-    exact = position.double()  # what a reader of the float32 file will compute with
-    distance = exact.square().sum(1).sqrt_()
-    edge = cone.half_width * exact[:, 2]
-    inside = (exact[:, 0].abs() <= edge) & (exact[:, 1].abs() <= edge)
-    inside &= (distance >= cone.distance_range[0]) & (distance <= cone.distance_range[1])
-    inside = torch.nonzero(inside)[:, 0]
-    distance = distance[inside]
-    velocity = psi[0][inside] * speeds[0][inside, None]
-    velocity.addcmul_(psi[1][inside], speeds[1][inside, None])
-    redshift = redshift_of.at(distance)[0]
-    along = (exact[inside] * velocity).sum(1) / distance
-    observed = redshift + (1 + redshift) * along / SPEED_OF_LIGHT_KMS
-    columns = {
-        "position_mpc": position[inside],
-        "velocity_kms": velocity,
-        "mass_msun": mass[inside],
-        "redshift": redshift.float(),
-        "redshift_observed": observed.float(),
-    }
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    columns = {name: np.empty((len(mass), *shape), np.float32) for name, shape in SHAPES.items()}
+    number = compiled_exactly(keep_inside)(
+        *(one.numpy() for one in (position, mass, *psi, *speeds)),
+        redshift_of.coefficients[0],
+        redshift_of.middle,
+        1 / redshift_of.half,
+        cone.half_width,
+        *cone.distance_range,
+        SPEED_OF_LIGHT_KMS,
+        *columns.values(),
+    )
+    return {name: values[:number] for name, values in columns.items()}
 
 
 def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
@@ -218,13 +211,6 @@ def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
 
     block (z, y, x, 6) begins one cell before place 0 on every axis.
     """
-    size = torch.tensor([block.shape[2], block.shape[1], block.shape[0]], device=place.device)
-    where = (place + 1) * (2 / (size - 1)) - 1
-    sampled = torch.nn.functional.grid_sample(
-        block.permute(3, 0, 1, 2)[None],
-        where[None, None, None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    )
-    return sampled[0, :, 0, 0].T.contiguous()
+    found = torch.empty((len(place), block.shape[-1]))
+    compiled_exactly(interpolate_linearly)(block.cpu().numpy(), place.cpu().numpy(), found.numpy())
+    return found.to(place.device)

@@ -93,7 +93,7 @@ def paint_lightcone(
     slabs = cut_slabs(cone)
     brush = make_brush(painter, lightcones, cone, slabs, cosmology, seed, cone_curves(cone, cosmology))
     bands = lighter_bands(lambda: prepare_bands(lightcones, cone, slabs, cosmology), lightcones, painter)
-    with chunk_runner(device) as run:
+    with chunk_runner() as run:
         field = linear_field(cone.box, cosmology, seed, device, run)
         light = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run) if bands else []
         psi = displacements(field, run)
@@ -122,7 +122,7 @@ def paint_box(
     bands = lighter_bands(
         lambda: calibrate_bands(lightcones, cone.box, redshifts, cosmology, periodic=True), lightcones, painter
     )
-    with chunk_runner(device) as run:
+    with chunk_runner() as run:
         field = box_field(cone.box, cosmology, seed, device, run, modes)
         light = draw_lightcone(field, cone, slabs, bands, cosmology, seed, run) if bands else []
         psi = displacements(field, run)
@@ -240,8 +240,8 @@ def draw_painted(log_mean: Tensor, log_dispersion: Tensor | None, rng: np.random
         share = (product / (1 + product)).flatten()[cells].clamp(min=LEAST_SHARE, max=1 - LEAST_SHARE)
         cells = cells.repeat_interleave(torch.from_numpy(rng.logseries(share.cpu().numpy())).to(cells.device))
     place = torch.from_numpy(rng.random((3, len(cells)), dtype=np.float32)).to(running.device)
-    for start in range(0, len(cells), CHUNK[running.device.type]):
-        part = slice(start, start + CHUNK[running.device.type])
+    for start in range(0, len(cells), CHUNK):
+        part = slice(start, start + CHUNK)
         place_in_cells(place[:, part], cells[part], log_mean)
     return place.T.contiguous()
 
@@ -264,7 +264,7 @@ def settle_slab(
 ) -> dict[str, np.ndarray]:
     """The columns of a slab's painted halos: velocities, redshifts, and only what stands inside the light-cone."""
     place, mass = torch.cat(halos.place), torch.cat(halos.mass)
-    corner, growth, redshift_of = slab_frame(slab, brush.cone, cosmology, place.device)
+    corner, growth, redshift_of = slab_frame(slab, brush.cone, cosmology)
     position = place * brush.cone.box.cell_mpc + corner
     factors = growth.at(position.square().sum(1).sqrt())
     columns = [one[:, None] for one in factors[:2]]

@@ -15,15 +15,14 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 @contextlib.contextmanager
-def chunk_runner(device: str = "cpu") -> Iterator[Callable[[Callable, Sequence], None]]:
-    """Yield run(work, items), which calls work on every item, on as many threads as torch has (one on a GPU).
+def chunk_runner() -> Iterator[Callable[[Callable, Sequence], None]]:
+    """Yield run(work, items), which calls work on every item, on as many threads as torch has.
 
     Inside a chunk torch itself uses one thread: how it splits a sum or a vectorised loop over threads changes the last
     bit. OpenMP's thread number belongs to each thread (set by the initializer), MKL's to the process (set by run).
     """
     threads = torch.get_num_threads()
-    workers = threads if device == "cpu" else 1
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
         def run(work: Callable, items: Sequence) -> None:
             torch.set_num_threads(1)

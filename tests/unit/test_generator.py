@@ -16,11 +16,11 @@ from colossus.lss import peaks
 
 from limelight.cosmology import Cosmology
 from limelight.errors import LimelightError
+from limelight.halos import draw, generator
 from limelight.halos.box import generate_box
 from limelight.halos.catalogue import HaloCatalogue, tangent_plane_deg, write_catalogue
 from limelight.halos.conditional import calibrated_rate, moving_barrier
 from limelight.halos.config import Lightcones
-from limelight.halos.draw import CHUNK
 from limelight.halos.generator import generate_lightcone
 from limelight.halos.massfunction import mass_function
 from limelight.matter.chunks import chunk_runner, together
@@ -286,7 +286,8 @@ def test_same_seed_same_halos_whatever_the_threads(method):
 
 
 def test_same_seed_same_halos_whatever_the_chunks(short_cone, monkeypatch):
-    monkeypatch.setitem(CHUNK, "cpu", 777)
+    monkeypatch.setattr(draw, "CHUNK", 777)
+    monkeypatch.setattr(generator, "CHUNK", 777)
     made = generate_lightcone(*SHORT, COSMOLOGY, 7)
     for name in COLUMNS:
         assert getattr(made, name).tobytes() == getattr(short_cone, name).tobytes()
