@@ -360,6 +360,16 @@ def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked(
         ({"kind": "ray_traced", "boxes": {"mesh": 33}}, "even number"),
         ({"kind": "ray_traced", "boxes": {"drawn": {"h": [0.8, 0.6]}}}, "boxes.drawn.h"),
         ({"kind": "ray_traced", "boxes": {"sources": [[0.5, -1]]}}, "weight above 0"),
+        (
+            {"kind": "ray_traced", "source_redshift": 2, "boxes": {"sources": [[0.5, 1]]}},
+            "data.lognormal.source_redshift: found one beside boxes.sources",
+        ),
+        ({"kind": "gaussian", "shift": 0.1}, "data.lognormal.shift: found one for maps of kind gaussian"),
+        ({"boxes": {"particles": 64}}, "data.lognormal.boxes: found one for maps of kind lognormal; expected none"),
+        (
+            {"kind": "files", "files": {"table": "t.csv"}, "sigma8": [0.6, 0.9]},
+            "data.lognormal.sigma8: found one for maps of kind files",
+        ),
     ],
 )
 def test_faults_of_a_config_are_one_line_each(changes, words):

@@ -48,6 +48,7 @@ class WeakLensing(Probe):
     def check(self, study: LensingStudy) -> Iterator[str]:
         for name, data in study.data.items():
             yield from faults_of_maps(f"data.{name}", data)
+            yield from faults_of_unused(f"data.{name}", data)
             yield from faults_of_splits(f"data.{name}.boxes.realisations_per_cosmology", data, study.splits)
         yield from faults_of_fresh_maps(study)
 
@@ -93,7 +94,9 @@ class WeakLensing(Probe):
         side = data.pixels * data.pixel_arcmin
         axes = tuple(Axis(name, "arcmin", 0.0, side, data.pixels) for name in ("x", "y"))
         geometry = {"pixels": data.pixels, "pixel_arcmin": data.pixel_arcmin}
-        simulation = {"kind": data.kind, "source_redshift": data.source_redshift}
+        simulation: dict = {"kind": data.kind, "source_redshift": data.source_redshift}
+        if data.boxes.sources:
+            simulation |= {"source_redshift": None, "sources": data.boxes.sources}
         if data.kind != "files":
             simulation |= {name: list(getattr(data, name)) for name in PARAMETERS}
         if data.kind == "lognormal":
@@ -262,6 +265,20 @@ def faults_of_maps(where: str, data: Maps) -> Iterator[str]:
                 yield str(problem(f"{where}.boxes.sources", [z, weight], expected, "change it"))
     if data.kind == "ray_traced" and data.source_redshift > 10:
         yield str(problem(f"{where}.source_redshift", data.source_redshift, "at most 10", "lower it"))
+
+
+def faults_of_unused(where: str, data: Maps) -> Iterator[str]:
+    """One line for each key that this kind of maps does not look at, where it says something else than by default."""
+    unused = {"shift": data.kind != "lognormal", "boxes": data.kind != "ray_traced"}
+    unused |= dict.fromkeys(PARAMETERS, data.kind == "files")
+    for key, of_others in unused.items():
+        if of_others and getattr(data, key) != Maps.model_fields[key].default:
+            yield str(
+                problem(f"{where}.{key}", f"one for maps of kind {data.kind}", "none: it says nothing", "drop it")
+            )
+    if data.boxes.sources and data.source_redshift != Maps.model_fields["source_redshift"].default:
+        expected = "one of them: boxes.sources says where all sources are"
+        yield str(problem(f"{where}.source_redshift", "one beside boxes.sources", expected, "leave it out"))
 
 
 def faults_of_splits(where: str, data: Maps, splits: Mapping[str, list[int]]) -> Iterator[str]:
