@@ -16,6 +16,8 @@ example: python -m benchmarks.survey_coverage --posterior results/mine/posterior
 
 import argparse
 import functools
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,8 +28,8 @@ import torch
 
 from benchmarks.mock_survey import DEPTH_UK, LOG10_LUM, record, sky_of, sources
 from limelight.data.shard import read_shards
-from limelight.errors import LimelightError, plain_errors
-from limelight.files import read_csv, write_csv
+from limelight.errors import LimelightError, plain_errors, problem
+from limelight.files import read_csv, write_csv, write_text
 from limelight.halos.catalogue import HaloCatalogue, read_catalogue, tangent_plane_deg
 from limelight.inference.calibration import crps, information_gain
 from limelight.inference.intervals import LEVELS
@@ -77,6 +79,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     prior = prior_counts(args.training)
+    check_names(args.posterior)
+    check_run(args)
     methods: dict[str, Answer] = {f"network {path.parent.name}": of_posterior(path) for path in args.posterior}
     with tempfile.TemporaryDirectory() as chains:
         if args.rival:
@@ -93,6 +97,33 @@ def main() -> None:
                 rows += one_mock(number, path, quarter, left, methods, prior, args)
                 write_csv(args.output, rows, digits=6)
                 print(f"{number + 1} mocks", flush=True)
+
+
+def check_names(posteriors: list[Path]) -> None:
+    """Refuse posteriors that go by one name: one would answer for the other."""
+    names = [path.parent.name for path in posteriors]
+    if again := next((name for name in names if names.count(name) > 1), None):
+        raise problem("--posterior", f"several called {again}", "each in a folder of its own name", "rename one")
+
+
+def check_run(args: argparse.Namespace) -> None:
+    """Refuse to go on with rows or maps of other mocks or posteriors: what made them stands beside them."""
+    mocks = {name: getattr(args, name) for name in ("layout", "seed", "prior")}
+    mocks |= {"like": hash_of(args.like), "lightcones": [path.name for path in args.lightcones]}
+    methods = {f"network {path.parent.name}": hash_of(path) for path in args.posterior}
+    methods |= {f"rival {args.rival}": hash_of(args.emulator)} if args.rival else {}
+    beside = [(args.output.with_suffix(".made.json"), {"mocks": mocks, **methods})]
+    beside += [(args.kept / "made.json", {"mocks": mocks})] if args.kept else []
+    for path, mine in beside:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if other := [name for name in mine if known.get(name, mine[name]) != mine[name]]:
+            raise problem(path, f"other {', '.join(other)}", "those of this run", "name another --output and --kept")
+        write_text(path, json.dumps(known | mine, indent=1))
+
+
+def hash_of(path: Path) -> str:
+    """Of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def old_rows(path: Path) -> list[dict]:

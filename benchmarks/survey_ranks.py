@@ -18,7 +18,7 @@ from scipy.stats import chisquare, kstest, kstwo
 
 from benchmarks.survey_gain import prior_percentiles
 from limelight.data.shard import read_shards
-from limelight.errors import plain_errors
+from limelight.errors import plain_errors, problem
 from limelight.figures.style import COLOURS, GUIDE, PAGE_IN, save, style
 from limelight.files import read_csv, write_csv
 
@@ -62,6 +62,12 @@ def by_bin(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns of one depth and method as (mocks, bins)."""
     bins = len(np.unique(rows["log10_lum"]))
     order = np.lexsort((rows["log10_lum"], rows["mock"]))
+    pairs = np.column_stack([rows["mock"], rows["log10_lum"]])
+    if len(np.unique(pairs, axis=0)) != len(pairs) or len(pairs) % bins:
+        expected = "each bin of each mock once: rows of one run, of one network and one rival"
+        raise problem(
+            "--rows", f"{len(pairs)} rows of {len(np.unique(rows['mock']))} mocks", expected, "give these alone"
+        )
     return {name: column[order].reshape(-1, bins) for name, column in rows.items()}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import mock_survey, survey_coverage, survey_ranks
 from limelight.cosmology import Cosmology
+from limelight.errors import LimelightError
 from limelight.files import write_csv
 
 
@@ -67,6 +68,40 @@ def test_sources_are_counted_in_the_square_that_the_study_looks_at(tmp_path: Pat
         survey_coverage.write_mock(3, Path("cone.h5"), quarter, {"future": tmp_path / "a.h5"}, tmp_path / "n.csv", args)
         planted = np.loadtxt(tmp_path / "n.csv", skiprows=1)
         assert planted.sum() == ((x > 0) == right).astype(int) @ ((y > 0) == up).astype(int)
+
+
+def test_a_run_goes_on_with_its_own_mocks_and_posteriors_alone(tmp_path: Path):
+    """Rows of a posterior that has since been trained anew stood beside those of the new one."""
+    for name in ("like.h5", "mdn/posterior.pt", "flow/posterior.pt", "other/mdn/posterior.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    like, posterior, flow = (tmp_path / name for name in ("like.h5", "mdn/posterior.pt", "flow/posterior.pt"))
+    args = SimpleNamespace(
+        layout=1, seed=1, prior="full", like=like, lightcones=[Path("0.h5"), Path("1.h5")], rival=None
+    )
+    args.posterior, args.output, args.kept = [posterior], tmp_path / "rows.csv", tmp_path / "kept"
+    for changes in ({}, {}, {"posterior": [flow]}, {"posterior": [posterior, flow]}):  # a second may join
+        survey_coverage.check_run(SimpleNamespace(**{**vars(args), **changes}))
+    for changes, words in (
+        ({"layout": 7}, "rows.made.json: found other mocks"),
+        ({"layout": 7, "output": tmp_path / "new.csv"}, "kept/made.json: found other mocks"),
+        ({"lightcones": args.lightcones[::-1]}, "rows.made.json: found other mocks"),
+        ({"posterior": [tmp_path / "other/mdn/posterior.pt"]}, "rows.made.json: found other network mdn"),
+    ):
+        with pytest.raises(LimelightError, match=words):
+            survey_coverage.check_run(SimpleNamespace(**{**vars(args), **changes}))
+    with pytest.raises(LimelightError, match="--posterior: found several called mdn"):
+        survey_coverage.check_names([posterior, tmp_path / "other/mdn/posterior.pt"])
+
+
+def test_rows_of_two_networks_are_not_taken_for_those_of_one():
+    """Sorted by mock and bin they filled one another's bins."""
+    mock, lum = (one.ravel() for one in np.meshgrid(np.arange(3), [1.0, 2.0], indexing="ij"))
+    rows = {"mock": mock, "log10_lum": lum, "rank": mock + lum / 10}
+    np.testing.assert_allclose(survey_ranks.by_bin(rows)["rank"], [[0.1, 0.2], [1.1, 1.2], [2.1, 2.2]])
+    for wrong in (np.r_[0:6, 0:6], np.r_[0:5]):
+        with pytest.raises(LimelightError, match="expected each bin of each mock once"):
+            survey_ranks.by_bin({name: column[wrong] for name, column in rows.items()})
 
 
 def test_the_transfer_function_is_that_of_the_pipeline(monkeypatch: pytest.MonkeyPatch):
