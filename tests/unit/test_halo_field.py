@@ -338,6 +338,9 @@ def test_a_box_of_another_simulation_becomes_a_shard(foreign):
             r"places up to 22\.\d+ along one axis; expected ones in the whole",
         ),
         ({"halos": HALOS[:, [2, 1, 0, 3, 4, 5, 6]], "evolved": CROWDED}, {}, r"correlation of .* with axes exchanged"),
+        ({"halos": HALOS * [1, -1, 1, 1, 1, 1, 1] + [0, 32, 0, 0, 0, 0, 0], "evolved": CROWDED}, {}, r"or mirrored"),
+        ({"lpt": CROWDED.transpose(0, 2, 1), "evolved": CROWDED}, {}, r"lpt: found a correlation of .* exchanged"),
+        ({"lpt": CROWDED[:, ::-1], "evolved": CROWDED}, {}, r"lpt: found a correlation of .*; expected both fields"),
         ({}, {"redshift": 1.0}, r"attribute redshift: found 1\.0; expected 0, as in the config"),
         ({}, {"redshift": "one"}, r"box_4\.h5: found .*one.*; expected numbers as attributes side_mpc and redshift"),
         ({}, {"side_mpc": 1000.0}, r"attribute side_mpc: found 1000\.0; expected 32, as in the config"),
@@ -353,7 +356,7 @@ def test_a_foreign_box_that_does_not_fit_is_refused_in_one_line(foreign, change,
 
 def test_halos_that_follow_the_density_are_taken(foreign):
     study, fields, path = foreign
-    write_box(path, fields | {"halos": HALOS, "evolved": CROWDED})
+    write_box(path, fields | {"halos": HALOS, "evolved": CROWDED, "lpt": 0.3 * CROWDED})
     assert len(read_box(path, study.data["boxes"]).halos.mass) == 400
 
 

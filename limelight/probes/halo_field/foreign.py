@@ -6,7 +6,7 @@ from 0 to the side, velocities in km/s, masses in Msun; no factors of h. Attribu
 """
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import h5py
@@ -20,6 +20,7 @@ from limelight.probes.halo_field.config import Boxes
 ATTRIBUTES = ("side_mpc", "redshift")
 CLOSE = 1e-4  # how far an attribute may be from the config's, relative to it; redshifts: absolute
 SOME = 100  # halos: of fewer nothing is said of units and axes
+MOST_CELLS = 64  # along each side, at which axes are compared
 FILLED = 0.9  # of the side: what places reach at least
 
 
@@ -42,6 +43,9 @@ def read_box(path: str | Path, data: Boxes) -> PairedBox:
             raise problem(f"{path}, {name}", found, expected, "divide by the mean, less 1")
     for found, expected, fix in doubts(halos, fields["evolved"], data):
         raise problem(f"{path}, halos", found, expected, fix)
+    if found := turned_words(fields["lpt"], fields["evolved"]):
+        expected = "both fields with axes (z, y, x), each upwards"
+        raise problem(f"{path}, lpt", found, expected, "turn one: painters are shown it")
     box = Halos(halos[:, :3], halos[:, 3:6], halos[:, 6])
     return PairedBox(fields["lpt"], fields["evolved"], fields["velocity_kms"], box)
 
@@ -67,17 +71,33 @@ def doubts(halos: np.ndarray, evolved: np.ndarray, data: Boxes) -> Iterator[tupl
     if (reach := place.max(axis=0).min()) < FILLED * data.side_mpc:
         expected = f"ones in the whole of {data.side_mpc:g} Mpc"
         yield f"places up to {reach:.4g} along one axis", expected, "give places in Mpc without h"
-    own, *others = (axes_agree(place[:, order], evolved, data) for order in map(list, permutations(range(3))))
-    if max(others) > own + 5 / data.cells**1.5:  # five σ of numbers that have nothing to do with one another
-        found = f"a correlation of {own:.2f} with `evolved`, and of {max(others):.2f} with axes exchanged"
-        yield found, "places (x, y, z) and fields with axes (z, y, x)", "exchange the axes of one"
-
-
-def axes_agree(place: np.ndarray, evolved: np.ndarray, data: Boxes) -> float:
-    """Correlation of the number of halos in each cell with a density."""
     inside = np.minimum(place, np.nextafter(data.side_mpc, 0))
     counts = np.bincount(cell_index(inside, data.side_mpc, data.cells), minlength=data.cells**3)
-    return float(np.nan_to_num(np.corrcoef(counts, evolved.ravel())[0, 1]))
+    if found := turned_words(counts.reshape(evolved.shape), evolved):
+        yield found, "places (x, y, z) and fields with axes (z, y, x)", "exchange or mirror the axes of one"
+
+
+def turned_words(field: np.ndarray, evolved: np.ndarray) -> str:
+    """What is said of a field (z, y, x) that follows `evolved` better with axes exchanged or mirrored; else nothing."""
+    field, evolved = (blocks - blocks.mean() for blocks in (coarser(field), coarser(evolved)))
+    size = np.sqrt(np.mean(field**2) * np.mean(evolved**2))
+    if not size > 0:
+        return ""
+    ways = [(order, flips) for order in permutations(range(3)) for flips in product((1, -1), repeat=3)]
+    own, *others = (
+        float(np.mean(field.transpose(order)[tuple(slice(None, None, step) for step in flips)] * evolved) / size)
+        for order, flips in ways
+    )
+    if max(others) <= own + 5 / len(field) ** 1.5:  # five σ of numbers that have nothing to do with one another
+        return ""
+    return f"a correlation of {own:.2f} with `evolved`, and of {max(others):.2f} with axes exchanged or mirrored"
+
+
+def coarser(field: np.ndarray) -> np.ndarray:
+    """Means of blocks of a cube, (m, m, m) with m at most MOST_CELLS where the cube's side allows: 48 ways are tried."""
+    n = len(field)
+    block = next(size for size in range(1, n + 1) if n % size == 0 and n // size <= MOST_CELLS)
+    return field.reshape((n // block, block) * 3).mean(axis=(1, 3, 5), dtype=np.float64)
 
 
 def _array(file: h5py.File, path: str | Path, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
