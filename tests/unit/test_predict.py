@@ -20,6 +20,7 @@ from limelight.describe import describe
 from limelight.errors import LimelightError
 from limelight.files import provenance, write_csv, write_hdf5
 from limelight.networks import build
+from limelight.probes.line_intensity.answer import Options, predict
 from limelight.probes.line_intensity.apply import (
     bins_outside_training,
     luminosity_function,
@@ -341,6 +342,8 @@ def test_the_script_reprojects_on_request(model, tmp_path):
     done = run("predict.py", "--network", model, "--cube", shard, "--output", output, "--reproject")
     assert done.stderr.count("\n") == 1
     assert "--reproject" in done.stderr
+    with pytest.raises(LimelightError, match="--map: found 3 of a FITS file"):  # as without --reproject
+        predict(wide, model, options=Options(index=3, reproject=True))
 
 
 def test_describe_knows_its_own_files_and_refuses_others(model, tmp_path):

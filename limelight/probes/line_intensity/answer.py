@@ -139,6 +139,8 @@ def _prepared(cube: Path, info: dict, options: Options) -> tuple[np.ndarray, Cub
             raise problem(cube, "options of a survey's map", "none for this file and network", fix)
         if options.reproject and not is_fits(cube):
             raise problem("--reproject", f"{cube}, which is no FITS", "a FITS cube", "leave it out")
+        if options.reproject and options.index:
+            raise problem("--map", f"{options.index} of a FITS file", "--hdu for FITS, --map for HDF5", "leave it out")
         if options.reproject:
             read, done = regrid(read_fits(cube, told.hdu), trained(info).header.geometry, cube)
             notes = [read.source, done]
