@@ -14,6 +14,7 @@ from limelight.errors import LimelightError
 from limelight.evaluation.predict import evaluate
 from limelight.files import ROOT, provenance, read_csv
 from limelight.probe import load_probe
+from limelight.probes.air_shower import beside
 from limelight.probes.air_shower.beside import (
     DIRECTION_COLUMNS,
     QUIET,
@@ -26,7 +27,9 @@ from limelight.probes.air_shower.beside import (
     judge_triggers,
 )
 from limelight.probes.air_shower.figures import directions_figure, rates_shown, trigger_figure
+from limelight.probes.air_shower.noise import noise_of
 from limelight.probes.air_shower.presentation import TracePresentation
+from limelight.probes.air_shower.probe import station_of
 from limelight.probes.air_shower.pulses import TRANSIENTS
 from limelight.section import plain
 from limelight.study.config import resolve_study
@@ -160,6 +163,21 @@ def test_every_event_counts_in_the_row_of_all_distances():
     counted = [row["events"] for row in rows if row["estimate"] == "plane wave"]
     assert counted[0] == sum(counted[1:]) == 100
     assert distance_edges(3.0, 300.0) == (3.0, 13.9, 64.6, 300.0)
+
+
+@pytest.mark.parametrize(("noise_traces", "count"), [(1000, 2000), (200_000, 20_000)])
+def test_transients_have_their_share_however_little_noise_there_is(noise_traces, count):
+    study = study_of("kind")
+    settings = PROBE.dataset_settings(study, study.networks["n"].data[0])
+    data = settings.data.model_copy(update={"transients": list(TRANSIENTS)[:1], "transient_share": 0.5})
+    station = station_of(PROBE.header(settings))
+    streams = beside._Streams(1, noise_of(station, data.samples))
+    judging = study.judging.model_copy(update={"noise_traces": noise_traces})
+    found = beside._busy(
+        lambda traces: np.ones((2, len(traces))), streams, data, station, judging, np.zeros((2, noise_traces)), "busy"
+    )
+    assert found.shape == (2, count)
+    assert found.mean() == 0.5
 
 
 def test_the_figure_of_triggers_shows_rates_that_there_are():

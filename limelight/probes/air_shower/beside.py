@@ -172,8 +172,12 @@ def replace_kinds(data: Traces, kinds: list[str]) -> Traces:
 
 
 def _busy(scores, streams: _Streams, data: Traces, station: dict, judging: Judging, quiet, label: str) -> np.ndarray:
-    """Scores of traces without a shower, the dataset's share of which holds a transient: a tenth of the noise's number."""
-    count = max(10_000, judging.noise_traces // 10)
+    """Scores of traces without a shower, the dataset's share of which holds a transient: a tenth of the noise's number.
+
+    Ten thousand at least, or as many as there is noise for: transients beyond their share would raise every threshold.
+    """
+    noise = quiet.shape[1]
+    count = min(max(10_000, noise // 10), int(noise / max(1 - data.transient_share, 1e-9)))
     busy = round(data.transient_share * count)
     rng, parts = generator(streams.seed, f"{label} to judge by"), [quiet[:, : count - busy]]
     for i, first in enumerate(range(0, busy, BLOCK)):
