@@ -108,8 +108,10 @@ def one_node_slurm(folder: Path, cpus: int = 3) -> Iterator[None]:
 def _start_munge() -> bool:
     """Start munged unless one runs already; True if this one is ours to stop."""
     pid = Path("/run/munge/munged.pid")
-    if pid.exists() and Path(f"/proc/{pid.read_text().strip()}").exists():
-        return False
+    if pid.exists():
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError):  # of an earlier one, or just being written
+            if psutil.Process(int(pid.read_text())).name() == "munged":
+                return False
     key = Path("/etc/munge/munge.key")
     if not key.exists():
         key.parent.mkdir(parents=True, exist_ok=True)

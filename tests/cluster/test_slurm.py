@@ -4,6 +4,7 @@ Nothing here depends on how fast the machine is: a job is stopped once it has ch
 at work when something happens is paused for as long.
 """
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from one_node import lose_node, node_state, return_node
 from runs import (
@@ -50,9 +52,23 @@ def train(checkout: Checkout, *arguments: str) -> Run:
 
 def pause(run: Run, signum: signal.Signals = signal.SIGSTOP) -> None:
     """Stop the trainer of a run where it stands; or let it go on (SIGCONT, which SLURM sends too before it ends a job)."""
-    run.until(lambda: scripts(run.checkout, TRAINER), "a trainer")
-    for trainer in scripts(run.checkout, TRAINER):
-        trainer.send_signal(signum)
+    for trainer in at_work(run, TRAINER):
+        with contextlib.suppress(
+            psutil.NoSuchProcess
+        ):  # it has just ended: what follows waits for the next, or says so
+            trainer.send_signal(signum)
+
+
+def at_work(run: Run, script: str) -> list[psutil.Process]:
+    """The processes of a run that execute a script, as soon as there are some: asked again, they may be gone."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        found[:] = scripts(run.checkout, script)
+        return bool(found)
+
+    run.until(look, f"{script} at work")
+    return found
 
 
 def paused(run: Run) -> str:
@@ -138,9 +154,9 @@ def overdue(study: Run, tmp_path_factory: pytest.TempPathFactory):
 def test_a_light_cone_that_dies_asks_for_twice_the_memory_and_time(study: Run, tmp_path: Path):
     checkout = Checkout(tmp_path, STUDY, study.checkout.root)
     run = Run(checkout, *PROFILE, "--", "results/cluster/shards/li10/0.h5")
-    run.until(lambda: scripts(checkout, "generate_lightcone.py"), "a stage at work")
-    for stage in scripts(checkout, "generate_lightcone.py"):
-        stage.kill()
+    for stage in at_work(run, "generate_lightcone.py"):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stage.kill()
     assert run.end() == 0, run.text()[-4000:]
     first, second = submitted(run)
     memory, again = (int(asked(job, "MinMemoryNode").rstrip("M")) for job in (first, second))

@@ -15,15 +15,16 @@ import pytest
 from limelight.files import ROOT
 from limelight.running import LOCKS, OWNER, at_work, free_stale_lock, lock_owner, record_owner
 
-SLEEPER = "import time; time.sleep(60)"
+PATIENCE_S = 120  # for a busy machine: on a free one nothing here takes two seconds
+SLEEPER = f"import time; time.sleep({5 * PATIENCE_S})"
 # stands in for Snakemake: at work for a while, or until Ctrl-C
 SNAKEMAKE = """import signal, sys, time
 from pathlib import Path
 if "--report" in sys.argv:
     Path(sys.argv[-1]).write_text("report")
     sys.exit()
-Path("started").touch()
 try:
+    Path("started").touch()
     while not Path("go").exists():
         time.sleep(0.02)
 except KeyboardInterrupt:
@@ -88,7 +89,7 @@ def test_one_of_a_living_process_or_of_another_host_stays(locked: Path):
 
 
 def test_a_snakemake_that_has_not_yet_written_who_it_is_counts(locked: Path, snakemake: subprocess.Popen):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while at_work(locked) is None and time.monotonic() < deadline:
         time.sleep(0.02)
     free_stale_lock(locked)
@@ -133,7 +134,7 @@ def follow(checkout: Path) -> subprocess.Popen:
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not path.exists():
         assert time.monotonic() < deadline, f"no {path}"
         time.sleep(0.02)
@@ -143,9 +144,8 @@ def wait_for(path: Path) -> None:
 def test_what_ends_run_study_ends_its_snakemake(checkout: Path, number: signal.Signals):
     run = follow(checkout)
     wait_for(checkout / "started")
-    time.sleep(0.2)  # it handles Ctrl-C by now
     run.send_signal(number)
-    _, errors = run.communicate(timeout=30)
+    _, errors = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 130
     assert "run the same command again" in errors
     assert (checkout / "interrupted").exists()
@@ -167,7 +167,7 @@ def test_after_kill_9_the_same_command_says_who_works_and_waits(checkout: Path):
     time.sleep(0.3)
     assert not (checkout / "started").exists(), "nothing starts beside it"
     (checkout / "go").touch()
-    again.communicate(timeout=30)
+    again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0
     assert (checkout / "started").exists(), "then it goes on"
 
@@ -176,7 +176,7 @@ def test_a_snakemake_that_somebody_else_started_is_named(checkout: Path):
     own = subprocess.Popen([sys.executable, "bin/snakemake"], cwd=checkout)
     wait_for(checkout / "started")
     run = follow(checkout)
-    _, errors = run.communicate(timeout=30)
+    _, errors = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1
     assert f"found Snakemake at work (process {own.pid})" in errors
     own.kill()
