@@ -12,6 +12,7 @@ from limelight.halos.catalogue import _compressed
 from limelight.halos.draw import FLATTEST, STEEPEST, place_in_cells
 from limelight.halos.generator import interpolate
 from limelight.halos.kernels import add_rates, cell_slopes, find_cells, keep_inside, running_sum
+from limelight.matter.fourier import irfftn, rfftn
 
 RNG = np.random.default_rng(5)
 
@@ -112,3 +113,13 @@ def test_packed_columns_are_a_gzip_stream(rows):
     assert len(plain) == rows
     assert not plain[3000:].any()
     assert len(packed) < 0.9 * plain.nbytes
+
+
+@pytest.mark.parametrize("shape", [(30, 20, 24), (7, 5, 9), (16, 36)])
+def test_transforms_are_torchs_to_the_bit(shape):
+    modes = torch.fft.rfftn(torch.from_numpy(RNG.standard_normal(shape, dtype=np.float32)))
+    expected, out = torch.fft.irfftn(modes, s=shape), torch.empty(shape)
+    assert irfftn(modes, shape).equal(expected)
+    assert irfftn(modes, shape, out) is out
+    assert out.equal(expected)
+    assert rfftn(expected).equal(torch.fft.rfftn(expected))
