@@ -21,6 +21,7 @@ from limelight.probes.halo_field.bias import (
     neural_lines,
     neural_numbers,
     neural_shapes,
+    neural_signal,
     places_of,
     posterior_of,
     power_law_numbers,
@@ -110,7 +111,7 @@ def test_the_power_law_is_the_published_one():
 def test_the_neural_bias_is_the_published_one(knee, bend):
     """A softplus of a kernel and its bias; numbers, middles and widths follow lines of a slope and an offset in it."""
     places, theta = places_of(boxes()), torch.from_numpy(np.random.default_rng(2).normal(0, 0.7, 17))
-    theta[4], theta[5] = knee, bend
+    theta[4], theta[5] = knee, bend / (1 + np.exp(knee))
     softplus, kernel = torch.nn.functional.softplus, bend * theta[:4]
     signal = softplus(places.features @ kernel + knee - REFERENCE * kernel.sum())
     values, slopes = neural_lines(theta)
@@ -125,16 +126,22 @@ def test_the_neural_bias_is_the_published_one(knee, bend):
 
 
 def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
-    """Whatever the kernel and the slopes are: n and −d ln n/dm of the heavy Gaussian at MASS_REFERENCE, and its slope."""
+    """Number, light share, −d ln n/dm of the heavy Gaussian at MASS_REFERENCE, their slopes, and the signal's curvature."""
     model, theta = MODELS["neural"], torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, 17))
-    found = []
-    for shift in (0.0, 1e-5):  # of ln(1 + δ) from REFERENCE, by which the signal is the kernel's sum times as large
-        mixture = model.mixture(theta, places_of(np.full((1, 3, 3, 3), np.exp(REFERENCE + shift) - FLOOR - 1)))
-        found.append((mixture.above[0, 0], (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2))
-    assert float(found[0][0]) == pytest.approx(float(torch.nn.functional.softplus(theta[6])))
-    assert float(found[0][1]) == pytest.approx(float(theta[10]))
-    slope = (found[1][1] - found[0][1]) / (1e-5 * theta[:4].sum())
-    assert float(slope) == pytest.approx(float(theta[9]), rel=1e-3)
+    found, step = [], 1e-3
+    for shift in (-step, 0.0, step):  # of the kernel's sum z, by ln(1 + δ) from REFERENCE
+        density = np.exp(REFERENCE + shift / float(theta[:4].sum()))
+        places = places_of(np.full((1, 3, 3, 3), density - FLOOR - 1))
+        mixture = model.mixture(theta, places)
+        heavy, light = mixture.above[:, 0]
+        steep = (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2
+        told = (float((heavy + light).log()), float((light / heavy).log()), float(steep))
+        signal, zero, unit = neural_signal(theta, places)
+        found.append((*told, float((signal[0] - zero) / unit)))
+    below, at, above = np.array(found)
+    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], 0.0], atol=1e-9)
+    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], 1.0], rtol=1e-4)
+    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[3], theta[5], rtol=1e-4)
 
 
 def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():
