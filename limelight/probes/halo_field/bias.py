@@ -21,10 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import gammaln, log_ndtr, ndtri_exp
 from torch import Tensor
-
-from limelight.training.losses import poisson
 
 FLOOR = 0.05  # of 1 + δ
 LEAST_WIDTH = 0.05  # of a Gaussian in ln M
@@ -60,6 +58,8 @@ class Catalogue:
     mass: Tensor  # (h,): m
     hosts: Places  # the cells of the halos, (h,)
     occupied: Tensor  # (o,) int64: cells with a halo
+    seen: Tensor  # (o,): halos in them
+    log_ways: float  # Σ ln n! over cells
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ class BiasModel:
     numbers: Callable[[Tensor, Places], Tensor]  # halos of each Gaussian above m = 0, (c, n)
     shapes: Callable[[Tensor, Places], tuple[Tensor, Tensor]]  # middles and widths (c, n)
 
-    def mixture(self, theta: Tensor, places: Places) -> Mixture:
-        """n(M|δ) in each cell; θ may have more numbers than the model's own."""
+    def mixture(self, theta: Tensor, places: Places, above: Tensor | None = None) -> Mixture:
+        """n(M|δ) in each cell; θ may have more numbers than the model's own. above: its numbers, where they are known."""
         mean, width = self.shapes(theta, places)
-        return Mixture(self.numbers(theta, places), torch.maximum(mean, -LOWEST * width), width)
+        above = self.numbers(theta, places) if above is None else above
+        return Mixture(above, torch.maximum(mean, -LOWEST * width), width)
 
 
 def power_law_numbers(theta: Tensor, places: Places) -> Tensor:
@@ -230,17 +231,18 @@ class Posterior:
     def log_likelihood(self, theta: Tensor, catalogue: Catalogue | None = None) -> tuple[Tensor, Tensor]:
         """ln of the probability of the counts, and of the masses of these halos, each over all cells."""
         found = catalogue or self.catalogue
-        number = self.model.numbers(theta, found.places).sum(dim=0)
-        here, seen = (one.index_select(0, found.occupied) for one in (number, found.counts))
+        each = self.model.numbers(theta, found.places)
+        number, hosts = each.sum(dim=0), each.index_select(1, found.cell)
+        here = number.index_select(0, found.occupied)
         if self.likelihood == "poisson":  # most cells are empty, and what an empty cell says is short
-            counts = -number.sum() + here.sum() - poisson(here.log(), seen).sum()
+            counts = (found.seen * here.log()).sum() - number.sum() - found.log_ways
         else:
             dispersion = theta[-1].clamp(*LOG_DISPERSION).exp()
             spread = torch.log1p(number * dispersion)
-            each = seen * (here.log() - spread.index_select(0, found.occupied)) - torch.lgamma(seen + 1)
-            counts = -spread.sum() / dispersion + each.sum() + rising(seen, dispersion)
-        hosts = self.model.mixture(theta, found.hosts)
-        masses = hosts.log_density(found.mass) - hosts.above.sum(dim=0).log()
+            share = here.log() - spread.index_select(0, found.occupied)
+            counts = (found.seen * share).sum() - spread.sum() / dispersion - found.log_ways
+            counts = counts + rising(found.seen, dispersion)
+        masses = self.model.mixture(theta, found.hosts, hosts).log_density(found.mass) - hosts.sum(dim=0).log()
         return counts, masses.sum()
 
     def log_prior(self, theta: Tensor) -> Tensor:
@@ -281,8 +283,18 @@ def catalogue_of(places: Places, cell: np.ndarray, mass: np.ndarray) -> Catalogu
     """Halos in cells: the cell (h,) and the m (h,) of each."""
     counts = np.bincount(cell, minlength=len(places.density)).astype(np.float64)
     index = torch.from_numpy(np.asarray(cell, np.int64))
-    occupied = torch.from_numpy(np.flatnonzero(counts))
-    return Catalogue(places, torch.from_numpy(counts), index, torch.from_numpy(mass), places.at(index), occupied)
+    occupied = np.flatnonzero(counts)
+    seen = counts[occupied]
+    return Catalogue(
+        places,
+        torch.from_numpy(counts),
+        index,
+        torch.from_numpy(mass),
+        places.at(index),
+        torch.from_numpy(occupied),
+        torch.from_numpy(seen),
+        float(gammaln(seen + 1).sum()),
+    )
 
 
 def draw_catalogue(posterior: Posterior, theta: Tensor, rng: np.random.Generator) -> Catalogue:
