@@ -126,7 +126,7 @@ def test_the_neural_bias_is_the_published_one(knee, bend):
 
 
 def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
-    """Number, light share, −d ln n/dm of the heavy Gaussian at MASS_REFERENCE, their slopes, and the signal's curvature."""
+    """Number, light share, steepness of the heavy Gaussian at MASS_REFERENCE, step, their slopes, the signal's curvature."""
     model, theta = MODELS["neural"], torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, 17))
     found, step = [], 1e-3
     for shift in (-step, 0.0, step):  # of the kernel's sum z, by ln(1 + δ) from REFERENCE
@@ -135,13 +135,14 @@ def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
         mixture = model.mixture(theta, places)
         heavy, light = mixture.above[:, 0]
         steep = (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2
-        told = (float((heavy + light).log()), float((light / heavy).log()), float(steep))
+        adds = torch.expm1(mixture.mean[0, 0] - mixture.mean[1, 0]).log() / mixture.width[1, 0] ** 2
+        told = (float((heavy + light).log()), float((light / heavy).log()), float(steep), float(adds))
         signal, zero, unit = neural_signal(theta, places)
         found.append((*told, float((signal[0] - zero) / unit)))
     below, at, above = np.array(found)
-    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], 0.0], atol=1e-9)
-    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], 1.0], rtol=1e-4)
-    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[3], theta[5], rtol=1e-4)
+    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], theta[12], 0.0], atol=1e-9)
+    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], theta[11], 1.0], rtol=1e-4)
+    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[4], theta[5], rtol=1e-4)
 
 
 def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():

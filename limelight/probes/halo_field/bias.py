@@ -141,7 +141,8 @@ def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
     """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each.
 
     Of the two numbers ln of their sum is told, whose slope is 1 (the kernel's scale is its slope), and the logit of the
-    light share and its slope; of the heavy Gaussian's middle, steepness −d ln n/dm at MASS_REFERENCE and its slope.
+    light share and its slope. Of the heavy Gaussian's middle, steepness −d ln n/dm at MASS_REFERENCE and its slope; of the
+    step down to the light one's likewise what is divided by the square of its width: what it adds to steepness.
     """
     told = theta[DISTANCES + 2 : DISTANCES + 1 + 2 * len(NEURAL_LINES)]
     values, slopes = told[::2], torch.cat([torch.ones_like(told[:1]), told[1::2]])
@@ -149,12 +150,12 @@ def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
     numbers = values[0].clamp(-LARGEST, LARGEST).exp() * shares + LEAST_NUMBER
     here = -torch.expm1(-numbers)  # the slope of a softplus where it is this number
     rises = 1 + slopes[1] * torch.stack([-shares[1], shares[0]])  # of ln of each number
-    width, widens = LEAST_WIDTH + F.softplus(values[4]), torch.sigmoid(values[4]) * slopes[4]
-    middle = MASS_REFERENCE - values[2] * width.square()
-    moves = -slopes[2] * width.square() - 2 * values[2] * width * widens
+    width, widens = LEAST_WIDTH + F.softplus(values[4:]), torch.sigmoid(values[4:]) * slopes[4:]
+    falls = values[2:4] * width.square()
+    more = slopes[2:4] * width.square() + 2 * values[2:4] * width * widens
     return (
-        torch.cat([numbers + here.log(), middle[None], values[3:]]),
-        torch.cat([rises * numbers / here, moves[None], slopes[3:]]),
+        torch.cat([numbers + here.log(), MASS_REFERENCE - falls[:1], falls[1:], values[4:]]),
+        torch.cat([rises * numbers / here, -more[:1], more[1:], slopes[4:]]),
     )
 
 
@@ -206,7 +207,7 @@ MODELS = {
             "light share",
             *(f"{line}{part}" for line in NEURAL_LINES[2:] for part in (", slope", "")),
         ),
-        (3.3, -1.1, -0.6, -0.2, -2.0, -0.25, -1.6, 0.4, -1.3, -0.3, 1.0, 1.2, 0.0, 0.3, 0.8, 0.0, 1.0),
+        (3.3, -1.1, -0.6, -0.2, -2.0, -0.25, -1.6, 0.4, -1.3, -0.3, 1.0, 0.7, 0.0, 0.3, 0.8, 0.0, 1.0),
         (*(1.0,) * DISTANCES, 0.3, 0.1, *(1.0,) * 11),  # beyond, a softplus is its own limit: a line or an exponential
         neural_numbers,
         neural_shapes,
