@@ -21,7 +21,6 @@ from limelight.probes.halo_field.bias import (
     neural_lines,
     neural_numbers,
     neural_shapes,
-    neural_signal,
     places_of,
     posterior_of,
     power_law_numbers,
@@ -111,10 +110,12 @@ def test_the_power_law_is_the_published_one():
 def test_the_neural_bias_is_the_published_one(knee, bend):
     """A softplus of a kernel and its bias; numbers, middles and widths follow lines of a slope and an offset in it."""
     places, theta = places_of(boxes()), torch.from_numpy(np.random.default_rng(2).normal(0, 0.7, 17))
-    theta[4], theta[5] = knee, bend / (1 + np.exp(knee))
+    theta[4] = knee
+    theta[5] += bend / (1 + np.exp(knee)) - neural_lines(theta)[2]
     softplus, kernel = torch.nn.functional.softplus, bend * theta[:4]
     signal = softplus(places.features @ kernel + knee - REFERENCE * kernel.sum())
-    values, slopes = neural_lines(theta)
+    values, slopes, curvature = neural_lines(theta)
+    assert float(curvature) == pytest.approx(bend / (1 + np.exp(knee)))
     slopes = slopes / (bend * torch.sigmoid(theta[4]))
     offsets = values - slopes * softplus(theta[4])
     lines = slopes[:, None] * signal + offsets[:, None]
@@ -126,7 +127,7 @@ def test_the_neural_bias_is_the_published_one(knee, bend):
 
 
 def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
-    """Number, light share, steepness of the heavy Gaussian at MASS_REFERENCE, step, their slopes, the signal's curvature."""
+    """Number, light share, steepness of the heavy Gaussian at MASS_REFERENCE, step, their slopes, and curvature."""
     model, theta = MODELS["neural"], torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, 17))
     found, step = [], 1e-3
     for shift in (-step, 0.0, step):  # of the kernel's sum z, by ln(1 + δ) from REFERENCE
@@ -137,12 +138,11 @@ def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
         steep = (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2
         adds = torch.expm1(mixture.mean[0, 0] - mixture.mean[1, 0]).log() / mixture.width[1, 0] ** 2
         told = (float((heavy + light).log()), float((light / heavy).log()), float(steep), float(adds))
-        signal, zero, unit = neural_signal(theta, places)
-        found.append((*told, float((signal[0] - zero) / unit)))
+        found.append(told)
     below, at, above = np.array(found)
-    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], theta[12], 0.0], atol=1e-9)
-    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], theta[11], 1.0], rtol=1e-4)
-    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[4], theta[5], rtol=1e-4)
+    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], theta[12]], atol=1e-9)
+    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], theta[11]], rtol=1e-4)
+    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[0], theta[5], rtol=1e-4)
 
 
 def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():

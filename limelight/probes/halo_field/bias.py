@@ -124,25 +124,26 @@ def power_law_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
     return -steepness / curvature * one, curvature**-0.5 * one
 
 
-def neural_signal(theta: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+def neural_signal(theta: Tensor, curvature: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
     """softplus(k + c z), (n,), of the kernel z over ln(1 + δ) − REFERENCE and the knee k; its value and slope at z = 0.
 
     Less that value and over that slope it is z + curvature z²/2 near z = 0, whatever the knee is: c (1 − σ(k)) is the
-    curvature.
+    curvature (scalar).
     """
     knee = theta[DISTANCES].clamp(-30.0, 30.0)
-    bend = theta[DISTANCES + 1] * (1 + knee.exp())
+    bend = curvature * (1 + knee.exp())
     kernel = bend * theta[:DISTANCES]
     signal = torch.addmv((knee - REFERENCE * kernel.sum())[None], places.features, kernel)
     return F.softplus(signal), F.softplus(knee), bend * torch.sigmoid(knee)
 
 
-def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each.
+def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each, and the signal's curvature (scalar).
 
     Of the two numbers ln of their sum is told, whose slope is 1 (the kernel's scale is its slope), and the logit of the
     light share and its slope. Of the heavy Gaussian's middle, steepness −d ln n/dm at MASS_REFERENCE and its slope; of the
-    step down to the light one's likewise what is divided by the square of its width: what it adds to steepness.
+    step down to the light one's likewise what is divided by the square of its width: what it adds to steepness. The
+    curvature that is told is that of ln of the number: two Gaussians of other slopes have one without the signal's.
     """
     told = theta[DISTANCES + 2 : DISTANCES + 1 + 2 * len(NEURAL_LINES)]
     values, slopes = told[::2], torch.cat([torch.ones_like(told[:1]), told[1::2]])
@@ -150,21 +151,23 @@ def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
     numbers = values[0].clamp(-LARGEST, LARGEST).exp() * shares + LEAST_NUMBER
     here = -torch.expm1(-numbers)  # the slope of a softplus where it is this number
     rises = 1 + slopes[1] * torch.stack([-shares[1], shares[0]])  # of ln of each number
+    together = ((1 - here) / here * (rises * numbers).square()).sum() / numbers.sum() - 1  # curvature of ln of the sum
     width, widens = LEAST_WIDTH + F.softplus(values[4:]), torch.sigmoid(values[4:]) * slopes[4:]
     falls = values[2:4] * width.square()
     more = slopes[2:4] * width.square() + 2 * values[2:4] * width * widens
     return (
         torch.cat([numbers + here.log(), MASS_REFERENCE - falls[:1], falls[1:], values[4:]]),
         torch.cat([rises * numbers / here, -more[:1], more[1:], slopes[4:]]),
+        theta[DISTANCES + 1] - together,
     )
 
 
 def lines_at(theta: Tensor, places: Places, some: slice) -> Tensor:
     """Some of NEURAL_LINES in each cell, (lines, n)."""
-    values, slopes = (told[some, None] for told in neural_lines(theta))
-    signal, zero, unit = neural_signal(theta, places)
-    slopes = slopes / unit
-    return slopes * signal + (values - slopes * zero)
+    values, slopes, curvature = neural_lines(theta)
+    signal, zero, unit = neural_signal(theta, curvature, places)
+    slopes = slopes[some, None] / unit
+    return slopes * signal + (values[some, None] - slopes * zero)
 
 
 def neural_numbers(theta: Tensor, places: Places) -> Tensor:
