@@ -33,7 +33,6 @@ from limelight.probes.halo_field.sampling import (
     chain_at,
     convergence,
     find_peak,
-    pilot_scale,
     sample_chain,
     sampled_evidence,
 )
@@ -110,10 +109,12 @@ def test_the_power_law_is_the_published_one():
 def test_the_neural_bias_is_the_published_one(knee, bend):
     """A softplus of a kernel and its bias; numbers, middles and widths follow lines of a slope and an offset in it."""
     places, theta = places_of(boxes()), torch.from_numpy(np.random.default_rng(2).normal(0, 0.7, 17))
-    theta[4], theta[5] = knee, bend
+    theta[4] = knee
+    theta[5] += bend / (1 + np.exp(knee)) - neural_lines(theta)[2]
     softplus, kernel = torch.nn.functional.softplus, bend * theta[:4]
     signal = softplus(places.features @ kernel + knee - REFERENCE * kernel.sum())
-    values, slopes = neural_lines(theta)
+    values, slopes, curvature = neural_lines(theta)
+    assert float(curvature) == pytest.approx(bend / (1 + np.exp(knee)))
     slopes = slopes / (bend * torch.sigmoid(theta[4]))
     offsets = values - slopes * softplus(theta[4])
     lines = slopes[:, None] * signal + offsets[:, None]
@@ -125,16 +126,22 @@ def test_the_neural_bias_is_the_published_one(knee, bend):
 
 
 def test_the_numbers_of_the_neural_bias_are_those_at_the_reference():
-    """Whatever the kernel and the slopes are: n and −d ln n/dm of the heavy Gaussian at MASS_REFERENCE, and its slope."""
+    """Number, light share, steepness of the heavy Gaussian at MASS_REFERENCE, step, their slopes, and curvature."""
     model, theta = MODELS["neural"], torch.from_numpy(np.random.default_rng(3).normal(0, 0.7, 17))
-    found = []
-    for shift in (0.0, 1e-5):  # of ln(1 + δ) from REFERENCE, by which the signal is the kernel's sum times as large
-        mixture = model.mixture(theta, places_of(np.full((1, 3, 3, 3), np.exp(REFERENCE + shift) - FLOOR - 1)))
-        found.append((mixture.above[0, 0], (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2))
-    assert float(found[0][0]) == pytest.approx(float(torch.nn.functional.softplus(theta[6])))
-    assert float(found[0][1]) == pytest.approx(float(theta[10]))
-    slope = (found[1][1] - found[0][1]) / (1e-5 * theta[:4].sum())
-    assert float(slope) == pytest.approx(float(theta[9]), rel=1e-3)
+    found, step = [], 1e-3
+    for shift in (-step, 0.0, step):  # of the kernel's sum z, by ln(1 + δ) from REFERENCE
+        density = np.exp(REFERENCE + shift / float(theta[:4].sum()))
+        places = places_of(np.full((1, 3, 3, 3), density - FLOOR - 1))
+        mixture = model.mixture(theta, places)
+        heavy, light = mixture.above[:, 0]
+        steep = (MASS_REFERENCE - mixture.mean[0, 0]) / mixture.width[0, 0] ** 2
+        adds = torch.expm1(mixture.mean[0, 0] - mixture.mean[1, 0]).log() / mixture.width[1, 0] ** 2
+        told = (float((heavy + light).log()), float((light / heavy).log()), float(steep), float(adds))
+        found.append(told)
+    below, at, above = np.array(found)
+    np.testing.assert_allclose(at, [theta[6], theta[8], theta[10], theta[12]], atol=1e-9)
+    np.testing.assert_allclose((above - below) / (2 * step), [1.0, theta[7], theta[9], theta[11]], rtol=1e-4)
+    np.testing.assert_allclose(((above + below - 2 * at) / step**2)[0], theta[5], rtol=1e-4)
 
 
 def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():
@@ -215,12 +222,7 @@ def test_halos_are_drawn_from_the_likelihood_that_fits_them(model, likelihood):
 def test_chains_agree_with_laplace_and_their_files_are_taken_again(tmp_path, monkeypatch):
     posterior = mock(n=14)
     peak = find_peak(posterior, 1)
-    pilot = sample_chain(posterior, peak, 40, 60, 5, 1, 0)
-    scale = pilot_scale(peak, pilot)
-    covariance = 0.2 * peak.scale @ peak.scale.T + 0.8 * torch.from_numpy(np.cov(pilot.T))
-    torch.testing.assert_close(scale @ scale.T, covariance)
-    moved = sample_chain(posterior, peak, 40, 60, 5, 1, 2, scale)
-    chains = np.array([pilot, sample_chain(posterior, peak, 40, 60, 5, 1, 1), moved])  # in all coordinates the same
+    chains = np.array([sample_chain(posterior, peak, 40, 60, 5, 1, chain) for chain in range(3)])
     found = convergence(chains)
     assert found["rhat"].max() < 1.1
     assert found["ess"].min() > 12
@@ -270,7 +272,7 @@ def test_a_fit_is_told_judged_and_painted(tmp_path):
     points = points_of(posterior.catalogue)
     assert points.density[0] < points.density[1] < points.density[2]
     fitted = fit(settings, "power_law", "poisson", posterior.catalogue, points, tmp_path, "key", 1)
-    assert len(list(tmp_path.glob("power_law-poisson-*.h5"))) == 3  # the pilot's, too
+    assert len(list(tmp_path.glob("power_law-poisson-*.h5"))) == 2
     inside = np.exp(fitted.functions.mean(axis=(0, 1)).reshape(3, 3)) / points.fof
     assert np.abs(np.log(inside[points.fof_error / points.fof < 0.2])).max() < 0.5
     row = ladder_row(fitted, posterior.catalogue, 1)

@@ -21,10 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import gammaln, log_ndtr, ndtri_exp
 from torch import Tensor
-
-from limelight.training.losses import poisson
 
 FLOOR = 0.05  # of 1 + δ
 LEAST_WIDTH = 0.05  # of a Gaussian in ln M
@@ -35,8 +33,8 @@ LOG_DISPERSION = (-12.0, 6.0)  # limits of ln φ
 PRIOR_OF_DISPERSION = 0.3  # σ of ln φ, in units of the study's: below −6 halos are Poisson
 REFERENCE = 1.0  # ln(1 + δ) about where halos stand: there values and slopes hang together least
 MASS_REFERENCE = 1.0  # m, likewise
-STEEPEST = 500.0  # exponent of the softplus, at most
 LEAST_NUMBER = 1e-12  # of halos of one Gaussian in a cell
+LARGEST = 30.0  # ln of the halos of a cell at the reference
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ class Catalogue:
     mass: Tensor  # (h,): m
     hosts: Places  # the cells of the halos, (h,)
     occupied: Tensor  # (o,) int64: cells with a halo
+    seen: Tensor  # (o,): halos in them
+    log_ways: float  # Σ ln n! over cells
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Mixture:
     @property
     def log_amplitude(self) -> Tensor:
         """ln of the halos of each Gaussian over all m: above zero lies ½ erfc(−mean/(√2 width)) of it."""
-        return self.above.log() - torch.special.log_ndtr(self.mean / self.width)
+        return self.above.log() - (0.5 * torch.erfc(-self.mean / (2**0.5 * self.width))).log()
 
     def number(self, low: float | Tensor) -> Tensor:
         """Halos above some m ≥ 0, (n,), or (e, n) of m (e, 1, 1): the integral of each Gaussian is an erfc."""
@@ -98,10 +98,11 @@ class BiasModel:
     numbers: Callable[[Tensor, Places], Tensor]  # halos of each Gaussian above m = 0, (c, n)
     shapes: Callable[[Tensor, Places], tuple[Tensor, Tensor]]  # middles and widths (c, n)
 
-    def mixture(self, theta: Tensor, places: Places) -> Mixture:
-        """n(M|δ) in each cell; θ may have more numbers than the model's own."""
+    def mixture(self, theta: Tensor, places: Places, above: Tensor | None = None) -> Mixture:
+        """n(M|δ) in each cell; θ may have more numbers than the model's own. above: its numbers, where they are known."""
         mean, width = self.shapes(theta, places)
-        return Mixture(self.numbers(theta, places), torch.maximum(mean, -LOWEST * width), width)
+        above = self.numbers(theta, places) if above is None else above
+        return Mixture(above, torch.maximum(mean, -LOWEST * width), width)
 
 
 def power_law_numbers(theta: Tensor, places: Places) -> Tensor:
@@ -123,40 +124,59 @@ def power_law_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
     return -steepness / curvature * one, curvature**-0.5 * one
 
 
-def neural_signal(theta: Tensor, places: Places) -> Tensor:
-    """[softplus(k + c z) − softplus(k)] / (c σ(k)), (n,), with the kernel z over ln(1 + δ) − REFERENCE, knee k and bend c.
+def neural_signal(theta: Tensor, curvature: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+    """softplus(k + c z), (n,), of the kernel z over ln(1 + δ) − REFERENCE and the knee k; its value and slope at z = 0.
 
-    Near z = 0 it is z, whatever knee and bend are.
+    Less that value and over that slope it is z + curvature z²/2 near z = 0, whatever the knee is: c (1 − σ(k)) is the
+    curvature (scalar).
     """
-    z = places.features @ theta[:DISTANCES] - REFERENCE * theta[:DISTANCES].sum()
-    share, bend = torch.sigmoid(theta[DISTANCES].clamp(-30.0, 30.0)), theta[DISTANCES + 1]
-    return torch.log1p(share * torch.expm1((bend * z).clamp(-STEEPEST, STEEPEST))) / (bend * share)
+    knee = theta[DISTANCES].clamp(-30.0, 30.0)
+    bend = curvature * (1 + knee.exp())
+    kernel = bend * theta[:DISTANCES]
+    signal = torch.addmv((knee - REFERENCE * kernel.sum())[None], places.features, kernel)
+    return F.softplus(signal), F.softplus(knee), bend * torch.sigmoid(knee)
 
 
-def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each.
+def neural_lines(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Value at a signal of 0 and slope of each of NEURAL_LINES, (lines,) each, and the signal's curvature (scalar).
 
-    The first has slope 1: the kernel's scale is its slope. Of the heavy Gaussian's middle, steepness −d ln n/dm at
-    MASS_REFERENCE and its slope are told.
+    Of the two numbers ln of their sum is told, whose slope is 1 (the kernel's scale is its slope), and the logit of the
+    light share and its slope. Of the heavy Gaussian's middle, steepness −d ln n/dm at MASS_REFERENCE and its slope; of the
+    step down to the light one's likewise what is divided by the square of its width: what it adds to steepness. The
+    curvature that is told is that of ln of the number: two Gaussians of other slopes have one without the signal's.
     """
     told = theta[DISTANCES + 2 : DISTANCES + 1 + 2 * len(NEURAL_LINES)]
     values, slopes = told[::2], torch.cat([torch.ones_like(told[:1]), told[1::2]])
-    width, widens = LEAST_WIDTH + F.softplus(values[4]), torch.sigmoid(values[4]) * slopes[4]
-    middle = MASS_REFERENCE - values[2] * width.square()
-    moves = -slopes[2] * width.square() - 2 * values[2] * width * widens
-    at = torch.tensor(2)
-    return values.index_copy(0, at, middle[None]), slopes.index_copy(0, at, moves[None])
+    shares = torch.sigmoid(torch.stack([-values[1], values[1]]))
+    numbers = values[0].clamp(-LARGEST, LARGEST).exp() * shares + LEAST_NUMBER
+    here = -torch.expm1(-numbers)  # the slope of a softplus where it is this number
+    rises = 1 + slopes[1] * torch.stack([-shares[1], shares[0]])  # of ln of each number
+    together = ((1 - here) / here * (rises * numbers).square()).sum() / numbers.sum() - 1  # curvature of ln of the sum
+    width, widens = LEAST_WIDTH + F.softplus(values[4:]), torch.sigmoid(values[4:]) * slopes[4:]
+    falls = values[2:4] * width.square()
+    more = slopes[2:4] * width.square() + 2 * values[2:4] * width * widens
+    return (
+        torch.cat([numbers + here.log(), MASS_REFERENCE - falls[:1], falls[1:], values[4:]]),
+        torch.cat([rises * numbers / here, -more[:1], more[1:], slopes[4:]]),
+        theta[DISTANCES + 1] - together,
+    )
+
+
+def lines_at(theta: Tensor, places: Places, some: slice) -> Tensor:
+    """Some of NEURAL_LINES in each cell, (lines, n)."""
+    values, slopes, curvature = neural_lines(theta)
+    signal, zero, unit = neural_signal(theta, curvature, places)
+    slopes = slopes[some, None] / unit
+    return slopes * signal + (values[some, None] - slopes * zero)
 
 
 def neural_numbers(theta: Tensor, places: Places) -> Tensor:
-    values, slopes = neural_lines(theta)
-    return F.softplus(slopes[:2, None] * neural_signal(theta, places) + values[:2, None]) + LEAST_NUMBER
+    return F.softplus(lines_at(theta, places, slice(2))) + LEAST_NUMBER
 
 
 def neural_shapes(theta: Tensor, places: Places) -> tuple[Tensor, Tensor]:
     """The light Gaussian's middle lies below the heavy one's by a softplus: the two cannot change places."""
-    values, slopes = neural_lines(theta)
-    lines = slopes[2:, None] * neural_signal(theta, places) + values[2:, None]
+    lines = lines_at(theta, places, slice(2, None))
     mean = torch.stack([lines[0], lines[0] - F.softplus(lines[1])])
     return mean, LEAST_WIDTH + F.softplus(lines[2:])
 
@@ -184,11 +204,13 @@ MODELS = {
         (
             *(f"kernel {i}" for i in range(DISTANCES)),
             "knee",
-            "bend",
-            "number, heavy",
-            *(f"{line}{part}" for line in NEURAL_LINES[1:] for part in (", slope", "")),
+            "curvature",
+            "ln number",
+            "light share, slope",
+            "light share",
+            *(f"{line}{part}" for line in NEURAL_LINES[2:] for part in (", slope", "")),
         ),
-        (3.0, -1.0, -0.5, -0.2, 0.0, -0.2, -1.7, 1.4, -3.0, -0.3, 1.0, 1.2, 0.0, 0.3, 0.8, 0.0, 1.0),
+        (3.3, -1.1, -0.6, -0.2, -2.0, -0.25, -1.6, 0.4, -1.3, -0.3, 1.0, 0.7, 0.0, 0.3, 0.8, 0.0, 1.0),
         (*(1.0,) * DISTANCES, 0.3, 0.1, *(1.0,) * 11),  # beyond, a softplus is its own limit: a line or an exponential
         neural_numbers,
         neural_shapes,
@@ -213,17 +235,18 @@ class Posterior:
     def log_likelihood(self, theta: Tensor, catalogue: Catalogue | None = None) -> tuple[Tensor, Tensor]:
         """ln of the probability of the counts, and of the masses of these halos, each over all cells."""
         found = catalogue or self.catalogue
-        number = self.model.numbers(theta, found.places).sum(dim=0)
-        here, seen = number[found.occupied], found.counts[found.occupied]
+        each = self.model.numbers(theta, found.places)
+        number, hosts = each.sum(dim=0), each.index_select(1, found.cell)
+        here = number.index_select(0, found.occupied)
         if self.likelihood == "poisson":  # most cells are empty, and what an empty cell says is short
-            counts = -number.sum() + here.sum() - poisson(here.log(), seen).sum()
+            counts = (found.seen * here.log()).sum() - number.sum() - found.log_ways
         else:
             dispersion = theta[-1].clamp(*LOG_DISPERSION).exp()
             spread = torch.log1p(number * dispersion)
-            each = seen * (here.log() - spread[found.occupied]) - torch.lgamma(seen + 1)
-            counts = -spread.sum() / dispersion + each.sum() + rising(seen, dispersion)
-        hosts = self.model.mixture(theta, found.hosts)
-        masses = hosts.log_density(found.mass) - hosts.above.sum(dim=0).log()
+            share = here.log() - spread.index_select(0, found.occupied)
+            counts = (found.seen * share).sum() - spread.sum() / dispersion - found.log_ways
+            counts = counts + rising(found.seen, dispersion)
+        masses = self.model.mixture(theta, found.hosts, hosts).log_density(found.mass) - hosts.sum(dim=0).log()
         return counts, masses.sum()
 
     def log_prior(self, theta: Tensor) -> Tensor:
@@ -264,8 +287,18 @@ def catalogue_of(places: Places, cell: np.ndarray, mass: np.ndarray) -> Catalogu
     """Halos in cells: the cell (h,) and the m (h,) of each."""
     counts = np.bincount(cell, minlength=len(places.density)).astype(np.float64)
     index = torch.from_numpy(np.asarray(cell, np.int64))
-    occupied = torch.from_numpy(np.flatnonzero(counts))
-    return Catalogue(places, torch.from_numpy(counts), index, torch.from_numpy(mass), places.at(index), occupied)
+    occupied = np.flatnonzero(counts)
+    seen = counts[occupied]
+    return Catalogue(
+        places,
+        torch.from_numpy(counts),
+        index,
+        torch.from_numpy(mass),
+        places.at(index),
+        torch.from_numpy(occupied),
+        torch.from_numpy(seen),
+        float(gammaln(seen + 1).sum()),
+    )
 
 
 def draw_catalogue(posterior: Posterior, theta: Tensor, rng: np.random.Generator) -> Catalogue:

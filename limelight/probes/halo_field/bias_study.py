@@ -28,7 +28,6 @@ from limelight.probes.halo_field.sampling import (
     chain_at,
     convergence,
     find_peak,
-    pilot_scale,
     sample_chain,
     sampled_evidence,
 )
@@ -41,7 +40,6 @@ LADDER_COLUMNS = (
     *("log_evidence", "sampled_evidence", "evidence_error", "rhat", "ess"),
 )
 BAND_COLUMNS = ("model", "likelihood", "density", "mass_msun", "fof", "fof_error", *(f"q{level:g}" for level in LEVELS))
-PILOT = 0  # number of the chain that tells the others their coordinates
 POINTS = 3  # bins of density, and of mass: n(M|δ) at nine points
 HEAVIEST = 0.98
 CELLS_OF_BIN = 4000  # at most, over which n(M|δ) is averaged
@@ -119,20 +117,17 @@ def points_of(catalogue: Catalogue, bins: int = POINTS, masses: int = POINTS) ->
 def fit(
     settings: Bias, model: str, likelihood: str, catalogue: Catalogue, points: Points, folder: Path, key: str, seed: int
 ) -> Fitted:
-    """A model's maximum, its pilot and its chains; those in the folder that belong to the key are taken as they are."""
+    """A model's maximum and its chains; those in the folder that belong to the key are taken as they are."""
     posterior = posterior_of(model, likelihood, catalogue, settings.prior_sigma)
     peak = find_peak(posterior, seed)
     steps, name = (settings.warmup, settings.samples, settings.tree_depth), f"{model}-{likelihood}"
 
-    def made(chain: int, scale: Tensor | None = None) -> np.ndarray:
+    def made(chain: int) -> np.ndarray:
         path = folder / f"{name}-{chain}.h5"
-        return chain_at(path, key, lambda: sample_chain(posterior, peak, *steps, seed, chain, scale), seed)
+        return chain_at(path, key, lambda: sample_chain(posterior, peak, *steps, seed, chain), seed)
 
-    scale = pilot_scale(peak, made(PILOT))
-    every = range(PILOT + 1, PILOT + 1 + settings.chains)
-    numbers = progress(every, f"chains of {model}, {likelihood}", settings.chains)
-    chains = [made(chain, scale) for chain in numbers]
-    found = np.array(chains)
+    numbers = progress(range(settings.chains), f"chains of {model}, {likelihood}", settings.chains)
+    found = np.array([made(chain) for chain in numbers])
     functions = np.log(np.array([[points.values(posterior, torch.from_numpy(one)) for one in c] for c in found]))
     functions = functions.reshape(*found.shape[:2], -1)
     return Fitted(posterior, peak, found, functions, convergence(functions))

@@ -111,9 +111,7 @@ class Bias(Section):
         description="Of the number of halos in a cell; the second has one parameter more.",
     )
     boxes: Whole = Field(1, ge=1, description="Training boxes that each is fitted to, the first of them.")
-    chains: Whole = Field(
-        4, ge=2, le=64, description="Chains of each model, beside a pilot that tells their coordinates."
-    )
+    chains: Whole = Field(4, ge=2, le=64, description="Chains of each model.")
     warmup: Whole = Field(200, ge=10, description="Steps of each chain that adapt and are thrown away.")
     samples: Whole = Field(300, ge=20, description="Steps of each chain that are kept.")
     tree_depth: Whole = Field(6, ge=1, le=12, description="Most doublings of a step's trajectory.")

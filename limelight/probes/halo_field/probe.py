@@ -98,7 +98,7 @@ class HaloField(Probe):
         boxes = len(study.splits["test"]) * len(study.tests) * len(study.networks)
         fits = 0
         if study.bias:
-            fits = len(study.bias.models) * len(study.bias.likelihoods) * (study.bias.chains + 1)
+            fits = len(study.bias.models) * len(study.bias.likelihoods) * study.bias.chains
             fits += sum(study.bias.calibration.values()) / 10
         return {
             "simulate": StageCost(20 + 40 * size, 800 + 1500 * size, 4 * size),

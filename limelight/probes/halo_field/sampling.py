@@ -2,9 +2,8 @@
 
 The parameters of the neural bias differ in scale by orders of magnitude and hang together; plain NUTS hardly moves. In the
 coordinates z of θ = θ_max + L z, where L Lᵀ is the inverse Hessian of −ln posterior at its maximum, the posterior is nearer
-to a unit normal. A pilot chain is pyro's NUTS there. Where the posterior bends away from the maximum it is up to five times
-as wide as the Hessian says; so the chains proper have L from the covariance of the pilot's draws. Each chain stands in a
-file of its own, so that a run that was stopped goes on with those that are missing.
+to a unit normal, and chains are pyro's NUTS there. Each stands in a file of its own, so that a run that was stopped goes on
+with those that are missing.
 """
 
 import math
@@ -27,14 +26,12 @@ _PLACE = "limelight.probes.halo_field"
 CODE = (
     f"{_PLACE}.sampling:sample_chain",
     f"{_PLACE}.sampling:find_peak",
-    f"{_PLACE}.sampling:pilot_scale",
     f"{_PLACE}.bias:posterior_of",
     f"{_PLACE}.bias_study:catalogue_of_rows",
 )
 START_STEPS = 400  # of L-BFGS
 STARTS = 3  # searches for the maximum, from places about the model's start
 LEAST_CURVATURE = 0.5  # of −ln posterior in units of the prior's, which alone gives 1
-SHARE_OF_HESSIAN = 0.2  # in the covariance of a pilot's coordinates: a short chain misses some directions
 FALL = 4.0  # of ln posterior for each parameter, from the maximum to a chain's start, at most
 
 
@@ -97,48 +94,32 @@ def scale_at(posterior: Posterior, theta: Tensor) -> Tensor:
     return torch.linalg.cholesky(0.5 * (covariance + covariance.T))
 
 
-def pilot_scale(peak: Peak, pilot: np.ndarray) -> Tensor:
-    """L (p, p) of the coordinates in which chains move, from the draws (samples, p) of a pilot chain."""
-    hessian, found = peak.scale @ peak.scale.T, torch.cov(torch.from_numpy(pilot).T)
-    return torch.linalg.cholesky(SHARE_OF_HESSIAN * hessian + (1 - SHARE_OF_HESSIAN) * found)
-
-
 def sample_chain(
-    posterior: Posterior,
-    peak: Peak,
-    warmup: int,
-    samples: int,
-    tree_depth: int,
-    seed: int,
-    chain: int,
-    scale: Tensor | None = None,
+    posterior: Posterior, peak: Peak, warmup: int, samples: int, tree_depth: int, seed: int, chain: int
 ) -> np.ndarray:
-    """One chain (samples, p) of θ, in the coordinates of `scale`, or the Hessian's. It starts about the maximum."""
+    """One chain (samples, p) of θ, in the Hessian's coordinates. It starts about the maximum."""
     from pyro import set_rng_seed  # of the extra hmc
     from pyro.infer.mcmc import MCMC, NUTS
 
-    scale = peak.scale if scale is None else scale
-
     def energy(place: dict) -> Tensor:
-        return -posterior(peak.theta + scale @ place["z"])
+        return -posterior(peak.theta + peak.scale @ place["z"])
 
     name = f"chain of {posterior.model.name}, {posterior.likelihood}"
     before = torch.get_rng_state()
     try:
         set_rng_seed(torch_seed(seed, name, chain) % 2**32)
-        away = start_of(posterior, peak, torch.randn(len(peak.theta), dtype=torch.float64)) - peak.theta
-        start = torch.linalg.solve_triangular(scale, away[:, None], upper=False)[:, 0]
+        start = start_of(posterior, peak, torch.randn(len(peak.theta), dtype=torch.float64))
         kernel = NUTS(potential_fn=energy, max_tree_depth=tree_depth, target_accept_prob=0.8)
         run = MCMC(kernel, num_samples=samples, warmup_steps=warmup, initial_params={"z": start}, disable_progbar=True)
         run.run()
         z = run.get_samples()["z"]
     finally:
         torch.set_rng_state(before)
-    return (peak.theta + z @ scale.T).detach().numpy()
+    return (peak.theta + z @ peak.scale.T).detach().numpy()
 
 
 def start_of(posterior: Posterior, peak: Peak, z: Tensor) -> Tensor:
-    """The θ where a chain starts: the Hessian's coordinates z, halved until the posterior is within FALL for each parameter.
+    """Where a chain starts, in the Hessian's coordinates: z, halved until the posterior is within FALL for each parameter.
 
     Where the posterior is no normal, a draw of a unit normal may lie thousands below the maximum, and a chain from there
     does nothing but climb.
@@ -146,7 +127,7 @@ def start_of(posterior: Posterior, peak: Peak, z: Tensor) -> Tensor:
     with torch.no_grad():
         while not posterior(peak.theta + peak.scale @ z) > peak.log_posterior - FALL * len(z):
             z = 0.5 * z
-    return peak.theta + peak.scale @ z
+    return z
 
 
 def sampled_evidence(posterior: Posterior, chains: np.ndarray, seed: int, draws: int = 2000) -> tuple[float, float]:
