@@ -13,7 +13,7 @@ from limelight.probe import Probe, load_probe
 from limelight.study.faults import fault
 from limelight.study.posteriors import Posterior, Stream
 from limelight.study.saliency_checks import check_saliency
-from limelight.study.sections import SPLITS, Study
+from limelight.study.sections import SPLITS, Network, Study
 from limelight.study.selection import (
     audited_networks,
     comparison_pairs,
@@ -123,8 +123,7 @@ def _networks(study: Study) -> Iterator[str]:
                 key = f"{where}.{network.datasets_key}"
                 yield fault(key, found, "datasets of one geometry", "train two networks")
         try:
-            options = json.dumps(network.options)
-            _try_network(network.architecture, options, input_shape(study, network), output_shape(study, network))
+            kinds_of(study, network)
         except LimelightError as error:
             yield fault_of(where, error)
         yield from _loss(name, network, len(output_shape(study, network)))
@@ -148,16 +147,22 @@ def fault_of(key: str, error: LimelightError) -> str:
     return f"{key}: {error}"
 
 
+def kinds_of(study: Study, network: Network) -> list[str]:
+    """The kinds of a network's features; LimelightError where it cannot be built."""
+    shapes = input_shape(study, network), output_shape(study, network)
+    return _try_network(network.architecture, json.dumps(network.options), *shapes)
+
+
 @functools.cache  # studies are tables of networks that differ in their data
-def _try_network(architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-    def tried() -> str:
+def _try_network(architecture: str, options: str, shape: tuple[int, ...], outputs: tuple[int, ...]) -> list[str]:
+    def tried() -> list[str]:
         from limelight.networks.shapes import ShapesAlone  # torch, which a kept answer does without
 
         with ShapesAlone():  # quick, however large the network
-            build(architecture, json.loads(options), shape, outputs)
-        return "can be built"
+            module = build(architecture, json.loads(options), shape, outputs)
+        return list(getattr(module, "kinds", {}))
 
-    kept(("network", architecture, options, shape, outputs), tried)
+    return kept(("network", architecture, options, shape, outputs), tried)
 
 
 def _loss(name: str, network, axes: int) -> Iterator[str]:
@@ -223,6 +228,10 @@ def _posteriors(study: Study) -> Iterator[str]:
             expected = "rank 0 with crps, which sees each output by itself and would leave correlations untrained"
             yield fault(f"{where}.mdn.rank", entry.mdn.rank, expected, "set rank: 0, or loss: log_likelihood")
         yield from _bounded(study, name)
+        kinds = kinds_of(study, study.networks[entry.network]) if entry.features else []
+        if strange := [kind for kind in entry.features or [] if kind not in kinds]:
+            expected = f"some of {', '.join(kinds) or '(none: its network has no kinds of features)'}"
+            yield fault(f"{where}.features", ", ".join(strange), expected, "mend the list, or leave it out")
         if entry.kind == "quantiles":
             if entry.of == "parameters":
                 expected = "the default with kind: quantiles, which has no draws"

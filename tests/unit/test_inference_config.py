@@ -68,6 +68,7 @@ def test_settings_hold_what_decides_a_posterior_and_no_more():
         ({"network": "quiet", "kind": "mdn", "tests": ["prior_comap"]}, "posteriors.p.tests"),
         ({"network": "quiet", "kind": "mdn", "mdn": {"loss": "crps"}}, "rank 0 with crps"),
         ({"network": "quiet", "kind": "forest"}, "forest"),
+        ({"network": "quiet", "kind": "mdn", "features": ["powr"]}, "p.features: found powr; expected some of "),
         ({"network": "quiet", "kind": "npe", "npe": {"flow": "glow"}}, "glow"),
         ({"network": "quiet", "kind": "mdn", "empty_share": 0}, "empty_share"),
         ({"network": "quiet", "kind": "imnn", "empty_share": 0.1}, "mdn, npe or quantiles of counts"),

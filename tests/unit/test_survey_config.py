@@ -60,6 +60,19 @@ def test_a_fault_is_named_in_one_line(raw, words):
     assert [line for line in str(caught.value).splitlines() if words in line], str(caught.value)
 
 
+def test_reports_of_two_posteriors_do_not_share_a_file():
+    """your_map calls them posterior_test: one was answered from the other's page."""
+    networks = {"waves": {**SURVEY["networks"]["even"], "noise": ["season2", "season2_seen"], "tests": None}}
+    raw = {**SURVEY, "networks": networks, "comparisons": {}, "audit": {"networks": "none"}}
+    raw["posteriors"] = {name: {"network": "waves", "kind": "mdn"} for name in ("w", "w_deep")}
+    shallow, deep = ({"line_model": "lifull", "noise": noise} for noise in ("season2", "season2_seen"))
+    raw["tests"] = {"deep_shallow": shallow, "future": deep}
+    assert resolve_study(raw, "survey.yaml")  # the first test of each noise is the map's own
+    raw["tests"] = {"deep_shallow": shallow, "shallow": deep}
+    with pytest.raises(LimelightError, match="posteriors: found posterior w on deep_shallow and .* w_deep on shallow"):
+        resolve_study(raw, "survey.yaml")
+
+
 def test_networks_take_tests_of_their_own_noise_and_filter():
     study = resolve_study(changed("networks", "means", "tests", None), "survey.yaml")
     assert "season2_waves" in suitable_tests(study, "means")  # it can be tried on any; the audit prefers what it knows

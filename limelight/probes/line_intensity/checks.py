@@ -19,7 +19,7 @@ from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.instrument import load_instrument
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.shapes import get_shape
-from limelight.probes.line_intensity.selection import reads_negative, rival_cannot_take, rival_tests
+from limelight.probes.line_intensity.selection import map_reports, reads_negative, rival_cannot_take, rival_tests
 from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.probes.line_intensity.shards import EXAMPLES
 from limelight.seeds import generator
@@ -48,9 +48,27 @@ def check(study: LineStudy) -> Iterator[str]:
     yield from _posteriors(study)
     for name in study.rival:
         yield from _rival(study, name)
+    yield from _reports(study)
     if study.rival:
         yield from taken("networks", study.networks, "rival", "figures/rival holds the rivals' figures")
         yield from taken("tests", study.tests, "emulator", "a rival's emulator is called so")
+
+
+def _reports(study: LineStudy) -> Iterator[str]:
+    """Reports on maps are files of the names of a posterior and a test: two pairs must not make one name."""
+    used = [
+        ({one.network for one in study.posteriors.values()}, study.networks),
+        ({test for one in study.networks.values() for test in one.tests or []}, study.tests),
+        ({one.noise for one in study.tests.values()}, study.observation.noise),
+    ]
+    if any(names - set(known) for names, known in used):  # which is told elsewhere
+        return
+    seen: dict[str, str] = {}
+    for posterior, test in map_reports(study):
+        name, pair = f"{posterior}_{test}", f"posterior {posterior} on {test}"
+        if (other := seen.setdefault(name, pair)) != pair:
+            expected = "names that differ when put together: your_map calls their reports so"
+            yield fault("posteriors", f"{other} and {pair}, both {name}", expected, "rename one")
 
 
 def _tried(key: str, function, *arguments) -> Iterator[str]:
