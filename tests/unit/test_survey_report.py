@@ -1,5 +1,6 @@
 """Surveys' maps read by networks that know their noise, and the report on one map."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -295,6 +296,14 @@ def test_a_map_of_another_kind_of_noise_fails_the_report(posterior, mock, inject
     assert len(report.unlike_nulls) == len(report.nulls) > 0, "a map without light but of twenty times the noise"
     assert any("test nothing" in fault for fault in report.faults)
     assert any(outside for _, outside, *_ in report.statistics)
+
+
+def test_halos_that_taught_the_network_are_not_added(posterior, mock, injections):
+    group = int(read_shards([injections]).group[0])
+    learnt = {"settings": json.dumps({"splits": {"train": [group, 77]}})}
+    knowing = replace(posterior, info={**posterior.info, "provenance": learnt})
+    with pytest.raises(LimelightError, match=rf"found realisations \[{group}\], which taught the network"):
+        survey_injections.inject(knowing, mock[0][0], injections, "map")
 
 
 def test_what_counts_as_light_in_a_null_test():

@@ -5,6 +5,7 @@ depend on light and noise together. The same light is added to simulated maps un
 answers do there is what they should do here.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) 
     """
     known, rows = trained(posterior.info), read_shards([shard])
     check_geometry(rows.header.geometry, known.header.geometry, shard, TOLERANCE)
+    refuse_learnt(rows, posterior.info, shard)
     dn = counts_of(rows)
     if len(dn) < 2:
         raise problem(
@@ -98,6 +100,14 @@ def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) 
         slopes.append(rise_slope(tables[0], tables[1:], dn[chosen]))
     prior = np.asarray(posterior.info["label_statistics"]["percentiles"], np.float64)
     return injections_of(before, [_answer(posterior, one, noise) for one in lit], dn[chosen], prior, np.array(slopes))
+
+
+def refuse_learnt(rows: Rows, info: dict, shard: Path) -> None:
+    """Refuse light that the network learnt from: that it knows again, and finds without seeing it."""
+    splits = json.loads(info.get("provenance", {}).get("settings", "{}")).get("splits", {})
+    if learnt := sorted(set(rows.group.tolist()) & set(splits.get("train", []))):
+        fix = "give a shard of test light-cones"
+        raise problem(shard, f"realisations {learnt}, which taught the network", "ones that it has never seen", fix)
 
 
 def with_none(light: Tensor) -> Tensor:
