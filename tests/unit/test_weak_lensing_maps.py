@@ -209,6 +209,29 @@ def table_of(path, rows: list[str]) -> None:
     (path / "table.csv").write_text("file,omega_m,sigma8,realisation,dataset\n" + "\n".join(rows) + "\n")
 
 
+@pytest.mark.parametrize(("factor", "sound"), [(1.0, True), (1e9, False), (1e-6, False)])
+def test_maps_in_other_units_than_kappa_are_refused(folder, factor, sound):
+    """Surface densities, say: the survey's noise would be nothing beside them."""
+    path, maps = folder
+    np.save(path / "a.npy", factor * maps)
+    if sound:
+        assert len(read_realisation(own(path), 0)[0]) == 3
+    else:
+        with pytest.raises(
+            LimelightError, match=r"a.npy: found values that spread by .*; expected κ, .* set files.scale"
+        ):
+            read_realisation(own(path), 0)
+    np.testing.assert_allclose(read_realisation(own(path, scale=1 / factor), 0)[0], maps, rtol=1e-5)
+
+
+def test_a_dataset_may_be_called_by_a_number(folder):
+    path, maps = folder
+    with h5py.File(path / "c.h5", "w") as file:
+        file["0"], file["1"] = maps[:1], maps[1:2]
+    table_of(path, ["c.h5,0.3,0.8,0,0", "c.h5,0.3,0.8,1,1"])
+    np.testing.assert_array_equal(read_realisation(own(path), 1)[0], maps[1:2])
+
+
 def test_larger_maps_are_averaged_and_cut(folder):
     """As of Columbia's suite: one FITS file per map, in folders named after the cosmology."""
     path, _ = folder
@@ -287,6 +310,7 @@ def test_a_sky_is_cut_into_squares_that_do_not_overlap(folder):
             "a.npy in 2 rows; expected each once",
         ),
         (lambda p: (p / "table.csv").write_text("file,omega_m,sigma8,realisation\na.npy,0,0.8,0\n"), "numbers above 0"),
+        (lambda p: (p / "table.csv").write_text("file,omega_m,sigma8,realisation\na.npy,30,0.8,0\n"), "0, up to 1"),
     ],
 )  # fmt: skip
 def test_what_readers_refuse_is_one_line(folder, spoil, words):

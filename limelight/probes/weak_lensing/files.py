@@ -16,6 +16,8 @@ from limelight.probes.weak_lensing.map_files import read_maps
 from limelight.probes.weak_lensing.spectra import PARAMETERS
 
 COLUMNS = ("file", *PARAMETERS, "realisation")
+MOST = {"omega_m": 1.0, "sigma8": 3.0}
+RMS = (1e-5, 1.0)  # of κ without noise, whatever the pixels
 
 
 def read_realisation(data: Maps, realisation: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +36,11 @@ def read_realisation(data: Maps, realisation: int) -> tuple[np.ndarray, np.ndarr
     theta: list[np.ndarray] = []
     for row in rows:
         name = str(table["dataset"][row]) if "dataset" in table else ""
-        found = read_maps(path.parent / str(table["file"][row]), name, data) * np.float32(data.files.scale)
+        file = path.parent / str(table["file"][row])
+        found = read_maps(file, name, data) * np.float32(data.files.scale)
+        if not RMS[0] <= (rms := float(found.std(dtype=np.float64))) <= RMS[1]:
+            words = f"values that spread by {rms:.3g}, times files.scale"
+            raise problem(file, words, f"κ, which spreads by {RMS[0]:g} to {RMS[1]:g}", "set files.scale")
         maps.append(found)
         theta.append(np.tile([table[key][row] for key in PARAMETERS], (len(found), 1)))
     return np.concatenate(maps)[: data.maps], np.concatenate(theta)[: data.maps].astype(np.float64)
@@ -62,10 +68,13 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         if values.dtype.kind != "f" or not np.isfinite(values).all():
             raise problem(f"{path}: {name}", "text or empty fields", "a number in every row", "mend the table")
         counts = name == "realisation"
-        wrong = (values < 0) | (values != np.round(values)) if counts else values <= 0
+        most = np.inf if counts else MOST[name]
+        wrong = (values < 0) | (values != np.round(values)) if counts else (values <= 0) | (values > most)
         if wrong.any():
-            expected = "whole numbers from 0" if counts else "numbers above 0"
+            expected = "whole numbers from 0" if counts else f"numbers above 0, up to {most:g}"
             raise problem(f"{path}: {name}", values[wrong][:1], expected, "mend it")
+    if "dataset" in table and table["dataset"].dtype.kind == "f":  # names may be numbers
+        table["dataset"] = np.array([f"{name:g}" for name in table["dataset"]])
     parts = table["dataset"] if "dataset" in table else [""] * len(table["file"])
     files = [(path.parent / str(name)).resolve() for name in table["file"]]  # whatever way leads there, links too
     rows = Counter(f"{file} {part}".strip() for file, part in zip(files, parts, strict=True))
