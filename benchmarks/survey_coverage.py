@@ -109,7 +109,7 @@ def check_names(posteriors: list[Path]) -> None:
 def check_run(args: argparse.Namespace) -> None:
     """Refuse to go on with rows or maps of other mocks or posteriors: what made them stands beside them."""
     mocks = {name: getattr(args, name) for name in ("layout", "seed", "prior")}
-    mocks |= {"like": hash_of(args.like), "lightcones": [path.name for path in args.lightcones]}
+    mocks |= {"voxels": voxels_of(load_survey(args.like)), "lightcones": [path.name for path in args.lightcones]}
     methods = {f"network {path.parent.name}": hash_of(path) for path in args.posterior}
     methods |= {f"rival {args.rival}": hash_of(args.emulator)} if args.rival else {}
     beside = [(args.output.with_suffix(".made.json"), {"mocks": mocks, **methods})]
@@ -119,6 +119,12 @@ def check_run(args: argparse.Namespace) -> None:
         if other := [name for name in mine if known.get(name, mine[name]) != mine[name]]:
             raise problem(path, f"other {', '.join(other)}", "those of this run", "name another --output and --kept")
         write_text(path, json.dumps(known | mine, indent=1))
+
+
+def voxels_of(like: SurveyMap) -> list[list[float]]:
+    """First and last middle, and number, of the voxels along each axis: surveys of several depths may share them."""
+    axes = like.x_deg, like.y_deg, like.frequency_ghz
+    return [[round(float(axis[0]), 6), round(float(axis[-1]), 6), len(axis)] for axis in axes]
 
 
 def hash_of(path: Path) -> str:

@@ -70,8 +70,10 @@ def test_sources_are_counted_in_the_square_that_the_study_looks_at(tmp_path: Pat
         assert planted.sum() == ((x > 0) == right).astype(int) @ ((y > 0) == up).astype(int)
 
 
-def test_a_run_goes_on_with_its_own_mocks_and_posteriors_alone(tmp_path: Path):
+def test_a_run_goes_on_with_its_own_mocks_and_posteriors_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Rows of a posterior that has since been trained anew stood beside those of the new one."""
+    places = {"x_deg": np.arange(4.0), "y_deg": np.arange(4.0), "frequency_ghz": np.arange(26.0, 34.0)}
+    monkeypatch.setattr(survey_coverage, "load_survey", lambda path: SimpleNamespace(**places))
     for name in ("like.h5", "mdn/posterior.pt", "flow/posterior.pt", "other/mdn/posterior.pt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -90,6 +92,11 @@ def test_a_run_goes_on_with_its_own_mocks_and_posteriors_alone(tmp_path: Path):
     ):
         with pytest.raises(LimelightError, match=words):
             survey_coverage.check_run(SimpleNamespace(**{**vars(args), **changes}))
+    deeper = {"output": tmp_path / "deep.csv", "posterior": [flow]}  # of the same skies, in the same folder of maps
+    survey_coverage.check_run(SimpleNamespace(**{**vars(args), **deeper}))
+    places["x_deg"] = np.arange(1.0, 5.0)
+    with pytest.raises(LimelightError, match="rows.made.json: found other mocks"):
+        survey_coverage.check_run(args)
     with pytest.raises(LimelightError, match="--posterior: found several called mdn"):
         survey_coverage.check_names([posterior, tmp_path / "other/mdn/posterior.pt"])
 
