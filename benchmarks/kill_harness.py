@@ -30,7 +30,8 @@ from pathlib import Path
 
 from benchmarks.kill_aim import WRITTEN, processes, strike
 from limelight.errors import LimelightError, plain_errors
-from limelight.files import git_commit, write_csv, write_text
+from limelight.files import write_csv, write_text
+from limelight.versions import git_commit
 from tests.cluster.one_node import missing, one_node_slurm
 from tests.pipeline.checkout import FINAL, SKY, TINY, Checkout
 

@@ -9,17 +9,13 @@ import contextlib
 import csv
 import errno
 import fcntl
-import functools
 import glob
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
-import platform
 import re
 import socket
-import subprocess
 import sys
 import time
 import zlib
@@ -32,6 +28,7 @@ import numpy as np
 from limelight import __version__
 from limelight.errors import FULL, problem, reading
 from limelight.section import plain
+from limelight.versions import git_commit, library_versions
 
 FORMAT_VERSION = 1
 # Bytes before what HDF5 reads, where an HDF5 file of limelight holds its seal: a checksum of all the rest
@@ -164,28 +161,6 @@ def _numbers_or_text(fields: list[str]) -> np.ndarray:
         return np.array([float(field or "nan") for field in fields])
     except ValueError:
         return np.array(fields)
-
-
-@functools.lru_cache(maxsize=1)
-def git_commit() -> str:
-    """The commit of the checkout this package runs from, or 'unknown' outside one."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return answer.stdout.strip() if answer.returncode == 0 else "unknown"
-
-
-@functools.lru_cache(maxsize=1)
-def library_versions() -> str:
-    """Versions of Python and of the installed libraries that decide the numbers, as one line."""
-    versions = [f"python {platform.python_version()}"]
-    for name in ("numpy", "scipy", "torch", "h5py", "astropy", "camb", "colossus"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-    return ", ".join(versions)
 
 
 def settings_hash(settings: object) -> str:

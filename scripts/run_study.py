@@ -158,8 +158,8 @@ def verdicts(study: "Study", results: Path) -> list[str]:
 def other_libraries(study: "Study", results: Path) -> list[str]:
     """A line where evaluations were made with other libraries than are installed now: nothing reruns for that."""
     from limelight.describe import MIXED, provenance_of
-    from limelight.files import library_versions
     from limelight.study.selection import suitable_tests
+    from limelight.versions import library_versions
 
     pairs = [(network, test) for network in study.networks for test in suitable_tests(study, network)]
     found = [provenance_of(results / "evaluation" / network / f"{test}.h5")["libraries"] for network, test in pairs]

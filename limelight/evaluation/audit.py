@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import nn
 
-from limelight.data.shard import Rows, header_from
+from limelight.data.shard import Header, Rows, header_from
 from limelight.errors import problem
 from limelight.evaluation.audit_outputs import VECTOR, Outputs, image_outputs, is_image, mean_squares
 from limelight.evaluation.metrics import ratio
@@ -131,14 +131,7 @@ def audit(
     }
     return Audit(
         network=info["network"],
-        settings={
-            **plain(options),
-            "network_config_hash": config_hash(info),
-            "probe": header.probe,
-            "test": {"name": evaluation.test, **probe.describe_test(evaluation, presentation)},
-            "audited_on": list(settings.audited_on),
-            "test_rows": len(own),
-        },
+        settings=_words(info, settings, probe, presentation, header, len(own)),
         target=target_words(info),
         axis=judge.axis or target.axis,
         verdict=verdicts(columns, len(own), plain(options.thresholds)),
@@ -155,6 +148,21 @@ def audit(
         dataset_names=list(parts),
         control=control[1]["network"] if control is not None else "",
     )
+
+
+def _words(
+    info: dict, settings: AuditSettings, probe: Probe, presentation: Presentation, header: Header, rows: int
+) -> dict:
+    """What the file says of the audit: its options, the network and the test."""
+    evaluation = settings.evaluation
+    return {
+        **plain(settings.options),
+        "network_config_hash": config_hash(info),
+        "probe": header.probe,
+        "test": {"name": evaluation.test, **probe.describe_test(evaluation, presentation)},
+        "audited_on": list(settings.audited_on),
+        "test_rows": rows,
+    }
 
 
 def _measures(

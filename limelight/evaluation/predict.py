@@ -90,15 +90,7 @@ def evaluate(
     return Evaluation(
         network=info["network"],
         test=settings.test,
-        settings={
-            "dataset": settings.entry.dataset,
-            **probe.describe_test(settings, presentation),
-            "loss": settings.trained.network.training.loss,
-            "training_rows": info.get("training", {}).get("rows", 0),
-            "shown": list(settings.shown),
-            "parameter_names": list(found.parameter_names),
-            **({"estimators": {name: channel for name, (channel, _) in images.estimators.items()}} if images else {}),
-        },
+        settings=_words(info, settings, probe, presentation, found, images),
         target=target_words(info),
         axis=presentation.target.axis,
         header=found.header,
@@ -106,12 +98,7 @@ def evaluate(
         truth_target=judged.truth_target,
         predicted=judged.predicted,
         truth=judged.truth,
-        rows={
-            "group": found.group,
-            **found.rows,
-            "parameters": found.theta,
-            **{name: values for name, values in found.y.items() if values.ndim == 1},
-        },
+        rows={"group": found.group, **found.rows, "parameters": found.theta, **_numbers(found)},
         statistics=per_output,
         totals=totals,
         blank=_blank(module, info, settings, judged, device),
@@ -121,6 +108,28 @@ def evaluate(
         scales=images.scales.axis if images else None,
         spectra=image_spectra(images) | (estimates.of_rows() if estimates else {}) if images else {},
     )
+
+
+def _words(
+    info: dict, settings: EvaluationSettings, probe: Probe, presentation: Presentation, found: Rows,
+    images: ImageSums | None
+) -> dict:  # fmt: skip
+    """What the file says of the test and of the network."""
+    estimators = {name: channel for name, (channel, _) in images.estimators.items()} if images else {}
+    return {
+        "dataset": settings.entry.dataset,
+        **probe.describe_test(settings, presentation),
+        "loss": settings.trained.network.training.loss,
+        "training_rows": info.get("training", {}).get("rows", 0),
+        "shown": list(settings.shown),
+        "parameter_names": list(found.parameter_names),
+        **({"estimators": estimators} if images else {}),
+    }
+
+
+def _numbers(found: Rows) -> dict[str, np.ndarray]:
+    """Those truths of which a row has one number."""
+    return {name: values for name, values in found.y.items() if values.ndim == 1}
 
 
 def image_spectra(images: ImageSums) -> dict[str, np.ndarray]:

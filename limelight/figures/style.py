@@ -12,7 +12,8 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from limelight import __version__
-from limelight.files import atomic_path, git_commit, library_versions, open_hdf5
+from limelight.files import atomic_path, open_hdf5
+from limelight.versions import git_commit, library_versions
 
 COLUMN_IN, PAGE_IN = 3.5, 7.1  # widths of one and of two columns of a journal page, inches
 

@@ -71,16 +71,10 @@ def explain(
         weights[name] = row_weights(one, answer, len(rows), seed, name).to(device)
     classes = probe.pixel_classes(evaluation.dataset, rows, files)
     few = slice(0, min(options.checked_maps, len(rows)))
-    trial = Trial(
-        module,
-        scale_of(info),
-        options,
-        seen[few],
-        {name: one[few] for name, one in weights.items()},
-        seed,
-        (control[0], scale_of(control[1])) if control else None,
-        {name: place for name, answer in answers.items() if (place := place_of(answer)) is not None},
-    )
+    of_few = {name: one[few] for name, one in weights.items()}
+    places = {name: place for name, answer in answers.items() if (place := place_of(answer)) is not None}
+    beside = (control[0], scale_of(control[1])) if control else None
+    trial = Trial(module, scale_of(info), options, seen[few], of_few, seed, beside, places)
     result = Saliency(
         name=settings.name,
         network=info["network"],
@@ -96,24 +90,26 @@ def explain(
         random_insertion=trial.by_chance["insertion"],
         classes={name: _class_words(one) for name, one in classes.items()},
     )
+
+    def picture_of(saliency: Tensor, answer: Answer) -> Picture:
+        return _picture(saliency, answer, values, found.header, classes)
+
     for method in options.methods:
         try:
             tried, result.stages = trial.run(method)
             maker = Method(method, module, scale_of(info), options, seen.inputs[:2])
-            pictures = {}
-            for name, answer in answers.items():
-                picture = _picture(maker.saliency(seen, weights[name]), answer, values, found.header, classes)
-                picture.tried, picture.faults = tried[name], faults(tried[name].checks, options.thresholds)
-                pictures[name, method] = picture
-            result.pictures |= pictures
+            pictures = {name: picture_of(maker.saliency(seen, weights[name]), one) for name, one in answers.items()}
         except CannotExplain as error:
             result.left_out[method] = str(error)
+            continue
+        for name, picture in pictures.items():
+            picture.tried, picture.faults = tried[name], faults(tried[name].checks, options.thresholds)
+            result.pictures[name, method] = picture
     for name, answer in answers.items():
         some = answer_weights(answer, shape, axis, name)
         exact = probe.exact_saliency(evaluation.trained.network, evaluation.observation, found.header, values, some)
         for estimator, saliency in exact.items():
-            picture = _picture(torch.as_tensor(saliency), answer, values, found.header, classes)
-            result.references[name, estimator] = picture
+            result.references[name, estimator] = picture_of(torch.as_tensor(saliency), answer)
     if settings.audit is not None:
         result.responses = responses(module, info, settings, probe, presentation, found, device)
     return result

@@ -9,12 +9,12 @@ from limelight.ancestry import check_data, check_made_from
 from limelight.data.shard import read_shards
 from limelight.errors import problem
 from limelight.files import provenance, write_text
-from limelight.probe import load_probe
+from limelight.probe import Probe, load_probe
 from limelight.stages.fresh import FreshRows
 from limelight.study.code import network_code
 from limelight.study.sections import Network, Study
 from limelight.study.selection import header_of, trained_networks
-from limelight.study.settings import network_settings
+from limelight.study.settings import NetworkSettings, network_settings
 from limelight.training import loop
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.checks import check_shards
@@ -74,13 +74,7 @@ def train(
     check_shards("--train", rows, expected, settings.splits["train"])
     check_shards("--validation", others, expected, settings.splits["validation"])
     check_data([*training, *validation], settings.datasets)
-    fresh = None
-    if network.training.fresh_draws:
-        needed = sum(len(probe.stream_files(study, "", number)) for number in study.splits["train"])
-        if len(simulate_from) != needed:
-            fix = "give those of all training realisations, in their order"
-            raise problem("--simulate-from", f"{len(simulate_from)} files", f"{needed}", fix)
-        fresh = FreshRows(settings, probe, simulate_from)
+    fresh = fresh_rows(study, settings, probe, simulate_from) if network.training.fresh_draws else None
     weights = None
     if start:
         begun, info = load_model(start)
@@ -101,6 +95,15 @@ def train(
         write_text(table, loop.history_csv(made))
         save_model(output, content, provenance(settings, study.seed))
     return made
+
+
+def fresh_rows(study: Study, settings: NetworkSettings, probe: Probe, simulate_from: Sequence[str | Path]) -> FreshRows:
+    """What simulates the rows of each epoch; LimelightError where files to simulate from are missing or too many."""
+    needed = sum(len(probe.stream_files(study, "", number)) for number in study.splits["train"])
+    if len(simulate_from) != needed:
+        fix = "give those of all training realisations, in their order"
+        raise problem("--simulate-from", f"{len(simulate_from)} files", f"{needed}", fix)
+    return FreshRows(settings, probe, simulate_from)
 
 
 def check_asked(study: Study, name: str, start: str | Path | None) -> Network:

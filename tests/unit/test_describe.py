@@ -19,9 +19,10 @@ from limelight.errors import LimelightError
 from limelight.evaluation.audit_file import write_audit
 from limelight.evaluation.evaluation_file import write_evaluation
 from limelight.figures.style import save
-from limelight.files import git_commit, library_versions, provenance, settings_hash, write_hdf5
+from limelight.files import provenance, settings_hash, write_hdf5
 from limelight.inference.intervals import Intervals, quantiles_of, write_intervals
 from limelight.training.checkpoint import save_model
+from limelight.versions import git_commit, library_versions
 
 
 def drawn() -> Figure:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limelight.data.shard import Rows, header_from
+from limelight.data.shard import Header, Rows, header_from
 from limelight.data.targets import Target
 from limelight.errors import problem
 from limelight.inference.posteriors import scaling
@@ -133,50 +133,21 @@ def train_posterior(
     simulations
         For imnn: clean data at the prior's mean (s, …), below and above in each parameter (n, p, …), the steps (p,).
     """
-    entry, network = settings.entry, settings.network
-    torch.set_num_threads(network.threads)
-    device, datasets = next(trunk.parameters()).device, list(network.network.datasets)
-    streamed, header = settings.stream is not None, header_from(info["header"])
+    entry, rows = settings.entry, (training_rows, validation_rows)
+    torch.set_num_threads(settings.network.threads)
     needs_parameters = entry.of == "parameters" or entry.kind == "imnn"
-    if needs_parameters and not all(
-        np.isfinite(r.theta).all() and r.theta.shape[1] for r in (training_rows, validation_rows)
-    ):
+    if needs_parameters and not all(np.isfinite(r.theta).all() and r.theta.shape[1] for r in rows):
         found, expected = "data of several datasets", "one dataset with parameters that vary"
         fix = "ask for what the network answers (`of`), or take a network of one dataset"
         raise problem(f"posteriors.{settings.name}", found, expected, fix)
-    learner = Learner(
-        settings=settings,
-        presentation=probe.presentation(network.network, network.observation, header).unaltered(),
-        target=probe.posterior_target(network.network, header),
-        limits=probe.limits(header) if entry.kind == "mdn" and entry.mdn.bounded else None,
-        trunk=Chosen(trunk, entry.features) if entry.features else trunk,
-        sets=None
-        if streamed
-        else (
-            training_data(training_rows, datasets, network.network.training, network.seed, network.name, device),
-            on_device(validation_rows, datasets, device),
-        ),  # of a network on permuted labels also its posterior, which then should know no more than the prior
-        seed=network.seed,
-    )
-    if streamed:
-        parts = ((training_rows, entry.stream_rows), (validation_rows, 0))
-        training, validation = (streamed_table(part, network.name, learner.target, n, device) for part, n in parts)
-        if entry.features:
-            for table in (training, validation):
-                table.features = learner.trunk.pick(table.features)
-    else:
-        training, validation = learner.tables()
+    learner = make_learner(settings, probe, trunk, header_from(info["header"]), rows)
+    training, validation = learner.tables() if learner.sets else streamed_tables(learner, rows)
     learner.scales["features"] = scaling.standardise(training.features)
     torch.manual_seed(torch_seed(learner.seed, f"weights of {learner.name}"))
     answers_given_parameters = None
     if entry.kind == "imnn":
         head = train_summaries(learner, simulations)
-        if (most := probe.most_information(settings)) is not None:
-            found = learner.scales["summaries"]["fisher"].cpu().numpy()
-            share = float(np.linalg.det(found) / np.linalg.det(most))
-            learner.kept["share_of_information"] = share
-            if share > 1:
-                print(f"limelight: warning: {learner.name}: {too_much(share, learner.options)}", file=sys.stderr)
+        compare_information(learner, probe.most_information(settings))
     else:
         head = train_density(learner, training, validation)
         if entry.fine_tune:
@@ -184,13 +155,11 @@ def train_posterior(
         if learner.of_parameters:
             answers_given_parameters = train_answers_given_parameters(learner, training, validation)
     learner.weights["head"] = head.state_dict()
-    train_beside(learner, probe, (training, validation), (training_rows, validation_rows))
+    train_beside(learner, probe, (training, validation), rows)
     content = posterior_content(learner, info, training, validation, training_rows.parameter_names * needs_parameters)
+    kept = content["prior"].pop("kept")
     if entry.kind == "imnn":
-        kept = content["prior"].pop("kept")
         content["prior"]["summaries"] = _summaries(head, learner, training.features[kept])
-    else:
-        content["prior"].pop("kept")
     if entry.recalibrate:
         posterior = Posterior(content, learner.trunk, info, learner.target, head.eval(), answers_given_parameters)
         if entry.kind == "quantiles":
@@ -198,6 +167,53 @@ def train_posterior(
         else:
             content |= recalibration_of_draws(posterior, validation, learner.seed)
     return content, learner.history
+
+
+def make_learner(
+    settings: PosteriorSettings, probe: Probe, trunk: nn.Module, header: Header,
+    rows: tuple[Rows | Part, Rows | Part]
+) -> Learner:  # fmt: skip
+    """A posterior before its training; rows: training, validation.
+
+    That of a network on permuted labels learns from permuted labels, too, and should know no more than the prior.
+    """
+    entry, network = settings.entry, settings.network
+    device, sets = next(trunk.parameters()).device, None
+    if settings.stream is None:
+        datasets = list(network.network.datasets)
+        taught = training_data(rows[0], datasets, network.network.training, network.seed, network.name, device)
+        sets = taught, on_device(rows[1], datasets, device)
+    return Learner(
+        settings=settings,
+        presentation=probe.presentation(network.network, network.observation, header).unaltered(),
+        target=probe.posterior_target(network.network, header),
+        limits=probe.limits(header) if entry.kind == "mdn" and entry.mdn.bounded else None,
+        trunk=Chosen(trunk, entry.features) if entry.features else trunk,
+        sets=sets,
+        seed=network.seed,
+    )
+
+
+def streamed_tables(learner: Learner, parts: tuple[Part, Part]) -> tuple[Table, Table]:
+    """Those of the training and the validation part of a stream."""
+    network, counts = learner.settings.network.name, (learner.entry.stream_rows, 0)
+    training, validation = (
+        streamed_table(part, network, learner.target, n, learner.device) for part, n in zip(parts, counts, strict=True)
+    )
+    if learner.entry.features:
+        for table in (training, validation):
+            table.features = learner.trunk.pick(table.features)
+    return training, validation
+
+
+def compare_information(learner: Learner, most: np.ndarray | None) -> None:
+    """Keep which share of the most information (p, p) that data can hold the summaries have, where that is known."""
+    if most is None:
+        return
+    share = float(np.linalg.det(learner.scales["summaries"]["fisher"].cpu().numpy()) / np.linalg.det(most))
+    learner.kept["share_of_information"] = share
+    if share > 1:
+        print(f"limelight: warning: {learner.name}: {too_much(share, learner.options)}", file=sys.stderr)
 
 
 def train_density(learner: Learner, training: Table, validation: Table) -> nn.Module:
