@@ -6,7 +6,7 @@
 3. Per slab: displacement, velocity and redshifts of its halos at their own distance; what leaves the footprint is dropped.
 
 Random numbers come from streams keyed by (seed, band, slab), drawn on the CPU: a seed gives the same halos whatever the
-number of threads. Memory: about 45 bytes a cell and 40 bytes a halo.
+number of threads. Memory: about 40 bytes a cell and 20 bytes a halo.
 """
 
 from collections.abc import Callable
