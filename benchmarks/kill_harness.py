@@ -138,7 +138,8 @@ def damaged(checkout: Checkout, expected: dict[str, bytes]) -> list[str]:
 
 def from_training_on(checkout: Checkout, unbroken: Checkout) -> None:
     """Give a checkout the light-cones and shards of the unbroken run, so that training is its first stage."""
-    shutil.copytree(unbroken.root / ".snakemake", checkout.root / ".snakemake")
+    others = shutil.ignore_patterns("limelight")  # answers that it has by now
+    shutil.copytree(unbroken.root / ".snakemake", checkout.root / ".snakemake", ignore=others, dirs_exist_ok=True)
     for kind in ("lightcones", "shards"):
         shutil.copytree(unbroken.results / kind, checkout.results / kind)
 

@@ -27,14 +27,36 @@ class Checkout:
             source = origin / name
             if (root / name).exists():  # made before
                 continue
-            if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, root / name, symlinks=True, ignore=ignored)  # scripts/limelight is one
+            if (
+                source.is_dir()
+            ):  # with its compiled code: 45 jobs would compile it anew, and numba's loops once a checkout
+                unfinished = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")
+                shutil.copytree(source, root / name, symlinks=True, ignore=unfinished)  # scripts/limelight is a link
             else:
                 shutil.copy2(source, root / name)
+        self.share_answers(origin)
         self.config = f"config/{study['study']}.yaml"
         self.results = root / "results" / study["study"]
         (root / self.config).write_text(yaml.safe_dump(study))
+
+    def share_answers(self, origin: Path) -> None:
+        """Give the checkout what limelight.kept knows of the same code: a link to the repository's, a copy of another's.
+
+        For hashes of the code and sizes of networks, of which most tests plan studies, are seconds each time.
+        """
+        theirs, own = (folder / ".snakemake" / "limelight" for folder in (origin, self.root))
+        if own.exists():
+            return
+        own.parent.mkdir(exist_ok=True)
+        if origin == ROOT:
+            theirs.mkdir(parents=True, exist_ok=True)
+            own.symlink_to(theirs)
+        elif theirs.is_dir():
+            shutil.copytree(theirs, own)
+
+    def forget_answers(self) -> None:
+        """Let it plan as after an installation."""
+        (self.root / ".snakemake" / "limelight").unlink()
 
     def command(self, *arguments: str, config: str = "") -> list[str]:
         """The snakemake command on a config, the checkout's own if none is named."""

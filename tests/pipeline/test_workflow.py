@@ -309,6 +309,7 @@ def test_a_sky_goes_to_posteriors_beside_the_exact_one_by_one_command(tmp_path: 
 
 def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):
     checkout = Checkout(tmp_path)
+    checkout.forget_answers()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     jobs = checkout.planned("config/notes_paper.yaml")
     assert jobs["lightcone"] == 88
@@ -317,6 +318,7 @@ def test_the_notes_at_paper_scale_plan_fast(tmp_path: Path):
 
 def test_the_paper_study_plans_fast_and_as_estimated_under_the_cluster_profile(tmp_path: Path):
     checkout = Checkout(tmp_path)
+    checkout.forget_answers()
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     run = checkout.snakemake("--profile", "slurm", "--dry-run", config="config/paper.yaml")
     # the issue of a slow plan is quadratic work in the Snakefile; it takes 8 s of a processor, however busy the machine
