@@ -98,7 +98,7 @@ def move_in_box(
     place = torch.cat(halos.place)
     block = psi[:, torch.arange(slab.z[0] - 1, slab.z[1] + 1, device=psi.device) % psi.shape[1]]
     around = torch.arange(-1, psi.shape[2] + 1, device=psi.device) % psi.shape[2]
-    fields = interpolate(block[:, :, around][..., around].permute(1, 2, 3, 0).contiguous(), place)
+    fields = interpolate(block[:, :, around][..., around].permute(1, 2, 3, 0).contiguous().cpu(), place)
     first, second, first_speed, second_speed = (float(f) for f in lpt_factors(redshift, cosmology))
     start = torch.tensor([0.0, 0.0, slab.z[0] * cell])
     position = place * cell + start + fields[:, :3] * first + fields[:, 3:] * second

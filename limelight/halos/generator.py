@@ -151,7 +151,7 @@ def move_halos(
     """Displace one slab's halos, give them velocities and redshifts, and keep those inside the light-cone."""
     place, mass = torch.cat(halos.place), torch.cat(halos.mass)
     (z0, z1), (y0, y1), (x0, x1) = slab.z, slab.y, slab.x
-    block = psi[:, z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(1, 2, 3, 0).contiguous()
+    block = psi[:, z0 - 1 : z1 + 1, y0 - 1 : y1 + 1, x0 - 1 : x1 + 1].permute(1, 2, 3, 0).contiguous().cpu()
     corner, growth, redshift_of = slab_frame(slab, cone, cosmology)
     pieces = [
         move_chunk(place[i : i + CHUNK], mass[i : i + CHUNK], block, corner, growth, redshift_of, cone)
@@ -209,8 +209,8 @@ def kept_columns(
 def interpolate(block: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     """Six displacement components at places (n, 3) in cells as x, y, z, trilinear between cell centres; (n, 6).
 
-    block (z, y, x, 6) begins one cell before place 0 on every axis.
+    block (z, y, x, 6), on the CPU, begins one cell before place 0 on every axis.
     """
     found = torch.empty((len(place), block.shape[-1]))
-    compiled_exactly(interpolate_linearly)(block.cpu().numpy(), place.cpu().numpy(), found.numpy())
-    return found.to(place.device)
+    compiled_exactly(interpolate_linearly)(block.numpy(), place.numpy(), found.numpy())
+    return found

@@ -282,7 +282,7 @@ def born_displacements(
     cell = cone.box.cell_mpc
     more = int(np.ceil(cone.margin_mpc / cell)) + 1
     block = surrounded(psi, (slab.z, slab.y, slab.x), more, periodic)
-    block = block.permute(1, 2, 3, 0).contiguous()
+    block = block.permute(1, 2, 3, 0).contiguous().cpu()
     born = place
     for _ in range(TRIES):
         found = interpolate(block, born + (more - 1))

@@ -19,6 +19,7 @@ FLOORS = (
         "registry",
         "section",
         "files",
+        "versions",
         "compiled",
         "normals",
         "cosmology",
