@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.counted import GROUPS, compared
+from benchmarks.counted import GROUPS, model_rows
+from benchmarks.counted import heads as counted_heads
+from benchmarks.counted import pairs as counted_pairs
 from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
@@ -149,12 +151,26 @@ def test_every_pair_and_every_row_is_of_heads_that_are_trained():
 
 
 def test_heads_on_what_is_counted_are_compared_seed_by_seed():
-    known = [pair for group in GROUPS for pair in compared(group)]
-    assert all(len(first) == len(second) for _, first, second in known)
-    assert all(
-        [(a.seed, a.kind, a.network) for a in first] == [(b.seed, b.kind, b.network) for b in second]
-        for _, first, second in known
-    )
+    every, known = list(counted_pairs()), {head for group in GROUPS for head in counted_heads(group)}
+    assert len({head.name for head in known}) == len(known), "no two answers share a file"
+    assert all({*first, *second} <= known for _, first, second in every)
+    seeds = [[[(head.seed, head.network) for head in one] for one in pair[1:]] for pair in every]
+    assert all(first == second for first, second in seeds)
+
+
+def test_a_head_may_learn_another_line_model_than_its_network_s(tmp_path):
+    judge = Judge(ROOT / "config" / "counted.yaml", tmp_path)
+    own, other = Head("comap"), Head("comap", stream="power_law")
+    settings = judge.settings(other)
+    assert settings.network.network.datasets == list(settings.network.datasets) == ["power_law"]
+    assert judge.stream(own) == "learning"
+    assert judge.stream(other) == "power_law"
+    assert judge.folder(own) != judge.folder(other)
+    mixture = Head("comap", "mdn", seed=1, members=1, stream="power_law")
+    found = answered(0.1, 2.0)
+    joint = found | {"joint": np.full(8, 0.5), "tarp": np.full((8, 20), 0.8)}
+    (row,) = model_rows({other: {"prior": found}, mixture: {"prior": joint}})
+    assert (row["trained_on"], row["tested_on"], row["joint_95"]) == ("power_law", "prior", 1)
 
 
 def test_verdicts_count_the_bins_that_do_what_was_asked():
