@@ -1,10 +1,13 @@
-"""What is worth counting on a map, and how sure posteriors are of all bins together: heads on the stream of a study.
+"""What was left to ask of heads that count: docs/counting.md, on the streams of a study.
 
 example: snakemake stream_files --configfile config/counted.yaml --cores 2
-         python -m benchmarks.counted --config config/counted.yaml --results results/counted --output docs/results/counted
+         python -m benchmarks.streamed_rival --config config/counted.yaml --results results/counted
+         python -m benchmarks.counted --config config/counted.yaml --results results/counted --output docs/results/counting
 
-Each head is trained, kept and asked as those of benchmarks.streamed are. Tables: <output>_scores.csv, one row per head, and
-<output>_gains.csv, what some know beyond others. --groups takes some of the groups of heads alone.
+Each head is trained, kept and asked as those of benchmarks.streamed are. Tables: <output>.csv, one row per test, method and
+luminosity: quantiles, the rival, what Fisher's information promises it, ABC and the ideal; <output>_scores.csv, one row per
+head; <output>_gains.csv, what some heads know beyond others; <output>_models.csv, one row per line model that a head has
+learnt and line model that it is shown. --groups takes some of the groups of heads alone.
 """
 
 import argparse
@@ -12,71 +15,128 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import logsumexp
 
-from benchmarks.streamed import Judge
-from benchmarks.streamed_heads import SUMMARIES, Head
-from benchmarks.streamed_tables import gain_row, score_row
+from benchmarks.counted_rows import abc_intervals, forecast_intervals
+from benchmarks.streamed import COLUMNS, TESTS, Judge
+from benchmarks.streamed_heads import SAMPLED, Head
+from benchmarks.streamed_tables import foreign_row, gain_row, score_row
+from benchmarks.streamed_verdicts import verdict_rows
 from limelight.errors import plain_errors
 from limelight.files import write_csv
+from limelight.probes.line_intensity.money import ROWS, interval_rows
 
+NETWORKS = ("comap", "comap_unknown", "season2", "quiet")
+MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
+SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
+GROUPS = ("quantiles", "joint", "flows", "models")
 SEEDS = (1, 2, 3)
-GROUPS = ("quantiles", "nats", "joint", "flows")
 
 
-def central(network: str, kind: str, features: tuple[str, ...]) -> list[Head]:
-    """The same head with each of the seeds."""
-    return [Head(network, kind, features, seed=seed, members=1) for seed in SEEDS]
-
-
-def compared(group: str) -> Iterator[tuple[str, list[Head], list[Head]]]:
-    """(what the first know beyond the second, the first, the second) of a group: compared map by map, seed by seed."""
+def heads(group: str) -> Iterator[Head]:
+    """The heads of a group, the most needed first."""
     if group == "quantiles":
-        plain = central("comap", "quantiles", SUMMARIES)
-        yield "soft_histogram", central("comap", "quantiles", (*SUMMARIES, "soft_histogram")), plain
-        learnt, fixed = (central("comap", "quantiles", (kind,)) for kind in ("soft_histogram", "histogram"))
-        yield "soft_histogram for histogram", learnt, fixed
-    if group in ("quantiles", "nats"):
-        kind = {"quantiles": "quantiles", "nats": "mdn"}[group]
-        heads = (central("quiet_seen", kind, features) for features in ((*SUMMARIES, "convolutions"), SUMMARIES))
-        yield "convolutions", *heads
-    if group in ("joint", "flows"):
-        one = Head("comap", {"joint": "mdn", "flows": "npe"}[group], seed=1, members=1)
-        for done in (False, True):
-            each = replace(one, recalibrated=done)
-            yield "four heads for one", [replace(each, members=4)], [each]
+        yield from (Head(network, recalibrated=done) for done in (True, False) for network in NETWORKS)
+    if group == "joint":
+        ones = [Head(network, "mdn", seed=1, members=1) for network in NETWORKS]
+        for head in (*ones, replace(ones[0], members=4)):
+            yield from (head, replace(head, recalibrated=True))
+    if group == "flows":
+        yield from (Head("comap", kind, seed=seed, members=1) for kind in ("npe", "mdn") for seed in SEEDS)
+        yield Head("comap", "npe", seed=1, members=1, recalibrated=True)
+    if group == "models":
+        yield from (Head(network, stream=stream) for network in SHOWN_MODELS for stream in MODELS)
+        yield from (Head(network, "mdn", seed=1, members=1, stream=s) for network in SHOWN_MODELS for s in MODELS)
+
+
+def together(several: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What the mean of several heads' densities knows: ln q of the truths alone."""
+    score = logsumexp([found["log_score"] for found in several], axis=0) - np.log(len(several))
+    return {name: several[0][name] for name in ("truth", *ROWS)} | {"log_score": score}
+
+
+def gain_rows(answers: dict[Head, dict]) -> list[dict]:
+    """What some heads know beyond others, map by map, of one stream's tests: one row per comparison and test."""
+    of = {kind: [Head("comap", kind, seed=seed, members=1) for seed in SEEDS] for kind in ("npe", "mdn")}
+    four = Head("comap", "mdn", seed=1, members=4)
+    rows = []
+    for test in next(iter(answers.values())):
+        if four in answers:
+            both = [(answers[four][test], answers[of["mdn"][0]][test])]
+            rows.append(gain_row("four mixtures for one", (four, of["mdn"][0]), test, both))
+        if not {*of["npe"], *of["mdn"]} <= set(answers):
+            continue
+        flows, mixtures = ([answers[head][test] for head in of[kind]] for kind in ("npe", "mdn"))
+        both = list(zip(flows, mixtures, strict=True))
+        rows.append(gain_row("flow for mixture", (of["npe"][0], of["mdn"][0]), test, both))
+        for kind, found in (("npe", flows), ("mdn", mixtures)):
+            rows.append(gain_row("three for one", (of[kind][0],), test, [(together(found), found[0])]))
+    return rows
+
+
+def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict]:
+    """One row per test, method and luminosity; shared_*: of the rival's maps alone."""
+    rows, shown = [], [test for test in TESTS.values() if test in next(iter(answers.values()))]
+    for head, tests in answers.items():
+        if head.kind == "quantiles" and head.recalibrated:
+            for test in shown:
+                rival = judge.rival(test, head.network)
+                rows += judge.rows_of(judge.intervals(head, test, tests[test]), head.network, rival)
+    for network, test in SAMPLED:
+        rival = judge.rival(test, network)
+        if rival is None:
+            continue
+        rows += judge.rows_of(rival, network, rival)
+        promised = forecast_intervals(judge, "li", test, network, rival)
+        rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
+    if (found := abc_intervals(judge, "abc", "prior")) is not None:
+        rows += judge.rows_of(found, "comap", judge.rival("prior", "comap"))
+    for test in shown if ideal else ():
+        rows += interval_rows(judge.ideal(test, ideal, 79))
+    return rows
+
+
+def model_rows(answers: dict[Head, dict]) -> list[dict]:
+    """One row per (trained on, tested on) pair."""
+    rows = []
+    for head, tests in answers.items():
+        if head.kind == "quantiles" and not head.recalibrated and head.network in SHOWN_MODELS:
+            mixture = answers.get(replace(head, kind="mdn", seed=1, members=1), {})
+            rows += [foreign_row(head, test, found, mixture.get(test)) for test, found in tests.items()]
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--results", type=Path, required=True, help="its folder of results")
-    parser.add_argument("--output", type=Path, required=True, help="tables to write, without _scores.csv")
+    parser.add_argument("--output", type=Path, required=True, help="tables to write, without .csv")
     parser.add_argument("--groups", nargs="*", choices=GROUPS, default=GROUPS, help="of heads")
+    parser.add_argument("--ideal", type=int, default=32, metavar="MAPS", help="maps whose ideal is drawn; 0: none")
     parser.add_argument("--train", action="store_true", help="train the heads and stop; their tests may be missing yet")
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge = Judge(args.config, args.results)
-    pairs = [pair for group in args.groups for pair in compared(group)]
-    heads = list(dict.fromkeys(head for _, first, second in pairs for head in (*second, *first)))
+    chosen = list(dict.fromkeys(head for group in args.groups for head in heads(group)))
     if args.train:
-        for head in heads:
+        for head in chosen:
             judge.trained(head)
         return
-    answers = {head: judge.answers(head) for head in heads}
-    scores = [score_row(head, test, found) for head in heads for test, found in answers[head].items()]
-    gains = [
-        gain_row(
-            what,
-            (first[0], second[0]),
-            test,
-            [(answers[a][test], answers[b][test]) for a, b in zip(first, second, strict=True)],
-        )
-        for what, first, second in pairs
-        for test in answers[first[0]]
-    ]
-    write_csv(args.output.with_name(f"{args.output.name}_scores.csv"), scores, digits=4)
-    write_csv(args.output.with_name(f"{args.output.name}_gains.csv"), gains, digits=4)
+    answers = {head: judge.answers(head) for head in chosen}
+    rows = width_rows(judge, answers, args.ideal)
+    scores = [score_row(head, test, found) for head, tests in answers.items() for test, found in tests.items()]
+    write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
+    tables = {
+        "scores": scores,
+        "gains": gain_rows(answers),
+        "models": model_rows(answers),
+        "verdicts": verdict_rows(rows),
+    }
+    for name, table in tables.items():
+        if table:
+            write_csv(args.output.with_name(f"{args.output.name}_{name}.csv"), table, digits=4)
 
 
 if __name__ == "__main__":

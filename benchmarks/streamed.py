@@ -88,8 +88,11 @@ class Judge:
     def folder(self, head: Head) -> Path:
         """Where a head and its answers are kept."""
         entry = self.settings(replace(head, recalibrated=False))
-        stream = self.study.posteriors[head.network].stream
-        return self.results / "heads" / self.key(stream, ("train", "validation"), entry)
+        return self.results / "heads" / self.key(self.stream(head), ("train", "validation"), entry)
+
+    def stream(self, head: Head) -> str:
+        """The stream that a head learns from."""
+        return head.stream or self.study.posteriors[head.network].stream
 
     def part(self, stream: str, network: str, split: str) -> Part:
         """What a network saw of a split of a stream: of every file that is there."""
@@ -103,8 +106,7 @@ class Judge:
 
     def learnt_from(self, head: Head) -> list[Part]:
         """Training and validation rows of a head."""
-        stream = self.study.posteriors[head.network].stream
-        parts = [self.part(stream, head.network, split) for split in ("train", "validation")]
+        parts = [self.part(self.stream(head), head.network, split) for split in ("train", "validation")]
         if head.draws:
             parts[0] = some_rows(parts[0], parts[0].rows["draw"] < head.draws)
         for part in parts if head.blind else ():
@@ -135,7 +137,12 @@ class Judge:
         own = getattr(self.study.posteriors[head.network], head.kind).model_copy(update={"members": head.members})
         changes = {"kind": head.kind, head.kind: own, "features": list(head.features), "stream_rows": head.rows}
         entry = base.entry.model_copy(update=changes)
-        return replace(base, entry=entry, network=replace(base.network, seed=base.network.seed + head.seed))
+        network = replace(base.network, seed=base.network.seed + head.seed)
+        if head.stream:
+            dataset, made = stream_settings(self.study, head.stream).dataset
+            shown = network.network.model_copy(update={"line_models": [dataset]})
+            network = replace(network, network=shown, datasets={dataset: made})
+        return replace(base, entry=entry, network=network)
 
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
         """What a head says of each test that is there: truth, quantiles, ranks, scores; kept in a file."""
@@ -152,7 +159,7 @@ class Judge:
         if not path.is_file():
             posterior, tests = self.trained(head), self.tests(head.network)
             if test == SAME:
-                part = self.part(self.study.posteriors[head.network].stream, head.network, "train")
+                part = self.part(self.stream(head), head.network, "train")
                 part = some_rows(part, part.rows["draw"] >= head.draws)
             else:
                 part = self.part(tests[test], head.network, "test")

@@ -20,18 +20,19 @@ class Head:
     blind: bool = False  # features hidden: what the prior alone says
     recalibrated: bool = False  # to cover the validation light-cones
     validation_rows: int = 0  # simulations of these that recalibrate, the first; 0: all
+    stream: str = ""  # that it learns from, of another line model than the network's own
 
     @property
     def name(self) -> str:
         rows = f"{self.rows or 'all'} rows" + f" of draws below {self.draws}" * bool(self.draws)
         parts = (self.network, self.kind, "+".join(self.features), rows, f"{self.members} of seed {self.seed}")
         on = f", recalibrated on {self.validation_rows or 'all'} rows" * self.recalibrated
-        return ", ".join(parts) + ", blind" * self.blind + on
+        return ", ".join(parts) + ", blind" * self.blind + f", learnt from {self.stream}" * bool(self.stream) + on
 
 
 MAIN = ("comap", "comap_unknown", "quiet")  # networks that are shown other line models as well
 NETWORKS = (*MAIN, "season2", "season2_unknown", "half", "twice")
-SAMPLED = (("comap", "prior"), ("comap", "fiducial"), ("quiet", "prior"), ("quiet", "fiducial"))  # by the rival as well
+SAMPLED = (("comap", "prior"), ("quiet", "prior"), ("comap", "fiducial"), ("quiet", "fiducial"))  # by the rival as well
 JOINT = [
     Head(network, "mdn", seed=1, members=1) for network in (*MAIN, "season2", "half", "twice")
 ]  # of all bins together

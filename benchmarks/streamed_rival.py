@@ -142,10 +142,11 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--results", type=Path, required=True, help="its folder of results")
     parser.add_argument("--rival", default="li", help="a name in its rival")
+    parser.add_argument("--first", type=int, default=len(SAMPLED), metavar="N", help="of streamed_heads.SAMPLED")
     args = parser.parse_args()
     torch.set_num_threads(1)
     judge = Judge(args.config, args.results)
-    for network, test in SAMPLED:
+    for network, test in SAMPLED[: args.first]:
         path = judge.rival_path(test, network)
         if not path.is_file():
             result = posteriors(judge, args.rival, test, network)

@@ -120,8 +120,8 @@ def foreign_row(head, test: str, found: dict[str, np.ndarray], joint: dict[str, 
     passed = found["p_value"] >= UNUSUAL
     low, middle, high = (np.log10(1.5 + found["quantiles"][..., i])[:, filled] for i in (0, 2, 4))
     bias = np.median(middle - np.log10(1.5 + found["truth"][:, filled]), axis=0)
-    row = {"trained_on": "prior", "tested_on": test, "network": head.network, "recalibrated": head.recalibrated}
-    row |= {"maps": len(inside), "bins": filled.sum()}
+    row = {"trained_on": head.stream or "prior", "tested_on": test, "network": head.network}
+    row |= {"recalibrated": head.recalibrated, "maps": len(inside), "bins": filled.sum()}
     row["covered_95"], row["covered_95_error"] = clustered(inside, found)
     row["largest_bias_over_half_width"] = float(np.abs(bias / np.median((high - low) / 2, axis=0)).max())
     row["unusual_p_0.05"], row["unlike_p_0.01"] = (float(np.mean(found["p_value"] < p)) for p in (UNUSUAL, UNLIKE))

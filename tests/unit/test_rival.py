@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rival_toys import GRID, SIGMA, Normals, halos_of, line_model, rival_options, toy_fields
 from scipy import stats
 
@@ -137,9 +138,11 @@ def test_light_without_painting():
     assert (found[:, 3] > found[:, 2]).all()
 
 
-def test_summaries_of_a_node_are_those_of_its_maps(toy):
+@pytest.mark.parametrize("quadrupole", [False, True])
+def test_summaries_of_a_node_are_those_of_its_maps(toy, quadrupole):
     """What the emulator says at a node against the mean of noisy maps measured one by one."""
-    fields, measure, _ = toy
+    fields = toy[0]
+    measure = make_measure(rival_options(quadrupole=quadrupole), GRID, Cosmology(), 0.0)
     values, amplitude = np.array([0.14, 0.37]), 4.3
     normals = [field.normals(3) for field in fields]
     outputs = paint_node(fields, normals, SHAPES["li"], values, measure)
@@ -151,11 +154,34 @@ def test_summaries_of_a_node_are_those_of_its_maps(toy):
         direct.append(cube.mean(dtype=np.float64))
         measured += [noisy_summaries(cube, SIGMA, measure, 1, "noise", i, j) for j in range(12)]
     assert temperature[0] == pytest.approx(np.mean(direct), rel=1e-5)
-    shells = len(measure.modes)
+    shells = measure.powers
+    assert shells == (1 + quadrupole) * len(measure.modes)
     noise = np.array(measured).reshape(len(fields), 12, -1)
     error = np.maximum(noise.std(1, ddof=1).mean(0) / math.sqrt(12 * len(fields)), 1e-3)
     assert (np.abs(noise.mean((0, 1)) - means[0]) < 4.5 * error)[:shells].all()
     assert (np.abs(noise.mean((0, 1)) - means[0]) < 4.5 * error + 0.02 * means[0] + 0.3)[shells:].all()
+
+
+def test_the_quadrupole_stands_between_monopole_and_voxels(toy):
+    """The same nodes and maps: what the plain rival reads is unchanged, and χ² is what the number of summaries promises."""
+    fields, plain, known = toy
+    options = rival_options(quadrupole=True, nodes=24, neighbours=200)
+    measure = make_measure(options, GRID, Cosmology(), 0.0)
+    made = (get_model("li"), SHAPES["li"], line_model(), options, measure)
+    emulator = make_emulator(fields, *made, {"some": SIGMA}, seed=3)
+    shells = len(measure.modes)
+    rest = np.r_[:shells, 2 * shells : len(emulator.data["some"][0])]
+    np.testing.assert_array_equal(emulator.data["some"][:, rest], known.data["some"])
+    at, before = (one.at(known.nodes[:3] * 0.99 + known.nodes[3:6] * 0.01) for one in (emulator, known))
+    np.testing.assert_allclose(at[:, np.r_[: 1 + shells, 1 + 2 * shells : len(at[0])]], before)
+    rival = make_rival(emulator, *made, "some", SIGMA)
+    found, log_prior, places = rival.predict(emulator.parameters)
+    used = ~emulator.fiducial & np.isfinite(log_prior)
+    noise = measure(torch.randn((400, *measure.grid.shape), generator=torch.Generator().manual_seed(1)) * SIGMA)
+    scatter = noise.std(axis=0) / spread(noise.mean(axis=0)[None], measure)[0]
+    np.testing.assert_allclose(scatter[: 2 * shells].reshape(2, shells).mean(axis=1), 1, atol=0.1)
+    chi2 = rival.hartlap * rival.chi2(found[used], places[used], emulator.data["some"][used])[0]
+    assert 0.4 * found.shape[1] < np.median(chi2) < 1.3 * found.shape[1]
 
 
 def check_between_nodes(rival, fields, measure, shape, count, seed):

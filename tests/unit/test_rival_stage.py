@@ -34,6 +34,7 @@ from limelight.study.config import resolve_study
         ({"tests": ["in_front"]}, "no foregrounds"),
         ({"pool_pixels": 3}, "a divisor"),
         ({"temperature_uk": [100, 10]}, "low < high"),
+        ({"observed": True, "quadrupole": True}, "false of a rival that is observed"),
         ({"walkrs": 3}, "walkers"),
     ],
 )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.counted import GROUPS, compared
+from benchmarks.counted import GROUPS, gain_rows, model_rows
+from benchmarks.counted import heads as counted_heads
 from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
@@ -148,13 +149,37 @@ def test_every_pair_and_every_row_is_of_heads_that_are_trained():
     assert set(TABLED) <= set(known)
 
 
-def test_heads_on_what_is_counted_are_compared_seed_by_seed():
-    known = [pair for group in GROUPS for pair in compared(group)]
-    assert all(len(first) == len(second) for _, first, second in known)
-    assert all(
-        [(a.seed, a.kind, a.network) for a in first] == [(b.seed, b.kind, b.network) for b in second]
-        for _, first, second in known
-    )
+def test_flows_and_mixtures_are_compared_seed_by_seed_and_together():
+    known = [head for group in GROUPS for head in counted_heads(group)]
+    assert len({head.name for head in known}) == len(set(known)), "no two answers share a file"
+    nats = {"npe": (3.0, 3.0, 4.0), "mdn": (1.0, 2.0, 2.0)}
+    answers = {
+        head: {"prior": answered(0.1, nats[head.kind][head.seed - 1])}
+        for head in counted_heads("flows")
+        if not head.recalibrated
+    }
+    flow, three_flows, three_mixtures = gain_rows(answers)
+    assert flow["what"] == "flow for mixture"
+    assert flow["seeds"] == 3
+    assert flow["nats_spread"] == pytest.approx(np.std([2, 1, 2], ddof=1))
+    assert three_flows["nats"] == pytest.approx(np.log((2 + np.e) / 3))
+    assert three_mixtures["nats"] == pytest.approx(np.log((1 + 2 * np.e) / 3))
+    assert "pinball_gain" not in three_flows, "the mean of densities has no quantiles of its own"
+
+
+def test_a_head_may_learn_another_line_model_than_its_network_s(tmp_path):
+    judge = Judge(ROOT / "config" / "counted.yaml", tmp_path)
+    own, other = Head("comap"), Head("comap", stream="power_law")
+    settings = judge.settings(other)
+    assert settings.network.network.datasets == list(settings.network.datasets) == ["power_law"]
+    assert judge.stream(own) == "learning"
+    assert judge.stream(other) == "power_law"
+    assert judge.folder(own) != judge.folder(other)
+    mixture = Head("comap", "mdn", seed=1, members=1, stream="power_law")
+    found = answered(0.1, 2.0)
+    joint = found | {"joint": np.full(8, 0.5), "tarp": np.full((8, 20), 0.8)}
+    (row,) = model_rows({other: {"prior": found}, mixture: {"prior": joint}})
+    assert (row["trained_on"], row["tested_on"], row["joint_95"]) == ("power_law", "prior", 1)
 
 
 def test_verdicts_count_the_bins_that_do_what_was_asked():

@@ -277,7 +277,7 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
     assert "24 simulations of realisation 2" in words
     assert "seen by network n: " in words
     weights = seen_by[0].weights
-    parts = (read_stream([files[i] for i in cones], made, "n", weights, cones) for cones in ([0, 1, 2], [6]))
+    parts = [read_stream([files[i] for i in cones], made, "n", weights, cones) for cones in ([0, 1, 2], [6])]
     wanted = posterior_settings(study, "p")
     content, history = train_posterior(wanted, probe, trunk, info, *parts)
     assert len(content["scales"]["features"]["mean"]) == 21, "the histogram and the mean"
@@ -292,6 +292,11 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
     )
     assert result.samples.shape == (8, 500, 49)
     assert result.method == "mixture density, p"
+    tiny = {"simulations": 40, "derivatives": 10, "step": 0.01, "steps": 25, "hidden": 8}
+    compressed = posterior_settings(toy(tmp_path, kind="imnn", imnn=tiny), "p")
+    simulations = probe.fisher_rows(compressed, [paths[i] for i in (0, 1, 2)])
+    content, _ = train_posterior(compressed, probe, trunk, info, *parts, simulations)
+    assert content["prior"]["summaries"].shape == (3 * 4 * 6, 5), "of every row of the stream"
     with pytest.raises(LimelightError, match="some of power, histogram, mean, convolutions"):
         Chosen(trunk, ["sums"])
 

@@ -30,11 +30,13 @@ def train_summaries(learner: "Learner", simulations: tuple[np.ndarray, ...]) -> 
     """
     options, device = learner.options, learner.device
     *data, step = simulations
+    axes = data[0].ndim - 1  # of one map, its channels included
     step = torch.as_tensor(step, dtype=torch.float32, device=device)
     parts: tuple[list, list, list] = ([], [], [])
+    turns = 1 if learner.settings.stream else learner.entry.presentations  # a stream shows each simulation once
     with torch.no_grad():
-        for turn in range(learner.entry.presentations):
-            shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn)) for x in data]
+        for turn in range(turns):
+            shown = [scaling.encode(learner.scales["features"], _features(learner, x, turn, axes)) for x in data]
             for part, (start, end) in zip(parts, ((0, 2), (2, 3), (3, 4)), strict=True):
                 fiducial, below, above = (x[len(x) * start // 4 : len(x) * end // 4] for x in shown)
                 part.append(Simulations(fiducial, below, above, step))
@@ -63,9 +65,8 @@ def _together(parts: list[Simulations]) -> Simulations:
     return Simulations(fiducial, below, above, parts[0].step)
 
 
-def _features(learner: "Learner", x: np.ndarray, turn: int) -> Tensor:
+def _features(learner: "Learner", x: np.ndarray, turn: int, axes: int) -> Tensor:
     """Features (…, F) of clean data (…, channels, *axes); row i of each array sees the same noise."""
-    axes = learner.sets[0].x.ndim - 1
     lead, found = x.shape[:-axes], []
     flat = torch.as_tensor(x.reshape(-1, *x.shape[-axes:]))
     per_row = int(np.prod(lead[1:], dtype=int))

@@ -364,6 +364,8 @@ def _rival(study: LineStudy, name: str) -> Iterator[str]:
         n, block = getattr(grid, axis), getattr(entry, f"pool_{axis}")
         if n % block and not entry.observed:
             yield fault(f"{where}.pool_{axis}", f"{n} {axis} in blocks of {block}", "a divisor", "choose one")
+    if entry.observed and entry.quadrupole:
+        yield fault(f"{where}.quadrupole", "true", "false of a rival that is observed", "leave one of them out")
     if entry.observed and (entry.classes != sorted(entry.classes) or min(entry.classes, default=2) <= 1):
         yield fault(f"{where}.classes", entry.classes, "rising numbers above 1", "put them in order")
     if entry.observed and all(_known(study, name, test) for test in study.tests) and not rival_tests(study, name):

@@ -46,6 +46,10 @@ class RivalOptions(Section):
         description="Wave numbers, log10 of k in 1/Mpc, between which its shells lie.",
     )
     k_bins: Whole = Field(20, ge=1, description="Shells.")
+    quadrupole: bool = Field(
+        False,
+        description="Whether it reads the quadrupole of P(k) about the line of sight beside the monopole; not if observed.",
+    )
     min_modes: Whole = Field(
         10, ge=1, description="Modes, k and −k both counted, that a shell of a map must hold to be used."
     )

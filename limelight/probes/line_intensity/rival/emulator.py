@@ -1,9 +1,10 @@
 """The rival's forward model: mean summaries over halo fields, painted at a few hundred shapes and interpolated between.
 
 Amplitude and noise need no interpolation: temperatures scale, and noise adds σ² V to P(k) and blurs the voxel distribution.
-Cubic radial basis functions interpolate over the shape (rival.shapes): ln T̄, ln(P/T̄²) per shell, and the quantile function
-of (T − T̄)/T̄ over voxels. These are smooth, because every shape is painted on the same halos with the same scatter. The
-mean temperature and shot noise that a histogram of halos predicts are subtracted before and added back after.
+Cubic radial basis functions interpolate over the shape (rival.shapes): ln T̄, ln(P/T̄²) per shell, P₂/P of a rival that reads
+the quadrupole, and the quantile function of (T − T̄)/T̄ over voxels. These are smooth, because every shape is painted on the
+same halos with the same scatter. The mean temperature and shot noise that a histogram of halos predicts are subtracted
+before and added back after.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.fields import Measure, RivalField, noisy_summaries, paint_shape
 from limelight.probes.line_intensity.rival.shapes import Shape, get_shape
 from limelight.seeds import generator
-from limelight.summaries.power import noise_power, power_spectrum
+from limelight.summaries.power import noise_power
 from limelight.summaries.vid import expected_histogram
 
 KIND = "rival_emulator"
@@ -54,7 +55,7 @@ class Emulator:
 
     model: str
     nodes: np.ndarray  # (n, s) shapes
-    outputs: np.ndarray  # (n, 1 + shells + levels)
+    outputs: np.ndarray  # (n, 1 + powers + levels)
     feature_counts: np.ndarray  # (r, x bins) halos of each field by x
     feature_weight: np.ndarray  # (x bins,) µK per Lsun that the halos of a bin add to a field's mean, over the fields
     feature_edges: np.ndarray  # (x bins + 1,)
@@ -65,6 +66,7 @@ class Emulator:
     realisations: int  # fields behind the mean
     check_parameters: np.ndarray  # (c, p) whose shapes lie between the nodes
     check_outputs: np.ndarray  # (c, ...) painted there
+    shells: int  # of P(k)
 
     def __post_init__(self) -> None:
         self.low, self.high = self.nodes.min(0), self.nodes.max(0)
@@ -80,7 +82,7 @@ class Emulator:
         known = light(self.feature_counts.mean(0), self.feature_weight, x, self._shape, shapes)
         base = np.zeros((len(shapes), self.outputs.shape[1]))
         base[:, 0] = known[:, 0]
-        base[:, 1 : -len(LEVELS)] = known[:, 1:2]
+        base[:, 1 : 1 + self.shells] = known[:, 1:2]
         return self._shape.coordinates(shapes, known[:, 1:]), base
 
     def inside(self, shapes: np.ndarray) -> np.ndarray:
@@ -100,12 +102,13 @@ def summaries(
 
     sigma_uk: white noise per rival voxel.
     """
-    shells = int(measure.keep.sum())
+    shells = len(measure.modes)
     log_mean = np.clip(outputs[:, 0] + LN10 * amplitude, -60, 60)
     mean = np.exp(log_mean)
     power = np.exp(np.clip(outputs[:, 1 : 1 + shells] + 2 * log_mean[:, None], -100, 100))
-    power += noise_power(sigma_uk, measure.voxel_mpc)
-    quantile = np.maximum.accumulate(outputs[:, 1 + shells :], axis=1)
+    quadrupole = outputs[:, 1 + shells : 1 + measure.powers] * power[:, : measure.powers - shells]
+    power = np.hstack([power, quadrupole]) + noise_power(sigma_uk, measure.voxel_mpc) * measure.white
+    quantile = np.maximum.accumulate(outputs[:, 1 + measure.powers :], axis=1)
     value = SOFT * mean[:, None] * np.sinh(np.clip(quantile, -20, 20))
     middle, width = (value[:, 1:] + value[:, :-1]) / 2, np.diff(value, axis=1)
     share = np.append(np.diff(LEVELS), 1 - LEVELS[-1])
@@ -120,7 +123,7 @@ def summaries(
 def paint_node(
     fields: list[RivalField], normals: list[np.ndarray], shape: Shape, values: np.ndarray, measure: Measure
 ) -> np.ndarray:
-    """The outputs (1 + shells + levels,) at one shape: fields painted with their normals, then averaged."""
+    """The outputs (1 + powers + levels,) at one shape: fields painted with their normals, then averaged."""
     painted = [paint_shape(field, shape, values, own, measure) for field, own in zip(fields, normals, strict=True)]
     top = max(offset for _, offset in painted)
     cubes = [cube * np.float32(10 ** (offset - top)) for cube, offset in painted]
@@ -129,14 +132,16 @@ def paint_node(
     power, histogram = 0.0, np.zeros(len(GRID) - 1)
     for cube, own in zip(cubes, means, strict=True):
         contrast = (cube - np.float32(own)) / np.float32(mean)
-        power = power + power_spectrum(torch.from_numpy(contrast)[None], measure.shells)[0, 0].numpy()[measure.keep]
+        power = power + measure.power(torch.from_numpy(contrast)[None])[0]
         place = (np.arcsinh(contrast / SOFT) - GRID[0]) * (1 / (GRID[1] - GRID[0]))
         histogram += np.bincount(np.clip(place, 0, len(GRID) - 2).astype(np.int32).ravel(), minlength=len(GRID) - 1)
     below = np.append(0.0, np.cumsum(histogram)) / histogram.sum()
     used = np.append(True, np.diff(below) > 0)  # where the distribution function rises
     used[:-1] |= used[1:]
     quantile = np.interp(LEVELS, below[used], GRID[used])
-    return np.concatenate([[np.log(mean) + LN10 * top], np.log(power / len(fields)), quantile])
+    monopole, quadrupole = np.split(power / len(fields), [len(measure.modes)])
+    shape_of_power = np.concatenate([np.log(monopole), quadrupole / monopole[: len(quadrupole)]])
+    return np.concatenate([[np.log(mean) + LN10 * top], shape_of_power, quantile])
 
 
 def light(counts: np.ndarray, weight: np.ndarray, x: np.ndarray, shape: Shape, shapes: np.ndarray) -> np.ndarray:
@@ -255,7 +260,7 @@ def make_emulator(
     fixed = np.tile(prior_gaussian(model, line_model.prior)[0], (len(fields) * settings.covariance_draws, 1))
     parameters = np.concatenate([fixed, pool[: settings.simulations]])
     amplitude, values = shape.split(parameters)
-    data = {name: np.empty((len(parameters), len(measure.modes) + len(measure.edges_uk) - 1)) for name in noise}
+    data = {name: np.empty((len(parameters), measure.powers + len(measure.edges_uk) - 1)) for name in noise}
     for which, field in enumerate(show(fields)):  # map i on field i modulo their number, each with its own scatter
         for i in range(which, len(parameters), len(fields)):
             cube, offset = paint_shape(field, shape, values[i], field.normals(seed, 1 + i), measure)
@@ -276,12 +281,13 @@ def make_emulator(
         realisations=len(chosen),
         check_parameters=pool[checks:],
         check_outputs=np.array(painted[len(nodes) :]),
+        shells=len(measure.modes),
     )
 
 
 def write_emulator(path: str | Path, emulator: Emulator, attributes: dict[str, object]) -> None:
     """Write rival/{name}/emulator.h5; attributes: provenance."""
-    header = {"model": emulator.model, "realisations": emulator.realisations}
+    header = {"model": emulator.model, "realisations": emulator.realisations, "shells": emulator.shells}
     with write_hdf5(path, KIND, {**attributes, **header}, in_memory=True) as file:
         for name in ARRAYS:
             file[name] = check_finite(np.asarray(getattr(emulator, name)), f"{path}: {name}")
@@ -295,5 +301,6 @@ def read_emulator(path: str | Path) -> Emulator:
     with read_hdf5(path, KIND, (*ARRAYS, "data")) as file:
         arrays = {name: check_finite(file[name][...], f"{path}: {name}") for name in ARRAYS}
         data = {name: check_finite(rows[...], f"{path}: data") for name, rows in file["data"].items()}
-        header = {"model": str(attribute(file, "model")), "realisations": int(attribute(file, "realisations"))}
+        header = {"model": str(attribute(file, "model"))}
+        header |= {name: int(attribute(file, name)) for name in ("realisations", "shells")}
         return Emulator(**header, data=data, **arrays)

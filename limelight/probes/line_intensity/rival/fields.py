@@ -1,7 +1,9 @@
 """The rival's summaries, and the halo fields that it paints repeatedly with fixed random numbers."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from limelight.probes.line_intensity.maps.paint import Field, bin_light, halo_li
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.rival.shapes import Shape, log10_luminosity
 from limelight.seeds import generator
-from limelight.summaries.power import PowerBins, power_bins, power_spectrum
+from limelight.summaries.power import PowerBins, power_bins, power_spectrum, shell_means
 from limelight.summaries.vid import temperature_edges, voxel_histogram
 
 
@@ -29,16 +31,33 @@ class Measure:
     keep: np.ndarray  # (shells,) bool: those with modes enough
     edges_uk: np.ndarray  # (temperature bins + 1,)
     beam_fwhm_arcmin: float
+    multipoles: tuple[int, ...] = (0,)  # of P(k)
 
     @property
     def modes(self) -> np.ndarray:
         """Modes of each kept shell, k and −k both counted."""
         return self.shells.modes[self.keep]
 
+    @property
+    def powers(self) -> int:
+        """How many of the summaries are of P(k): its shells, multipole by multipole."""
+        return len(self.multipoles) * len(self.modes)
+
+    def power(self, maps: torch.Tensor) -> np.ndarray:
+        """P(k) of the kept shells of maps (b, x, y, f), multipole by multipole; (b, powers), unit² Mpc³."""
+        found = power_spectrum(maps, self.shells, self.multipoles).cpu().numpy()
+        return found[..., self.keep].reshape(len(maps), -1)
+
+    @cached_property
+    def white(self) -> np.ndarray:
+        """What a power of 1 at every mode gives the multipoles, (powers,): with few modes some of it leaks into ℓ = 2."""
+        even = torch.ones_like(self.shells.weight)[None] * math.prod(self.shells.shape) / math.prod(self.voxel_mpc)
+        means = [shell_means(even, self.shells, ell)[0].cpu().numpy()[self.keep] for ell in self.multipoles]
+        return np.concatenate(means)
+
     def __call__(self, maps: torch.Tensor) -> np.ndarray:
-        """P(k) of the kept shells, µK² Mpc³, and then voxels per temperature bin, of maps (b, x, y, f); float64 (b, d)."""
-        power = power_spectrum(maps, self.shells)[:, 0].cpu().numpy()[:, self.keep]
-        return np.hstack([power, voxel_histogram(maps, self.edges_uk).cpu().numpy()])
+        """P(k), µK² Mpc³, and then voxels per temperature bin, of maps (b, x, y, f); float64 (b, d)."""
+        return np.hstack([self.power(maps), voxel_histogram(maps, self.edges_uk).cpu().numpy()])
 
 
 def make_measure(settings: RivalOptions, grid: Grid, cosmology: Cosmology, beam_fwhm_arcmin: float) -> Measure:
@@ -58,7 +77,7 @@ def make_measure(settings: RivalOptions, grid: Grid, cosmology: Cosmology, beam_
         expected = f"shells of {settings.min_modes} modes or more"
         raise problem("rival: log10_k", f"{settings.log10_k}: none", expected, "choose wave numbers that maps hold")
     edges = temperature_edges(*settings.temperature_uk, settings.temperature_bins, settings.spacing)
-    return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin)
+    return Measure(coarse, voxel, shells, keep, edges, beam_fwhm_arcmin, (0, 2) if settings.quadrupole else (0,))
 
 
 @dataclass

@@ -3,6 +3,7 @@
 The method of arXiv:1808.07487 (Ihle et al. 2019) on limelight's maps. docs/rival.md names every approximation.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,13 @@ class Rival:
         log_prior, outputs, amplitude, places = self.prior(parameters)
         return self.means(outputs, amplitude), log_prior, places
 
+    def correlations(self, places: np.ndarray) -> np.ndarray:
+        """Covariances (m, d, d) in units of `spread` at places (m, 1 + s): those of the anchors near by, mixed."""
+        near = -0.5 * np.sum((places[:, None] - self.anchors) ** 2, axis=2) / self.reach**2
+        weight = np.exp(near - near.max(1, keepdims=True))
+        weight /= weight.sum(1, keepdims=True)
+        return np.tensordot(weight, self.covariances, 1)
+
     def chi2(self, found: np.ndarray, places: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(χ² (m,) of summaries (d,) or (m, d) against their means (m, d), ln of the covariance's determinant (m,)).
 
@@ -88,10 +96,7 @@ class Rival:
         """
         scale = self.spread(found)
         off = (data - found) / scale
-        near = -0.5 * np.sum((places[:, None] - self.anchors) ** 2, axis=2) / self.reach**2
-        weight = np.exp(near - near.max(1, keepdims=True))
-        weight /= weight.sum(1, keepdims=True)
-        root = np.linalg.cholesky(np.tensordot(weight, self.covariances, 1))
+        root = np.linalg.cholesky(self.correlations(places))
         white = np.linalg.solve(root, off[..., None])[..., 0]
         log_det = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1) + 2 * np.log(scale).sum(1)
         return np.sum(white**2, axis=1), log_det
@@ -111,11 +116,13 @@ class Rival:
 def spread(means: np.ndarray, measure: Measure) -> np.ndarray:
     """Standard deviations (m, d) of summaries as if all modes and voxels were independent: P √(2/N_modes), √B, B at least 1.
 
+    Those of the quadrupole are √5 those of the monopole, as with many modes in a shell.
     Multiplied with the correlations of fiducial maps they make the covariance at other parameters, as in arXiv:1808.07487.
     """
     shells = len(measure.modes)
     power = means[:, :shells] * np.sqrt(2 / measure.modes)
-    return np.hstack([power, np.sqrt(np.maximum(means[:, shells:], 1.0))])
+    power = np.hstack([math.sqrt(2 * ell + 1) * power for ell in measure.multipoles])
+    return np.hstack([power, np.sqrt(np.maximum(means[:, measure.powers :], 1.0))])
 
 
 def make_rival(
