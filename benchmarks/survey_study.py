@@ -126,7 +126,10 @@ def plan(folder: Path, depth: str, cone: str) -> None:
 
 
 def merged(folder: Path) -> dict:
-    """One study of both plans: their simulations are the same, and are made once, for networks, stream and rivals."""
+    """One study of both plans: their simulations are the same, and are made once, for networks, stream and rivals.
+
+    One survey's map says what light counts for in both: their σ have one pattern and one mask (LAYOUT).
+    """
     plans = {depth: yaml.safe_load((folder / f"{depth}.yaml").read_text(encoding="utf-8")) for depth in DEPTHS}
     study = dict(plans["season2"]) | {"study": "survey", "seed": SEED}
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}

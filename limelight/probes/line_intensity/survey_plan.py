@@ -11,8 +11,8 @@ import yaml
 from limelight.errors import LimelightError, problem
 from limelight.files import write_text
 from limelight.probes.line_intensity.checks import FIDUCIAL
-from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap, save_survey
-from limelight.probes.line_intensity.maps.weighted import edges_of, onto
+from limelight.probes.line_intensity.maps.survey import EQUAL, LightWeights, SurveyMap, save_survey
+from limelight.probes.line_intensity.maps.weighted import edges_of, light_weights, onto
 from limelight.probes.line_intensity.survey_words import pixel_sigma
 from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
@@ -191,6 +191,7 @@ grid:                       # {voxels} when pooled
   rest_freq_ghz: {wanted.rest_freq_ghz:.9g}
   pool_pixels: {grid.pool_pixels}
   pool_channels: 1
+  survey: {files["survey"]}    # light counts by 1/σ² of its own voxels, as in its means, and comes in over the rims
 
 line_models:                # the prior; its mean temperature per fine voxel is kept within this range
   li_full: {{model: li, prior: {wanted.prior}, mean_temperature_uk: [0.05, 20], draws: {DRAWS}}}
@@ -203,7 +204,8 @@ observation:
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
 training:                   # of the network's own answer, which is audited; posteriors learn from the stream below
-  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
+  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE},
+  flips: false, quarter_turns: false}}    # light counts by where it falls on the survey's voxels, which do not turn
 
 networks:
   survey:                   # power and one-point function, weighted by 1/σ²; nothing of these numbers is trained
@@ -298,6 +300,7 @@ class Plan:
 
     text: str  # of its config
     survey: SurveyMap
+    weights: LightWeights
     instrument: dict
     hours: float
     memory_gb: float
@@ -318,7 +321,9 @@ def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[s
             text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)
             if hours <= machine.hours and gigabytes <= machine.memory_gb:
-                return Plan(text, made, instrument_dict(made), hours, gigabytes, what_was_done(survey, made, grid))
+                weights = light_weights(survey, grid.x_edges, grid.y_edges, grid.frequency_edges)
+                words = what_was_done(survey, made, grid)
+                return Plan(text, made, weights, instrument_dict(made), hours, gigabytes, words)
     found = f"{machine.hours:g} hours on {machine.cores} cores with {machine.memory_gb:.3g} GB"
     fix = "give more --hours, a smaller field (--size-deg), or --gpus"
     raise problem("the machine", found, f"{hours:.2g} hours and {gigabytes:.2g} GB for the smallest study", fix)
@@ -333,6 +338,7 @@ def resources_text(machine: Machine) -> str:
 def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
     """(hours, GB) that a study is expected to take; the files of noise, filter and beam are not read for it."""
     raw = yaml.safe_load(text)
+    raw["grid"].pop("survey")
     raw["observation"] = {"noise": {name: {"sigma_uk": 1.0} for name in raw["observation"]["noise"]}}
     for entry in (*raw["networks"].values(), *raw["tests"].values()):
         entry.pop("filter", None)
@@ -397,7 +403,7 @@ def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:
     """
     paths = (config, *map(Path, files.values()))
     before = {path: path.read_bytes() for path in paths if path.exists()}
-    save_survey(files["survey"], plan.survey)
+    save_survey(files["survey"], plan.survey, plan.weights)
     if plan.survey.beam_fwhm_arcmin:
         write_text(files["instrument"], yaml.safe_dump(plan.instrument, sort_keys=False, allow_unicode=True))
     write_text(config, plan.text)
