@@ -27,7 +27,7 @@ PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likew
 TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
 STREAMED, EACH_FIELD = 5000, 150  # simulations, about, that the posterior learns from; at most of one field
 EPOCHS = 5  # of the network's own answer, which is audited
-HEAD_EPOCHS, PATIENCE = 120, 30  # of the posterior's head: at 60 it still learns
+HEADS, HEAD_EPOCHS, PATIENCE = 4, 60, 30  # of the posterior: the mean of so many heads says more than any of them
 DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 4, 2, 2  # training light-cones for each that validates
 RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 300, 3000  # of each test; of a chain; of the prior
 RIVAL_VALIDATION = (20, 64)  # maps that recalibrate it, 100 for each hour; none where these are too few
@@ -77,10 +77,7 @@ class SurveyGrid:
 
 
 def field_of(survey: SurveyMap, size_deg: float | None) -> tuple[float, float, float]:
-    """(x, y, side) in degrees of the square that the study looks at: where σ is within EDGE_TIMES of the deepest.
-
-    Light that the beam carries over the edges of the painted field is lost; there σ is largest and weighs least.
-    """
+    """(x, y, side) in degrees of the square that the study looks at: where σ is within EDGE_TIMES of the deepest."""
     if not survey.has_noise:
         fix = "give it by --noise FILE or --sigma UK"
         raise problem("the survey's map", "no σ", "the σ of its noise, which decides what can be read", fix)
@@ -220,7 +217,7 @@ streams:                    # simulations that are shown once and thrown away; m
 
 posteriors:
   mdn:                      # recalibrated: its intervals hold what they promise on the validation light-cones
-    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0}}, recalibrate: true,
+    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0, members: {HEADS}}}, recalibrate: true,
     training: {{epochs: {HEAD_EPOCHS}, patience: {PATIENCE}}}}}
 
 {rival_text(train, wanted, bool(how.get("filters_noise")), hours)}tests:
