@@ -125,6 +125,8 @@ def part_of(path, **grid) -> dict:
 def test_maps_that_are_a_part_of_a_survey_follow_what_its_light_counts_for(tmp_path):
     raw = part_of(weighed(tmp_path / "mine.h5"))
     before = settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull"))
+    weighed(tmp_path / "mine.h5")  # the same, made again
+    assert settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull")) == before
     weighed(tmp_path / "mine.h5", 1.5)
     assert settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull")) != before
 

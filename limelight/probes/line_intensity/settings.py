@@ -21,6 +21,7 @@ from limelight.probes.line_intensity.config import (
 from limelight.probes.line_intensity.maps.config import Filter, Foregrounds, Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.maps.survey import load_light_weights
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.selection import observed_as, rival_tests, validated_as
@@ -98,7 +99,7 @@ class MapSettings:
     name: str  # of the dataset; its random streams depend on it
     dataset: MapDataset  # without its pooling and beam
     code: str | None  # hash of a user's own line model
-    survey: str | None = None  # hash of the grid's survey
+    survey: str | None = None  # hash of what light counts for in the grid's survey
 
     @property
     def seed(self) -> int:
@@ -247,7 +248,7 @@ def beam_fwhm_arcmin(study: LineStudy, dataset: str) -> float:
 def map_settings(study: LineStudy, dataset: str) -> MapSettings:
     """Of one dataset's fine maps."""
     entry = without(study.line_models[dataset], "pool_pixels", "pool_channels", "beam")
-    survey = file_hash(study.grid.survey) if study.grid.survey else None
+    survey = load_light_weights(study.grid.survey).content if study.grid.survey else None
     code = own_code(entry.model)
     return MapSettings(subfield_settings(study), fine_grid(study), study.labels, dataset, entry, code, survey)
 

@@ -6,6 +6,7 @@ and so is its σ.
 """
 
 import functools
+import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -76,6 +77,14 @@ class LightWeights:
     def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Along x, y and frequency."""
         return self.x_edges_deg, self.y_edges_deg, self.frequency_edges_ghz
+
+    @property
+    def content(self) -> str:
+        """A hash of all of it."""
+        found = hashlib.sha256()
+        for one in (self.values, *self.edges):
+            found.update(np.ascontiguousarray(one).tobytes())
+        return found.hexdigest()[:16]
 
     def at(self, x_deg: np.ndarray, y_deg: np.ndarray, freq_ghz: np.ndarray) -> np.ndarray:
         """At places (n,) in degrees from the middle of the field; those beyond its ends count as the nearest."""
