@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--lightcone", type=Path, required=True)
     parser.add_argument("--depth", choices=tuple(mock_survey.DEPTH_UK), default="future")
     parser.add_argument("--brightness", type=float, nargs="+", default=[0.3, 1, 4, 16], help="times fiducial Li's")
-    parser.add_argument("--channels", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--draws", type=int, default=4, help="of noise and ripples")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
