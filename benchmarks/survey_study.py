@@ -28,8 +28,8 @@ TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
 DRAWS, STREAMED, FILES = (
     32,
     80,
-    3,
-)  # of each field: maps that are stored, simulations in each file that heads learn from
+    6,
+)  # of each field: maps that are stored; simulations in each of so many files for heads
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
