@@ -30,6 +30,7 @@ DRAWS, STREAMED, FILES = (
     80,
     6,
 )  # of each field: maps that are stored; simulations in each of so many files for heads
+EPOCHS = 60  # of heads: there is more to learn from than a plan's 5000 simulations
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
@@ -159,7 +160,8 @@ def add_depth(study: dict, depth: str, own: dict) -> None:
     study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
     named = {"noise": [depth, f"{depth}_splits"], "filter": depth, "tests": tests}
     study["networks"][depth] = network | named
-    study["posteriors"][depth] = own["posteriors"]["mdn"] | {"network": depth}
+    posterior = own["posteriors"]["mdn"]
+    study["posteriors"][depth] = posterior | {"network": depth, "training": posterior["training"] | {"epochs": EPOCHS}}
     study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
     for name, model in MODELS.items():
         study["tests"][f"{depth}_{name}"] = {"line_model": model, "noise": depth, "filter": depth}
