@@ -151,6 +151,11 @@ def test_channels_are_narrow_where_modes_were_taken():
     assert make_plan(one, Wanted("mine"), short, files).survey.mask.shape[2] == 64
     free = replace(one, modes_removed=0)
     assert make_plan(free, Wanted("mine"), short, files).survey.mask.shape[2] < 60
+    told = [
+        any("modes: the file lost" in line for line in make_plan(map_, Wanted("mine"), short, files).words)
+        for map_ in (one, free)
+    ]
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -384,6 +384,11 @@ def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[
         f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
         f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
     )
+    if survey.modes_removed and blocks[2] > 1:
+        words.append(
+            f"modes: the file lost {survey.modes_removed} among {old[2]} channels, simulations lose about as much among"
+            f" {new[2]}; where single sources stand far above the noise, intervals are too narrow (docs/your_map.md)"
+        )
     dec = made.center_deg[1]
     rim = np.cos(np.radians(dec + np.array([grid.y_edges[0], grid.y_edges[-1]]))) / np.cos(np.radians(dec))
     if np.abs(rim - 1).max() > 0.005:
