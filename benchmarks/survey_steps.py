@@ -5,14 +5,16 @@ Halos of a light-cone shine at some times the brightness of fiducial Li. Their l
 which takes modes off among its 256 channels, and is brought onto a study's voxels; and through limelight's painter, beam,
 noise and pipeline, as scripts/plan.py sets them. A row for each brightness, number of channels and way: the mean difference
 in ln P of shells, and the root mean square, over shells and over bins of the one-point function, of differences in units of
-the noise's own scatter. Ways: `again`, other noise and ripples in the file; `study`, as simulated; `sky`, the same with the
-file's own clean sky, which has light beyond the rims, and channels that weigh as they do in the file; `no modes`, the study
-without its modes.
+the noise's own scatter; and by how much the clean light differs from the file's, as a share of its rms, but for RIM pixels.
+Ways: `again`, other noise and ripples in the file; `study`, as simulated; `alike`, the same without grid.survey, so that all
+channels of a block weigh alike and no light comes in over the rims; `sky`, with the file's own clean sky; `no modes`, the
+study without its modes.
 
 example: python -m benchmarks.survey_steps --lightcone results/survey_mocks/lightcones/0.h5 --output steps.csv
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +33,8 @@ from limelight.probes.line_intensity.lines.models import get_model
 from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.paint import paint
-from limelight.probes.line_intensity.maps.survey import SurveyMap
-from limelight.probes.line_intensity.maps.weighted import onto
+from limelight.probes.line_intensity.maps.survey import SurveyMap, save_survey
+from limelight.probes.line_intensity.maps.weighted import light_weights, onto
 from limelight.probes.line_intensity.pipeline import make_pipeline
 from limelight.probes.line_intensity.shards import line_header, pool_map
 from limelight.probes.line_intensity.survey_plan import Wanted, filter_of
@@ -40,6 +42,7 @@ from limelight.probes.line_intensity.survey_plan import Wanted, filter_of
 SIDE_DEG, PIXELS, FINE = 1.4, 42, 2  # of the study's field; fine pixels along one of its own
 LABELS = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
 LEAST_WAVES, LAYOUT = 2, 11
+RIM = 3  # pixels, into which the beam carries light from beyond
 
 
 def main() -> None:
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--lightcone", type=Path, required=True)
     parser.add_argument("--depth", choices=tuple(mock_survey.DEPTH_UK), default="future")
     parser.add_argument("--brightness", type=float, nargs="+", default=[0.3, 1, 4, 16], help="times fiducial Li's")
-    parser.add_argument("--channels", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--draws", type=int, default=4, help="of noise and ripples")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
@@ -56,7 +59,7 @@ def main() -> None:
     transfer = args.output.with_suffix(".transfer.csv")
     write_csv(transfer, mock_survey.transfer(), digits=6)
     for brightness in args.brightness:
-        sky, clean = skies(halos, brightness, args.channels)
+        sky, clean = skies(halos, brightness, args.channels, args.depth, args.output)
         files = [[survey_of(args.depth, sky, (k, i)) for i in range(args.draws)] for k in range(2)]
         for channels in args.channels:
             about = {"depth": args.depth, "brightness": brightness, "channels": channels}
@@ -66,8 +69,10 @@ def main() -> None:
     write_csv(args.output, rows, digits=4)
 
 
-def skies(halos: HaloCatalogue, times: float, channels: list[int]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """(the mock's smoothed sky (x, y, channel), limelight's pooled sums of the same halos by number of channels)."""
+def skies(
+    halos: HaloCatalogue, times: float, channels: list[int], depth: str, output: Path
+) -> tuple[np.ndarray, dict[int, dict[str, np.ndarray]]]:
+    """(the mock's smoothed sky (x, y, channel), limelight's pooled sums of the same halos by number of channels and way)."""
     parameters = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
     x, y, freq, log10_lum, light = mock_survey.sources(halos, parameters, (0.0, 0.0), np.random.default_rng(1))
     sky = mock_survey.painted(x, y, freq, times * light)
@@ -79,10 +84,20 @@ def skies(halos: HaloCatalogue, times: float, channels: list[int]) -> tuple[np.n
     sky_deg, bright = np.column_stack(places)[inside], log10_lum + np.log10(times)
     made = {}
     for n in channels:
-        grid = grid_of(n)
-        cube = paint(sky_deg, *redshifts, bright, grid, np.zeros(2), Cosmology())
-        made[n] = pool_map(cube, grid, mock_survey.BEAM_ARCMIN)
+        alike, file = grid_of(n), output.with_suffix(f".{n}.survey.h5")
+        own = survey_of(depth, sky, None)
+        save_survey(file, onto(own, *edges_for(n)), light_weights(own, *edges_for(n)))
+        made[n] = {}
+        for way, grid in {"alike": alike, "study": replace(alike, survey=str(file))}.items():
+            cube = paint(sky_deg, *redshifts, bright, grid, np.zeros(2), Cosmology())
+            made[n][way] = pool_map(cube, grid, mock_survey.BEAM_ARCMIN)
     return sky, made
+
+
+def edges_for(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the study's voxels, along x, y and frequency."""
+    sides = np.linspace(-SIDE_DEG / 2, SIDE_DEG / 2, PIXELS + 1)
+    return sides, sides, np.linspace(*mock_survey.BAND_GHZ, channels + 1)
 
 
 def grid_of(channels: int) -> Grid:
@@ -107,17 +122,15 @@ def survey_of(depth: str, sky: np.ndarray, seed: tuple[int, int] | None) -> Surv
 def ways(
     files: list[list[SurveyMap]],
     sky: np.ndarray,
-    clean: np.ndarray,
+    clean: dict[str, np.ndarray],
     channels: int,
     args: argparse.Namespace,
     transfer: Path,
 ) -> dict[str, dict[str, float]]:
     """How far each way lies from the files; see the top."""
-    edges = np.linspace(-SIDE_DEG / 2, SIDE_DEG / 2, PIXELS + 1)
-    bands = np.linspace(*mock_survey.BAND_GHZ, channels + 1)
     grid, n = grid_of(channels), FINE**2
-    known = [[onto(one, edges, edges, bands) for one in many] for many in files]
-    own = onto(survey_of(args.depth, sky, None), edges, edges, bands)
+    known = [[onto(one, *edges_for(channels)) for one in many] for many in files]
+    own = onto(survey_of(args.depth, sky, None), *edges_for(channels))
     seen = torch.as_tensor(own.mask)[None]
     sigma = torch.as_tensor(np.where(own.mask, own.sigma_uk, 0) * n)[None]
     scale = float(sigma[seen].median())
@@ -132,18 +145,22 @@ def ways(
     planned = filter_of(files[0][0], channels, Wanted("mock", transfer=str(transfer)))
     how = Filter.model_validate(planned | {"filters_noise": True})
     header = line_header(grid, mock_survey.BEAM_ARCMIN, LABELS, vars(Cosmology()))
+    true = own.temperature_uk * n
     settings = {
-        "study": (clean, how),
-        "sky": (own.temperature_uk * n, how),
-        "no modes": (clean, how.model_copy(update={"pca_modes": 0})),
+        "study": (clean["study"], how),
+        "alike": (clean["alike"], how),
+        "sky": (true, how),
+        "no modes": (clean["study"], how.model_copy(update={"pca_modes": 0})),
     }
-    found = {"again": far(of_files[1], of_files[0], network)}
+    found = {"again": {**far(of_files[1], of_files[0], network), "light": 0.0}}
     for way, (light, setting) in settings.items():
         pipeline, random = make_pipeline(setting, grid, header), torch.Generator().manual_seed(1)
         maps = pipeline.before_noise(torch.as_tensor(light)[None].repeat(args.draws, 1, 1, 1), random)
         maps = maps + sigma * pipeline.shape_noise(torch.randn(maps.shape, generator=random))
         maps = pipeline.after_noise(Recorded(torch.where(seen, maps, 0.0), sigma, seen))
-        found[way] = far(summaries(maps), of_files[0], network)
+        within = (slice(RIM, -RIM), slice(RIM, -RIM))
+        off, power = (np.square(one[within])[own.mask[within]].mean() for one in (light - true, true))
+        found[way] = {**far(summaries(maps), of_files[0], network), "light": float(np.sqrt(off / power))}
     return found
 
 

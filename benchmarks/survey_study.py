@@ -25,7 +25,12 @@ SIZE_DEG, LAYOUT = 1.4, 11
 MOCK_CONES = 10  # four fields in each: mocks share none
 MOCKS_SEED = 20261130
 TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
-DRAWS, STREAMED = 32, 80  # of each field: maps that are stored, simulations that heads learn from
+DRAWS, STREAMED, FILES = (
+    32,
+    80,
+    6,
+)  # of each field: maps that are stored; simulations in each of so many files for heads
+EPOCHS = 60  # of heads: there is more to learn from than a plan's 5000 simulations
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
 SEED = 20190524
@@ -126,7 +131,10 @@ def plan(folder: Path, depth: str, cone: str) -> None:
 
 
 def merged(folder: Path) -> dict:
-    """One study of both plans: their simulations are the same, and are made once, for networks, stream and rivals."""
+    """One study of both plans: their simulations are the same, and are made once, for networks, stream and rivals.
+
+    One survey's map says what light counts for in both: their σ have one pattern and one mask (LAYOUT).
+    """
     plans = {depth: yaml.safe_load((folder / f"{depth}.yaml").read_text(encoding="utf-8")) for depth in DEPTHS}
     study = dict(plans["season2"]) | {"study": "survey", "seed": SEED}
     study["lightcones"] = {**study["lightcones"], "train": list(TRAIN), "validation": list(VALIDATION), "test": TEST}
@@ -134,7 +142,7 @@ def merged(folder: Path) -> dict:
     study["line_models"]["li_full"]["draws"] = DRAWS
     study["observation"] = study["observation"] | {"noise": {}, "filters": {}}
     study |= {"networks": {}, "posteriors": {}, "rival": {}, "tests": {}, "keep": ["subfields"]}
-    stream = study["streams"]["prior"] | {"networks": list(DEPTHS), "draws": STREAMED}
+    stream = study["streams"]["prior"] | {"networks": list(DEPTHS), "draws": STREAMED, "files": FILES}
     study["streams"] = {"prior": stream}
     for depth, own in plans.items():
         add_depth(study, depth, own)
@@ -152,7 +160,8 @@ def add_depth(study: dict, depth: str, own: dict) -> None:
     study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
     named = {"noise": [depth, f"{depth}_splits"], "filter": depth, "tests": tests}
     study["networks"][depth] = network | named
-    study["posteriors"][depth] = own["posteriors"]["mdn"] | {"network": depth}
+    posterior = own["posteriors"]["mdn"]
+    study["posteriors"][depth] = posterior | {"network": depth, "training": posterior["training"] | {"epochs": EPOCHS}}
     study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
     for name, model in MODELS.items():
         study["tests"][f"{depth}_{name}"] = {"line_model": model, "noise": depth, "filter": depth}

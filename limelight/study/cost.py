@@ -150,12 +150,13 @@ def posterior_seconds(study: Study, name: str) -> float:
     """Expected time of training a posterior: its table, its fine tuning, the head's epochs, and what it simulates."""
     entry = study.posteriors[name]
     network = entry.network
+    heads = getattr(getattr(entry, entry.kind), "members", 1)
     if entry.stream:
-        return streamed_rows(study, name) * HEAD_S * entry.training.epochs
+        return streamed_rows(study, name) * heads * HEAD_S * entry.training.epochs
     shown = entry.presentations * sum(network_rows(study, network, split) for split in ("train", "validation"))
     per_epoch = training_seconds(study, network) / study.networks[network].training.epochs
-    heads = shown * (prediction_s(study) + HEAD_S * entry.training.epochs)
-    return heads + entry.fine_tune * per_epoch + load_probe(study.probe).simulation_cost(study, name).training_s
+    learning = shown * (prediction_s(study) + heads * HEAD_S * entry.training.epochs)
+    return learning + entry.fine_tune * per_epoch + load_probe(study.probe).simulation_cost(study, name).training_s
 
 
 def streamed_rows(study: Study, name: str) -> int:

@@ -146,6 +146,20 @@ def test_a_beam_far_below_a_pixel_changes_nothing():
     assert smooth(cube, 0.0, 0.1) is cube
 
 
+def test_a_part_of_a_survey_has_its_neighbours_light():
+    """As the middle of nine copies of itself, which scipy's own Gaussian smooths."""
+    from scipy.ndimage import gaussian_filter
+
+    cube = np.random.default_rng(3).exponential(1, (24, 24, 2))
+    pixel, fwhm = 0.05, 9.0
+    sigma = np.sqrt((fwhm / 60 / pixel) ** 2 / (8 * np.log(2)) + 1 / 12)  # the pixel's own variance too
+    tiled = gaussian_filter(np.tile(cube, (3, 3, 1)), (sigma, sigma, 0), mode="constant", truncate=8)[24:48, 24:48]
+    np.testing.assert_allclose(smooth(cube, fwhm, pixel, wraps=True), tiled, rtol=2e-3)
+    assert smooth(cube, fwhm, pixel, wraps=True).sum() == pytest.approx(cube.sum(), rel=1e-6)
+    grid = Grid(1.2, 24, 2, 26.0, 34.0, 115.27, pool_pixels=4, pool_channels=1, survey="a file")
+    np.testing.assert_allclose(pool_map(cube, grid, fwhm), pool(tiled, 4, 1), rtol=2e-3)
+
+
 def test_pooling_channels_before_the_beam_is_the_same():
     cube = np.random.default_rng(2).random(SMALL.shape).astype(np.float32)
     expected = pool(smooth(cube.astype(np.float64), 10.0, SMALL.pixel_deg), 4, 4)

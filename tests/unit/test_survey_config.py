@@ -9,6 +9,9 @@ from survey_toys import survey_file
 from limelight.errors import LimelightError
 from limelight.files import settings_hash
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.survey import load_survey, save_survey
+from limelight.probes.line_intensity.maps.weighted import edges_of, light_weights
+from limelight.probes.line_intensity.settings import shard_settings
 from limelight.study.config import ROOT, resolve_study
 from limelight.study.selection import suitable_tests
 from limelight.study.settings import network_settings
@@ -98,3 +101,45 @@ def test_a_transfer_function_of_another_content_is_another_setting(tmp_path):
         path.write_text("k_perp_per_mpc,k_par_per_mpc,transfer\n" + rows, encoding="utf-8")
         found.add(settings_hash(network_settings(resolve_study(raw, "survey.yaml"), "waves")))
     assert len(found) == 2
+
+
+def weighed(path, sigma_times=1.0):
+    """A file with what the light in its own voxels, two along each side and ten channels, counts for in the study's."""
+    survey_file(path, GRID, fine=True)
+    fine, study = load_survey(path), load_survey(survey_file(path, GRID))
+    fine.sigma_uk[::2] *= sigma_times
+    save_survey(
+        path, study, light_weights(fine, *(edges_of(one) for one in (study.x_deg, study.y_deg, study.frequency_ghz)))
+    )
+    return str(path)
+
+
+def part_of(path, **grid) -> dict:
+    """The study on maps that are a part of a survey's, which no network turns."""
+    raw = changed("grid", "survey", str(path))
+    raw["grid"] |= grid
+    raw["training"] |= {"flips": False, "quarter_turns": False}
+    return raw
+
+
+def test_maps_that_are_a_part_of_a_survey_follow_what_its_light_counts_for(tmp_path):
+    raw = part_of(weighed(tmp_path / "mine.h5"))
+    before = settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull"))
+    weighed(tmp_path / "mine.h5")  # the same, made again
+    assert settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull")) == before
+    weighed(tmp_path / "mine.h5", 1.5)
+    assert settings_hash(shard_settings(resolve_study(raw, "survey.yaml"), "lifull")) != before
+
+
+def test_faults_of_the_survey_that_maps_are_a_part_of(tmp_path):
+    path, plain = weighed(tmp_path / "mine.h5"), str(survey_file(tmp_path / "plain.h5", GRID))
+    raws = {
+        "grid.survey: gone.h5: found no such file": part_of("gone.h5"),
+        "grid.survey: " + plain + ": found no light_weights": part_of(plain),
+        "grid.survey: found 26 to 34 along frequency": part_of(path, freq_max_ghz=35.0),
+        "networks.even.training: found maps that are turned": changed("grid", "survey", path),
+    }
+    for words, raw in raws.items():
+        with pytest.raises(LimelightError) as caught:
+            resolve_study(raw, "survey.yaml")
+        assert words in str(caught.value), str(caught.value)

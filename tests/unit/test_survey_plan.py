@@ -10,7 +10,7 @@ from survey_files import sky, unseen, write_new
 
 from limelight.errors import LimelightError
 from limelight.files import ROOT
-from limelight.probes.line_intensity.maps.survey import SurveyMap, load_survey
+from limelight.probes.line_intensity.maps.survey import SurveyMap, load_light_weights, load_survey
 from limelight.probes.line_intensity.selection import map_reports
 from limelight.probes.line_intensity.survey_plan import (
     Machine,
@@ -151,6 +151,11 @@ def test_channels_are_narrow_where_modes_were_taken():
     assert make_plan(one, Wanted("mine"), short, files).survey.mask.shape[2] == 64
     free = replace(one, modes_removed=0)
     assert make_plan(free, Wanted("mine"), short, files).survey.mask.shape[2] < 60
+    told = [
+        any("modes: the file lost" in line for line in make_plan(map_, Wanted("mine"), short, files).words)
+        for map_ in (one, free)
+    ]
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -164,6 +169,11 @@ def test_the_study_is_sound_and_fits(tmp_path, monkeypatch, kept):
     assert plan.hours <= LAPTOP.hours
     assert study.subfields.size_deg == pytest.approx(written.pixel_deg[0] * written.mask.shape[0])
     assert study.grid.channels == written.mask.shape[2]
+    light = load_light_weights(study.grid.survey)
+    block = one.mask.shape[2] // written.mask.shape[2]
+    assert light.values.shape[2] == block * written.mask.shape[2], "the survey's own channels"
+    blocks = light.values.reshape(*light.values.shape[:2], -1, block).mean(3)  # pixels stay the survey's own
+    assert blocks == pytest.approx(1, abs=1e-5)
     assert map_reports(study) == [("mdn", "prior")]
     network = study.networks["survey"]
     assert network.preprocessing.remove_means == (None if kept else "channels")

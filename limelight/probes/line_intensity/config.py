@@ -49,6 +49,13 @@ class MapGrid(Section):
     )
     pool_pixels: Whole = Field(4, ge=1, description="Pixels summed along each sky axis.")
     pool_channels: Whole = Field(10, ge=1, description="Channels summed.")
+    survey: str | None = Field(
+        None,
+        description="Survey's map, written by scripts/plan.py, of which maps are a part: a source's light counts by 1/σ² of"
+        " the survey's own voxel that it falls into, over the mean of that in the study's voxel, and what the beam carries"
+        " over a rim comes in at the opposite one, as neighbours' light would. Without it all light counts alike, and none"
+        " comes in.",
+    )
 
     @property
     def redshift_range(self) -> tuple[float, float]:

@@ -21,10 +21,11 @@ from limelight.probes.line_intensity.config import (
 from limelight.probes.line_intensity.maps.config import Filter, Foregrounds, Noise
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import load_instrument
+from limelight.probes.line_intensity.maps.survey import load_light_weights
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.config import RivalOptions
 from limelight.probes.line_intensity.selection import observed_as, rival_tests, validated_as
-from limelight.section import without
+from limelight.section import plain, without
 from limelight.study.sections import SPLITS
 
 # No emulator's
@@ -98,6 +99,7 @@ class MapSettings:
     name: str  # of the dataset; its random streams depend on it
     dataset: MapDataset  # without its pooling and beam
     code: str | None  # hash of a user's own line model
+    survey: str | None = None  # hash of what light counts for in the grid's survey
 
     @property
     def seed(self) -> int:
@@ -121,7 +123,7 @@ class ShardSettings:
     @property
     def geometry(self) -> dict:
         """What a network is bound to: the grid with its pooling and unit, and the beam."""
-        return {**vars(self.grid), "beam_fwhm_arcmin": self.beam_fwhm_arcmin}
+        return {**plain(self.grid), "beam_fwhm_arcmin": self.beam_fwhm_arcmin}
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,9 @@ def beam_fwhm_arcmin(study: LineStudy, dataset: str) -> float:
 def map_settings(study: LineStudy, dataset: str) -> MapSettings:
     """Of one dataset's fine maps."""
     entry = without(study.line_models[dataset], "pool_pixels", "pool_channels", "beam")
-    return MapSettings(subfield_settings(study), fine_grid(study), study.labels, dataset, entry, own_code(entry.model))
+    survey = load_light_weights(study.grid.survey).content if study.grid.survey else None
+    code = own_code(entry.model)
+    return MapSettings(subfield_settings(study), fine_grid(study), study.labels, dataset, entry, code, survey)
 
 
 def own_code(model: str) -> str | None:

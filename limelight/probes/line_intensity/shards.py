@@ -14,6 +14,7 @@ from limelight.probes.line_intensity.maps.files import open_maps, read_map
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.instrument import smooth
 from limelight.probes.line_intensity.maps.pooling import pool
+from limelight.section import plain
 
 PROBE = "line_intensity"
 EXAMPLES = 4  # maps of which a shard keeps one fine channel, for figures
@@ -37,7 +38,7 @@ def line_header(grid: Grid, beam_fwhm_arcmin: float, labels: dict, cosmology: di
         ),
         channels=("line",),
         unit=f"{grid.unit}, summed over {grid.pool_pixels}² × {grid.pool_channels} voxels",
-        geometry={**asdict(grid), "beam_fwhm_arcmin": float(beam_fwhm_arcmin)},
+        geometry={**plain(grid), "beam_fwhm_arcmin": float(beam_fwhm_arcmin)},
         truths={"labels": dict(labels)},
         simulation={"cosmology": dict(cosmology)},
     )
@@ -53,10 +54,11 @@ def grid_of(geometry: dict) -> tuple[Grid, float]:
 def pool_map(cube: np.ndarray, grid: Grid, beam_fwhm_arcmin: float) -> np.ndarray:
     """A map of fine pixels smoothed by the beam (0: none) and summed in blocks; its channels are fine or pooled already.
 
-    Channels are pooled first: the beam is the same in all of them, and fewer are left to smooth.
+    Channels are pooled first: the beam is the same in all of them, and fewer are left to smooth. In a part of a survey's
+    map, what the beam carries over a rim comes in at the opposite one.
     """
     cube = pool(cube, 1, cube.shape[-1] // grid.pooled_shape[-1])
-    cube = smooth(cube, beam_fwhm_arcmin, grid.pixel_deg)
+    cube = smooth(cube, beam_fwhm_arcmin, grid.pixel_deg, wraps=grid.survey is not None)
     return pool(cube, grid.pool_pixels, 1)
 
 

@@ -11,8 +11,8 @@ import yaml
 from limelight.errors import LimelightError, problem
 from limelight.files import write_text
 from limelight.probes.line_intensity.checks import FIDUCIAL
-from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap, save_survey
-from limelight.probes.line_intensity.maps.weighted import edges_of, onto
+from limelight.probes.line_intensity.maps.survey import EQUAL, LightWeights, SurveyMap, save_survey
+from limelight.probes.line_intensity.maps.weighted import edges_of, light_weights, onto
 from limelight.probes.line_intensity.survey_words import pixel_sigma
 from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
@@ -21,13 +21,13 @@ EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to
 FEWEST_PIXELS = 4  # of the map along the field's side
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
-CHANNELS_A_MODE = 12  # at least, for each mode that the survey took: of wider ones its modes are no modes any more
+CHANNELS_A_MODE = 12  # at least, for each mode that the survey took, which wider ones do not know (docs/training.md)
 BLOCK_TIMES = 1.1  # a block of channels may be so much wider, if fewer channels are left out
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
 TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
 STREAMED, EACH_FIELD = 5000, 150  # simulations, about, that the posterior learns from; at most of one field
 EPOCHS = 5  # of the network's own answer, which is audited
-HEAD_EPOCHS, PATIENCE = 120, 30  # of the posterior's head: at 60 it still learns
+HEADS, HEAD_EPOCHS, PATIENCE = 4, 50, 30  # of the posterior: the mean of so many heads says more than any of them
 DRAWS, PER_VALIDATION, TEST, PER_SIDE = 32, 4, 2, 2  # training light-cones for each that validates
 RIVAL_MAPS, RIVAL_STEPS, RIVAL_SIMULATIONS = 8, 300, 3000  # of each test; of a chain; of the prior
 RIVAL_VALIDATION = (20, 64)  # maps that recalibrate it, 100 for each hour; none where these are too few
@@ -77,10 +77,7 @@ class SurveyGrid:
 
 
 def field_of(survey: SurveyMap, size_deg: float | None) -> tuple[float, float, float]:
-    """(x, y, side) in degrees of the square that the study looks at: where σ is within EDGE_TIMES of the deepest.
-
-    Light that the beam carries over the edges of the painted field is lost; there σ is largest and weighs least.
-    """
+    """(x, y, side) in degrees of the square that the study looks at: where σ is within EDGE_TIMES of the deepest."""
     if not survey.has_noise:
         fix = "give it by --noise FILE or --sigma UK"
         raise problem("the survey's map", "no σ", "the σ of its noise, which decides what can be read", fix)
@@ -191,6 +188,7 @@ grid:                       # {voxels} when pooled
   rest_freq_ghz: {wanted.rest_freq_ghz:.9g}
   pool_pixels: {grid.pool_pixels}
   pool_channels: 1
+  survey: {files["survey"]}    # light counts by 1/σ² of its own voxels, as in its means, and comes in over the rims
 
 line_models:                # the prior; its mean temperature per fine voxel is kept within this range
   li_full: {{model: li, prior: {wanted.prior}, mean_temperature_uk: [0.05, 20], draws: {DRAWS}}}
@@ -203,7 +201,8 @@ observation:
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
 training:                   # of the network's own answer, which is audited; posteriors learn from the stream below
-  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE}}}
+  {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE},
+  flips: false, quarter_turns: false}}    # light counts by where it falls on the survey's voxels, which do not turn
 
 networks:
   survey:                   # power and one-point function, weighted by 1/σ²; nothing of these numbers is trained
@@ -218,7 +217,7 @@ streams:                    # simulations that are shown once and thrown away; m
 
 posteriors:
   mdn:                      # recalibrated: its intervals hold what they promise on the validation light-cones
-    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0}}, recalibrate: true,
+    {{network: survey, stream: prior, kind: mdn, mdn: {{loss: crps, rank: 0, members: {HEADS}}}, recalibrate: true,
     training: {{epochs: {HEAD_EPOCHS}, patience: {PATIENCE}}}}}
 
 {rival_text(train, wanted, bool(how.get("filters_noise")), hours)}tests:
@@ -298,6 +297,7 @@ class Plan:
 
     text: str  # of its config
     survey: SurveyMap
+    weights: LightWeights
     instrument: dict
     hours: float
     memory_gb: float
@@ -318,7 +318,9 @@ def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[s
             text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)
             if hours <= machine.hours and gigabytes <= machine.memory_gb:
-                return Plan(text, made, instrument_dict(made), hours, gigabytes, what_was_done(survey, made, grid))
+                weights = light_weights(survey, grid.x_edges, grid.y_edges, grid.frequency_edges)
+                words = what_was_done(survey, made, grid)
+                return Plan(text, made, weights, instrument_dict(made), hours, gigabytes, words)
     found = f"{machine.hours:g} hours on {machine.cores} cores with {machine.memory_gb:.3g} GB"
     fix = "give more --hours, a smaller field (--size-deg), or --gpus"
     raise problem("the machine", found, f"{hours:.2g} hours and {gigabytes:.2g} GB for the smallest study", fix)
@@ -333,6 +335,7 @@ def resources_text(machine: Machine) -> str:
 def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
     """(hours, GB) that a study is expected to take; the files of noise, filter and beam are not read for it."""
     raw = yaml.safe_load(text)
+    raw["grid"].pop("survey")
     raw["observation"] = {"noise": {name: {"sigma_uk": 1.0} for name in raw["observation"]["noise"]}}
     for entry in (*raw["networks"].values(), *raw["tests"].values()):
         entry.pop("filter", None)
@@ -381,6 +384,11 @@ def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[
         f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
         f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
     )
+    if survey.modes_removed and blocks[2] > 1:
+        words.append(
+            f"modes: the file lost {survey.modes_removed} among {old[2]} channels, simulations lose about as much among"
+            f" {new[2]}; where single sources stand far above the noise, intervals are too narrow (docs/your_map.md)"
+        )
     dec = made.center_deg[1]
     rim = np.cos(np.radians(dec + np.array([grid.y_edges[0], grid.y_edges[-1]]))) / np.cos(np.radians(dec))
     if np.abs(rim - 1).max() > 0.005:
@@ -397,7 +405,7 @@ def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:
     """
     paths = (config, *map(Path, files.values()))
     before = {path: path.read_bytes() for path in paths if path.exists()}
-    save_survey(files["survey"], plan.survey)
+    save_survey(files["survey"], plan.survey, plan.weights)
     if plan.survey.beam_fwhm_arcmin:
         write_text(files["instrument"], yaml.safe_dump(plan.instrument, sort_keys=False, allow_unicode=True))
     write_text(config, plan.text)

@@ -139,7 +139,7 @@ def pool_as_trained(cube: Cube, trained: dict) -> tuple[np.ndarray, dict, str]:
     taken from the network. A beam is never applied: a measured cube has had its own.
     """
     values, geometry, factor = cube.values, cube.geometry, 1.0
-    silent = ("rest_freq_ghz", "beam_fwhm_arcmin")
+    silent = ("rest_freq_ghz", "beam_fwhm_arcmin", "survey")
     geometry |= {key: trained[key] for key in silent if key not in geometry and key in trained}
     for name, n, axes in (("pixels", values.shape[0], 2), ("channels", values.shape[2], 1)):
         pooled = trained[name] // trained[f"pool_{name}"]

@@ -22,7 +22,7 @@ class Grid:
     """A square of sky of side size_deg times a band; its pooling travels with it. Edges are half-open: [low, high).
 
     pixels, channels: fine ones, along a side and over the band; pool_pixels, pool_channels: how many of them are summed into
-    one of a pooled map; unit: uK or Jy/sr, of painted maps.
+    one of a pooled map; unit: uK or Jy/sr, of painted maps; survey: file of the one that maps are a part of (LightWeights).
     """
 
     size_deg: float
@@ -34,6 +34,7 @@ class Grid:
     unit: str = "uK"
     pool_pixels: int = 1
     pool_channels: int = 1
+    survey: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -168,11 +168,12 @@ def beam_kernel(fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float) -> np.ndarray:
+def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float, wraps: bool = False) -> np.ndarray:
     """Smooth a map (x, y, f) by a Gaussian beam on the sky, every channel alike; same dtype.
 
     Beyond its edges the map is taken as empty: nothing wraps around, and the light that the beam carries across an edge is
-    lost. Inside, the flux is conserved. The beam is round on the tangent plane.
+    lost. Inside, the flux is conserved. The beam is round on the tangent plane. wraps: the map goes on at its opposite edge,
+    whose light stands for that of neighbours, and all flux is conserved.
     """
     if fwhm_arcmin <= 0:
         return cube
@@ -180,5 +181,5 @@ def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float) -> np.ndarray
 
     kernel = beam_kernel(fwhm_arcmin, pixel_deg)
     for axis in (0, 1):
-        cube = convolve1d(cube, kernel, axis=axis, mode="constant", cval=0.0)
+        cube = convolve1d(cube, kernel, axis=axis, mode="wrap" if wraps else "constant", cval=0.0)
     return cube

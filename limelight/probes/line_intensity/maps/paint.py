@@ -24,6 +24,7 @@ from limelight.probes.line_intensity.lines.models import LineModel, get_model, l
 from limelight.probes.line_intensity.lines.own import check_brightness
 from limelight.probes.line_intensity.lines.priors import draw_parameters
 from limelight.probes.line_intensity.maps.grid import Grid
+from limelight.probes.line_intensity.maps.survey import load_light_weights
 from limelight.section import plain
 from limelight.seeds import generator
 
@@ -68,7 +69,7 @@ class Field:
     index: np.ndarray  # (n,) int32 voxel within the slab
     starts: np.ndarray  # (pixels + 1,) int64: the rows of slab i are starts[i] to starts[i + 1]
     uk_per_lsun: np.ndarray  # (n,) what 1 Lsun adds to the fine voxel, in the field's precision
-    unit_per_lsun: np.ndarray  # (n,) the same in the grid's unit: the same array when that is µK
+    unit_per_lsun: np.ndarray  # (n,) the same in the grid's unit, as it counts in a survey's means
     properties: tuple[np.ndarray, ...]  # (n,) each: what luminosities are computed from
 
     def __len__(self) -> int:
@@ -156,6 +157,10 @@ def place_sources(
         uk = unit = ordered(light).astype(precision, copy=False)
         if grid.unit != "uK":
             light = brightness_per_lsun(sky_deg, redshift, freq_ghz, grid, cosmology, grid.unit)
+            unit = ordered(light).astype(precision, copy=False)
+        if grid.survey:
+            x, y = sky_deg[:, 0] - center_deg[0], sky_deg[:, 1] - center_deg[1]
+            light *= load_light_weights(grid.survey).at(x, y, freq_ghz)
             unit = ordered(light).astype(precision, copy=False)
     properties = tuple(map(ordered, properties))
     for column in properties:

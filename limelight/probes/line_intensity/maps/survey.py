@@ -5,6 +5,8 @@ are means over a voxel, not sums of fine voxels as training maps are: in a voxel
 and so is its σ.
 """
 
+import functools
+import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +25,7 @@ ARRAYS = {
     "frequency_ghz": "GHz",
 }
 EQUAL = 1e-3  # relative: by how much the steps of an axis may differ
+LIGHT = "light_weights"  # group of a file: LightWeights
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,37 @@ class SurveyMap:
         return bool((self.sigma_uk[self.mask] > 0).any())
 
 
+@dataclass(frozen=True)
+class LightWeights:
+    """What light counts for in a study's voxels, which are means of a survey's own voxels by 1/σ²."""
+
+    values: np.ndarray  # (x, y, f) float32 of the survey's own voxels; mean 1 over each voxel of the study
+    x_edges_deg: np.ndarray  # (x + 1,) from the middle of the study's field, equal steps
+    y_edges_deg: np.ndarray  # (y + 1,)
+    frequency_edges_ghz: np.ndarray  # (f + 1,)
+
+    @property
+    def edges(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Along x, y and frequency."""
+        return self.x_edges_deg, self.y_edges_deg, self.frequency_edges_ghz
+
+    @property
+    def content(self) -> str:
+        """A hash of all of it."""
+        found = hashlib.sha256()
+        for one in (self.values, *self.edges):
+            found.update(np.ascontiguousarray(one).tobytes())
+        return found.hexdigest()[:16]
+
+    def at(self, x_deg: np.ndarray, y_deg: np.ndarray, freq_ghz: np.ndarray) -> np.ndarray:
+        """At places (n,) in degrees from the middle of the field; those beyond its ends count as the nearest."""
+        places = []
+        for where, edges in zip((x_deg, y_deg, freq_ghz), self.edges, strict=True):
+            step, n = (edges[-1] - edges[0]) / (len(edges) - 1), len(edges) - 1
+            places.append(np.clip((where - edges[0]) / step, 0, n - 1).astype(np.int32))
+        return self.values[tuple(places)]
+
+
 def _step(centers: np.ndarray) -> float:
     return float(centers[-1] - centers[0]) / max(1, len(centers) - 1)
 
@@ -96,8 +130,8 @@ def checked(survey: SurveyMap, where: object) -> SurveyMap:
     return survey
 
 
-def save_survey(path: str | Path, survey: SurveyMap) -> None:
-    """Write a survey map as limelight's HDF5 of kind `survey`, atomically."""
+def save_survey(path: str | Path, survey: SurveyMap, weights: LightWeights | None = None) -> None:
+    """Write a survey map as limelight's HDF5 of kind `survey`, atomically; weights: of its own voxels in these."""
     checked(survey, path)
     scalars = {one.name: getattr(survey, one.name) for one in fields(survey) if one.name not in ARRAYS}
     scalars["center_deg"] = list(map(float, survey.center_deg))
@@ -107,6 +141,9 @@ def save_survey(path: str | Path, survey: SurveyMap) -> None:
             file.create_dataset(name, data=values, compression="gzip" if large else None, shuffle=large or None)
             if unit:
                 file[name].attrs["unit"] = unit
+        for one in fields(weights) if weights else ():
+            values = getattr(weights, one.name)
+            file.create_dataset(f"{LIGHT}/{one.name}", data=values, compression="gzip" if values.ndim == 3 else None)
 
 
 def load_survey(path: str | Path) -> SurveyMap:
@@ -129,3 +166,25 @@ def load_survey(path: str | Path) -> SurveyMap:
                 center_deg=(ra, dec),
             )
         return checked(survey, path)
+
+
+def load_light_weights(path: str | Path) -> LightWeights:
+    """The LightWeights in a file of `save_survey`; LimelightError for a file that has none."""
+    if not Path(path).is_file():
+        raise problem(path, "no such file", "a survey's map (scripts/plan.py)", "check the path, or make it")
+    return _light_weights(Path(path), Path(path).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)  # every field that is painted asks for it
+def _light_weights(path: Path, changed_ns: int) -> LightWeights:
+    with read_hdf5(path, KIND, tuple(ARRAYS)) as file:
+        if LIGHT not in file:
+            expected = f"a survey's map with {LIGHT}, as scripts/plan.py writes it"
+            raise problem(path, f"no {LIGHT}", expected, "make it again, or leave grid.survey out")
+        with reading(path, LIGHT):
+            found = LightWeights(**{one.name: file[LIGHT][one.name][...] for one in fields(LightWeights)})
+    shape = tuple(len(edges) - 1 for edges in found.edges)
+    if found.values.shape != shape or not np.isfinite(found.values).all() or (found.values < 0).any():
+        expected = f"{shape} finite numbers of 0 or more, as its edges have it"
+        raise problem(f"{path}: {LIGHT}", f"{found.values.shape}", expected, "make the file again")
+    return found

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from limelight.probes.line_intensity.maps.survey import SurveyMap
+from limelight.probes.line_intensity.maps.survey import LightWeights, SurveyMap
 
 SEEN = 0.5  # of a new voxel that must have been observed; else it is masked
 
@@ -29,23 +29,12 @@ def onto(survey: SurveyMap, x_edges: np.ndarray, y_edges: np.ndarray, frequency_
     A new voxel of which less than half was observed is masked. Voxels count alike where no σ is known.
     """
     new_edges = x_edges, y_edges, frequency_edges
-    old = [edges_of(one) for one in (survey.x_deg, survey.y_deg, survey.frequency_ghz)]
-    shares = [overlaps(*pair) for pair in zip(old, new_edges, strict=True)]
-    known = survey.has_noise
-    # of the old voxels those that lie in new ones: a study's field is a tenth of a survey's
-    within = tuple(_extent(one.any(axis=0)) for one in shares)
-    shares = [one[:, used] for one, used in zip(shares, within, strict=True)]
-    values, sigma, mask = (one[within] for one in (survey.temperature_uk, survey.sigma_uk, survey.mask))
-    weight = np.where(mask, 1 / np.where(mask & known, sigma, 1).astype(np.float64) ** 2, 0)
-    total = _summed(weight, shares)
+    within, shares, weight, total, seen = _weighed(survey, new_edges)
     squared = _summed(weight, [one**2 for one in shares])
-    light = _summed(weight * values, shares)
-    in_one = [np.diff(new) / np.diff(edges).mean() for edges, new in zip(old, new_edges, strict=True)]  # old voxels
-    seen = _summed(mask.astype(np.float64), shares)
-    seen = (seen >= SEEN * in_one[0][:, None, None] * in_one[1][:, None] * in_one[2] * (1 - 1e-9)) & (total > 0)
+    light = _summed(weight * survey.temperature_uk[within], shares)
     mean = np.divide(light, total, out=np.zeros_like(total), where=seen)
     noise = np.divide(np.sqrt(squared), total, out=np.full_like(total, np.inf), where=seen)
-    if not known:
+    if not survey.has_noise:
         noise = np.where(seen, 0, np.inf)
     middles = [(edges[1:] + edges[:-1]) / 2 for edges in new_edges]
     return replace(
@@ -57,6 +46,43 @@ def onto(survey: SurveyMap, x_edges: np.ndarray, y_edges: np.ndarray, frequency_
         y_deg=middles[1],
         frequency_ghz=middles[2],
     )
+
+
+def light_weights(
+    survey: SurveyMap, x_edges: np.ndarray, y_edges: np.ndarray, frequency_edges: np.ndarray
+) -> LightWeights:
+    """What the light in each voxel of a survey counts for in the means that `onto` takes over new voxels.
+
+    1/σ² over its mean in the new voxel: 0 where not observed, 1 in new voxels that are masked. Of an old voxel that several
+    new ones share, the mean over them.
+    """
+    new_edges = x_edges, y_edges, frequency_edges
+    within, shares, weight, total, seen = _weighed(survey, new_edges)
+    volume = _summed(np.ones_like(weight), shares)
+    scale = np.divide(volume, total, out=np.zeros_like(total), where=seen)
+    back = [(one / one.sum(axis=0)).T for one in shares]
+    values = weight * _summed(scale, back) + _summed((~seen).astype(np.float64), back)
+    old = [edges_of(one) for one in (survey.x_deg, survey.y_deg, survey.frequency_ghz)]
+    x, y, freq = (edges[used.start : used.stop + 1] for edges, used in zip(old, within, strict=True))
+    middle = [(one[0] + one[-1]) / 2 for one in (x_edges, y_edges)]
+    return LightWeights(values.astype(np.float32), x - middle[0], y - middle[1], freq)
+
+
+def _weighed(survey: SurveyMap, new_edges: tuple[np.ndarray, ...]) -> tuple:
+    """(slices of the old voxels that lie in new ones, `overlaps` of these along each axis, their 1/σ², its sum in each new
+    voxel, which of the new ones were observed)."""
+    old = [edges_of(one) for one in (survey.x_deg, survey.y_deg, survey.frequency_ghz)]
+    shares = [overlaps(*pair) for pair in zip(old, new_edges, strict=True)]
+    # a study's field is a tenth of a survey's
+    within = tuple(_extent(one.any(axis=0)) for one in shares)
+    shares = [one[:, used] for one, used in zip(shares, within, strict=True)]
+    sigma, mask = survey.sigma_uk[within], survey.mask[within]
+    weight = np.where(mask, 1 / np.where(mask & survey.has_noise, sigma, 1).astype(np.float64) ** 2, 0)
+    total = _summed(weight, shares)
+    in_one = [np.diff(new) / np.diff(edges).mean() for edges, new in zip(old, new_edges, strict=True)]  # old voxels
+    seen = _summed(mask.astype(np.float64), shares)
+    seen = (seen >= SEEN * in_one[0][:, None, None] * in_one[1][:, None] * in_one[2] * (1 - 1e-9)) & (total > 0)
+    return within, shares, weight, total, seen
 
 
 def _summed(values: np.ndarray, shares: list[np.ndarray]) -> np.ndarray:

@@ -84,8 +84,9 @@ def observed_emulator(
         for first in progress(range(0, len(chosen), BATCH), f"observe: {name}"):
             random = torch.Generator().manual_seed(torch_seed(settings.seed, "observed rival", first))
             clean = torch.as_tensor(rows.x[chosen[first : first + BATCH], 0])
-            turned = symmetry(clean, *draw_symmetry(len(clean), True, True, random))
-            found = records.record(turned, random)
+            if not settings.shards.grid.survey:  # by which light counts where it was painted
+                clean = symmetry(clean, *draw_symmetry(len(clean), True, True, random))
+            found = records.record(clean, random)
             parts.append(measure(found))
             sigmas.append(measure.depth(found))
         data[name], depths[name] = np.concatenate(parts), np.concatenate(sigmas)
