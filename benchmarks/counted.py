@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from benchmarks.counted_rows import abc_intervals, forecast_intervals
 from benchmarks.streamed import COLUMNS, TESTS, Judge
@@ -24,7 +26,7 @@ from benchmarks.streamed_tables import foreign_row, gain_row, score_row
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.errors import plain_errors
 from limelight.files import write_csv
-from limelight.probes.line_intensity.money import interval_rows
+from limelight.probes.line_intensity.money import ROWS, interval_rows
 
 NETWORKS = ("comap", "comap_unknown", "season2", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
@@ -38,38 +40,49 @@ def heads(group: str) -> Iterator[Head]:
     if group == "quantiles":
         yield from (Head(network, recalibrated=done) for done in (True, False) for network in NETWORKS)
     if group == "joint":
-        for members in (1, 4):
-            for network in NETWORKS:
-                one = Head(network, "mdn", seed=1, members=members)
-                yield from (one, replace(one, recalibrated=True))
+        ones = [Head(network, "mdn", seed=1, members=1) for network in NETWORKS]
+        for head in (*ones, replace(ones[0], members=4)):
+            yield from (head, replace(head, recalibrated=True))
     if group == "flows":
-        for seed in SEEDS:
-            yield from (Head("comap", kind, seed=seed, members=1) for kind in ("npe", "mdn"))
-        flows = Head("comap", "npe", seed=1, members=4)
-        yield from (flows, replace(flows, recalibrated=True), replace(flows, recalibrated=True, members=1))
+        yield from (Head("comap", kind, seed=seed, members=1) for kind in ("npe", "mdn") for seed in SEEDS)
     if group == "models":
         yield from (Head(network, stream=stream) for network in SHOWN_MODELS for stream in MODELS)
         yield from (Head(network, "mdn", seed=1, members=1, stream=s) for network in SHOWN_MODELS for s in MODELS)
 
 
-def pairs() -> Iterator[tuple[str, list[Head], list[Head]]]:
-    """(what the first know beyond the second, the first, the second): compared map by map, seed by seed."""
-    for network in NETWORKS:
-        one = Head(network, "mdn", seed=1, members=1)
-        yield "four mixtures for one", [replace(one, members=4)], [one]
-    flows, mixtures = ([Head("comap", kind, seed=seed, members=1) for seed in SEEDS] for kind in ("npe", "mdn"))
-    yield "flow for mixture", flows, mixtures
-    yield "four flows for one", [Head("comap", "npe", seed=1, members=4)], flows[:1]
-    four = [Head("comap", kind, seed=1, members=4) for kind in ("npe", "mdn")]
-    yield "four flows for four mixtures", four[:1], four[1:]
+def together(several: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What the mean of several heads' densities knows: ln q of the truths alone."""
+    score = logsumexp([found["log_score"] for found in several], axis=0) - np.log(len(several))
+    return {name: several[0][name] for name in ("truth", *ROWS)} | {"log_score": score}
+
+
+def gain_rows(answers: dict[Head, dict]) -> list[dict]:
+    """What some heads know beyond others, map by map, of one stream's tests: one row per comparison and test."""
+    of = {kind: [Head("comap", kind, seed=seed, members=1) for seed in SEEDS] for kind in ("npe", "mdn")}
+    four = Head("comap", "mdn", seed=1, members=4)
+    rows = []
+    for test in next(iter(answers.values())):
+        if four in answers:
+            both = [(answers[four][test], answers[of["mdn"][0]][test])]
+            rows.append(gain_row("four mixtures for one", (four, of["mdn"][0]), test, both))
+        if not {*of["npe"], *of["mdn"]} <= set(answers):
+            continue
+        flows, mixtures = ([answers[head][test] for head in of[kind]] for kind in ("npe", "mdn"))
+        both = list(zip(flows, mixtures, strict=True))
+        rows.append(gain_row("flow for mixture", (of["npe"][0], of["mdn"][0]), test, both))
+        for kind, found in (("npe", flows), ("mdn", mixtures)):
+            if "log_score" not in found[0]:  # a flow of some principal components has no density of all bins
+                continue
+            rows.append(gain_row("three for one", (of[kind][0],), test, [(together(found), found[0])]))
+    return rows
 
 
 def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict]:
     """One row per test, method and luminosity; shared_*: of the rival's maps alone."""
-    rows = []
+    rows, shown = [], [test for test in TESTS.values() if test in next(iter(answers.values()))]
     for head, tests in answers.items():
         if head.kind == "quantiles" and head.recalibrated:
-            for test in TESTS.values():
+            for test in shown:
                 rival = judge.rival(test, head.network)
                 rows += judge.rows_of(judge.intervals(head, test, tests[test]), head.network, rival)
     for network, test in SAMPLED:
@@ -81,7 +94,7 @@ def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict
         rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
     if (found := abc_intervals(judge, "abc", "prior")) is not None:
         rows += judge.rows_of(found, "comap", judge.rival("prior", "comap"))
-    for test in TESTS.values() if ideal else ():
+    for test in shown if ideal else ():
         rows += interval_rows(judge.ideal(test, ideal, 79))
     return rows
 
@@ -115,15 +128,13 @@ def main() -> None:
     answers = {head: judge.answers(head) for head in chosen}
     rows = width_rows(judge, answers, args.ideal)
     scores = [score_row(head, test, found) for head, tests in answers.items() for test, found in tests.items()]
-    gains = [
-        gain_row(what, (first[0], second[0]), test, [(answers[a][test], answers[b][test]) for a, b in both])
-        for what, first, second in pairs()
-        if {*first, *second} <= set(chosen)
-        for both in [list(zip(first, second, strict=True))]
-        for test in answers[first[0]]
-    ]
     write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
-    tables = {"scores": scores, "gains": gains, "models": model_rows(answers), "verdicts": verdict_rows(rows)}
+    tables = {
+        "scores": scores,
+        "gains": gain_rows(answers),
+        "models": model_rows(answers),
+        "verdicts": verdict_rows(rows),
+    }
     for name, table in tables.items():
         if table:
             write_csv(args.output.with_name(f"{args.output.name}_{name}.csv"), table, digits=4)

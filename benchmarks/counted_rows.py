@@ -17,7 +17,7 @@ from benchmarks.streamed import Judge
 from benchmarks.streamed_rival import rival_under
 from limelight.errors import plain_errors
 from limelight.files import provenance
-from limelight.inference.intervals import Intervals, evenly, quantiles_of
+from limelight.inference.intervals import Intervals, evenly, quantiles_of, read_intervals, write_intervals
 from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import Posterior, load_posterior
 from limelight.inference.posteriors.smc import CHECKS, smc_sampler
@@ -33,9 +33,9 @@ from limelight.training.checkpoint import load_model, save_model
 
 
 def intervals_of(judge: Judge, method: str, test: str, part: Part, rows: np.ndarray, counts: np.ndarray) -> Intervals:
-    """Draws of counts (m, s, bins) of some rows of a test as intervals, without the draws."""
+    """Draws of counts (m, s, bins) of some rows of a test as intervals."""
     truth = -np.diff(part.y["n_above"][rows, : len(judge.edges)], axis=1)
-    every = Intervals(
+    return Intervals(
         method=method,
         test=test,
         settings={"line_model": {"name": test}},
@@ -46,11 +46,14 @@ def intervals_of(judge: Judge, method: str, test: str, part: Part, rows: np.ndar
         seconds=np.zeros(len(rows)),
         samples=counts,
     )
-    return without_draws(every)
 
 
 def forecast_intervals(judge: Judge, name: str, test: str, network: str, rival: Intervals) -> Intervals:
-    """What Fisher's information promises a rival of each map that it has sampled, under the noise of a network."""
+    """What Fisher's information promises a rival of each map that it has sampled, under the noise of a network; kept."""
+    path = judge.rival_path(test, network)
+    path = path.with_name(f"forecast_{path.name}")
+    if path.is_file():
+        return without_draws(read_intervals(path))
     under = rival_under(judge, name, judge.study.networks[network].noise[0])
     part = judge.part(judge.tests(network)[test], network, "test")
     sampled = set(zip(*(rival.rows[row].tolist() for row in ROWS), strict=True))
@@ -61,7 +64,9 @@ def forecast_intervals(judge: Judge, name: str, test: str, network: str, rival: 
         draws = forecast_draws(under, part.theta[i], judge.study.rival[name].samples, rng)
         volume = float(part.y["volume_mpc3"][i])
         counts.append(luminosity_functions(under, draws, judge.edges, volume, rng)[0])
-    return intervals_of(judge, "Fisher forecast: P(k) + VID", test, part, rows, np.array(counts))
+    result = intervals_of(judge, "Fisher forecast: P(k) + VID", test, part, rows, np.array(counts))
+    write_intervals(path, result, provenance(judge.study.rival[name], judge.study.seed))
+    return without_draws(result)
 
 
 def compression(judge: Judge, name: str) -> Posterior:
@@ -114,7 +119,9 @@ def abc_intervals(judge: Judge, name: str, test: str, make: bool = False) -> Int
             counts, _, checks = sample(seen, *(int(part.rows[row][i]) for row in ROWS))
             np.savez(places[i], counts=counts[0].numpy(), seconds=time.process_time() - start, **checks)
     found = [dict(np.load(places[i])) for i in rows.tolist()]
-    result = intervals_of(judge, "IMNN + SMC ABC", test, part, rows, np.stack([one["counts"] for one in found]))
+    result = without_draws(
+        intervals_of(judge, "IMNN + SMC ABC", test, part, rows, np.stack([one["counts"] for one in found]))
+    )
     seconds = np.array([float(one["seconds"]) for one in found])
     extra = {check: np.array([float(one[check]) for one in found]) for check in CHECKS}
     return replace(result, seconds=seconds, extra=result.extra | extra)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.counted import GROUPS, model_rows
+from benchmarks.counted import GROUPS, gain_rows, model_rows
 from benchmarks.counted import heads as counted_heads
-from benchmarks.counted import pairs as counted_pairs
 from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
@@ -150,12 +149,22 @@ def test_every_pair_and_every_row_is_of_heads_that_are_trained():
     assert set(TABLED) <= set(known)
 
 
-def test_heads_on_what_is_counted_are_compared_seed_by_seed():
-    every, known = list(counted_pairs()), {head for group in GROUPS for head in counted_heads(group)}
-    assert len({head.name for head in known}) == len(known), "no two answers share a file"
-    assert all({*first, *second} <= known for _, first, second in every)
-    seeds = [[[(head.seed, head.network) for head in one] for one in pair[1:]] for pair in every]
-    assert all(first == second for first, second in seeds)
+def test_flows_and_mixtures_are_compared_seed_by_seed_and_together():
+    known = [head for group in GROUPS for head in counted_heads(group)]
+    assert len({head.name for head in known}) == len(set(known)), "no two answers share a file"
+    nats = {"npe": (3.0, 3.0, 4.0), "mdn": (1.0, 2.0, 2.0)}
+    answers = {
+        head: {"prior": answered(0.1, nats[head.kind][head.seed - 1])}
+        for head in counted_heads("flows")
+        if not head.recalibrated
+    }
+    flow, three_flows, three_mixtures = gain_rows(answers)
+    assert flow["what"] == "flow for mixture"
+    assert flow["seeds"] == 3
+    assert flow["nats_spread"] == pytest.approx(np.std([2, 1, 2], ddof=1))
+    assert three_flows["nats"] == pytest.approx(np.log((2 + np.e) / 3))
+    assert three_mixtures["nats"] == pytest.approx(np.log((1 + 2 * np.e) / 3))
+    assert "pinball_gain" not in three_flows, "the mean of densities has no quantiles of its own"
 
 
 def test_a_head_may_learn_another_line_model_than_its_network_s(tmp_path):
