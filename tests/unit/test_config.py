@@ -243,7 +243,7 @@ def test_all_faults_are_told_at_once():
         "mine.yaml: grid.channels: found 0; expected at least 1; see docs/config.md",
         "mine.yaml: grid.unit: found 'mK'; expected one of 'uK' or 'Jy/sr'; see docs/config.md",
         "mine.yaml: grid: found unknown key 'pixel'; expected one of pixels, channels, freq_min_ghz, freq_max_ghz, "
-        "rest_freq_ghz, unit, pool_pixels, pool_channels; did you mean 'pixels'?",
+        "rest_freq_ghz, unit, pool_pixels, pool_channels, survey; did you mean 'pixels'?",
     ]
 
 

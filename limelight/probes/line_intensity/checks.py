@@ -17,12 +17,12 @@ from limelight.probes.line_intensity.lines.own import check_answers
 from limelight.probes.line_intensity.lines.priors import draw_parameters, number
 from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.instrument import load_instrument
-from limelight.probes.line_intensity.maps.survey import load_light_weights
 from limelight.probes.line_intensity.maps.survey_noise import survey_noise
 from limelight.probes.line_intensity.rival.shapes import get_shape
 from limelight.probes.line_intensity.selection import map_reports, reads_negative, rival_cannot_take, rival_tests
 from limelight.probes.line_intensity.settings import pooled_grid
 from limelight.probes.line_intensity.shards import EXAMPLES
+from limelight.probes.line_intensity.survey_checks import part_of_survey
 from limelight.seeds import generator
 from limelight.study.checks import taken, unknown
 from limelight.study.faults import fault
@@ -39,7 +39,7 @@ def check(study: LineStudy) -> Iterator[str]:
     """One line for each fault, without the file's name."""
     yield from _halos(study)
     yield from _grid(study)
-    yield from _part_of_survey(study)
+    yield from part_of_survey(study)
     yield from _observation(study)
     yield from _line_models(study)
     yield from _observed(study)
@@ -147,28 +147,6 @@ def _grid(study: LineStudy) -> Iterator[str]:
     if min(study.figures.maps, default=EXAMPLES) >= EXAMPLES:
         expected = f"at least one below {EXAMPLES}: of so many maps a slice is stored"
         yield fault("figures.maps", study.figures.maps, expected, "add one")
-
-
-def _part_of_survey(study: LineStudy) -> Iterator[str]:
-    """The grid's survey has weights of the study's field and band, and no network turns maps that they made."""
-    path, size = study.grid.survey, study.subfields.size_deg
-    if path is None:
-        return
-    try:
-        weights = load_light_weights(path)
-    except LimelightError as error:
-        yield f"grid.survey: {error}"
-        return
-    ends = [(-size / 2, size / 2)] * 2 + [(study.grid.freq_min_ghz, study.grid.freq_max_ghz)]
-    for axis, edges, (low, high) in zip(("x", "y", "frequency"), weights.edges, ends, strict=True):
-        if max(abs(edges[0] - low), abs(edges[-1] - high)) > edges[1] - edges[0]:
-            found = f"{edges[0]:.6g} to {edges[-1]:.6g} along {axis} in {path}"
-            expected = f"{low:.6g} to {high:.6g}, the study's, but for a voxel of the survey's"
-            yield fault("grid.survey", found, expected, "make the study for this map (scripts/plan.py)")
-    for name, network in study.networks.items():
-        if network.training.flips or network.training.quarter_turns:
-            expected = "flips: false, quarter_turns: false where grid.survey says what light counts for at each place"
-            yield fault(f"networks.{name}.training", "maps that are turned", expected, "set both")
 
 
 def _observation(study: LineStudy) -> Iterator[str]:
