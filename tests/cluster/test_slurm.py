@@ -39,7 +39,7 @@ def untrained(study: Run, folder: Path, **changes) -> Checkout:
     """A copy of the finished study from before its training, which may be given other settings."""
     checkout = Checkout(folder, {**STUDY, **changes}, study.checkout.root)
     for name in ("results", ".snakemake"):
-        shutil.copytree(study.checkout.root / name, folder / name)
+        shutil.copytree(study.checkout.root / name, folder / name, dirs_exist_ok=True)  # a few answers are there already
     for name in ("networks", "checkpoints", "evaluation", "figures"):
         shutil.rmtree(checkout.results / name)
     return checkout
