@@ -25,11 +25,8 @@ SIZE_DEG, LAYOUT = 1.4, 11
 MOCK_CONES = 10  # four fields in each: mocks share none
 MOCKS_SEED = 20261130
 TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
-DRAWS, STREAMED, FILES = (
-    32,
-    80,
-    6,
-)  # of each field: maps that are stored; simulations in each of so many files for heads
+DRAWS = 32  # of each field: maps that are stored
+STREAMED, FILES = 80, 6  # of each field: simulations in each of so many files, that heads learn from
 EPOCHS = 60  # of heads: there is more to learn from than a plan's 5000 simulations
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests

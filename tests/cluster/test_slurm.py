@@ -38,8 +38,8 @@ TRAINER = "train_network.py"
 def untrained(study: Run, folder: Path, **changes) -> Checkout:
     """A copy of the finished study from before its training, which may be given other settings."""
     checkout = Checkout(folder, {**STUDY, **changes}, study.checkout.root)
-    for name in ("results", ".snakemake"):
-        shutil.copytree(study.checkout.root / name, folder / name, dirs_exist_ok=True)  # a few answers are there already
+    for name in ("results", ".snakemake"):  # of the second a part is there
+        shutil.copytree(study.checkout.root / name, folder / name, dirs_exist_ok=True)
     for name in ("networks", "checkpoints", "evaluation", "figures"):
         shutil.rmtree(checkout.results / name)
     return checkout
@@ -53,9 +53,7 @@ def train(checkout: Checkout, *arguments: str) -> Run:
 def pause(run: Run, signum: signal.Signals = signal.SIGSTOP) -> None:
     """Stop the trainer of a run where it stands; or let it go on (SIGCONT, which SLURM sends too before it ends a job)."""
     for trainer in at_work(run, TRAINER):
-        with contextlib.suppress(
-            psutil.NoSuchProcess
-        ):  # it has just ended: what follows waits for the next, or says so
+        with contextlib.suppress(psutil.NoSuchProcess):  # it just ended: what follows waits for the next, or says so
             trainer.send_signal(signum)
 
 

@@ -27,9 +27,8 @@ class Checkout:
             source = origin / name
             if (root / name).exists():  # made before
                 continue
-            if (
-                source.is_dir()
-            ):  # with its compiled code: 45 jobs would compile it anew, and numba's loops once a checkout
+            if source.is_dir():
+                # with its compiled code: 45 jobs would compile it anew, and numba's loops once a checkout
                 unfinished = shutil.ignore_patterns("*.pyc.*", "*.tmp.*")
                 shutil.copytree(source, root / name, symlinks=True, ignore=unfinished)  # scripts/limelight is a link
             else:
