@@ -154,6 +154,18 @@ def test_the_bends_of_the_neural_bias_leave_its_gradients_finite():
         assert theta.grad.isfinite().all()
 
 
+def test_the_second_slopes_of_far_gaussians_are_finite():
+    """A Hessian is taken where a Gaussian's middle may lie LOWEST widths below the least mass."""
+
+    def log_density(width):
+        one = torch.ones(1, 1, dtype=torch.float64)
+        mixture = Mixture(one, -30.0 * one, width * one)
+        return mixture.log_density(torch.tensor(0.5, dtype=torch.float64)).sum()
+
+    width = torch.tensor(1.0, dtype=torch.float64)
+    assert torch.autograd.functional.hessian(log_density, width).isfinite()
+
+
 def test_masses_are_drawn_from_the_density():
     one = torch.ones(1, 4000, dtype=torch.float64)
     mixture = Mixture(torch.cat([one, 2 * one]), torch.cat([-20 * one, 1.5 * one]), torch.cat([4 * one, 0.3 * one]))

@@ -73,7 +73,7 @@ class Mixture:
     @property
     def log_amplitude(self) -> Tensor:
         """ln of the halos of each Gaussian over all m: above zero lies ½ erfc(−mean/(√2 width)) of it."""
-        return self.above.log() - (0.5 * torch.erfc(-self.mean / (2**0.5 * self.width))).log()
+        return self.above.log() - torch.special.log_ndtr(self.mean / self.width)  # erfc's second slope overflows
 
     def number(self, low: float | Tensor) -> Tensor:
         """Halos above some m ≥ 0, (n,), or (e, n) of m (e, 1, 1): the integral of each Gaussian is an erfc."""

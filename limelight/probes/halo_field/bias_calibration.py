@@ -25,7 +25,8 @@ SBC_WIDTH = 3.0  # of the prior, in units of the posterior's own
 SBC_STEPS = (40, 60)  # warm-up and kept
 SBC_EVERY = 2  # steps: draws that follow each other would not be ranked as independent ones
 SBC_CELLS_OF_BIN = 400  # over which n(M|δ) is averaged
-CODE = ("limelight.probes.halo_field.bias_calibration:simulated_chain",)
+_PLACE = "limelight.probes.halo_field.bias_calibration"
+CODE = (f"{_PLACE}:simulated_chain", f"{_PLACE}:calibration_prior")
 
 
 def calibrate(
