@@ -37,8 +37,7 @@ POSTERIORS_HEAD = f"""# The config: posteriors and streams
 """
 PROBE_HEAD = f"""# The config of `probe: {{name}}`
 
-{WRITTEN} from `{{file}}` and what it imports. What follows is what this probe adds to the
-[keys of every study](../config.md), or has otherwise.
+{WRITTEN} from `{{file}}` and what it imports: what it adds to [all studies' keys](../config.md), or has otherwise.
 
 """
 Chapters = dict[str, tuple[str, dict[str, str]]]  # by dotted name: what it says, and a table's row for each plain key

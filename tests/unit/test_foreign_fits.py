@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-from dataclasses import asdict
 
 import h5py
 import numpy as np
@@ -19,9 +18,10 @@ from limelight.probes.line_intensity.maps.fits import read_cube, wcs_header
 from limelight.probes.line_intensity.maps.grid import Grid
 from limelight.probes.line_intensity.maps.read_fits import read_fits
 from limelight.probes.line_intensity.maps.regrid import rebinned, regrid
+from limelight.section import plain
 
 GRID = Grid(1.4, 32, 8, 26.0, 34.0, 115.27, "uK", 2, 2)
-TRAINED = {**asdict(GRID), "beam_fwhm_arcmin": 0.0}
+TRAINED = {**plain(GRID), "beam_fwhm_arcmin": 0.0}
 CHANNEL = 1e9 * GRID.channel_ghz
 C = 299792458.0
 
