@@ -32,7 +32,7 @@ for figure, kind in KINDS.items():
             runtime=runtime("figure"),
         params:
             figure=figure,
-            order=figure_input(kind.reads),
+            order=figure_input(kind.reads) if kind.reads == "evaluation" else "",
             code=figure_code(figure),
         shell:
             "python scripts/make_figure.py --figure {params.figure} --files {input:q}"
