@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from skies import drawn_alm
 
 from limelight.errors import LimelightError
 from limelight.probe import load_probe
@@ -213,9 +214,7 @@ def test_spectra_of_an_e_mode_sky_have_no_b_and_do_not_turn_with_it():
     """On the full sky pseudo-spectra are the spectra themselves, up to what HEALPix' quadrature leaves."""
     healpy = pytest.importorskip("healpy")
     shown = transform_of("spectra", Instrument(isotropic_uk_arcmin=30), Pixels(8, 12, 0.0, 0.06))
-    (ell, m), rng = healpy.Alm.getlm(12), np.random.default_rng(1)
-    alm = rng.standard_normal((2, len(ell))) * np.sqrt(ee_spectra(np.array([0.06]), 12)[0][ell] / (1 + (m > 0)))
-    alm = alm[0] + 1j * (m > 0) * alm[1]
+    alm = drawn_alm(ee_spectra(np.array([0.06]), 12)[0], np.random.default_rng(1))
     turned = healpy.Rotator(rot=(30, 50, 70)).rotate_alm(np.array([0 * alm, alm, 0 * alm]), lmax=12)[1]
     maps = [healpy.alm2map([0 * one, one, 0 * one], 8, lmax=12)[1:] for one in (alm, turned)]
     e, b = shown(torch.from_numpy(np.array(maps, np.float32))).movedim(1, 0)
