@@ -78,6 +78,9 @@ def main() -> None:
         if args.calibration:
             check_file(args.calibration, rival_settings(study, args.rival, args.test, validation=True))
         if args.survey:
+            if args.validation or args.timed:
+                found = "beside --validation or --timed, which are for maps of a test"
+                raise problem("--survey", found, "neither", "leave them out")
             of_one_map(args, settings)
             return
         check_data(args.data, {settings.shards.maps.name: settings.shards})
@@ -86,6 +89,8 @@ def main() -> None:
     else:
         if not args.subfields:
             raise problem("the rival", "one that paints its maps", "--subfields of the test light-cones", "give them")
+        if args.calibration:
+            raise problem("--calibration", "a rival that paints its maps", "one that is observed", "leave it out")
         for path in args.subfields:
             check_file(path, settings.maps.subfields)
         result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
