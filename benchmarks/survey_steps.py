@@ -3,12 +3,11 @@
 
 Halos of a light-cone shine at some times the brightness of fiducial Li. Their light goes through benchmarks.mock_survey,
 which takes modes off among its 256 channels, and is brought onto a study's voxels; and through limelight's painter, beam,
-noise and pipeline, as scripts/plan.py sets them. A row for each brightness, number of channels and way: the mean difference
-in ln P of shells, and the root mean square, over shells and over bins of the one-point function, of differences in units of
-the noise's own scatter; and by how much the clean light differs from the file's, as a share of its rms, but for RIM pixels.
-Ways: `again`, other noise and ripples in the file; `study`, as simulated; `alike`, the same without grid.survey, so that all
-channels of a block weigh alike and no light comes in over the rims; `sky`, with the file's own clean sky; `no modes`, the
-study without its modes.
+noise and pipeline, as scripts/plan.py sets them. A row for each brightness, number of channels (a plan has the survey's
+own) and way: the mean difference in ln P of shells, and the root mean square, over shells and over bins of the one-point
+function, of differences in units of the noise's own scatter; and by how much the clean light differs from the file's, as a
+share of its rms, but for RIM pixels. Ways: `again`, other noise and ripples in the file; `study`, as simulated; `sky`,
+with the file's own clean sky; `no modes`, the study without its modes.
 
 example: python -m benchmarks.survey_steps --lightcone results/survey_mocks/lightcones/0.h5 --output steps.csv
 """
@@ -50,7 +49,7 @@ def main() -> None:
     parser.add_argument("--lightcone", type=Path, required=True)
     parser.add_argument("--depth", choices=tuple(mock_survey.DEPTH_UK), default="future")
     parser.add_argument("--brightness", type=float, nargs="+", default=[0.3, 1, 4, 16], help="times fiducial Li's")
-    parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
+    parser.add_argument("--channels", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--draws", type=int, default=4, help="of noise and ripples")
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
@@ -71,8 +70,8 @@ def main() -> None:
 
 def skies(
     halos: HaloCatalogue, times: float, channels: list[int], depth: str, output: Path
-) -> tuple[np.ndarray, dict[int, dict[str, np.ndarray]]]:
-    """(the mock's smoothed sky (x, y, channel), limelight's pooled sums of the same halos by number of channels and way)."""
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """(the mock's smoothed sky (x, y, channel), limelight's pooled sums of the same halos by number of channels)."""
     parameters = {name: mean for name, (mean, _) in get_model("li").parameters.items()}
     x, y, freq, log10_lum, light = mock_survey.sources(halos, parameters, (0.0, 0.0), np.random.default_rng(1))
     sky = mock_survey.painted(x, y, freq, times * light)
@@ -84,13 +83,10 @@ def skies(
     sky_deg, bright = np.column_stack(places)[inside], log10_lum + np.log10(times)
     made = {}
     for n in channels:
-        alike, file = grid_of(n), output.with_suffix(f".{n}.survey.h5")
-        own = survey_of(depth, sky, None)
-        save_survey(file, onto(own, *edges_for(n)), light_weights(own, *edges_for(n)))
-        made[n] = {}
-        for way, grid in {"alike": alike, "study": replace(alike, survey=str(file))}.items():
-            cube = paint(sky_deg, *redshifts, bright, grid, np.zeros(2), Cosmology())
-            made[n][way] = pool_map(cube, grid, mock_survey.BEAM_ARCMIN)
+        grid, own = replace(grid_of(n), survey=str(output.with_suffix(f".{n}.survey.h5"))), survey_of(depth, sky, None)
+        save_survey(grid.survey, onto(own, *edges_for(n)), light_weights(own, *edges_for(n)))
+        cube = paint(sky_deg, *redshifts, bright, grid, np.zeros(2), Cosmology())
+        made[n] = pool_map(cube, grid, mock_survey.BEAM_ARCMIN)
     return sky, made
 
 
@@ -122,7 +118,7 @@ def survey_of(depth: str, sky: np.ndarray, seed: tuple[int, int] | None) -> Surv
 def ways(
     files: list[list[SurveyMap]],
     sky: np.ndarray,
-    clean: dict[str, np.ndarray],
+    clean: np.ndarray,
     channels: int,
     args: argparse.Namespace,
     transfer: Path,
@@ -142,15 +138,14 @@ def ways(
         return network.summaries(network_inputs(found, shown))
 
     of_files = [summaries(torch.as_tensor(np.stack([one.temperature_uk for one in many])) * n) for many in known]
-    planned = filter_of(files[0][0], channels, Wanted("mock", transfer=str(transfer)))
+    planned = filter_of(files[0][0], Wanted("mock", transfer=str(transfer)))
     how = Filter.model_validate(planned | {"filters_noise": True})
     header = line_header(grid, mock_survey.BEAM_ARCMIN, LABELS, vars(Cosmology()))
     true = own.temperature_uk * n
     settings = {
-        "study": (clean["study"], how),
-        "alike": (clean["alike"], how),
+        "study": (clean, how),
         "sky": (true, how),
-        "no modes": (clean["study"], how.model_copy(update={"pca_modes": 0})),
+        "no modes": (clean, how.model_copy(update={"pca_modes": 0})),
     }
     found = {"again": {**far(of_files[1], of_files[0], network), "light": 0.0}}
     for way, (light, setting) in settings.items():

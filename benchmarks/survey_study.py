@@ -23,10 +23,10 @@ from limelight.files import write_text
 DEPTHS = ("season2", "future")
 SIZE_DEG, LAYOUT = 1.4, 11
 MOCK_CONES = 10  # four fields in each: mocks share none
-MOCKS_SEED = 20261130
+MOCKS_SEED = 20261201
 TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
-DRAWS = 32  # of each field: maps that are stored
-STREAMED, FILES = 80, 6  # of each field: simulations in each of so many files, that heads learn from
+DRAWS = 20  # of each field: maps that are stored
+STREAMED, FILES = 80, 2  # of each field: simulations in each of so many files, that heads learn from
 EPOCHS = 60  # of heads: there is more to learn from than a plan's 5000 simulations
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
@@ -123,7 +123,7 @@ def plan(folder: Path, depth: str, cone: str) -> None:
         how = ("--lightcone", cone, "--depth", depth, "--layout", LAYOUT, "--field-deg", SIZE_DEG)
         python("-m", "benchmarks.mock_survey", *how, *made)
     if not config.is_file():
-        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 0.46, "--cores", 1)
+        how = ("--efficiency", 1, "--size-deg", SIZE_DEG, "--hours", 6, "--cores", 1)
         python("scripts/plan.py", file, *how, "--transfer", folder / "transfer.csv", "--output", config)
 
 
@@ -138,9 +138,7 @@ def merged(folder: Path) -> dict:
     study["line_models"] = {name: study["line_models"][name] for name in ("li_full", "li_fiducial")}
     study["line_models"]["li_full"]["draws"] = DRAWS
     study["observation"] = study["observation"] | {"noise": {}, "filters": {}}
-    study |= {"networks": {}, "posteriors": {}, "rival": {}, "tests": {}, "keep": ["subfields"]}
-    stream = study["streams"]["prior"] | {"networks": list(DEPTHS), "draws": STREAMED, "files": FILES}
-    study["streams"] = {"prior": stream}
+    study |= {"networks": {}, "streams": {}, "posteriors": {}, "rival": {}, "tests": {}, "keep": ["subfields"]}
     for depth, own in plans.items():
         add_depth(study, depth, own)
     return study | {"audit": {"networks": list(DEPTHS), "maps": 64}}
@@ -157,8 +155,9 @@ def add_depth(study: dict, depth: str, own: dict) -> None:
     study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
     named = {"noise": [depth, f"{depth}_splits"], "filter": depth, "tests": tests}
     study["networks"][depth] = network | named
-    posterior = own["posteriors"]["mdn"]
-    study["posteriors"][depth] = posterior | {"network": depth, "training": posterior["training"] | {"epochs": EPOCHS}}
+    study["streams"][depth] = own["streams"]["prior"] | {"networks": [depth], "draws": STREAMED, "files": FILES}
+    posterior = own["posteriors"]["mdn"] | {"network": depth, "stream": depth}
+    study["posteriors"][depth] = posterior | {"training": posterior["training"] | {"epochs": EPOCHS}}
     study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
     for name, model in MODELS.items():
         study["tests"][f"{depth}_{name}"] = {"line_model": model, "noise": depth, "filter": depth}

@@ -109,54 +109,40 @@ def test_factor_and_transfer_act_on_the_sky_alone(survey):
     assert factor.std().item() == pytest.approx(np.hypot(0.2 / np.sqrt(12), 0.7 * 0.05), rel=0.1)
 
 
-def narrow_and_wide(rng, light: float, modes: int = 3):
-    """Noise and light in 128 channels, cleaned there by singular values and pooled by 4; and cleaned as a study's maps are.
+def test_a_source_far_above_the_noise_takes_a_mode_for_its_channel():
+    """Own channels lose what a survey loses, by an independent SVD; wide ones also lose the source beside it."""
+    rng, modes = np.random.default_rng(5), 2
+    sigma = rng.uniform(1, 3, (24, 24, 1)) * np.ones(32)
+    place = np.exp(-0.5 * np.add.outer(np.arange(-12, 12) ** 2, np.arange(-12, 12) ** 2) / 2**2)
+    light = np.zeros(sigma.shape)
 
-    Of 40 × 40 pixels and σ of 1; the light of neighbouring channels is alike, but for a third that differs from channel to
-    channel, as that of single sources does.
-    """
-    shape, block = (40, 40, 128), 4
-    share = np.exp(-0.5 * (np.subtract.outer(np.arange(128), np.arange(128)) / 12) ** 2)
-    smooth = rng.standard_normal(shape) @ np.linalg.cholesky(share + 1e-6 * np.eye(128)).T
-    maps = rng.standard_normal(shape) + light * (smooth + 0.5 * rng.standard_normal(shape))
-    u, s, vh = np.linalg.svd(maps.reshape(-1, 128), full_matrices=False)
+    def there(channel: int) -> np.ndarray:
+        return np.roll(place, {4: 0, 13: 6, 14: 12, 27: 18}[channel], axis=0)
+
+    for channel, flux in ((4, 60), (13, 40), (14, 20), (27, 15)):
+        light[..., channel] = flux * there(channel)
+    noisy = light + sigma * rng.standard_normal(sigma.shape)
+    weight = sigma**-2.0
+    expected = noisy - (weight * noisy).sum((0, 1)) / weight.sum((0, 1))
+    u, s, vh = np.linalg.svd((expected / sigma).reshape(-1, 32), full_matrices=False)
     s[:modes] = 0
-    cleaned, plain = (one.reshape(40, 40, -1, block).mean(axis=3) for one in ((u * s) @ vh, maps))
-    weights = torch.full((1, 40, 40, 32), float(block))
-    made = remove_modes(torch.as_tensor(plain).float()[None], weights, modes, (1 + np.sqrt(128 / 1600)) ** 2 / 128)[0]
-    return plain, cleaned, made.numpy()
+    expected = ((u * s) @ vh).reshape(sigma.shape) * sigma
+    how = Pipeline(Filter(means="removed_weighted", pca_modes=modes), GRID, None, None)
 
+    def published(maps: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        one, of_one = (torch.as_tensor(each).float()[None] for each in (maps, noise))
+        return how.after_noise(Recorded(one, of_one))[0].numpy()
 
-@pytest.mark.parametrize(("light", "taken"), [(0.0, 0.03), (0.3, 0.1), (1.0, 0.25), (10.0, 0.25)])
-def test_modes_of_narrow_channels_take_bright_light_from_wide_ones(light, taken):
-    """As much power is left as in a file whose modes were taken off among narrow channels, for bright skies and for none."""
-    found = [narrow_and_wide(np.random.default_rng(seed), light) for seed in (4, 5, 6)]
-    plain, cleaned, made = (np.mean([np.square(one[i]).mean() for one in found]) for i in range(3))
-    assert cleaned / plain < 1 - taken / 2
-    assert made / cleaned == pytest.approx(1, abs=0.06 if light else 0.01)
-    smooth = [np.mean([np.square(one[i].mean(axis=2)).mean() for one in found]) for i in range(3)]  # the longest waves
-    if light >= 1:
-        assert max(smooth[1:]) < 0.1 * smooth[0]
-
-
-def test_a_mode_of_noise_takes_its_share_of_everything():
-    """Maps whose channels are exactly orthogonal have no mode that rises; one that is laid over them has."""
-    rng, shape = np.random.default_rng(3), (3, 60, 60, 10)
-    white = np.stack([np.linalg.qr(rng.standard_normal((3600, 10)))[0].reshape(shape[1:]) * 60 for _ in range(3)])
-    seen, white = torch.ones(shape), torch.as_tensor(white).float()
-    seen[0, ..., 3] = 0
-    torch.testing.assert_close(remove_modes(white * seen, seen, 2, 0.095), white * seen * np.sqrt(0.81))
-    lit = white.clone()
-    lit[1] += 3 * torch.as_tensor(rng.standard_normal((60, 60, 1))).float()
-    found = remove_modes(lit, torch.ones(shape), 2, 0.095)
-    torch.testing.assert_close(found[0], np.sqrt(0.81) * white[0])
-    u, s, vh = np.linalg.svd(lit[1].reshape(-1, 10).numpy(), full_matrices=False)
-    s[0] = np.sqrt(np.sort(s**2)[4] * (1 - 10 * 0.095))  # down to the middle one, and of that its share
-    expected = np.sqrt(1 - 0.095) * ((u * s) @ vh).reshape(shape[1:])
-    torch.testing.assert_close(found[1], torch.as_tensor(expected).float(), rtol=1e-4, atol=1e-4)
-    share = Filter(means="removed", pca_modes=2, modes_share=0.095)
-    made = Pipeline(share, GRID, None, None).after_noise(Recorded(lit, torch.ones(1, 1, 1, 1)))
-    torch.testing.assert_close(made, remove_modes(remove_means(lit, torch.ones(shape)), torch.ones(shape), 2, 0.095))
+    found = published(noisy, sigma)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    wide = published(noisy.reshape(24, 24, 8, 4).mean(3), sigma[..., ::4] / 2)
+    own, beside, both = (
+        (values * shape).sum() / np.square(shape).sum()
+        for values, shape in ((found[..., 13], there(13)), (found[..., 14], there(14)), (wide[..., 3], there(14)))
+    )
+    assert abs(own) < 0.1 * 40
+    assert beside == pytest.approx(20, rel=0.15)
+    assert abs(both) < 0.1 * 20 / 4, "of the mean of four channels"
 
 
 def test_noise_goes_through_the_filter_only_where_it_is_told_to(survey):

@@ -123,39 +123,40 @@ def test_blocks_of_channels_are_widened_a_little_where_less_is_left_out():
 
 
 def test_the_filter_takes_the_modes_that_the_survey_took():
-    wanted, one = Wanted("a"), survey(nf=64)
-    share = (1 + np.sqrt(64 / one.mask.any(axis=2).sum())) ** 2 / 64
-    assert filter_of(one, 32, wanted) == {
+    wanted, one = Wanted("a"), survey()
+    assert filter_of(one, wanted) == {
         "means": "removed_weighted",
         "pca_modes": 5,
-        "modes_share": pytest.approx(share, rel=0.01),
         "high_pass_perp": [0.04, 0.01],
         "filters_noise": "true",
     }
-    assert "modes_share" not in filter_of(one, 64, wanted), "the survey's own channels: its own modes"
-    assert filter_of(survey(), 8, replace(wanted, transfer="t.csv"))["transfer"] == "t.csv"
+    assert filter_of(one, replace(wanted, transfer="t.csv"))["transfer"] == "t.csv"
     with pytest.raises(LimelightError, match="--transfer: found --high-pass beside it; expected one of them"):
-        filter_of(one, 8, replace(wanted, transfer="t.csv", high_pass=(0.1, 0.02)))
-    plain = replace(survey(), modes_removed=0, means_removed=False)
-    assert filter_of(plain, 8, wanted) == {}
-    assert filter_of(plain, 8, replace(wanted, high_pass=(0.1, 0.02))) == {
+        filter_of(one, replace(wanted, transfer="t.csv", high_pass=(0.1, 0.02)))
+    plain = replace(one, modes_removed=0, means_removed=False)
+    assert filter_of(plain, wanted) == {}
+    assert filter_of(plain, replace(wanted, high_pass=(0.1, 0.02))) == {
         "high_pass_perp": [0.1, 0.02],
         "filters_noise": "true",
     }
 
 
-def test_channels_are_narrow_where_modes_were_taken():
-    """Of wide channels the survey's modes are no modes: with five, 60 or more; without, as few as there is time for."""
+def test_channels_are_the_surveys_own_where_modes_were_taken():
+    """A mode may be one channel that a bright source fills; without modes, as few channels as there is time for."""
     files = {"survey": "mine.survey.h5", "instrument": "mine.instrument.yaml"}
-    one, short = survey(nf=256), Machine(hours=0.3, cores=1, gpus=0, memory_gb=30)
-    assert make_plan(one, Wanted("mine"), short, files).survey.mask.shape[2] == 64
-    free = replace(one, modes_removed=0)
-    assert make_plan(free, Wanted("mine"), short, files).survey.mask.shape[2] < 60
-    told = [
-        any("modes: the file lost" in line for line in make_plan(map_, Wanted("mine"), short, files).words)
-        for map_ in (one, free)
-    ]
-    assert told == [True, False]
+    one, free = survey(nf=256), replace(survey(nf=256), modes_removed=0)
+    laptop = Machine(hours=1, cores=1, gpus=0, memory_gb=30)
+    made = make_plan(one, Wanted("mine", size_deg=0.6), laptop, files)
+    assert made.survey.frequency_ghz == pytest.approx(one.frequency_ghz)
+    assert not any("times smaller than the study's" in line for line in made.words), (
+        "pixels are the survey's own as well"
+    )
+    weight = [np.square(1 / each.sigma_uk[each.mask].astype(float)).sum() for each in (made.survey, one)]
+    assert any(f"modes: {100 * (1 - weight[0] / weight[1]):.2g} % of the weight" in line for line in made.words)
+    assert not any("modes:" in line for line in make_plan(one, Wanted("mine", size_deg=1.9), LAPTOP, files).words)
+    assert make_plan(free, Wanted("mine"), replace(laptop, hours=0.3), files).survey.mask.shape[2] < 60
+    with pytest.raises(LimelightError, match="the machine: found 0.02 hours"):
+        make_plan(one, Wanted("mine"), replace(laptop, hours=0.02), files)
 
 
 @pytest.mark.parametrize("kept", [False, True])

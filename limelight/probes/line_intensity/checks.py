@@ -192,12 +192,6 @@ def _filter(study: LineStudy, key: str, setting: Filter) -> Iterator[str]:
     pooled = study.grid.channels // study.grid.pool_channels
     if setting.pca_modes >= pooled:
         yield fault(f"{key}.pca_modes", setting.pca_modes, f"fewer than the {pooled} pooled channels", "remove fewer")
-    share = setting.modes_share
-    if share and not 0 < setting.pca_modes * share < 1:
-        expected = "1 to so many modes that their shares are less than the whole"
-        yield fault(
-            f"{key}.modes_share", f"{share:g} of {setting.pca_modes} pca_modes", expected, "mend one of the two"
-        )
     if setting.ripple_uk and study.grid.unit != "uK":
         yield fault(f"{key}.ripple_uk", f"a ripple on maps in {study.grid.unit}", "maps in uK", "leave it out")
 

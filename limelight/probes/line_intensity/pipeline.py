@@ -75,7 +75,7 @@ class Pipeline:
         weights = found.weights
         if setting.means != "kept":
             maps = remove_means(maps, weights if setting.means == "removed_weighted" else (weights > 0).to(maps.dtype))
-        return remove_modes(maps, weights, setting.pca_modes, setting.modes_share)
+        return remove_modes(maps, weights, setting.pca_modes)
 
     def silent(self) -> "Pipeline":
         """The same without ripple, which is noise, and with the middle of what it draws."""

@@ -13,7 +13,7 @@ from limelight.files import write_text
 from limelight.probes.line_intensity.checks import FIDUCIAL
 from limelight.probes.line_intensity.maps.survey import EQUAL, LightWeights, SurveyMap, save_survey
 from limelight.probes.line_intensity.maps.weighted import edges_of, light_weights, onto
-from limelight.probes.line_intensity.survey_words import pixel_sigma
+from limelight.probes.line_intensity.survey_words import modes_in_words, pixel_sigma
 from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
 
@@ -21,8 +21,8 @@ EDGE_TIMES = 3.0  # the σ of the deepest pixels, up to which a pixel belongs to
 FEWEST_PIXELS = 4  # of the map along the field's side
 BEAM_STEPS = 4  # fine pixels, at least, in a beam
 CHANNELS = (64, 48, 32, 24, 16, 12, 8)  # tried in this order, until the study fits the machine
-CHANNELS_A_MODE = 12  # at least, for each mode that the survey took, which wider ones do not know (docs/training.md)
 BLOCK_TIMES = 1.1  # a block of channels may be so much wider, if fewer channels are left out
+UNSEEN_ENDS = 0.01  # of the band, each: left in, where whole blocks fill it
 PIXELS_MAX = (96, 64, 48, 32)  # along a side of the network's maps, tried likewise
 TRAIN = (32, 24, 16, 12, 8), (6, 4)  # light-cones; so few only where not even the coarsest voxels can have more
 STREAMED, EACH_FIELD = 5000, 150  # simulations, about, that the posterior learns from; at most of one field
@@ -133,7 +133,7 @@ def _channel_edges(survey: SurveyMap, channels: int) -> np.ndarray:
     edges, seen = edges_of(survey.frequency_ghz), np.flatnonzero(survey.mask.any(axis=(0, 1)))
     total, first, last = len(edges) - 1, seen[0], seen[-1] + 1
     block = math.ceil(total / channels)
-    if total % block == 0 and max(first, total - last) <= block / 4:  # unseen ends fill no block
+    if total % block == 0 and max(first, total - last) <= max(block / 4, UNSEEN_ENDS * total):
         return edges[::block]
     least = math.ceil((last - first) / channels)
     block = min(range(least, int(BLOCK_TIMES * least) + 1), key=lambda size: (last - first) % size)
@@ -250,21 +250,14 @@ def rival_text(train: int, wanted: Wanted, filtered: bool, hours: float) -> str:
 """
 
 
-def filter_of(survey: SurveyMap, channels: int, wanted: Wanted) -> dict:
-    """What the pipeline did to the map, as `observation.filters` has it, for a study of so many channels.
-
-    Modes that the survey took off among narrower channels are those of the study that rise above noise, and for the others
-    the share of a map's power that a mode of noise takes there.
-    """
+def filter_of(survey: SurveyMap, wanted: Wanted) -> dict:
+    """What the pipeline did to the map, as `observation.filters` has it."""
     if wanted.transfer and wanted.high_pass:
         expected = "one of them: a transfer function holds the whole filter"
         raise problem("--transfer", "--high-pass beside it", expected, "leave one out")
     found: dict = {"means": "removed_weighted"} if survey.means_removed else {}
     if survey.modes_removed:
-        found["pca_modes"], narrow = survey.modes_removed, len(survey.frequency_ghz)
-        if channels < narrow:
-            pixels = int(survey.mask.any(axis=2).sum())
-            found["modes_share"] = float(f"{(1 + math.sqrt(narrow / pixels)) ** 2 / narrow:.3g}")
+        found["pca_modes"] = survey.modes_removed
     if wanted.transfer:
         found["transfer"] = wanted.transfer
     elif wanted.high_pass or survey.modes_removed:
@@ -305,15 +298,17 @@ class Plan:
 
 
 def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[str, str]) -> Plan:
-    """The finest study of the map that the machine has time and memory for; LimelightError if none has."""
-    field, grids = field_of(survey, wanted.size_deg), {}
-    narrow = [n for n in CHANNELS if n >= CHANNELS_A_MODE * survey.modes_removed] or CHANNELS[:1]
-    for pixels, channels in itertools.product(PIXELS_MAX, narrow):
+    """The finest study of the map that the machine has time and memory for; LimelightError if none has.
+
+    Modes are of the survey's own channels: a source may fill one, and no wider one (docs/training.md).
+    """
+    field, how, grids = field_of(survey, wanted.size_deg), filter_of(survey, wanted), {}
+    tried = (len(survey.frequency_ghz),) if survey.modes_removed else CHANNELS
+    for pixels, channels in itertools.product(PIXELS_MAX, tried):
         grid = grid_for(survey, field, pixels, channels)
         grids.setdefault((len(grid.x_edges) - 1, len(grid.frequency_edges) - 1), grid)
-    for cones, (shape, grid) in itertools.product(TRAIN, grids.items()):
+    for cones, grid in itertools.product(TRAIN, grids.values()):
         made = on_grid(survey, grid)
-        how = filter_of(survey, shape[1], wanted)
         for train in cones:
             text = study_text(made, grid, train, wanted, how, files, machine.hours) + resources_text(machine)
             hours, gigabytes = expected_cost(text, machine)
@@ -384,11 +379,8 @@ def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[
         f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
         f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
     )
-    if survey.modes_removed and blocks[2] > 1:
-        words.append(
-            f"modes: the file lost {survey.modes_removed} among {old[2]} channels, simulations lose about as much among"
-            f" {new[2]}; where single sources stand far above the noise, intervals are too narrow (docs/your_map.md)"
-        )
+    if survey.modes_removed:
+        words += modes_in_words(survey, made, max(blocks[:2]))
     dec = made.center_deg[1]
     rim = np.cos(np.radians(dec + np.array([grid.y_edges[0], grid.y_edges[-1]]))) / np.cos(np.radians(dec))
     if np.abs(rim - 1).max() > 0.005:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from limelight.probes.line_intensity.maps.cube import in_words
-from limelight.probes.line_intensity.maps.survey import SurveyMap
+from limelight.probes.line_intensity.maps.survey import EQUAL, SurveyMap
 
 DEEP_SHARE = 0.1  # of the observed voxels, the deepest: their largest σ is called the depth
 DEEP_TIMES = 2.0  # the depth, up to which a pixel counts as deep
+WEIGHT_WITHIN = 0.9  # of 1/σ² that a field should hold where modes were removed: what shines beyond made them, too
 AS_TOLD = (0.7, 1.4)  # of differences between channels over what σ says: beyond, σ is not that of the map
 
 
@@ -67,3 +68,23 @@ def noise_ratio(survey: SurveyMap) -> float:
     sigma = np.hypot(survey.sigma_uk[..., 1:][both], survey.sigma_uk[..., :-1][both])
     differences = np.diff(survey.temperature_uk, axis=2)[both] / sigma
     return float(1.4826 * np.median(np.abs(differences)))
+
+
+def modes_in_words(survey: SurveyMap, made: SurveyMap, block: float) -> list[str]:
+    """Where simulations do not lose quite the modes that the file lost.
+
+    made: the map on the study's voxels; block: pixels of its own along one of these.
+    """
+    within, whole = (np.square(1 / one.sigma_uk[one.mask].astype(np.float64)).sum() for one in (made, survey))
+    advice, words = "if single sources stand far above the noise (docs/your_map.md)", []
+    if within < WEIGHT_WITHIN * whole:
+        words.append(
+            f"modes: {100 * (1 - within / whole):.2g} % of the weight (1/σ²) under which the file's were taken lies outside"
+            f" the field, with light of its own; give a larger --size-deg {advice}"
+        )
+    if block > 1 + EQUAL:
+        words.append(
+            f"modes: the file's are of pixels {block:.3g} times smaller than the study's; give more --hours or a smaller"
+            f" --size-deg {advice}"
+        )
+    return words

@@ -116,14 +116,6 @@ class Filter(Section):
         ge=0,
         description="Principal components along frequency that it takes off, in units of the noise (arXiv:2406.07511).",
     )
-    modes_share: Number | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Where the survey took pca_modes among channels narrower than the study's: share of a map's power that a"
-        " mode of noise takes there, of C channels and N pixels (1 + √(C/N))²/C. Of the leading components only those that"
-        " rise above noise are then taken off whole; each of the others takes this share.",
-    )
 
     @property
     def files(self) -> list[str]:

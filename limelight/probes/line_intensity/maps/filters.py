@@ -38,44 +38,20 @@ def remove_means(maps: Tensor, weights: Tensor, of: str = "channels") -> Tensor:
     return torch.where(weights > 0, maps - mean, 0.0)
 
 
-def remove_modes(maps: Tensor, weights: Tensor, modes: int, share: float | None = None) -> Tensor:
+def remove_modes(maps: Tensor, weights: Tensor, modes: int) -> Tensor:
     """Maps without their leading principal components along frequency, as surveys clean them (arXiv:2406.07511).
 
     A map in units of its noise is a matrix (pixels × channels); of its singular value decomposition the `modes` largest
     terms are subtracted. They are found as eigenvectors of the small matrix (channels × channels), in float64.
-
-    share: where the survey took its modes among channels narrower than these, the share of a map's power that a mode of
-    noise takes there. The middle eigenvalue is that of what differs from channel to channel: noise, and light of single
-    sources. Noise in N pixels reaches (1 + √(channels/N))² times that (Marchenko & Pastur 1967). What rises higher is light
-    or a ripple, smooth along frequency and so a mode of narrow and wide channels alike: it loses what it has above the
-    middle, and of the middle, of which a narrow channel holds less than a wide one, channels · share. Of the other modes
-    each takes its share of all directions.
     """
     if not modes:
         return maps
     root = weights.sqrt()
     whitened = (maps * root).flatten(1, 2)
-    values, vectors = torch.linalg.eigh(whitened.mT.double() @ whitened.double())  # rising eigenvalues
-    spectra, kept, left = vectors[..., -modes:].to(maps.dtype), 1.0, None
-    if share is not None:
-        middle, noise = of_noise(values, weights)
-        top = values[:, -modes:]
-        rises = top > noise[:, None]
-        floor = middle[:, None] * max(0.0, 1 - values.shape[1] * share)
-        left = torch.where(rises, (floor / top.clamp(min=1e-300)).sqrt(), 1.0).to(maps.dtype)[:, None]
-        kept = (1 - share * (~rises).sum(dim=1)).sqrt().to(maps.dtype)[:, None, None, None]
-    taken = whitened @ spectra
-    cleaned = whitened - (taken if left is None else taken * (1 - left)) @ spectra.mT
-    return torch.where(weights > 0, kept * cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
-
-
-def of_noise(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """(the middle of the eigenvalues of maps (b, channels), rising; up to where those of white noise reach), (b,) each."""
-    seen = weights > 0
-    pixels, channels = (seen.any(dim=axis).flatten(1).sum(dim=1) for axis in (3, (1, 2)))
-    number = (values.shape[1] - 1 - channels // 2).clamp(min=0)  # of channels that are seen
-    middle = values.gather(1, number[:, None])[:, 0]
-    return middle, middle * (1 + (channels / pixels.clamp(min=1)).sqrt()) ** 2
+    precise = whitened.double()
+    spectra = torch.linalg.eigh(precise.mT @ precise)[1][..., -modes:].to(maps.dtype)  # rising eigenvalues
+    cleaned = whitened - (whitened @ spectra) @ spectra.mT
+    return torch.where(weights > 0, cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
 
 
 def high_pass(k: np.ndarray, cut: float, width: float) -> np.ndarray:
