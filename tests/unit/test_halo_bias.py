@@ -210,6 +210,18 @@ def test_likelihoods_are_those_of_scipy():
     assert float(theta[-1]) == pytest.approx(float(find_peak(posterior, 1).theta[-1]), abs=0.6)
 
 
+def test_the_prior_of_the_neural_bias_is_narrow_where_a_light_gaussian_could_hide():
+    """σ of 1 for slopes in ln of the number of halos, 3 for what they change: share, steepness, step and widths."""
+    empty = catalogue_of(places_of(boxes(n=3)), np.zeros(0, np.int64), np.zeros(0))
+    posterior = posterior_of("neural", "negative_binomial", empty, 10.0)
+    narrow = {"slope": 1, "light share": 3, "steepness, heavy": 3, "step to the light": 3, "width": 3, "ln dispersion": 3}
+    narrow |= {"knee": 3, "curvature": 1}
+    scales = [next((sigma for name, sigma in narrow.items() if name in one), 10) for one in posterior.names]
+    assert sorted(scales) == [1] * 6 + [3] * 7 + [10] * 5
+    theta = torch.from_numpy(np.random.default_rng(7).normal(0, 2, 18))
+    assert float(posterior.log_prior(theta)) == pytest.approx(stats.norm(0, scales).logpdf(theta.numpy()).sum())
+
+
 @pytest.mark.parametrize(("model", "likelihood"), [("power_law", "negative_binomial"), ("neural", "poisson")])
 def test_halos_are_drawn_from_the_likelihood_that_fits_them(model, likelihood):
     """Over catalogues of a known θ the mean of ∂ ln L/∂θ is zero, in each direction (Bartlett): no fit, no chain."""

@@ -211,7 +211,9 @@ MODELS = {
             *(f"{line}{part}" for line in NEURAL_LINES[2:] for part in (", slope", "")),
         ),
         (3.3, -1.1, -0.6, -0.2, -2.0, -0.25, -1.6, 0.4, -1.3, -0.3, 1.0, 0.7, 0.0, 0.3, 0.8, 0.0, 1.0),
-        (*(1.0,) * DISTANCES, 0.3, 0.1, *(1.0,) * 11),  # beyond, a softplus is its own limit: a line or an exponential
+        # Of knee and curvature: beyond, a softplus is its own limit, a line or an exponential. Of share, steepness, step and
+        # widths: a σ of 3; of their slopes 1, for halos do not change their mass law by more in one e-fold of their number.
+        (*(1.0,) * DISTANCES, 0.3, 0.1, 1.0, *(0.1, 0.3) * 5),
         neural_numbers,
         neural_shapes,
     ),
