@@ -214,7 +214,14 @@ def test_the_prior_of_the_neural_bias_is_narrow_where_a_light_gaussian_could_hid
     """σ of 1 for slopes in ln of the number of halos, 3 for what they change: share, steepness, step and widths."""
     empty = catalogue_of(places_of(boxes(n=3)), np.zeros(0, np.int64), np.zeros(0))
     posterior = posterior_of("neural", "negative_binomial", empty, 10.0)
-    narrow = {"slope": 1, "light share": 3, "steepness, heavy": 3, "step to the light": 3, "width": 3, "ln dispersion": 3}
+    narrow = {
+        "slope": 1,
+        "light share": 3,
+        "steepness, heavy": 3,
+        "step to the light": 3,
+        "width": 3,
+        "ln dispersion": 3,
+    }
     narrow |= {"knee": 3, "curvature": 1}
     scales = [next((sigma for name, sigma in narrow.items() if name in one), 10) for one in posterior.names]
     assert sorted(scales) == [1] * 6 + [3] * 7 + [10] * 5
