@@ -1,4 +1,4 @@
-"""How many halos stand in a cell, about a painter's answer: Poisson, negative binomial, or Bernoulli and Poisson together."""
+"""How many halos stand in a cell, about a painter's answer: Poisson, negative binomial, or Bernoulli plus Poisson."""
 
 import torch
 from torch import Tensor

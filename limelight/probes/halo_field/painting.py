@@ -22,7 +22,7 @@ class Painted:
     mean: np.ndarray
     drawn: np.ndarray
     nats_lost: float | np.ndarray
-    """−ln of the probability of the true counts over the number of true halos, of all boxes or each; NaN of painted means."""
+    """−ln of the probability of the true counts over the number of true halos, of all boxes or each; NaN of a mean."""
 
 
 @torch.no_grad()
