@@ -17,8 +17,10 @@ from limelight.errors import problem
 
 Array = Any  # a numpy array or a torch tensor
 LIKELIHOODS = ("poisson", "negative_binomial")  # losses of vectors of counts
-FIELD_LOSSES = ("poisson_field", "negative_binomial_field", "adversarial")  # losses of images of counts
-TWO_OUTPUTS = ("gaussian", "negative_binomial_field", "adversarial")  # losses under which a spread is answered, too
+# losses of images of counts
+FIELD_LOSSES = ("poisson_field", "negative_binomial_field", "bernoulli_poisson_field", "adversarial")
+# losses under which a spread is answered, too
+TWO_OUTPUTS = ("gaussian", "negative_binomial_field", "bernoulli_poisson_field", "adversarial")
 DATASET = "dataset"  # the truth that every row has: the number of its dataset among the network's
 
 

@@ -39,14 +39,16 @@ class Training(Section):
         "gaussian",
         "poisson_field",
         "negative_binomial_field",
+        "bernoulli_poisson_field",
         "adversarial",
     ] = Field(
         "mse",
         description="Mean square, mean absolute, log-cosh or mean squared log error of the target; or the likelihood of"
         " counts, empty bins included (of target dn, log10_1p); or, for a classifier, that of the class; or, of images,"
         " that of a Gaussian whose mean and variance the network answers, pixel by pixel. Of images of counts:"
-        " poisson_field and negative_binomial_field, whose mean (and dispersion) it answers cell by cell; adversarial, a"
-        " critic's judgement, of probes that have one.",
+        " poisson_field, negative_binomial_field (mean and dispersion, cell by cell) and bernoulli_poisson_field (mean, and"
+        " how much of it a Bernoulli number is, for counts narrower than Poisson's); adversarial, a critic's judgement, of"
+        " probes that have one.",
     )
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         "adamw", description="Plain SGD is here only to show how it fails."

@@ -147,7 +147,11 @@ def rebuild(info: dict, path: str | Path, device: str | torch.device = "cpu") ->
         with ShapesAlone():  # no memory, no random numbers: the weights come from the file
             shape = header_from(info["header"]).shape
             shown = info.get("input_shape") or shape
-            answered = {"gaussian": "gaussian", "log10_dispersed_counts": "negative_binomial_field"}
+            answered = {
+                "gaussian": "gaussian",
+                "log10_dispersed_counts": "negative_binomial_field",
+                "log10_bernoulli_counts": "bernoulli_poisson_field",
+            }
             loss = answered.get(info["target"].get("outputs"), "")
             shapes = tuple(shown), built_shape(loss, tuple(info["target"]["shape"]))
             module = build(info["architecture"], info["options"], *shapes)

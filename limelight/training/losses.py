@@ -5,7 +5,8 @@ expected count. The likelihoods use the counts themselves: an empty bin is a dat
 Under `gaussian` a network has twice the outputs: after the means the logarithms of their variances, in units of std².
 
 The losses of count fields take images of counts as they are, one mean for each channel. Their outputs are the same logarithm
-and, under `negative_binomial_field`, after it that of the dispersion, cell by cell.
+and after it, cell by cell, that of the dispersion under `negative_binomial_field`; under `bernoulli_poisson_field` and
+`adversarial` the logit of how much of the count is a Bernoulli number.
 """
 
 import math
@@ -26,10 +27,12 @@ OUTPUTS = {
     "gaussian": "gaussian",
     "poisson_field": "log10_counts",
     "negative_binomial_field": "log10_dispersed_counts",
-    "adversarial": "log10_dispersed_counts",
+    "bernoulli_poisson_field": "log10_bernoulli_counts",
+    "adversarial": "log10_bernoulli_counts",
 }  # of others: the target
 MOST_LOG_VARIANCE = 12.0  # either way: an error a few hundred times smaller or larger than the spread of the truths
 MOST_LOG_DISPERSION = 6.0  # either way, of a cell's count
+MOST_LOGIT = 6.0  # either way, of the share of a cell's count that is a Bernoulli number's
 MAX_LOG10_MEAN = 12.0  # of a map's sources in one bin: the output of an untrained network must not overflow
 MIN_MEAN_SPREAD_DEX = 0.3  # of an expected count: it varies even where almost no row has a source
 DISPERSION_STEP = 10.0  # Adam changes a number by its learning rate per step, but a dispersion may need several e-folds
@@ -82,6 +85,26 @@ def log_dispersion_of(outputs: Tensor) -> Tensor:
     return outputs.chunk(2, dim=1)[1].clamp(-MOST_LOG_DISPERSION, MOST_LOG_DISPERSION).double()
 
 
+def bernoulli_poisson(log_mean: Tensor, counts: Tensor, probability: Tensor) -> Tensor:
+    """−ln of the probability of counts that are a Bernoulli and a Poisson number together, elementwise.
+
+    The first is 1 with the given probability p < μ, the second has the mean μ − p: as a central and its satellites. The mean
+    is μ = exp(log_mean), the variance μ − p².
+    """
+    rest = log_mean.exp() - probability
+    together = torch.log1p(probability * (counts / rest - 1))
+    return rest - counts * rest.log() + torch.lgamma(counts + 1) - together
+
+
+def bernoulli_of(outputs: Tensor, log_mean: Tensor) -> Tensor:
+    """p (b, c, …) from the outputs (b, 2c, …) of count fields whose share of a Bernoulli number is answered, too.
+
+    The share is of the most that the mean μ allows, min(μ, 1).
+    """
+    share = outputs.chunk(2, dim=1)[1].clamp(-MOST_LOGIT, MOST_LOGIT).double().sigmoid()
+    return share * log_mean.clamp(max=0).exp()
+
+
 def gaussian(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean of −ln of a Gaussian but for a constant; prediction (b, 2c, …): c means, c logarithms of variances."""
     mean, log_variance = prediction.chunk(2, dim=1)
@@ -123,6 +146,8 @@ class Loss(nn.Module):
             return poisson(log_mean, truth).mean()
         if self.name == "negative_binomial_field":
             return negative_binomial(log_mean, truth, log_dispersion_of(outputs)).mean()
+        if self.name == "bernoulli_poisson_field":
+            return bernoulli_poisson(log_mean, truth, bernoulli_of(outputs, log_mean)).mean()
         counts = torch.expm1(truth * LN10).round()
         if self.name == "poisson":
             return poisson(log_mean, counts).mean()
@@ -202,7 +227,7 @@ def decoded_outputs(outputs: np.ndarray, target: dict) -> np.ndarray:
         return odds / odds.sum(axis=1, keepdims=True)
     mean, std = (target[key].double().cpu().numpy() for key in ("mean", "std"))
     outputs = outputs[:, : len(mean)] * std + mean
-    if target["outputs"] in ("log10_counts", "log10_dispersed_counts"):
+    if target["outputs"] in ("log10_counts", "log10_dispersed_counts", "log10_bernoulli_counts"):
         return 10 ** np.minimum(outputs, MAX_LOG10_MEAN)
     return log_mean_to_target(outputs) if target["outputs"] == "log10_mean" else outputs
 

@@ -69,7 +69,8 @@ def _refuse_others(path: str | Path, module: nn.Module, info: dict) -> None:
     entry, target, header = info["entry"], info["target"], info["header"]
     if target.get("outputs") not in (COUNTS, DISPERSED) or not isinstance(getattr(module, "reach", None), int):
         found = f"a network {info['architecture']} that answers {target.get('outputs')}"
-        raise problem(path, found, "a painter: an inception network that answers counts of halos", TRAIN)
+        expected = "a painter: an inception network that answers Poisson or negative binomial counts of halos"
+        raise problem(path, found, expected, TRAIN)
     if "bands" not in header.get("truths", {}) or entry.get("target", {}).get("halos") != "bands":
         raise problem(path, "a painter of all halos together", "one of mass bands, target: {halos: bands}", TRAIN)
     if header["geometry"].get("lpt_waves") != "cells":

@@ -22,7 +22,7 @@ from limelight.probe import load_probe
 from limelight.probes.halo_field.boxes import Halos, cell_density, cell_index, halo_counts, lpt_fields, paired_box
 from limelight.probes.halo_field.clustering import correlation_ceiling, spectra_between, statistics_of
 from limelight.probes.halo_field.foreign import read_box
-from limelight.probes.halo_field.judging import Truth, box_scatter, judge, uniform_nats
+from limelight.probes.halo_field.judging import Truth, box_scatter, jackknife, judge, uniform_nats
 from limelight.probes.halo_field.painting import Painted
 from limelight.probes.halo_field.presentation import BoxPresentation, tidal_shear
 from limelight.study.config import resolve_study
@@ -202,6 +202,28 @@ def test_a_shell_without_a_wave_has_no_row():
     found = judge(Truth("t", halos, 64.0, {}), "p", Painted(rate, halos[None], 1.0), np.array([0.001, 0.002, 0.3]))
     assert np.isfinite([row["at"] for row in found]).all()
     assert sum(row["statistic"] == "r of the painted halos" for row in found) == 1
+
+
+def test_errors_over_boxes_are_those_of_the_ratio_of_sums():
+    rng = np.random.default_rng(3)
+    x = rng.normal(5, 1, 12)
+    assert jackknife(lambda kept: x[kept].mean(), 12) == pytest.approx(x.std(ddof=1) / 12**0.5)  # closed form
+    assert np.isnan(jackknife(lambda kept: x[kept].mean(), 1))
+    assert np.isnan(jackknife(lambda kept: x[kept][:3], 1)).all()
+    rate, halos = mock(8, boxes=8)
+    again = rng.poisson(rate, size=(40, 3, *rate.shape)).astype(float)  # painted anew 40 times, with three draws each
+    truth = Truth("t", halos, 64.0, {})
+    tables = [judge(truth, "p", Painted(rate, drawn, np.arange(8.0)), EDGES) for drawn in again]
+    for i, row in enumerate(tables[0]):
+        if row["statistic"] == "number":  # only the 1/3 of 1 + 1/3 that three draws leave scatters here
+            scatter = np.std([table[i]["ratio"] for table in tables]) * (1 + 3) ** 0.5
+            assert np.mean([table[i]["ratio_error"] for table in tables]) == pytest.approx(scatter, rel=0.4)
+    rows = {(row["statistic"], row["at"]): row for row in tables[0]}
+    weights = halos.sum(axis=(1, 2, 3))
+    assert rows["ln L per halo", 0.0]["painted"] == pytest.approx(-(np.arange(8) * weights).sum() / weights.sum())
+    for (name, _), row in rows.items():
+        if name == "r of the expected number":
+            assert abs(row["ratio"] - 1) < 4 * row["ratio_error"]
 
 
 def test_uniform_nats_are_those_of_a_poisson_field():

@@ -16,7 +16,8 @@ from limelight.files import ROOT, provenance, read_csv
 from limelight.networks import build
 from limelight.probes.halo_field import stages
 from limelight.probes.halo_field.config import Critic
-from limelight.probes.halo_field.critic import BoxCritic, HeldOut, draw_counts, painted_counts
+from limelight.probes.halo_field.counts import chance_lost, draw_counts
+from limelight.probes.halo_field.critic import BoxCritic, HeldOut, painted_counts
 from limelight.probes.halo_field.painting import Painted, paint
 from limelight.probes.halo_field.probe import PROBE
 from limelight.section import plain
@@ -50,7 +51,7 @@ def study_of(**change):
                 },
             },
             "tests": {"t": {"data": "boxes"}},
-            "training": {"loss": "negative_binomial_field", "batch_size": 1, "epochs": 25, "learning_rate": 1e-2},
+            "training": {"loss": "bernoulli_poisson_field", "batch_size": 1, "epochs": 25, "learning_rate": 1e-2},
             "judging": {"draws": 2, "k_edges": [0.15, 0.4, 0.75]},
             "bias": {**BIAS, "tree_depth": 3},
             "audit": {"networks": "none"},
@@ -113,6 +114,12 @@ def test_losses_of_count_fields_are_those_of_scipy():
     right = -stats.nbinom.logpmf(counts.numpy(), r, r / (r + mean)).mean()
     assert float(loss(outputs, counts)) == pytest.approx(right, rel=1e-6)
     np.testing.assert_allclose(loss.targets(outputs).numpy(), mean)
+    loss = Loss("bernoulli_poisson_field", level, torch.ones_like(level))
+    p = np.minimum(mean, 1) / (1 + np.exp(-outputs[:, 1:].double().numpy()))
+    n = counts.numpy()
+    both = (1 - p) * stats.poisson.pmf(n, mean - p) + p * stats.poisson.pmf(n - 1, mean - p)
+    assert float(loss(outputs, counts)) == pytest.approx(-np.log(both).mean(), rel=1e-6)
+    np.testing.assert_allclose(loss.targets(outputs).numpy(), mean)
     flat = loss.constant(level)
     assert flat.shape == (2, 3, 3, 3)
     np.testing.assert_allclose(loss.targets(flat[None]).numpy(), 10**0.2)
@@ -120,18 +127,44 @@ def test_losses_of_count_fields_are_those_of_scipy():
 
 def test_halos_are_drawn_with_the_mean_variance_and_gradient_of_the_answer():
     level = torch.zeros(1, 24, 24, 24, dtype=torch.float64)
-    scale = Loss("negative_binomial_field", level, torch.ones_like(level))
-    outputs = torch.cat([torch.full((2, 1, 24, 24, 24), 0.3), torch.full((2, 1, 24, 24, 24), -0.7)], 1)
+    scale = Loss("bernoulli_poisson_field", level, torch.ones_like(level))
+    outputs = torch.cat([torch.full((2, 1, 24, 24, 24), 0.3), torch.full((2, 1, 24, 24, 24), 1.2)], 1)
     outputs.requires_grad_(True)
     drawn = painted_counts(outputs, scale, torch.Generator().manual_seed(3))
-    mean, dispersion = 10**0.3, np.exp(-0.7)
+    mean, probability = 10**0.3, 1 / (1 + np.exp(-1.2))
     assert float(drawn.mean().detach()) == pytest.approx(mean, rel=0.03)
-    assert float(drawn.var().detach()) == pytest.approx(mean + dispersion * mean**2, rel=0.06)
+    assert float(drawn.var().detach()) == pytest.approx(mean - probability**2, rel=0.06)
     assert (drawn.detach() == drawn.detach().round()).all()
     drawn.sum().backward()
     torch.testing.assert_close(outputs.grad[:, :1].double(), drawn.detach() * np.log(10))
-    poisson = draw_counts(torch.full((20000,), 2.0), None, torch.Generator().manual_seed(3))
-    assert float(poisson.var()) == pytest.approx(2, rel=0.05)
+
+
+def test_counts_are_drawn_as_their_probability_says():
+    """Mean, variance and the share of each number, of each law, below and above one halo."""
+    widths = {"log10_counts": lambda m: m, "log10_dispersed_counts": lambda m: m + np.exp(0.4) * m**2}
+    widths["log10_bernoulli_counts"] = lambda m: m - (min(m, 1) / (1 + np.exp(-0.4))) ** 2
+    for law, variance in widths.items():
+        for mean in (0.4, 2.0):
+            expected, outputs = (
+                torch.full((1, 1, 40, 40, 40), mean, dtype=torch.float64),
+                torch.full((1, 2, 40, 40, 40), 0.4),
+            )
+            drawn = draw_counts(law, outputs, expected, torch.Generator().manual_seed(3))
+            assert float(drawn.mean()) == pytest.approx(mean, rel=0.03), law
+            assert float(drawn.var()) == pytest.approx(variance(mean), rel=0.06), law
+            for number in range(4):
+                one = (slice(None), slice(None), slice(1), slice(1), slice(1))
+                lost = chance_lost(law, outputs[one], expected[one], torch.full_like(expected[one], number))
+                assert float((drawn == number).double().mean()) == pytest.approx(float(torch.exp(-lost)), abs=0.006), (
+                    law
+                )
+
+
+def test_a_painter_of_another_law_is_no_start_for_an_adversarial_one():
+    networks = plain(study_of())["networks"]
+    networks["likelihood"]["training"]["loss"] = "negative_binomial_field"
+    with pytest.raises(LimelightError, match=r"networks\.critic\.initialise_from: found likelihood, which learns by"):
+        study_of(networks=networks)
 
 
 class Linear(torch.nn.Module):

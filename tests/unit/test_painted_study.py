@@ -175,6 +175,10 @@ def changed(content, path):
         (("entry", "target", ("halos", "total")), "all halos together; expected one of mass bands"),
         (("header", "geometry", ("lpt_waves", "particles")), "learnt from all waves of the particles"),
         (("target", ("outputs", "target")), "answers target; expected a painter"),
+        (
+            ("target", ("outputs", "log10_bernoulli_counts")),
+            "log10_bernoulli_counts; expected a painter: .* Poisson or",
+        ),
         (("entry", ("redshift", False)), "2 redshifts that is not told which"),
         (("provenance", ("settings", "{}")), "a network without them; expected the settings of the boxes"),
     ],

@@ -62,7 +62,8 @@ class Critic(Section):
     each: Whole = Field(5, ge=1, le=100, description="Updates of the critic for one of the network.")
     alone: Whole = Field(0, ge=0, description="Steps at the start in which the critic alone learns.")
     anchor: NonNegative = Field(
-        0.0, description="Weight of −ln of the negative binomial likelihood per cell, beside the critic's judgement."
+        0.0,
+        description="Weight of −ln of the likelihood per cell (bernoulli_poisson_field's), beside the critic's judgement.",
     )
     penalty: NonNegative = Field(10.0, description="Weight of the gradient penalty.")
     learning_rate: Positive = Field(1.0e-4, description="Of its Adam, β = (0.5, 0.999).")

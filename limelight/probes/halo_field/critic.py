@@ -5,10 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limelight.probes.halo_field.config import Critic
+from limelight.probes.halo_field.counts import draw_counts, painted_mean
 from limelight.summaries.power import PowerBins
 from limelight.summaries.reconstruction import spectra_of
 from limelight.training.adversary import Adversary
-from limelight.training.losses import MAX_LOG10_MEAN, Loss, log_dispersion_of
+from limelight.training.losses import OUTPUTS, Loss
 
 LAYERS = ((7, 2), (5, 1), (3, 2), (1, 1))  # kernel and stride, as published
 BETAS = (0.5, 0.999)
@@ -38,28 +39,14 @@ class BoxCritic(nn.Module):
         return self.layers[-1](x)
 
 
-def painted_mean(outputs: Tensor, scale: Loss) -> Tensor:
-    """The expected counts (b, c, …), float64."""
-    return 10 ** scale.raw(outputs).clamp(max=MAX_LOG10_MEAN)
-
-
 def painted_counts(outputs: Tensor, scale: Loss, random: torch.Generator) -> Tensor:
-    """Whole halos (b, c, …) drawn from negative binomial answers, with a gradient.
+    """Whole halos (b, c, …) drawn from an adversarial painter's answers, with a gradient.
 
-    A count is Poisson about a gamma-distributed rate of mean μ and variance φ μ². The gradient takes the count for the mean
-    times what was drawn over it.
+    The gradient takes the count for the mean times what was drawn over it.
     """
-    mean, dispersion = painted_mean(outputs, scale), log_dispersion_of(outputs).exp()
-    drawn = draw_counts(mean.detach(), dispersion.detach(), random)
+    mean = painted_mean(outputs, scale)
+    drawn = draw_counts(OUTPUTS["adversarial"], outputs.detach(), mean.detach(), random)
     return drawn * (mean / mean.detach().clamp(min=1e-12))
-
-
-def draw_counts(mean: Tensor, dispersion: Tensor | None, random: torch.Generator) -> Tensor:
-    """Counts of the shape of `mean`: Poisson, or negative binomial of variance μ + φ μ²."""
-    if dispersion is not None:
-        shape = 1 / dispersion
-        mean = mean * torch._standard_gamma(shape, generator=random) / shape
-    return torch.poisson(mean, generator=random)
 
 
 class HeldOut(Loss):
@@ -96,6 +83,6 @@ def adversary(settings: Critic, scale: Loss, bins: PowerBins) -> Adversary:
         realise,
         judged=HeldOut(scale, bins, settings.sampled),
         alone=settings.alone,
-        likelihood=Loss("negative_binomial_field", scale.mean, scale.std),
+        likelihood=Loss("bernoulli_poisson_field", scale.mean, scale.std),
         anchor=settings.anchor,
     )

@@ -10,11 +10,9 @@ from limelight.data.shard import Rows
 from limelight.errors import problem
 from limelight.probe import Probe
 from limelight.probes.halo_field.config import HaloNetwork
-from limelight.probes.halo_field.critic import draw_counts, painted_mean
+from limelight.probes.halo_field.counts import LAWS, chance_lost, draw_counts, painted_mean
 from limelight.seeds import torch_seed
-from limelight.training.losses import Loss, log_dispersion_of, negative_binomial, poisson
-
-DISPERSED = "log10_dispersed_counts"
+from limelight.training.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,8 @@ class Painted:
 
     mean: np.ndarray
     drawn: np.ndarray
-    nats_lost: (
-        float  # −ln of the probability of the true counts, over the number of true halos; NaN of a mean that is painted
-    )
+    nats_lost: float | np.ndarray
+    """−ln of the probability of the true counts over the number of true halos, of all boxes or each; NaN of a mean."""
 
 
 @torch.no_grad()
@@ -42,10 +39,10 @@ def paint(module: nn.Module, info: dict, probe: Probe, found: Rows, draws: int, 
         Each has noise of its own, where the network sees any, and halos of its own.
     """
     entry = probe.network(info["entry"])
-    if info["target"]["outputs"] not in (DISPERSED, "log10_counts"):
-        raise problem(f"network {info['network']}", info["target"]["outputs"], "counts of halos", "give a painter")
-    dispersed = info["target"]["outputs"] == DISPERSED
-    scale = Loss("negative_binomial_field", info["target"]["mean"], info["target"]["std"])
+    law = info["target"]["outputs"]
+    if law not in LAWS:
+        raise problem(f"network {info['network']}", law, "counts of halos", "give a painter")
+    scale = Loss(entry.training.loss, info["target"]["mean"], info["target"]["std"])
     presentation = probe.presentation(entry, {}, found.header)
     truth = torch.as_tensor(presentation.target.truth(found.y))
     sampled, means, drawn, lost = draws_halos(entry), [], [], []
@@ -54,17 +51,16 @@ def paint(module: nn.Module, info: dict, probe: Probe, found: Rows, draws: int, 
         rows = [presentation.observe(torch.from_numpy(found.x[i : i + 1]), random) for i in range(len(found))]
         outputs = torch.cat([module(row) for row in rows])
         mean = painted_mean(outputs, scale)
-        dispersion = log_dispersion_of(outputs) if dispersed else None
-        halos = draw_counts(mean, dispersion.exp() if dispersed else None, random) if sampled else mean
-        chance = negative_binomial(mean.log(), truth, dispersion) if dispersed else poisson(mean.log(), truth)
+        halos = draw_counts(law, outputs, mean, random) if sampled else mean
+        chance = chance_lost(law, outputs, mean, truth)
         means.append(mean.sum(dim=1))
         drawn.append(halos.sum(dim=1))
-        lost.append(float(chance.sum() / truth.sum()))
+        lost.append((chance.sum(dim=(1, 2, 3, 4)) / truth.sum(dim=(1, 2, 3, 4))).numpy())
     likely = not (entry.training.loss == "adversarial" and not entry.critic.sampled)
     return Painted(
         mean=torch.stack(means).mean(0).numpy(),
         drawn=torch.stack(drawn).numpy(),
-        nats_lost=float(np.mean(lost)) if likely else float("nan"),
+        nats_lost=np.mean(lost, axis=0) if likely else float("nan"),
     )
 
 

@@ -75,6 +75,14 @@ class HaloField(Probe):
                 found = f"a shell that begins at {max(study.judging.k_edges[:-1]):g}/Mpc"
                 expected = f"{highest:.3g}/Mpc at most, the shortest wave of {name}'s cells"
                 yield str(problem("judging.k_edges", found, expected, "leave it out, or take more cells"))
+        for name, network in study.networks.items():
+            start = network.initialise_from
+            if network.training.loss != "adversarial" or start not in study.networks:
+                continue
+            loss = study.networks[start].training.loss
+            if loss not in ("adversarial", "bernoulli_poisson_field"):
+                found, where = f"{start}, which learns by {loss}", f"networks.{name}.initialise_from"
+                yield str(problem(where, found, "bernoulli_poisson_field: the same counts", "change its loss"))
         yield from self._check_bias(study)
 
     def _check_bias(self, study: HaloStudy) -> Iterator[str]:
