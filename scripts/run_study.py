@@ -3,7 +3,7 @@
 
 Safe to interrupt in any way and to repeat: a second call goes on where the first one stopped, and does nothing when there is
 nothing to do. On a terminal one bar shows how far it is; what Snakemake says is in results/<study>/snakemake.log. Arguments
-after -- go to snakemake as they are.
+after -- go to snakemake as they are; where they name parts of a study that is not complete, there is no report.
 
 example: python scripts/run_study.py --configfile config/demo.yaml --cores 2 -- --keep-going
 """
@@ -53,6 +53,9 @@ def main() -> None:
         run = [*snakemake, "--cores", args.cores, "--rerun-incomplete", "--show-failed-logs"]
         if follow([*run, "--max-checksum-file-size", COMPARED, *args.snakemake], lock, log):
             raise LimelightError(f"{args.configfile}: a stage failed (its log is above); mend it and run this again")
+        if args.snakemake and not (results / "index.html").exists():
+            print(f"\nWhat was asked for is made ({time.monotonic() - start:.0f} s); a report needs the whole study.")
+            return
         report = results / "report.html"
         figures = sorted((results / "figures").rglob("*.p[dn][fg]"))
         if not report.exists() or any(figure.stat().st_mtime > report.stat().st_mtime for figure in figures):

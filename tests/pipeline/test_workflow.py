@@ -229,6 +229,17 @@ def test_killed_again_and_again_on_one_core_gives_the_same_bytes(finished: Check
     assert checkout.outputs() == expected
 
 
+def test_part_of_a_study_is_made_without_a_report(tmp_path: Path):
+    checkout = Checkout(tmp_path)
+    part = "results/tiny/lightcones/0.h5"
+    command = [sys.executable, "scripts/run_study.py", "--configfile", "config/tiny.yaml", "--cores", "1", "--", part]
+    run = subprocess.run(command, cwd=checkout.root, capture_output=True, text=True, env=environment())
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    assert "a report needs the whole study" in run.stdout
+    assert (checkout.root / part).is_file()
+    assert not (checkout.root / "results" / "tiny" / "report.html").exists()
+
+
 def test_a_bad_config_ends_in_one_line(finished: Checkout):
     config = variant(finished, "bad", lambda raw: raw["grid"].update(pixel=3))
     run = finished.snakemake("--dry-run", config=config, check=False)
