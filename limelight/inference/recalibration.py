@@ -29,7 +29,7 @@ EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few m
 class Frame(NamedTuple):
     """Where the draws of b maps are stretched from, and along what."""
 
-    centre: Tensor  # (b, 1, d): their median
+    centre: Tensor  # (b, 1, d): their median along every axis
     axes: Tensor  # (b, d, d): a column for each principal axis of their correlations, in the answers' units
 
     def seen(self, y: Tensor) -> Tensor:
@@ -44,9 +44,11 @@ class Frame(NamedTuple):
 def frame(y: Tensor) -> Frame:
     """The frame of draws (b, s, d)."""
     spread = y.std(dim=1).clamp(min=1e-12)
-    z = (y - y.mean(dim=1, keepdim=True)) / spread[:, None]
+    mean = y.mean(dim=1, keepdim=True)
+    z = (y - mean) / spread[:, None]
     directions = torch.linalg.eigh(z.mT @ z / (y.shape[1] - 1))[1].flip(-1)  # eigh has the shortest first
-    return Frame(y.median(dim=1, keepdim=True).values, spread[:, :, None] * directions)
+    axes = spread[:, :, None] * directions
+    return Frame(mean + (z @ directions).median(dim=1, keepdim=True).values @ axes.mT, axes)
 
 
 def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

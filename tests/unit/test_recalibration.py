@@ -114,6 +114,25 @@ def test_draws_are_stretched_along_their_own_axes_until_regions_of_all_answers_h
     np.testing.assert_allclose(along.stretched(along.stretched(y, factor), 1 / factor), y, rtol=1e-3, atol=1e-3)
 
 
+def test_skewed_draws_are_stretched_about_the_point_that_their_factors_are_learnt_about():
+    """Draws of a skewed combination, half as far from its median as the truths: medians of single answers lie elsewhere."""
+    random = torch.Generator().manual_seed(8)
+
+    def answers(count: int, width: float) -> torch.Tensor:
+        skewed = torch.empty(3000, count, 1).exponential_(generator=random) - np.log(2)
+        other = torch.empty(3000, count, 1).exponential_(generator=random) - np.log(2)
+        return width * torch.cat([skewed + 0.3 * other, skewed - 0.3 * other], dim=-1)
+
+    y, truth = answers(301, 0.5), answers(1, 1.0)[:, 0]
+    along = frame(y)
+    assert along.seen(y).median(dim=1).values.abs().max() < 1e-4
+    seen = along.seen(truth[:, None])[:, 0]
+    moved = along.stretched(y, factors(along.seen(y), seen))
+    share = (along.seen(moved) < seen[:, None]).float().mean(dim=1)
+    for level in (0.16, 0.5, 0.84):
+        assert (share < level).float().mean(dim=0).numpy() == pytest.approx(level, abs=0.03)
+
+
 def test_factors_of_single_answers_are_not_taken_for_those_of_axes():
     """Files of earlier versions have no `empties`; theirs are right for counts with their places, quantiles and single
     answers alone. Counts of still earlier ones have no places, and draws would be stretched along axes."""
