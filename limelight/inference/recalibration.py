@@ -6,12 +6,16 @@ Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, 
 share, such as no source at all, come right as well. Counts are then looked at together: draws are taken again so that as
 many of a draw's answers are empty as of the truths. Bins that are right one by one can still be empty together too seldom.
 
+Bins can be too wide one by one and yet too sure of what they have in common: narrowing each of them then makes it worse.
+Then all are stretched by one factor (`common`) that gives their joint regions the promised share, and stay where they are.
+
 Answers that are no counts are stretched along the principal axes of each map's own draws instead, the longest first, and
 then left alone. Two answers of which the data know one combination far better than another have marginals that say
 nothing of the better one: their regions together would cover too little, however well each answer by itself is covered.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -57,11 +61,48 @@ def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return factor, places(stretched(y, factor.to(y.device)), truth)
 
 
+def common(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """As `learnt_from`, one factor for all answers and places that move nothing: from the draws' ellipsoids.
+
+    How far draws and truth lie from the middle is measured along the axes of half of a map's draws, by the others.
+    """
+    half = y.shape[1] // 2
+    parts = [_radii(y[some], truth[some], half) for some in torch.arange(len(y), device=y.device).split(AT_ONCE)]
+    drawn, known = (torch.cat(one) for one in zip(*parts, strict=True))
+    logs = []
+    for level in (0.68, 0.95):
+        over = known / torch.quantile(drawn, level, dim=1).clamp(min=1e-6)
+        logs.append(torch.quantile(over, level).clamp(min=1e-3).log())
+    factor = torch.stack(logs).mean().exp().clamp(*LIMITS).float().cpu()
+    return factor.expand(y.shape[2]).clone(), torch.linspace(0, 1, KNOTS).expand(y.shape[2], -1).clone()
+
+
+def _radii(y: Tensor, truth: Tensor, half: int) -> tuple[Tensor, Tensor]:
+    """How far the draws beyond `half` (b, s − half) and truths (b,) lie from the middle, in units of the draws' spread."""
+    first = y[:, :half].double()
+    along = frame(first)
+    spread = along.seen(first).std(dim=1, keepdim=True).clamp(min=1e-6)
+    drawn, known = (along.seen(x.double()) / spread for x in (y[:, half:], truth[:, None]))
+    return drawn.norm(dim=2), known.norm(dim=2)[:, 0]
+
+
 def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None) -> Tensor:
     """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes."""
     if levels is None:
         return frame(y).stretched(y, factor)
     return placed(stretched(y, factor.to(y.device)), levels.to(y.device))
+
+
+def moved(y: Tensor, found: Mapping) -> tuple[Tensor, Tensor | None]:
+    """(draws y (b, s, d) as a posterior's file moves them, which of the drawn ones each is, (b, s), or None).
+
+    found: of a file: recalibration, places and, not in those of earlier versions, empties.
+    """
+    y = recalibrated(y, found["recalibration"], found.get("places"))
+    if found.get("empties") is None:
+        return y, None
+    which = as_empty(y, found["empties"])
+    return y.take_along_dim(which[..., None], dim=1), which
 
 
 def stretched(y: Tensor, factor: Tensor) -> Tensor:

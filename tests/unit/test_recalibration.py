@@ -9,7 +9,7 @@ import torch
 from limelight.errors import LimelightError
 from limelight.inference.calibration import joint_coverage, joint_ranks
 from limelight.inference.intervals import LEVELS
-from limelight.inference.posteriors import draw
+from limelight.inference.posteriors import draw, recalibrate
 from limelight.inference.posteriors.contents import check_recalibration
 from limelight.inference.posteriors.tables import dequantised, whole_counts
 from limelight.inference.recalibration import (
@@ -18,6 +18,7 @@ from limelight.inference.recalibration import (
     factors,
     frame,
     learnt_from,
+    moved,
     recalibrated,
     stretches,
 )
@@ -131,6 +132,51 @@ def test_skewed_draws_are_stretched_about_the_point_that_their_factors_are_learn
     share = (along.seen(moved) < seen[:, None]).float().mean(dim=1)
     for level in (0.16, 0.5, 0.84):
         assert (share < level).float().mean(dim=0).numpy() == pytest.approx(level, abs=0.03)
+
+
+def counted(rows: int, wide: float, thin: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts of eight bins, draws (rows, 200, 8) and truths: log10 N varies by 0.5 dex for all bins alike and by 0.05
+    for each. The draws do by `wide` and `thin` times as much."""
+    random = torch.Generator().manual_seed(seed)
+    middle = 3 + torch.randn(rows, 1, 8, generator=random)
+
+    def counts(number: int, wide: float, thin: float) -> torch.Tensor:
+        alike = wide * 0.5 * torch.randn(rows, number, 1, generator=random)
+        return (10 ** (middle + alike + thin * 0.05 * torch.randn(rows, number, 8, generator=random))).round()
+
+    return counts(200, wide, thin), counts(1, 1.0, 1.0)[:, 0]
+
+
+@pytest.mark.parametrize(("wide", "thin", "by_bin"), [(1.0, 1.0, True), (0.6, 0.6, True), (2.5, 0.85, False)])
+def test_recalibration_keeps_what_bins_have_in_common_and_says_so(monkeypatch, capsys, wide, thin, by_bin):
+    """Bins that are too wide one by one, in draws that are too sure of the bins' ratios: narrowing each bin would make
+    regions of all of them hold less than before. Then one factor stretches them all. Judged on rows that taught nothing."""
+    draws, truth = counted(700, wide, thin, 3)
+    monkeypatch.setattr(recalibrate, "draw_answers", lambda *_, **__: (draws[:400], None))
+    table = SimpleNamespace(
+        features=torch.zeros(400, 1), answers=truth[:400], of_prior=torch.ones(400, dtype=torch.bool)
+    )
+    posterior = SimpleNamespace(content={"posterior": "p"}, target=SimpleNamespace(counts=True))
+    found = recalibrate.recalibration_of_draws(posterior, table, 1)
+    random = torch.Generator().manual_seed(4)
+    y, known = dequantised(draws, random), dequantised(truth, random)
+
+    def held(by: dict) -> float:
+        return float((joint_ranks(moved(y[400:], by)[0].numpy(), known[400:].numpy()) >= 0.05).mean())
+
+    assert held(found) > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5
+    assert found["joint"]["recalibrated"] == pytest.approx(held(found), abs=0.04), "of rows that did not teach it"
+    words = capsys.readouterr().err
+    if by_bin:
+        assert "bin_by_bin" not in found["joint"]
+        assert recalibrate.joint_in_words(found) is None
+        assert words == ""
+    else:
+        assert held(found) < 0.95 + 3 * (0.95 * 0.05 / 300) ** 0.5, "no wider than it must be"
+        assert held(recalibrate.by_bin(y[:400], known[:400], random)) < 0.85
+        assert found["joint"]["bin_by_bin"] < 0.85
+        assert "posterior p: recalibrated bin by bin" in words
+        assert recalibrate.joint_in_words(found) in words
 
 
 def test_factors_of_single_answers_are_not_taken_for_those_of_axes():
