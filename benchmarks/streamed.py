@@ -146,8 +146,6 @@ class Judge:
         base = posterior_settings(self.study, head.network)
         own = getattr(self.study.posteriors[head.network], head.kind).model_copy(update={"members": head.members})
         changes = {"kind": head.kind, head.kind: own, "features": list(head.features), "stream_rows": head.rows}
-        if head.epochs:
-            changes["training"] = base.entry.training.model_copy(update={"epochs": head.epochs})
         entry = base.entry.model_copy(update=changes)
         network = replace(base.network, seed=base.network.seed + head.seed)
         if head.stream:

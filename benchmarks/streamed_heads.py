@@ -21,7 +21,6 @@ class Head:
     recalibrated: bool = False  # to cover the validation light-cones
     validation_rows: int = 0  # simulations of these that recalibrate, the first; 0: all
     stream: str = ""  # that it learns from, of another line model than the network's own
-    epochs: int = 0  # at most; 0: the study's
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ share, such as no source at all, come right as well. Counts are then looked at t
 many of a draw's answers are empty as of the truths. Bins that are right one by one can still be empty together too seldom.
 
 Bins can be too wide one by one and yet too sure of what they have in common: narrowing each of them then makes it worse.
-Then all are stretched by one factor (`common`) that gives their joint regions the promised share, and stay where they are.
+Then draws are first stretched along their principal axes, as below, and placed and taken as above.
 
 Answers that are no counts are stretched along the principal axes of each map's own draws instead, the longest first, and
 then left alone. Two answers of which the data know one combination far better than another have marginals that say
@@ -61,44 +61,21 @@ def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return factor, places(stretched(y, factor.to(y.device)), truth)
 
 
-def common(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """As `learnt_from`, one factor for all answers and places that move nothing: from the draws' ellipsoids.
-
-    How far draws and truth lie from the middle is measured along the axes of half of a map's draws, by the others.
-    """
-    half = y.shape[1] // 2
-    parts = [_radii(y[some], truth[some], half) for some in torch.arange(len(y), device=y.device).split(AT_ONCE)]
-    drawn, known = (torch.cat(one) for one in zip(*parts, strict=True))
-    logs = []
-    for level in (0.68, 0.95):
-        over = known / torch.quantile(drawn, level, dim=1).clamp(min=1e-6)
-        logs.append(torch.quantile(over, level).clamp(min=1e-3).log())
-    factor = torch.stack(logs).mean().exp().clamp(*LIMITS).float().cpu()
-    return factor.expand(y.shape[2]).clone(), torch.linspace(0, 1, KNOTS).expand(y.shape[2], -1).clone()
-
-
-def _radii(y: Tensor, truth: Tensor, half: int) -> tuple[Tensor, Tensor]:
-    """How far the draws beyond `half` (b, s − half) and truths (b,) lie from the middle, in units of the draws' spread."""
-    first = y[:, :half].double()
-    along = frame(first)
-    spread = along.seen(first).std(dim=1, keepdim=True).clamp(min=1e-6)
-    drawn, known = (along.seen(x.double()) / spread for x in (y[:, half:], truth[:, None]))
-    return drawn.norm(dim=2), known.norm(dim=2)[:, 0]
-
-
-def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None) -> Tensor:
-    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes."""
+def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None, axes: bool = False) -> Tensor:
+    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes
+    alone; axes: whether they are before they are placed."""
     if levels is None:
         return frame(y).stretched(y, factor)
-    return placed(stretched(y, factor.to(y.device)), levels.to(y.device))
+    wide = frame(y).stretched(y, factor) if axes else stretched(y, factor.to(y.device))
+    return placed(wide, levels.to(y.device))
 
 
 def moved(y: Tensor, found: Mapping) -> tuple[Tensor, Tensor | None]:
     """(draws y (b, s, d) as a posterior's file moves them, which of the drawn ones each is, (b, s), or None).
 
-    found: of a file: recalibration, places and, not in those of earlier versions, empties.
+    found: of a file: recalibration, places and, not in those of earlier versions, empties and axes.
     """
-    y = recalibrated(y, found["recalibration"], found.get("places"))
+    y = recalibrated(y, found["recalibration"], found.get("places"), found.get("axes", False))
     if found.get("empties") is None:
         return y, None
     which = as_empty(y, found["empties"])

@@ -13,12 +13,12 @@ from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import Table, continuous
 from limelight.inference.recalibration import (
-    common,
     empty_places,
     factors,
     frame,
     learnt_from,
     moved,
+    places,
     recalibrated,
     stretches,
 )
@@ -29,18 +29,18 @@ ROWS = 2000  # validation presentations used at most, evenly
 
 
 def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -> dict:
-    """Of a posterior with draws, for its file: recalibration (d,), places (d, k) and empties (1, k), which `moved` takes,
-    and `joint`: what regions of all answers together then hold.
+    """Of a posterior with draws, for its file: recalibration (d,), places (d, k), empties (1, k) and axes, which `moved`
+    takes, and `joint`: what regions of all answers together then hold.
 
-    Counts are moved bin by bin, or all by one factor where that would make their joint regions worse. Answers that are no
-    counts are stretched along the axes of their draws and no more (places and empties: None), so that the density of the
-    draws stays known. From presentations of the data as drawn: see `as_drawn`.
+    Counts are moved bin by bin, or along the axes of their draws first where that would make their joint regions worse.
+    Answers that are no counts are stretched along these axes and no more (places and empties: None), so that the density of
+    the draws stays known. From presentations of the data as drawn: see `as_drawn`.
     """
     rows = as_drawn(validation)
     rows = rows[:: -(-len(rows) // ROWS)]
     random = torch.Generator(validation.answers.device).manual_seed(torch_seed(seed, "recalibration truths"))
     drawn = draw_answers(posterior, validation.features[rows], SAMPLES, seed, "recalibration", recalibrated=False)[0]
-    target = posterior.target
+    target, name = posterior.target, posterior.content["posterior"]
     y, truth = continuous(drawn, target, random), continuous(validation.answers[rows], target, random)
     filled = (
         validation.answers[rows].mean(dim=0) >= 1 if target.counts else torch.ones(truth.shape[1], dtype=torch.bool)
@@ -51,37 +51,41 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     inside, joint = _inside(_moved_by_others(y, truth, first, random), truth, filled), {}
     if target.counts and _is_lower(inside, learnt):
         joint = {"bin_by_bin": float(inside.mean())}
-        found = by_one_factor(y, truth, random)
-        inside = _inside(_moved_by_others(y, truth, by_one_factor, random), truth, filled)
+        found = by_axis(y, truth, random)
+        inside = _inside(_moved_by_others(y, truth, by_axis, random), truth, filled)
     joint |= {"learnt": float(learnt.mean()), "recalibrated": float(inside.mean()), "lower": _is_lower(inside, learnt)}
     found["joint"] = joint
+    if "bin_by_bin" in joint:
+        share, before, after = (f"{100 * joint[key]:.0f}" for key in ("bin_by_bin", "learnt", "recalibrated"))
+        words = f"recalibrated bin by bin, regions of all bins together would hold {share} % of the validation rows in place"
+        print(
+            f"{name}: {words} of 95 (as learnt {before}): along the axes of its draws first, {after}", file=sys.stderr
+        )
     if words := joint_in_words(found):
-        print(f"limelight: warning: posterior {posterior.content['posterior']}: {words}", file=sys.stderr)
+        print(f"limelight: warning: posterior {name}: {words}", file=sys.stderr)
     return found
 
 
-def by_bin(y: Tensor, truth: Tensor, random: torch.Generator) -> dict[str, Tensor | None]:
-    """Of continuous draws of counts y (n, s, d) and truths (n, d): each bin by itself."""
-    return _as_empty_too(y, truth, random, *learnt_from(y, truth))
-
-
-def by_one_factor(y: Tensor, truth: Tensor, random: torch.Generator) -> dict[str, Tensor | None]:
-    """The same by one factor for all bins."""
-    return _as_empty_too(y, truth, random, *common(y, truth))
-
-
-def _as_empty_too(
-    y: Tensor, truth: Tensor, random: torch.Generator, factor: Tensor, levels: Tensor
-) -> dict[str, Tensor | None]:
+def by_bin(y: Tensor, truth: Tensor, random: torch.Generator) -> dict:
+    """Of continuous draws of counts y (n, s, d) and truths (n, d): each bin by itself, and by how many are empty."""
+    factor, levels = learnt_from(y, truth)
     empties = empty_places(recalibrated(y, factor, levels), truth, random)
-    return {"recalibration": factor, "places": levels, "empties": empties}
+    return {"recalibration": factor, "places": levels, "empties": empties, "axes": False}
 
 
-def along_axes(y: Tensor, truth: Tensor, random: torch.Generator) -> dict[str, Tensor | None]:
+def by_axis(y: Tensor, truth: Tensor, random: torch.Generator) -> dict:
+    """The same, stretched along the axes of each row's draws before bins are placed one by one."""
+    factor = along_axes(y, truth, random)["recalibration"]
+    levels = places(recalibrated(y, factor, None), truth)
+    empties = empty_places(recalibrated(y, factor, levels, axes=True), truth, random)
+    return {"recalibration": factor, "places": levels, "empties": empties, "axes": True}
+
+
+def along_axes(y: Tensor, truth: Tensor, random: torch.Generator) -> dict:
     """Of draws y (n, s, d) and truths (n, d) that are no counts."""
     along = frame(y)
     factor = factors(along.seen(y), along.seen(truth[:, None])[:, 0])
-    return {"recalibration": factor, "places": None, "empties": None}
+    return {"recalibration": factor, "places": None, "empties": None, "axes": True}
 
 
 def _moved_by_others(y: Tensor, truth: Tensor, learn: Callable, random: torch.Generator) -> Tensor:
@@ -105,19 +109,12 @@ def _is_lower(inside: np.ndarray, learnt: np.ndarray) -> bool:
 
 
 def joint_in_words(content: Mapping) -> str | None:
-    """What recalibration did to the answers together, where they are not to be taken as its name says."""
+    """A warning where recalibration leaves regions of all answers together holding less than as learnt."""
     joint = content.get("joint")
-    if joint is None or not (joint["lower"] or "bin_by_bin" in joint):
+    if joint is None or not joint["lower"]:
         return None
-    held = {name: f"{100 * share:.0f}" for name, share in joint.items()}
-    if "bin_by_bin" not in joint:
-        words = (
-            f"recalibrated, 95 % regions of all answers together hold {held['recalibrated']} % of the validation rows,"
-        )
-        return f"{words} as learnt {held['learnt']} %: take its answers one by one"
-    words = f"recalibrated bin by bin, 95 % regions of all bins together would hold {held['bin_by_bin']} % of the"
-    words += f" validation rows, as learnt {held['learnt']} %: one factor stretches all bins instead"
-    return f"{words} ({held['recalibrated']} %), and single bins may be wider than they need be"
+    held = f"{100 * joint['recalibrated']:.0f} % of the validation rows, as learnt {100 * joint['learnt']:.0f} %"
+    return f"recalibrated, 95 % regions of all answers together hold {held}: take its answers one by one"
 
 
 def conformal(posterior: Posterior, validation: Table, seed: int) -> Tensor:
