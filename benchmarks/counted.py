@@ -28,10 +28,11 @@ from limelight.errors import plain_errors
 from limelight.files import write_csv
 from limelight.probes.line_intensity.money import ROWS, interval_rows
 
-NETWORKS = ("comap", "comap_unknown", "season2", "quiet")
+NETWORKS = ("comap_unknown", "comap", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
 SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
-GROUPS = ("quantiles", "joint", "flows", "models")
+GROUPS = ("quantiles", "sizes", "joint", "flows", "models")
+FEWER = (1536,)  # simulations that heads learn from, beside those of all
 SEEDS = (1, 2, 3)
 
 
@@ -39,6 +40,9 @@ def heads(group: str) -> Iterator[Head]:
     """The heads of a group, the most needed first."""
     if group == "quantiles":
         yield from (Head(network, recalibrated=done) for done in (True, False) for network in NETWORKS)
+    if group == "sizes":
+        sizes = [Head(network, rows=rows) for network in NETWORKS for rows in FEWER]
+        yield from (replace(head, recalibrated=done) for head in sizes for done in (True, False))
     if group == "joint":
         ones = [Head(network, "mdn", seed=1, members=1) for network in NETWORKS]
         for head in (*ones, replace(ones[0], members=4)):

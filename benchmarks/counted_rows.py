@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.streamed import Judge
 from benchmarks.streamed_rival import rival_under
+from limelight.codehash import code_hash
 from limelight.errors import plain_errors
 from limelight.files import provenance
 from limelight.inference.intervals import Intervals, evenly, quantiles_of, read_intervals, write_intervals
@@ -30,6 +31,8 @@ from limelight.progress import progress
 from limelight.seeds import generator
 from limelight.study.settings import intervals_settings, posterior_settings
 from limelight.training.checkpoint import load_model, save_model
+
+CODE = code_hash("benchmarks/counted_rows.py")  # in the names of what is kept
 
 
 def intervals_of(judge: Judge, method: str, test: str, part: Part, rows: np.ndarray, counts: np.ndarray) -> Intervals:
@@ -73,7 +76,7 @@ def compression(judge: Judge, name: str) -> Posterior:
     """The IMNN of the posterior `name`, trained on its stream and on maps of its own; kept in a file."""
     settings, study = posterior_settings(judge.study, name), judge.study
     network, stream = study.posteriors[name].network, study.posteriors[name].stream
-    path = judge.results / "abc" / f"{judge.key(stream, ('train', 'validation'), settings)}.pt"
+    path = judge.results / "abc" / f"{judge.key(stream, ('train', 'validation'), settings, CODE)}.pt"
     if not path.is_file():
         trunk, info = load_model(judge.results / "networks" / network / "model.pt")
         parts = [judge.part(stream, network, split) for split in ("train", "validation")]
@@ -100,7 +103,7 @@ def abc_intervals(judge: Judge, name: str, test: str, make: bool = False) -> Int
         intervals_settings(judge.study, name, noisy),
         judge.part(judge.tests(network)[test], network, "test"),
     )
-    folder = judge.results / "abc" / judge.key(judge.tests(network)[test], ("test",), settings)
+    folder = judge.results / "abc" / judge.key(judge.tests(network)[test], ("test",), settings, CODE)
     rows = evenly(len(part), entry.smc.maps)
     places = {i: folder / f"{i}.npz" for i in rows.tolist()}
     missing = [i for i, path in places.items() if not path.is_file()]

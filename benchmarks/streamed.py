@@ -24,6 +24,7 @@ import torch
 from benchmarks.streamed_heads import MAIN, SAMPLED, TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from benchmarks.streamed_verdicts import verdict_rows
+from limelight.codehash import code_hash
 from limelight.data.shard import Rows
 from limelight.errors import plain_errors, problem
 from limelight.files import provenance, settings_hash, write_csv
@@ -44,6 +45,7 @@ from limelight.probes.line_intensity.money import ROWS, ideal_intervals, interva
 from limelight.probes.line_intensity.settings import fine_grid, shard_settings
 from limelight.probes.line_intensity.targets import line_axis
 from limelight.section import plain
+from limelight.study.code import POSTERIOR, STREAM, stage_code
 from limelight.study.config import load_study
 from limelight.study.settings import PosteriorSettings, posterior_settings, stream_settings
 from limelight.training.checkpoint import fingerprint_weights, load_model, save_model
@@ -81,14 +83,22 @@ class Judge:
         return sorted(path for n in self.study.splits[split] for path in folder.glob(f"{n}-*.h5"))
 
     def key(self, stream: str, splits: tuple[str, ...], *more: object) -> str:
-        """Stands in the names of what is kept: other settings or simulations than these have files of their own."""
+        """Stands in the names of what is kept: other settings, simulations or code than these have files of their own.
+
+        more: what else it depends on, the hash of its code among it; the code of the simulations is in it already.
+        """
         names = [path.name for split in splits for path in self.files(stream, split)]
-        return settings_hash([stream_settings(self.study, stream), names, *more])[:12]
+        settings, networks = stream_settings(self.study, stream), self.study.streams[stream].networks
+        chosen = stage_code(self.study, *STREAM, networks=networks, datasets=[settings.dataset[0]])
+        return settings_hash([settings, names, code_hash("scripts/make_stream.py", chosen=chosen), *more])[:12]
 
     def folder(self, head: Head) -> Path:
         """Where a head and its answers are kept."""
         entry = self.settings(replace(head, recalibrated=False))
-        return self.results / "heads" / self.key(self.stream(head), ("train", "validation"), entry)
+        datasets = self.study.networks[head.network].datasets
+        chosen = stage_code(self.study, *POSTERIOR, networks=[head.network], datasets=datasets)
+        code = code_hash("scripts/train_posterior.py", chosen=chosen)
+        return self.results / "heads" / self.key(self.stream(head), ("train", "validation"), entry, code)
 
     def stream(self, head: Head) -> str:
         """The stream that a head learns from."""
@@ -147,11 +157,12 @@ class Judge:
     def answers(self, head: Head) -> dict[str, dict[str, np.ndarray]]:
         """What a head says of each test that is there: truth, quantiles, ranks, scores; kept in a file."""
         folder, found = self.folder(head) / head.name, {}
+        code = code_hash("benchmarks/streamed.py", "benchmarks/streamed_tables.py")
         for test, stream in self.tests(head.network).items():
             if list((self.results / "streams" / stream).glob(f"{self.study.splits['test'][-1]}-*.h5")):
-                found[test] = self.answered(head, test, folder / f"{test}-{self.key(stream, ('test',))}.npz")
+                found[test] = self.answered(head, test, folder / f"{test}-{self.key(stream, ('test',), code)}.npz")
         if head.draws:
-            found[SAME] = self.answered(head, SAME, folder / f"{SAME}.npz")
+            found[SAME] = self.answered(head, SAME, folder / f"{SAME}-{code}.npz")
         return found
 
     def answered(self, head: Head, test: str, path: Path) -> dict[str, np.ndarray]:
@@ -188,6 +199,7 @@ class Judge:
         """What a head says of a test, in the form that all methods share."""
         return Intervals(
             method={"quantiles": "quantiles", "mdn": "mixture density", "npe": "flow"}[head.kind]
+            + f", {head.rows} simulations" * bool(head.rows)
             + ", recalibrated" * head.recalibrated,
             test=test,
             settings={"line_model": {"name": test}},
@@ -201,10 +213,8 @@ class Judge:
 
     def rival_path(self, test: str, network: str) -> Path:
         """Where the rival's intervals stand, of maps as this network is shown them."""
-        noise, key = (
-            self.study.networks[network].noise[0],
-            self.key(self.tests(network)[test], ("test",), self.study.rival),
-        )
+        noise, code = self.study.networks[network].noise[0], code_hash("benchmarks/streamed_rival.py")
+        key = self.key(self.tests(network)[test], ("test",), self.study.rival, code)
         return self.results / "rival" / f"{test}_{noise}-{key}.h5"
 
     def rival(self, test: str, network: str) -> Intervals | None:

@@ -64,6 +64,8 @@ def _departure(axes: Axes, shares: list[tuple[str, np.ndarray]]) -> None:
     axes.axhline(0, color=TRUTH, lw=0.8)
     many = len(shares) > len(COLOURS)
     for k, (label, values) in enumerate(shares):
+        if np.isnan(values).any():  # TARP of one row of data
+            continue
         line = np.searchsorted(np.sort(values), grid, side="right") / len(values) - grid
         kind = (
             {"color": COLOURS[0], "lw": 0.5, "alpha": 0.5} if many else {"color": COLOURS[k], "lw": 1.2, "label": label}

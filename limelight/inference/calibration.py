@@ -101,9 +101,12 @@ def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator, referen
 
     TARP (Lemos et al. 2023, arXiv:2302.03026): unlike ranks of single dimensions, it tests all of them together. Reference
     points are uniform in the box of all truths. Dimensions are scaled by the truths' spread; those without any are left out.
+    Where none has any, as of a single map, there is no box: NaN.
     """
     low, high = truth.min(axis=0), truth.max(axis=0)
     varies = high > low
+    if not varies.any():
+        return np.full(len(truth) * references, np.nan)
     low, width = low[varies], (high - low)[varies]
     scaled_truth, scaled_draws = (truth[:, varies] - low) / width, (draws[..., varies] - low) / width
     found = []
@@ -116,7 +119,9 @@ def tarp(draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator, referen
 
 
 def tarp_coverage(shares: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Expected coverage at credibility levels (k,): the share of `tarp` below each."""
+    """Expected coverage at credibility levels (k,): the share of `tarp` below each; NaN where there is none."""
+    if np.isnan(shares).all():
+        return np.full(len(levels), np.nan)
     return np.searchsorted(np.sort(shares), levels) / len(shares)
 
 

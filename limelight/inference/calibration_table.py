@@ -1,5 +1,6 @@
 """Tables of a method's calibration on a test: for each output (bin), and for all of them together."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,6 +79,10 @@ def calibration_rows(result: Intervals, prior: np.ndarray, seed: int) -> tuple[l
         second = calibration.halves(result.samples)  # before counts are spread out: repeated draws stay together
         joint = calibration.joint_ranks(draws[..., filled], truth[:, filled], second)
         shares = calibration.tarp(draws[..., filled], truth[:, filled], rng)
+        if np.isnan(shares).all():
+            print(
+                f"limelight: warning: {result.test}: TARP says nothing of truths that are all the same", file=sys.stderr
+            )
         figure |= {"joint": joint, "tarp": shares}
         rows += _together(common, joint, shares, gain[:, filled].mean())
     return rows + _check_rows(result, common), figure

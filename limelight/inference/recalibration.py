@@ -6,12 +6,16 @@ Ermon 2018, arXiv:1807.00263): answers that are too high or too low on average, 
 share, such as no source at all, come right as well. Counts are then looked at together: draws are taken again so that as
 many of a draw's answers are empty as of the truths. Bins that are right one by one can still be empty together too seldom.
 
+Bins can be too wide one by one and yet too sure of what they have in common: narrowing each of them then makes it worse.
+Then draws are first stretched along their principal axes, as below, and placed and taken as above.
+
 Answers that are no counts are stretched along the principal axes of each map's own draws instead, the longest first, and
 then left alone. Two answers of which the data know one combination far better than another have marginals that say
 nothing of the better one: their regions together would cover too little, however well each answer by itself is covered.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -29,7 +33,7 @@ EVEN_TRUTHS = 20  # at even places, counted beside those that are known: a few m
 class Frame(NamedTuple):
     """Where the draws of b maps are stretched from, and along what."""
 
-    centre: Tensor  # (b, 1, d): their median
+    centre: Tensor  # (b, 1, d): their median along every axis
     axes: Tensor  # (b, d, d): a column for each principal axis of their correlations, in the answers' units
 
     def seen(self, y: Tensor) -> Tensor:
@@ -44,9 +48,11 @@ class Frame(NamedTuple):
 def frame(y: Tensor) -> Frame:
     """The frame of draws (b, s, d)."""
     spread = y.std(dim=1).clamp(min=1e-12)
-    z = (y - y.mean(dim=1, keepdim=True)) / spread[:, None]
+    mean = y.mean(dim=1, keepdim=True)
+    z = (y - mean) / spread[:, None]
     directions = torch.linalg.eigh(z.mT @ z / (y.shape[1] - 1))[1].flip(-1)  # eigh has the shortest first
-    return Frame(y.median(dim=1, keepdim=True).values, spread[:, :, None] * directions)
+    axes = spread[:, :, None] * directions
+    return Frame(mean + (z @ directions).median(dim=1, keepdim=True).values @ axes.mT, axes)
 
 
 def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,11 +61,25 @@ def learnt_from(y: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return factor, places(stretched(y, factor.to(y.device)), truth)
 
 
-def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None) -> Tensor:
-    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes."""
+def recalibrated(y: Tensor, factor: Tensor, levels: Tensor | None, axes: bool = False) -> Tensor:
+    """Continuous draws y (b, s, d) after both steps; levels: of `places`, None where they are stretched along their axes
+    alone; axes: whether they are before they are placed."""
     if levels is None:
         return frame(y).stretched(y, factor)
-    return placed(stretched(y, factor.to(y.device)), levels.to(y.device))
+    wide = frame(y).stretched(y, factor) if axes else stretched(y, factor.to(y.device))
+    return placed(wide, levels.to(y.device))
+
+
+def moved(y: Tensor, found: Mapping) -> tuple[Tensor, Tensor | None]:
+    """(draws y (b, s, d) as a posterior's file moves them, which of the drawn ones each is, (b, s), or None).
+
+    found: of a file: recalibration, places and, not in those of earlier versions, empties and axes.
+    """
+    y = recalibrated(y, found["recalibration"], found.get("places"), found.get("axes", False))
+    if found.get("empties") is None:
+        return y, None
+    which = as_empty(y, found["empties"])
+    return y.take_along_dim(which[..., None], dim=1), which
 
 
 def stretched(y: Tensor, factor: Tensor) -> Tensor:

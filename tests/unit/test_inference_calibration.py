@@ -66,6 +66,14 @@ def test_tarp_is_uniform_for_the_truth_and_sees_a_shift():
     assert np.abs(shifted - levels).max() > 0.05
 
 
+def test_tarp_of_a_single_map_says_nothing():
+    draws, truth = posterior()
+    shares = calibration.tarp(draws[:1], truth[:1], np.random.default_rng(1))
+    assert np.isnan(shares).all()
+    assert np.isnan(calibration.tarp_coverage(shares, np.array([0.68, 0.95]))).all(), "neither 0 nor 1"
+    assert np.isfinite(calibration.tarp(draws[:2], truth[:2], np.random.default_rng(1))).all()
+
+
 class Drawn:
     """As much of an sbi posterior as its diagnostics need: draws (m, s, d) that are there already."""
 

@@ -202,6 +202,15 @@ def test_calibration_table_of_an_honest_posterior(tmp_path):
     assert again == rows
 
 
+def test_a_test_of_a_single_map_has_no_tarp(tmp_path, capsys):
+    several = poisson()
+    one = intervals(several.samples[:1], several.truth[:1])
+    rows, arrays = calibration_rows(one, np.ones((10, 3)), 7)
+    assert np.isnan(next(row for row in rows if row["bin"] == "tarp")["covered_95"])
+    assert "TARP says nothing" in capsys.readouterr().err
+    save(calibration_figure(rows, arrays, one, "a title"), tmp_path / "c.csv")
+
+
 def test_a_method_without_draws_gets_its_intervals_judged():
     result = poisson()
     result.samples = None

@@ -9,7 +9,7 @@ import torch
 from limelight.errors import LimelightError
 from limelight.inference.calibration import joint_coverage, joint_ranks
 from limelight.inference.intervals import LEVELS
-from limelight.inference.posteriors import draw
+from limelight.inference.posteriors import draw, recalibrate
 from limelight.inference.posteriors.contents import check_recalibration
 from limelight.inference.posteriors.tables import dequantised, whole_counts
 from limelight.inference.recalibration import (
@@ -18,6 +18,7 @@ from limelight.inference.recalibration import (
     factors,
     frame,
     learnt_from,
+    moved,
     recalibrated,
     stretches,
 )
@@ -112,6 +113,79 @@ def test_draws_are_stretched_along_their_own_axes_until_regions_of_all_answers_h
         joint, _ = joint_coverage(joint_ranks(drawn.numpy(), truth.numpy(), second), 0.68)
         assert joint == pytest.approx(0.68, abs=0.03) if even else joint < 0.6
     np.testing.assert_allclose(along.stretched(along.stretched(y, factor), 1 / factor), y, rtol=1e-3, atol=1e-3)
+
+
+def test_skewed_draws_are_stretched_about_the_point_that_their_factors_are_learnt_about():
+    """Draws of a skewed combination, half as far from its median as the truths: medians of single answers lie elsewhere."""
+    random = torch.Generator().manual_seed(8)
+
+    def answers(count: int, width: float) -> torch.Tensor:
+        skewed = torch.empty(3000, count, 1).exponential_(generator=random) - np.log(2)
+        other = torch.empty(3000, count, 1).exponential_(generator=random) - np.log(2)
+        return width * torch.cat([skewed + 0.3 * other, skewed - 0.3 * other], dim=-1)
+
+    y, truth = answers(301, 0.5), answers(1, 1.0)[:, 0]
+    along = frame(y)
+    assert along.seen(y).median(dim=1).values.abs().max() < 1e-4
+    seen = along.seen(truth[:, None])[:, 0]
+    moved = along.stretched(y, factors(along.seen(y), seen))
+    share = (along.seen(moved) < seen[:, None]).float().mean(dim=1)
+    for level in (0.16, 0.5, 0.84):
+        assert (share < level).float().mean(dim=0).numpy() == pytest.approx(level, abs=0.03)
+
+
+def counted(rows: int, wide: float, thin: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Counts of eight bins, draws (rows, 200, 8) and truths: log10 N varies by 0.5 dex for all bins alike and by 0.05
+    for each. The draws do by `wide` and `thin` times as much."""
+    random = torch.Generator().manual_seed(seed)
+    middle = 3 + torch.randn(rows, 1, 8, generator=random)
+
+    def counts(number: int, wide: float, thin: float) -> torch.Tensor:
+        alike = wide * 0.5 * torch.randn(rows, number, 1, generator=random)
+        return (10 ** (middle + alike + thin * 0.05 * torch.randn(rows, number, 8, generator=random))).round()
+
+    return counts(200, wide, thin), counts(1, 1.0, 1.0)[:, 0]
+
+
+@pytest.mark.parametrize(("wide", "thin", "by_bin"), [(1.0, 1.0, True), (0.6, 0.6, True), (2.5, 0.85, False)])
+def test_recalibration_keeps_what_bins_have_in_common_and_says_so(monkeypatch, capsys, wide, thin, by_bin):
+    """Bins that are too wide one by one, in draws that are too sure of the bins' ratios: narrowing each bin would make
+    regions of all of them hold less than before. Then axes are stretched first. Judged on rows that taught nothing."""
+    draws, truth = counted(700, wide, thin, 3)
+    monkeypatch.setattr(recalibrate, "draw_answers", lambda *_, **__: (draws[:400], None))
+    table = SimpleNamespace(
+        features=torch.zeros(400, 1), answers=truth[:400], of_prior=torch.ones(400, dtype=torch.bool)
+    )
+    posterior = SimpleNamespace(content={"posterior": "p"}, target=SimpleNamespace(counts=True))
+    found = recalibrate.recalibration_of_draws(posterior, table, 1)
+    random = torch.Generator().manual_seed(4)
+    y, known = dequantised(draws, random), dequantised(truth, random)
+
+    def held(by: dict) -> float:
+        return float((joint_ranks(moved(y[400:], by)[0].numpy(), known[400:].numpy()) >= 0.05).mean())
+
+    assert held(found) > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5
+    assert found["joint"]["recalibrated"] == pytest.approx(held(found), abs=0.04), "of rows that did not teach it"
+    words = capsys.readouterr().err
+    assert recalibrate.joint_in_words(found) is None, "nothing is left to warn of"
+    assert found["axes"] != by_bin
+    if by_bin:
+        assert "bin_by_bin" not in found["joint"]
+        assert words == ""
+    else:
+        one_by_one = recalibrate.by_bin(y[:400], known[:400], random)
+        assert held(one_by_one) < 0.85
+        assert found["joint"]["bin_by_bin"] < 0.85
+        assert "p: recalibrated bin by bin" in words
+        rank = (moved(y[400:], found)[0] < known[400:, None]).double().mean(dim=1)
+        assert ((rank - 0.5).abs() < 0.475).double().mean() == pytest.approx(0.95, abs=0.035), "bin by bin as well"
+
+
+def test_a_file_that_holds_less_together_than_as_learnt_warns():
+    joint = {"learnt": 0.94, "recalibrated": 0.67, "lower": True}
+    assert "hold 67 % of the validation rows, as learnt 94 %" in recalibrate.joint_in_words({"joint": joint})
+    for silent in ({}, {"joint": None}, {"joint": joint | {"lower": False}}):
+        assert recalibrate.joint_in_words(silent) is None
 
 
 def test_factors_of_single_answers_are_not_taken_for_those_of_axes():

@@ -11,6 +11,7 @@ from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figur
 from benchmarks.streamed_heads import TABLED, Head, heads, pairs
 from benchmarks.streamed_tables import clustered, foreign_row, gain_row, hours_rows, joint_ranks_of, score_row
 from benchmarks.streamed_verdicts import verdict_rows
+from limelight.codehash import code_hash
 from limelight.figures.style import save
 from limelight.files import ROOT
 from limelight.inference.posteriors.stream import Part
@@ -279,15 +280,18 @@ def test_some_rows_of_a_part_stay_together_and_a_blind_head_sees_nothing_of_the_
     assert abs(np.corrcoef(part.features["n"][:, 0], maps[:, 0])[0, 1]) < 0.25
 
 
-def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
+def test_what_other_settings_simulations_or_code_made_is_not_taken_again(tmp_path, monkeypatch):
     config = ROOT / "config" / "streamed.yaml"
-    for stream, cone in (("learning", 0), ("prior", 38)):
-        (tmp_path / "streams" / stream).mkdir(parents=True)
+    for stream, cone in (("learning", 0), ("prior", 38), ("prior", 41)):
+        (tmp_path / "streams" / stream).mkdir(parents=True, exist_ok=True)
         (tmp_path / "streams" / stream / f"{cone}-0.h5").touch()
 
     def kept(config):
         judge = Judge(config, tmp_path)
-        return {judge.folder(Head("comap")), judge.rival_path("prior", "comap")}
+        answers = []
+        monkeypatch.setattr(judge, "answered", lambda head, test, path: answers.append(path.name))
+        judge.answers(Head("comap"))
+        return {judge.folder(Head("comap")), judge.rival_path("prior", "comap"), *answers}
 
     first = kept(config)
     assert kept(config) == first
@@ -297,7 +301,23 @@ def test_what_other_settings_or_simulations_made_is_not_taken_again(tmp_path):
     assert not more & first
     changed = config.read_text(encoding="utf-8").replace("epochs: 120", "epochs: 121").replace("maps: 112", "maps: 113")
     (tmp_path / "changed.yaml").write_text(changed, encoding="utf-8")
-    assert not kept(tmp_path / "changed.yaml") & more
+    both = kept(tmp_path / "changed.yaml") & more
+    assert all(name.startswith("prior-") for name in both), "the same head's answers stand in its folder"
+
+    for scripts, same in (
+        (("scripts/make_stream.py",), 0),
+        (("scripts/train_posterior.py",), 2),
+        (("benchmarks/streamed.py", "benchmarks/streamed_tables.py"), 2),
+        (("benchmarks/streamed_rival.py",), 2),
+    ):
+        with monkeypatch.context() as edited:
+            edited.setattr(
+                "benchmarks.streamed.code_hash",
+                lambda *files, chosen=(), scripts=scripts: (
+                    "edited" if files == scripts else code_hash(*files, chosen=chosen)
+                ),
+            )
+            assert len(kept(config) & more) == same, scripts
 
 
 def test_joint_regions_and_honest_bins_are_counted_by_hand():

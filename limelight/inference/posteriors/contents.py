@@ -68,6 +68,11 @@ def check_contents(content: Mapping, path: str | Path) -> None:
         _check_tensor(content["places"], "dl", lengths, path, "places")
     if content.get("empties") is not None:
         _check_tensor(content["empties"], "hl", {**lengths, "h": 1}, path, "empties")
+    joint = content.get("joint")
+    if joint is not None and not (isinstance(joint, dict) and {"learnt", "recalibrated", "lower"} <= set(joint)):
+        raise _wrong(
+            path, "joint", f"a {type(joint).__name__}", "shares learnt, recalibrated and whether they are lower"
+        )
 
 
 def check_recalibration(content: Mapping, counts: bool, answers: int, path: str | Path) -> None:

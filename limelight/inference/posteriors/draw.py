@@ -10,8 +10,7 @@ from limelight.inference.posteriors.abc import adjusted, nearest, resample, whit
 from limelight.inference.posteriors.npe import flow_log_density, flow_sample
 from limelight.inference.posteriors.posterior import Posterior
 from limelight.inference.posteriors.tables import LN10, continuous, finished
-from limelight.inference.recalibration import Frame, as_empty, frame, stretched_quantiles
-from limelight.inference.recalibration import recalibrated as recalibrated_draws
+from limelight.inference.recalibration import Frame, frame, moved, stretched_quantiles
 from limelight.seeds import torch_seed
 
 
@@ -37,10 +36,9 @@ def draw_answers(
     parameters = None if found[0][1] is None else torch.stack([pair[1] for pair in found])
     content = posterior.content
     if recalibrated and content["recalibration"] is not None:
-        y = recalibrated_draws(y, content["recalibration"], content.get("places"))
-        if content.get("empties") is not None:  # files of earlier versions have none
-            which = as_empty(y, content["empties"])[..., None]
-            y, parameters = (None if one is None else one.take_along_dim(which, dim=1) for one in (y, parameters))
+        y, which = moved(y, content)
+        if parameters is not None and which is not None:
+            parameters = parameters.take_along_dim(which[..., None], dim=1)
     return finished(y, posterior.target), parameters
 
 

@@ -387,6 +387,8 @@ def posterior_content(learner: Learner, info: dict, training: Table, validation:
         "recalibration": None,
         "places": None,
         "empties": None,
+        "axes": False,
+        "joint": None,
         "training": {
             "presentations": len(training),
             "empty_share": learner.mixed.empty,

@@ -10,6 +10,7 @@ from limelight.evaluation.audit_file import read_audit
 from limelight.evaluation.verdicts import warning
 from limelight.inference.posteriors.misspecification import UNLIKE, how_unlike
 from limelight.inference.posteriors.posterior import load_posterior, views
+from limelight.inference.posteriors.recalibrate import joint_in_words
 from limelight.probes.line_intensity.apply import (
     bins_outside_training,
     incomplete_in_words,
@@ -115,6 +116,7 @@ def _with_intervals(cube: Path, path: str | Path, options: Options) -> Answer:
     (warnings if p < UNLIKE else notes).append(f"this cube is {how_unlike(p)}")
     if posterior.content["recalibration"] is not None:
         notes.append("intervals recalibrated on the validation light-cones")
+    warnings += filter(None, [joint_in_words(posterior.content)])
     notes += filter(None, [incomplete_in_words(table)])
     models = {}
     if posterior.which is not None:
