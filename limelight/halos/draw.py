@@ -33,18 +33,17 @@ from limelight.halos.exclusion import (
     response_sums,
     take_mass,
 )
-from limelight.halos.kernels import add_rates, cell_slopes, find_cells, running_sum
+from limelight.halos.kernels import cell_rates, cell_slopes, find_cells, look_up, sum_rows
 from limelight.halos.massfunction import band_abundance, band_masses
 from limelight.matter.chunks import together
 from limelight.matter.initial import (
     Box,
     LinearField,
     field_variances,
-    long_block,
-    smoothed,
     smoothing_radii,
     unresolved_variances,
 )
+from limelight.matter.smoothing import SmoothedField, smoothed
 
 VARIANCE_SHARE = {"contrast": 0.4, "barrier": 0.4, "exclusion": 0.8}  # κ: a smoothed field has the variance κ σ²(M)
 STEEPEST, TINY = 8.0, 1e-12  # slope of the log rate across a cell; a share of a rate that is none
@@ -75,6 +74,14 @@ class LagrangianHalos:
 
     place: list[torch.Tensor]
     mass: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class CellRates:
+    """Rates of cells in rows along x, (m, n) float32, and their sums up to the end of each row, (m,) float64."""
+
+    rates: torch.Tensor
+    sums: torch.Tensor
 
 
 def prepare_bands(lightcones: Lightcones, cone: Cone, slabs: list[Slab], cosmology: Cosmology) -> Bands:
@@ -120,26 +127,31 @@ def draw_lightcone(
     """The halos of every slab where they are born, band by band, the heaviest first."""
     halos = [LagrangianHalos([], []) for _ in slabs]
     used = torch.zeros(cone.box.shape) if bands.exclusion else None
-    large = smoothed(field, LARGE_SCALE_MPC) if bands.exclusion else None
+    if bands.exclusion:
+        large, works = smoothed(field, LARGE_SCALE_MPC)
+        together(run, *works)
+    memory = [torch.empty_like(field.modes) for _ in range(2)]  # of this band's field and of the next one's
 
-    def smooth(band: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        return smoothed(field, bands.radii[band], bands.curvature[band])
+    def smooth(band: int) -> tuple[SmoothedField, list[Callable[[], None]]]:
+        return smoothed(field, bands.radii[band], bands.curvature[band], memory[band % 2])
 
-    fields = smooth(len(bands.radii) - 1)
+    density, works = smooth(len(bands.radii) - 1)
+    together(run, *works)
     for band in reversed(range(len(bands.radii))):
         if bands.exclusion:
-            bands = _recalibrate(field, fields, large, used, cone, slabs, bands, band, run)
+            bands = _recalibrate(density, large, used, cone, slabs, bands, band, run)
 
-        def draw(slab: Slab, band: int = band, fields: tuple = fields, bands: Bands = bands) -> None:
+        def draw(slab: Slab, band: int = band, density: SmoothedField = density, bands: Bands = bands) -> None:
             key = slab.index, band
-            log_rates = log_cell_rates(slab, cone, density_block(field, fields, slab), bands, key)
+            log_number = float(np.log(bands.cumulative[key][-1] * cone.box.cell_mpc**3))
+            block = density.block(slab.z, slab.y, slab.x).cpu()
+            log_rates = log_cell_rates(slab, cone, block, bands, key, log_number)
             if used is not None:
                 log_rates += (1 - used[slab.cells]).clamp_(min=TINY).log_()
-            log_rates += float(np.log(bands.cumulative[key][-1] * cone.box.cell_mpc**3))
             rng = seeds.generator(seed, "halos", band, slab.index)
-            place, mass, running = draw_halos(log_rates, bands.masses[band], bands.cumulative[key], rng)
+            place, mass, cells = draw_halos(log_rates, bands.masses[band], bands.cumulative[key], rng)
             if used is not None and bands.masses[band][-1] > APART_FROM_MSUN:
-                keep_apart(halos[slab.index], place, mass, running, log_rates, cone.box.cell_mpc, cosmology, rng)
+                keep_apart(halos[slab.index], place, mass, cells, log_rates, cone.box.cell_mpc, cosmology, rng)
             halos[slab.index].place.append(place)
             halos[slab.index].mass.append(mass)
 
@@ -149,9 +161,10 @@ def draw_lightcone(
             take_mass(used, corner, place, mass, cone.box.cell_mpc, cosmology, field.long_modes is None)
 
         works = [partial(draw, slab) for slab in slabs]
-        if band > 0:  # transforms run on one thread: the next band's go beside this one's halos
-            works.insert(0, partial(smooth, band - 1))
-        fields = together(run, *works)[0]
+        if band > 0:  # the next band's transforms go beside this one's halos
+            density, more = smooth(band - 1)
+            works += more
+        together(run, *works)
         if used is not None and band > 0:
             # Spheres reach into the next slab, never to the one after it: every other slab, then the rest.
             run(take, slabs[::2])
@@ -160,7 +173,7 @@ def draw_lightcone(
 
 
 def keep_apart(
-    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, running: torch.Tensor, log_rates: torch.Tensor,
+    heavier: LagrangianHalos, place: torch.Tensor, mass: torch.Tensor, cells: CellRates, log_rates: torch.Tensor,
     cell_mpc: float, cosmology: Cosmology, rng: np.random.Generator
 ) -> None:  # fmt: skip
     """Redraw, in place, halos whose centre lies inside a heavier one's Lagrangian sphere; after some tries they stay."""
@@ -170,20 +183,11 @@ def keep_apart(
         bad = colliding(place, own, heavier.place, sizes)
         if not len(bad):
             break
-        place[bad] = draw_places(log_rates, running, rng.random(len(bad)), rng)
-
-
-def density_block(field: LinearField, fields: tuple[torch.Tensor, torch.Tensor | None], slab: Slab) -> torch.Tensor:
-    """A slab of a smoothed field, long waves added, on the CPU."""
-    short, coarse = fields
-    density = short[slab.cells].clone()
-    if coarse is not None:
-        density += long_block(field, coarse, slab.z, slab.y, slab.x)
-    return density.cpu()
+        place[bad] = draw_places(log_rates, cells, rng.random(len(bad)), rng)
 
 
 def _recalibrate(
-    field: LinearField, fields: tuple, large: tuple, used: torch.Tensor, cone: Cone, slabs: list[Slab], bands: Bands,
+    smooth: SmoothedField, large: SmoothedField, used: torch.Tensor, cone: Cone, slabs: list[Slab], bands: Bands,
     band: int, run: Callable
 ) -> Bands:  # fmt: skip
     """Bands with one band's rate calibrated for what the heavier ones have taken.
@@ -197,7 +201,7 @@ def _recalibrate(
     responses = np.zeros((len(slabs), 6))
 
     def measure(slab: Slab) -> None:
-        density, around = density_block(field, fields, slab), density_block(field, large, slab)
+        density, around = (one.block(slab.z, slab.y, slab.x).cpu() for one in (smooth, large))
         free = (1 - used[slab.cells]).clamp_(min=0)
         shares[slab.index] = free_share_sums(density, free, spread)
         covariance = (density * around).mean(dtype=torch.float64)
@@ -219,8 +223,10 @@ def _recalibrate(
     return replace(bands, rate=Rate(**columns))
 
 
-def log_cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key: tuple[int, int]) -> torch.Tensor:
-    """Log of the relative rates (z, y, x) of one band, 1 on average at the slab's distance; density is left as it is.
+def log_cell_rates(
+    slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, key: tuple[int, int], log_number: float = 0.0
+) -> torch.Tensor:
+    """Log of the rates (z, y, x) of one band, exp(log_number) on average at the slab's distance; in the place of density.
 
     Cells nearer or farther than that follow the abundance's own slope with distance.
     """
@@ -231,50 +237,57 @@ def log_cell_rates(slab: Slab, cone: Cone, density: torch.Tensor, bands: Bands, 
     )
     lateral = (evolution * (y[:, None] ** 2 + x**2) / (2 * z.mean())).float()
     depth = (evolution * (z - slab.distance_mpc)).float()
-    terms = rate.slope[key], rate.barrier[key], rate.width[key], np.log(rate.factor[key])
-    log_rates = torch.zeros_like(density)
-    if rate.tilt[key]:
-        turn = (density * -float(rate.tilt[key])).add_(float(rate.turn[key]))
-        log_rates = turn.clamp_(min=TINY).log_()
-    compiled_exactly(add_rates)(
-        density.numpy(), *map(np.float32, terms), lateral.numpy(), depth.numpy(), log_rates.numpy()
-    )
-    return log_rates
+    terms = rate.turn[key], rate.tilt[key], TINY, rate.slope[key], rate.barrier[key], rate.width[key]
+    terms = *terms, np.log(rate.factor[key]) + log_number
+    compiled_exactly(cell_rates)(density.numpy(), *map(np.float32, terms), lateral.numpy(), depth.numpy())
+    return density
 
 
 def draw_halos(
     log_rates: torch.Tensor, masses: np.ndarray, cumulative: np.ndarray, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Poisson halos of one band in one slab: places in cells (n, 3) as x, y, z, masses (n,) in Msun, and running rates.
+) -> tuple[torch.Tensor, torch.Tensor, CellRates]:
+    """Poisson halos of one band in one slab: places in cells (n, 3) as x, y, z, masses (n,) in Msun, and the cells' rates.
 
     log_rates (z, y, x): of the expected numbers; cumulative (t,): abundance between the band's lower edge and each of
     masses (t,).
     """
-    running = torch.empty(log_rates.numel(), dtype=torch.float64)
-    compiled_exactly(running_sum)(log_rates.exp().flatten().numpy(), running.numpy())
-    number = int(rng.poisson(float(running[-1])))
+    cells = sum_rates(log_rates)
+    number = int(rng.poisson(float(cells.sums[-1])))
     gaps = np.cumsum(rng.standard_exponential(number + 1))  # over the last, the order statistics of uniform numbers
-    place = draw_places(log_rates, running, gaps[:-1] / gaps[-1], rng)
-    mass = np.exp(np.interp(rng.random(number) * cumulative[-1], cumulative, np.log(masses)))
-    return place, torch.from_numpy(mass.astype(np.float32)), running
+    place = draw_places(log_rates, cells, gaps[:-1] / gaps[-1], rng)
+    log_mass = np.empty(number)
+    compiled_exactly(look_up)(rng.random(number) * cumulative[-1], cumulative, np.log(masses), log_mass)
+    return place, torch.from_numpy(np.exp(log_mass).astype(np.float32)), cells
+
+
+def sum_rates(log_rates: torch.Tensor) -> CellRates:
+    """The rates of cells (z, y, x) and their sums, plane by plane: a plane stays in the cache."""
+    rates, sums, total = torch.empty_like(log_rates), torch.empty(log_rates.shape[:2], dtype=torch.float64), 0.0
+    for z in range(len(log_rates)):
+        torch.exp(log_rates[z], out=rates[z])
+        compiled_exactly(sum_rows)(rates[z].numpy(), total, sums[z].numpy())
+        total = float(sums[z, -1])
+    return CellRates(rates.flatten(0, 1), sums.flatten())
 
 
 def draw_places(
-    log_rates: torch.Tensor, running: torch.Tensor, uniform: np.ndarray, rng: np.random.Generator
+    log_rates: torch.Tensor, cells: CellRates, uniform: np.ndarray, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Places (n, 3) as x, y, z in cells, drawn by the running sum of the rates at uniform numbers (n,).
+    """Places (n, 3) as x, y, z in cells, drawn by the sums of the rates at uniform numbers (n,).
 
     Inside its cell a halo follows the slope of the log rate there (an exponential between the neighbours, by inverse
     CDF): places uniform in cells would blur the clustering below two cells.
     """
-    wanted = torch.from_numpy(uniform) * running[-1]
-    place = torch.from_numpy(rng.random((3, len(uniform)), dtype=np.float32))
+    wanted = uniform * float(cells.sums[-1])
+    inside = torch.from_numpy(rng.random((3, len(uniform)), dtype=np.float32))
+    place = torch.empty((len(uniform), 3))
     for start in range(0, len(uniform), CHUNK):
         part = slice(start, start + CHUNK)
         chosen = torch.empty(len(wanted[part]), dtype=torch.int64)
-        compiled_exactly(find_cells)(running.numpy(), wanted[part].numpy(), chosen.numpy())
-        place_in_cells(place[:, part], chosen, log_rates)
-    return place.T.contiguous()
+        compiled_exactly(find_cells)(cells.rates.numpy(), cells.sums.numpy(), wanted[part], chosen.numpy())
+        place_in_cells(inside[:, part], chosen, log_rates)
+        place[part] = inside[:, part].T
+    return place
 
 
 def place_in_cells(place: torch.Tensor, chosen: torch.Tensor, log_rates: torch.Tensor) -> None:

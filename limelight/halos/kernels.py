@@ -7,46 +7,73 @@ left to torch, whose last digit numba's would not have.
 import numpy as np
 
 
-def add_rates(density, slope, barrier, width, log_factor, lateral, depth, log_rates):
-    """Add log_factor - width (barrier - slope density)², lateral (y, x) and depth (z,) to log_rates (z, y, x), in place."""
+def cell_rates(density, turn, tilt, least, slope, barrier, width, log_factor, lateral, depth):
+    """Turn density (z, y, x) into log rates, in place.
+
+    They are the sum of log_factor - width (barrier - slope density)², lateral (y, x) and depth (z,), and where there is a
+    tilt of the log of turn - tilt density, or of `least` where that is more.
+    """
     nz, ny, nx = density.shape
     for z in range(nz):
         for y in range(ny):
             for x in range(nx):
                 apart = density[z, y, x] * -slope + barrier
-                log_rates[z, y, x] += apart * apart * -width + log_factor
-                log_rates[z, y, x] += lateral[y, x]
-                log_rates[z, y, x] += depth[z]
+                rate = apart * apart * -width + log_factor
+                rate += lateral[y, x]
+                if tilt != 0:
+                    rate += np.log(max(density[z, y, x] * -tilt + turn, least))
+                density[z, y, x] = rate + depth[z]
 
 
-def running_sum(rates, running):
-    """running (n,) float64: the sums of rates (n,) float32 up to each."""
-    total = 0.0
-    for i in range(len(rates)):
-        total += np.float64(rates[i])
-        running[i] = total
+def sum_rows(rates, start, sums):
+    """sums (m,) float64: start, and all rates (m, n) float32 up to the end of each row, one after another."""
+    total = start
+    for row in range(len(rates)):
+        for i in range(rates.shape[1]):
+            total += np.float64(rates[row, i])
+        sums[row] = total
 
 
-def find_cells(running, wanted, chosen):
-    """chosen (n,): the first index at which running (m,) exceeds each of wanted (n,), the last at most.
+def find_cells(rates, sums, wanted, chosen):
+    """chosen (k,): the first rate (of m n) with which the sum of all up to it exceeds each of wanted (k,), the last at most.
 
-    Wanted numbers in rising order are found from one another, others from the start.
+    sums (m,): of sum_rows. Wanted numbers in rising order are found from one another, others from the start of their row.
     """
-    last, low = len(running) - 1, 0
-    for i in range(len(wanted)):
-        number, step = wanted[i], 1
-        if low > 0 and running[low - 1] > number:
-            low = 0
-        high = low
-        while high < last and running[high] <= number:
-            low, high, step = high + 1, min(high + step, last), 2 * step
-        while low < high:
-            middle = (low + high) >> 1
-            if running[middle] <= number:
-                low = middle + 1
-            else:
-                high = middle
-        chosen[i] = low
+    last, width = len(sums) - 1, rates.shape[1]
+    row, i, total = 0, 0, 0.0
+    for k in range(len(wanted)):
+        number = wanted[k]
+        if number < total or (number >= sums[row] and row < last):
+            low, high = 0, last
+            while low < high:
+                middle = (low + high) >> 1
+                if sums[middle] <= number:
+                    low = middle + 1
+                else:
+                    high = middle
+            row, i = low, 0
+            total = sums[row - 1] if row else 0.0
+        while i < width - 1 and total + np.float64(rates[row, i]) <= number:
+            total += np.float64(rates[row, i])
+            i += 1
+        chosen[k] = row * width + i
+
+
+def look_up(x, known, values, found):
+    """found (n,): values (t,) at places x (n,) between known ones (t,), which rise; linear, as numpy.interp rounds it."""
+    steps, last, at = 256, len(known) - 2, 0
+    per_unit = steps / max(known[-1] - known[0], 1e-300)
+    first = np.empty(steps + 1, np.int64)  # where to begin, by x; one step early, whatever rounds
+    for step in range(steps + 1):
+        while at < last and known[at + 1] <= known[0] + (step - 1) / per_unit:
+            at += 1
+        first[step] = at
+    for i in range(len(x)):
+        at = first[min(max(int((x[i] - known[0]) * per_unit), 0), steps)]
+        while at < last and known[at + 1] <= x[i]:
+            at += 1
+        slope = (values[at + 1] - values[at]) / (known[at + 1] - known[at])
+        found[i] = slope * (x[i] - known[at]) + values[at]
 
 
 def cell_slopes(log_rates, chosen, steepest, flattest, slope, cell):

@@ -11,6 +11,7 @@ each plane from its own stream, so that a seed gives the same universe on any de
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ import torch
 from limelight import seeds
 from limelight.cosmology import Cosmology
 from limelight.matter.chunks import together
-from limelight.matter.fourier import irfftn, rfftn
+from limelight.matter.fourier import irfftn, planes_of, rows_of
 
 TABLE_PER_E_FOLD = 200  # of the power-spectrum table; linear interpolation in it is good to 1e-5
 K_MAX = 20.0  # 1/Mpc; of the shortest waves that the rates of the lightest halos know of
@@ -138,34 +139,30 @@ def good_size(n: float) -> int:
 
 def _gaussian_modes(box: Box, power: Callable, seed: int, stage: str, device: str, run: Callable) -> torch.Tensor:
     """Fourier modes (rfftn, complex64) of a Gaussian field: white noise times √(P / cell volume)."""
-    modes = rfftn(_white_noise(box, seed, stage, run).to(device))
-    kz, ky, kx = box.wavenumbers()
+    nz, ny, nx = box.shape
+    modes = torch.empty((nz, ny, nx // 2 + 1), dtype=torch.complex64, device=device)
+    kz, ky, kx = (torch.from_numpy(k).to(device) for k in box.wavenumbers())
     low = np.log(2 * np.pi / (max(box.shape) * box.cell_mpc)) - 0.01
     high = np.log(np.sqrt(3) * np.pi / box.cell_mpc) + 0.01
     table_k = np.exp(np.arange(low, high + 0.01, 1 / TABLE_PER_E_FOLD))
     amplitude = np.sqrt(power(table_k) / box.cell_mpc**3)
     table = torch.from_numpy(amplitude.astype(np.float32)).to(device)
-    lateral = torch.from_numpy(ky[:, None] ** 2 + kx**2).to(device)
-
-    def scale(plane: int) -> None:
-        k2 = (lateral + kz[plane] ** 2).clamp_(min=np.exp(2 * low))
-        place = k2.log_().mul_(0.5).sub_(low).mul_(TABLE_PER_E_FOLD)
-        index = place.long()
-        modes[plane].mul_(torch.lerp(table[index], table[index + 1], (place - index).float()))
-
-    run(scale, range(box.shape[0]))
-    modes[0, 0, 0] = 0
-    return modes
-
-
-def _white_noise(box: Box, seed: int, stage: str, run: Callable) -> torch.Tensor:
-    noise = torch.empty(box.shape, dtype=torch.float32)
 
     def draw(plane: int) -> None:
-        seeds.generator(seed, stage, plane).standard_normal(out=noise[plane].numpy(), dtype=np.float32)
+        noise = seeds.generator(seed, stage, plane).standard_normal((ny, nx), dtype=np.float32)
+        modes[plane] = torch.fft.rfft2(torch.from_numpy(noise).to(device))
 
-    run(draw, range(box.shape[0]))
-    return noise
+    def scale(rows: slice) -> None:
+        k2 = (kz[:, None, None] ** 2 + (ky[rows, None] ** 2 + kx**2)).clamp_(min=np.exp(2 * low))
+        place = k2.log_().mul_(0.5).sub_(low).mul_(TABLE_PER_E_FOLD)
+        index = place.long()
+        scales = torch.lerp(table[index], table[index + 1], (place - index).float())
+        torch.mul(torch.fft.fft(modes[:, rows], dim=0), scales, out=modes[:, rows])
+
+    run(draw, range(nz))
+    run(scale, rows_of(modes))
+    modes[0, 0, 0] = 0
+    return modes
 
 
 def field_variances(box: Box, cosmology: Cosmology, periodic: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -231,36 +228,15 @@ def smoothing_radii(wanted: np.ndarray, squared_k: np.ndarray, variances: np.nda
     return radii, np.array([np.sum(variances * np.exp(-squared_k * r**2)) for r in radii])
 
 
-def smoothed(field: LinearField, radius_mpc: float, curvature: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(1 − curvature ∇²) of the field smoothed with a Gaussian: short waves on the box, long waves on their coarse grid."""
-    short = irfftn(_filtered(field.modes, field.box, radius_mpc, curvature), s=field.box.shape)
-    if field.long_modes is None:
-        return short, None
-    coarse = _filtered(field.long_modes, field.long_box, radius_mpc, curvature)
-    return short, irfftn(coarse, s=field.long_box.shape)
-
-
-def _filtered(modes: torch.Tensor, box: Box, radius_mpc: float, curvature: float) -> torch.Tensor:
-    """(1 + curvature k²) exp(−k² R²/2) modes, plane by plane: the factors stay in the cache."""
-    kz, ky, kx = box.wavenumbers()
-    lateral_k2 = ky[:, None] ** 2 + kx**2
-    lateral = _tensor(np.exp(-0.5 * lateral_k2 * radius_mpc**2), modes)
-    tilted = _tensor(curvature * lateral_k2 * np.exp(-0.5 * lateral_k2 * radius_mpc**2), modes)
-    result = torch.empty_like(modes)
-    for z, k in enumerate(kz):
-        height = float(np.exp(-0.5 * (k * radius_mpc) ** 2))
-        factor = torch.add(lateral * (height * (1 + curvature * k**2)), tilted, alpha=height)
-        torch.mul(modes[z], factor, out=result[z])
-    return result
-
-
-def long_block(
-    field: LinearField, coarse: torch.Tensor, z: tuple[int, int], y: tuple[int, int], x: tuple[int, int]
-) -> torch.Tensor:
-    """A field of the coarse grid interpolated to cells [z) × [y) × [x) of the box."""
+def add_long_waves(
+    values: torch.Tensor, field: LinearField, coarse: torch.Tensor,
+    z: tuple[int, int], y: tuple[int, int], x: tuple[int, int]
+) -> None:  # fmt: skip
+    """Add a field of the coarse grid, interpolated, to values in cells [z) × [y) × [x) of the box."""
     along_z, along_y, along_x = (w[lo:hi] for w, (lo, hi) in zip(field.weights, (z, y, x), strict=True))
-    values = torch.tensordot(along_z, coarse[field.spans], dims=1)  # (z, coarse y, coarse x)
-    return along_y @ (values @ along_x.T)
+    planes = torch.tensordot(along_z, coarse[field.spans], dims=1) @ along_x.T  # (z, coarse y, x)
+    for one, plane in zip(values, planes, strict=True):
+        one.addmm_(along_y, plane)
 
 
 def displacements(field: LinearField, run: Callable) -> torch.Tensor:
@@ -268,68 +244,92 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
 
     A particle moves by D ψ1 + (3/7) D² Ωm^(−1/143) ψ2 (Bouchet et al. 1995): ∇·ψ1 = −δ and
     ∇·ψ2 = −Σ_{i<j} (φ,ii φ,jj − φ,ij²) with ∇²φ = δ. The field's modes are overwritten; run(work, items) runs chunks.
-    """
-    box = field.box
-    potential, k, inverse = _potential(field.modes, box)
-    periodic = field.long_modes is None
-    long_potential, long_k, _ = (None, None, None) if periodic else _potential(field.long_modes, field.long_box)
 
-    def complete(values: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-        """Add the long waves to the short."""
-        for z in range(0, box.shape[0], PLANES):
-            planes = (z, min(z + PLANES, box.shape[0]))
-            values[slice(*planes)] += long_block(field, coarse, planes, (0, box.shape[1]), (0, box.shape[2]))
+    All derivatives come from three transforms along z: of −φ, of its slope and of its bend. Those along y and x are taken
+    plane by plane, and so is the source of ψ2. The Nyquist mode has no odd derivative and is dropped from it.
+    """
+    box, flat = field.box, field.modes
+    kz, ky, kx = (tensor_like(k, flat) for k in box.wavenumbers())
+    to_z, to_y, to_x = (1j * _odd(k) for k in (kz[:, None, None], ky[:, None], kx))  # derivatives
+    slope, bend = torch.empty_like(flat), torch.empty_like(flat)
+    psi = torch.empty((6, *box.shape), dtype=torch.float32, device=flat.device)
+    long = {} if field.long_modes is None else _long_derivatives(field, run)
+
+    def over_k2(modes: torch.Tensor, rows: slice) -> torch.Tensor:
+        k2 = kz[:, None, None] ** 2 + (ky[rows, None] ** 2 + kx**2)
+        if rows.start == 0:
+            k2[0, 0, 0] = 1
+        return modes * k2.reciprocal_()
+
+    def fill(potential: torch.Tensor, rows: slice) -> None:
+        slope[:, rows] = torch.fft.ifft(potential * to_z, dim=0)
+        flat[:, rows] = torch.fft.ifft(potential, dim=0)
+
+    def first_rows(rows: slice) -> None:
+        potential = over_k2(flat[:, rows], rows)
+        bend[:, rows] = torch.fft.ifft(potential * kz[:, None, None] ** 2, dim=0)
+        fill(potential, rows)
+
+    def second_rows(rows: slice) -> None:
+        fill(over_k2(torch.fft.fft(bend[:, rows], dim=0), rows), rows)
+
+    def real(modes: torch.Tensor, planes: slice, axes: str = "") -> torch.Tensor:
+        """Modes (planes, y, kx) transformed along x, with the long waves' share of that derivative."""
+        values = torch.fft.irfft(modes, n=box.shape[2])
+        if axes in long:
+            add_long_waves(values, field, long[axes], (planes.start, planes.stop), (0, box.shape[1]), (0, box.shape[2]))
         return values
 
-    def tide(i: int, j: int) -> torch.Tensor:
-        short = irfftn(potential * (k[i] * k[j]), s=box.shape)
-        if periodic:
-            return short
-        return complete(short, irfftn(long_potential * (long_k[i] * long_k[j]), s=field.long_box.shape))
+    def gradient(planes: slice, order: int = 2) -> tuple[torch.Tensor, ...]:
+        here = flat[planes]
+        value, along_y, along_z = (torch.fft.ifft(modes, dim=1) for modes in (here, here * to_y, slope[planes]))
+        for i, (axis, modes) in enumerate({"x": value * to_x, "y": along_y, "z": along_z}.items()):
+            psi[3 * (order - 1) + i, planes] = real(modes, planes, axis if order == 1 else "")
+        return value, along_y, along_z
 
-    def pull(axis: int) -> None:
-        _gradient(potential, k, box, axis, psi[2 - axis])
-        if not periodic:
-            complete(psi[2 - axis], _gradient(long_potential, long_k, field.long_box, axis))
+    def first_planes(planes: slice) -> None:
+        value, along_y, along_z = gradient(planes, 1)
+        xx, zz = real(value * kx**2, planes, "xx"), real(torch.fft.ifft(bend[planes], dim=1), planes, "zz")
+        yy = real(torch.fft.ifft(flat[planes] * ky[:, None] ** 2, dim=1), planes, "yy")
+        xy, xz = real(along_y * -to_x, planes, "xy"), real(along_z * -to_x, planes, "xz")
+        yz = real(torch.fft.ifft(slope[planes] * -to_y, dim=1), planes, "yz")
+        source = (xx + yy).mul_(zz).addcmul_(xx, yy)
+        for cross in (xy, xz, yz):
+            source.addcmul_(cross, cross, value=-1)
+        bend[planes] = torch.fft.rfft2(source)
 
-    # A transform runs on one thread, and two of them beside one another.
-    source, other = together(run, lambda: tide(0, 0), lambda: tide(1, 1))
-    trace = source + other
-    source *= other
-    other, cross = together(run, lambda: tide(2, 2), lambda: tide(0, 1))
-    source.addcmul_(other, trace)
-    del trace, other
-    source.addcmul_(cross, cross, value=-1)
-    for cross in together(run, lambda: tide(0, 2), lambda: tide(1, 2)):
-        source.addcmul_(cross, cross, value=-1)
-    del cross
-    psi = torch.empty((6, *box.shape), dtype=torch.float32, device=potential.device)
-    for axis in range(3):  # one after another: here memory is at its peak
-        pull(axis)
-    potential = rfftn(source).div_(inverse)
-    del source, inverse
-    for axis in range(3):
-        _gradient(potential, k, box, axis, psi[5 - axis])
+    rows, planes = rows_of(flat), planes_of(flat)
+    run(first_rows, rows)
+    run(first_planes, planes)
+    run(second_rows, rows)
+    run(gradient, planes)
     return psi
 
 
-def _potential(modes: torch.Tensor, box: Box) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-    """−φ in Fourier space (in the place of the modes of δ), the wavenumbers (z, y, x) ready to broadcast, and k²."""
-    shapes = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
-    k = [_tensor(values, modes).reshape(shape) for values, shape in zip(box.wavenumbers(), shapes, strict=True)]
-    squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    squared[0, 0, 0] = 1
-    return modes.div_(squared), k, squared
+def _long_derivatives(field: LinearField, run: Callable) -> dict[str, torch.Tensor]:
+    """Of the long waves on their grid: ψ1 along x, y and z, and the second derivatives of φ (xx, xy, …)."""
+    box, modes = field.long_box, field.long_modes
+    shapes = {"z": (-1, 1, 1), "y": (1, -1, 1), "x": (1, 1, -1)}
+    k = {
+        axis: tensor_like(values, modes).reshape(shape)
+        for (axis, shape), values in zip(shapes.items(), box.wavenumbers(), strict=True)
+    }
+    k2 = k["z"] ** 2 + k["y"] ** 2 + k["x"] ** 2
+    k2[0, 0, 0] = 1
+    potential = modes / k2
+    factors = {axis: 1j * _odd(values) for axis, values in k.items()}
+    factors |= {one + two: k[one] * k[two] for one, two in ("xx", "yy", "zz", "xy", "xz", "yz")}
+    works = [partial(irfftn, potential * factor, box.shape) for factor in factors.values()]
+    return dict(zip(factors, together(run, *works), strict=True))
 
 
-def _gradient(
-    potential: torch.Tensor, k: list[torch.Tensor], box: Box, axis: int, out: torch.Tensor | None = None
-) -> torch.Tensor:
-    """The field whose modes are i k_axis potential; the Nyquist mode has no odd derivative and is dropped."""
-    odd = k[axis].clone()
-    odd.view(-1)[box.shape[axis] // 2] = 0
-    return irfftn(potential * (1j * odd), s=box.shape, out=out)
+def _odd(k: torch.Tensor) -> torch.Tensor:
+    """Wavenumbers of rfftn along one axis for odd derivatives: none of the Nyquist mode."""
+    odd = k.clone()
+    odd.view(-1)[odd.abs().argmax()] = 0
+    return odd
 
 
-def _tensor(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+def tensor_like(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """Values as float32, where another array is."""
     return torch.from_numpy(values.astype(np.float32)).to(like.device)

@@ -9,9 +9,9 @@ from scipy.interpolate import RegularGridInterpolator
 
 from limelight.compiled import compiled_exactly
 from limelight.halos.catalogue import _compressed
-from limelight.halos.draw import FLATTEST, STEEPEST, place_in_cells
+from limelight.halos.draw import FLATTEST, STEEPEST, place_in_cells, sum_rates
 from limelight.halos.generator import interpolate
-from limelight.halos.kernels import add_rates, cell_slopes, find_cells, keep_inside, running_sum
+from limelight.halos.kernels import cell_rates, cell_slopes, find_cells, keep_inside, look_up
 from limelight.matter.fourier import irfftn, rfftn
 
 RNG = np.random.default_rng(5)
@@ -19,31 +19,49 @@ RNG = np.random.default_rng(5)
 
 @pytest.mark.parametrize("rising", [True, False])
 def test_cells_are_numpys(rising):
-    """In any order, on steps of equal sums (empty cells), and beyond both ends."""
-    running = np.cumsum(RNG.random(5000) * (RNG.random(5000) < 0.5))
+    """In any order, on steps of equal sums (empty cells and rows), and beyond both ends."""
+    rates = (RNG.random((100, 50)) * (RNG.random((100, 50)) < 0.5)).astype(np.float32)
+    rates[[0, 40, 41, 99]] = 0
+    running = np.cumsum(rates, dtype=np.float64)
     wanted = np.concatenate(
         [RNG.random(20_000) * running[-1], running[::50], [0.0, -1.0, running[-1], 2 * running[-1]]]
     )
     wanted = np.sort(wanted) if rising else RNG.permutation(wanted)
     found = np.empty(len(wanted), np.int64)
-    compiled_exactly(find_cells)(running, wanted, found)
+    compiled_exactly(find_cells)(rates, running[49::50].copy(), wanted, found)
     np.testing.assert_array_equal(found, np.minimum(np.searchsorted(running, wanted, side="right"), len(running) - 1))
 
 
-def test_running_sums_are_numpys():
-    rates = RNG.random(100_000, dtype=np.float32)
-    running = np.empty(len(rates))
-    compiled_exactly(running_sum)(rates, running)
-    np.testing.assert_array_equal(running, np.cumsum(rates, dtype=np.float64))
+def test_sums_of_rates_are_numpys():
+    log_rates = torch.from_numpy(RNG.standard_normal((5, 20, 1000), dtype=np.float32))
+    cells = sum_rates(log_rates)
+    assert cells.rates.equal(log_rates.exp().view(100, 1000))
+    np.testing.assert_array_equal(cells.sums.numpy(), np.cumsum(cells.rates.numpy(), dtype=np.float64)[999::1000])
 
 
-def test_rates_are_the_formula():
-    density, start = RNG.standard_normal((2, 3, 4, 5)).astype(np.float32)
+@pytest.mark.parametrize("power", [1, 8])
+def test_looked_up_values_are_numpys_interpolation(power):
+    """To the bit, also where most known places lie close together or at the same place, and at both ends."""
+    known = np.sort(RNG.random(26) ** power)
+    known[10] = known[11]
+    values = np.sort(RNG.random(26))
+    x = np.concatenate([RNG.random(10_000) * (known[-1] - known[0]) + known[0], known])
+    found = np.empty(len(x))
+    compiled_exactly(look_up)(x, known, values, found)
+    np.testing.assert_array_equal(found, np.interp(x, known, values))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.8])
+def test_rates_are_the_formula(tilt):
+    density = RNG.standard_normal((3, 4, 5)).astype(np.float32)
     lateral, depth = RNG.random((4, 5), dtype=np.float32), RNG.random(3, dtype=np.float32)
-    log_rates = start.copy()
-    compiled_exactly(add_rates)(density, *map(np.float32, (1.2, 0.3, 0.5, -0.7)), lateral, depth, log_rates)
-    expected = start - 0.7 - 0.5 * (0.3 - 1.2 * density.astype(float)) ** 2 + lateral + depth[:, None, None]
-    np.testing.assert_allclose(log_rates, expected, atol=2e-6)
+    expected = -0.7 - 0.5 * (0.3 - 1.2 * density.astype(float)) ** 2 + lateral + depth[:, None, None]
+    if tilt:
+        expected += np.log(np.maximum(0.4 - tilt * density.astype(float), 1e-12))
+    terms = (0.4, tilt, 1e-12, 1.2, 0.3, 0.5, -0.7)
+    compiled_exactly(cell_rates)(density, *map(np.float32, terms), lateral, depth)
+    np.testing.assert_allclose(density, expected, atol=2e-6, rtol=1e-6)
+    assert (expected < -20).any() == bool(tilt)  # cells without halos
 
 
 def test_slopes_are_numpys_gradient():
@@ -118,8 +136,6 @@ def test_packed_columns_are_a_gzip_stream(rows):
 @pytest.mark.parametrize("shape", [(30, 20, 24), (7, 5, 9), (16, 36)])
 def test_transforms_are_torchs_to_the_bit(shape):
     modes = torch.fft.rfftn(torch.from_numpy(RNG.standard_normal(shape, dtype=np.float32)))
-    expected, out = torch.fft.irfftn(modes, s=shape), torch.empty(shape)
+    expected = torch.fft.irfftn(modes, s=shape)
     assert irfftn(modes, shape).equal(expected)
-    assert irfftn(modes, shape, out) is out
-    assert out.equal(expected)
     assert rfftn(expected).equal(torch.fft.rfftn(expected))
