@@ -27,7 +27,8 @@ def chunk_runner() -> Iterator[Callable[[Callable, Sequence], None]]:
         def run(work: Callable, items: Sequence) -> None:
             torch.set_num_threads(1)
             try:
-                list(pool.map(work, items))
+                for _ in pool.map(work, items):  # what works return is not kept
+                    pass
             finally:
                 torch.set_num_threads(threads)
 
