@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import RectBivariateSpline
@@ -68,46 +69,47 @@ def timed(repeats: int, *works) -> list[tuple[float, float, object]]:
     return [(min(t), float(np.median(t)), result) for t, result in zip(times, results, strict=True)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--halos", type=int, default=1_000_000)
-    parser.add_argument("--pixels", type=int, default=256)
-    parser.add_argument("--channels", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=9)
-    args = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):  # one core, whatever the libraries would like
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+@dataclass
+class Field:
+    """Halos at random in one field, and what both sides are told of them."""
 
-    grid = Grid(1.4, args.pixels, args.channels, 26.0, 34.0, 115.27)
-    rng = generator(1, "benchmark/painting")
-    n, center = args.halos, np.zeros(2)
-    sky = rng.uniform(-0.7, 0.7, (n, 2))
-    redshift = rng.uniform(*grid.redshift_range, n)
-    x, y = np.ascontiguousarray(sky.T)
-    freq = grid.observed_freq_ghz(redshift)
-    values = rng.lognormal(size=n)
+    halos: SubfieldHalos
+    grid: Grid
+    center: np.ndarray
+    cosmology: Cosmology
+    freq: np.ndarray
+
+    @classmethod
+    def drawn(cls, n: int, grid: Grid, rng: np.random.Generator) -> "Field":
+        sky, redshift = rng.uniform(-0.7, 0.7, (n, 2)), rng.uniform(*grid.redshift_range, n)
+        halos = SubfieldHalos(sky, redshift, redshift, rng.uniform(1e11, 1e12, n).astype(np.float32))
+        return cls(halos, grid, np.zeros(2), Cosmology(), grid.observed_freq_ghz(redshift))
+
+    def prepared(self):
+        return prepare_field(self.halos, self.grid, self.center, self.cosmology)
+
+
+def binning(field: Field, values: np.ndarray, repeats: int) -> bool:
+    """Print how long halos into voxels take; whether both sides give the same bits."""
+    grid, freq, (x, y) = field.grid, field.freq, np.ascontiguousarray(field.halos.sky_deg.T)
     ranges = [(-0.7, 0.7), (-0.7, 0.7), (grid.freq_min_ghz, grid.freq_max_ghz)]
-
-    cosmology, log10_lum = Cosmology(), np.log10(values)
-    halos = SubfieldHalos(sky, redshift, redshift, rng.uniform(1e11, 1e12, n).astype(np.float32))
-    field = prepare_field(halos, grid, center, cosmology)
-    order = np.argsort(grid.voxel_index(x, y, freq, center) // (grid.pixels * grid.channels), kind="stable")
+    prepared = field.prepared()
+    order = np.argsort(grid.voxel_index(x, y, freq, field.center) // (grid.pixels * grid.channels), kind="stable")
     ordered, spare = values[order], np.zeros(grid.voxels)
 
     def histogramdd() -> np.ndarray:
         return np.histogramdd((x, y, freq), bins=grid.shape, range=ranges, weights=values)[0]
 
     def limelight() -> np.ndarray:
-        return bin_light(field, ordered)
+        return bin_light(prepared, ordered)
 
     def bandwidth() -> None:  # the least that must move: four columns in, one cube out
         for column in (x, y, freq, values):
             column.sum()
         spare.fill(0)
 
-    theirs, ours, bound = timed(args.repeats, histogramdd, limelight, bandwidth)
+    theirs, ours, bound = timed(repeats, histogramdd, limelight, bandwidth)
     same = np.array_equal(ours[2], theirs[2].astype(np.float32))
-    print(f"{platform.processor() or platform.machine()}, one core; {n:,} halos into {grid.shape}, sums in float64")
     for name, (fastest, median, _), what in (
         ("np.histogramdd", theirs, "float64 cube"),
         ("limelight", ours, "float32 cube of halos whose voxels are known and sorted, as in paint_subfields"),
@@ -117,24 +119,29 @@ def main() -> None:
     print(f"histogramdd / limelight: min {theirs[0] / ours[0]:.1f}x, median {theirs[1] / ours[1]:.1f}x")
     print(f"limelight / bandwidth bound: min {ours[0] / bound[0]:.1f}x")
     print(f"results exactly equal: {same}")
+    return same
 
-    labels = {"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}
-    edges, model = log10_lum_edges(labels, EXTENSION_BINS), get_model("li")
+
+def from_masses(field: Field, log10_lum: np.ndarray, rng: np.random.Generator, repeats: int) -> None:
+    """Print how long a map takes from masses on, with scatter: a field's first draw, and a further one."""
+    edges = log10_lum_edges({"log10_lum_min": 3.5, "log10_lum_max": 7.0, "bins": 49}, EXTENSION_BINS)
+    model, settings = get_model("li"), MapDataset(model="li", prior="fiducial")
     fiducial = {name: mean for name, (mean, _) in model.parameters.items()}
     log_mass, log_1z, table = _behroozi_table()
     rates = RectBivariateSpline(log_mass, log_1z, table, kx=1, ky=1)
-    distance_mpc, settings = cosmology.comoving_distance(redshift), MapDataset(model="li", prior="fiducial")
+    halos, grid, prepared = field.halos, field.grid, field.prepared()
+    distance_mpc = field.cosmology.comoving_distance(halos.redshift)
 
     def first() -> np.ndarray:
-        return paint_draw(prepare_field(halos, grid, center, cosmology), model, settings, edges, rng, "benchmark")[0]
+        return paint_draw(field.prepared(), model, settings, edges, rng, "benchmark")[0]
 
     def further() -> np.ndarray:
-        return paint_draw(field, model, settings, edges, rng, "benchmark")[0]
+        return paint_draw(prepared, model, settings, edges, rng, "benchmark")[0]
 
     def peer() -> np.ndarray:
-        return peer_map(halos, freq, distance_mpc, grid, rates, fiducial, rng)
+        return peer_map(halos, field.freq, distance_mpc, grid, rates, fiducial, rng)
 
-    theirs, one, more = timed(args.repeats, peer, first, further)
+    theirs, one, more = timed(repeats, peer, first, further)
     print(
         f"from masses to a map, with scatter (Li): published steps min {theirs[0]:.0f} ms, here the first draw of a field"
     )
@@ -142,15 +149,33 @@ def main() -> None:
         f"  {one[0]:.0f} ms ({theirs[0] / one[0]:.1f}x), a further one {more[0]:.0f} ms ({theirs[0] / more[0]:.1f}x);"
     )
     print(f"  mean temperatures {theirs[2].mean():.4g} and {one[2].mean():.4g} uK")
+    place = halos.sky_deg, halos.redshift, halos.redshift
     whole, once, light = timed(
         5,
-        lambda: paint(sky, redshift, redshift, log10_lum, grid, center, cosmology),
-        lambda: prepare_field(halos, grid, center, cosmology),
-        lambda: model.log10_luminosity(*field.properties, fiducial, rng),
+        lambda: paint(*place, log10_lum, grid, field.center, field.cosmology),
+        field.prepared,
+        lambda: model.log10_luminosity(*prepared.properties, fiducial, rng),
     )
     print(f"paint(), luminosities given, to float32:  min {whole[0]:.1f} ms")
     print(f"a subfield's geometry, once:              min {once[0]:.1f} ms")
     print(f"luminosities of a draw (Li):              min {light[0]:.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--halos", type=int, default=1_000_000)
+    parser.add_argument("--pixels", type=int, default=256)
+    parser.add_argument("--channels", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=9)
+    args = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):  # one core, whatever the libraries would like
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+    grid, rng = Grid(1.4, args.pixels, args.channels, 26.0, 34.0, 115.27), generator(1, "benchmark/painting")
+    field, values = Field.drawn(args.halos, grid, rng), rng.lognormal(size=args.halos)
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, one core; {args.halos:,} halos into {grid.shape}, sums in float64")
+    same = binning(field, values, args.repeats)
+    from_masses(field, np.log10(values), rng, args.repeats)
     if not same:
         sys.exit("benchmark: the two maps differ")
 

@@ -20,7 +20,7 @@ from limelight.data.shard import read_shards
 from limelight.errors import problem
 from limelight.files import write_csv
 from limelight.inference.calibration import joint_ranks
-from limelight.inference.exact import DENSITY
+from limelight.inference.exact import DENSITY, moments
 from limelight.inference.intervals import Intervals, read_intervals
 from limelight.networks.statistics import Summaries
 from limelight.probes.weak_lensing.areas import DELTA, areas, scores, with_error
@@ -35,6 +35,7 @@ from limelight.summaries.power import power_bins, power_spectrum, wave_numbers
 
 THETA = np.array([0.3, 0.8])
 SQUARE = Square(32, 4.0, 1.0, 0.05)
+ASTRAY = 0.3  # σ between the mean of a density and that of draws of it
 STEP = 0.05  # of the derivatives, relative
 NEGATIVE, PEAKS = CLASSES.index(0.0), CLASSES.index(3.0)
 ELLS = np.array([120, 200, 300, 450, 650, 900, 1200, 1500, 2000, 3000])
@@ -163,6 +164,12 @@ def seeds(first: list[Intervals], second: list[Intervals], grid: Sequence[np.nda
     truth, rng, row = first[0].truth, generator(1, "seeds"), {}
     if not all(np.array_equal(one.truth, truth) for one in first + second):
         raise problem("seeds", "posteriors of other maps", "all of one test", "name the files of one test")
+    for one in first + second:
+        mean, spread = moments(one.extra[DENSITY], grid)
+        away = np.median(np.abs(np.mean(one.samples, axis=1, dtype=np.float64) - mean) / spread)
+        if away > ASTRAY:  # some are cut off at the prior's ends, half of them are not
+            found = f"densities on this grid {away:.2g} σ from their own draws"
+            raise problem("--prior", found, "the limits of the study's prior", "give those of the config")
     told = []
     for name, trainings in (("first", first), ("second", second)):
         joint = np.stack([joint_ranks(np.asarray(one.samples, np.float64), truth) for one in trainings])

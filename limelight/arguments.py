@@ -1,8 +1,9 @@
 """What the command lines of all scripts share: one look, and outputs that are never written over what a script reads."""
 
 import argparse
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from limelight.errors import problem
@@ -60,6 +61,32 @@ class Arguments(argparse.ArgumentParser):
         for dest, value in vars(found).items():
             if dest not in self.outputs:
                 yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Path))
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number, at least so large."""
+
+    def read(text: str) -> int:
+        if not text.strip().lstrip("+-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"found {text}; expected a whole number from {least} up")
+        return int(text)
+
+    return read
+
+
+def above(least: float) -> Callable[[str], float]:
+    """The type of an argument that is a finite number, larger than `least`."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and number > least):
+            raise argparse.ArgumentTypeError(f"found {text}; expected a number above {least:g}")
+        return number
+
+    return read
 
 
 def wait_without_spinning() -> None:

@@ -24,6 +24,7 @@ COLLAPSE_THRESHOLD = 1.686  # linear overdensity of spherical collapse, as the b
 Z_MAX, STEPS = 20.0, 3999  # of the table of distances
 FEW = 1000  # halos: fewer are looked up one by one
 CELLS = 1 << 15  # equal cells of z, narrower than any step of the table, through which a halo's step is found
+LIMITS = {"omega_m": (0.0, 1.0), "omega_b": (0.0, 1.0), "h": (0.1, 2.0), "ns": (0.0, 2.0), "sigma8": (0.0, 3.0)}
 CAMB_K_MAX = 70.0  # 1/Mpc; beyond it the spectrum goes on as k^(ns - 4) ln² k, smooth in both
 
 
@@ -39,6 +40,13 @@ class Cosmology:
     h: float = 0.70
     ns: float = 0.96
     sigma8: float = 0.82
+
+    def __post_init__(self) -> None:
+        """Refuse what no universe of this kind is, such as H0 in the place of h: distances would be wrong without a word."""
+        for name, (low, high) in LIMITS.items():
+            if not low < getattr(self, name) <= high:
+                expected = f"above {low:g}, up to {high:g}"
+                raise problem(f"cosmology: {name}", f"{getattr(self, name):g}", expected, "mend it (h is H0/100)")
 
     @functools.cached_property
     def astropy(self) -> "FlatLambdaCDM":
@@ -57,7 +65,9 @@ class Cosmology:
         return spline(z, chi), spline(chi, z)
 
     def comoving_distance(self, redshift: np.ndarray | float) -> np.ndarray:
-        """Comoving distance χ(z) in Mpc."""
+        """Comoving distance χ(z) in Mpc, up to z = 20."""
+        if np.max(redshift, initial=0.0) > Z_MAX:
+            raise problem("redshift", f"{np.max(redshift):g}", f"at most {Z_MAX:g}", "stay below: the table ends there")
         if np.ndim(redshift) != 1 or len(redshift) < FEW:
             return self._distance_splines[0](redshift)
         chi = np.empty(len(redshift))

@@ -13,7 +13,7 @@ examples: python scripts/answer.py --network results/strong_lens/networks/find/m
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors
 
 ENDS = ("q025", "q16", "", "q84", "q975")
@@ -25,7 +25,7 @@ def main() -> None:
     which.add_argument("--network", type=Path, metavar="model.pt", help="trained network")
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--data", type=Path, required=True, metavar="X.npy", help="rows (n, channels, *axes)")
-    parser.add_argument("--seed", type=int, default=0, help="of a posterior's draws (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of a posterior's draws (default: 0)")
     parser.add_output("--output", metavar="A.csv", help="table to write")
     args = parser.parse_args()
     from limelight.files import write_csv

@@ -34,7 +34,10 @@ def main() -> None:
     found = {"exact": exact}
     for path in args.intervals:
         result = read_intervals(path)
-        found[str(result.settings.get("posterior", path.parent.name))] = result
+        name = str(result.settings.get("posterior", path.parent.name))
+        if name in found:
+            raise problem(path, f"another '{name}'", "one file of each posterior", "leave one out")
+        found[name] = result
     rows = [information_row(exact, result, name) for name, result in found.items()]
     write_csv(args.output, rows, 5, COLUMNS)
     save(information_figure(found, rows), args.output, [args.exact, *args.intervals])

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import LimelightError, plain_errors, problem
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--target", nargs="+", default=["all"], help="what is to be made (default: all)")
-    parser.add_argument("--jobs", type=int, default=200, help="jobs at once, for the disk in use (default: 200)")
+    parser.add_argument("--jobs", type=whole(1), default=200, help="jobs at once, for the disk in use (default: 200)")
     args = parser.parse_args()
     from limelight.study.config import load_study
     from limelight.study.cost import costs

@@ -11,15 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.device import DEVICES, pick_device
-from limelight.errors import plain_errors, problem
+from limelight.errors import plain_errors
 
 
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
-    parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone, part of its seed")
+    parser.add_argument("--lightcone", type=whole(0), required=True, help="number of the light-cone, part of its seed")
     parser.add_output("--output", help="light-cone file to write")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it runs (default: cpu)")
     args = parser.parse_args()
@@ -30,8 +30,6 @@ def main() -> None:
     from limelight.seeds import torch_seed
     from limelight.study.config import load_study
 
-    if args.lightcone < 0:
-        raise problem("--lightcone", f"{args.lightcone}", "a number from 0 up", "choose another")
     start = time.monotonic()
     settings = lightcone_settings(load_study(args.config))
     halos = generate_lightcone(

@@ -10,7 +10,7 @@ example: python scripts/ideal_intervals.py --config config/money.yaml --line-mod
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors, problem
 
 MAPS, DRAWS = 64, 79
@@ -22,8 +22,10 @@ def main() -> None:
     parser.add_argument("--line-model", required=True, help="a name in the config's line_models")
     parser.add_argument("--subfields", type=Path, nargs="+", required=True, metavar="S.h5", help="halos of the maps")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="SHARD.h5", help="their maps")
-    parser.add_argument("--most", type=int, default=MAPS, help=f"maps at most, evenly picked (default: {MAPS})")
-    parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws of the scatter per map (default: {DRAWS})")
+    parser.add_argument("--most", type=whole(1), default=MAPS, help=f"maps at most, evenly picked (default: {MAPS})")
+    parser.add_argument(
+        "--draws", type=whole(2), default=DRAWS, help=f"draws of the scatter per map (default: {DRAWS})"
+    )
     parser.add_output("--output", metavar="I.h5", help="intervals file to write")
     args = parser.parse_args()
     from limelight.ancestry import check_data, check_file

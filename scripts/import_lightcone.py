@@ -11,14 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors
 
 
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
-    parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone")
+    parser.add_argument("--lightcone", type=whole(0), required=True, help="number of the light-cone")
     parser.add_output("--output", help="light-cone file to write")
     args = parser.parse_args()
     from limelight.files import provenance

@@ -47,6 +47,10 @@ def main() -> None:
     if bool(args.networks) == bool(args.intervals):
         found = "both --networks and --intervals" if args.networks else "neither --networks nor --intervals"
         raise problem("judge_lenses.py", found, "one of them", "give one")
+    if args.intervals and (args.true_positive or args.false_positive):
+        raise problem(
+            "--true-positive, --false-positive", "--intervals", "--networks, whose layers they show", "mend it"
+        )
     dataset = study.tests[args.test].data
     check_data(args.data, {dataset: load_probe(study.probe).dataset_settings(study, dataset)})
     torch.set_num_threads(study.resources.training_threads)

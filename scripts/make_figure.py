@@ -9,7 +9,7 @@ example: python scripts/make_figure.py --figure error_bands --files evaluation/l
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors, problem
 from limelight.registry import Registry
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--figure", required=True, metavar="NAME", help="which figure")
     parser.add_argument("--files", type=Path, nargs="+", required=True, metavar="F.h5", help="what it is drawn from")
-    parser.add_argument("--shown", type=int, nargs="+", help="rows shown one by one (default: the study's choice)")
+    parser.add_argument("--shown", type=whole(0), nargs="+", help="rows shown one by one (default: the study's choice)")
     parser.add_output("--output", metavar="F.pdf", help="the PDF; a PNG is written beside it", beside=(".png",))
     args = parser.parse_args()
     from limelight.ancestry import check_together

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 
@@ -18,8 +18,8 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--stream", required=True, help="name of the stream in the config")
-    parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
-    parser.add_argument("--part", type=int, required=True, metavar="N", help="which of its files, from 0")
+    parser.add_argument("--realisation", type=whole(0), required=True, metavar="N", help="which realisation")
+    parser.add_argument("--part", type=whole(0), required=True, metavar="N", help="which of its files, from 0")
     parser.add_argument(
         "--networks", type=Path, nargs="+", required=True, metavar="model.pt", help="the networks of the stream"
     )

@@ -12,14 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors, problem
 
 
 def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
-    parser.add_argument("--lightcone", type=int, required=True, help="number of the light-cone, part of its seed")
+    parser.add_argument("--lightcone", type=whole(0), required=True, help="number of the light-cone, part of its seed")
     parser.add_output("--output", help="light-cone file to write")
     args = parser.parse_args()
     from limelight.files import provenance
@@ -30,8 +30,6 @@ def main() -> None:
     from limelight.study.config import load_study
     from limelight.training.painter import load_painter
 
-    if args.lightcone < 0:
-        raise problem("--lightcone", f"{args.lightcone}", "a number from 0 up", "choose another")
     settings = lightcone_settings(load_study(args.config))
     cones = settings.lightcones
     if cones.source != "painted":

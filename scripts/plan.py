@@ -12,8 +12,8 @@ example: python scripts/plan.py co2_map.h5 --efficiency 0.72 --hours 6 --output 
 import os
 from pathlib import Path
 
-from limelight.arguments import Arguments
-from limelight.errors import plain_errors, problem
+from limelight.arguments import Arguments, above, whole
+from limelight.errors import plain_errors
 from limelight.probes.line_intensity.survey_options import add_survey_options, told
 
 MEMORY_GB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
@@ -23,15 +23,15 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("map", type=Path, help="COMAP level-3 map, FITS cube, limlam_mocker cube or survey file")
     parser.add_output("--output", "config to write", metavar="NAME.yaml", beside=(".survey.h5", ".instrument.yaml"))
-    parser.add_argument("--hours", type=float, default=2.0, help="that the whole study may take (default: 2)")
-    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of the machine (default: this one's)")
-    parser.add_argument("--gpus", type=int, default=0, help="of the machine (default: 0)")
-    parser.add_argument("--memory", type=float, default=MEMORY_GB, metavar="GB", help="(default: this machine's)")
-    parser.add_argument("--size-deg", type=float, help="side of the field (default: where σ ≤ 3 times the deepest)")
-    parser.add_argument("--rest-frequency", type=float, default=115.27, metavar="GHZ", help="of the line (CO(1-0))")
+    parser.add_argument("--hours", type=above(0), default=2.0, help="that the whole study may take (default: 2)")
+    parser.add_argument("--cores", type=whole(1), default=os.cpu_count(), help="of the machine (default: this one's)")
+    parser.add_argument("--gpus", type=whole(0), default=0, help="of the machine (default: 0)")
+    parser.add_argument("--memory", type=above(0), default=MEMORY_GB, metavar="GB", help="(default: this machine's)")
+    parser.add_argument("--size-deg", type=above(0), help="side of the field (default: where σ ≤ 3 times the deepest)")
+    parser.add_argument("--rest-frequency", type=above(0), default=115.27, metavar="GHZ", help="of the line (CO(1-0))")
     parser.add_argument("--prior", default="full", help="of the Li model (default: full)")
     parser.add_argument(
-        "--high-pass", type=float, nargs=2, metavar=("K", "WIDTH"), help="of the pipeline across the sky, 1/Mpc"
+        "--high-pass", type=above(0), nargs=2, metavar=("K", "WIDTH"), help="of the pipeline across the sky, 1/Mpc"
     )
     parser.add_argument(
         "--transfer",
@@ -45,8 +45,6 @@ def main() -> None:
     from limelight.probes.line_intensity.survey_plan import Machine, Wanted, make_plan, write_plan
     from limelight.probes.line_intensity.survey_words import survey_words
 
-    if min(args.hours, args.cores, args.memory) <= 0 or args.gpus < 0:
-        raise problem("the machine", "hours, cores or memory of 0 or less", "numbers above 0", "mend them")
     survey = read_survey(args.map, told(args))
     for line in survey_words(survey):
         print(line)

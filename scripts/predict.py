@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors
 from limelight.probes.line_intensity.columns import COLUMNS, QUANTILE_COLUMNS
 from limelight.probes.line_intensity.survey_options import add_survey_options, told
@@ -55,7 +55,7 @@ def main() -> None:
     which.add_argument("--network", type=Path, metavar="model.pt", help="trained network")
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--cube", type=Path, required=True, metavar="C.fits|C.h5", help="the map to read")
-    parser.add_argument("--map", type=int, default=0, help="which map of a limelight file (default: 0)")
+    parser.add_argument("--map", type=whole(0), default=0, help="which map of a limelight file (default: 0)")
     parser.add_argument("--reproject", action="store_true", help="bring a FITS cube onto the network's grid")
     parser.add_argument("--like", type=Path, metavar="S.survey.h5", help="bring a survey's map onto these voxels")
     parser.add_argument("--audit", type=Path, metavar="A.h5", help="the network's audit: warns of bins it condemns")

@@ -11,6 +11,7 @@ example: python scripts/run_rival.py --config config/money.yaml --rival li --tes
 
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 from limelight.arguments import Arguments
@@ -19,7 +20,7 @@ from limelight.errors import plain_errors, problem
 LARGE_ERROR = 0.5  # σ, in the median
 
 
-def main() -> None:
+def arguments() -> Namespace:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--rival", required=True, help="a name in the config's rival")
@@ -40,8 +41,11 @@ def main() -> None:
     )
     parser.add_argument("--timed", action="store_true", help="store each map's seconds (the file then differs by run)")
     parser.add_output("--output", metavar="R.h5", help="intervals file to write; with --survey a CSV table")
-    args = parser.parse_args()
-    import numpy as np
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     import torch
 
     from limelight.ancestry import check_data, check_file
@@ -74,6 +78,9 @@ def main() -> None:
         if args.calibration:
             check_file(args.calibration, rival_settings(study, args.rival, args.test, validation=True))
         if args.survey:
+            if args.validation or args.timed:
+                found = "beside --validation or --timed, which are for maps of a test"
+                raise problem("--survey", found, "neither", "leave them out")
             of_one_map(args, settings)
             return
         check_data(args.data, {settings.shards.maps.name: settings.shards})
@@ -82,19 +89,25 @@ def main() -> None:
     else:
         if not args.subfields:
             raise problem("the rival", "one that paints its maps", "--subfields of the test light-cones", "give them")
+        if args.calibration:
+            raise problem("--calibration", "a rival that paints its maps", "one that is observed", "leave it out")
         for path in args.subfields:
             check_file(path, settings.maps.subfields)
         result = rival_intervals(settings, read_emulator(args.emulator), args.subfields, args.chains, args.timed)
     write_intervals(args.output, result, provenance(settings, study.seed))
-    seconds, checks = time.monotonic() - start, result.extra
-    worst = f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}"
-    print(f"{args.output}: {len(result.truth)} maps; {worst}; {seconds:.1f} s", file=sys.stderr)
-    middle, large = result.settings["emulator_error_sigma"]
+    print(f"{args.output}: {len(result.truth)} maps in {time.monotonic() - start:.1f} s", file=sys.stderr)
+    tell(result)
+
+
+def tell(result) -> None:
+    """Print how well chains and emulator did, with a warning for each that should have been better."""
+    checks, (middle, large) = result.extra, result.settings["emulator_error_sigma"]
+    print(f"R-hat up to {checks['rhat'].max():.3f}, ESS from {checks['ess'].min():.0f}", file=sys.stderr)
     print(f"emulator off by {middle:.2f} σ of a map's summaries in the median, {large:.2f} in 1 of 20", file=sys.stderr)
     if middle > LARGE_ERROR:
         print("warning: the emulator is too coarse for this noise: more nodes would do it good", file=sys.stderr)
-    if (checks["rhat"] > 1.1).any():
-        late = np.count_nonzero((checks["rhat"] > 1.1).any(1))
+    late = (checks["rhat"] > 1.1).any(1).sum()
+    if late:
         print(f"warning: {late} maps with R-hat above 1.1: more steps would do them good", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ example: python scripts/show_layers.py --config config/demo.yaml --test no_noise
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors, problem
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--test", required=True, help="name of one of the config's tests")
     parser.add_argument("--network", type=Path, required=True, metavar="model.pt", help="trained network")
     parser.add_argument("--data", type=Path, required=True, metavar="SHARD.h5", help="data of a test realisation")
-    parser.add_argument("--row", type=int, default=0, help="which of its rows (default: 0)")
+    parser.add_argument("--row", type=whole(0), default=0, help="which of its rows (default: 0)")
     parser.add_output("--output", metavar="L.h5", help="layers file to write")
     args = parser.parse_args()
     import torch

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.errors import plain_errors
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--dataset", required=True, help="name of the dataset in the config")
-    parser.add_argument("--realisation", type=int, required=True, metavar="N", help="which realisation")
+    parser.add_argument("--realisation", type=whole(0), required=True, metavar="N", help="which realisation")
     parser.add_output("--output", metavar="SHARD.h5", help="shard to write")
     args = parser.parse_args()
     from limelight.stages.simulate import simulate

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, whole
 from limelight.device import DEVICES, pick_device
 from limelight.errors import plain_errors, problem
 
@@ -47,7 +47,10 @@ def main() -> None:
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU if there is one")
     parser.add_argument(
-        "--processes", type=int, metavar="N", help="processes (default: the config's gpus that are here; 1 on a CPU)"
+        "--processes",
+        type=whole(1),
+        metavar="N",
+        help="processes (default: the config's gpus that are here; 1 on a CPU)",
     )
     with plain_errors():
         args = parser.parse_args()
@@ -63,7 +66,7 @@ def main() -> None:
         check_asked(study, args.name, args.start)
         here = torch.cuda.device_count() if device == "cuda" else 1
         processes = args.processes or max(1, min(study.resources.gpus, here))
-        if processes < 1 or (device == "cuda" and processes > here):
+        if device == "cuda" and processes > here:
             raise problem("--processes", f"{processes}", f"1 to {here}, the GPUs here", "give fewer")
         if processes > 1 and "RANK" not in os.environ:
             sys.exit(launch(processes))

@@ -14,7 +14,7 @@ example: python scripts/validate_halos.py --config config/demo.yaml --lightcones
 import sys
 from pathlib import Path
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, above
 from limelight.errors import plain_errors
 
 
@@ -22,8 +22,10 @@ def main() -> None:
     parser = Arguments(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML of the study")
     parser.add_argument("--lightcones", type=Path, nargs="+", required=True, help="light-cone files to measure")
-    parser.add_argument("--side", type=float, default=320.0, help="side of the generator's box, Mpc (default: 320)")
-    parser.add_argument("--redshift", type=float, help="of the generator's box (default: 2.9, or mid-band without it)")
+    parser.add_argument("--side", type=above(0), default=320.0, help="side of the generator's box, Mpc (default: 320)")
+    parser.add_argument(
+        "--redshift", type=above(0), help="of the generator's box (default: 2.9, or mid-band without it)"
+    )
     parser.add_output("--output", help="CSV table to write")
     parser.add_output("--figure", metavar="F.pdf", help="PDF to write, with a PNG beside it", beside=(".png",))
     args = parser.parse_args()

@@ -10,7 +10,7 @@ import numpy as np
 from limelight.files import ROOT, write_csv
 from limelight.probes.galaxy_field.blended import image_fisher, scores_of_fields
 from limelight.probes.galaxy_field.config import GalaxyField
-from limelight.probes.galaxy_field.fields import catalogue_fisher
+from limelight.probes.galaxy_field.fields import catalogue_fisher, isolated_fisher
 from limelight.probes.galaxy_field.simulations import all_of, limits
 from limelight.seeds import generator
 
@@ -38,7 +38,17 @@ def row(means: np.ndarray, covariances: np.ndarray, data: GalaxyField, noise: fl
     error = np.std([share(rng.integers(0, n, n)) for _ in range(RESAMPLED)])
     apart = np.sqrt(np.square(means[:, 0] - means[:, 1]).mean(axis=0)[:parameters] / np.diag(most))
     found = {"noise": noise, "parameters": parameters, "fields": n, "share_of_information": share(np.arange(n))}
-    return found | {"error": float(error), "chains_apart": float(apart.max())}
+    found |= {"error": float(error), "chains_apart": float(apart.max())}
+    return found | {"share_without_overlap": share_without_overlap(data, noise, parameters)}
+
+
+def share_without_overlap(data: GalaxyField, noise: float, parameters: int) -> float:
+    """The same share if galaxies did not overlap: each flux has the error of a PSF that is fitted to all bands."""
+    theta, area = all_of(limits(data).mean(axis=1), data), 4 * np.pi * data.psf_sigma**2
+    sigma = noise * np.sqrt(area / np.exp(2 * data.colour * np.arange(data.bands)).sum())
+    found = isolated_fisher(theta, data.l_min, sigma, data.pixels**2 / area)
+    most = catalogue_fisher(theta, data.l_min)
+    return float(np.divide(*(np.linalg.det(one[:parameters, :parameters]) for one in (found, most))))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What one network looks at: every method on every answer, put to the test, and told by what the pixels are."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from limelight.probe import Probe
 from limelight.saliency import shares
 from limelight.saliency.answers import row_weights, scale_of
 from limelight.saliency.checks import FRACTIONS, faults
-from limelight.saliency.methods import CannotExplain, Method, Shown
+from limelight.saliency.methods import CannotExplain, Shown
 from limelight.saliency.responses import responses
 from limelight.saliency.saliency_file import Picture, Saliency
 from limelight.saliency.sanity import Trial, attribution
@@ -91,28 +92,40 @@ def explain(
         classes={name: _class_words(one) for name, one in classes.items()},
     )
 
-    def picture_of(saliency: Tensor, answer: Answer) -> Picture:
-        return _picture(saliency, answer, values, found.header, classes)
+    def picture_of(name: str, saliency: Tensor) -> Picture:
+        return _picture(saliency, answers[name], values, found.header, classes)
 
     for method in options.methods:
-        try:
-            tried, result.stages = trial.run(method)
-            maker = Method(method, module, scale_of(info), options, seen.inputs[:2])
-            pictures = {name: picture_of(maker.saliency(seen, weights[name]), one) for name, one in answers.items()}
-        except CannotExplain as error:
-            result.left_out[method] = str(error)
-            continue
-        for name, picture in pictures.items():
-            picture.tried, picture.faults = tried[name], faults(tried[name].checks, options.thresholds)
-            result.pictures[name, method] = picture
+        explain_by(method, trial, seen, weights, picture_of, result)
     for name, answer in answers.items():
         some = answer_weights(answer, shape, axis, name)
         exact = probe.exact_saliency(evaluation.trained.network, evaluation.observation, found.header, values, some)
         for estimator, saliency in exact.items():
-            result.references[name, estimator] = picture_of(torch.as_tensor(saliency), answer)
+            result.references[name, estimator] = picture_of(name, torch.as_tensor(saliency))
     if settings.audit is not None:
         result.responses = responses(module, info, settings, probe, presentation, found, device)
     return result
+
+
+def explain_by(
+    method: str,
+    trial: Trial,
+    seen: Shown,
+    weights: dict[str, Tensor],
+    picture_of: Callable[[str, Tensor], Picture],
+    result: Saliency,
+) -> None:
+    """Put a method to the test and keep its picture of each answer; or the reason why it cannot explain the network."""
+    try:
+        tried, result.stages = trial.run(method)
+        maker = trial.method(method, trial.module, trial.std)
+        pictures = {name: picture_of(name, maker.saliency(seen, one)) for name, one in weights.items()}
+    except CannotExplain as error:
+        result.left_out[method] = str(error)
+        return
+    for name, picture in pictures.items():
+        picture.tried, picture.faults = tried[name], faults(tried[name].checks, trial.options.thresholds)
+        result.pictures[name, method] = picture
 
 
 def taken(found: Rows, keep: np.ndarray) -> Rows:

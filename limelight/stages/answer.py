@@ -118,10 +118,15 @@ def _checked(rows: np.ndarray, shape: tuple[int, ...], where: str) -> torch.Tens
         raise problem(
             where, f"rows of shape {rows.shape}", expected, "cut or reshape the data, or train on their shape"
         )
-    bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    if rows.dtype.kind not in "fiu":
+        raise problem(where, f"values of kind {rows.dtype}", "real numbers", "write them as numbers")
+    with np.errstate(over="ignore"):
+        values = np.array(rows, np.float32)
+    bad = ~np.isfinite(values).reshape(len(rows), -1).all(axis=1)
     if bad.any():
-        raise problem(where, f"NaN or infinity in row {int(np.argmax(bad))}", "numbers alone", "leave such rows out")
-    return torch.from_numpy(np.array(rows, np.float32))
+        expected = "numbers that float32 holds"
+        raise problem(where, f"NaN or infinity in row {int(np.argmax(bad))}", expected, "leave such rows out")
+    return torch.from_numpy(values)
 
 
 def unlike_training(recorded, info: dict) -> list[str]:

@@ -61,6 +61,9 @@ def train_posterior(
         known = ", ".join(study.posteriors) or "none"
         raise problem("posterior", f"'{name}'", f"one of the config's: {known}", "name one of them")
     settings, probe = posterior_settings(study, name), load_probe(study.probe)
+    if simulate_from and settings.entry.kind != "imnn":
+        expected = f"none: a posterior of kind {settings.entry.kind} simulates nothing"
+        raise problem("--simulate-from", f"{len(simulate_from)} files", expected, "leave them out")
     torch.set_num_threads(settings.network.threads)
     trunk, info = load_model(network, device)
     if info["network"] != settings.network.name:
@@ -153,6 +156,9 @@ def draw_posterior(
     if study.posteriors[asked].abc == "smc" and probe.simulation_files(study, "results") and not simulate_from:
         expected = "what the probe simulates from (subfields of the training light-cones), for abc: smc"
         raise problem("--simulate-from", "nothing", expected, "give it")
+    if study.posteriors[asked].abc != "smc" and simulate_from:
+        expected = "none: only abc: smc simulates"
+        raise problem("--simulate-from", f"{len(simulate_from)} files", expected, "leave them out")
     settings = intervals_settings(study, asked, test)
     check_made_from(posterior, loaded.content["provenance"], settings.posterior)
     check_data(data, {settings.evaluation.entry.dataset: settings.evaluation.dataset})

@@ -1,5 +1,6 @@
 """The stage that simulates data: one realisation of a dataset, as networks learn from it."""
 
+from numbers import Integral
 from pathlib import Path
 
 from limelight.data.shard import Rows, write_shard
@@ -35,8 +36,8 @@ def simulate(study: Study, dataset: str, realisation: int, output: str | Path | 
     """
     if dataset not in study.datasets:
         raise problem("dataset", f"'{dataset}'", f"one of {', '.join(study.datasets)}", "choose one")
-    if realisation < 0:
-        raise problem("realisation", f"{realisation}", "a number from 0 up", "choose another")
+    if not (isinstance(realisation, Integral) and realisation >= 0):  # a seed would cut 0.5 to 0
+        raise problem("realisation", repr(realisation), "a whole number from 0 up", "choose another")
     probe = load_probe(study.probe)
     settings = probe.dataset_settings(study, dataset)
     found = probe.simulate(settings, dataset, realisation)

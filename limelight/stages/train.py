@@ -69,6 +69,9 @@ def train(
     """
     network = check_asked(study, name, start)
     settings, probe = network_settings(study, name), load_probe(study.probe)
+    if simulate_from and not network.training.fresh_draws:
+        none = f"none: networks.{name} has no training.fresh_draws"
+        raise problem("--simulate-from", f"{len(simulate_from)} files", none, "leave them out")
     rows, others = read_shards(training), read_shards(validation)
     expected = header_of(study, network.datasets[0])
     check_shards("--train", rows, expected, settings.splits["train"])

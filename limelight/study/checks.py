@@ -207,6 +207,15 @@ def _suitable(study: Study) -> Iterator[str]:
 
 
 def _audit(study: Study) -> Iterator[str]:
+    thresholds = study.audit.thresholds
+    for kind in ("r_squared", "gain"):
+        partly, reads = getattr(thresholds, f"partly_{kind}"), getattr(thresholds, f"reads_{kind}")
+        if partly > reads:
+            found, expected = (
+                f"{reads:g}, below partly_{kind} ({partly:g})",
+                "at least as much: what is read is read partly",
+            )
+            yield fault(f"audit.thresholds.reads_{kind}", found, expected, "put them in order")
     for name in study.audit.networks if isinstance(study.audit.networks, list) else []:
         if study.networks[name].classifies:
             yield fault("audit.networks", f"'{name}', a classifier", "networks that answer no classes", "leave it out")

@@ -186,9 +186,9 @@ class Thresholds(Section):
 
     min_maps: Whole = Field(20, ge=1, description="With fewer test maps no output gets a verdict.")
     partly_r_squared: Number = Field(
-        0.2, description="Share of the truths' variance explained, below which an output is remembered."
+        0.2, ge=0, le=1, description="Share of the truths' variance explained, below which an output is remembered."
     )
-    reads_r_squared: Number = Field(0.5, description="The share from which it can be read.")
+    reads_r_squared: Number = Field(0.5, ge=0, le=1, description="The share from which it can be read.")
     partly_gain: Number = Field(
         1.2, ge=1, description="Gain over the training mean and over the control, below which an output is remembered."
     )

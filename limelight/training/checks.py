@@ -64,3 +64,10 @@ def refuse_small_batches(module: nn.Module, smallest: int, name: str, team: Team
     if smallest < 2 * team.size and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()):
         found = "batches of one map" if team.size == 1 else f"batches of {smallest} for {team.size} processes"
         raise problem(where, found, "two maps or more a process, for batch norm", fix)
+
+
+def refuse_no_scale(module: nn.Module, rows: int, name: str) -> None:
+    """A network that takes the scale of its summaries from a first batch: one row has no spread, and NaN no scale."""
+    if not all(buffer.isfinite().all() for buffer in module.buffers()):
+        found = f"summaries of {rows} training row{'s' * (rows > 1)} without a finite mean and spread"
+        raise problem(f"networks.{name}", found, "two rows or more to take their scale from", "give more rows")

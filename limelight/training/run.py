@@ -17,6 +17,7 @@ from limelight.seeds import torch_seed
 from limelight.study.settings import NetworkSettings
 from limelight.training.adversary import Adversary
 from limelight.training.checkpoint import adopt, fingerprint_weights
+from limelight.training.checks import refuse_no_scale
 from limelight.training.distributed import Team, parallel
 from limelight.training.losses import Loss, make_loss
 from limelight.training.optim import channels_last, make_optimizer
@@ -119,6 +120,7 @@ def prepare(
         rows = torch.arange(len(data))[:: max(1, len(data) // CALIBRATION_ROWS)]
         random = torch.Generator(where).manual_seed(torch_seed(settings.seed, f"calibration of {name}"))
         module.calibrate(present(data, rows, presentation, random)[0])
+        refuse_no_scale(module, len(data), name)
     if start:
         adopt(module, start, name)
     average = copy.deepcopy(module) if options.ema_decay else module

@@ -190,6 +190,18 @@ def test_every_stage_refuses_files_of_another_study(study: Path):
         assert f"limelight: error: {file}: found a file of another study (" in said, said
 
 
+def test_files_to_simulate_from_are_refused_where_nothing_is_simulated(study: Path):
+    given = "--train ours0.h5 --validation ours1.h5 --simulate-from ours0.h5 --output no.pt"
+    for stage, words in (
+        ("train_network", "--name reader --checkpoints c --history h.csv"),
+        ("train_posterior", "--name mdn --network model.pt"),
+    ):
+        status, said = run(stage, study / "ours.yaml", *words.split(), *given.split())
+        assert status == 1, said
+        assert said.startswith("limelight: error: --simulate-from: found 1 files; expected none"), said
+        assert not (study / "no.pt").exists()
+
+
 def test_line_stages_refuse_files_of_another_study(tmp_path: Path):
     """Halos to shards: another seed, another mass floor, another prior."""
     tiny = yaml.safe_load((ROOT / "tests" / "pipeline" / "tiny.yaml").read_text())

@@ -97,6 +97,8 @@ def test_what_cannot_be_answered_is_refused_in_one_line(made, recorded, tmp_path
     odd[7, 0, 3, 3] = np.nan
     for rows, words in (
         (odd, "NaN or infinity in row 7"),
+        (np.where(np.isnan(odd), 1e60, odd.astype(float)), "infinity in row 7; expected numbers that float32 holds"),
+        (recorded.astype(np.complex64), "values of kind complex64"),
         (recorded[:, :, :8], r"rows of shape \(96, 1, 8, 16\)"),
         (recorded[0], r"rows of shape \(1, 16, 16\)"),
         (recorded[:0], "rows of shape"),

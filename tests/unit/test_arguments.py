@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from limelight.arguments import Arguments
+from limelight.arguments import Arguments, above, whole
 from limelight.errors import LimelightError
 from limelight.files import ROOT
 
@@ -73,6 +73,25 @@ def test_sound_arguments_pass(data: Path):
     assert parser().parse_args(["--data", "no.h5", "--output", "yet.h5", "--history", "h.csv"]).history == Path("h.csv")
 
 
+@pytest.mark.parametrize(
+    ("kind", "sound", "wrong"),
+    [
+        (whole(0), {"0": 0, "12": 12}, ["-1", "1.5", "many", "", "1e3", "²"]),
+        (whole(2), {"2": 2, "+3": 3}, ["1"]),
+        (above(0), {"0.5": 0.5, "1e3": 1000.0}, ["0", "-2", "nan", "inf", "wide"]),
+    ],
+)
+def test_numbers_have_limits(kind, sound, wrong, capsys: pytest.CaptureFixture[str]):
+    one = Arguments("A stage.")
+    one.add_argument("--number", type=kind)
+    for text, value in sound.items():
+        assert one.parse_args(["--number", text]).number == value
+    for text in wrong:
+        with pytest.raises(SystemExit):
+            one.parse_args([f"--number={text}"])
+        assert f"--number: found {text}; expected a " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("load", "asked", "expected"), [(9e9, None, "1000"), (9e9, "7", "7"), (0.0, None, None)])
 def test_threads_spin_on_an_idle_machine_alone(load, asked, expected, monkeypatch: pytest.MonkeyPatch):
     """And never otherwise than a user asks."""
@@ -88,6 +107,7 @@ def test_every_script_parses_so(script: Path):
     text = script.read_text(encoding="utf-8")
     assert "ArgumentParser(" not in text
     assert 'add_argument("--output"' not in text
+    assert not re.search(r"type=(int|float)\b(?!, required=True, metavar=\"σ_P\")", text), "say how large it may be"
     files = re.findall(r"add_argument\((?:[^()]|\([^()]*\))*\)", text)
     for one in files:
         metavar = re.search(r'metavar="([^"]*)"', one)

@@ -100,6 +100,12 @@ ALL = {"comparisons": {"all": {"figure": "summary_matrix"}}}
         ({"audit": {"networks": ["nobody"]}}, "audit.networks: found 'nobody'; expected one of limelight"),
         ({"audit": {"networks": ["c"]}, "networks": {"c": CLASSIFIER}}, "a classifier"),
         ({"audit": {"thresholds": {"dimming_response": [1.2, 2]}}}, "low < 1 < high"),
+        ({"audit": {"thresholds": {"partly_r_squared": -0.2}}}, "partly_r_squared: found -0.2; expected"),
+        (
+            {"audit": {"thresholds": {"partly_r_squared": 0.6}}},
+            "reads_r_squared: found 0.5, below partly_r_squared (0.6)",
+        ),
+        ({"audit": {"thresholds": {"reads_gain": 1.1}}}, "reads_gain: found 1.1, below partly_gain (1.2)"),
         ({"networks": {"c": {**CLASSIFIER, "line_models": ["li10"]}}}, "two datasets or more"),
         ({"networks": {"c": {**CLASSIFIER, "training": {"loss": "mse"}}}}, "cross_entropy for classes"),
         (

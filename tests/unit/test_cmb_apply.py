@@ -74,6 +74,22 @@ def test_units_and_temperature(tmp_path):
     np.testing.assert_allclose(kelvin, first)
 
 
+@pytest.mark.parametrize(
+    ("planes", "first", "step", "sound"),
+    [(2, 2, 1, True), (3, 1, 1, True), (2, 1, 1, False), (3, 2, 1, False), (2, 3, -1, False)],
+)
+def test_an_axis_of_stokes_parameters_must_end_in_q_and_u(tmp_path, planes, first, step, sound):
+    hdu = fits.PrimaryHDU(np.random.default_rng(0).normal(size=(planes, 4, 4)))
+    hdu.header.update(BUNIT="uK", POLCCONV="COSMO", CDELT1=-0.05, CDELT2=0.05)
+    hdu.header.update(CTYPE3="STOKES", CRPIX3=1.0, CRVAL3=float(first), CDELT3=float(step))
+    hdu.writeto(tmp_path / "m.fits")
+    if sound:
+        np.testing.assert_allclose(read_qu(tmp_path / "m.fits")[0][0], -hdu.data[-2])
+        return
+    with pytest.raises(LimelightError, match="CRVAL3: found Stokes parameters"):
+        read_qu(tmp_path / "m.fits")
+
+
 def model_file(path, loss="mse", **data):
     """An untrained network as a model file; data: of its patches."""
     study = resolve_study(

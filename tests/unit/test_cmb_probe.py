@@ -192,6 +192,9 @@ def test_the_bench_study_resolves():
     [
         ({"data": {"patch": {"pixels": 32, "drawn": {"omega": [0.1, 0.2]}}}}, "drawn.omega: .*one of ombh2"),
         ({"data": {"patch": {"pixels": 32, "drawn": {"ns": [0.97, 0.95]}}}}, "low < high"),
+        ({"data": {"patch": {"pixels": 32, "drawn": {"h": [67, 70]}}}}, "drawn.h: found .*; expected 0.2 to 2"),
+        ({"data": {"patch": {"pixels": 32, "universe": {"h": 67.4}}}}, "universe.h: found 67.4"),
+        ({"data": {"patch": {"pixels": 32, "universe": {"ln1e10as": 2.1e-9}}}}, "universe.ln1e10as: found 2.1e-09"),
         ({"data": {"patch": {"pixels": 32, "taper_deg": 3.0}}}, "taper_deg: .*half the side"),
         ({"networks": {"flat": {**FLAT, "data": ["patch"], "noise_uk_arcmin": [2, 1]}}}, "low < high"),
         ({"networks": {"flat": {**FLAT, "data": ["patch"], "noise_uk_arcmin": [2]}}}, "flat.noise_uk_arcmin"),

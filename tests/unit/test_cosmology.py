@@ -125,3 +125,17 @@ def test_distances_of_many_are_those_of_the_spline_to_the_bit():
     )
     for redshift in (everywhere, everywhere.astype(np.float32)):
         assert np.array_equal(PEAK_PATCH.comoving_distance(redshift), spline(redshift), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("h", 70.0), ("h", -0.7), ("omega_m", 30.0), ("sigma8", 0.0), ("ns", np.nan)]
+)
+def test_what_is_no_universe_is_refused(name, value):
+    with pytest.raises(LimelightError, match=f"cosmology: {name}: found {value:g}; expected above"):
+        Cosmology(**{name: value})
+
+
+@pytest.mark.parametrize("redshift", [20.5, np.array([1.0, 30.0]), np.linspace(0, 25, 5000)])
+def test_distances_end_where_their_table_does(redshift):
+    with pytest.raises(LimelightError, match="redshift: found .*; expected at most 20"):
+        Cosmology().comoving_distance(redshift)

@@ -1,6 +1,7 @@
 """The voxel grid against geometry done another way: integrals, astropy, exact fractions."""
 
 import math
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -88,3 +89,19 @@ def test_grid_from_file():
         grid_from({**section, "size_deg": 1.4, "pool_pixels": 3}, "some file")
     with pytest.raises(LimelightError, match="cannot be read"):
         grid_from({"pixels": 8}, "some file")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"unit": "mK"}, "grid: unit: found 'mK'; expected one of uK, Jy/sr"),
+        ({"freq_min_ghz": 34.0, "freq_max_ghz": 26.0}, "grid: found 34 to 26 GHz"),
+        ({"size_deg": -1.4}, "grid: size_deg: found -1.4"),
+        ({"pool_pixels": 3}, "grid: pixels: found 8 in blocks of 3"),
+        ({"channels": 0}, "grid: channels: found 0 in blocks"),
+    ],
+)
+def test_what_is_no_grid_is_refused(change, found):
+    """A map in mK would come out in Jy/sr, and one whose frequencies fall would be empty."""
+    with pytest.raises(LimelightError, match=found):
+        Grid(**{**asdict(Grid(1.4, 8, 4, 26.0, 34.0, 115.27)), **change})

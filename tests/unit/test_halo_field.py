@@ -197,6 +197,13 @@ def test_the_truth_painted_is_judged_right_and_another_painter_is_not():
     assert wrong["ln L per halo", 0.0]["true"] == pytest.approx(-uniform_nats(halos))
 
 
+def test_a_shell_without_a_wave_has_no_row():
+    rate, halos = mock(7, boxes=2)
+    found = judge(Truth("t", halos, 64.0, {}), "p", Painted(rate, halos[None], 1.0), np.array([0.001, 0.002, 0.3]))
+    assert np.isfinite([row["at"] for row in found]).all()
+    assert sum(row["statistic"] == "r of the painted halos" for row in found) == 1
+
+
 def test_uniform_nats_are_those_of_a_poisson_field():
     from scipy.stats import poisson
 
@@ -230,6 +237,10 @@ def test_faults_of_painters_and_bias_are_told(monkeypatch):
         ({"bias": {"data": "other"}}, r"bias\.data: found 'other'; expected one of boxes"),
         ({"bias": {"data": "boxes", "boxes": 2}}, r"bias\.boxes: found 2; expected 1 at most"),
         ({"judging": {"k_edges": [0.3, 0.2]}}, r"judging\.k_edges: found"),
+        (
+            {"judging": {"k_edges": [0.2, 0.4, 5.0, 6.0]}},
+            r"k_edges: found a shell that begins at 5/Mpc; expected 1\.36",
+        ),
         ({"networks": {"n": {**network, "architecture": "dense"}}}, r"networks\.n"),
         (
             {"networks": {"n": network | {"training": {"loss": "adversarial"}}}, "resources": {"gpus": 2}},

@@ -25,7 +25,7 @@ from limelight.halos.config import Lightcones
 from limelight.halos.coverage import check_box, check_cone
 from limelight.halos.evolution import abundance_over_band, evolution_text
 from limelight.halos.formats.common import Foreign
-from limelight.halos.pieces import read_files
+from limelight.halos.pieces import read_files, repeated
 from limelight.halos.speeds import check_observed
 from limelight.probes.line_intensity.maps.expectation import expected_temperature_uk
 from limelight.probes.line_intensity.maps.grid import Grid
@@ -91,6 +91,24 @@ def test_doubled_files_and_halos_are_refused(tmp_path):
     ):
         with pytest.raises(LimelightError, match=text):
             read_files(paths, reading(), COSMOLOGY, NEEDED)
+
+
+def test_rows_twice_in_one_file_are_refused(tmp_path):
+    """Also where most halos share a coordinate with another, as rounded ones do."""
+    position, velocity, mass = box_halos(500)
+    position = np.round(position)
+    columns = [np.concatenate([values, values[:100]]) for values in (position, velocity, mass)]
+    path = write_rockstar(tmp_path / "out_5.list", *columns)
+    with pytest.raises(LimelightError, match="100 of 600 halos with exactly the place and the mass of another"):
+        read_files([path], reading(), COSMOLOGY, NEEDED)
+    assert len(read_files([write_rockstar(path, position, velocity, mass)], reading(), COSMOLOGY, NEEDED)[0]) == 500
+
+
+def test_repeated_rows_are_counted_as_numpy_counts_them():
+    rows = np.random.default_rng(0).integers(-3, 4, (2000, 4)).astype(float)
+    rows[::7] *= -0.0
+    assert repeated(rows) == len(rows) - len(np.unique(rows, axis=0))
+    assert repeated(np.random.default_rng(1).normal(size=(200_000, 3)).astype(np.float32)) == 0
 
 
 def test_one_slab_of_many_names_missing_volume_and_orders_nothing(tmp_path):

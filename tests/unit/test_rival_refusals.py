@@ -104,3 +104,4 @@ def test_what_does_not_go_together_is_refused(folder):
     refused(folder, "--survey loud.h5 --test any", "--test: found 'any'; expected one of those it takes: season")
     refused(folder, "--survey loud.h5 --rival no", "--rival: found 'no'; expected one of the config's: li")
     refused(folder, "--survey loud.h5 --emulator shard7.h5", "shard7.h5: found a file of ")
+    refused(folder, "--survey loud.h5 --timed", "--survey: found beside --validation or --timed")

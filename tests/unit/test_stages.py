@@ -90,7 +90,11 @@ def test_maps_simulated_in_memory_are_those_of_the_files(study: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
-    [(("li99", 0), "dataset: found 'li99'; expected one of li10"), (("li10", -1), "realisation: found -1; expected")],
+    [
+        (("li99", 0), "dataset: found 'li99'; expected one of li10"),
+        (("li10", -1), "realisation: found -1; expected"),
+        (("li10", 0.5), "realisation: found 0.5; expected a whole number"),
+    ],
 )
 def test_what_cannot_be_simulated_is_one_line(study: Path, asked: tuple, says: str):
     with pytest.raises(LimelightError, match=says) as caught:

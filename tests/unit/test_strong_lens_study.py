@@ -142,6 +142,11 @@ def test_the_script_judges_finders_and_refuses_the_networks_of_another_study(mad
         ("ours", [*words[:5], "measure.pt", *words[6:]], r"measure\.pt: found network measure; expected [^\n]*find"),
         ("ours", ["--test", "no", *words[2:]], r"--test: found 'no'; expected one of lenses, mixed"),
         ("ours", [*words[:4], *words[6:]], r"judge_lenses\.py: found neither"),
+        (
+            "ours",
+            [*words[:4], "--intervals", "i.h5", *words[6:], "--true-positive", "d.png"],
+            r"--true-positive, --false-positive: found --intervals",
+        ),
     ):
         with pytest.raises(LimelightError, match=rf"^{expected}[^\n]*$"):
             run(folder, monkeypatch, *[word.replace("b.csv", "c.csv") for word in changed], config=config)

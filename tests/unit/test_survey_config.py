@@ -40,6 +40,7 @@ def changed(*path_and_value: object) -> dict:
             "found several; expected one of sigma_uk, radiometer",
         ),
         (changed("observation", "noise", "season2", {}), "season2: found none; expected one of sigma_uk"),
+        (changed("observation", "noise", "season2", "survey", ""), "season2: found none; expected one of sigma_uk"),
         (changed("observation", "noise", "season2", "edge_ratio", 3), "a survey beside edge_ratio"),
         (changed("observation", "noise", "season2_even", "mask", False), "season2_even: found sigma_factor or mask"),
         (changed("observation", "noise", "season2", "sigma_factor", [2, 1]), "season2.sigma_factor"),

@@ -207,6 +207,13 @@ def test_batch_norm_refuses_batches_of_one_map(tmp_path):
     train(settings(batch_size=1, epochs=1), PROBE, toys(3), toys(2, 1), tmp_path)  # group norm takes them
 
 
+@pytest.mark.parametrize("architecture", ["limelight", "counting"])
+def test_a_network_that_takes_a_scale_from_its_data_refuses_one_row(tmp_path, architecture):
+    wanted = settings(batch_size=1, network={"architecture": architecture, "options": {}})
+    with pytest.raises(LimelightError, match="networks.toy: found summaries of 1 training row without a finite mean"):
+        train(wanted, PROBE, toys(1), toys(2, 1), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("header", "says"),
     [

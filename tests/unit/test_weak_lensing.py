@@ -341,6 +341,8 @@ def test_trainings_are_compared_by_their_means_with_both_errors():
     assert row["first_covered_68"] == 1  # the truth is the middle
     with pytest.raises(LimelightError, match="all of one test"):
         seeds(first, [replace(second[0], truth=second[0].truth + 0.1)], grid)
+    with pytest.raises(LimelightError, match="--prior: found densities on this grid .* from their own draws"):
+        seeds(first, second, [1.1 * grid[0], grid[1]])
 
 
 def test_the_design_fills_the_prior_and_realisations_share_cosmologies_as_asked():

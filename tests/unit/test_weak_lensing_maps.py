@@ -288,6 +288,8 @@ def test_a_sky_is_cut_into_squares_that_do_not_overlap(folder):
     assert apart > 2 * reach
     with pytest.raises(LimelightError, match="a sky with 14' between its pixels"):
         read_realisation(data.model_copy(update={"pixel_arcmin": 10.0}), 0)
+    with pytest.raises(LimelightError, match="data.pixels: found squares of 40°; expected at most 34°"):
+        read_realisation(data.model_copy(update={"pixel_arcmin": 200.0}), 0)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ rule information:
             labels={"test": "{test}"},
         ),
     log:
-        f"{RESULTS}/logs/exact/{{test}}_table.log",
+        f"{RESULTS}/logs/exact/tables/{{test}}.log",
     conda:
         "../../envs/environment.yaml"
     threads: 1

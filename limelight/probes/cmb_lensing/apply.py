@@ -57,7 +57,19 @@ def read_qu(path: str | Path, convention: str = "", unit: str = "") -> tuple[np.
     south, U > 0 from south-east to north-west; IAU: U has the other sign. Raises LimelightError for anything else.
     """
     maps, header = _image(path, (3,), "(x, y, 2 or 3) with Q, U or T, Q, U")
+    _check_stokes(header, path)
     return _signed(maps[-2:], header, path, convention, unit), header
+
+
+def _check_stokes(header: fits.Header, path: str | Path) -> None:
+    """Refuse an axis of Stokes parameters whose last two are not Q and U (2 and 3 in FITS), such as I, Q or Q, U, V."""
+    if str(header.get("CTYPE3", "")).strip().upper() != "STOKES":
+        return
+    steps = np.arange(1, header["NAXIS3"] + 1) - header.get("CRPIX3", 1.0)
+    kinds = header.get("CRVAL3", 1.0) + steps * header.get("CDELT3", 1.0)
+    if np.abs(kinds[-2:] - [2, 3]).max() > 0.01:
+        found = f"Stokes parameters {', '.join(f'{kind:g}' for kind in kinds)}"
+        raise problem(f"{path}: CRVAL3", found, "2, 3 (Q, U) as the last two", "write Q and U alone")
 
 
 def _image(path: str | Path, axes: tuple[int, ...], expected: str) -> tuple[np.ndarray, fits.Header]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from limelight.probes.cmb_lensing.spectra import FIDUCIAL, Parameters
-from limelight.section import Different, Name, NonNegative, Number, Pair, Positive, Section, Whole
+from limelight.section import Different, Name, NonNegative, Number, Pair, Section, Whole
 from limelight.study.data_study import DataNetwork, DataStudy, DataTest
 from limelight.study.sections import Target
 
@@ -15,16 +15,32 @@ EstimatorName = Literal["quadratic", "map", "wiener"]
 NoiseRange = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
 
 
+LIMITS = {  # beyond these a number is another quantity, such as H0 for h or A_s for its logarithm
+    "ombh2": (1e-3, 0.1),
+    "omch2": (1e-3, 1.0),
+    "h": (0.2, 2.0),
+    "ns": (0.2, 2.0),
+    "ln1e10as": (1.0, 5.0),
+    "tau": (1e-3, 0.5),
+    "mnu": (0.0, 5.0),
+}
+
+
+def _parameter(name: str, words: str):
+    low, high = LIMITS[name]
+    return Field(getattr(FIDUCIAL, name), ge=low, le=high, description=words)
+
+
 class Universe(Section):
     """A flat ΛCDM universe with one massive neutrino. The defaults are Planck's (arXiv:1807.06209)."""
 
-    ombh2: Positive = Field(FIDUCIAL.ombh2, description="Density of baryons times h².")
-    omch2: Positive = Field(FIDUCIAL.omch2, description="Density of cold dark matter times h².")
-    h: Positive = Field(FIDUCIAL.h, description="Hubble constant over 100 km/s/Mpc.")
-    ns: Positive = Field(FIDUCIAL.ns, description="Spectral index.")
-    ln1e10as: Number = Field(FIDUCIAL.ln1e10as, description="ln(10¹⁰ A_s).")
-    tau: Positive = Field(FIDUCIAL.tau, description="Optical depth.")
-    mnu: NonNegative = Field(FIDUCIAL.mnu, description="Sum of the neutrino masses, eV.")
+    ombh2: Number = _parameter("ombh2", "Density of baryons times h².")
+    omch2: Number = _parameter("omch2", "Density of cold dark matter times h².")
+    h: Number = _parameter("h", "Hubble constant over 100 km/s/Mpc.")
+    ns: Number = _parameter("ns", "Spectral index.")
+    ln1e10as: Number = _parameter("ln1e10as", "ln(10¹⁰ A_s).")
+    tau: Number = _parameter("tau", "Optical depth.")
+    mnu: Number = _parameter("mnu", "Sum of the neutrino masses, eV.")
 
     @property
     def parameters(self) -> Parameters:

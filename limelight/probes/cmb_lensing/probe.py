@@ -14,7 +14,7 @@ from limelight.data.targets import FieldTarget
 from limelight.errors import LimelightError, problem
 from limelight.evaluation.metrics import Judged, Statistics
 from limelight.probe import Probe
-from limelight.probes.cmb_lensing.config import LensingNetwork, LensingStudy, LensingTest, Sky
+from limelight.probes.cmb_lensing.config import LIMITS, LensingNetwork, LensingStudy, LensingTest, Sky
 from limelight.probes.cmb_lensing.grid import Grid, eb_from_qu
 from limelight.probes.cmb_lensing.sky import delens, simulate, taper
 from limelight.probes.cmb_lensing.spectra import Parameters, draw_parameters, spectra_of
@@ -61,6 +61,9 @@ class CmbLensing(Probe):
                     yield str(problem(where, f"'{key}'", f"one of {', '.join(known)}", "mend the name"))
                 elif not low < high:
                     yield str(problem(where, [low, high], "[low, high] with low < high", "swap them"))
+                elif not LIMITS[key][0] <= low < high <= LIMITS[key][1]:
+                    expected = "{:g} to {:g}".format(*LIMITS[key])
+                    yield str(problem(where, [low, high], expected, "mend them"))
             try:
                 mask_of(data)
             except LimelightError as error:

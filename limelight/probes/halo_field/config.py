@@ -93,7 +93,8 @@ class Judging(Section):
 
     draws: Whole = Field(4, ge=2, le=100, description="Times that each box is painted.")
     k_edges: Rising = Field(
-        [0.04, 0.1, 0.2, 0.35, 0.55, 0.8], description="Edges of the shells of wave number, 1/Mpc, rising."
+        [0.04, 0.1, 0.2, 0.35, 0.55, 0.8],
+        description="Edges of the shells of wave number, 1/Mpc, rising. A shell in which a box has no wave has no row.",
     )
 
 

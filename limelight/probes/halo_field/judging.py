@@ -75,6 +75,8 @@ def correlation_rows(truth: Truth, painter: str, painted: Painted, k_edges: np.n
         ("r of the painted halos", np.mean(drawn, axis=0), ceiling**2),
     ):
         for k, r, top in zip(at, found, most, strict=True):
+            if not np.isfinite(k):  # no wave of the box is in this shell
+                continue
             values = (truth.test, painter, name, k, top, r, r / top if top else np.nan, np.nan, np.nan, np.nan)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows

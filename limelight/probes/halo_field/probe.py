@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,6 +69,12 @@ class HaloField(Probe):
                 yield str(problem(f"{where}.cosmology.omega_b", data.cosmology.omega_b, expected, "lower it"))
         if sorted(set(study.judging.k_edges)) != study.judging.k_edges:
             yield str(problem("judging.k_edges", study.judging.k_edges, "wave numbers that rise", "sort them"))
+        for name in sorted({test.data for test in study.tests.values()} & set(study.data)):
+            highest = math.sqrt(3) * math.pi * study.data[name].cells / study.data[name].side_mpc
+            if max(study.judging.k_edges[:-1]) > highest:
+                found = f"a shell that begins at {max(study.judging.k_edges[:-1]):g}/Mpc"
+                expected = f"{highest:.3g}/Mpc at most, the shortest wave of {name}'s cells"
+                yield str(problem("judging.k_edges", found, expected, "leave it out, or take more cells"))
         yield from self._check_bias(study)
 
     def _check_bias(self, study: HaloStudy) -> Iterator[str]:

@@ -154,7 +154,7 @@ def _observation(study: LineStudy) -> Iterator[str]:
     yield from _tried("observation.instrument", load_instrument, observation.instrument)
     for name, noise in observation.noise.items():
         key = f"observation.noise.{name}"
-        given = [noise.radiometer, noise.sigma_uk is not None, noise.survey is not None]
+        given = [noise.radiometer, noise.sigma_uk is not None, bool(noise.survey)]
         if sum(given) != 1:
             found = "several" if any(given) else "none"
             yield fault(key, found, "one of sigma_uk, radiometer: true and survey", "give one of them")

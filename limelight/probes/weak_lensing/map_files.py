@@ -94,8 +94,13 @@ def squares_of_sky(sky: np.ndarray, data: Maps) -> np.ndarray:
 
     n = data.pixels * data.files.average
     side = np.radians(data.pixels * data.pixel_arcmin / 60)
+    across = 60 * np.degrees(2 * np.arctan(side / 2**0.5))
+    if across > APART * spacing_arcmin(1):
+        found = f"squares of {np.degrees(side):.3g}°"
+        expected = "at most 34°: larger ones would overlap on the sky"
+        raise problem("data.pixels", found, expected, "take fewer or smaller pixels")
     coarse = 1
-    while APART * spacing_arcmin(2 * coarse) >= 60 * np.degrees(2 * np.arctan(side / 2**0.5)):
+    while APART * spacing_arcmin(2 * coarse) >= across:
         coarse *= 2
     count = min(data.maps, 12 * coarse**2)
     fine = Healpix_Base(nside_of(len(sky)), "RING")

@@ -5,13 +5,13 @@ it dx dy covers the solid angle dx dy (1 + X² + Y²)^(-3/2), X and Y in radians
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from limelight.compiled import compiled_exactly
 from limelight.cosmology import Cosmology
-from limelight.errors import problem
+from limelight.errors import LimelightError, problem
 
 DEGREE = math.pi / 180
 UNITS = ("uK", "Jy/sr")
@@ -35,6 +35,20 @@ class Grid:
     pool_pixels: int = 1
     pool_channels: int = 1
     survey: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a grid: maps on it would be empty, or in another unit than asked for."""
+        if self.unit not in UNITS:
+            raise problem("grid: unit", repr(self.unit), f"one of {', '.join(UNITS)}", "paint in one of these")
+        if not self.size_deg > 0:
+            raise problem("grid: size_deg", f"{self.size_deg:g}", "a side above 0 degrees", "mend it")
+        if not 0 < self.freq_min_ghz < self.freq_max_ghz:
+            found = f"{self.freq_min_ghz:g} to {self.freq_max_ghz:g} GHz"
+            raise problem("grid", found, "0 < freq_min_ghz < freq_max_ghz", "put the frequencies in order")
+        for axis in ("pixels", "channels"):
+            n, block = getattr(self, axis), getattr(self, f"pool_{axis}")
+            if n < 1 or block < 1 or n % block:
+                raise problem(f"grid: {axis}", f"{n} in blocks of {block}", "whole blocks", f"choose a divisor of {n}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -145,19 +159,12 @@ def _find_voxels(x, y, freq, low, high, shape, slab, index):
 def grid_from(geometry: dict, where: object) -> Grid:
     """The Grid in the attributes of a file; refuses a geometry that cannot be one."""
     try:
-        grid = Grid(**geometry)
-        sound = (
-            grid.unit in UNITS
-            and grid.size_deg > 0
-            and 0 < grid.freq_min_ghz < grid.freq_max_ghz
-            and min(grid.shape + grid.pooled_shape) > 0
-            and grid.pixels % grid.pool_pixels == 0
-            and grid.channels % grid.pool_channels == 0
-        )
-    except (TypeError, ZeroDivisionError) as error:
+        return Grid(**geometry)
+    except TypeError as error:
         raise problem(
             where, f"a grid that cannot be read ({error})", "a complete grid", "make the file again"
         ) from None
-    if not sound:
-        raise problem(where, f"grid {asdict(grid)}", "a grid with positive, divisible axes", "make the file again")
-    return grid
+    except LimelightError as error:
+        raise problem(
+            where, f"grid {geometry} ({error})", "one with positive, divisible axes", "make the file again"
+        ) from None
