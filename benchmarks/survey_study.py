@@ -26,7 +26,8 @@ MOCK_CONES = 10  # four fields in each: mocks share none
 MOCKS_SEED = 20261201
 TRAIN, VALIDATION, TEST = range(1, 7), range(7, 9), [9]
 DRAWS = 20  # of each field: maps that are stored
-STREAMED, FILES = 80, 2  # of each field: simulations in each of so many files, that heads learn from
+STREAMED = 80  # of each field: simulations in each file of a stream, that heads learn from
+FILES = {"season2": 1, "future": 2}  # of the streams
 EPOCHS = 60  # of heads: there is more to learn from than a plan's 5000 simulations
 RIVAL = {"simulations": 2048, "maps": 8, "steps": 160, "walkers": 20, "validation_maps": 32}
 MODELS = {"prior": "li_full", "fiducial": "li_fiducial"}  # of the tests
@@ -36,7 +37,7 @@ SEED = 20190524
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of files, configs and tables")
-    parser.add_argument("--mocks", type=int, nargs=2, default=(40, 12), help="files of season 2 and of the deep survey")
+    parser.add_argument("--mocks", type=int, nargs=2, default=(40, 24), help="files of season 2 and of the deep survey")
     parser.add_argument("--slopes", type=int, default=8, help="mocks of each depth that halos are added to")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--until", choices=("simulations", *DEPTHS), help="stop there (default: all)")
@@ -155,7 +156,7 @@ def add_depth(study: dict, depth: str, own: dict) -> None:
     study["observation"]["filters"][depth] = own["observation"]["filters"]["survey"]
     named = {"noise": [depth, f"{depth}_splits"], "filter": depth, "tests": tests}
     study["networks"][depth] = network | named
-    study["streams"][depth] = own["streams"]["prior"] | {"networks": [depth], "draws": STREAMED, "files": FILES}
+    study["streams"][depth] = own["streams"]["prior"] | {"networks": [depth], "draws": STREAMED, "files": FILES[depth]}
     posterior = own["posteriors"]["mdn"] | {"network": depth, "stream": depth}
     study["posteriors"][depth] = posterior | {"training": posterior["training"] | {"epochs": EPOCHS}}
     study["rival"][depth] = own["rival"]["li"] | RIVAL | {"tests": tests}
