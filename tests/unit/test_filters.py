@@ -9,9 +9,11 @@ import torch
 from limelight.errors import LimelightError
 from limelight.probes.line_intensity.maps.filters import (
     apply_transfer,
+    channel_matrix,
     correlated_on_sky,
     high_pass,
     inverse_variance,
+    lost_modes,
     read_transfer,
     remove_means,
     remove_modes,
@@ -86,6 +88,23 @@ def test_modes_are_those_of_observed_voxels_in_units_of_their_noise():
     remaining = (left * weights.sqrt()).flatten(1, 2).double().square().sum(dim=(1, 2))
     expected = torch.linalg.svdvals(whitened)[:, 2:].square().sum(dim=1)
     torch.testing.assert_close(remaining, expected, rtol=1e-4, atol=0)
+
+
+def test_modes_that_a_map_has_lost_count_again():
+    sigma, observed = (values[:1] for values in uneven())
+    weights = inverse_variance(sigma, observed, (1, *SHAPE[1:]))
+    whole = sigma * torch.randn((1, *SHAPE[1:]), generator=random())
+    whole += 3 * sigma[..., :1] * torch.sin(torch.arange(16.0))  # a mode that stands out
+    left = remove_modes(whole, weights, 3)
+    lost = lost_modes(left, weights, 3, alike=whole)
+    missing = channel_matrix(whole, weights) - channel_matrix(left, weights)
+    torch.testing.assert_close(lost[0].trace(), missing[0].trace(), rtol=1e-4, atol=0)
+    spectra = [torch.linalg.eigh(matrix[0])[1][:, -3:] for matrix in (lost, missing)]
+    assert torch.linalg.svdvals(spectra[0].T @ spectra[1]).min() > 1 - 1e-6, "the same three directions"
+    torch.testing.assert_close(remove_modes(left, weights, 3, lost), left, rtol=1e-3, atol=1e-3)
+    source = torch.zeros_like(left)
+    source[0, 6, 5, 9] = 1e3 * sigma[0, 6, 5, 9]  # brighter than anything: it fills one channel, and is taken
+    assert remove_modes(left + source, weights, 3, lost)[0, 6, 5, 9] < 0.1 * source.max()
 
 
 def test_maps_are_filtered_alike_alone_and_in_a_batch():

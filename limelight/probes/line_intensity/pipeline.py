@@ -16,6 +16,7 @@ from limelight.probes.line_intensity.maps.config import Filter
 from limelight.probes.line_intensity.maps.filters import (
     apply_transfer,
     correlated_on_sky,
+    lost_modes,
     remove_means,
     remove_modes,
     sky_wave_numbers,
@@ -67,15 +68,27 @@ class Pipeline:
 
         return shape
 
-    def after_noise(self, found: Recorded) -> Tensor:
-        """Noisy maps (b, x, y, f) without what the pipeline takes off: means of channels, then modes."""
-        setting, maps = self.setting, found.maps
-        if setting.means == "kept" and not setting.pca_modes:
-            return maps
+    def after_noise(self, found: Recorded, lost: Tensor | None = None) -> Tensor:
+        """Noisy maps (b, x, y, f) without what the pipeline takes off: means of channels, then modes.
+
+        lost: of maps that have lost modes before (lost_modes).
+        """
+        return remove_modes(self.without_means(found), found.weights, self.setting.pca_modes, lost)
+
+    def without_means(self, found: Recorded) -> Tensor:
+        """Noisy maps (b, x, y, f) without means of channels, where the pipeline takes them off."""
+        if self.setting.means == "kept":
+            return found.maps
         weights = found.weights
-        if setting.means != "kept":
-            maps = remove_means(maps, weights if setting.means == "removed_weighted" else (weights > 0).to(maps.dtype))
-        return remove_modes(maps, weights, setting.pca_modes)
+        even = weights if self.setting.means == "removed_weighted" else (weights > 0).to(found.maps.dtype)
+        return remove_means(found.maps, even)
+
+    def lost_before(self, found: Recorded, alike: Recorded) -> Tensor | None:
+        """What modes that a map has lost would add to its matrix (lost_modes); alike: maps that have lost none."""
+        if not self.setting.pca_modes:
+            return None
+        maps, others = self.without_means(found), self.without_means(alike)
+        return lost_modes(maps, found.weights, self.setting.pca_modes, others)
 
     def silent(self) -> "Pipeline":
         """The same without ripple, which is noise, and with the middle of what it draws."""

@@ -71,8 +71,8 @@ class Injections:
 def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) -> Injections:
     """Light of known halos added to the user's own map, and to simulated ones; shard: of clean maps.
 
-    To the map is added by how much its pipeline's output changes with the light: modes are those of the noisy map with the
-    light in it. The map itself, whose modes were taken once, loses none again.
+    Both go through the pipeline with the light in them. The map's own modes, which were taken once, count again when
+    it looks for the brightest ones, so that the map loses no others unless the light is brighter still.
     """
     known, rows = trained(posterior.info), read_shards([shard])
     check_geometry(rows.header.geometry, known.header.geometry, shard, TOLERANCE)
@@ -88,16 +88,18 @@ def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) 
     before = posterior_table(posterior, cube, noise=noise)[0]
     pipeline = pipeline_of(posterior)
     light = sky_after(pipeline, torch.as_tensor(rows.x[chosen][:, 0]))
-    own = torch.as_tensor(cube)[None]
-    lit = own + published(pipeline, own + light, noise) - published(pipeline, own, noise)
     others = np.setdiff1d(np.arange(len(dn)), chosen)
     far = np.abs(np.log10(1 + dn[others]) - np.log10(1 + before["dn"])).mean(axis=1)
+    alike = sky_after(pipeline, torch.as_tensor(rows.x[others[np.argsort(far, kind="stable")[:SIMULATED]]][:, 0]))
+    drawn = [torch.Generator().manual_seed(torch_seed(0, "injections", i)) for i in range(len(alike))]
+    alike = alike + torch.cat([noise_of(pipeline, noise, one) for one in drawn])
     slopes = []
-    for i, row in enumerate(others[np.argsort(far, kind="stable")[:SIMULATED]]):
-        sky = sky_after(pipeline, torch.as_tensor(rows.x[row]))
-        drawn = noise_of(pipeline, noise, torch.Generator().manual_seed(torch_seed(0, "injections", i)))
-        tables = [_answer(posterior, one, noise) for one in published(pipeline, sky + drawn + with_none(light), noise)]
+    for one in alike:
+        tables = [_answer(posterior, lit, noise) for lit in published(pipeline, one + with_none(light), noise)]
         slopes.append(rise_slope(tables[0], tables[1:], dn[chosen]))
+    own = torch.as_tensor(cube)[None]
+    lost = None if pipeline is None else pipeline.lost_before(recorded(own, noise), recorded(alike, noise))
+    lit = published(pipeline, own + light, noise, lost)
     prior = np.asarray(posterior.info["label_statistics"]["percentiles"], np.float64)
     return injections_of(before, [_answer(posterior, one, noise) for one in lit], dn[chosen], prior, np.array(slopes))
 
@@ -142,11 +144,19 @@ def noise_of(pipeline: Pipeline | None, noise: CubeNoise, random: torch.Generato
     return (white if shaped is None else shaped(white)) * torch.as_tensor(noise.sigma)
 
 
-def published(pipeline: Pipeline | None, noisy: Tensor, noise: CubeNoise) -> Tensor:
-    """What the survey publishes of noisy maps (n, x, y, f): 0 where it saw nothing, without means and modes."""
+def recorded(noisy: Tensor, noise: CubeNoise) -> Recorded:
+    """Noisy maps (n, x, y, f) with their noise; 0 where the survey saw nothing."""
     seen = torch.as_tensor(noise.observed)[None]
-    found = Recorded(torch.where(seen, noisy, 0.0), torch.as_tensor(noise.sigma)[None], seen)
-    return found.maps if pipeline is None else torch.where(seen, pipeline.after_noise(found), 0.0)
+    return Recorded(torch.where(seen, noisy, 0.0), torch.as_tensor(noise.sigma)[None], seen)
+
+
+def published(pipeline: Pipeline | None, noisy: Tensor, noise: CubeNoise, lost: Tensor | None = None) -> Tensor:
+    """What the survey publishes of noisy maps (n, x, y, f): 0 where it saw nothing, without means and modes.
+
+    lost: of maps that have lost modes before (Pipeline.lost_before).
+    """
+    found = recorded(noisy, noise)
+    return found.maps if pipeline is None else torch.where(found.observed, pipeline.after_noise(found, lost), 0.0)
 
 
 def _answer(posterior: Posterior, cube: Tensor, noise: CubeNoise) -> dict[str, np.ndarray]:

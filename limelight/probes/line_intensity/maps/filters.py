@@ -38,20 +38,44 @@ def remove_means(maps: Tensor, weights: Tensor, of: str = "channels") -> Tensor:
     return torch.where(weights > 0, maps - mean, 0.0)
 
 
-def remove_modes(maps: Tensor, weights: Tensor, modes: int) -> Tensor:
+def remove_modes(maps: Tensor, weights: Tensor, modes: int, lost: Tensor | None = None) -> Tensor:
     """Maps without their leading principal components along frequency, as surveys clean them (arXiv:2406.07511).
 
     A map in units of its noise is a matrix (pixels × channels); of its singular value decomposition the `modes` largest
     terms are subtracted. They are found as eigenvectors of the small matrix (channels × channels), in float64.
+    lost: what modes that the maps lost before would add to that matrix (lost_modes).
     """
     if not modes:
         return maps
     root = weights.sqrt()
     whitened = (maps * root).flatten(1, 2)
-    precise = whitened.double()
-    spectra = torch.linalg.eigh(precise.mT @ precise)[1][..., -modes:].to(maps.dtype)  # rising eigenvalues
+    matrix = channel_matrix(maps, weights)
+    spectra = torch.linalg.eigh(matrix if lost is None else matrix + lost)[1][..., -modes:].to(maps.dtype)  # rising
     cleaned = whitened - (whitened @ spectra) @ spectra.mT
     return torch.where(weights > 0, cleaned.view_as(maps) / root.clamp(min=1e-30), 0.0)
+
+
+def channel_matrix(maps: Tensor, weights: Tensor) -> Tensor:
+    """Sums over pixels of products of channels of maps in units of their noise, (b, f, f) float64."""
+    precise = (maps * weights.sqrt()).flatten(1, 2).double()
+    return precise.mT @ precise
+
+
+def lost_modes(maps: Tensor, weights: Tensor, modes: int, alike: Tensor) -> Tensor:
+    """What the modes that a map (1, x, y, f) has lost would add to its channel_matrix, (1, f, f) float64.
+
+    Their spectra are those of which nothing is left. How bright they were nobody knows: over the brightest that is left they
+    are taken to have stood as far as they do in maps that are alike (b, x, y, f) and have lost none.
+    """
+    seen = (weights[0] > 0).any(dim=(0, 1))
+    matrix = channel_matrix(maps, weights)[0][seen][:, seen]
+    values, spectra = torch.linalg.eigh(matrix)
+    whole = torch.linalg.eigvalsh(channel_matrix(alike, weights))  # rising
+    above = (whole[:, -modes:] / whole[:, -modes - 1, None]).mean(dim=0)
+    found = torch.zeros((1, len(seen), len(seen)), dtype=matrix.dtype)
+    part = (spectra[:, :modes] * (above * values[-1])) @ spectra[:, :modes].mT
+    found[:, seen.nonzero(), seen.nonzero().T] = part
+    return found
 
 
 def high_pass(k: np.ndarray, cut: float, width: float) -> np.ndarray:
