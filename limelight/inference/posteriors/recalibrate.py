@@ -57,10 +57,9 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     found["joint"] = joint
     if "bin_by_bin" in joint:
         share, before, after = (f"{100 * joint[key]:.0f}" for key in ("bin_by_bin", "learnt", "recalibrated"))
-        words = f"recalibrated bin by bin, regions of all bins together would hold {share} % of the validation rows in place"
-        print(
-            f"{name}: {words} of 95 (as learnt {before}): along the axes of its draws first, {after}", file=sys.stderr
-        )
+        bad = f"recalibrated bin by bin, 95 % regions of all bins together would hold {share} % of the validation rows"
+        good = f"as learnt {before} %; so draws are stretched along their axes first, and the regions hold {after} %"
+        print(f"{name}: {bad} ({good})", file=sys.stderr)
     if words := joint_in_words(found):
         print(f"limelight: warning: posterior {name}: {words}", file=sys.stderr)
     return found
