@@ -181,6 +181,13 @@ def test_recalibration_keeps_what_bins_have_in_common_and_says_so(monkeypatch, c
         assert ((rank - 0.5).abs() < 0.475).double().mean() == pytest.approx(0.95, abs=0.035), "bin by bin as well"
 
 
+def test_one_validation_row_teaches_nothing(monkeypatch):
+    monkeypatch.setattr(recalibrate, "as_drawn", lambda table: torch.arange(1))
+    posterior = SimpleNamespace(content={"posterior": "mine"}, target=None)
+    with pytest.raises(LimelightError, match=r"posteriors\.mine\.recalibrate: found 1 validation rows"):
+        recalibrate.recalibration_of_draws(posterior, SimpleNamespace(), 1)
+
+
 def test_a_file_that_holds_less_together_than_as_learnt_warns():
     joint = {"learnt": 0.94, "recalibrated": 0.67, "lower": True}
     assert "hold 67 % of the validation rows, as learnt 94 %" in recalibrate.joint_in_words({"joint": joint})

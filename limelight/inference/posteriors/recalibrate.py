@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limelight.errors import problem
 from limelight.inference.calibration import joint_ranks
 from limelight.inference.posteriors.draw import draw_answers, quantile_answers
 from limelight.inference.posteriors.posterior import Posterior
@@ -37,6 +38,10 @@ def recalibration_of_draws(posterior: Posterior, validation: Table, seed: int) -
     the draws stays known. From presentations of the data as drawn: see `as_drawn`.
     """
     rows = as_drawn(validation)
+    if len(rows) < 2:
+        where = f"posteriors.{posterior.content['posterior']}.recalibrate"
+        expected = "two at least: one half teaches the other"
+        raise problem(where, f"{len(rows)} validation rows", expected, "give more, or leave recalibrate out")
     rows = rows[:: -(-len(rows) // ROWS)]
     random = torch.Generator(validation.answers.device).manual_seed(torch_seed(seed, "recalibration truths"))
     drawn = draw_answers(posterior, validation.features[rows], SAMPLES, seed, "recalibration", recalibrated=False)[0]
