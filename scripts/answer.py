@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from limelight.arguments import Arguments, whole
-from limelight.errors import plain_errors
+from limelight.errors import plain_errors, problem
 
 ENDS = ("q025", "q16", "", "q84", "q975")
 
@@ -25,14 +25,16 @@ def main() -> None:
     which.add_argument("--network", type=Path, metavar="model.pt", help="trained network")
     which.add_argument("--posterior", type=Path, metavar="posterior.pt", help="trained posterior: adds intervals")
     parser.add_argument("--data", type=Path, required=True, metavar="X.npy", help="rows (n, channels, *axes)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of a posterior's draws (default: 0)")
+    parser.add_argument("--seed", type=whole(0), help="of a posterior's draws (default: 0)")
     parser.add_output("--output", metavar="A.csv", help="table to write")
     args = parser.parse_args()
+    if args.network and args.seed is not None:
+        raise problem("--seed", "a network, which draws nothing", "a posterior", "leave it out")
     from limelight.files import write_csv
     from limelight.inference.posteriors.misspecification import UNLIKE
     from limelight.stages.answer import answer, read_rows
 
-    found = answer(read_rows(args.data), args.network, args.posterior, args.seed)
+    found = answer(read_rows(args.data), args.network, args.posterior, args.seed or 0)
     names = found.axis.names or tuple(f"{found.axis.label} {value:.4g}" for value in found.axis.centers)
     table: dict = {"row": range(len(found.values))}
     for column, name in enumerate(names):

@@ -44,11 +44,15 @@ def main() -> None:
     if args.stream not in study.streams:
         known = ", ".join(study.streams) or "none"
         raise problem("--stream", f"'{args.stream}'", f"one of the config's: {known}", "name one of them")
-    splits = ("train", "validation") + ("test",) * bool(study.streams[args.stream].test_files)
-    known = [number for split in splits for number in study.splits[split]]
+    stream = study.streams[args.stream]
+    files = {"train": stream.files, "validation": stream.validation_files, "test": stream.test_files}
+    known = {number: files[split] for split in files if files[split] for number in study.splits[split]}
     if args.realisation not in known:
-        expected = f"one of {', '.join(splits)}: {known}"
+        expected = f"one of {', '.join(split for split in files if files[split])}: {list(known)}"
         raise problem("--realisation", args.realisation, expected, "leave the others unseen")
+    if args.part >= known[args.realisation]:
+        expected = f"below {known[args.realisation]}, the files of realisation {args.realisation} in the config"
+        raise problem("--part", args.part, expected, "raise them there")
     settings, probe = stream_settings(study, args.stream), load_probe(study.probe)
     torch.set_num_threads(1)  # files are jobs beside one another
     device, trunks = pick_device(args.device), {}

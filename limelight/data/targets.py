@@ -123,41 +123,6 @@ class ClassTarget(Unencoded):
         return np.eye(len(self.names))[np.asarray(number, np.int64)]
 
 
-@dataclass(frozen=True)
-class CompositeTarget:
-    """Several targets of vectors side by side: each keeps its own columns, in order."""
-
-    parts: tuple[Target, ...]
-    axis: OutputAxis
-    counts: bool = False
-    classes: bool = False
-    error_unit: str = ""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (sum(part.shape[0] for part in self.parts),)
-
-    def truth(self, y: Mapping[str, Array]) -> Array:
-        return _joined([part.truth(y) for part in self.parts])
-
-    def encode(self, values: Array, y: Mapping[str, Array]) -> Array:
-        return _joined([part.encode(mine, y) for part, mine in self._split(values)])
-
-    def decode(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return _joined([part.decode(mine, y) for part, mine in self._split(encoded)])
-
-    def comparable(self, encoded: Array, y: Mapping[str, Array]) -> Array:
-        return _joined([part.comparable(mine, y) for part, mine in self._split(encoded)])
-
-    def columns(self) -> list[slice]:
-        """Where each part's outputs stand."""
-        ends = np.cumsum([part.shape[0] for part in self.parts]).tolist()
-        return [slice(end - part.shape[0], end) for end, part in zip(ends, self.parts, strict=True)]
-
-    def _split(self, values: Array):
-        return [(part, values[:, columns]) for part, columns in zip(self.parts, self.columns(), strict=True)]
-
-
 def built_shape(loss: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of the outputs of a network that answers (*shape,), under a loss; a mean and its variance are two."""
     return (2 * shape[0], *shape[1:]) if loss in TWO_OUTPUTS else tuple(shape)

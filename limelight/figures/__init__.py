@@ -114,6 +114,8 @@ def draw_figure(name: str, files: Sequence, shown: Sequence[int] | None = None) 
     kinds = [type(one).__name__.lower() for one in files]
     if wrong := [kind for kind in kinds if kind != figure.reads]:
         raise problem(f"figure {name}", f"a file of kind '{wrong[0]}'", figure.needs, "give others")
+    if shown is not None and not figure.rows:
+        raise problem("shown", f"rows for {name}", "a figure that shows rows one by one", "leave it out")
     if figure.of_one and len(files) > 1:
         raise problem(f"figure {name}", f"{len(files)} files", figure.needs, "give one")
     for one in files:

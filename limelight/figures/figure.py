@@ -36,6 +36,8 @@ class StudyFigure:
         The files of resources/ that it also uses.
     of_one
         Whether it is drawn from a single file.
+    rows
+        Whether it shows rows of data one by one.
     """
 
     function: Callable[[list, Sequence[int]], Figure]
@@ -47,3 +49,4 @@ class StudyFigure:
     statistics: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     of_one: bool = False
+    rows: bool = False

@@ -53,4 +53,6 @@ def image_examples(evaluations: list[Evaluation], shown: Sequence[int]) -> Figur
     return figure
 
 
-IMAGE_EXAMPLES = StudyFigure(image_examples, ANY_TESTS, "image_examples.rst", "Predictions", same=("target.shape",))
+IMAGE_EXAMPLES = StudyFigure(
+    image_examples, ANY_TESTS, "image_examples.rst", "Predictions", same=("target.shape",), rows=True
+)

@@ -137,7 +137,13 @@ def test_the_command_writes_a_line_for_each_row(made, recorded, tmp_path):
     assert [row["row"] for row in rows] == list("01234")
     expected = answer(recorded[:5], posterior=made / "posterior.pt").quantiles[:, 1, 4]
     assert [float(row["slope q975"]) for row in rows] == pytest.approx(list(expected), rel=1e-6)
-    np.save(tmp_path / "rows.npy", recorded[:5, :, :4])
-    failed = subprocess.run([*command, "--network", made / "model.pt"], capture_output=True, text=True)
-    assert failed.returncode != 0
-    assert failed.stderr.count("\n") == 1
+    network, wrong = [*command, "--network", made / "model.pt"], tmp_path / "wrong.npy"
+    np.save(wrong, recorded[:5, :, :4])
+    for odd, words in (
+        ([*network, "--data", wrong], "rows of shape"),
+        ([*network, "--seed", "1"], "--seed: found a network"),
+    ):
+        failed = subprocess.run(odd, capture_output=True, text=True)
+        assert failed.returncode != 0
+        assert failed.stderr.count("\n") == 1
+        assert words in failed.stderr

@@ -1,6 +1,7 @@
 """Every figure from made-up but realistic evaluations: it draws, shows what was planted, and gives the same bytes twice."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -169,6 +170,14 @@ def test_every_figure_says_where_it_stands_and_what_it_reads():
         assert figure.chapter, name
         assert all(resource_path(table).is_file() for table in figure.tables), name
     assert set(EACH_NETWORK) <= {*figures.FIGURES, *LINE_FIGURES}
+
+
+def test_figures_that_show_rows_say_so_and_others_refuse_them(evaluations):
+    for name, figure in every_figure().items():
+        asks = list(inspect.signature(figure.function).parameters.values())[1]
+        assert figure.rows == (asks.default is inspect.Parameter.empty), name
+    with pytest.raises(LimelightError, match="shown: found rows for error_bands"):
+        figures.draw_figure("error_bands", evaluations[:1], [0])
 
 
 def test_figures_name_the_published_tables_that_they_draw(evaluations, monkeypatch):

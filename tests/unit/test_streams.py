@@ -249,7 +249,7 @@ def run(script: str, *given: object) -> None:
         runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
 
 
-def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
+def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path, capsys):
     study, probe = toy(tmp_path), PROBE
     paths = {cone: lightcone_file(tmp_path, cone) for cone in (0, 1, 2, 6, 7)}
     shards = {cone: shard_of(study, cone, path, tmp_path) for cone, path in paths.items()}
@@ -262,9 +262,16 @@ def test_a_posterior_learns_from_a_stream_and_sees_what_it_is_given(tmp_path):
     seen_by = watchers(made, probe, {"n": (trunk, info)})
     config = tmp_path / "study.yaml"
     config.write_text(yaml.safe_dump(plain(study)))
-    given = ["--config", config, "--stream", "s", "--part", 0, "--networks", tmp_path / "model.pt"]
-    with pytest.raises(SystemExit):
-        run("make_stream.py", *given, "--realisation", 7, "--output", tmp_path / "unseen.h5")
+    given = ["--config", config, "--stream", "s", "--networks", tmp_path / "model.pt"]
+    for odd, words in (
+        (["--realisation", 7, "--part", 0], "--realisation: found 7; expected one of train, validation: "),
+        (["--realisation", 1, "--part", 2], "--part: found 2; expected below 2, the files of realisation 1"),
+        (["--realisation", 6, "--part", 1], "--part: found 1; expected below 1, the files of realisation 6"),
+    ):
+        with pytest.raises(SystemExit):
+            run("make_stream.py", *given, *odd, "--output", tmp_path / "unseen.h5")
+        assert words in capsys.readouterr().err
+    given += ["--part", 0]
     files = {}
     for cone in (0, 1, 2, 6):
         files[cone] = tmp_path / f"s{cone}.h5"

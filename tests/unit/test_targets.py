@@ -1,6 +1,6 @@
 """Targets: truths to what a network is trained on and back, in numpy and torch alike; an image that a network learns."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from training_toys import EDGES, HEADER, LABELS, PROBE, settings
 
 from limelight.data.axes import Axis, OutputAxis, axis_from
 from limelight.data.shard import Header, Rows
-from limelight.data.targets import DATASET, ClassTarget, CompositeTarget, FieldTarget, VectorTarget
+from limelight.data.targets import DATASET, ClassTarget, FieldTarget, VectorTarget
 from limelight.errors import LimelightError
 from limelight.evaluation.evaluation_file import read_evaluation, write_evaluation
 from limelight.evaluation.predict import evaluate
@@ -71,41 +71,6 @@ def test_classes_are_zeros_and_a_one(kind):
     assert (target.axis, target.shape, target.classes) == (WHICH, (3,), True)
     own = replace(target, truth_name="particle")
     assert through(own, {"dataset": np.zeros(1), "particle": np.array([1.0])}, kind)[0].tolist() == [[0, 1, 0]]
-
-
-@dataclass(frozen=True)
-class Logarithm(VectorTarget):
-    """A vector that is trained on as its logarithm."""
-
-    def encode(self, values, y):
-        return values.log() if isinstance(values, torch.Tensor) else np.log(values)
-
-    def decode(self, encoded, y):
-        return encoded.exp() if isinstance(encoded, torch.Tensor) else np.exp(encoded)
-
-    def comparable(self, encoded, y):
-        return 10 * encoded
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_composite_keeps_each_parts_columns_and_its_way(kind):
-    axis = OutputAxis("all", names=("a", "b", "e", "li", "breysse", "comap"))
-    parts = (
-        VectorTarget("direction", OutputAxis("", names=("a", "b")), (2,)),
-        Logarithm("energy", OutputAxis("", names=("e",)), (1,)),
-        ClassTarget(WHICH.names),
-    )
-    target = CompositeTarget(parts, axis)
-    direction, energy = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[np.e], [np.e**2]])
-    y = {"direction": direction, "energy": energy, "dataset": np.array([1, 0])}
-    truth, encoded, decoded = through(target, y, kind)
-    classes = np.array([[0, 1, 0], [1, 0, 0]])
-    np.testing.assert_allclose(truth, np.hstack([direction, energy, classes]))
-    np.testing.assert_allclose(encoded, np.hstack([direction, [[1], [2]], classes]))
-    np.testing.assert_allclose(decoded, truth)
-    np.testing.assert_allclose(target.comparable(encoded, y), np.hstack([direction, [[10], [20]], classes]))
-    assert target.columns() == [slice(0, 2), slice(2, 3), slice(3, 6)]
-    assert target.shape == (6,)
 
 
 def test_axes_come_back_from_their_plain_form_and_know_their_middles():

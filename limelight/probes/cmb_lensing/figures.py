@@ -136,7 +136,9 @@ def _line(panel: Axes, e: Evaluation, found: tuple[np.ndarray, np.ndarray], **lo
     return panel.errorbar(e.spectra["k_mean"], values, errors, lw=1.1, elinewidth=0.7, ms=2.5, **look).lines[0]
 
 
-LENSING_MAPS = StudyFigure(lensing_maps, NEEDS, "cmb_lensing/lensing_maps.rst", "Predictions", same=("test",))
+LENSING_MAPS = StudyFigure(
+    lensing_maps, NEEDS, "cmb_lensing/lensing_maps.rst", "Predictions", same=("test",), rows=True
+)
 LENSING_NOISE = StudyFigure(
     lensing_noise, NEEDS, "cmb_lensing/lensing_noise.rst", "Predictions", same=("test", "scales")
 )

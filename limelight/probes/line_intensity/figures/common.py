@@ -30,11 +30,12 @@ def line_figure(
     chapter: str,
     same: tuple[str, ...] = (),
     tables: tuple[str, ...] = (),
+    rows: bool = False,
 ) -> StudyFigure:
     """A StudyFigure of luminosity functions; networks that predict none (classifiers) are refused."""
-    return StudyFigure(
-        function, needs, f"line_intensity/{caption}", chapter, same=same, tables=tables, statistics=("mean_counts",)
-    )
+    statistics = ("mean_counts",)
+    caption = f"line_intensity/{caption}"
+    return StudyFigure(function, needs, caption, chapter, same=same, tables=tables, statistics=statistics, rows=rows)
 
 
 def edges_lsun(evaluation: Evaluation) -> np.ndarray:

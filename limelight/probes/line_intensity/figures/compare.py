@@ -199,7 +199,7 @@ def typical_fits(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Fig
 
 
 COMPARE_PREDICTIONS = line_figure(
-    compare_predictions, ANY_TESTS, "compare_predictions.rst", "Comparisons", same=("axis",)
+    compare_predictions, ANY_TESTS, "compare_predictions.rst", "Comparisons", same=("axis",), rows=True
 )
 COMPARE_BANDS = line_figure(
     compare_bands,

@@ -176,7 +176,7 @@ SPREAD_RATIO = line_figure(
     spread_ratio, ANY_TESTS, "spread_ratio.rst", "Does it read its data?", same=BINS_AND_QUANTITY
 )
 CROSS_PREDICTIONS = line_figure(
-    cross_predictions, ANY_TESTS, "cross_predictions.rst", "Comparisons", same=BINS_AND_QUANTITY
+    cross_predictions, ANY_TESTS, "cross_predictions.rst", "Comparisons", same=BINS_AND_QUANTITY, rows=True
 )
 NOISE_SWEEP = line_figure(
     noise_sweep, "evaluation files of tests with different noise", "noise_sweep.rst", "Comparisons"

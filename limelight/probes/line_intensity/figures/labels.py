@@ -190,7 +190,7 @@ def training_spread(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> 
     return figure
 
 
-LABEL_SHAPES = line_figure(label_shapes, "one evaluation file", "label_shapes.rst", "Comparisons")
+LABEL_SHAPES = line_figure(label_shapes, "one evaluation file", "label_shapes.rst", "Comparisons", rows=True)
 COUNTS_AND_DENSITIES = line_figure(
     counts_and_densities,
     "one evaluation file",

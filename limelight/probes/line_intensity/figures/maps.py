@@ -65,7 +65,7 @@ def map_slices(evaluations: list[Evaluation], maps: Sequence[int]) -> Figure:
     return figure
 
 
-MAP_SLICES = line_figure(map_slices, ANY_TESTS, "map_slices.rst", "Maps", same=BINS_AND_QUANTITY)
+MAP_SLICES = line_figure(map_slices, ANY_TESTS, "map_slices.rst", "Maps", same=BINS_AND_QUANTITY, rows=True)
 
 
 def _rows(evaluations: list[Evaluation], maps: Sequence[int]) -> list[tuple[Evaluation, int]]:

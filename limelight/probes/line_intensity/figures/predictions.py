@@ -127,7 +127,7 @@ def error_bands(evaluations: list[Evaluation], maps: Sequence[int] = ()) -> Figu
 
 
 LUMINOSITY_FUNCTION = line_figure(
-    luminosity_function, ANY_TESTS, "luminosity_function.rst", "Predictions", same=BINS_AND_QUANTITY
+    luminosity_function, ANY_TESTS, "luminosity_function.rst", "Predictions", same=BINS_AND_QUANTITY, rows=True
 )
 ERROR_BANDS = line_figure(
     error_bands,

@@ -124,7 +124,7 @@ def _power_ratio(spectra: Spectra) -> np.ndarray:
 
 
 SEPARATED_MAPS = StudyFigure(
-    separated_maps, NEEDS, "line_mixture/separated_maps.rst", "Predictions", same=("test", "target.shape")
+    separated_maps, NEEDS, "line_mixture/separated_maps.rst", "Predictions", same=("test", "target.shape"), rows=True
 )
 SEPARATED_SCALES = StudyFigure(
     separated_scales, NEEDS, "line_mixture/separated_scales.rst", "Predictions", same=("test", "scales")
