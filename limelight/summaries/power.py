@@ -96,12 +96,6 @@ def power_spectrum(maps: Tensor, bins: PowerBins, multipoles: tuple[int, ...] = 
     return torch.stack([shell_means(power, bins, ell) for ell in multipoles], 1)
 
 
-def cross_spectrum(first: Tensor, second: Tensor, bins: PowerBins) -> Tensor:
-    """Re⟨a b*⟩ of pairs of maps (b, *shape) in each shell, float64 (b, bins), in the units of `power_spectrum`."""
-    product = transformed(first, bins) * transformed(second, bins).conj()
-    return shell_means(product.real.double(), bins)
-
-
 def transformed(maps: Tensor, bins: PowerBins) -> Tensor:
     """The real Fourier transform of maps (b, *shape), flat: (b, modes)."""
     import torch

@@ -9,7 +9,6 @@ from limelight.probes.air_shower.config import Station
 from limelight.probes.air_shower.particles import (
     MASSES,
     ceiling,
-    draw_x_max,
     gumbel_parameters,
     moments,
     x_max_density,
@@ -20,6 +19,12 @@ from limelight.section import plain
 
 TIME_NS = np.arange(800) * 0.25
 FIELD = np.exp(-0.5 * ((TIME_NS - 90) / 1.5) ** 2)  # a pulse of 1 at 90 ns
+
+
+def draw_x_max(mass: int, log10_ev: float, count: int, rng: np.random.Generator) -> np.ndarray:
+    """X_max (count,) in g/cm²: e^(−z) of a generalised Gumbel distribution is gamma distributed with shape λ and mean 1."""
+    mu, sigma, shape = gumbel_parameters(mass, log10_ev)
+    return mu - sigma * np.log(rng.gamma(shape, 1 / shape, count))
 
 
 def write_coreas(path, change=None):

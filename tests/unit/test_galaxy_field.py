@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from scipy import stats
+from scipy import integrate, stats
 
 from limelight.data.axes import OutputAxis
 from limelight.data.shard import read_shards, write_shard
@@ -29,7 +29,6 @@ from limelight.probes.galaxy_field.fields import (
     expected_number,
     isolated_fisher,
     luminosities,
-    number_by_quadrature,
     paint,
 )
 from limelight.probes.galaxy_field.presentation import GalaxyPresentation, histograms
@@ -43,6 +42,12 @@ from limelight.training.loop import train
 
 PROBE = load_probe("galaxy_field")
 THETA, L_MIN = np.array([4.0, 0.2]), 0.1  # ln φ*, ln L*
+
+
+def number_by_quadrature(theta: np.ndarray, l_min: float) -> float:
+    """The number of galaxies above l_min of (ln φ*, ln L*, α), integrated numerically."""
+    phi, l_star = np.exp(theta[:2])
+    return phi * integrate.quad(lambda t: t ** theta[2] * np.exp(-t), l_min / l_star, np.inf)[0]
 
 
 def with_slope(alpha: float) -> np.ndarray:

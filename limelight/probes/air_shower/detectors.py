@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from limelight.probes.air_shower.noise import Noise
@@ -76,8 +75,3 @@ def bank_statistics(traces: Tensor, noise: Noise, bank: Bank) -> tuple[Tensor, T
         both = torch.exp(amplitude * (match - most)) + torch.exp(-amplitude * (match + most))  # of either sign
         parts.append((both @ weights / 2).log() + amplitude * most[:, 0] + log_weight)
     return filtered, torch.stack(parts).logsumexp(dim=0)
-
-
-def known_pulse_roc(snr: float, power: float, rates: np.ndarray) -> np.ndarray:
-    """True positives of one known pulse of a known arrival: Q(Q⁻¹(rate) − snr √power), power = sᵀC⁻¹s of peak 1."""
-    return stats.norm.sf(stats.norm.isf(rates) - snr * np.sqrt(power))

@@ -28,12 +28,6 @@ def gumbel_parameters(mass: int, log10_ev: float) -> tuple[float, float, float]:
     return tuple(float(energy[: len(table)] @ (table @ powers)) for table in (MU, SIGMA, LAMBDA))
 
 
-def draw_x_max(mass: int, log10_ev: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """X_max (count,) in g/cm²: e^(−z) is gamma distributed with shape λ and mean 1."""
-    mu, sigma, shape = gumbel_parameters(mass, log10_ev)
-    return mu - sigma * np.log(rng.gamma(shape, 1 / shape, count))
-
-
 def x_max_density(x: np.ndarray, mass: int, log10_ev: float) -> np.ndarray:
     """p(X_max) per g/cm² at x (…,)."""
     mu, sigma, shape = gumbel_parameters(mass, log10_ev)

@@ -42,11 +42,6 @@ class Grid:
         """Side of the square in radians."""
         return self.npix * self.pixel
 
-    @property
-    def fundamental(self) -> float:
-        """Multipole of the longest wave, 2π/side."""
-        return 2 * np.pi / self.side
-
     @functools.cached_property
     def ly(self) -> np.ndarray:
         """l_y of each mode, (npix, 1)."""

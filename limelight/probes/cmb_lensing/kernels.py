@@ -68,15 +68,6 @@ def _filtered_back(grid: Grid, modes: np.ndarray, of_e: np.ndarray, of_b: np.nda
     return ifft(filtered * grid.spin)
 
 
-def radial_profile(maps: tuple[np.ndarray, ...], pixel: tuple[int, int], edges: np.ndarray) -> np.ndarray:
-    """Share of the squared values of maps (each (npix, npix)) in rings about a pixel, (rings,), on a periodic patch.
-
-    edges: radii in pixels. Shares sum to 1 where the rings cover all pixels.
-    """
-    total = sum(one**2 for one in maps)
-    return np.histogram(_distance(total.shape[0], pixel), bins=edges, weights=total)[0] / total.sum()
-
-
 def mean_radius(maps: tuple[np.ndarray, ...], pixel: tuple[int, int], power: float = 2.0) -> float:
     """Mean distance from a pixel, in pixels, weighted with √(Σ maps²) to a power.
 

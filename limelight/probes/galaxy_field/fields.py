@@ -108,12 +108,6 @@ def _gauss(x: np.ndarray, sigma: float) -> np.ndarray:
     return np.exp(-0.5 * (x / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
 
 
-def number_by_quadrature(theta: np.ndarray, l_min: float) -> float:
-    """`expected_number`, integrated numerically."""
-    phi, l_star, alpha = _natural(theta)
-    return phi * integrate.quad(lambda t: t**alpha * np.exp(-t), l_min / l_star, np.inf)[0]
-
-
 def paint(luminosity: np.ndarray, places: np.ndarray, colours: np.ndarray, pixels: int, psf_sigma: float) -> np.ndarray:
     """Images (bands, pixels, pixels) float32 of point sources behind a Gaussian PSF; opposite edges touch.
 
