@@ -1,10 +1,15 @@
 """Cross summaries against closed forms: Poisson sources, and what is in one of two maps alone drops out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.crossing_heads import heads_rows
+from limelight.data.axes import OutputAxis
 from limelight.errors import LimelightError
+from limelight.inference.intervals import Intervals, quantiles_of
 from limelight.networks import build
 from limelight.summaries.crossing import Crossing, deconvolved_distribution
 
@@ -80,3 +85,33 @@ def test_the_network_tells_its_kinds_of_features_apart():
 def test_crossing_refuses_in_one_line(shape, options):
     with pytest.raises(LimelightError):
         build("crossing", options, shape, (3,))
+
+
+def answered(noise_dex: float, seed: int, log10_counts: np.ndarray, group: np.ndarray) -> Intervals:
+    """Exact posterior draws of counts about 1e4 whose logarithms (m, 2) have a prior of 0.5 dex and are seen with noise."""
+    rng = np.random.default_rng(seed)
+    weight = 0.25 / (0.25 + noise_dex**2)
+    seen = log10_counts + noise_dex * rng.standard_normal(log10_counts.shape)
+    draws = 4 + weight * (seen[:, None] - 4) + np.sqrt(weight) * noise_dex * rng.standard_normal((len(seen), 400, 2))
+    samples = np.round(10**draws)
+    rows, axis = {"group": group, "row": np.arange(len(group))}, OutputAxis("", names=("a", "b"))
+    truth, seconds = np.round(10**log10_counts), np.zeros(len(group))
+    return Intervals("head", "test", {}, axis, truth, quantiles_of(samples), rows, seconds, samples=samples)
+
+
+def test_nats_of_heads_beside_the_map_alone_are_those_of_gaussian_posteriors():
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(5), 60)
+    truth, prior = 4 + 0.5 * rng.standard_normal((300, 2)), np.round(10 ** (4 + 0.5 * rng.standard_normal((2000, 2))))
+    found = {"auto": answered(0.5, 1, truth, group), "both": answered(0.2, 2, truth, group)}
+    alone, both = heads_rows(found, prior, seed=3)
+    exact = [0.5 * np.log(1 + 0.25 / noise**2) for noise in (0.5, 0.2)]
+    for row, gain in ((alone, exact[0]), (both, exact[1])):
+        assert (row["light_cones"], row["bins"]) == (5, 2)
+        assert row["gain_nats"] == pytest.approx(gain, abs=0.06)
+        assert row["covered_95"] == pytest.approx(0.95, abs=0.03)
+        assert 0 < row["gain_nats_error"] < 0.1
+    assert alone["beyond_alone_nats"] == 0
+    assert both["beyond_alone_nats"] == pytest.approx(exact[1] - exact[0], abs=0.1)
+    elsewhere = replace(found["both"], rows={"group": group, "row": group})
+    with pytest.raises(LimelightError, match="other rows of the test"):
+        heads_rows(found | {"elsewhere": elsewhere}, prior, seed=3)
