@@ -10,6 +10,7 @@ example: python -m benchmarks.survey_ranks --rows season2.csv future.csv --train
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -107,25 +108,25 @@ def rows_of(depth: str, method: str, one: dict[str, np.ndarray], prior: np.ndarr
 
 def figure(found: dict[tuple[str, str], dict[str, np.ndarray]]) -> Figure:
     """A panel per depth and method: the share of ranks below each value, less that of uniform ones, a line per bin."""
-    depths, methods = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    methods, columns = list(dict.fromkeys(method for _, method in found)), min(2, len(found))
+    lines = math.ceil(len(found) / columns)
     with style():
-        made = Figure(figsize=(PAGE_IN, 1.9 * len(depths) + 0.4))
-        axes = made.subplots(len(depths), len(methods), sharex=True, sharey=True, squeeze=False)
-        for i, depth in enumerate(depths):
-            for k, method in enumerate(methods):
-                panel, one = axes[i, k], found.get((depth, method))
-                panel.set_title(f"{NAMES.get(depth, depth)}: {method}")
-                if one is None:
-                    continue
-                ranks = np.sort(one["rank"], axis=0)
-                band, steps = kstwo.ppf(0.95, len(ranks)), np.arange(1, len(ranks) + 1) / len(ranks)
-                panel.axhspan(-band, band, color=GUIDE, alpha=0.15, lw=0)
-                panel.plot(ranks, steps[:, None] - ranks, color=COLOURS[k % len(COLOURS)], lw=0.5, alpha=0.5)
-                panel.axhline(0, color=GUIDE, lw=0.7)
-                edges = np.linspace(0, 1, HISTOGRAM + 1)
-                share = np.histogram(one["rank"], edges)[0] / one["rank"].size * HISTOGRAM
-                panel.stairs(0.2 * (share - 1), edges, color="k", lw=1)
-                panel.set(xlim=(0, 1), ylim=(-0.45, 0.45))
+        made = Figure(figsize=(PAGE_IN, 1.9 * lines + 0.4))
+        axes = made.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for panel, ((depth, method), one) in zip(axes, found.items(), strict=False):
+            panel.set_title(f"{NAMES.get(depth, depth)}: {method}")
+            ranks = np.sort(one["rank"], axis=0)
+            band, steps = kstwo.ppf(0.95, len(ranks)), np.arange(1, len(ranks) + 1) / len(ranks)
+            panel.axhspan(-band, band, color=GUIDE, alpha=0.15, lw=0)
+            colour = COLOURS[methods.index(method) % len(COLOURS)]
+            panel.plot(ranks, steps[:, None] - ranks, color=colour, lw=0.5, alpha=0.5)
+            panel.axhline(0, color=GUIDE, lw=0.7)
+            edges = np.linspace(0, 1, HISTOGRAM + 1)
+            share = np.histogram(one["rank"], edges)[0] / one["rank"].size * HISTOGRAM
+            panel.stairs(0.2 * (share - 1), edges, color="k", lw=1)
+            panel.set(xlim=(0, 1), ylim=(-0.45, 0.45))
+        for panel in axes[len(found) :]:  # of an odd number the last
+            panel.remove()
         made.supxlabel("rank of the truth among the draws")
         made.supylabel("share below, less the rank")
     return made
