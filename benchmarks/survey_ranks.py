@@ -10,11 +10,12 @@ example: python -m benchmarks.survey_ranks --rows season2.csv future.csv --train
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import chisquare, kstest, kstwo
+from scipy.stats import chisquare, kstest, kstwo, norm, rankdata
 
 from benchmarks.survey_gain import prior_percentiles
 from limelight.data.shard import read_shards
@@ -24,6 +25,7 @@ from limelight.files import read_csv, write_csv
 
 NAMES = {"season2": "season 2", "future": "ten times deeper"}
 HISTOGRAM, CHI2 = 10, 5  # bins of rank: of the figure, of the test
+SETS = 2000  # of ranks, drawn for comparison
 
 
 def main() -> None:
@@ -47,11 +49,13 @@ def main() -> None:
     for (depth, method), one in found.items():
         mine = [row for row in table if row["depth"] == depth and row["method"] == method]
         p = np.array([[row["p_ks"], row["p_chi2"]] for row in mine])
+        uneven, chance = uneven_bins(one["rank"]), chance_of_uneven(one["rank"])
         inside = [np.mean([row[f"inside_{level}"] for row in mine]) for level in (68, 95)]
         gain, score = (np.mean([row[name] for row in mine]) for name in ("gain_nats", "crps_over_prior"))
         print(
             f"{depth}, {method}: {len(one['rank'])} mocks, {inside[0]:.3f} and {inside[1]:.3f} inside; bins below p = 0.05:"
-            f" {(p < 0.05).sum(axis=0)} of {len(p)} (KS, χ²), least {p.min(axis=0)}; mean rank {one['rank'].mean():.3f};"
+            f" {(p < 0.05).sum(axis=0)} of {len(p)} (KS, χ²), least {p.min(axis=0)}; of even ranks that go together as these"
+            f" {chance:.3f} have {uneven} such bins (KS) or more; mean rank {one['rank'].mean():.3f};"
             f" {gain:.3f} nats gained; CRPS {score:.3f} of the prior's"
         )
     if args.figure:
@@ -69,6 +73,27 @@ def by_bin(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             "--rows", f"{len(pairs)} rows of {len(np.unique(rows['mock']))} mocks", expected, "give these alone"
         )
     return {name: column[order].reshape(-1, bins) for name, column in rows.items()}
+
+
+def uneven_bins(ranks: np.ndarray) -> np.ndarray:
+    """In how many bins ranks (..., mocks, bins) are not uniform, with p < 0.05 by Kolmogorov and Smirnov, (...)."""
+    mocks = ranks.shape[-2]
+    ordered, steps = np.sort(ranks, axis=-2), np.arange(mocks + 1)[:, None] / mocks
+    furthest = np.maximum(steps[1:] - ordered, ordered - steps[:-1]).max(axis=-2)
+    return (furthest > kstwo.ppf(0.95, mocks)).sum(axis=-1)
+
+
+def chance_of_uneven(ranks: np.ndarray) -> float:
+    """Share of sets of uniform ranks with at least as many uneven bins as these (mocks, bins).
+
+    Bins of one sky rise and fall together, so that a set which is uneven in one is so in many. The sets are Gaussian ones
+    with the correlations of these ranks' normal scores.
+    """
+    places = rankdata(ranks, axis=0) / (len(ranks) + 1)  # whatever their own distribution
+    together = np.corrcoef(norm.ppf(places), rowvar=False)
+    rng = np.random.default_rng(0)
+    drawn = rng.multivariate_normal(np.zeros(len(together)), together, (SETS, len(ranks)), method="eigh")
+    return float(np.mean(uneven_bins(norm.cdf(drawn)) >= uneven_bins(ranks)))
 
 
 def rows_of(depth: str, method: str, one: dict[str, np.ndarray], prior: np.ndarray) -> list[dict]:
@@ -107,25 +132,25 @@ def rows_of(depth: str, method: str, one: dict[str, np.ndarray], prior: np.ndarr
 
 def figure(found: dict[tuple[str, str], dict[str, np.ndarray]]) -> Figure:
     """A panel per depth and method: the share of ranks below each value, less that of uniform ones, a line per bin."""
-    depths, methods = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
+    methods, columns = list(dict.fromkeys(method for _, method in found)), min(2, len(found))
+    lines = math.ceil(len(found) / columns)
     with style():
-        made = Figure(figsize=(PAGE_IN, 1.9 * len(depths) + 0.4))
-        axes = made.subplots(len(depths), len(methods), sharex=True, sharey=True, squeeze=False)
-        for i, depth in enumerate(depths):
-            for k, method in enumerate(methods):
-                panel, one = axes[i, k], found.get((depth, method))
-                panel.set_title(f"{NAMES.get(depth, depth)}: {method}")
-                if one is None:
-                    continue
-                ranks = np.sort(one["rank"], axis=0)
-                band, steps = kstwo.ppf(0.95, len(ranks)), np.arange(1, len(ranks) + 1) / len(ranks)
-                panel.axhspan(-band, band, color=GUIDE, alpha=0.15, lw=0)
-                panel.plot(ranks, steps[:, None] - ranks, color=COLOURS[k % len(COLOURS)], lw=0.5, alpha=0.5)
-                panel.axhline(0, color=GUIDE, lw=0.7)
-                edges = np.linspace(0, 1, HISTOGRAM + 1)
-                share = np.histogram(one["rank"], edges)[0] / one["rank"].size * HISTOGRAM
-                panel.stairs(0.2 * (share - 1), edges, color="k", lw=1)
-                panel.set(xlim=(0, 1), ylim=(-0.45, 0.45))
+        made = Figure(figsize=(PAGE_IN, 1.9 * lines + 0.4))
+        axes = made.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for panel, ((depth, method), one) in zip(axes, found.items(), strict=False):
+            panel.set_title(f"{NAMES.get(depth, depth)}: {method}")
+            ranks = np.sort(one["rank"], axis=0)
+            band, steps = kstwo.ppf(0.95, len(ranks)), np.arange(1, len(ranks) + 1) / len(ranks)
+            panel.axhspan(-band, band, color=GUIDE, alpha=0.15, lw=0)
+            colour = COLOURS[methods.index(method) % len(COLOURS)]
+            panel.plot(ranks, steps[:, None] - ranks, color=colour, lw=0.5, alpha=0.5)
+            panel.axhline(0, color=GUIDE, lw=0.7)
+            edges = np.linspace(0, 1, HISTOGRAM + 1)
+            share = np.histogram(one["rank"], edges)[0] / one["rank"].size * HISTOGRAM
+            panel.stairs(0.2 * (share - 1), edges, color="k", lw=1)
+            panel.set(xlim=(0, 1), ylim=(-0.45, 0.45))
+        for panel in axes[len(found) :]:  # of an odd number the last
+            panel.remove()
         made.supxlabel("rank of the truth among the draws")
         made.supylabel("share below, less the rank")
     return made

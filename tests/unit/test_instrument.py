@@ -146,6 +146,21 @@ def test_a_beam_far_below_a_pixel_changes_nothing():
     assert smooth(cube, 0.0, 0.1) is cube
 
 
+@pytest.mark.parametrize("shape", [(24, 17, 5), (6, 7, 1500)])  # rows beyond what is summed side by side; short sides
+@pytest.mark.parametrize("mode", ["wrap", "constant"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_beam_is_scipys_convolution_to_the_last_digit(shape, mode, dtype):
+    from scipy.ndimage import convolve1d
+
+    cube = np.random.default_rng(4).lognormal(0, 3, shape).astype(dtype)
+    expected = cube
+    for axis in (0, 1):
+        expected = convolve1d(expected, beam_kernel(6.0, 0.05), axis=axis, mode=mode, cval=0.0)
+    found = smooth(cube, 6.0, 0.05, wraps=mode == "wrap")
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_part_of_a_survey_has_its_neighbours_light():
     """As the middle of nine copies of itself, which scipy's own Gaussian smooths."""
     from scipy.ndimage import gaussian_filter

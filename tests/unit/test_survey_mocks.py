@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from benchmarks import mock_survey, survey_coverage, survey_ranks
 from limelight.cosmology import Cosmology
@@ -167,3 +168,17 @@ def test_ranks_of_a_calibrated_posterior_are_uniform_and_of_others_are_not(
     assert float(one["nats"]) == pytest.approx(np.log((np.log10(101) - np.log10(2)) / 0.4), abs=0.1)
     assert (tmp_path / "f.png").stat().st_size > 10_000
     assert "season2, right: 200 mocks" in capsys.readouterr().out
+
+
+def test_uneven_bins_are_those_of_scipy_and_count_once_where_bins_go_together():
+    rng = np.random.default_rng(3)
+    ranks = rng.uniform(size=(40, 30)) ** np.linspace(1, 1.8, 30)
+    expected = sum(kstest(column, "uniform").pvalue < 0.05 for column in ranks.T)
+    assert 0 < expected < 30
+    assert survey_ranks.uneven_bins(ranks) == expected
+    one = np.linspace(0, 1, 40) ** 2.5  # uneven: and so it is in every bin that says the same
+    together = one[:, None] + 1e-4 * rng.uniform(size=(40, 6))
+    alone = np.column_stack([rng.permutation(one) for _ in range(6)])
+    assert survey_ranks.uneven_bins(together.clip(0, 1)) == survey_ranks.uneven_bins(alone) == 6
+    assert survey_ranks.chance_of_uneven(together.clip(0, 1)) == pytest.approx(0.05, abs=0.02), "one bin six times"
+    assert survey_ranks.chance_of_uneven(alone) == 0, "six bins of their own"

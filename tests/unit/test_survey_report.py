@@ -317,6 +317,18 @@ def test_halos_that_taught_the_network_are_not_added(posterior, mock, injections
         survey_injections.inject(knowing, mock[0][0], injections, "map")
 
 
+def test_light_is_not_added_where_modes_leave_nothing(posterior, mock, injections):
+    """Of a map of two channels, as of any other, two modes are all there is; of three something is left."""
+    observation = {**posterior.info["observation"], "filter": {"means": "removed_weighted", "pca_modes": 2}}
+    filtered = replace(posterior, info={**posterior.info, "observation": observation})
+    survey = mock[0][0]
+    few, more = (survey.mask & (np.arange(survey.mask.shape[2]) < seen) for seen in (2, 3))
+    with pytest.raises(LimelightError, match="my map: found 2 channels with data of which 2 modes are removed"):
+        survey_injections.inject(filtered, replace(survey, mask=few), injections, "my map")
+    found = survey_injections.inject(filtered, replace(survey, mask=more), injections, "my map")
+    assert np.isfinite(found.found).all()
+
+
 def test_what_counts_as_light_in_a_null_test():
     prior = np.array([[0, 0], [1, 5], [10, 20], [30, 50], [90, 99]], float)
     assert not sees_light({"dn_q2.5": np.array([9.0, 20.0])}, prior)

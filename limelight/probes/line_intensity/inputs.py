@@ -1,5 +1,6 @@
 """From a recorded map, its σ and its mask to what a network is shown: the same for simulated maps and for a user's own."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ class Recorded:
     sigma: Tensor  # (b, x, y, f) of the white noise, or with axes of length 1; 0: none; finite
     observed: Tensor | None = None  # (b, x, y, f) bool, or with axes of length 1; None: everywhere
 
-    @property
+    @functools.cached_property
     def weights(self) -> Tensor:
         """1/σ² (b, x, y, f) of each voxel, 0 where nothing was observed."""
         return inverse_variance(self.sigma, self.observed, self.maps.shape)

@@ -85,8 +85,9 @@ def inject(posterior: Posterior, survey: SurveyMap, shard: Path, where: object) 
     order = np.argsort(dn.sum(axis=1), kind="stable")
     chosen = np.sort(order[np.linspace(0, len(order) - 1, min(INJECTIONS, len(order) - 1)).astype(int)])
     cube, noise = prepare_survey(survey, posterior.info, where)
-    before = posterior_table(posterior, cube, noise=noise)[0]
     pipeline = pipeline_of(posterior)
+    refuse_few_channels(pipeline, noise, where)
+    before = posterior_table(posterior, cube, noise=noise)[0]
     light = sky_after(pipeline, torch.as_tensor(rows.x[chosen][:, 0]))
     others = np.setdiff1d(np.arange(len(dn)), chosen)
     far = np.abs(np.log10(1 + dn[others]) - np.log10(1 + before["dn"])).mean(axis=1)
@@ -110,6 +111,18 @@ def refuse_learnt(rows: Rows, info: dict, shard: Path) -> None:
     if learnt := sorted(set(rows.group.tolist()) & set(splits.get("train", []))):
         fix = "give a shard of test light-cones"
         raise problem(shard, f"realisations {learnt}, which taught the network", "ones that it has never seen", fix)
+
+
+def refuse_few_channels(pipeline: Pipeline | None, noise: CubeNoise, where: object) -> None:
+    """Refuse a map of no more channels than modes that were removed: nothing is left of it, nor of light added to it."""
+    modes = pipeline.setting.pca_modes if pipeline is not None else 0
+    channels = int(noise.observed.any(axis=(0, 1)).sum())
+    if modes and channels <= modes:
+        found, expected = (
+            f"{channels} channels with data of which {modes} modes are removed",
+            f"more than {modes} channels",
+        )
+        raise problem(where, found, expected, "unmask channels: nothing is left of a map of so few")
 
 
 def with_none(light: Tensor) -> Tensor:

