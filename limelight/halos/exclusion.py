@@ -7,7 +7,6 @@ and bias is undone by the calibration, which sees the mean free share at each de
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from limelight.cosmology import Cosmology
 
@@ -113,6 +112,8 @@ def colliding(
     """
     if not len(place):
         return np.zeros(0, dtype=np.int64)
+    from scipy.spatial import cKDTree  # a third of a second to import, and most light-cones never ask for it
+
     tree = cKDTree(place.cpu().numpy())
     size = radius.cpu().numpy()
     pairs = tree.query_pairs(float(size.max()), output_type="ndarray")

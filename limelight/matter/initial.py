@@ -249,29 +249,23 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
     plane by plane, and so is the source of ψ2. The Nyquist mode has no odd derivative and is dropped from it.
     """
     box, flat = field.box, field.modes
-    kz, ky, kx = (tensor_like(k, flat) for k in box.wavenumbers())
+    kz, ky, kx = waves = [tensor_like(k, flat) for k in box.wavenumbers()]
     to_z, to_y, to_x = (1j * _odd(k) for k in (kz[:, None, None], ky[:, None], kx))  # derivatives
     slope, bend = torch.empty_like(flat), torch.empty_like(flat)
     psi = torch.empty((6, *box.shape), dtype=torch.float32, device=flat.device)
     long = {} if field.long_modes is None else _long_derivatives(field, run)
-
-    def over_k2(modes: torch.Tensor, rows: slice) -> torch.Tensor:
-        k2 = kz[:, None, None] ** 2 + (ky[rows, None] ** 2 + kx**2)
-        if rows.start == 0:
-            k2[0, 0, 0] = 1
-        return modes * k2.reciprocal_()
 
     def fill(potential: torch.Tensor, rows: slice) -> None:
         slope[:, rows] = torch.fft.ifft(potential * to_z, dim=0)
         flat[:, rows] = torch.fft.ifft(potential, dim=0)
 
     def first_rows(rows: slice) -> None:
-        potential = over_k2(flat[:, rows], rows)
+        potential = _over_k2(flat[:, rows], waves, rows)
         bend[:, rows] = torch.fft.ifft(potential * kz[:, None, None] ** 2, dim=0)
         fill(potential, rows)
 
     def second_rows(rows: slice) -> None:
-        fill(over_k2(torch.fft.fft(bend[:, rows], dim=0), rows), rows)
+        fill(_over_k2(torch.fft.fft(bend[:, rows], dim=0), waves, rows), rows)
 
     def real(modes: torch.Tensor, planes: slice, axes: str = "") -> torch.Tensor:
         """Modes (planes, y, kx) transformed along x, with the long waves' share of that derivative."""
@@ -304,6 +298,15 @@ def displacements(field: LinearField, run: Callable) -> torch.Tensor:
     run(second_rows, rows)
     run(gradient, planes)
     return psi
+
+
+def _over_k2(modes: torch.Tensor, waves: list[torch.Tensor], rows: slice) -> torch.Tensor:
+    """Some rows along y of modes (nz, rows, kx) over k², the mean as it is: −φ of ∇²φ = δ. waves: kz, ky, kx."""
+    kz, ky, kx = waves
+    k2 = kz[:, None, None] ** 2 + (ky[rows, None] ** 2 + kx**2)
+    if rows.start == 0:
+        k2[0, 0, 0] = 1
+    return modes * k2.reciprocal_()
 
 
 def _long_derivatives(field: LinearField, run: Callable) -> dict[str, torch.Tensor]:

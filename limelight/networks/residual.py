@@ -44,8 +44,15 @@ def limelight(
     return Limelight(vector(output_shape), filters, NORMS[norm], pool, moments, sizes, further=input_shape[0] - 1)
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm in float32, whatever autocast makes of its input: as on a GPU, and on a CPU four times as fast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float())
+
+
 NORMS = {
-    "group": lambda width: nn.GroupNorm(width // 4, width),
+    "group": lambda width: GroupNorm(width // 4, width),
     "batch": nn.BatchNorm3d,
     "none": lambda width: nn.Identity(),
 }
@@ -120,8 +127,14 @@ def rescaled(x: Tensor, scales: list[float]) -> Tensor:
     size = x.abs()
     near = size.clamp(max=FAR)
     linear = torch.sinh(near)
-    channels = [x if s == 1 else torch.sign(x) * (torch.asinh(linear / s) + (size - near)) for s in scales]
+    channels = [x if s == 1 else torch.sign(x) * (asinh(linear / s) + (size - near)) for s in scales]
     return torch.cat([*channels, further], dim=1)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """asinh of x ≥ 0. On a CPU torch.asinh takes one number at a time, and a tenth of a training step."""
+    square = x.square()
+    return torch.log1p(x + square / (1 + torch.sqrt(1 + square)))
 
 
 class Block(nn.Module):
@@ -148,7 +161,8 @@ def moments(x: Tensor) -> Tensor:
     flat = x.float().flatten(2)
     mean = flat.mean(dim=2)
     d = flat - mean[..., None]
-    second = d.square().mean(dim=2).sqrt()
-    third = d.pow(3).mean(dim=2)
-    fourth = d.pow(4).mean(dim=2).pow(0.25)
+    square = d.square()
+    second = square.mean(dim=2).sqrt()
+    third = (square * d).mean(dim=2)
+    fourth = square.square().mean(dim=2).pow(0.25)
     return torch.cat([mean, second, third.sign() * third.abs().pow(1 / 3), fourth], dim=1)

@@ -11,7 +11,7 @@ from training_toys import PROBE, settings, toys
 from limelight.errors import LimelightError
 from limelight.networks import REGISTRY, build
 from limelight.networks.layers import Conv1d, Conv2d, Conv3d
-from limelight.networks.residual import moments, rescaled
+from limelight.networks.residual import GroupNorm, asinh, moments, rescaled
 from limelight.training.checkpoint import load_model, save_model
 from limelight.training.loop import train
 
@@ -220,6 +220,20 @@ def test_moments_are_those_of_numpy_and_scipy():
     central = [scipy.stats.moment(flat, order, axis=1) for order in (2, 3, 4)]
     expected = np.stack([flat.mean(1), central[0] ** 0.5, np.cbrt(central[1]), central[2] ** 0.25], axis=1)
     np.testing.assert_allclose(moments(x), expected, rtol=1e-4)
+
+
+def test_asinh_is_numpys_over_all_that_rescaling_asks_for():
+    x = torch.cat([torch.zeros(1), torch.logspace(-20, 10, 3000)])
+    np.testing.assert_allclose(asinh(x), np.arcsinh(x.double().numpy()), rtol=3e-7)
+
+
+def test_group_norm_stays_float32_where_autocast_asks_for_bfloat16():
+    x = 100 + torch.randn(2, 8, 4, 4, 3, generator=torch.Generator().manual_seed(0))  # bfloat16 knows 100 to 0.5
+    norm = GroupNorm(2, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(x)
+    torch.testing.assert_close(found, norm(x), rtol=0, atol=0)
+    assert norm(x.bfloat16()).dtype is torch.float32
 
 
 def test_the_default_network_sees_brightness_that_group_norm_divides_away():

@@ -78,8 +78,6 @@ def smc_sampler(
 
     Parameters
     ----------
-    how
-        Of the test.
     paths
         What the probe simulates from.
 
@@ -88,15 +86,8 @@ def smc_sampler(
     """
     content, options = posterior.content, settings.smc
     simulator = probe.simulator(settings, paths)
-    if content["kind"] != "imnn" or list(content["parameter_names"]) != simulator.parameter_names:
-        found = f"kind {content['kind']} of parameters {', '.join(content['parameter_names'])}"
-        expected = f"imnn of {', '.join(simulator.parameter_names)}"
-        raise problem(f"posterior {content['posterior']}", found, expected, "train it again")
+    check_content(content, simulator.parameter_names, settings)
     known = content["prior"]["summaries"].double().cpu().numpy()
-    if len(known) < options.particles:
-        found, expected = f"{options.particles} particles", f"at most the {len(known)} presentations of training data"
-        fix = "ask for fewer, or for more presentations"
-        raise problem(f"posteriors.{settings.name}.smc.particles", found, expected, fix)
     of_row = content["prior"]["row"]
     theta, answers = (content["prior"][key][of_row].double().cpu().numpy() for key in ("parameters", "answers"))
     white = whitener(content["scales"]["summaries"]["covariance"].double().cpu().numpy())
@@ -136,3 +127,16 @@ def smc_sampler(
         return finished(drawn[None, :, :d], posterior.target).float(), drawn[None, :, d:].float(), checks
 
     return sample
+
+
+def check_content(content: dict, parameter_names: list[str], settings: IntervalsSettings) -> None:
+    """LimelightError for a posterior of another kind or of other parameters, or one that knows too few presentations."""
+    if content["kind"] != "imnn" or list(content["parameter_names"]) != parameter_names:
+        found = f"kind {content['kind']} of parameters {', '.join(content['parameter_names'])}"
+        expected = f"imnn of {', '.join(parameter_names)}"
+        raise problem(f"posterior {content['posterior']}", found, expected, "train it again")
+    particles, known = settings.smc.particles, len(content["prior"]["summaries"])
+    if known < particles:
+        found, expected = f"{particles} particles", f"at most the {known} presentations of training data"
+        fix = "ask for fewer, or for more presentations"
+        raise problem(f"posteriors.{settings.name}.smc.particles", found, expected, fix)

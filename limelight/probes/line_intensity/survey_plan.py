@@ -163,11 +163,7 @@ def study_text(
     beam = f"  instrument: {files['instrument']}\n  beam: true\n" if made.beam_fwhm_arcmin else ""
     filters = "".join(f"      {key}: {value}\n" for key, value in how.items())
     filters = f"  filters:                  # what the pipeline did to the map\n    survey:\n{filters}" if how else ""
-    filtered = ", filter: survey" if how else ""
-    removed = "channels" if made.means_removed else "null"
-    least = f", least_waves: {LEAST_WAVES}" if how.get("filters_noise") else ""
-    streamed = min(round(STREAMED / (train * PER_SIDE**2)), EACH_FIELD)
-    return f"""# A study made for one map by scripts/plan.py: {wanted.name}.
+    data = f"""# A study made for one map by scripts/plan.py: {wanted.name}.
 # `snakemake --configfile` this file trains it, and `scripts/report_map.py` reads the map with it (docs/your_map.md).
 study: {wanted.name}
 seed: 1
@@ -200,6 +196,17 @@ observation:
     survey: {{survey: {files["survey"]}}}
     splits: {{survey: {files["survey"]}, sigma_factor: {list(SPLIT_FACTOR)}}}
 {filters}
+"""
+    return data + learning_text(train, wanted, scale, made.means_removed, how, hours)
+
+
+def learning_text(train: int, wanted: Wanted, scale: float, means_removed: bool, how: dict, hours: float) -> str:
+    """The part of `study_text` that learns from the simulations and is tested on them. scale: of a pooled voxel, µK."""
+    filtered = ", filter: survey" if how else ""
+    removed = "channels" if means_removed else "null"
+    least = f", least_waves: {LEAST_WAVES}" if how.get("filters_noise") else ""
+    streamed = min(round(STREAMED / (train * PER_SIDE**2)), EACH_FIELD)
+    return f"""\
 training:                   # of the network's own answer, which is audited; posteriors learn from the stream below
   {{epochs: {EPOCHS}, batch_size: 16, learning_rate: 2.0e-3, blank_fraction: 0.05, superpose_fraction: {SUPERPOSED_SHARE},
   flips: false, quarter_turns: false}}    # light counts by where it falls on the survey's voxels, which do not turn
