@@ -32,7 +32,8 @@ NETWORKS = ("comap_unknown", "comap", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
 SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
 GROUPS = ("quantiles", "sizes", "joint", "flows", "models")
-FEWER = (1536,)  # simulations that heads learn from, beside those of all
+FEWER = (1536, 6144)  # simulations that heads learn from, beside those of all
+FLOWS_LEARN_FROM = 1536  # a flow takes five times as long as a mixture
 SEEDS = (1, 2, 3)
 
 
@@ -41,17 +42,22 @@ def heads(group: str) -> Iterator[Head]:
     if group == "quantiles":
         yield from (Head(network, recalibrated=done) for done in (True, False) for network in NETWORKS)
     if group == "sizes":
-        sizes = [Head(network, rows=rows) for network in NETWORKS for rows in FEWER]
-        yield from (replace(head, recalibrated=done) for head in sizes for done in (True, False))
+        yield from (Head(network, rows=rows, recalibrated=True) for network in NETWORKS for rows in FEWER)
     if group == "joint":
-        ones = [Head(network, "mdn", seed=1, members=1) for network in NETWORKS]
-        for head in (*ones, replace(ones[0], members=4)):
+        for network in NETWORKS:
+            head = Head(network, "mdn", seed=1, members=1)
             yield from (head, replace(head, recalibrated=True))
     if group == "flows":
-        yield from (Head("comap", kind, seed=seed, members=1) for kind in ("npe", "mdn") for seed in SEEDS)
+        for kind in ("npe", "mdn"):
+            yield from (ensemble(kind), *(replace(ensemble(kind), seed=seed, members=1) for seed in SEEDS))
     if group == "models":
         yield from (Head(network, stream=stream) for network in SHOWN_MODELS for stream in MODELS)
         yield from (Head(network, "mdn", seed=1, members=1, stream=s) for network in SHOWN_MODELS for s in MODELS)
+
+
+def ensemble(kind: str) -> Head:
+    """As many members as there are seeds of single heads."""
+    return Head("comap", kind, rows=FLOWS_LEARN_FROM, seed=SEEDS[0], members=len(SEEDS))
 
 
 def together(several: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -62,22 +68,22 @@ def together(several: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def gain_rows(answers: dict[Head, dict]) -> list[dict]:
     """What some heads know beyond others, map by map, of one stream's tests: one row per comparison and test."""
-    of = {kind: [Head("comap", kind, seed=seed, members=1) for seed in SEEDS] for kind in ("npe", "mdn")}
-    four = Head("comap", "mdn", seed=1, members=4)
+    heads_of = {kind: [replace(ensemble(kind), seed=seed, members=1) for seed in SEEDS] for kind in ("npe", "mdn")}
     rows = []
     for test in next(iter(answers.values())):
-        if four in answers:
-            both = [(answers[four][test], answers[of["mdn"][0]][test])]
-            rows.append(gain_row("four mixtures for one", (four, of["mdn"][0]), test, both))
-        if not {*of["npe"], *of["mdn"]} <= set(answers):
+        if not {*heads_of["npe"], *heads_of["mdn"]} <= set(answers):
             continue
-        flows, mixtures = ([answers[head][test] for head in of[kind]] for kind in ("npe", "mdn"))
+        flows, mixtures = ([answers[head][test] for head in heads_of[kind]] for kind in ("npe", "mdn"))
         both = list(zip(flows, mixtures, strict=True))
-        rows.append(gain_row("flow for mixture", (of["npe"][0], of["mdn"][0]), test, both))
+        rows.append(gain_row("flow for mixture", (heads_of["npe"][0], heads_of["mdn"][0]), test, both))
         for kind, found in (("npe", flows), ("mdn", mixtures)):
+            three = ensemble(kind)
+            if three in answers:
+                both = [(answers[three][test], one) for one in found]
+                rows.append(gain_row("an ensemble for one", (three,), test, both))
             if "log_score" not in found[0]:  # a flow of some principal components has no density of all bins
                 continue
-            rows.append(gain_row("three for one", (of[kind][0],), test, [(together(found), found[0])]))
+            rows.append(gain_row("mean of three for one", (heads_of[kind][0],), test, [(together(found), found[0])]))
     return rows
 
 
@@ -107,7 +113,7 @@ def model_rows(answers: dict[Head, dict]) -> list[dict]:
     """One row per (trained on, tested on) pair."""
     rows = []
     for head, tests in answers.items():
-        if head.kind == "quantiles" and not head.recalibrated and head.network in SHOWN_MODELS:
+        if head.kind == "quantiles" and not (head.recalibrated or head.rows) and head.network in SHOWN_MODELS:
             mixture = answers.get(replace(head, kind="mdn", seed=1, members=1), {})
             rows += [foreign_row(head, test, found, mixture.get(test)) for test, found in tests.items()]
     return rows
