@@ -32,8 +32,8 @@ NETWORKS = ("comap_unknown", "comap", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
 SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
 GROUPS = ("quantiles", "sizes", "joint", "flows", "models")
-FEWER = (1536, 6144)  # simulations that heads learn from, beside those of all
-FLOWS_LEARN_FROM = 1536  # a flow takes five times as long as a mixture
+FEWER = (1536, 6144)  # simulations that heads without the mean learn from, beside those of all
+JOINT_LEARN_FROM, FLOWS_LEARN_FROM = 6144, 1536  # simulations: a mixture takes longer than quantiles, a flow five times that
 SEEDS = (1, 2, 3)
 
 
@@ -42,10 +42,10 @@ def heads(group: str) -> Iterator[Head]:
     if group == "quantiles":
         yield from (Head(network, recalibrated=done) for done in (True, False) for network in NETWORKS)
     if group == "sizes":
-        yield from (Head(network, rows=rows, recalibrated=True) for network in NETWORKS for rows in FEWER)
+        yield from (Head("comap_unknown", rows=rows, recalibrated=True) for rows in FEWER)
     if group == "joint":
         for network in NETWORKS:
-            head = Head(network, "mdn", seed=1, members=1)
+            head = Head(network, "mdn", rows=JOINT_LEARN_FROM, seed=1, members=1)
             yield from (head, replace(head, recalibrated=True))
     if group == "flows":
         for kind in ("npe", "mdn"):
@@ -114,7 +114,8 @@ def model_rows(answers: dict[Head, dict]) -> list[dict]:
     rows = []
     for head, tests in answers.items():
         if head.kind == "quantiles" and not (head.recalibrated or head.rows) and head.network in SHOWN_MODELS:
-            mixture = answers.get(replace(head, kind="mdn", seed=1, members=1), {})
+            rows_of = 0 if head.stream else JOINT_LEARN_FROM
+            mixture = answers.get(replace(head, kind="mdn", rows=rows_of, seed=1, members=1), {})
             rows += [foreign_row(head, test, found, mixture.get(test)) for test, found in tests.items()]
     return rows
 
