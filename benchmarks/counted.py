@@ -33,7 +33,10 @@ MODELS = ("power_law", "padmanabhan")  # streams of other line models than that 
 SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
 GROUPS = ("quantiles", "sizes", "joint", "flows", "models")
 FEWER = (1536, 6144)  # simulations that heads without the mean learn from, beside those of all
-JOINT_LEARN_FROM, FLOWS_LEARN_FROM = 6144, 1536  # simulations: a mixture takes longer than quantiles, a flow five times that
+JOINT_LEARN_FROM, FLOWS_LEARN_FROM = (
+    6144,
+    1536,
+)  # simulations: a mixture takes longer than quantiles, a flow five times that
 SEEDS = (1, 2, 3)
 
 
