@@ -5,9 +5,9 @@ example: snakemake stream_files --configfile config/counted.yaml --cores 2
          python -m benchmarks.counted --config config/counted.yaml --results results/counted --output docs/results/counting
 
 Each head is trained, kept and asked as those of benchmarks.streamed are. Tables: <output>.csv, one row per test, method and
-luminosity: quantiles, the rival, what Fisher's information promises it, ABC and the ideal; <output>_scores.csv, one row per
-head; <output>_gains.csv, what some heads know beyond others; <output>_models.csv, one row per line model that a head has
-learnt and line model that it is shown. --groups takes some of the groups of heads alone.
+luminosity: quantiles, the rival, what Fisher's information promises it over the prior, ABC and the ideal;
+<output>_scores.csv, one row per head; <output>_gains.csv, what some heads know beyond others; <output>_models.csv, one row
+per line model that a head has learnt and line model that it is shown. --groups takes some of the groups of heads alone.
 """
 
 import argparse
@@ -103,8 +103,9 @@ def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict
         if rival is None:
             continue
         rows += judge.rows_of(rival, network, rival)
-        promised = forecast_intervals(judge, "li", test, network, rival)
-        rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
+        if test == "prior":
+            promised = forecast_intervals(judge, "li", test, network, rival)
+            rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
     if (found := abc_intervals(judge, "abc", "prior")) is not None:
         rows += judge.rows_of(found, "comap", judge.rival("prior", "comap"))
     for test in shown if ideal else ():
