@@ -26,7 +26,8 @@ from benchmarks.streamed_tables import foreign_row, gain_row, score_row
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.errors import plain_errors
 from limelight.files import write_csv
-from limelight.probes.line_intensity.money import ROWS, interval_rows
+from limelight.inference.intervals import Intervals
+from limelight.probes.line_intensity.money import ROWS, interval_rows, of_maps
 
 NETWORKS = ("comap_unknown", "comap", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
@@ -91,13 +92,16 @@ def gain_rows(answers: dict[Head, dict]) -> list[dict]:
 
 
 def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict]:
-    """One row per test, method and luminosity; shared_*: of the rival's maps alone."""
+    """One row per test, method and luminosity; shared_*: of the rival's maps alone, on_ideal_*: of those of the ideal."""
     rows, shown = [], [test for test in TESTS.values() if test in next(iter(answers.values()))]
+    ideals = {test: judge.ideal(test, ideal, 79) for test in shown if ideal}
     for head, tests in answers.items():
         if head.kind == "quantiles" and head.recalibrated:
             for test in shown:
-                rival = judge.rival(test, head.network)
-                rows += judge.rows_of(judge.intervals(head, test, tests[test]), head.network, rival)
+                found, rival = judge.intervals(head, test, tests[test]), judge.rival(test, head.network)
+                mine = judge.rows_of(found, head.network, rival)
+                alike = interval_rows(of_maps(found, maps_of(ideals[test]))) if test in ideals else [{}] * len(mine)
+                rows += [row | {"on_ideal_width_95": some.get("width_95")} for row, some in zip(mine, alike, strict=True)]
     for network, test in SAMPLED:
         rival = judge.rival(test, network)
         if rival is None:
@@ -108,9 +112,14 @@ def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict
             rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
     if (found := abc_intervals(judge, "abc", "prior")) is not None:
         rows += judge.rows_of(found, "comap", judge.rival("prior", "comap"))
-    for test in shown if ideal else ():
-        rows += interval_rows(judge.ideal(test, ideal, 79))
+    for one in ideals.values():
+        rows += interval_rows(one)
     return rows
+
+
+def maps_of(result: Intervals) -> set[tuple[int, ...]]:
+    """Which maps a method answers: (light-cone, subfield, draw) of each."""
+    return set(zip(*(result.rows[name].tolist() for name in ROWS), strict=True))
 
 
 def model_rows(answers: dict[Head, dict]) -> list[dict]:
@@ -143,7 +152,7 @@ def main() -> None:
     answers = {head: judge.answers(head) for head in chosen}
     rows = width_rows(judge, answers, args.ideal)
     scores = [score_row(head, test, found) for head, tests in answers.items() for test, found in tests.items()]
-    write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=COLUMNS)
+    write_csv(args.output.with_suffix(".csv"), rows, digits=4, columns=(*COLUMNS, "on_ideal_width_95"))
     tables = {
         "scores": scores,
         "gains": gain_rows(answers),

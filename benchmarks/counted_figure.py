@@ -24,7 +24,7 @@ LINES = {":": "1,536", "--": "6,144", "-": "18,432"}  # by how many simulations 
 def widths_over_simulations(rows: list[dict]) -> Figure:
     """Widths of 95 % intervals over the truth: rows tests, columns noises; on the rival's maps where it has sampled some."""
     with style():
-        figure = Figure(figsize=(PAGE_IN, 4.4))
+        figure = Figure(figsize=(PAGE_IN, 4.7))
         axes = figure.subplots(len(TESTS), len(PANELS), sharex=True, sharey=True)
         for line, (test, name) in zip(axes, TESTS.items(), strict=True):
             here = [row for row in rows if row["test"] == test and row["mean_count"] >= FEWEST]
@@ -42,7 +42,7 @@ def widths_over_simulations(rows: list[dict]) -> Figure:
                     panel.set_xlabel("$L$ [L$_\\odot$]")
             line[0].set_ylabel(f"{name}\n95 % interval / truth")
         handles = {label: h for panel in axes.flat for h, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
         return figure
 
 
