@@ -32,7 +32,7 @@ class Head:
 
 MAIN = ("comap", "comap_unknown", "quiet")  # networks that are shown other line models as well
 NETWORKS = (*MAIN, "season2", "season2_unknown", "half", "twice")
-SAMPLED = (("comap", "prior"), ("quiet", "prior"), ("comap", "fiducial"), ("quiet", "fiducial"))  # by the rival as well
+SAMPLED = (("comap", "prior"), ("comap", "fiducial"), ("quiet", "prior"), ("quiet", "fiducial"))  # by the rival as well
 JOINT = [
     Head(network, "mdn", seed=1, members=1) for network in (*MAIN, "season2", "half", "twice")
 ]  # of all bins together

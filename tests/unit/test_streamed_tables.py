@@ -154,18 +154,20 @@ def test_flows_and_mixtures_are_compared_seed_by_seed_and_together():
     known = [head for group in GROUPS for head in counted_heads(group)]
     assert len({head.name for head in known}) == len(set(known)), "no two answers share a file"
     nats = {"npe": (3.0, 3.0, 4.0), "mdn": (1.0, 2.0, 2.0)}
+    loss = {1: 0.1, 3: 0.05}
     answers = {
-        head: {"prior": answered(0.1, nats[head.kind][head.seed - 1])}
-        for head in counted_heads("flows")
-        if not head.recalibrated
+        head: {"prior": answered(loss[head.members], nats[head.kind][head.seed - 1])} for head in counted_heads("flows")
     }
-    flow, three_flows, three_mixtures = gain_rows(answers)
+    flow, flows, three_flows, mixtures, three_mixtures = gain_rows(answers)
     assert flow["what"] == "flow for mixture"
     assert flow["seeds"] == 3
     assert flow["nats_spread"] == pytest.approx(np.std([2, 1, 2], ddof=1))
     assert three_flows["nats"] == pytest.approx(np.log((2 + np.e) / 3))
     assert three_mixtures["nats"] == pytest.approx(np.log((1 + 2 * np.e) / 3))
     assert "pinball_gain" not in three_flows, "the mean of densities has no quantiles of its own"
+    for row, kind in ((flows, "npe"), (mixtures, "mdn")):
+        assert (row["what"], row["kind"], row["seeds"]) == ("an ensemble for one", kind, 3)
+        assert row["pinball_gain"] == pytest.approx(0.05 / 0.135), "0.05 of the mean of 0.1 to 0.17"
 
 
 def test_a_head_may_learn_another_line_model_than_its_network_s(tmp_path):
@@ -218,6 +220,8 @@ def test_verdicts_count_the_bins_that_do_what_was_asked():
         for at in lum
     ]
     assert (verdict_rows(quiet)[0]["bright_bins"], verdict_rows(quiet)[0]["near_ideal"]) == (2, 1), "from 9e4 on"
+    quiet[1] |= {"on_ideal_width_95": 0.12}
+    assert (verdict_rows(quiet)[0]["near_ideal"], verdict_rows(quiet)[0]["most_over_ideal"]) == (2, 1.2), "on the same maps"
 
 
 def test_figures_show_what_the_tables_have(tmp_path):
