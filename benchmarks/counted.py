@@ -101,7 +101,9 @@ def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict
                 found, rival = judge.intervals(head, test, tests[test]), judge.rival(test, head.network)
                 mine = judge.rows_of(found, head.network, rival)
                 alike = interval_rows(of_maps(found, maps_of(ideals[test]))) if test in ideals else [{}] * len(mine)
-                rows += [row | {"on_ideal_width_95": some.get("width_95")} for row, some in zip(mine, alike, strict=True)]
+                rows += [
+                    row | {"on_ideal_width_95": some.get("width_95")} for row, some in zip(mine, alike, strict=True)
+                ]
     for network, test in SAMPLED:
         rival = judge.rival(test, network)
         if rival is None:

@@ -221,7 +221,9 @@ def test_verdicts_count_the_bins_that_do_what_was_asked():
     ]
     assert (verdict_rows(quiet)[0]["bright_bins"], verdict_rows(quiet)[0]["near_ideal"]) == (2, 1), "from 9e4 on"
     quiet[1] |= {"on_ideal_width_95": 0.12}
-    assert (verdict_rows(quiet)[0]["near_ideal"], verdict_rows(quiet)[0]["most_over_ideal"]) == (2, 1.2), "on the same maps"
+    assert (verdict_rows(quiet)[0]["near_ideal"], verdict_rows(quiet)[0]["most_over_ideal"]) == (2, 1.2), (
+        "on the same maps"
+    )
 
 
 def test_figures_show_what_the_tables_have(tmp_path):
