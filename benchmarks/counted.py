@@ -26,18 +26,15 @@ from benchmarks.streamed_tables import foreign_row, gain_row, score_row
 from benchmarks.streamed_verdicts import verdict_rows
 from limelight.errors import plain_errors
 from limelight.files import write_csv
-from limelight.inference.intervals import Intervals
-from limelight.probes.line_intensity.money import ROWS, interval_rows, of_maps
+from limelight.probes.line_intensity.money import ROWS, interval_rows, maps_of, of_maps
 
 NETWORKS = ("comap_unknown", "comap", "quiet")
 MODELS = ("power_law", "padmanabhan")  # streams of other line models than that of the networks
 SHOWN_MODELS = ("comap", "quiet")  # networks that are shown them
 GROUPS = ("quantiles", "sizes", "joint", "flows", "models")
 FEWER = (1536, 6144)  # simulations that heads without the mean learn from, beside those of all
-JOINT_LEARN_FROM, FLOWS_LEARN_FROM = (
-    6144,
-    1536,
-)  # simulations: a mixture takes longer than quantiles, a flow five times that
+JOINT_LEARN_FROM = 6144  # simulations: a mixture takes longer than quantiles,
+FLOWS_LEARN_FROM = 1536  # and a flow five times that
 SEEDS = (1, 2, 3)
 
 
@@ -108,20 +105,16 @@ def width_rows(judge: Judge, answers: dict[Head, dict], ideal: int) -> list[dict
         rival = judge.rival(test, network)
         if rival is None:
             continue
-        rows += judge.rows_of(rival, network, rival)
+        elsewhere = {"on_ideal_width_95": None}  # of other maps than the ideal's
+        rows += [row | elsewhere for row in judge.rows_of(rival, network, rival)]
         if test == "prior":
             promised = forecast_intervals(judge, "li", test, network, rival)
-            rows += [row | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
+            rows += [row | elsewhere | {"mean_known": False} for row in judge.rows_of(promised, network, rival)]
     if (found := abc_intervals(judge, "abc", "prior")) is not None:
         rows += judge.rows_of(found, "comap", judge.rival("prior", "comap"))
     for one in ideals.values():
         rows += interval_rows(one)
     return rows
-
-
-def maps_of(result: Intervals) -> set[tuple[int, ...]]:
-    """Which maps a method answers: (light-cone, subfield, draw) of each."""
-    return set(zip(*(result.rows[name].tolist() for name in ROWS), strict=True))
 
 
 def model_rows(answers: dict[Head, dict]) -> list[dict]:

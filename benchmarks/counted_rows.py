@@ -23,7 +23,7 @@ from limelight.inference.posteriors.learn import train_posterior
 from limelight.inference.posteriors.posterior import Posterior, load_posterior
 from limelight.inference.posteriors.smc import CHECKS, smc_sampler
 from limelight.inference.posteriors.stream import Part
-from limelight.probes.line_intensity.money import ROWS, without_draws
+from limelight.probes.line_intensity.money import ROWS, maps_of, without_draws
 from limelight.probes.line_intensity.rival.forecast import forecast_draws
 from limelight.probes.line_intensity.rival.rival import luminosity_functions
 from limelight.probes.line_intensity.targets import line_axis
@@ -59,7 +59,7 @@ def forecast_intervals(judge: Judge, name: str, test: str, network: str, rival: 
         return without_draws(read_intervals(path))
     under = rival_under(judge, name, judge.study.networks[network].noise[0])
     part = judge.part(judge.tests(network)[test], network, "test")
-    sampled = set(zip(*(rival.rows[row].tolist() for row in ROWS), strict=True))
+    sampled = maps_of(rival)
     places = list(zip(*(part.rows[row].tolist() for row in ROWS), strict=True))
     rows, counts = np.array([i for i, place in enumerate(places) if place in sampled]), []
     for i in progress(rows, "forecast"):

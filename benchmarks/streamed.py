@@ -41,7 +41,7 @@ from limelight.probe import load_probe
 from limelight.probes.line_intensity.labels import log10_lum_edges
 from limelight.probes.line_intensity.lines.completeness import complete_from
 from limelight.probes.line_intensity.lines.models import get_model
-from limelight.probes.line_intensity.money import ROWS, ideal_intervals, interval_rows, of_maps, without_draws
+from limelight.probes.line_intensity.money import ROWS, ideal_intervals, interval_rows, maps_of, of_maps, without_draws
 from limelight.probes.line_intensity.settings import fine_grid, shard_settings
 from limelight.probes.line_intensity.targets import line_axis
 from limelight.section import plain
@@ -230,7 +230,7 @@ class Judge:
         rows = interval_rows(result)
         if rival is None:
             return [row | own for row in rows]
-        shared = interval_rows(of_maps(result, set(zip(*(rival.rows[name].tolist() for name in ROWS), strict=True))))
+        shared = interval_rows(of_maps(result, maps_of(rival)))
         return [
             row | own | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")}
             for row, alike in zip(rows, shared, strict=True)

@@ -54,9 +54,9 @@ def verdict(key: tuple, rows: list[dict], rival: dict[float, dict] | None, ideal
         ratio = np.exp(np.interp(np.log(inside), np.log(lum), np.log(width))) / floor
         found |= {"floors": len(floor), "no_wider_than_floor": np.sum(ratio <= 1.005), "over_floor": ratio.mean()}
         found |= {"most_over_floor": ratio.max(), "fifth_below_floor": np.sum(ratio <= 0.8)}
-    if noise == "none" and ideals:
-        alike = np.array([row.get("on_ideal_width_95") or row["width_95"] for row in rows])  # of the ideal's maps alone
-        ratio = alike / np.array([ideals.get((test, at), np.nan) for at in lum])
+    alike = [row.get("on_ideal_width_95", row["width_95"]) for row in rows]  # None: of other maps than the ideal's
+    if noise == "none" and ideals and None not in alike:
+        ratio = np.array(alike) / np.array([ideals.get((test, at), np.nan) for at in lum])
         ratio = ratio[lum >= BRIGHT]
         found |= {"bright_bins": len(ratio), "near_ideal": np.sum(ratio <= NEAR_IDEAL), "most_over_ideal": ratio.max()}
     return found

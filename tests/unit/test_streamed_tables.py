@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.counted import GROUPS, gain_rows, model_rows
 from benchmarks.counted import heads as counted_heads
+from benchmarks.counted_figure import widths_over_simulations
 from benchmarks.several_models import model_row, reliability_rows
 from benchmarks.streamed import Judge, half_widths, hide, some_rows
 from benchmarks.streamed_figure import hours_figure, scores_figure, widths_figure
@@ -224,6 +225,20 @@ def test_verdicts_count_the_bins_that_do_what_was_asked():
     assert (verdict_rows(quiet)[0]["near_ideal"], verdict_rows(quiet)[0]["most_over_ideal"]) == (2, 1.2), (
         "on the same maps"
     )
+    quiet[2] |= {"on_ideal_width_95": None}
+    assert "near_ideal" not in verdict_rows(quiet)[0], "of other maps than the ideal's nothing is said"
+
+
+def test_the_figure_of_widths_has_a_line_for_each_number_of_simulations_and_like_maps_where_there_are_any():
+    row = {"test": "prior", "noise": "comap", "mean_known": "False", "mean_count": 50.0, "shared_width_95": 0.4}
+    methods = ("quantiles, 1536 simulations, recalibrated", "quantiles, recalibrated", "rival li: P(k) + VID")
+    widths = {"shared": 0.4, "ideal": 0.1}
+    rows = [row | {"method": method, "luminosity_lsun": at, "width_95": 0.3} for method in methods for at in (1e4, 1e5)]
+    ideal = row | {"method": "ideal", "noise": "", "mean_known": "", "width_95": widths["ideal"], "shared_width_95": ""}
+    figure = widths_over_simulations(rows + [ideal | {"luminosity_lsun": at} for at in (1e4, 1e5)])
+    drawn = {line.get_label(): line.get_ydata()[0] for line in figure.axes[0].lines}
+    heads_of = {f"heads, {number} simulations": widths["shared"] for number in ("1536", "all")}
+    assert drawn == {**heads_of, "rival": widths["shared"], "ideal: halos known": widths["ideal"]}
 
 
 def test_figures_show_what_the_tables_have(tmp_path):

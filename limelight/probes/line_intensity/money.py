@@ -232,7 +232,7 @@ def money_table(results: Sequence[Intervals], geometry: Mapping) -> list[dict]:
         groups.setdefault(result.test, []).append(result)
     rows = []
     for test, members in groups.items():
-        maps = [set(zip(*(r.rows[name].tolist() for name in ROWS), strict=True)) for r in members]
+        maps = [maps_of(r) for r in members]
         if any(not some <= max(maps, key=len) for some in maps):
             found, expected = "methods on different maps", "the same maps for all, or some of them"
             raise problem(f"test {test}", found, expected, "make the intervals again")
@@ -242,6 +242,11 @@ def money_table(results: Sequence[Intervals], geometry: Mapping) -> list[dict]:
             for row, alike in zip(interval_rows(result, geometry), same, strict=True):
                 rows.append(row | {f"shared_{name}": alike.get(name) for name in ("maps", "width_95", "bias")})
     return rows + published_rows()
+
+
+def maps_of(result: Intervals) -> set[tuple[int, ...]]:
+    """Which maps a method answers: (light-cone, subfield, draw) of each."""
+    return set(zip(*(result.rows[name].tolist() for name in ROWS), strict=True))
 
 
 def of_maps(result: Intervals, wanted: set[tuple[int, ...]]) -> Intervals:

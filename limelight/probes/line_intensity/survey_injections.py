@@ -118,11 +118,10 @@ def refuse_few_channels(pipeline: Pipeline | None, noise: CubeNoise, where: obje
     modes = pipeline.setting.pca_modes if pipeline is not None else 0
     channels = int(noise.observed.any(axis=(0, 1)).sum())
     if modes and channels <= modes:
-        found, expected = (
-            f"{channels} channels with data of which {modes} modes are removed",
-            f"more than {modes} channels",
+        found = f"{channels} channels with data of which {modes} modes are removed"
+        raise problem(
+            where, found, f"more than {modes} channels", "unmask channels: nothing is left of a map of so few"
         )
-        raise problem(where, found, expected, "unmask channels: nothing is left of a map of so few")
 
 
 def with_none(light: Tensor) -> Tensor:
